@@ -1,0 +1,199 @@
+"""Cascades: try a small model first and ask the next one only where it is not sure.
+
+Every stage that was called is paid for, in money and in time, whoever answers in the end.
+
+References
+----------
+Viola and Jones, Rapid object detection using a boosted cascade, CVPR 2001.
+Chen, Zaharia and Zou, FrugalML, NeurIPS 2020; FrugalGPT, arXiv 2305.05176.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from ensemble_lab.core.decision import ABSTAINED, Choice
+from ensemble_lab.core.errors import nearest, require
+from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.policy import Policy, ranged
+from ensemble_lab.core.votes import support
+
+Threshold = float | Mapping[Hashable, float]
+
+
+@dataclass(frozen=True)
+class Cascade(Policy):
+    """Ask the models in `order`; stop at the first that is sure enough.
+
+    A stage answers where its confidence reaches its threshold and defers below it: threshold 0
+    never defers, one above 1 always does. A missing confidence is not sure, and a reply without
+    a parsed answer cannot stop the cascade. Where the last stage has no answer either, the latest
+    one given stands.
+
+    Parameters
+    ----------
+    order : tuple of str
+        Model names, one a stage.
+    thresholds : tuple, one shorter than `order`
+        A number, or a mapping of label to number where each label has its own.
+    abstain : tuple of float, one a stage, optional
+        Early abstention: a confidence below it ends the cascade without an answer, so that
+        hopeless items are not paid for twice (Zellinger, Liu and Thomson, arXiv 2502.09054).
+
+    Raises
+    ------
+    ValueError
+        Thresholds of the wrong number, NaN or out of range; a model twice; no confidence.
+    KeyError
+        A model that the outcomes do not have.
+
+    Examples
+    --------
+    >>> from ensemble_lab.core.outcomes import Outcomes
+    >>> table = Outcomes(models=["small", "big"], items=[0, 1], correct=[[1, 1], [0, 1]],
+    ...                  confidence=[[0.9, 1], [0.4, 1]], cost=[[1, 10], [1, 10]])
+    >>> decision = Cascade(("small", "big"), (0.5,)).decide(table)
+    >>> decision.accuracy, decision.cost.tolist()
+    (1.0, [1.0, 11.0])
+    """
+
+    order: tuple[str, ...]
+    thresholds: tuple[Threshold, ...] = ranged((), 0.0, 2.0, "defer below this confidence", 0.01)
+    abstain: tuple[float, ...] | None = ranged(
+        None, 0.0, 2.0, "give up below this confidence", 0.01
+    )
+
+    def __post_init__(self):
+        if isinstance(self.order, str) or not len(self.order):
+            raise ValueError(f"order={self.order!r}; it is a tuple of at least one model name")
+        object.__setattr__(self, "order", tuple(self.order))
+        if isinstance(self.thresholds, (int, float)):
+            object.__setattr__(self, "thresholds", (self.thresholds,))
+        object.__setattr__(self, "thresholds", tuple(self.thresholds))
+        stages = len(self.order)
+        if len(set(self.order)) < stages:
+            raise ValueError(f"order={self.order} names a model twice; ask each once")
+        if len(self.thresholds) != stages - 1:
+            raise ValueError(
+                f"{len(self.thresholds)} thresholds for {stages} stages; every stage but the last"
+                f" has one, so give {stages - 1}"
+            )
+        if self.abstain is not None and len(self.abstain) != stages:
+            raise ValueError(f"abstain has {len(self.abstain)} entries; give one a stage, {stages}")
+        super().__post_init__()
+
+    def waves(self, models: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        return tuple((name,) for name in self.order)
+
+    def choose(self, outcomes: Outcomes) -> Choice:
+        columns = outcomes.columns(self.order)
+        if len(columns) > 1 or self.abstain is not None:
+            require(outcomes, "confidence", "Cascade")
+        running = np.ones(len(outcomes), bool)  # items that have not stopped yet
+        chosen = np.full(len(outcomes), ABSTAINED)
+        called = np.zeros(outcomes.correct.shape, bool)
+        for stage, column in enumerate(columns):
+            called[:, column] = running
+            answered = running & replied(outcomes, column)
+            chosen[answered] = column
+            if self.abstain is not None:
+                lost = answered & (outcomes.confidence[:, column] < self.abstain[stage])
+                chosen[lost] = ABSTAINED
+                running &= ~lost
+            if stage < len(self.thresholds):
+                level = _levels(self.thresholds[stage], outcomes, column)
+                running &= ~(answered & (outcomes.confidence[:, column] >= level))  # NaN: not sure
+        return Choice(chosen, called)
+
+    def sweep(self, outcomes: Outcomes, grid: Mapping[str, Sequence]) -> dict:
+        """Every combination of threshold levels at once; see `ensemble_lab.frontier`."""
+        from ensemble_lab.answers.sweep import sweep_thresholds
+
+        levels = grid.get("thresholds", ())
+        if not len(levels) or not all(isinstance(level, int | float) for level in levels):
+            return super().sweep(outcomes, grid)
+        deferring = len(self.thresholds)
+        for level in levels:
+            replace(self, thresholds=(level,) * deferring)  # refuses one out of range
+        if set(grid) == {"thresholds"} and self.abstain is None:
+            return sweep_thresholds(self.order, outcomes, np.asarray(levels, float))
+        return super().sweep(
+            outcomes, {**grid, "thresholds": list(product(levels, repeat=deferring))}
+        )
+
+
+@dataclass(frozen=True)
+class AgreementCascade(Policy):
+    """Tiers of models: a tier that agrees answers, one that disagrees defers to the next.
+
+    Agreement needs no confidence and no training. A tier answers with its plurality where at
+    least a share `agreement` of its members gave that answer (an absent member agrees with
+    nobody); the last tier always answers.
+
+    Parameters
+    ----------
+    tiers : tuple of tuples of str
+    agreement : float
+        Share of a tier, in (0, 1].
+
+    References
+    ----------
+    Kolawole et al., Agreement-based cascading for efficient inference, arXiv 2407.02348.
+    """
+
+    tiers: tuple[tuple[str, ...], ...]
+    agreement: float = ranged(1.0, 0.0, 1.0, "share of a tier that must agree", 0.05)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if isinstance(self.tiers, str) or any(isinstance(t, str) or not len(t) for t in self.tiers):
+            raise ValueError(f"tiers={self.tiers!r}; give tuples of model names, none empty")
+        names = [name for tier in self.tiers for name in tier]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"tiers={self.tiers!r}; name each model once, and at least one")
+
+    def waves(self, models: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        return tuple(tuple(tier) for tier in self.tiers)
+
+    def choose(self, outcomes: Outcomes) -> Choice:
+        answer = require(outcomes, "answer", "AgreementCascade")
+        rows = np.arange(len(outcomes))
+        running = np.ones(len(outcomes), bool)
+        chosen = np.full(len(outcomes), ABSTAINED)
+        called = np.zeros(answer.shape, bool)
+        for tier in self.tiers:
+            columns = outcomes.columns(tier)
+            called[np.ix_(running, columns)] = True
+            votes = support(answer[:, columns].T, np.ones(len(tier)), len(outcomes.labels))
+            best = votes.argmax(axis=0)  # the first member with the most votes
+            share = votes[best, rows] / len(tier)
+            chosen = np.where(running & (share > 0), columns[best], chosen)
+            running &= ~((share > 0) & (share >= self.agreement - 1e-9))
+        return Choice(chosen, called)
+
+
+def replied(outcomes: Outcomes, column: int) -> np.ndarray:
+    """(n,) bool: the model gave an answer that could be read."""
+    if outcomes.answer is not None:
+        return outcomes.answer[:, column] >= 0
+    if outcomes.confidence is not None:
+        return ~np.isnan(outcomes.confidence[:, column])
+    return np.ones(len(outcomes), bool)
+
+
+def _levels(threshold: Threshold, outcomes: Outcomes, column: int):
+    """The threshold of each item (n,): one for all, or that of the label answered."""
+    if not isinstance(threshold, Mapping):
+        return threshold
+    answer = require(outcomes, "answer", "a threshold for each label")[:, column]
+    by_code = np.full(len(outcomes.labels) + 1, np.nan)  # the last is for missing answers
+    for code in np.unique(answer[answer >= 0]):
+        label = outcomes.labels[code]
+        if label not in threshold:
+            raise ValueError(f"no threshold for label {label!r}{nearest(label, threshold)}")
+        by_code[code] = threshold[label]
+    return by_code[np.maximum(answer, -1)]

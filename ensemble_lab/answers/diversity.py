@@ -1,0 +1,138 @@
+"""Diversity: how differently models fail, and what that makes a vote worth.
+
+References
+----------
+Kuncheva and Whitaker, Measures of diversity in classifier ensembles, Machine Learning 51, 2003.
+Krogh and Vedelsby, Neural network ensembles, cross validation, and active learning, NIPS 1994.
+Ladha, The Condorcet jury theorem, free speech, and correlated votes, AJPS 36, 1992.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ensemble_lab.core.outcomes import Outcomes
+
+
+def error_correlation(outcomes: Outcomes) -> np.ndarray:
+    """Pearson correlation (m, m) of the models' errors, over the items that both have.
+
+    NaN for a model that is never or always wrong.
+    """
+    both, right = _pairs(outcomes)
+    n = both.T @ both
+    mean = _ratio(right.T @ both, n)  # accuracy of row model where column model is there too
+    product = _ratio(right.T @ right, n)
+    square = _ratio((right**2).T @ both, n)
+    covariance = product - mean * mean.T
+    variance = square - mean**2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = covariance / np.sqrt(variance * variance.T)
+    correlation[(variance * variance.T) < 1e-18] = np.nan
+    return np.clip(correlation, -1, 1)
+
+
+def disagreement(outcomes: Outcomes) -> np.ndarray:
+    """Share (m, m) of items on which exactly one of the two is right."""
+    n11, n10, n01, n00 = _counts(outcomes)
+    return _ratio(n10 + n01, n11 + n10 + n01 + n00)
+
+
+def q_statistic(outcomes: Outcomes) -> np.ndarray:
+    """Yule's Q (m, m): 0 for independent models, 1 where they fail together, -1 where apart."""
+    n11, n10, n01, n00 = _counts(outcomes)
+    return _ratio(n11 * n00 - n01 * n10, n11 * n00 + n01 * n10)
+
+
+def mean_pairwise(matrix: np.ndarray) -> float:
+    """Mean over pairs of different models of an (m, m) measure; NaN pairs are left out."""
+    upper = matrix[np.triu_indices(len(matrix), 1)]
+    return float(np.nanmean(upper)) if (~np.isnan(upper)).any() else float("nan")
+
+
+def ambiguity(outcomes: Outcomes) -> tuple[float, float, float]:
+    """Mean member error, ambiguity and ensemble error of the averaged laws (squared error).
+
+    Ensemble error = mean member error - ambiguity, exactly: what members disagree on is gained.
+
+    Returns
+    -------
+    member, ambiguity, ensemble : float
+        Squared distances to the truth as a one-hot law, summed over labels, mean over items.
+
+    Raises
+    ------
+    ValueError
+        Without `probability` and `truth`.
+    """
+    from ensemble_lab.core.errors import require
+
+    law = require(outcomes, "probability", "ambiguity")  # (n, m, k)
+    truth = require(outcomes, "truth", "ambiguity")
+    whole = ~np.isnan(law).any(axis=(1, 2)) & (truth >= 0)
+    law, target = law[whole], np.eye(len(outcomes.labels))[truth[whole]][:, None]
+    mean = law.mean(axis=1, keepdims=True)
+
+    def distance(a: np.ndarray, b: np.ndarray) -> float:
+        return float(((a - b) ** 2).sum(axis=2).mean())
+
+    return distance(law, target), distance(law, mean), distance(mean, target)
+
+
+def condorcet(members, accuracy: float, correlation: float = 0.0) -> np.ndarray:
+    """Chance that a strict majority of equally good members is right; a tie counts half.
+
+    Correlated members share luck: the number who are right is beta-binomial with the given
+    pairwise correlation of their errors (0: independent, Condorcet 1785; 1: all alike).
+
+    Parameters
+    ----------
+    members : int or array-like of int
+    accuracy : float
+        Of each member, in [0, 1].
+    correlation : float
+        Pairwise, in [0, 1].
+
+    Returns
+    -------
+    ndarray, the shape of `members`
+
+    Examples
+    --------
+    >>> round(float(condorcet(3, 0.7)), 3)
+    0.784
+    """
+    from scipy.stats import betabinom, binom
+
+    members = np.asarray(members)
+    if (members < 1).any():
+        raise ValueError(f"members={members.min()}; a vote needs at least one")
+    for name, value in (("accuracy", accuracy), ("correlation", correlation)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name}={value} is outside [0, 1]")
+    if accuracy in (0, 1) or correlation == 1:
+        return np.full(members.shape, float(accuracy))
+    if correlation == 0:
+        law = binom(members, accuracy)
+    else:
+        strength = (1 - correlation) / correlation
+        law = betabinom(members, accuracy * strength, (1 - accuracy) * strength)
+    half = members // 2
+    return law.sf(half) + np.where(members % 2 == 0, 0.5 * law.pmf(half), 0.0)
+
+
+def _pairs(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
+    known = ~np.isnan(outcomes.correct)
+    return known.astype(float), np.where(known, outcomes.correct, 0.0)
+
+
+def _counts(outcomes: Outcomes):
+    """Items (m, m) on which both, only the row, only the column, and neither model is right."""
+    known, right = _pairs(outcomes)
+    wrong = known - right
+    return right.T @ right, right.T @ wrong, wrong.T @ right, wrong.T @ wrong
+
+
+def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(b != 0, a / b, np.nan)

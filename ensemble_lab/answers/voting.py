@@ -1,0 +1,296 @@
+"""Votes: every member answers, one answer is given.
+
+All of them share the rule of `ensemble_lab.core.votes`: a missing answer is no vote, a tie goes
+to the member listed first, and where nobody answers the policy abstains.
+
+References
+----------
+Kuncheva, Combining Pattern Classifiers, 2nd ed., Wiley 2014, chapters 4 and 5.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from ensemble_lab.core.decision import ABSTAINED, COMBINED, Choice
+from ensemble_lab.core.errors import require
+from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.policy import Policy, ranged
+from ensemble_lab.core.votes import NOBODY, at_own, best_label, compact, first_best, plurality
+
+
+@dataclass(frozen=True)
+class Vote(Policy):
+    """What all votes share: `members`, the models that are asked, in the order of trust.
+
+    Parameters
+    ----------
+    members : tuple of str, optional
+        By default every model of the outcomes.
+    """
+
+    members: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if isinstance(self.members, str) or (self.members is not None and not len(self.members)):
+            raise ValueError(f"members={self.members!r}; give a tuple of at least one model name")
+
+    def fit(self, outcomes: Outcomes) -> Self:
+        """Order the members by accuracy on `outcomes`, so that the most accurate breaks ties."""
+        members = np.array(self._members(outcomes.models))
+        accuracy = outcomes.accuracy()[outcomes.columns(members.tolist())]
+        ranked = members[np.argsort(-accuracy, kind="stable")]  # NaN sorts last
+        return replace(self, members=tuple(ranked.tolist()))
+
+    def waves(self, models: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        return (self._members(models),)
+
+    def choose(self, outcomes: Outcomes) -> Choice:
+        columns = outcomes.columns(self._members(outcomes.models))
+        called = np.zeros(outcomes.correct.shape, bool)
+        called[:, columns] = True
+        winner, combined = self._elect(outcomes, columns)
+        chosen = np.append(columns, ABSTAINED)[winner]  # NOBODY is -1: the last entry
+        if combined is None:
+            return Choice(chosen, called)
+        given = np.where(combined == NOBODY, ABSTAINED, COMBINED)
+        return Choice(np.where(winner == NOBODY, given, chosen), called, combined)
+
+    @abstractmethod
+    def _elect(self, outcomes: Outcomes, columns: np.ndarray):
+        """Position (n,) in `columns` of whose answer wins, or `NOBODY`.
+
+        With it the winning codes (n,), where an answer that nobody gave may win, else None.
+        """
+
+    def _codes(self, outcomes: Outcomes, columns: np.ndarray) -> np.ndarray:
+        """The members' answers (m, n), `m` first; see `ensemble_lab.core.votes`."""
+        answer = require(outcomes, "answer", type(self).__name__)
+        return np.ascontiguousarray(answer[:, columns].T)
+
+    def _members(self, models: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(models if self.members is None else self.members)
+
+
+@dataclass(frozen=True)
+class MajorityVote(Vote):
+    """The answer that most members give (plurality).
+
+    Examples
+    --------
+    >>> from ensemble_lab.core.outcomes import Outcomes
+    >>> table = Outcomes(models=[*"abc"], items=[0], correct=[[0, 1, 1]], answer=[[0, 1, 1]],
+    ...                  labels=["cat", "dog"])
+    >>> MajorityVote().decide(table).answers
+    ['dog']
+    """
+
+    def _elect(self, outcomes: Outcomes, columns: np.ndarray):
+        codes = self._codes(outcomes, columns)
+        return plurality(codes, np.ones(len(codes)), len(outcomes.labels)), None
+
+
+@dataclass(frozen=True)
+class WeightedVote(Vote):
+    """The answer with the most weight behind it.
+
+    `fit` learns the weights that are best for independent members with k equally likely
+    mistakes: log(p (k - 1) / (1 - p)) for accuracy p. A member worse than chance gets a negative
+    weight, and its vote counts against what it says.
+
+    Parameters
+    ----------
+    members : tuple of str, optional
+    weights : mapping of member to float, optional
+        Learned by `fit` when not given.
+    classes : int, optional
+        The number of classes k; by default the number of labels.
+
+    References
+    ----------
+    Nitzan and Paroush, Optimal decision rules in uncertain dichotomous choice situations, 1982.
+    """
+
+    weights: Mapping[str, float] | None = None
+    classes: int | None = ranged(None, 2, 1_000_000, "number of classes", step=1)
+
+    def fit(self, outcomes: Outcomes) -> Self:
+        """Learn the log-odds weights from the members' accuracies on `outcomes`."""
+        ordered = super().fit(outcomes)
+        kept = outcomes.select(models=ordered.members)
+        classes = self.classes or max(len(outcomes.labels), 2)
+        labelled = (~np.isnan(kept.correct)).sum(axis=0)
+        # One right and one wrong answer more than seen (Laplace): no weight is infinite.
+        p = (np.nan_to_num(kept.correct).sum(axis=0) + 1) / (labelled + 2)
+        weights = np.log(p * (classes - 1) / (1 - p))
+        return replace(ordered, weights=dict(zip(ordered.members, weights.tolist(), strict=True)))
+
+    def _elect(self, outcomes: Outcomes, columns: np.ndarray):
+        if self.weights is None:
+            raise ValueError("WeightedVote has no weights; give weights={model: …} or fit it")
+        members = [outcomes.models[j] for j in columns]
+        weight = _weights_of(members, self.weights, "WeightedVote")
+        return plurality(self._codes(outcomes, columns), weight, len(outcomes.labels)), None
+
+
+@dataclass(frozen=True)
+class _LawVote(Vote):
+    """Votes over probabilities, or over what confidences say of them.
+
+    A confidence c is read as a law over the k labels: c for the member's answer and
+    (1 - c) / (k - 1) for each other. A top answer has at least 1 / k, so a lower confidence (some
+    services report scores on another scale) counts as no information, 1 / k; calibrate first for
+    better. Over confidences only an answer that some member gave can win.
+    """
+
+    @abstractmethod
+    def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
+        """Score (k, n) of every label from each member's law (k, n), NaN where absent."""
+
+    def _elect(self, outcomes: Outcomes, columns: np.ndarray):
+        if outcomes.probability is not None:
+            return self._elect_by_law(outcomes, columns)
+        confidence = require(outcomes, "confidence", type(self).__name__)
+        k = max(len(outcomes.labels), 1)
+        codes, width = compact(self._codes(outcomes, columns), k)
+        laws = {
+            outcomes.models[column]: _law(codes[j], confidence[:, column], k, width)
+            for j, column in enumerate(columns)
+        }
+        return first_best(at_own(self._combine(laws), codes)), None
+
+    def _elect_by_law(self, outcomes: Outcomes, columns: np.ndarray):
+        laws = np.moveaxis(outcomes.probability[:, columns], 0, -1)  # (m, k, n)
+        named = {outcomes.models[column]: laws[j] for j, column in enumerate(columns)}
+        label = best_label(self._combine(named), laws)
+        if outcomes.answer is None:
+            return np.full(len(outcomes), NOBODY), label
+        agrees = (self._codes(outcomes, columns) == label) & (label >= 0)
+        return np.where(agrees.any(axis=0), agrees.argmax(axis=0), NOBODY), label
+
+
+@dataclass(frozen=True)
+class MeanVote(_LawVote):
+    """The label with the highest mean probability (soft voting).
+
+    Parameters
+    ----------
+    members : tuple of str, optional
+    weights : mapping of member to float, optional
+        Equal by default.
+    """
+
+    weights: Mapping[str, float] | None = ranged(None, 0, 1e12, "weight of each member")
+
+    def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
+        weights = (
+            _weights_of(laws, self.weights, "MeanVote") if self.weights else np.ones(len(laws))
+        )
+        return sum(w * np.nan_to_num(law) for w, law in zip(weights, laws.values(), strict=True))
+
+
+@dataclass(frozen=True)
+class ProductVote(_LawVote):
+    """The label with the highest product of probabilities: right for independent members."""
+
+    def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
+        # Logarithms, and no zero: one member cannot veto by rounding.
+        return sum(np.log(np.maximum(np.nan_to_num(law, nan=1.0), 1e-12)) for law in laws.values())
+
+
+@dataclass(frozen=True)
+class MaxVote(_LawVote):
+    """The answer of whoever is surest."""
+
+    def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
+        return _fold(np.fmax, laws)
+
+
+@dataclass(frozen=True)
+class MinVote(_LawVote):
+    """The label whose worst probability is the highest: nobody objects much."""
+
+    def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
+        return _fold(np.fmin, laws)
+
+
+@dataclass(frozen=True)
+class MedianVote(_LawVote):
+    """The label with the highest median probability: one wild member does not matter."""
+
+    def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
+        ranked = _ascending(laws.values())
+        m = len(ranked)
+        middle = (ranked[(m - 1) // 2] + ranked[m // 2]) / 2
+        if np.isinf(ranked[-1]).any():  # absent members come last: the middle is further down
+            voters = np.isfinite(ranked).sum(axis=0)
+            at = np.stack([np.maximum(voters - 1, 0) // 2, np.minimum(voters // 2, m - 1)])
+            middle = np.take_along_axis(np.stack(ranked), at, axis=0).mean(axis=0)
+            middle[voters == 0] = 0.0
+        return middle
+
+
+@dataclass(frozen=True)
+class RankVote(_LawVote):
+    """Borda count: a label earns a point from a member for each label it beats, half for a tie.
+
+    Needs whole laws: a single answer ranks nothing below the first place.
+    """
+
+    def _elect(self, outcomes: Outcomes, columns: np.ndarray):
+        require(outcomes, "probability", "RankVote")
+        return super()._elect(outcomes, columns)
+
+    def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
+        points = 0.0
+        for law in laws.values():
+            for rival in law:  # NaN compares false: absent members rank nothing
+                points = points + (law > rival) + 0.5 * (law == rival)
+        return points
+
+
+def _law(codes: np.ndarray, confidence: np.ndarray, k: int, width: int) -> np.ndarray:
+    """One member's law (width, n) over the labels, or over the answers given to the item."""
+    sure = np.fmin(np.fmax(confidence, 1 / k), 1.0)  # fmax: a missing confidence says nothing
+    rest = (1 - sure) / max(k - 1, 1)
+    missing = codes < 0
+    if missing.any():
+        sure, rest = np.where(missing, np.nan, [sure, rest])
+    return np.stack([np.where(codes == code, sure, rest) for code in range(width)])
+
+
+def _ascending(laws) -> list[np.ndarray]:
+    """The members' laws sorted element by element, NaN as inf.
+
+    A sorting network: few members and many items want whole-array minima and maxima, which are
+    several times quicker here than `numpy.sort` along the short axis.
+    """
+    ranked = [np.where(np.isnan(law), np.inf, law) for law in laws]
+    for step in range(len(ranked)):
+        for i in range(step % 2, len(ranked) - 1, 2):
+            low = np.minimum(ranked[i], ranked[i + 1])
+            np.maximum(ranked[i], ranked[i + 1], out=ranked[i + 1])
+            ranked[i] = low
+    return ranked
+
+
+def _fold(smaller_or_larger: np.ufunc, laws: dict[str, np.ndarray]) -> np.ndarray:
+    return np.nan_to_num(functools.reduce(smaller_or_larger, laws.values()), nan=-1.0)
+
+
+def _weights_of(members, weights: Mapping[str, float], who: str) -> np.ndarray:
+    lacking = [name for name in members if name not in weights]
+    if lacking:
+        raise ValueError(f"{who} has no weight for member {lacking[0]!r}; add it to weights")
+    bad = [name for name in members if not math.isfinite(weights[name])]
+    if bad:
+        raise ValueError(f"the weight of {bad[0]!r} is {weights[bad[0]]}; it must be finite")
+    return np.array([weights[name] for name in members], float)

@@ -1,0 +1,1 @@
+"""What every level speaks: outcomes, policies, decisions, votes, intervals and frontiers."""

@@ -1,0 +1,205 @@
+"""`Decision`: what a policy did with every item, and what that was worth."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble_lab.core.intervals import bootstrap, mean_interval, wilson
+from ensemble_lab.core.outcomes import ABSENT, Outcomes
+
+COMBINED = -1
+ABSTAINED = -2
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What a policy makes of n items without knowing what is right.
+
+    Parameters
+    ----------
+    chosen : ndarray of int (n,)
+        Column of the model whose answer is given; `COMBINED` where no single model gave it
+        (then `answer` says what), `ABSTAINED` where nothing is answered.
+    called : ndarray of bool (n, m)
+        Which models were asked, and so are paid for.
+    answer : ndarray of int (n,), optional
+        Codes of the combined answers, read only where `chosen` is `COMBINED`.
+    """
+
+    chosen: np.ndarray
+    called: np.ndarray
+    answer: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """A policy's answers to n items, graded and paid for.
+
+    Parameters
+    ----------
+    models : tuple of str, length m
+    labels : tuple
+        What the codes of `answer` stand for.
+    answer : ndarray of int (n,) or None
+        Code of the answer given, `ABSENT` where the policy abstained.
+    chosen : ndarray of int (n,)
+        Whose answer it is: a column, `COMBINED` or `ABSTAINED`.
+    called : ndarray of bool (n, m)
+    correct : ndarray (n,)
+        In [0, 1]; NaN where the policy abstained or nobody knows.
+    cost : ndarray (n,) or None
+        USD, of every model called.
+    latency : ndarray (n,) or None
+        Seconds: a sum over models asked in sequence, a maximum over those asked in parallel.
+    """
+
+    models: tuple[str, ...]
+    labels: tuple[Hashable, ...]
+    answer: np.ndarray | None
+    chosen: np.ndarray
+    called: np.ndarray
+    correct: np.ndarray
+    cost: np.ndarray | None
+    latency: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    @property
+    def abstained(self) -> np.ndarray:
+        """(n,) bool: the policy gave no answer."""
+        return self.chosen == ABSTAINED
+
+    @property
+    def coverage(self) -> float:
+        """Share of the items that got an answer."""
+        return float(1 - self.abstained.mean())
+
+    @property
+    def accuracy(self) -> float:
+        """Mean correctness of the items that got an answer and can be graded."""
+        return _mean(self.correct)
+
+    @property
+    def mean_cost(self) -> float:
+        """USD an item; NaN without prices."""
+        return _mean(self.cost)
+
+    @property
+    def mean_latency(self) -> float:
+        """Seconds an item; NaN without latencies."""
+        return _mean(self.latency)
+
+    @property
+    def calls(self) -> dict[str, float]:
+        """Share of the items on which each model was asked."""
+        return dict(zip(self.models, self.called.mean(axis=0).tolist(), strict=True))
+
+    @property
+    def answers(self) -> list:
+        """The answers as labels, None where the policy abstained."""
+        if self.answer is None:
+            raise ValueError("these outcomes record correctness only: the answers are not known")
+        return [self.labels[code] if code >= 0 else None for code in self.answer]
+
+    def interval(self, of: str = "accuracy", level: float = 0.95, seed: int | None = None):
+        """Interval of ``"accuracy"``, ``"cost"`` or ``"latency"``.
+
+        Analytic (Wilson for accuracy, normal otherwise); bootstrapped over items with a `seed`.
+        """
+        values = {"accuracy": self.correct, "cost": self.cost, "latency": self.latency}
+        if of not in values:
+            raise ValueError(f"interval of {of!r}; it is one of {', '.join(values)}")
+        if values[of] is None:
+            raise ValueError(f"there is no {of} in this decision; the outcomes did not have it")
+        if seed is not None:
+            return bootstrap(values[of], level, seed=seed)
+        if of == "accuracy":
+            low, high = wilson(self.accuracy, (~np.isnan(self.correct)).sum(), level)
+            return float(low), float(high)
+        return mean_interval(values[of], level)
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self)} items", f"accuracy {self.accuracy:.4f}"]
+        if self.cost is not None:
+            parts.append(f"mean cost {self.mean_cost:.3g} USD")
+        if self.latency is not None:
+            parts.append(f"mean latency {self.mean_latency:.3g} s")
+        if self.abstained.any():
+            parts.append(f"coverage {self.coverage:.3f}")
+        parts.append(f"{self.called.sum() / len(self):.2f} calls an item")
+        return f"Decision({', '.join(parts)})"
+
+
+def graded(
+    choice: Choice, outcomes: Outcomes, waves: tuple[tuple[int, ...], ...], parallel: bool
+) -> Decision:
+    """Look up what `choice` was worth: the one place where correctness meets a policy.
+
+    `waves` are the columns asked together, one tuple after the other.
+    """
+    called = choice.called
+    return Decision(
+        models=outcomes.models,
+        labels=outcomes.labels,
+        answer=_answers(choice, outcomes),
+        chosen=choice.chosen,
+        called=called,
+        correct=_correct(choice, outcomes),
+        cost=None if outcomes.cost is None else _sum(outcomes.cost, called),
+        latency=None
+        if outcomes.latency is None
+        else _time(outcomes.latency, called, waves, parallel),
+    )
+
+
+def _answers(choice: Choice, outcomes: Outcomes) -> np.ndarray | None:
+    if choice.answer is None and outcomes.answer is None:
+        return None
+    if choice.answer is not None:
+        return np.where(choice.chosen == ABSTAINED, ABSENT, choice.answer)
+    return np.where(choice.chosen < 0, ABSENT, _pick(outcomes.answer, choice.chosen))
+
+
+def _correct(choice: Choice, outcomes: Outcomes) -> np.ndarray:
+    """The chosen model's correctness; a combined answer that no one model gave meets the truth."""
+    correct = np.where(choice.chosen < 0, np.nan, _pick(outcomes.correct, choice.chosen))
+    combined = choice.chosen == COMBINED
+    if outcomes.truth is not None and combined.any():
+        known = combined & (outcomes.truth >= 0)
+        correct[known] = choice.answer[known] == outcomes.truth[known]
+    return correct
+
+
+def _pick(matrix: np.ndarray, column: np.ndarray) -> np.ndarray:
+    return matrix[np.arange(len(matrix)), column]  # negative columns are masked by the callers
+
+
+def _sum(values: np.ndarray, called: np.ndarray) -> np.ndarray:
+    """Sum over called models: NaN where one of them is unknown, so that nothing is free."""
+    total = np.zeros(len(values))
+    for j in np.flatnonzero(called.any(axis=0)):
+        total += np.where(called[:, j], values[:, j], 0.0)
+    return total
+
+
+def _time(values: np.ndarray, called: np.ndarray, waves, parallel: bool) -> np.ndarray:
+    if not parallel:
+        return _sum(values, called)
+    total = np.zeros(len(values))
+    for wave in waves:
+        slowest = np.zeros(len(values))
+        for j in wave:
+            slowest = np.maximum(slowest, np.where(called[:, j], values[:, j], 0.0))
+        total += slowest
+    return total
+
+
+def _mean(values: np.ndarray | None) -> float:
+    if values is None:
+        return float("nan")
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

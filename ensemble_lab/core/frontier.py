@@ -1,0 +1,114 @@
+"""The frontier: every setting of a policy, with what it gets right and what it takes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ensemble_lab.core.errors import check_known
+from ensemble_lab.core.intervals import wilson
+from ensemble_lab.core.outcomes import Outcomes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ensemble_lab.core.policy import Policy
+
+
+def frontier(
+    policy: Policy,
+    outcomes: Outcomes,
+    *,
+    against: str | None = None,
+    intervals: bool = False,
+    **grid,
+) -> pd.DataFrame:
+    """Every setting of `policy` on `outcomes`: accuracy, cost, latency and calls an item.
+
+    Parameters
+    ----------
+    policy : Policy
+        Fitted where it needs to be.
+    outcomes : Outcomes
+    against : {"cost", "latency", "calls"}, optional
+        What the Pareto set trades accuracy for; by default the first of the three that is known.
+    intervals : bool
+        Add ``low`` and ``high``, the 95 % Wilson interval of each accuracy.
+    **grid
+        Field name to the values that it takes; several fields make all combinations. For a
+        `Cascade`, ``thresholds`` takes levels, and every stage runs through all of them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a setting; ``pareto`` is True where no other setting is as right for less.
+
+    Raises
+    ------
+    KeyError
+        A field that the policy does not have.
+    ValueError
+        A value out of its range, or no value for a field.
+
+    Examples
+    --------
+    >>> table = Outcomes(models=["small", "big"], items=[0, 1], correct=[[1, 1], [0, 1]],
+    ...                  confidence=[[0.9, 1], [0.4, 1]], cost=[[1, 10], [1, 10]])
+    >>> from ensemble_lab.answers.cascade import Cascade
+    >>> cascade = Cascade(("small", "big"), (0.5,))
+    >>> frontier(cascade, table, thresholds=[0, 0.5])[["accuracy", "cost", "pareto"]]
+       accuracy  cost  pareto
+    0       0.5   1.0    True
+    1       1.0   6.0    True
+    """
+    import pandas as pd
+
+    known = [f.name for f in fields(policy)]
+    for name in grid:
+        check_known(name, known, "field", type(policy).__name__)
+    columns = policy.sweep(outcomes, grid)
+    graded = columns.pop("graded")
+    table = pd.DataFrame(columns)
+    known = [name for name in ("cost", "latency", "calls") if table[name].notna().any()]
+    against = against or known[0]
+    if against not in known:
+        raise ValueError(f"against={against!r}; these outcomes know {', '.join(known)}")
+    table["pareto"] = pareto(table[against].to_numpy(), table["accuracy"].to_numpy())
+    if intervals:
+        table["low"], table["high"] = wilson(table["accuracy"], graded)
+    return table
+
+
+def replay_grid(policy: Policy, outcomes: Outcomes, grid: Mapping[str, Sequence]) -> dict:
+    """Columns for every combination in `grid`, one replay each."""
+    for name, values in grid.items():
+        if not len(values):
+            raise ValueError(f"{name} has no values to run through; give at least one")
+    rows = []
+    for values in itertools.product(*grid.values()):
+        setting = dict(zip(grid, values, strict=True))
+        decision = replace(policy, **setting).decide(outcomes)
+        rows.append(
+            setting
+            | {
+                "accuracy": decision.accuracy,
+                "cost": decision.mean_cost,
+                "latency": decision.mean_latency,
+                "calls": float(decision.called.sum(axis=1).mean()),
+                "graded": int((~np.isnan(decision.correct)).sum()),
+            }
+        )
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def pareto(spent: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
+    """(n,) bool: no other point is at least as accurate for at most as much, and better in one."""
+    order = np.lexsort((-accuracy, spent))
+    best_before = np.concatenate([[-np.inf], np.fmax.accumulate(accuracy[order])[:-1]])
+    kept = np.zeros(len(order), bool)
+    kept[order] = accuracy[order] > best_before
+    return kept & ~np.isnan(spent)

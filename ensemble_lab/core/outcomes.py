@@ -1,0 +1,369 @@
+"""`Outcomes`: what every model said about every item, the table that everything else reads.
+
+Three things stay apart, because mixing them up is the commonest mistake with recorded answers:
+
+=========  ====================  ==============  =====================================
+state      ``correct``           ``answer``      meaning
+=========  ====================  ==============  =====================================
+wrong      0                     a label's code  the model answered, and was wrong
+unparsed   0                     ``UNPARSED``    it wrote something without an answer
+absent     NaN                   ``ABSENT``      it was never asked, or nothing is kept
+=========  ====================  ==============  =====================================
+
+A known answer with ``correct`` NaN is unlabelled: nobody knows whether it was right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ensemble_lab.core.errors import check_known
+
+ABSENT = -1
+UNPARSED = -2
+
+MEASURES = ("confidence", "cost", "latency", "tokens")
+"""The (n, m) float fields beside `correct`, NaN where unknown."""
+
+
+class Single(NamedTuple):
+    """A model by its name and its accuracy on the items that it has."""
+
+    model: str
+    accuracy: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outcomes:
+    """What m models said about n items, as a labelled table over read-only arrays.
+
+    Parameters
+    ----------
+    models : sequence of str, length m
+        Column names, each once.
+    items : array-like (n,)
+        Row names, each once.
+    correct : array-like (n, m)
+        How right each answer is, in [0, 1]; NaN where absent or unlabelled.
+    answer : array-like of int (n, m), optional
+        Code of each answer, an index into `labels`, or `ABSENT` or `UNPARSED`.
+    labels : sequence, length k
+        What the codes of `answer` and `truth` stand for.
+    confidence : array-like (n, m), optional
+        How sure each model was of its answer; scales may differ between models.
+    cost : array-like (n, m), optional
+        USD for each call; `cost_is_estimated` where prices were joined in afterwards.
+    latency : array-like (n, m), optional
+        Seconds for each call.
+    tokens : array-like (n, m), optional
+        Tokens generated in each call.
+    probability : array-like (n, m, k), optional
+        Each model's law over the labels; a row is all NaN where unknown.
+    truth : array-like of int (n,), optional
+        Code of the right answer, `ABSENT` where unknown.
+    features : mapping of str to array-like (n,)
+        What is known about each item before any model is asked.
+    group : array-like (n,), optional
+        The kind of each item (a subject, a condition).
+    model_group : sequence of str, length m, optional
+        The model that each column samples, where a column is one of several samples of it.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ, duplicates, or values out of range: named with their place.
+
+    Examples
+    --------
+    >>> Outcomes(models=["small", "big"], items=["a", "b"], correct=[[1, 1], [0, 1]]).best_single()
+    Single(model='big', accuracy=1.0)
+    """
+
+    models: Sequence[str]
+    items: np.ndarray
+    correct: np.ndarray
+    answer: np.ndarray | None = None
+    labels: Sequence[Hashable] = ()
+    confidence: np.ndarray | None = None
+    cost: np.ndarray | None = None
+    cost_is_estimated: bool = False
+    latency: np.ndarray | None = None
+    tokens: np.ndarray | None = None
+    probability: np.ndarray | None = None
+    truth: np.ndarray | None = None
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    group: np.ndarray | None = None
+    model_group: Sequence[str] | None = None
+
+    def __post_init__(self):
+        from ensemble_lab.core.checks import checked
+
+        for name, value in checked(self).items():
+            object.__setattr__(self, name, value)
+
+    # -- size and masks -------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __repr__(self) -> str:
+        return f"Outcomes({len(self)} items x {len(self.models)} models; {', '.join(self.known)})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>" + self.summary().to_html(float_format="{:.4g}".format)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Names of the optional fields that this table has."""
+        return tuple(f.name for f in fields(self) if _is_known(getattr(self, f.name)))
+
+    @property
+    def absent(self) -> np.ndarray:
+        """(n, m) bool: nothing is recorded for this pair."""
+        if self.answer is None:
+            return np.isnan(self.correct)
+        return self.answer == ABSENT
+
+    @property
+    def unparsed(self) -> np.ndarray:
+        """(n, m) bool: the model replied, and no answer could be read from it."""
+        if self.answer is None:
+            return np.zeros(self.correct.shape, bool)
+        return self.answer == UNPARSED
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def take(self, rows) -> Outcomes:
+        """The items at integer positions or under a boolean mask `rows`, in that order."""
+        rows = np.asarray(rows)
+        parts = {
+            f.name: value[rows]
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), np.ndarray)
+        }
+        features = {name: values[rows] for name, values in self.features.items()}
+        return replace(self, **parts, features=features)
+
+    def columns(self, models: Sequence[str]) -> np.ndarray:
+        """Positions (len(models),) of the named models; unknown names raise with the nearest."""
+        position = {name: j for j, name in enumerate(self.models)}
+        for name in models:
+            check_known(name, position, "model", "outcomes")
+        return np.array([position[name] for name in models], int)
+
+    def select(self, *, models: Sequence[str] | None = None, items=None) -> Outcomes:
+        """Keep the named models and items, in the order given.
+
+        Parameters
+        ----------
+        models : sequence of str, optional
+        items : optional
+            Boolean mask (n,) or a sequence of item names.
+
+        Raises
+        ------
+        KeyError
+            A name that is not in the table.
+        ValueError
+            Nothing would be left, or a mask of another length.
+        """
+        table = self if items is None else self.take(self._rows(items))
+        if models is None:
+            return table
+        if isinstance(models, str):
+            models = [models]
+        keep = table.columns(models)
+        if not len(keep):
+            raise ValueError("select(models=[]) leaves no model; name at least one")
+        parts = {
+            f.name: value[:, keep]
+            for f in fields(self)
+            if isinstance(value := getattr(table, f.name), np.ndarray) and value.ndim > 1
+        }
+        if table.model_group is not None:
+            parts["model_group"] = [table.model_group[j] for j in keep]
+        return replace(table, models=list(models), **parts)
+
+    def _rows(self, items) -> np.ndarray:
+        items = np.atleast_1d(items)
+        if items.dtype == bool:
+            if items.shape != (len(self),):
+                raise ValueError(f"the mask has shape {items.shape}, the table {len(self)} items")
+            rows = np.flatnonzero(items)
+        else:
+            position = {name: i for i, name in enumerate(self.items.tolist())}
+            for name in items.tolist():
+                check_known(name, position, "item", "outcomes")
+            rows = np.array([position[name] for name in items.tolist()], int)
+        if not len(rows):
+            raise ValueError("no item is left by this selection; widen it")
+        return rows
+
+    def split(self, fraction: float = 0.5, seed: int = 0) -> tuple[Outcomes, Outcomes]:
+        """Two disjoint random parts, the first with `fraction` of the items.
+
+        What is fitted on one is judged on the other.
+
+        Raises
+        ------
+        ValueError
+            A fraction outside (0, 1), or one that leaves a part empty.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"fraction={fraction} is outside (0, 1); 0.5 halves the items")
+        shuffled = np.random.default_rng(seed).permutation(len(self))
+        first = round(fraction * len(self))
+        if not 0 < first < len(self):
+            raise ValueError(f"fraction={fraction} of {len(self)} items leaves one part empty")
+        return self.take(np.sort(shuffled[:first])), self.take(np.sort(shuffled[first:]))
+
+    def blinded(self) -> Outcomes:
+        """The same table without `truth` and with `correct` NaN: what a policy may see."""
+        return _replace_unchecked(self, correct=np.full(self.correct.shape, np.nan), truth=None)
+
+    # -- baselines ------------------------------------------------------------------------------
+
+    def accuracy(self) -> np.ndarray:
+        """Mean correctness (m,) of each model on the items that it has; NaN without any."""
+        labelled = ~np.isnan(self.correct)
+        total = np.where(labelled, self.correct, 0).sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            return total / labelled.sum(axis=0)
+
+    def coverage(self) -> np.ndarray:
+        """Share (m,) of the items that each model has."""
+        return 1 - self.absent.mean(axis=0)
+
+    def best_single(self, coverage: float = 0.9) -> Single:
+        """The most accurate model among those that have at least a `coverage` share of the items.
+
+        A model with few items may have had the easy ones, so it does not compete.
+        """
+        accuracy = np.where(self.coverage() >= coverage, self.accuracy(), np.nan)
+        if np.isnan(accuracy).all():
+            raise ValueError(
+                f"no model has {coverage:.0%} of the items with correctness known; pass a lower"
+                " coverage"
+            )
+        best = int(np.nanargmax(accuracy))
+        return Single(self.models[best], float(accuracy[best]))
+
+    def oracle(self) -> float:
+        """Accuracy of always picking a right model where there is one: a bound on any choice.
+
+        Items without any graded answer are left out.
+        """
+        best = np.where(np.isnan(self.correct), -1.0, self.correct).max(axis=1)
+        if (best < 0).all():
+            raise ValueError("no answer here is graded; give correct, or truth with the answers")
+        return float(best[best >= 0].mean())
+
+    def chance_oracle(self, options=None) -> float:
+        """What an oracle over equally many random guessers would reach on the same items.
+
+        An oracle alone misleads: with enough models it is high by luck. A guesser is right on an
+        item of c options with probability 1 / c, so one of m is with 1 - (1 - 1 / c)^m.
+
+        Parameters
+        ----------
+        options : int or array-like (n,), optional
+            Options an item. By default the feature ``n_options``, else the number of labels.
+        """
+        if options is None:
+            options = self.features.get("n_options", len(self.labels))
+        options = np.broadcast_to(np.asarray(options, float), len(self))
+        if not (options >= 1).all():
+            raise ValueError("the number of options is not known here; pass options=…")
+        guessers = (~np.isnan(self.correct)).sum(axis=1)  # as many as `oracle` chooses from
+        if not guessers.any():
+            raise ValueError("no answer here is graded; give correct, or truth with the answers")
+        return float(np.mean((1 - (1 - 1 / options) ** guessers)[guessers > 0]))
+
+    def summary(self):
+        """One row a model: accuracy, coverage, unparsed share, mean cost, latency and tokens."""
+        import pandas as pd
+
+        rows = {
+            "accuracy": self.accuracy(),
+            "coverage": self.coverage(),
+            "unparsed": self.unparsed.mean(axis=0),
+        }
+        for name in MEASURES:
+            values = getattr(self, name)
+            if values is not None:
+                rows[f"mean {name}"] = pd.DataFrame(values).mean().to_numpy()
+        return pd.DataFrame(rows, index=pd.Index(self.models, name="model"))
+
+    # -- files and frames -----------------------------------------------------------------------
+
+    @classmethod
+    def read(cls, path: str | Path) -> Outcomes:
+        """Read a CSV, a parquet file or a recording (`.jsonl`); see `from_frame` for the columns.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            No such file, a truncated one, or one whose columns do not fit.
+        """
+        from ensemble_lab.core.files import read
+
+        return read(path)
+
+    @classmethod
+    def from_frame(cls, frame, *, cost_is_estimated: bool = False) -> Outcomes:
+        """Build from a data frame, long or wide.
+
+        Long: one row an item and model, columns ``item``, ``model`` and any of ``correct``,
+        ``answer``, ``confidence``, ``cost``, ``latency``, ``tokens``. Wide: one row an item,
+        columns ``item`` and ``MODEL:correct``, ``MODEL:answer``, …; a bare ``MODEL`` column is
+        its correctness. Both may carry ``truth``, ``group`` and ``feature:NAME``. A pair is
+        absent without a row (long) or with every cell empty (wide); else an empty ``answer`` is
+        unparsed. Without ``correct``, an answer is right where it equals ``truth``.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> Outcomes.from_frame(pd.DataFrame({"item": [1, 2], "small": [1, 0], "big": [1, 1]}))
+        Outcomes(2 items x 2 models; models, items, correct)
+        """
+        from ensemble_lab.core.frames import from_frame
+
+        return from_frame(frame, cost_is_estimated=cost_is_estimated)
+
+    def to_frame(self, form: str = "long"):
+        """As a data frame that `from_frame` reads back, ``"long"`` or ``"wide"``.
+
+        Long has rows only for what is recorded, so an item or model without any is left out.
+        Wide keeps them, but an unparsed reply with nothing else known becomes absent.
+        Probabilities, model groups and unused labels fit in neither: `to_parquet` keeps all.
+        """
+        from ensemble_lab.core.frames import to_frame
+
+        return to_frame(self, form)
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write one compact file that `read` gives back exactly, probabilities included."""
+        from ensemble_lab.core.files import to_parquet
+
+        return to_parquet(self, path)
+
+
+def _is_known(value) -> bool:
+    return (
+        value is not None
+        and value is not False
+        and (not hasattr(value, "__len__") or len(value) > 0)
+    )
+
+
+def _replace_unchecked(outcomes: Outcomes, **changes) -> Outcomes:
+    """`dataclasses.replace` for values already known to fit: no second check of a large table."""
+    copy = object.__new__(Outcomes)
+    for f in fields(Outcomes):
+        object.__setattr__(copy, f.name, changes.get(f.name, getattr(outcomes, f.name)))
+    return copy

@@ -1,0 +1,106 @@
+"""`Policy`: a rule that says which models to ask and whose answer to give.
+
+A policy is written once, as array arithmetic over recorded outcomes (`choose`), and is replayed on
+tables (`decide`) and run on live models (`ensemble_lab.run`) without change.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from ensemble_lab.core.decision import Choice, Decision, graded
+from ensemble_lab.core.frontier import replay_grid
+from ensemble_lab.core.outcomes import Outcomes
+
+
+def ranged(default: Any, low: float, high: float, help: str, step: float | None = None):
+    """A dataclass field that declares its range, so that a slider can be built from it.
+
+    The range holds for the value itself, or for every number inside a tuple or mapping.
+    """
+    about = {"low": low, "high": high, "step": step, "help": help}
+    return field(default=default, metadata=about)
+
+
+@dataclass(frozen=True)
+class Policy(ABC):
+    """A frozen dataclass: its fields are its settings and, once fitted, what it learned.
+
+    Subclasses write `choose`, and `waves` where they ask models one after another.
+    """
+
+    def __post_init__(self):
+        for f in fields(self):
+            if "low" in f.metadata:
+                for number in _numbers(getattr(self, f.name)):
+                    _check_range(self, f, number)
+
+    def fit(self, outcomes: Outcomes) -> Self:
+        """A fitted copy. Policies that learn nothing return themselves."""
+        return self
+
+    @abstractmethod
+    def choose(self, outcomes: Outcomes) -> Choice:
+        """Which models to ask and whose answer to give, for every item; see `Choice`.
+
+        `outcomes` come without `correct` and `truth`. A model not yet asked is absent, and a
+        policy that needs it says so by calling it.
+        """
+
+    def waves(self, models: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """Models in the order of asking: those of one tuple are asked together."""
+        return (tuple(models),)
+
+    def decide(self, outcomes: Outcomes, *, parallel: bool = True) -> Decision:
+        """Replay the policy on recorded outcomes.
+
+        Parameters
+        ----------
+        outcomes : Outcomes
+            n items by m models. `correct` and `truth` only grade what was decided without them.
+        parallel : bool
+            Whether models asked together run at the same time: the slowest one's latency
+            counts, else the sum.
+
+        Returns
+        -------
+        Decision
+        """
+        # Blinded: a policy that peeked at the right answers would see NaN.
+        choice = self.choose(outcomes.blinded())
+        waves = tuple(tuple(outcomes.columns(wave)) for wave in self.waves(outcomes.models))
+        return graded(choice, outcomes, waves, parallel)
+
+    def sweep(self, outcomes: Outcomes, grid: Mapping[str, Sequence]) -> dict:
+        """Columns for every combination in `grid`; policies that know a shortcut override it."""
+        return replay_grid(self, outcomes, grid)
+
+
+def _numbers(value):
+    """Every number in a value, a tuple of values or a mapping to values; None holds none."""
+    if value is None:
+        return
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
+        for part in value:
+            yield from _numbers(part)
+    else:
+        yield value
+
+
+def _check_range(policy: Policy, f, number) -> None:
+    low, high = f.metadata["low"], f.metadata["high"]
+    name = f"{type(policy).__name__}.{f.name}"
+    try:
+        value = float(number)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {number!r}; it takes numbers from {low} to {high}") from None
+    if math.isnan(value) or not low <= value <= high:
+        percent = value / 100
+        hint = f" (did you mean {percent:g}?)" if high <= 2 and high < value <= 100 else ""
+        raise ValueError(f"{name} is {number!r}, outside {low} to {high}{hint}")

@@ -1,0 +1,50 @@
+"""One instance of every policy, for the properties that all of them must have."""
+
+import inspect
+
+import ensemble_lab as lab
+from ensemble_lab.core.policy import Policy
+
+
+def every_policy(models, labels):
+    """Policies over at least three models with features, fitted ones excepted."""
+    a, b, *rest = models
+    by_label = {label: 0.2 + 0.6 * (i % 2) for i, label in enumerate(labels)}
+    return [
+        lab.MajorityVote(),
+        lab.MajorityVote((b, a)),
+        lab.WeightedVote(weights={name: j - 0.5 for j, name in enumerate(models)}),
+        lab.MeanVote(),
+        lab.MeanVote(weights={name: j + 0.5 for j, name in enumerate(models)}),
+        lab.ProductVote(),
+        lab.MaxVote(),
+        lab.MinVote(),
+        lab.MedianVote(),
+        lab.RankVote(),
+        lab.Cascade((a,)),
+        lab.Cascade((b, a), (0.5,)),
+        lab.Cascade((a, b, rest[0]), (0.7, by_label)),
+        lab.Cascade((a, b), (0.9,), abstain=(0.3, 0.1)),
+        lab.AgreementCascade(((a, b), tuple(rest))),
+        lab.AgreementCascade(((a, b), tuple(rest)), agreement=0.5),
+        lab.HeuristicSelector(a, b, "length", 250.0),
+    ]
+
+
+def learning_policies(models, budget=1.0):
+    """Policies whose `fit` has something to learn."""
+    a, b, *_ = models
+    return [
+        lab.MajorityVote(),
+        lab.WeightedVote(),
+        lab.LearnedSelector(a, b),
+        lab.BudgetCascade(budget),
+        lab.BudgetCascade(budget, per_label=True),
+    ]
+
+
+def names_of_all_policies():
+    """Every concrete policy that the package exports."""
+    exported = (getattr(lab, name) for name in lab.__all__)
+    classes = [value for value in exported if inspect.isclass(value)]
+    return {c.__name__ for c in classes if issubclass(c, Policy) and c is not Policy}
