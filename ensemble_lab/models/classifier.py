@@ -1,0 +1,157 @@
+"""Fitted classifiers of scikit-learn or torch as callables: item in, `Reply` out."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ensemble_lab.core.reply import Reply
+from ensemble_lab.models.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Classifier:
+    """A fitted classifier that labels one item at a time.
+
+    Parameters
+    ----------
+    model
+        A fitted scikit-learn classifier, or a `torch.nn.Module` from (1, …) to logits (1, k).
+        A module is put into evaluation mode, on its device.
+    labels
+        The k labels of a module's outputs, in order; scikit-learn's classifiers know theirs.
+    device, dtype
+        For a module: where it computes, and in which number format (by default its own).
+
+    Raises
+    ------
+    ModelError
+        The classifier is not fitted, or is none, or labels are missing.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> x, y = load_iris(return_X_y=True)
+    >>> Classifier(LogisticRegression(max_iter=1000).fit(x, y))(x[0]).answer
+    0
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        labels: Sequence[Hashable] | None = None,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+    ):
+        self._law = (
+            _TorchLaw(model, labels, device, dtype)
+            if is_module(model)
+            else _SklearnLaw(model, labels)
+        )
+        self.model = self._law.model
+        self.device = self._law.device
+
+    def __repr__(self) -> str:
+        return f"Classifier({type(self.model).__name__})"
+
+    def __call__(self, item: Any) -> Reply:
+        """Label one item: a feature vector or array, or a text where a pipeline takes texts."""
+        answer, probability = self._law(item)
+        confidence = None if probability is None else probability[answer]
+        return Reply(answer=answer, confidence=confidence, probability=probability)
+
+
+class _SklearnLaw:
+    """Label and, where the classifier has `predict_proba`, the probability of every label."""
+
+    def __init__(self, model: Any, labels: Sequence[Hashable] | None):
+        from sklearn.base import is_classifier
+        from sklearn.exceptions import NotFittedError
+        from sklearn.utils.validation import check_is_fitted
+
+        name = type(model).__name__
+        if not is_classifier(model):
+            raise ModelError(f"{name} is no classifier: give a fitted scikit-learn classifier")
+        if labels is not None:
+            raise ModelError(f"{name} knows its own labels (classes_): leave labels= out")
+        try:
+            check_is_fitted(model)
+        except NotFittedError as error:
+            raise ModelError(f"{name} is not fitted: call {name}.fit(x, y) first") from error
+        self.model = model
+        self.device = "cpu"
+
+    def __call__(self, item: Any) -> tuple[Hashable, dict[Hashable, float] | None]:
+        row = _row(self.model, item)
+        answer = _plain(self.model.predict(row)[0])
+        if not hasattr(self.model, "predict_proba"):
+            return answer, None
+        law = self.model.predict_proba(row)[0]  # (k,)
+        return answer, {_plain(c): float(p) for c, p in zip(self.model.classes_, law, strict=True)}
+
+
+class _TorchLaw:
+    """Softmax of a module's logits, and the likeliest label."""
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        labels: Sequence[Hashable] | None,
+        device: str | torch.device | None,
+        dtype: str | torch.dtype | None,
+    ):
+        from ensemble_lab.models.device import pick_device, pick_dtype
+
+        if labels is None:
+            raise ModelError(f"{type(model).__name__} needs labels=[...], one for each output")
+        self.device = pick_device(device)
+        self.labels = [_plain(label) for label in labels]
+        wish = None if dtype is None else pick_dtype(self.device, dtype)
+        self.model = model.to(device=self.device, dtype=wish).eval()
+        first = next(iter(model.parameters()), None)
+        self.dtype = wish if first is None else first.dtype
+
+    def __call__(self, item: Any) -> tuple[Hashable, dict[Hashable, float]]:
+        import torch
+
+        x = torch.as_tensor(item).to(self.device)[None]  # (1, ...)
+        # Integers stay integers: they are token ids for an embedding.
+        x = x.to(self.dtype) if x.is_floating_point() else x
+        with torch.inference_mode():
+            logits = self.model(x)  # (1, k)
+        if tuple(logits.shape) != (1, len(self.labels)):
+            raise ModelError(
+                f"{type(self.model).__name__} turned one item of shape {tuple(x.shape[1:])} into "
+                f"{tuple(logits.shape)}, but there are {len(self.labels)} labels: it must "
+                f"return (1, {len(self.labels)}) logits"
+            )
+        law = logits[0].float().softmax(-1).tolist()  # (k,)
+        return self.labels[int(np.argmax(law))], dict(zip(self.labels, law, strict=True))
+
+
+def is_module(model: Any) -> bool:
+    """Whether this is a torch module, found out without importing torch for those who have none."""
+    return any(c.__module__ == "torch.nn.modules.module" for c in type(model).__mro__)
+
+
+def _row(model: Any, item: Any) -> Any:
+    """Return one item as the table of one row that scikit-learn predicts on."""
+    if isinstance(item, str):
+        return [item]
+    row = np.asarray(item).reshape(1, -1)
+    names = getattr(model, "feature_names_in_", None)
+    if names is None or len(names) != row.shape[1]:
+        return row
+    import pandas as pd  # a classifier that was fitted on named columns wants them back
+
+    return pd.DataFrame(row, columns=names)
+
+
+def _plain(label: Any) -> Hashable:
+    """Return a numpy scalar as Python's own, which JSON can write."""
+    return label.item() if isinstance(label, np.generic) else label

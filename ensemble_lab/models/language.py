@@ -1,0 +1,256 @@
+"""A causal language model and its tokenizer as one callable: prompt in, `Reply` out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ensemble_lab.core.reply import Reply
+from ensemble_lab.models.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+Prompt = str | Sequence[Mapping[str, str]]
+Parse = Callable[[str], Hashable | None]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a language model wrote.
+
+    Parameters
+    ----------
+    text
+        The text, special tokens left out.
+    tokens
+        Token ids (t,), the end-of-sequence token included.
+    log_probabilities
+        Natural logarithm of the model's probability of each token (t,), at temperature 1.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    log_probabilities: tuple[float, ...]
+
+    @property
+    def confidence(self) -> float:
+        """Geometric mean of the tokens' probabilities, in [0, 1]."""
+        return mean_probability(self.log_probabilities)
+
+
+def mean_probability(log_probabilities: Sequence[float]) -> float:
+    """Geometric mean of probabilities given as logarithms: exp of their mean.
+
+    Unlike the product it does not punish a long answer for being long.
+    """
+    return math.exp(sum(log_probabilities) / len(log_probabilities))
+
+
+class LanguageModel:
+    """A causal language model that answers prompts.
+
+    Parameters
+    ----------
+    model
+        The network, on its device and in its dtype.
+    tokenizer
+        Its tokenizer; with a chat template a bare prompt becomes one user turn.
+    weights
+        Which weights these are, for labelling results.
+    parse
+        Turns the text into the answer; `None` means that there is none in it. By default the
+        text itself without surrounding space.
+    max_new_tokens
+        Most tokens generated for one prompt.
+    temperature
+        0 takes the likeliest token every time; above 0 tokens are sampled.
+    seed
+        Makes samples repeatable: one prompt, one seed, one text.
+
+    Examples
+    --------
+    >>> model = load("smollm2", max_new_tokens=20)  # doctest: +SKIP
+    >>> model("What is the capital of France?").answer  # doctest: +SKIP
+    'The capital of France is Paris.'
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        weights: str,
+        *,
+        parse: Parse = str.strip,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ):
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.weights = weights
+        self.parse = parse
+        self.max_new_tokens = max_new_tokens
+        self.temperature = temperature
+        self.seed = seed
+
+    def __repr__(self) -> str:
+        return f"LanguageModel({self.weights!r}, device={self.device}, dtype={self.dtype})"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of the weights."""
+        return self.model.dtype
+
+    def __call__(self, item: Prompt) -> Reply:
+        """Answer one prompt; the caller's clock measures the latency."""
+        made = self.generate(item)
+        return Reply(
+            answer=self.parse(made.text),
+            confidence=made.confidence,
+            tokens=len(made.tokens),
+            text=made.text,
+        )
+
+    def generate(
+        self,
+        prompt: Prompt,
+        max_new_tokens: int | None = None,
+        temperature: float | None = None,
+        seed: int | None = None,
+    ) -> Generation:
+        """Continue a prompt; what is left out is as the model was loaded.
+
+        Tokens follow the model's own law: no top-k or top-p cut, no penalty for repetition.
+
+        Raises
+        ------
+        ModelError
+            The prompt is no text or chat, is empty, or does not fit into the model's context.
+        ValueError
+            `max_new_tokens` is below 1 or `temperature` negative.
+        """
+        import torch
+
+        most = self.max_new_tokens if max_new_tokens is None else max_new_tokens
+        heat = self.temperature if temperature is None else temperature
+        _check_settings(most, heat)
+        inputs = self.encode(prompt)
+        self._check_context(inputs["input_ids"].shape[-1], most)
+        with torch.inference_mode():
+            out = self.model.generate(
+                **inputs,
+                generation_config=self._config(most),
+                logits_processor=self._sampler(heat, self.seed if seed is None else seed),
+            )
+        tokens = out.sequences[0, inputs["input_ids"].shape[-1] :].cpu()  # (t,)
+        chosen = [
+            logits[0].float().log_softmax(-1)[token].item()  # logits (1, vocabulary), raw
+            for logits, token in zip(out.logits, tokens, strict=True)
+        ]
+        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        return Generation(text, tuple(tokens.tolist()), tuple(chosen))
+
+    def encode(self, prompt: Prompt) -> dict[str, torch.Tensor]:
+        """Token ids and attention mask (1, t) of a prompt, on the model's device."""
+        template = self.tokenizer.chat_template
+        if isinstance(prompt, str) and template is None:
+            encoded = self.tokenizer(prompt, return_tensors="pt")
+        else:
+            if template is None:
+                raise ModelError(f"{self.weights} has no chat template: give the prompt as text")
+            encoded = self.tokenizer.apply_chat_template(
+                chat_messages(prompt),
+                add_generation_prompt=True,
+                return_tensors="pt",
+                return_dict=True,
+            )
+        if encoded["input_ids"].shape[-1] == 0:
+            raise ModelError("the prompt is empty: give at least one token to continue")
+        return {name: encoded[name].to(self.device) for name in ("input_ids", "attention_mask")}
+
+    def _check_context(self, prompt_tokens: int, max_new_tokens: int) -> None:
+        most = getattr(self.model.config, "max_position_embeddings", None)
+        if most is not None and prompt_tokens + max_new_tokens > most:
+            raise ModelError(
+                f"a prompt of {prompt_tokens} tokens and max_new_tokens={max_new_tokens} exceed "
+                f"the {most} tokens that {self.weights} can see: shorten one of them"
+            )
+
+    def _config(self, max_new_tokens: int) -> GenerationConfig:
+        from transformers import GenerationConfig
+
+        end = self.model.generation_config.eos_token_id
+        if end is None:
+            end = self.tokenizer.eos_token_id
+        return GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            do_sample=False,  # a temperature is dealt with by `GumbelMax`
+            num_beams=1,
+            repetition_penalty=1.0,
+            eos_token_id=end,
+            pad_token_id=end[0] if isinstance(end, list) else end,
+            return_dict_in_generate=True,
+            output_logits=True,
+        )
+
+    def _sampler(self, temperature: float, seed: int | None) -> list[GumbelMax]:
+        return [GumbelMax(temperature, seed, self.device)] if temperature > 0 else []
+
+
+class GumbelMax:
+    """Samples a token as an argmax: softmax(z / T) is the law of argmax(z / T + g), g Gumbel.
+
+    It draws from a generator of its own, so that models sampling in parallel threads do not
+    disturb one another's seeds.
+
+    References
+    ----------
+    Gumbel, Statistical Theory of Extreme Values and Some Practical Applications, 1954.
+    """
+
+    def __init__(self, temperature: float, seed: int | None, device: torch.device):
+        import torch
+
+        self.temperature = temperature
+        self.generator = torch.Generator(device)
+        if seed is None:
+            self.generator.seed()
+        else:
+            self.generator.manual_seed(seed)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return scores (1, vocabulary) divided by the temperature plus Gumbel noise."""
+        import torch
+
+        # The logarithm of an Exponential(1) variable is minus a Gumbel variable.
+        noise = torch.empty_like(scores).exponential_(generator=self.generator).log()
+        return scores / self.temperature - noise
+
+
+def _check_settings(max_new_tokens: int, temperature: float) -> None:
+    if max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature={temperature} is not a number from 0 up; use 0 for greedy")
+
+
+def chat_messages(prompt: Prompt) -> list[dict[str, str]]:
+    """Return a prompt as chat messages."""
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    turns = list(prompt) if isinstance(prompt, Sequence) else []
+    if not turns or not all(isinstance(t, Mapping) and {"role", "content"} <= {*t} for t in turns):
+        raise ModelError(
+            f"prompt {prompt!r} is neither text nor a list of "
+            "{'role': ..., 'content': ...} messages"
+        )
+    return [dict(turn) for turn in turns]

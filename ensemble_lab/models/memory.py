@@ -1,0 +1,119 @@
+"""Will the weights fit? Their size is read from the file headers before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ensemble_lab.models.errors import ModelError, NotEnoughMemory
+
+if TYPE_CHECKING:
+    import torch
+
+# Activations, the key-value cache and the loader's own buffers come on top of the weights.
+HEADROOM = 1.2
+GIB = 2**30
+
+
+def available_memory(device: torch.device | str = "cpu") -> int:
+    """Bytes a new model may take: free memory of the card, or of the machine or its container.
+
+    Inside a container (Binder, Docker, a batch job) the kernel still reports the whole machine,
+    so the control group's own limit counts as well.
+    """
+    if str(device).startswith("cuda"):
+        import torch
+
+        # What torch holds in its pool without using it can be used as well.
+        pool = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + pool
+    import psutil
+
+    return min([psutil.virtual_memory().available, *_container_room()])
+
+
+def _container_room(root: Path = Path("/sys/fs/cgroup")) -> Iterable[int]:
+    """Bytes left under the control group's limit, version 2 or 1, if there is one."""
+    for limit, usage in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            most, used = (root / limit).read_text().strip(), (root / usage).read_text().strip()
+            stat = (root / limit).with_name("memory.stat").read_text().split()
+        except OSError:
+            continue
+        if most.isdigit():  # version 2 writes "max" for no limit
+            fields = dict(zip(stat[::2], stat[1::2], strict=True))
+            # Cached file pages count as used, yet the kernel drops them on demand.
+            yield max(0, int(most) - int(used) + int(fields.get("inactive_file", 0)))
+
+
+def count_parameters(folder: Path) -> int:
+    """Count the numbers in a folder's safetensors files, from their headers alone.
+
+    Raises
+    ------
+    ModelError
+        A file is truncated or is no safetensors file.
+    """
+    return sum(_count_file(path) for path in sorted(folder.glob("*.safetensors")))
+
+
+def _count_file(path: Path) -> int:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        prefix = file.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
+        try:
+            header = json.loads(file.read(length)) if 8 + length <= size else None
+        except ValueError:
+            header = None
+    if not isinstance(header, dict):
+        raise ModelError(f"{path} is no safetensors file or is truncated: fetch it again")
+    tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+    end = 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0)
+    if end > size:
+        raise ModelError(f"{path} is truncated ({size} of {end} bytes): fetch it again")
+    return sum(math.prod(entry["shape"]) for entry in tensors)
+
+
+def check_memory(name: str, parameters: int, device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse a model whose weights would not fit.
+
+    Raises
+    ------
+    NotEnoughMemory
+        Says how much is needed, how much there is, and what would fit.
+    """
+    free = available_memory(device)
+    need = parameters * dtype.itemsize * HEADROOM
+    if need <= free:
+        return
+    half = parameters * 2 * HEADROOM
+    mend = (
+        f"dtype='bfloat16' would need {format_size(half)} and fit"
+        if dtype.itemsize > 2 and half <= free
+        else f"a model of up to {_number(free / (2 * HEADROOM))} parameters would fit in "
+        "bfloat16: choose a smaller one, close other programs, or serve it elsewhere and "
+        "load('openai:...')"
+    )
+    raise NotEnoughMemory(
+        f"{name} has {_number(parameters)} parameters and needs about {format_size(need)} in "
+        f"{str(dtype).removeprefix('torch.')} (weights and a fifth on top), but {device} has "
+        f"{format_size(free)} free; {mend}"
+    )
+
+
+def format_size(count: float) -> str:
+    """Write bytes as people read them."""
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / 2**20:.1f} MiB"
+
+
+def _number(count: float) -> str:
+    """Write a number of parameters as people read it."""
+    return f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.2f} million"
