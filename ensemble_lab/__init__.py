@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["answers", "catalogue", "core", "instruments", "models"],
+    submodules=["answers", "catalogue", "core", "exercises", "instruments", "models"],
     submod_attrs={
         "answers": [
             "AgreementCascade",

@@ -1,9 +1,14 @@
 """Random tables of outcomes for property tests, awkward on purpose."""
 
 import numpy as np
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
+
+# A busy machine is not a failure: no time limit for one example.
+settings.register_profile("lab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lab")
 
 WORDS = ("yes", "no", "müde", "1,319", "7", "")
 STATES = (0.75, 0.1, 0.15)  # answered, unparsed, absent

@@ -31,7 +31,6 @@ def checked(o) -> dict:
         array = _shaped(getattr(o, name), name, (n, m))
         values[name] = array if name == "confidence" else _nonnegative(array, name, o)
     values["answer"] = _codes(o.answer, "answer", (n, m), len(labels))
-    _answered(values["answer"], values["correct"], o)
     values["truth"] = _codes(o.truth, "truth", (n,), len(labels))
     values["probability"] = _law(_shaped(o.probability, "probability", (n, m, len(labels))), o)
     features = {k: _shaped(v, f"feature {k!r}", (n,), None) for k, v in o.features.items()}
@@ -40,6 +39,19 @@ def checked(o) -> dict:
     if o.model_group is not None:
         values["model_group"] = tuple(_sized(o.model_group, "model_group", m))
     return values
+
+
+def check_states(o) -> None:
+    """Keep the three states of a person's table apart: absent is not graded, unparsed is wrong.
+
+    Not part of `checked`: a table whose `correct` was scrambled to test a policy is still one.
+    """
+    if o.answer is not None:
+        graded = (o.answer == ABSENT) & ~np.isnan(o.correct)
+        _refuse(graded, o.correct, "correct", o, "its answer is absent, so leave this empty too")
+        right = (o.answer == UNPARSED) & (o.correct > 0)
+        rule = "no answer is known there; give every answer or none"
+        _refuse(right, o.correct, "correct", o, rule)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
@@ -147,15 +159,6 @@ def _codes(value, name: str, shape, k: int) -> np.ndarray | None:
             f" ABSENT ({ABSENT}) or UNPARSED ({UNPARSED})"
         )
     return _frozen(array.astype(np.int32, copy=False))
-
-
-def _answered(answer: np.ndarray | None, correct: np.ndarray, o) -> None:
-    """Keep the three states apart: what is absent has no correctness, what is unparsed is wrong."""
-    if answer is not None:
-        graded = (answer == ABSENT) & ~np.isnan(correct)
-        _refuse(graded, correct, "correct", o, "its answer is absent, so leave this empty too")
-        right = (answer == UNPARSED) & (correct > 0)
-        _refuse(right, correct, "correct", o, "no answer is known there; give every answer or none")
 
 
 def _law(array: np.ndarray | None, o) -> np.ndarray | None:

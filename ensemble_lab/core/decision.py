@@ -175,7 +175,8 @@ def _correct(choice: Choice, outcomes: Outcomes) -> np.ndarray:
 
 
 def _pick(matrix: np.ndarray, column: np.ndarray) -> np.ndarray:
-    return matrix[np.arange(len(matrix)), column]  # negative columns are masked by the callers
+    # Negative columns stand for no model: what is read for them, the callers mask.
+    return matrix[np.arange(len(matrix)), np.maximum(column, 0)]
 
 
 def _sum(values: np.ndarray, called: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def check_known(name, known, what: str, where: str) -> None:
 
 
 def require(outcomes, name: str, who: str):
-    """The field `name` of `outcomes`, or a `ValueError` that says who needs it and what is there."""
+    """The field `name` of `outcomes`, or a `ValueError` that says who needs it."""
     value = getattr(outcomes, name)
     if value is None:
         raise ValueError(

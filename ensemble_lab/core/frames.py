@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from ensemble_lab.core.checks import check_states
 from ensemble_lab.core.errors import nearest
 from ensemble_lab.core.outcomes import ABSENT, MEASURES, UNPARSED, Outcomes
 
@@ -119,7 +120,7 @@ def _assemble(found, rows, cost_is_estimated: bool) -> Outcomes:
     else:
         raise ValueError("neither 'correct' nor 'answer' is there; one of them is needed")
     features = {str(c)[len(FEATURE) :]: rows[c].to_numpy() for c in rows if _is_feature(c)}
-    return Outcomes(
+    outcomes = Outcomes(
         models=[str(model) for model in first.columns],
         items=first.index.to_numpy(),
         correct=correct,
@@ -129,6 +130,8 @@ def _assemble(found, rows, cost_is_estimated: bool) -> Outcomes:
         cost_is_estimated=cost_is_estimated,
         **parts,
     )
+    check_states(outcomes)
+    return outcomes
 
 
 def grade(answer: np.ndarray, truth: np.ndarray | None, labels: tuple) -> np.ndarray:
@@ -215,7 +218,9 @@ def _code(values: np.ndarray, labels: tuple, empty) -> np.ndarray:
 
     index = {label: code for code, label in enumerate(labels)}
     missing = pd.isna(values)
-    flat = [-1 if gone else index[_plain(v)] for v, gone in zip(values.flat, missing.flat)]
+    flat = [
+        -1 if gone else index[_plain(v)] for v, gone in zip(values.flat, missing.flat, strict=True)
+    ]
     return np.where(missing, empty, np.array(flat, int).reshape(values.shape))
 
 

@@ -52,8 +52,9 @@ class Recording:
         recording = cls()
         lines = Path(path).read_bytes().splitlines(keepends=True)
         for number, raw in enumerate(lines, 1):
-            if not raw.endswith(b"\n") and (number > 1 or json_line(HEADER).encode().startswith(raw)):
-                break  # cut short in the middle of writing
+            ours = number > 1 or json_line(HEADER).encode().startswith(raw)
+            if ours and not raw.endswith(b"\n"):  # cut short in the middle of writing
+                break
             try:
                 line = json.loads(raw)
             except ValueError as error:
@@ -185,12 +186,17 @@ def _laws(grid: list[list], code: dict) -> np.ndarray | None:
 
 def _features(facts: Mapping, items: Sequence) -> dict[str, np.ndarray]:
     names = dict.fromkeys(name for known in facts.values() for name in known.get("features", {}))
-    return {
-        name: np.array([facts.get(item, {}).get("features", {}).get(name, np.nan) for item in items])
-        for name in names
-    }
+    known = [facts.get(item, {}) for item in items]
+    return {name: _column([f.get("features", {}).get(name) for f in known]) for name in names}
 
 
 def _group(facts: Mapping, items: Sequence) -> np.ndarray | None:
     groups = [facts.get(item, {}).get("group") for item in items]
-    return None if all(g is None for g in groups) else np.array(groups)
+    return None if all(g is None for g in groups) else _column(groups)
+
+
+def _column(values: list) -> np.ndarray:
+    """(n,), with gaps None among strings and NaN among numbers."""
+    if any(isinstance(value, str) for value in values):
+        return np.array(values, object)
+    return np.array([np.nan if value is None else value for value in values])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +68,7 @@ def record(
     path = Path(path)
     if path.suffix != ".jsonl":
         raise ValueError(f"a recording is named *.jsonl, not {path.name!r}")
+    _refuse_unnamed(models)
     items = items if isinstance(items, Mapping) else dict(enumerate(items))
     items = {plain(name, "item name"): item for name, item in items.items()}
     if not items or not models:
@@ -128,6 +129,7 @@ def run(
     Decision
         Of one item.
     """
+    _refuse_unnamed(models)
     names = tuple(models)
     facts = {0: {"features": dict(features or {})}}
     replies: dict = {}
@@ -145,6 +147,11 @@ def run(
             table = tabulate(replies, [0], names, facts, labels)
     columns = tuple(tuple(table.columns(wave)) for wave in waves)
     return graded(policy.choose(table), table, columns, parallel)
+
+
+def _refuse_unnamed(models) -> None:
+    if not isinstance(models, Mapping):
+        raise TypeError(f"models is {type(models).__name__}; name them: {{'small': model, …}}")
 
 
 @contextmanager
@@ -178,23 +185,28 @@ def _graded(line: dict, truth, grade) -> dict:
 def _facts(items: Mapping, truth, features, group) -> dict:
     """What is known of each item, by its name."""
     facts: dict = {item: {} for item in items}
-    named = {"truth": truth, "group": group, **(features or {})}
-    for name, values in named.items():
-        if values is None:
-            continue
+    for name, values in {"truth": truth, "group": group}.items():
+        for item, value in _by_item(name, values, items):
+            facts[item][name] = value
+    for name, values in (features or {}).items():
+        for item, value in _by_item(f"feature {name!r}", values, items):
+            facts[item].setdefault("features", {})[name] = value
+    return facts
+
+
+def _by_item(name: str, values, items: Mapping) -> Iterator[tuple]:
+    """(item, value) wherever there is a value."""
+    if values is None:
+        return
+    if not isinstance(values, Mapping):
         if len(values) != len(items):
             raise ValueError(f"{name} has {len(values)} entries for {len(items)} items")
-        by_item = values if isinstance(values, Mapping) else dict(zip(items, values, strict=True))
-        for item in items:
-            check_known(item, by_item, "item", name)
-            value = plain(by_item[item], name)
-            place = (
-                facts[item]
-                if name in ("truth", "group")
-                else facts[item].setdefault("features", {})
-            )
-            place[name] = value
-    return facts
+        values = dict(zip(items, values, strict=True))
+    for item in items:
+        check_known(item, values, "item", name)
+        value = plain(values[item], name)
+        if value is not None:
+            yield item, value
 
 
 def _open(path: Path, facts: dict) -> Recording:
