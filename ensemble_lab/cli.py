@@ -1,0 +1,98 @@
+"""The command `ensemble-lab`: look at this machine, render reports, run benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Sequence
+
+import ensemble_lab
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns
+    -------
+    int
+        0 when all went well, 1 when something is broken, 2 for words that were not understood.
+    """
+    chosen = build_parser().parse_args(arguments)
+    return chosen.run(chosen)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every subcommand with its options; each sets ``run``, a function of the parsed words."""
+    parser = argparse.ArgumentParser(prog="ensemble-lab", description=ensemble_lab.__doc__)
+    parser.add_argument("--version", action="version", version=ensemble_lab.__version__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    doctor = commands.add_parser("doctor", help="what works here, and how to mend what does not")
+    doctor.add_argument("--json", action="store_true", help="the same, for programs")
+    doctor.set_defaults(run=_doctor)
+
+    report = commands.add_parser("report", help="run notebooks and write one HTML file of each")
+    report.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="default: notebooks/*")
+    report.add_argument("--out", required=True, metavar="DIR", help="where the pages go")
+    report.add_argument(
+        "-p",
+        "--parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="set one of the notebook's parameters",
+    )
+    report.set_defaults(run=_report)
+
+    bench = commands.add_parser("bench", help="measure one level, peers beside it")
+    bench.add_argument("name", metavar="NAME", help="which benchmarks, for example: answers")
+    bench.add_argument("--only", metavar="RECORD", help="one record alone")
+    bench.add_argument("--quick", action="store_true", help="small sizes: does it run?")
+    bench.add_argument("--json", required=True, metavar="FILE", help="where the records go")
+    bench.set_defaults(run=_bench)
+    return parser
+
+
+def _doctor(chosen) -> int:
+    from ensemble_lab.doctor import examine, healthy, to_json, to_table
+
+    findings = examine()
+    print(to_json(findings) if chosen.json else to_table(findings))
+    return 0 if healthy(findings) else 1
+
+
+def _report(chosen) -> int:
+    from ensemble_lab.report import ReportError, report
+
+    parameters = {name: parse_value(text) for name, text in chosen.parameter}
+    try:
+        failures = report(chosen.notebooks, chosen.out, parameters)
+    except ReportError as error:
+        print(f"ensemble-lab report: {error}", file=sys.stderr)
+        return 1
+    for failure in failures:
+        print(f"ensemble-lab report: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _bench(chosen) -> int:
+    from ensemble_lab.bench import main as bench
+
+    return bench(chosen.name, chosen.only, chosen.quick, chosen.json)
+
+
+def parse_value(text: str):
+    """A parameter's value: a Python literal where it reads as one, else the text itself.
+
+    Examples
+    --------
+    >>> parse_value("0.5"), parse_value("None"), parse_value("imdb-services")
+    (0.5, None, 'imdb-services')
+    """
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

