@@ -1,0 +1,110 @@
+"""What is in `data/`: recorded outcomes by name, each with its source, licence and caveats."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from ensemble_lab.core.errors import check_known
+from ensemble_lab.core.outcomes import Outcomes
+
+MEND = "reinstall ensemble-lab, or in a checkout run: git checkout -- data"
+
+
+def data_folder() -> Path:
+    """Where the tables lie: inside the installed package, or beside it in a checkout.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no catalogue in either place.
+    """
+    package = Path(__file__).resolve().parent
+    places = (package / "data", package.parent / "data")
+    for place in places:
+        if (place / "catalogue.json").is_file():
+            return place
+    raise FileNotFoundError(f"no catalogue.json in {places[0]} or {places[1]}; {MEND}")
+
+
+def _entries() -> dict[str, dict]:
+    return json.loads((data_folder() / "catalogue.json").read_text(encoding="utf-8"))
+
+
+def outcomes_catalogue():
+    """What recorded outcomes there are: a data frame, one row a table, indexed by name.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``title``, ``task``, ``items``, ``models`` (how many), ``known`` (fields beside
+        correctness), ``recorded`` and ``licence``. `describe` has the rest.
+
+    Examples
+    --------
+    >>> outcomes_catalogue().loc["audiomnist-services", ["items", "models"]].tolist()
+    [30000, 4]
+    """
+    import pandas as pd
+
+    always = ("models", "items", "correct", "labels")
+    rows = {
+        name: {
+            "title": entry["title"],
+            "task": entry["task"],
+            "items": entry["items"],
+            "models": len(entry["models"]),
+            "known": ", ".join(field for field in entry["known"] if field not in always),
+            "recorded": entry["recorded"],
+            "licence": entry["licence"],
+        }
+        for name, entry in _entries().items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
+
+
+def describe(name: str) -> dict:
+    """All that the catalogue says of one table: source, commit, licence, prices, caveats.
+
+    Raises
+    ------
+    UnknownName
+        No such table; the nearest names are offered.
+
+    Examples
+    --------
+    >>> describe("game-of-24")["licence"]
+    'MIT'
+    """
+    entries = _entries()
+    check_known(name, entries, "table", "catalogue of outcomes")
+    return entries[name]
+
+
+def load_outcomes(name: str) -> Outcomes:
+    """The recorded outcomes of that name, checked against the catalogue.
+
+    Raises
+    ------
+    UnknownName
+        No such table; the nearest names are offered.
+    FileNotFoundError, ValueError
+        The table's file is missing or damaged.
+
+    Examples
+    --------
+    >>> load_outcomes("gsm8k-openai-2021")
+    Outcomes(1319 items x 4 models; models, items, correct)
+    """
+    entry = describe(name)
+    path = data_folder() / "outcomes" / f"{name}.parquet"
+    if not path.is_file():
+        raise FileNotFoundError(f"the table {name!r} has no file {str(path)!r}; {MEND}")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != entry["sha256"]:
+        raise ValueError(
+            f"{str(path)!r} is damaged: its sha256 is {found[:12]}…, the catalogue has"
+            f" {entry['sha256'][:12]}…; {MEND}"
+        )
+    return Outcomes.read(path)
