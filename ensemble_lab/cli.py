@@ -80,8 +80,13 @@ def _report(chosen) -> int:
 
 def _bench(chosen) -> int:
     from ensemble_lab.bench import main as bench
+    from ensemble_lab.core.errors import UnknownName
 
-    return bench(chosen.name, chosen.only, chosen.quick, chosen.json)
+    try:
+        return bench(chosen.name, chosen.only, chosen.quick, chosen.json)
+    except (UnknownName, OSError) as error:
+        print(f"ensemble-lab bench: {error}", file=sys.stderr)
+        return 1
 
 
 def parse_value(text: str):

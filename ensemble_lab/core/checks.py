@@ -100,8 +100,8 @@ def _labels(labels) -> tuple:
 
 
 def _unique(names, what: str) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
+    if len(set(names)) < len(names):
+        twice = [name for name, count in Counter(names).items() if count > 1]
         raise ValueError(f"{what} {twice[0]!r} is there more than once; keep one of each")
 
 
