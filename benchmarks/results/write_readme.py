@@ -1,0 +1,69 @@
+"""Writes the README's numbers: the output of its quickstart and the tables of `results/*.json`.
+
+Run ``python benchmarks/results/write_readme.py`` after a benchmark; a test holds them equal.
+"""
+
+import contextlib
+import io
+import json
+import re
+from pathlib import Path
+
+RESULTS = Path(__file__).parent
+README = RESULTS.parents[1] / "README.md"
+
+
+def quickstart(text):
+    """What the README's first Python block prints, as a block of text."""
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {})
+    return f"```text\n{printed.getvalue()}```"
+
+
+def bench_table(name):
+    """The records of one benchmark as a Markdown table."""
+    records = json.loads((RESULTS / f"{name}.json").read_text())
+    rows = ["| record | ours | peer | ratio | the peer is | goal |", "|---|---|---|---|---|---|"]
+    for r in records:
+        cells = [f"`{r['name']}`", *(f"{r[k]:.3g} {r['unit']}" for k in ("ours", "peer"))]
+        ratio = r["ratio"]
+        cells += [
+            f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}",
+            r["peer_is"],
+            r["goal"] + extra(r),
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+    where = records[0]
+    versions = ", ".join(f"{k} {v}" for k, v in where["versions"].items() if k != "ensemble-lab")
+    dates = sorted({r["date"] for r in records})
+    return "\n".join([*rows, "", f"{where['device']}; {versions}; {', '.join(dates)}."])
+
+
+def extra(record):
+    """What a record says beyond its ratio."""
+    if "slowest_ms" in record:
+        return f"; slowest {record['slowest_ms']:.3g} ms"
+    if "ours_found" in record:
+        ours, brute = record["ours_found"], record["brute_found"]
+        pair = "; {}: ours {:.2%}, brute {:.2%}"
+        over = ours["held_out_cost_over_budget"] - 1
+        return (
+            pair.format("train", ours["train_accuracy"], brute["train_accuracy"])
+            + pair.format("held out", ours["held_out_accuracy"], brute["held_out_accuracy"])
+            + f"; held-out cost {over:+.1%} of the budget"
+        )
+    return ""
+
+
+def written(text):
+    """The README with every marked part made anew."""
+    for name, part in (("quickstart", quickstart(text)), ("bench answers", bench_table("answers"))):
+        mark = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end -->)"
+        text = re.sub(mark, lambda m, part=part: f"{m[1]}{part}\n{m[2]}", text, flags=re.DOTALL)
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(written(README.read_text()))
