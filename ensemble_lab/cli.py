@@ -1,4 +1,4 @@
-"""The command `ensemble-lab`: look at this machine, render reports, run benchmarks."""
+"""The command `ensemble-lab`: this machine, reports, student versions, benchmarks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=("NAME", "VALUE"),
         help="set one of the notebook's parameters",
     )
+    report.add_argument("--state", metavar="FILE", help="a view that an explorer's button copied")
     report.set_defaults(run=_report)
+
+    student = commands.add_parser("student", help="write notebooks without their solutions")
+    student.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="default: notebooks/*")
+    student.add_argument("--out", required=True, metavar="DIR", help="where the notebooks go")
+    student.set_defaults(run=_student)
 
     bench = commands.add_parser("bench", help="measure one level, peers beside it")
     bench.add_argument("name", metavar="NAME", help="which benchmarks, for example: answers")
@@ -65,17 +71,34 @@ def _doctor(chosen) -> int:
 
 
 def _report(chosen) -> int:
-    from ensemble_lab.report import ReportError, report
+    from ensemble_lab.report import report
+    from ensemble_lab.requested import RequestError, read_state
 
     parameters = {name: parse_value(text) for name, text in chosen.parameter}
     try:
+        if chosen.state:
+            parameters["state"] = read_state(chosen.state)
         failures = report(chosen.notebooks, chosen.out, parameters)
-    except ReportError as error:
+    except RequestError as error:
         print(f"ensemble-lab report: {error}", file=sys.stderr)
         return 1
     for failure in failures:
         print(f"ensemble-lab report: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _student(chosen) -> int:
+    from ensemble_lab.requested import RequestError
+    from ensemble_lab.student import student
+
+    try:
+        written = student(chosen.notebooks, chosen.out)
+    except RequestError as error:
+        print(f"ensemble-lab student: {error}", file=sys.stderr)
+        return 1
+    for path in written:
+        print(path)
+    return 0
 
 
 def _bench(chosen) -> int:

@@ -16,12 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ensemble_lab
-from ensemble_lab.core.errors import nearest
+from ensemble_lab.requested import (
+    RequestError,
+    check_parameters,
+    find_notebooks,
+    output_folder,
+)
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 PLOTLY = "application/vnd.plotly.v1+json"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 # JupyterLab's own look, less the scripts that nbconvert fetches from the network; cells whose
 # code is folded in the notebook are folded here.
 TEMPLATE = """{% extends 'lab/index.html.j2' %}
@@ -47,10 +53,6 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-class ReportError(Exception):
-    """Nothing was run, because what was asked for cannot be done; the message says why."""
-
-
 def report(
     notebooks: Sequence[str | Path], out: str | Path, parameters: Mapping[str, Any]
 ) -> list[str]:
@@ -59,7 +61,7 @@ def report(
     Parameters
     ----------
     notebooks : sequence of path
-        Empty for all of ``notebooks/*.ipynb``.
+        Notebooks, or folders of them; empty for all of ``notebooks/``.
     out : path
         Folder, made where it is missing. The executed notebooks are kept beside their pages.
     parameters : mapping of str to value
@@ -72,17 +74,15 @@ def report(
 
     Raises
     ------
-    ReportError
-        A missing notebook, a parameter that one does not have, a folder that cannot be written,
-        or tools that are not installed.
+    RequestError
+        A missing notebook, a parameter that one does not have or not of that type, a folder that
+        cannot be written, or tools that are not installed.
     """
     check_tools()
     paths = find_notebooks(notebooks)
     for path in paths:
         check_parameters(path, parameters)
-    out = writable_folder(out)
-    if out in {path.parent for path in paths}:
-        raise ReportError(f"{out} holds the notebooks themselves; choose another --out")
+    out = output_folder(out, paths)
     failures = {}
     with kernel_environment():
         for path in paths:
@@ -92,67 +92,17 @@ def report(
     return [failure for failure in failures.values() if failure]
 
 
-# -- what is asked for --------------------------------------------------------------------------
-
-
 def check_tools() -> None:
-    """Raise `ReportError` unless papermill, nbconvert and the kernel are installed."""
+    """Raise `RequestError` unless papermill, nbconvert and the kernel are installed."""
     try:
         import ipykernel  # noqa: F401
         import nbconvert  # noqa: F401
         import papermill  # noqa: F401
     except ImportError as error:
-        raise ReportError(
+        raise RequestError(
             f"{error.name} is not installed; {sys.executable} -m pip install"
             " papermill nbconvert ipykernel"
         ) from None
-
-
-def find_notebooks(notebooks: Sequence[str | Path]) -> list[Path]:
-    """The notebooks as absolute paths, all of ``notebooks/`` where none is named."""
-    paths = [Path(notebook).resolve() for notebook in notebooks]
-    if not paths:
-        paths = sorted(Path("notebooks").resolve().glob("*.ipynb"))
-    if not paths:
-        raise ReportError(f"no notebooks in {Path('notebooks').resolve()}; name one")
-    for path in paths:
-        if not path.is_file():
-            near = nearest(path.name, [p.name for p in path.parent.glob("*.ipynb")])
-            raise ReportError(f"no notebook {str(path)!r}{near}")
-    names = [path.name for path in paths]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ReportError(f"two notebooks named {twice[0]!r} would share a page; run them apart")
-    return paths
-
-
-def check_parameters(path: Path, parameters: Mapping[str, Any]) -> None:
-    """Raise `ReportError` if the notebook is unreadable or lacks one of `parameters`."""
-    from papermill import inspect_notebook
-
-    try:
-        known = inspect_notebook(path)
-    except Exception as error:  # papermill passes on whatever its readers raise
-        raise ReportError(f"{path} cannot be read as a notebook: {error}") from error
-    for name in parameters:
-        if name not in known:
-            has = ", ".join(f"{p} = {known[p]['default']}" for p in known) or "none"
-            raise ReportError(f"{path.name} has no parameter {name!r}; it has: {has}")
-
-
-def writable_folder(out: str | Path) -> Path:
-    """The folder `out`, made where it is missing and tried before any notebook runs."""
-    out = Path(out).resolve()
-    trial = out / ".ensemble-lab-trial"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        raise ReportError(
-            f"cannot write into {out}: {error.strerror}; choose another --out"
-        ) from error
-    return out
 
 
 # -- run ----------------------------------------------------------------------------------------
@@ -169,6 +119,7 @@ def kernel_environment() -> Iterator[None]:
     path = os.pathsep.join(filter(None, [kernels, os.environ.get("JUPYTER_PATH")]))
     before = dict(os.environ)
     os.environ.update(PLOTLY_RENDERER="plotly_mimetype", JUPYTER_PATH=path)
+    os.environ.setdefault("ENSEMBLE_LAB_BACKEND", "still")  # a page has no kernel to drag with
     try:
         yield
     finally:
@@ -181,11 +132,13 @@ def execute(path: Path, executed: Path, parameters: Mapping[str, Any]) -> str:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
+    for old in (executed, executed.with_suffix(".html")):  # never taken for what this run left
+        old.unlink(missing_ok=True)
     try:
         papermill.execute_notebook(
             path,
             executed,
-            parameters=dict(parameters),
+            parameters={name: _plain(value) for name, value in parameters.items()},
             kernel_name="python3",
             cwd=path.parent,
             progress_bar={"desc": path.stem},
@@ -196,8 +149,36 @@ def execute(path: Path, executed: Path, parameters: Mapping[str, Any]) -> str:
         where = f"{path.name} stopped at cell [{error.exec_count}] ({first})"
         return f"{where}: {error.ename}: {error.evalue}"
     except Exception as error:  # a kernel that dies: the next notebook still has its turn
-        return f"{path.name} stopped: {error}"
+        return f"{path.name} stopped{mark_stop(executed, error)}: {error}"
     return ""
+
+
+def _plain(value):
+    """Papermill hands on lists but makes text of a tuple."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def mark_stop(executed: Path, error: Exception) -> str:
+    """Put `error` under the cell that was running, as the kernel could not; returns where it is."""
+    import nbformat
+
+    if not executed.exists():  # it stopped before the first cell
+        return ""
+    notebook = nbformat.read(executed, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    started = [i for i, cell in enumerate(code) if cell.metadata.papermill.get("start_time")]
+    if not started:
+        return ""
+    number, cell = started[-1] + 1, code[started[-1]]
+    text = f"{type(error).__name__}: {error}"
+    cell.outputs.append(
+        nbformat.v4.new_output(
+            "error", ename=type(error).__name__, evalue=str(error), traceback=[text]
+        )
+    )
+    nbformat.write(notebook, executed)
+    first = cell.source.strip().partition("\n")[0]
+    return f" at cell [{number}] ({first})"
 
 
 # -- pages --------------------------------------------------------------------------------------
@@ -231,6 +212,7 @@ def draw_figures(notebook: NotebookNode) -> None:
             if PLOTLY not in output.get("data", {}):
                 continue
             figure = output.data.pop(PLOTLY)
+            output.data.pop(WIDGET, None)  # nothing answers it on a page
             config = figure.get("config") or {}
             drawn = {name: figure[name] for name in ("data", "layout", "frames") if name in figure}
             output.data["text/html"] = to_html(

@@ -1,5 +1,6 @@
 """`ensemble-lab report` runs notebooks and writes pages that need no network."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from ensemble_lab.cli import main
+from ensemble_lab.widgets import explore
 
 ROOT = Path(__file__).parents[1]
 START = ROOT / "notebooks/00_start_here.ipynb"
@@ -152,3 +154,128 @@ def test_two_notebooks_of_one_name(tmp_path, capsys):
     (tmp_path / "b").mkdir()
     paths = write(tmp_path / "a.ipynb", "1", seed=0), write(tmp_path / "b/a.ipynb", "1", seed=0)
     assert "two notebooks named 'a.ipynb'" in refused(capsys, *paths, "--out", tmp_path / "out")
+
+
+@pytest.mark.parametrize("out", ["file", "file/out"])
+def test_a_file_in_the_way_of_the_output_folder(out, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert f"cannot write into {tmp_path / out}" in refused(capsys, START, "--out", tmp_path / out)
+
+
+TYPED = {"seed": 0, "share": 0.5, "name": "imdb", "sizes": (1, 2), "fast": True, "free": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("seed", "three", "'three' should be a whole number, as its default 0 is"),
+        ("seed", "0.5", "0.5 should be a whole number"),
+        ("seed", "True", "True should be a whole number"),
+        ("seed", "None", "None should be a whole number"),
+        ("share", "[1]", "[1] should be a number, as its default 0.5 is"),
+        ("share", "False", "False should be a number"),
+        (
+            "name",
+            "5",
+            "5 should be text, as its default 'imdb' is; to give it as text, write \"'5'\"",
+        ),
+        ("sizes", "5", "5 should be a list, as its default (1, 2) is"),
+        ("fast", "1", "1 should be True or False, as its default True is"),
+    ],
+)
+def test_a_parameter_of_another_type(name, value, expected, tmp_path, capsys):
+    notebook = write(tmp_path / "a.ipynb", "1", **TYPED)
+    said = refused(capsys, notebook, "--out", tmp_path / "out", "-p", name, value)
+    assert f"a.ipynb: {name} = {expected}" in said
+    assert not (tmp_path / "out").exists()
+
+
+def reported(notebook, *words):
+    """Report one notebook; the printed text of its last cell."""
+    out = Path(notebook).parent / "out"
+    assert main(["report", notebook, "--out", str(out), *map(str, words)]) == 0
+    return nbformat.read(out / Path(notebook).name, as_version=4).cells[-1].outputs[0].text
+
+
+def test_values_of_the_right_type_arrive_as_given(tmp_path):
+    notebook = write(tmp_path / "a.ipynb", f"print([{', '.join(TYPED)}])", **TYPED)
+    given = {"share": 1, "name": "'5'", "sizes": "(3, 4)", "fast": False, "free": "[0.5]"}
+    words = [word for name, value in given.items() for word in ("-p", name, value)]
+    assert reported(notebook, *words) == "[0, 1, '5', [3, 4], False, [0.5]]\n"
+
+
+# -- a kernel that dies -------------------------------------------------------------------------
+
+KILL = (
+    "# too much memory\nprint('about to die', flush=True)\nimport os, signal, time; time.sleep(1)"
+)
+
+
+def test_a_killed_kernel_leaves_the_page_and_names_the_cell(tmp_path, capsys):
+    fatal = f"{KILL}\nos.kill(os.getpid(), signal.SIGKILL)"
+    killed = write(tmp_path / "killed.ipynb", "print('this much ran')", fatal, "'later'", seed=0)
+    whole = write(tmp_path / "whole.ipynb", "print('whole')", seed=0)
+    out = tmp_path / "out"
+    assert main(["report", killed, whole, "--out", str(out)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    (said,) = [line for line in lines if line.startswith("ensemble-lab report:")]
+    assert "killed.ipynb stopped at cell [3] (# too much memory): Kernel died" in said
+    page = (out / "killed.html").read_text()
+    assert "this much ran" in page and "about to die" in page and "DeadKernelError" in page
+    assert "whole" in (out / "whole.html").read_text()
+    index = (out / "index.html").read_text()
+    assert index.count("stopped at cell [3]") == 1
+    assert re.findall(r'href="([^"]+)"', index) == ["killed.html", "whole.html"]
+
+
+# -- a state copied from an explorer ------------------------------------------------------------
+
+EXPLORED = """from ensemble_lab.widgets import explore
+explorer = explore("condorcet", **state)
+print(explorer.figure().to_json())"""
+
+
+def test_a_copied_state_gives_the_same_figure(tmp_path):
+    explorer = explore("condorcet")
+    (name, other), *_ = [(c.name, c.options[-1]) for c in explorer.controls if c.kind == "steps"]
+    (tmp_path / "view.json").write_text(explorer.to_json(**{name: other}))
+    notebook = write(tmp_path / "a.ipynb", EXPLORED, state={})
+    drawn = json.loads(reported(notebook, "--state", tmp_path / "view.json"))
+    assert drawn == json.loads(explorer.figure(**{name: other}).to_json())
+    assert drawn != json.loads(explorer.figure().to_json())
+
+
+VIEW = {"explorer": "votes", "version": 1, "state": {"members": ["a", "b"], "by label": True}}
+
+
+def test_a_state_arrives_whole(tmp_path):
+    (tmp_path / "view.json").write_text(json.dumps(VIEW))
+    notebook = write(tmp_path / "a.ipynb", "print(state)", state=None)
+    assert reported(notebook, "--state", tmp_path / "view.json") == f"{VIEW['state']}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, "No such file"),
+        ("{'explorer': 1}", "is not JSON"),
+        ("[1]", "is no state of an explorer, which has explorer, version, state"),
+        ('{"members": ["a"]}', "is no state of an explorer"),
+        (json.dumps(VIEW | {"version": 99}), "has version 99, this package reads 1"),
+        (json.dumps(VIEW | {"state": [1]}), "its state is [1], not a dictionary"),
+    ],
+)
+def test_a_file_that_holds_no_state_of_this_version(text, why, tmp_path, capsys):
+    notebook, view = write(tmp_path / "a.ipynb", "1", state={}), tmp_path / "view.json"
+    if text is not None:
+        view.write_text(text)
+    said = refused(capsys, notebook, "--out", tmp_path / "out", "--state", view)
+    assert str(view) in said and why in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_state_for_a_notebook_that_takes_none(tmp_path, capsys):
+    (tmp_path / "view.json").write_text(json.dumps(VIEW))
+    notebook = write(tmp_path / "a.ipynb", "1", seed=0)
+    said = refused(capsys, notebook, "--out", tmp_path / "out", "--state", tmp_path / "view.json")
+    assert "a.ipynb has no parameter 'state'; it has: seed = 0" in said

@@ -1,12 +1,10 @@
 """The wheel alone, in an empty environment far from the checkout, runs the README's quickstart."""
 
 import re
-import subprocess
 import sys
-import venv
 from pathlib import Path
 
-import pytest
+from tests.conftest import run
 
 ROOT = Path(__file__).parents[1]
 
@@ -14,26 +12,6 @@ ROOT = Path(__file__).parents[1]
 def quickstart():
     """The README's first Python block."""
     return re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
-
-
-def run(*command, cwd):
-    """Run to the end; stderr is the failure message. Returns stdout."""
-    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The Python of a fresh environment that holds the wheel and its base dependencies only."""
-    place = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", place, ROOT, cwd=place)
-    venv.create(place / "env", with_pip=True)
-    python = place / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    constraints = ROOT / "constraints.txt"
-    wheel = next(place.glob("*.whl"))
-    run(python, "-m", "pip", "install", "--quiet", "-c", constraints, wheel, cwd=place)
-    return python
 
 
 def test_quickstart_runs_from_the_wheel_with_its_data(installed, tmp_path):
