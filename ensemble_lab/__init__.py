@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["answers", "catalogue", "core", "exercises", "instruments", "models"],
+    submodules=["answers", "catalogue", "core", "exercises", "instruments", "models", "widgets"],
     submod_attrs={
         "answers": [
             "AgreementCascade",
@@ -45,5 +45,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "core.reply": ["Reply"],
         "instruments": ["Meter"],
         "models": ["load", "record", "run"],
+        "widgets": ["explore"],
     },
 )

@@ -18,6 +18,11 @@ import ensemble_lab
 
 HUB = "https://huggingface.co"
 EXTRAS = ("models", "lab")
+DISPLAYS = {
+    "live": "live (plotly's FigureWidget)",
+    "redraw": "redraw (ipywidgets, no live figure)",
+    "still": "still figures with precomputed steps",
+}
 LITTLE_MEMORY = 2**30  # less than this and a notebook that loads a model stops half-way
 
 
@@ -281,21 +286,17 @@ def _fault(name: str) -> str:
 
 
 def display() -> Finding:
-    """The best way of showing figures that works here: live widget, redraw, or still."""
-    mend = pip_install("anywidget>=0.9", "ipywidgets>=7.7")
-    try:
-        import plotly.graph_objects as go
+    """The best way of showing explorers that works here, or the one that is forced."""
+    from ensemble_lab.widgets import backends
 
-        go.FigureWidget()
-        return Finding("display", "live (plotly's FigureWidget)")
-    except ImportError:
-        pass
     try:
-        import ipywidgets  # noqa: F401
-
-        return Finding("display", "redraw (ipywidgets, no live figure)", False, mend)
-    except ImportError:
-        return Finding("display", "still figures with precomputed steps", False, mend)
+        shown = backends.backend()
+    except ValueError as error:
+        return Finding("display", str(error), False, f"unset {backends.VARIABLE}")
+    if os.environ.get(backends.VARIABLE):
+        return Finding("display", f"{shown}, as {backends.VARIABLE} says")
+    mend = "" if shown == "live" else pip_install("anywidget>=0.9", "ipywidgets>=7.7")
+    return Finding("display", DISPLAYS[shown], shown == "live", mend)
 
 
 def kernel() -> Finding:

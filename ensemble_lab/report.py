@@ -223,6 +223,9 @@ def draw_figures(notebook: NotebookNode) -> None:
                 default_height=drawn["layout"].get("height", 525),
                 validate=False,
             )
+            meta = drawn["layout"].get("meta")
+            if isinstance(meta, dict) and "text" in meta:  # an explorer's picture in words
+                output.data["text/html"] += f"<p>{html.escape(meta['text'])}</p>"
             library = False
 
 

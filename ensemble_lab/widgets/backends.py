@@ -1,0 +1,86 @@
+"""Which way of showing an explorer works here, and the one bundle that every display is."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ensemble_lab.core.errors import nearest
+
+if TYPE_CHECKING:
+    from ensemble_lab.widgets.explorer import Explorer
+
+VARIABLE = "ENSEMBLE_LAB_BACKEND"
+BACKENDS = ("live", "redraw", "still")
+VIEW = "application/vnd.jupyter.widget-view+json"
+PLOTLY = "application/vnd.plotly.v1+json"
+
+
+def backend() -> str:
+    """How explorers are shown: what the environment variable forces, else the best that works.
+
+    Returns
+    -------
+    {"live", "redraw", "still"}
+        A figure widget updated in place, a new figure for every change, or a still figure with
+        precomputed steps.
+
+    Raises
+    ------
+    ValueError
+        ``ENSEMBLE_LAB_BACKEND`` names none of them.
+    """
+    forced = os.environ.get(VARIABLE)
+    if not forced:
+        return best()
+    if forced not in BACKENDS:
+        raise ValueError(f"{VARIABLE}={forced!r} is no backend{nearest(forced, BACKENDS)}")
+    return forced
+
+
+@cache
+def best() -> str:
+    """The best backend that the installed packages allow."""
+    try:
+        import ipywidgets  # noqa: F401
+    except ImportError:
+        return "still"
+    try:
+        import plotly.graph_objects as go
+
+        go.FigureWidget().close()
+    except ImportError:  # plotly 6 and later draw live figures through anywidget
+        return "redraw"
+    return "live"
+
+
+def view(widget) -> dict[str, Any]:
+    """The mime bundle that shows an ipywidget, in a form that versions 7 and 8 share."""
+    return {VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
+
+
+def bundle(explorer: Explorer) -> dict[str, Any]:
+    """One display of an explorer: a widget where there are any, with its still figure behind it.
+
+    Frontends take the first kind that they can show. A page that has no widget state, such as
+    an exported report, shows the still figure.
+
+    Returns
+    -------
+    dict of mime type to data
+    """
+    from ensemble_lab.widgets.still import page, still
+
+    chosen = backend()
+    figure = still(explorer)
+    shown = {
+        "text/plain": explorer.picture().text,
+        "text/html": page(figure, figure["layout"]["meta"]["text"]),
+        PLOTLY: figure,
+    }
+    if chosen == "still":
+        return shown
+    from ensemble_lab.widgets.live import Panel
+
+    return shown | view(Panel(explorer, live=chosen == "live").widget)

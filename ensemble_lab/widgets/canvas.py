@@ -1,0 +1,85 @@
+"""Where a picture is drawn in a notebook: a live figure that changes, or a new one each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ensemble_lab.widgets.backends import PLOTLY
+from ensemble_lab.widgets.still import full_layout, page, plain, plain_figure
+
+if TYPE_CHECKING:
+    from ensemble_lab.widgets.explorer import Picture
+
+
+class LiveCanvas:
+    """Plotly's figure widget; only what differs from the last picture is sent to the browser."""
+
+    def __init__(self, picture: Picture):
+        import plotly.graph_objects as go
+
+        self._shown = picture.traces, full_layout(picture)
+        self.widget = go.FigureWidget(go.Figure(*self._shown))
+
+    def show(self, picture: Picture) -> None:
+        """Change the figure into `picture`, in one message.
+
+        Raises
+        ------
+        ValueError
+            Other traces than before: an explorer draws the same ones for every state.
+        """
+        before, now = self._shown, (picture.traces, full_layout(picture))
+        kinds = [[trace["type"] for trace in traces] for traces in (before[0], now[0])]
+        if kinds[0] != kinds[1]:
+            raise ValueError(
+                f"the traces changed from {kinds[0]} to {kinds[1]}; draw the same ones"
+            )
+        with self.widget.batch_update():
+            for trace, old, new in zip(self.widget.data, before[0], now[0], strict=True):
+                for path, value in changes(old, new):
+                    trace[path] = value
+            for path, value in changes(before[1], now[1]):
+                self.widget.layout[path] = value
+        self._shown = now
+
+
+class RedrawCanvas:
+    """An output area that gets a whole new figure: what works without a live figure widget."""
+
+    def __init__(self, picture: Picture):
+        import ipywidgets
+
+        self.widget = ipywidgets.Output()
+        self.show(picture)
+
+    def show(self, picture: Picture) -> None:
+        """Replace the figure by that of `picture`."""
+        self.widget.outputs = (figure_output(plain_figure(picture)),)
+
+
+def figure_output(figure: Mapping) -> dict[str, Any]:
+    """An output area's entry that shows a figure, in Jupyter and where only HTML is known."""
+    figure = plain(figure)
+    words = figure["layout"]["title"]["text"]
+    data = {PLOTLY: figure, "text/html": page(figure, ""), "text/plain": words}
+    return {"output_type": "display_data", "data": data, "metadata": {}}
+
+
+def changes(before: Mapping, now: Mapping, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted paths at which two nested dicts differ, with the new values (None where gone)."""
+    for key in {**before, **now}:
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from changes(old, new, f"{path}{key}.")
+        elif not same(old, new):
+            yield f"{path}{key}", new
+
+
+def same(old: Any, new: Any) -> bool:
+    """Whether two values are equal; arrays as wholes."""
+    if isinstance(old, np.ndarray) or isinstance(new, np.ndarray):
+        return np.array_equal(old, new)
+    return type(old) is type(new) and bool(old == new)

@@ -1,0 +1,152 @@
+"""How the cascade explorer draws one setting: frontier, confidence histogram, who answered."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ensemble_lab.widgets.cascade_replay import CHOOSE, Replay
+from ensemble_lab.widgets.cascade_view import BINS, View, curve, shares_of
+from ensemble_lab.widgets.cascade_words import finding_of, table_of, text_of
+from ensemble_lab.widgets.explorer import Picture
+from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, WRONG, line, marker
+
+MANY = 8  # single models; of more, only the chosen ones set the axis
+MIDDLE = "#56B4E9"  # the model between, lighter than the small one
+
+
+def draw(replay: Replay, seen: View) -> Picture:
+    """The picture of one setting."""
+    finding = finding_of(replay, seen)
+    return Picture(
+        traces=[*_frontier(replay, seen), *_histogram(seen), *_who(seen)],
+        layout=_layout(replay, seen),
+        finding=finding,
+        table=lambda: table_of(replay, seen),
+        text=text_of(replay, seen, finding.replace("<br>", " ")),
+    )
+
+
+def _frontier(replay: Replay, seen: View) -> list[dict]:
+    models, scale = replay.outcomes.models, replay.price.factor
+    small, big = models.index(seen.order[0]), models.index(seen.order[-1])
+    paid, right = scale * seen.price, seen.accuracy
+    spent, reached = curve(seen)
+    others = [j for j in range(len(models)) if j not in (small, big)]
+    (x, y), (low, high) = seen.point, seen.interval
+    hover = f"%{{x:.4~g}} {replay.price.unit}, %{{y:.2%}}"
+    ends, mixed, best = [small, big], {"color": ORACLE, "dash": "dash"}, marker(ORACLE, 15)
+    every = np.r_[paid, scale * spent]
+    across = [np.nanmin(every), np.nanmax(every)]
+    return [
+        _dots(paid[ends], right[ends], "random mixture", hover, line=mixed),
+        _dots(scale * spent, reached, "every threshold", hover, line=line(COMBINED)),
+        _dots(paid[others], right[others], "other models", hover, text=[models[j] for j in others],
+              marker=marker(ORACLE, 9) | {"symbol": "triangle-up"}),
+        _dots([paid[small]], [right[small]], f"{models[small]} alone", hover, marker=marker(SMALL)),
+        _dots([paid[big]], [right[big]], f"{models[big]} alone", hover, marker=marker(BIG)),
+        _dots(across, [seen.chance] * 2, "oracle over guessers", hover, line=line(ORACLE, 2)),
+        _dots([scale * seen.oracle[0]], [seen.oracle[1]], "oracle", hover, marker=best),
+        _dots([scale * x], [y], "you are here", hover, marker=marker(COMBINED, 16))
+        | {"error_y": {"type": "data", "symmetric": False, "array": _plain([high - y]),
+                       "arrayminus": _plain([y - low]), "color": "#222222", "thickness": 2}},
+    ]  # fmt: skip
+
+
+def _dots(x, y, name: str, hover: str, **how) -> dict:
+    """A scatter trace; lines where a line is given, markers else, with text where there is one."""
+    mode = "lines" if "line" in how else "markers"
+    hover = f"{'%{text}: ' if 'text' in how else ''}{hover}"
+    known = {"x": _plain(x), "y": _plain(y), "name": name, "mode": mode}
+    return {"type": "scatter", "hovertemplate": hover} | known | how
+
+
+def _plain(values) -> list:
+    """Numbers for JSON: unknown ones are None."""
+    return [None if v is None or np.isnan(v) else float(v) for v in values]
+
+
+def _histogram(seen: View) -> list[dict]:
+    middle, half = (BINS[1:] + BINS[:-1]) / 2, (BINS[1] - BINS[0]) / 4
+    axes = {"xaxis": "x2", "yaxis": "y2", "width": 1.8 * half}
+    top = max(float(np.max(seen.bars)), 1.0)
+    level = [part for t in seen.thresholds for part in (min(t, 1.01), min(t, 1.01), None)]
+    return [
+        {"type": "bar", "name": "when right", "x": (middle - half).tolist(),
+         "y": seen.bars[0].tolist(),
+         "marker": {"color": SMALL}, "hovertemplate": "%{y:.1f}% of the right answers", **axes},
+        {"type": "bar", "name": "when wrong", "x": (middle + half).tolist(),
+         "y": seen.bars[1].tolist(),
+         "marker": {"color": WRONG, "pattern": {"shape": "/"}},
+         "hovertemplate": "%{y:.1f}% of the wrong answers", **axes},
+        {"type": "scatter", "mode": "lines", "x": level, "y": [0, top, None] * len(seen.thresholds),
+         "name": "threshold", "line": {"color": "#222222", "width": 2}, "hoverinfo": "x",
+         "showlegend": False, "xaxis": "x2", "yaxis": "y2"},
+    ]  # fmt: skip
+
+
+def _who(seen: View) -> list[dict]:
+    asked, answered = shares_of(seen)
+    colours = [SMALL, MIDDLE, BIG] if len(seen.order) == 3 else [SMALL, BIG]
+    axes = {"xaxis": "x3", "yaxis": "y3", "y": list(seen.order)}
+    axes |= {"orientation": "h", "showlegend": False}
+    colour = {"color": colours[: len(seen.order)]}
+    return [
+        {"type": "bar", "x": asked, "name": "asked", "marker": {"color": "#DDDDDD",
+         "line": {"color": ORACLE, "width": 1}}, "width": 0.8,
+         "hovertemplate": "asked %{x:.1f}%", **axes},
+        {"type": "bar", "x": answered, "name": "answered", "marker": colour, "width": 0.45,
+         "text": [f"{share:.0f}%" for share in answered], "textposition": "auto",
+         "constraintext": "none", "hovertemplate": "answered %{x:.1f}%", **axes},
+    ]  # fmt: skip
+
+
+def _layout(replay: Replay, seen: View) -> dict:
+    kinds = "predicted chance" if seen.mode == CHOOSE else "confidence"
+    knows = f"<br>surer when right: {seen.rank:.0%} of pairs (black: threshold)"
+    knows = "" if np.isnan(seen.rank) else knows
+    low, high = _range(replay.outcomes.models, seen)
+    notes = [
+        _note(f"{_short(seen.order[0])}'s {kinds}{knows}", "x2 domain", "y2 domain"),
+        _note("who was asked (grey) and answered", "x3 domain", "y3 domain"),
+    ]
+    if not np.isnan(seen.chance) and not low <= seen.chance <= high:
+        side = f"oracle over {len(seen.order)} guessers: {seen.chance:.0%}, below this picture"
+        notes.append(_note(side, "x domain", "y domain") | {"y": 0.01, "yanchor": "bottom"})
+    return {
+        "height": 540,
+        "barmode": "overlay",
+        "bargap": 0.05,
+        "annotations": notes,
+        "xaxis": {"domain": [0, 0.58], "title": {"text": replay.price.title}},
+        "yaxis": {"range": [low, high], "tickformat": ".1%", "title": {"text": "accuracy"}},
+        "xaxis2": {"domain": [0.68, 1], "anchor": "y2", "range": [0, 1.03],
+                   "title": {"text": kinds}},
+        "yaxis2": {"domain": [0.56, 0.9], "anchor": "x2", "title": {"text": "% of each"}},
+        "xaxis3": {"domain": [0.68, 1], "anchor": "y3", "range": [0, 104],
+                   "title": {"text": "% of the items"}},
+        "yaxis3": {"domain": [0, 0.26], "anchor": "x3", "autorange": "reversed",
+                   "tickvals": list(seen.order), "ticktext": [*map(_short, seen.order)]},
+        "legend": {"orientation": "h", "y": -0.16},
+    }  # fmt: skip
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 14 else name[:13] + "…"
+
+
+def _note(text: str, x: str, y: str) -> dict:
+    place = {"xref": x, "yref": y, "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"}
+    return {"text": text, "showarrow": False, "align": "left", "font": {"size": 12}} | place
+
+
+def _range(models: tuple[str, ...], seen: View) -> tuple[float, float]:
+    """Accuracies to be seen: all but the chance oracle, which may lie far below."""
+    single = seen.accuracy
+    if len(single) > MANY:  # the chosen ones are looked at; a crowd may trail far below
+        single = single[[models.index(name) for name in seen.order]]
+    known = np.concatenate([single, curve(seen)[1], [seen.oracle[1]]])
+    known = known[~np.isnan(known)]
+    if not len(known):
+        return 0.0, 1.0
+    room = max(0.06 * (known.max() - known.min()), 0.005)
+    return float(known.min() - 2 * room), float(known.max() + room)

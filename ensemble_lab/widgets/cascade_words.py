@@ -1,0 +1,91 @@
+"""What the cascade explorer says of one setting: the finding, the picture in words, the table."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ensemble_lab.core.frontier import pareto
+from ensemble_lab.core.intervals import wilson
+from ensemble_lab.widgets.cascade_replay import CHOOSE, LEVELS, Replay
+from ensemble_lab.widgets.cascade_view import View, shares_of
+
+
+def finding_of(replay: Replay, seen: View) -> str:
+    """The title: how many are passed on, how right that is, and for what price."""
+    big = seen.order[-1]
+    alone = seen.accuracy[replay.outcomes.models.index(big)]
+    if len(seen.order) == 1:
+        return f"{big} alone: {alone:.1%} right; a cascade takes two different models"
+    if seen.sweep is None:
+        return f"{big} alone: {alone:.1%} right; nothing here says which items it is needed for"
+    asked, answered = shares_of(seen)
+    passed = "sent straight to" if seen.mode == CHOOSE else "escalated to"
+    share = asked[1] if seen.mode != CHOOSE else answered[1]
+    gain = 100 * (seen.point[1] - alone)
+    against = f"as right as {big}" if abs(gain) < 0.05 else f"{gain:+.1f} points against {big}"
+    return (
+        f"{share:.0f}% {passed} {seen.order[1]}: {seen.point[1]:.1%} right, {against}"
+        f"<br>{_bill(replay, seen, gain)}"
+    )
+
+
+def _bill(replay: Replay, seen: View, gain: float) -> str:
+    paid, big = replay.price, seen.order[-1]
+    alone = seen.price[replay.outcomes.models.index(big)]
+    if paid.word == "calls":
+        return f"for {seen.point[0]:.2f} calls an item beyond {seen.order[0]}'s"
+    if not alone > 0:
+        return f"for {paid.factor * seen.point[0]:.4g} {paid.unit}"
+    share = seen.point[0] / alone
+    dear = f": {big} alone is cheaper" if share > 1 else ""
+    dear += " and no worse" if share > 1 and gain <= 0.05 else ""
+    return f"for {share:.0%} of its {paid.word}{dear}"
+
+
+def text_of(replay: Replay, seen: View, finding: str) -> str:
+    """The picture in words."""
+    models, paid = replay.outcomes.models, replay.price
+    alone = [
+        f"{name} alone is right on {seen.accuracy[j]:.1%} for {paid.factor * seen.price[j]:.4g}"
+        for j, name in enumerate(models)
+        if name in seen.order
+    ]
+    shares = [
+        f"{n} answers {share:.0f}%" for n, share in zip(seen.order, shares_of(seen)[1], strict=True)
+    ]
+    low, high = seen.interval
+    here = (
+        "" if seen.sweep is None else f" 95% interval {low:.1%} to {high:.1%}; {', '.join(shares)}."
+    )
+    return (
+        f"{finding}.{here} {'; '.join(alone)} {paid.unit}. Oracle {seen.oracle[1]:.1%},"
+        f" oracle over guessers {seen.chance:.1%}. Surer when right than when wrong"
+        f" {seen.rank:.0%}. Shown on {len(replay.shown)} items not used for fitting."
+    ).replace("nan%", "unknown")
+
+
+def table_of(replay: Replay, seen: View):
+    """One row a setting: every one of a threshold, the efficient ones of two."""
+    import pandas as pd
+
+    paid = replay.price
+    if seen.sweep is None or len(seen.order) == 1:
+        index = pd.Index(replay.outcomes.models, name="model")
+        return pd.DataFrame(
+            {"accuracy": seen.accuracy, paid.title: paid.factor * seen.price}, index
+        )
+    shape = seen.sweep.accuracy.shape
+    where = np.indices(shape).reshape(len(shape), -1)
+    columns = {f"threshold {s + 1}": LEVELS[levels] for s, levels in enumerate(where)}
+    columns |= {
+        "accuracy": seen.sweep.accuracy.ravel(),
+        paid.title: paid.factor * seen.sweep.price.ravel(),
+    }
+    columns |= {f"{n} answers": seen.sweep.answered[s].ravel() for s, n in enumerate(seen.order)}
+    low, high = wilson(seen.sweep.accuracy.ravel(), seen.sweep.graded.ravel())
+    table = pd.DataFrame(columns | {"low": low, "high": high})
+    table["here"] = np.arange(len(table)) == np.ravel_multi_index(seen.at, shape)
+    if len(shape) == 1:
+        return table
+    kept = pareto(seen.sweep.price.ravel(), seen.sweep.accuracy.ravel()) | table["here"]
+    return table[kept].reset_index(drop=True)

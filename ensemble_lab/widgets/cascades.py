@@ -1,0 +1,216 @@
+"""The cascade explorer: which model first, how sure is sure enough, and what that buys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ensemble_lab.answers.budget import BudgetCascade
+from ensemble_lab.answers.cascade import Cascade
+from ensemble_lab.answers.selectors import LearnedSelector
+from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
+from ensemble_lab.core.policy import Policy
+from ensemble_lab.widgets.cascade_picture import draw
+from ensemble_lab.widgets.cascade_presets import presets_of
+from ensemble_lab.widgets.cascade_replay import CHOOSE, LEVELS, TRY, Replay
+from ensemble_lab.widgets.cascade_view import View, price, view
+from ensemble_lab.widgets.controls import Control, choice, steps
+from ensemble_lab.widgets.explorer import Explorer, State
+
+NONE = "none"
+MOST_LABELS = 50  # a threshold for each of more cannot be learned from a handful of items each
+
+
+def explorer(
+    outcomes: Outcomes, policy: Policy | None = None, start: Mapping[str, Any] | None = None
+) -> Explorer:
+    """Explore cascades of two or three models, or a choice between two, over any outcomes.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+        n items by m models. Half of the items is for fitting, every number shown is of the rest.
+    policy : Cascade, BudgetCascade or LearnedSelector, optional
+        Whose setting to start at; an unfitted one is fitted on the fitting half.
+    start : mapping, optional
+        Controls that start elsewhere, by name.
+
+    Returns
+    -------
+    Explorer
+        Controls that these outcomes do not allow are left out, with the reason in `missing`.
+
+    Raises
+    ------
+    ValueError
+        A policy of another kind, or with more than three stages.
+    """
+    replay = Replay(outcomes, policy if isinstance(policy, LearnedSelector) else None)
+    missing = _missing(replay)
+    fixed = None if "mode" not in missing else (CHOOSE if _no_scores(outcomes) else TRY)
+    able = "threshold" not in missing
+    presets = presets_of(replay, fixed or TRY) if able else {}
+    best = next(iter(presets.values()), {})
+    first = {name: best[name] for name in ("small", "big", "threshold") if name in best}
+    controls = _controls(replay, missing, first)
+
+    def seen(state: State) -> View:
+        return view(replay, _order(state), state.get("mode", fixed), _at(state), able, state)
+
+    def card(state: State, item: Any):
+        return _card(replay, seen(state), bool(state.get("per_label")), item)
+
+    return Explorer(
+        name="cascade",
+        controls=controls,
+        draw=lambda state: draw(replay, seen(state)),
+        presets=presets,
+        along="threshold" if able else "small",
+        card=card,
+        missing=missing,
+        start={**_start(policy, replay), **(start or {})},
+    )
+
+
+# -- controls -----------------------------------------------------------------------------------
+
+
+def _missing(replay: Replay) -> dict[str, str]:
+    """Controls that the outcomes do not allow, and why."""
+    outcomes, found = replay.outcomes, {}
+    scores, features = _no_scores(outcomes), _no_features(outcomes)
+    if len(outcomes.models) < 2:
+        alone = "there is one model, and a cascade needs two; record another"
+        names = ("big", "threshold", "mode", "per_label", "middle", "threshold_2")
+        return dict.fromkeys(names, alone)
+    if scores and features:
+        found["threshold"] = f"{scores}, and {features}: nothing says which items are hard"
+    if scores or features:
+        found["mode"] = f"trying first is out: {scores}" if scores else f"only trying: {features}"
+    if scores:
+        found |= dict.fromkeys(("middle", "threshold_2", "per_label"), scores)
+    if not scores and len(outcomes.models) < 3:
+        found |= dict.fromkeys(
+            ("middle", "threshold_2"), "there are two models, and these need three"
+        )
+    if not scores and (outcomes.answer is None or not 1 < len(outcomes.labels) <= MOST_LABELS):
+        found["per_label"] = f"it needs answers of 2 to {MOST_LABELS} labels"
+    elif not scores and not replay.halved:
+        found["per_label"] = f"{len(outcomes)} items are too few to fit on one half"
+    return found
+
+
+def _no_scores(outcomes: Outcomes) -> str:
+    """Why nobody can be tried first; empty where they can."""
+    if outcomes.confidence is None or np.isnan(outcomes.confidence).all():
+        return "these outcomes have no confidence"
+    if (outcomes.confidence < 0).any() or (outcomes.confidence > 1).any():
+        return "confidences are outside [0, 1]; map them with Calibration().fit(…).apply(…)"
+    return ""
+
+
+def _no_features(outcomes: Outcomes) -> str:
+    """Why nobody can be chosen first; empty where they can."""
+    numeric = [v for v in outcomes.features.values() if v.dtype.kind in "iufb"]
+    if not numeric:
+        return "no numeric features to choose by before anybody is asked"
+    if not all(np.isfinite(v).all() for v in numeric):
+        return "some features are missing (NaN), so nobody can be chosen by them"
+    return ""
+
+
+def _controls(replay: Replay, missing: Mapping, first: Mapping) -> tuple[Control, ...]:
+    """The five that matter most come first."""
+    models = replay.outcomes.models
+    paid = np.array([price(replay, models[0], name) for name in models])
+    right = np.nan_to_num(replay.fit.accuracy(), nan=-1.0)
+    small = first.get("small", models[int(np.nan_to_num(paid, nan=np.inf).argmin())])
+    big = first.get("big", models[int(right.argmax())])
+    level = first.get("threshold", 0.5)
+    made = [
+        steps("threshold", "threshold", LEVELS, level, "pass on what the first is less sure of"),
+        choice("small", "small model", models, small, "asked first, or the cheap choice"),
+        choice("big", "big model", models, big, "asked last, or the dear choice"),
+        choice(
+            "mode", "when to decide", (TRY, CHOOSE), TRY, "after the small model's try, or before"
+        ),
+        choice("per_label", "threshold by label", (False, True), False, "fitted on the other half"),
+        choice("middle", "model between", (NONE, *models), NONE, "asked where the first is unsure"),
+        steps(
+            "threshold_2", "second threshold", LEVELS, 0.5, "pass on what the middle is unsure of"
+        ),
+    ]
+    return tuple(control for control in made if control.name not in missing)
+
+
+def _order(state: State) -> tuple[str, ...]:
+    """The chain, each model once; who chooses first chooses between two."""
+    middle = () if state.get("mode") == CHOOSE else (state.get("middle", NONE),)
+    names = (state["small"], *middle, state.get("big", state["small"]))
+    return tuple(dict.fromkeys(name for name in names if name != NONE))
+
+
+def _at(state: State) -> tuple[int, ...]:
+    levels = (state.get("threshold", 0.5), state.get("threshold_2", 0.5))
+    return tuple(int(np.abs(LEVELS - level).argmin()) for level in levels)
+
+
+def _start(policy: Policy | None, replay: Replay) -> dict[str, Any]:
+    """The controls at which a policy stands."""
+    if policy is None:
+        return {}
+    if isinstance(policy, LearnedSelector):
+        mode = {} if _no_scores(replay.outcomes) else {"mode": CHOOSE}
+        return {
+            "small": policy.small,
+            "big": policy.big,
+            "threshold": _near(policy.threshold),
+        } | mode
+    if isinstance(policy, BudgetCascade):
+        if policy.order is None:
+            policy = policy.fit(replay.outcomes.split()[0] if replay.halved else replay.outcomes)
+        policy = policy.cascade
+    if not isinstance(policy, Cascade) or len(policy.order) > 3 or policy.abstain is not None:
+        raise ValueError(
+            f"the cascade explorer shows cascades of one to three stages without abstention, and"
+            f" LearnedSelector, not {policy!r:.120}"
+        )
+    found = {"small": policy.order[0], "big": policy.order[-1]}
+    if len(policy.order) == 3:
+        found |= {"middle": policy.order[1]}
+    for name, level in zip(("threshold", "threshold_2"), policy.thresholds, strict=False):
+        if isinstance(level, Mapping):  # its own are fitted anew for what the mean one spends
+            found |= {"per_label": True}
+            level = float(np.mean(list(level.values())))
+        found[name] = _near(level)
+    return found
+
+
+def _near(level: float) -> float:
+    return float(LEVELS[np.abs(LEVELS - level).argmin()])
+
+
+# -- one item -----------------------------------------------------------------------------------
+
+
+def _card(replay: Replay, seen: View, per_label: bool, item: Any):
+    """What every model said about an item, who was asked in which place, and who answered."""
+    import pandas as pd
+
+    one = replay.outcomes.select(items=[item])
+    policy = replay.policy(seen.order, seen.mode, seen.at, per_label) if seen.sweep else None
+    decision = None if policy is None else policy.decide(one)
+    said = {**dict(enumerate(one.labels)), ABSENT: "(not recorded)", UNPARSED: "(not readable)"}
+    rows = {}
+    if one.answer is not None:
+        rows["answer"] = [said[code] for code in one.answer[0].tolist()]
+    rows["right"] = one.correct[0]
+    if decision is not None:
+        rows["asked"] = decision.called[0]
+        rows["answered"] = np.arange(len(one.models)) == decision.chosen[0]
+    for name in ("confidence", "cost", "latency", "tokens"):
+        if getattr(one, name) is not None:
+            rows[name] = getattr(one, name)[0]
+    return pd.DataFrame(rows, index=pd.Index(one.models, name="model"))

@@ -1,0 +1,118 @@
+"""Controls: discrete values with a name, a label and a word of help, whatever shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from ensemble_lab.core.errors import nearest
+from ensemble_lab.core.policy import Policy
+
+MOST_IN_SIGHT = 5
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a reader can set.
+
+    Parameters
+    ----------
+    name : str
+        Key in the state.
+    label : str
+        Short words beside it, with the unit.
+    options : tuple
+        The values it takes, in order; plain Python values, so that a state is JSON.
+    default
+        One of `options`; for several at once a tuple of them.
+    kind : {"steps", "choice", "many"}
+        A slider over ordered values, one of a list, or any number of a list.
+    help : str
+        A sentence for the tooltip.
+    """
+
+    name: str
+    label: str
+    options: tuple[Hashable, ...]
+    default: Any
+    kind: str = "steps"
+    help: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "options", tuple(self.options))
+        if not self.options:
+            raise ValueError(f"control {self.name!r} has no options")
+        object.__setattr__(self, "default", self.checked(self.default))
+
+    def checked(self, value):
+        """The option that `value` stands for: JSON has lists for tuples, floats may be rounded.
+
+        Raises
+        ------
+        ValueError
+            A value that the control does not take; the nearest ones are named.
+        """
+        if self.kind == "many":
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                raise ValueError(f"{self.name}={value!r}; give a list of {self.label}")
+            chosen = [self._option(part) for part in value]
+            if not chosen:
+                raise ValueError(f"{self.name} is empty; choose at least one of {self.label}")
+            return tuple(option for option in self.options if option in chosen)
+        return self._option(value)
+
+    def _option(self, value):
+        for option in self.options:
+            same_type = isinstance(value, bool) == isinstance(option, bool)
+            if same_type and (value == option or _close(value, option)):
+                return option
+        raise ValueError(f"{self.name}={value!r} is no option{nearest(value, self.options)}")
+
+
+def steps(name: str, label: str, options, default, help: str = "") -> Control:
+    """A slider over ordered values; the default is moved to the nearest of them."""
+    options = tuple(o.item() if isinstance(o, np.generic) else o for o in options)
+    near = min(options, key=lambda option: abs(option - default))
+    return Control(name, label, options, near, "steps", help)
+
+
+def choice(name: str, label: str, options, default=None, help: str = "") -> Control:
+    """One of a list; the first by default."""
+    options = tuple(options)
+    return Control(name, label, options, options[0] if default is None else default, "choice", help)
+
+
+def many(name: str, label: str, options, default=None, help: str = "") -> Control:
+    """Any number of a list, at least one; all by default."""
+    options = tuple(options)
+    return Control(name, label, options, options if default is None else default, "many", help)
+
+
+def controls_of(policy: Policy) -> tuple[Control, ...]:
+    """A slider for every number of a policy that declares its range; a tuple gives several.
+
+    The slider of the second threshold is named ``thresholds_1``: field and position.
+    """
+    found = []
+    for f in fields(policy):
+        value = getattr(policy, f.name)
+        if "low" not in f.metadata or f.metadata["step"] is None or value is None:
+            continue
+        low, high, step = (f.metadata[key] for key in ("low", "high", "step"))
+        options = np.round(np.arange(low, min(high, 1.01) + step / 2, step), 10)
+        help = f.metadata["help"]
+        if isinstance(value, tuple):
+            for i, part in enumerate(value):
+                if isinstance(part, int | float):
+                    found.append(steps(f"{f.name}_{i}", f"{f.name} {i + 1}", options, part, help))
+        else:
+            found.append(steps(f.name, f.name, options, value, help))
+    return tuple(found)
+
+
+def _close(value, option) -> bool:
+    numbers = isinstance(value, int | float) and isinstance(option, int | float)
+    return numbers and abs(value - option) < 1e-9

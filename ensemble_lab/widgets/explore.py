@@ -1,0 +1,61 @@
+"""`explore`: an explorer for a policy or a name, over anybody's outcomes."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from ensemble_lab.core.errors import check_known
+from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.policy import Policy
+from ensemble_lab.widgets.explorer import Explorer
+
+# Name to the module whose `explorer` function builds it; the modules import when first asked for.
+EXPLORERS = {
+    "condorcet": "ensemble_lab.widgets.condorcet",
+    "votes": "ensemble_lab.widgets.votes",
+    "cascade": "ensemble_lab.widgets.cascades",
+}
+
+
+def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) -> Explorer:
+    """Something to drag: ``"condorcet"``, ``"votes"``, ``"cascade"``, or a policy of these kinds.
+
+    Parameters
+    ----------
+    what : str or Policy
+        A policy starts the explorer at its own settings.
+    outcomes : Outcomes, optional
+        Yours or the catalogue's; only ``"condorcet"`` does without.
+    **start
+        Controls to start elsewhere, by name.
+
+    Returns
+    -------
+    Explorer
+        Shown by the best backend that works here; ``.figure()`` and ``.table()`` without one.
+
+    Raises
+    ------
+    KeyError
+        No explorer of that name.
+    ValueError
+        No outcomes where they are needed, or a start that does not fit.
+    """
+    name, policy = (what, None) if isinstance(what, str) else (_name_of(what), what)
+    check_known(name, EXPLORERS, "explorer", "package")
+    if outcomes is None and name != "condorcet":
+        raise ValueError(f"explore({name!r}) needs outcomes: load_outcomes(name) or your own")
+    build = import_module(EXPLORERS[name]).explorer
+    if name == "condorcet":
+        return build(start=start)
+    return build(outcomes, policy=policy, start=start)
+
+
+def _name_of(policy: Policy) -> str:
+    for base in type(policy).__mro__:
+        if base.__name__ in ("Cascade", "BudgetCascade", "_Selector"):
+            return "cascade"
+        if base.__name__ == "Vote":
+            return "votes"
+    raise ValueError(f"there is no explorer for {type(policy).__name__} yet; give its name")

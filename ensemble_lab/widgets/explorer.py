@@ -1,0 +1,165 @@
+"""`Explorer`: controls and a pure function from their state to a picture.
+
+The state is a plain dict, so it is at once what a slider moves, what is copied as JSON, what a
+papermill parameter holds and what a test compares. Who shows it is decided in `backends`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ensemble_lab.core.errors import check_known, nearest
+from ensemble_lab.widgets.controls import Control
+from ensemble_lab.widgets.style import LAYOUT
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+VERSION = 1
+State = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """What to draw for one state: plain dicts, since building a figure costs more than drawing it.
+
+    Parameters
+    ----------
+    traces : list of dict
+        Plotly traces with their ``type``: the same number, types and order for every state.
+    layout : dict
+        Plotly layout, laid over the series' own.
+    finding : str
+        The title: one sentence that says what this state shows.
+    table : callable
+        () to the data frame behind the picture.
+    text : str
+        The picture in words, for those who cannot see it.
+    """
+
+    traces: list[dict]
+    layout: dict
+    finding: str
+    table: Callable[[], pd.DataFrame]
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Explorer:
+    """Something to drag.
+
+    Parameters
+    ----------
+    name : str
+        What it explores, for its state: ``"cascade"``.
+    controls : tuple of Control
+        At most five in sight.
+    draw : callable
+        State to `Picture`, pure: the same state gives the same picture.
+    presets : mapping of title to partial state
+        Views worth seeing, one of them where the method fails.
+    along : str
+        The control that the still figure can be dragged along.
+    sequence : str, optional
+        The control that a step button moves on.
+    card : callable, optional
+        (state, item name) to what is known of that item, as a data frame.
+    missing : mapping of control name to sentence
+        Controls that these outcomes do not allow, and why.
+    start : mapping, optional
+        Partial state that differs from the controls' defaults.
+    items : tuple, optional
+        Items that the card offers by name; it can be asked for any other.
+    """
+
+    name: str
+    controls: tuple[Control, ...]
+    draw: Callable[[State], Picture]
+    presets: Mapping[str, State] = field(default_factory=dict)
+    along: str = ""
+    sequence: str | None = None
+    card: Callable[[State, Any], pd.DataFrame] | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+    start: Mapping[str, Any] = field(default_factory=dict)
+    items: tuple = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "along", self.along or self.controls[0].name)
+        check_known(self.along, [c.name for c in self.controls], "control", f"explorer {self.name}")
+        for changes in (self.start, *self.presets.values()):
+            self.state(**changes)
+
+    def state(self, **changes) -> State:
+        """The complete state: defaults, what the explorer started with, then `changes`.
+
+        Raises
+        ------
+        ValueError
+            An unknown key or a value that its control does not take.
+        """
+        controls = {control.name: control for control in self.controls}
+        state = {name: control.default for name, control in controls.items()}
+        for name, value in {**self.start, **changes}.items():
+            if name in self.missing:
+                raise ValueError(f"{name!r} cannot be set here: {self.missing[name]}")
+            if name not in controls:
+                known = nearest(name, controls)
+                raise ValueError(f"{name!r} is no control of {self.name!r}{known}")
+            state[name] = controls[name].checked(value)
+        return state
+
+    def picture(self, **changes) -> Picture:
+        """What `changes` to the start show."""
+        return self.draw(self.state(**changes))
+
+    def figure(self, **changes) -> go.Figure:
+        """The same as a plotly figure."""
+        import plotly.graph_objects as go
+
+        picture = self.picture(**changes)
+        return go.Figure(picture.traces, layout(picture))
+
+    def table(self, **changes) -> pd.DataFrame:
+        """The numbers behind the picture."""
+        return self.picture(**changes).table()
+
+    def to_json(self, **changes) -> str:
+        """The state as text, to be copied into a report's parameters."""
+        about = {"explorer": self.name, "version": VERSION}
+        return json.dumps(about | {"state": self.state(**changes)})
+
+    def read(self, text: str | Mapping) -> State:
+        """The state in what `to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            No state, one of another explorer or version, or one that does not fit.
+        """
+        try:
+            found = json.loads(text) if isinstance(text, str) else dict(text)
+            about = {key: found[key] for key in ("explorer", "version", "state")}
+        except (ValueError, KeyError, TypeError) as error:
+            mend = "copy it again from the explorer"
+            raise ValueError(f"this is no state of an explorer ({error!r}); {mend}") from None
+        if about["explorer"] != self.name:
+            raise ValueError(f"this state is of {about['explorer']!r}, this explorer {self.name!r}")
+        if about["version"] != VERSION:
+            raise ValueError(f"this state has version {about['version']}, this package {VERSION}")
+        return self.state(**about["state"])
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        from ensemble_lab.widgets.backends import bundle
+
+        return bundle(self)
+
+
+def layout(picture: Picture) -> dict:
+    """The series' layout with the picture's own over it and its finding as the title."""
+    own = {**LAYOUT, **picture.layout}
+    own["title"] = {**LAYOUT["title"], "text": picture.finding}
+    return own

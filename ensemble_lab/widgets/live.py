@@ -1,0 +1,234 @@
+"""The panel: an explorer's controls, its figure, and the same in words, numbers and JSON."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+
+from ensemble_lab.widgets.canvas import LiveCanvas, RedrawCanvas
+from ensemble_lab.widgets.controls import MOST_IN_SIGHT
+from ensemble_lab.widgets.inputs import LABEL, WIDE, explain, input_of
+from ensemble_lab.widgets.still import words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ensemble_lab.widgets.explorer import Explorer, State
+
+MOST_ROWS = 200  # of a table on the screen
+MOST_ITEMS = 1000  # offered by name; any other can be typed
+TABLE, STATE, CARD = "Data table", "State", "Item card"
+COPY = """<button class="jupyter-button lm-Widget widget-button" style="width: auto"
+ title="Copy these settings as JSON, for a report or a colleague" data-state="{state}"
+ onclick="navigator.clipboard.writeText(this.dataset.state).then(
+   () => this.textContent = 'Copied', () => this.textContent = 'Copy it from State, below')"
+>Copy state</button>"""
+
+
+class Panel:
+    """An explorer on the screen.
+
+    Parameters
+    ----------
+    explorer : Explorer
+    live : bool
+        A figure that changes in place, or a new one for every state.
+
+    Attributes
+    ----------
+    widget : ipywidgets.VBox
+        What to display.
+    state : dict
+        What is shown.
+    """
+
+    def __init__(self, explorer: Explorer, live: bool = True):
+        self.explorer = explorer
+        self.state = explorer.state()
+        self._setting = False
+        self._picture = explorer.draw(self.state)
+        self.canvas = (LiveCanvas if live else RedrawCanvas)(self._picture)
+        self.inputs = {control.name: input_of(control) for control in explorer.controls}
+        self.note = ipywidgets.HTML()
+        self.text = ipywidgets.HTML()
+        self.copy = ipywidgets.HTML()
+        self.below = self._below()
+        self.widget = ipywidgets.VBox(
+            [
+                self._buttons(),
+                *self._controls(),
+                self.note,
+                self.canvas.widget,
+                self.text,
+                self.below,
+            ]
+        )
+        self._write_inputs()
+        self._tell()
+        for one in self.inputs.values():
+            for source in one.sources:
+                source.observe(self._moved, "value")
+
+    def set(self, **changes: Any) -> None:
+        """Show the current state with `changes`.
+
+        Raises
+        ------
+        ValueError
+            What the explorer's `state` refuses; the panel stays as it was.
+        """
+        self._show(self.explorer.state(**{**self.state, **changes}))
+
+    # -- what is on the screen ------------------------------------------------------------------
+
+    def _buttons(self) -> ipywidgets.Widget:
+        """Presets, then step, reset and copy."""
+        self.presets = {
+            title: self._button(title, lambda _, p=partial: self._try(p, fresh=True))
+            for title, partial in self.explorer.presets.items()
+        }
+        others = [self._button("Reset", lambda _: self._try({}, fresh=True), "Back to the start")]
+        if self.explorer.sequence:
+            self.step = self._button("Step", lambda _: self._next(), "One step on")
+            others.insert(0, self.step)
+        self.buttons = {button.description: button for button in others}
+        row = [*self.presets.values(), *others, self.copy]
+        return ipywidgets.HBox(row, layout={"flex_flow": "row wrap"})
+
+    @staticmethod
+    def _button(title: str, pressed, help: str = "") -> ipywidgets.Button:
+        button = ipywidgets.Button(description=title, layout={"width": "auto"})
+        button.tooltip = help or f"Show: {title}"
+        button.on_click(pressed)
+        return button
+
+    def _controls(self) -> list[ipywidgets.Widget]:
+        """At most five controls in sight, the others folded, and why some are missing."""
+        widgets = [one.widget for one in self.inputs.values()]
+        wrap = {"flex_flow": "row wrap"}
+        shown = [ipywidgets.HBox(widgets[:MOST_IN_SIGHT], layout=wrap)]
+        if widgets[MOST_IN_SIGHT:]:
+            more = [ipywidgets.HBox(widgets[MOST_IN_SIGHT:], layout=wrap)]
+            shown.append(folded({"More controls": more[0]}))
+        if self.explorer.missing:
+            reasons = self.explorer.missing.items()
+            entries = "".join(
+                f"<li><b>{html.escape(words(n))}</b> cannot be set: {html.escape(why)}</li>"
+                for n, why in reasons
+            )
+            shown.append(ipywidgets.HTML(f"<ul>{entries}</ul>"))
+        return shown
+
+    def _below(self) -> ipywidgets.Accordion:
+        """The data table, the state as JSON (which can be pasted, too) and the item card."""
+        self.table = ipywidgets.HTML()
+        self.json = ipywidgets.Textarea(
+            description="state as JSON",
+            continuous_update=False,
+            style=LABEL,
+            layout={"width": "100%", "height": "80px"},
+        )
+        explain(self.json, "Copy it from here, or paste one to see what it shows")
+        self.json.observe(self._pasted, "value")
+        parts = {TABLE: self.table, STATE: self.json}
+        if self.explorer.card:
+            parts[CARD] = self._card()
+        below = folded(parts)
+        below.observe(lambda _: self._tell(), "selected_index")
+        return below
+
+    def _card(self) -> ipywidgets.Widget:
+        self.item = ipywidgets.Combobox(
+            options=tuple(map(str, self.explorer.items[:MOST_ITEMS])),
+            placeholder="name of an item",
+            description="item",
+            continuous_update=False,
+            style=LABEL,
+            layout={"width": WIDE},
+        )
+        self.card = ipywidgets.HTML()
+        self.item.observe(lambda _: self._tell(), "value")
+        return ipywidgets.VBox([self.item, self.card])
+
+    # -- what happens ---------------------------------------------------------------------------
+
+    def _moved(self, _) -> None:
+        if not self._setting:
+            self._try({name: one.read() for name, one in self.inputs.items()})
+
+    def _pasted(self, change: Mapping) -> None:
+        if not self._setting:
+            self._guarded(lambda: self._show(self.explorer.read(change["new"])))
+
+    def _next(self) -> None:
+        """Move the sequence's control one option on, where there is one left."""
+        name = self.explorer.sequence
+        options = next(c.options for c in self.explorer.controls if c.name == name)
+        at = options.index(self.state[name])
+        self._try({name: options[min(at + 1, len(options) - 1)]})
+
+    def _try(self, changes: Mapping, fresh: bool = False) -> None:
+        """Show `changes` to the current state or to a fresh one; say what does not fit."""
+        kept = {} if fresh else self.state
+        self._guarded(lambda: self._show(self.explorer.state(**{**kept, **changes})))
+
+    def _guarded(self, change) -> None:
+        """Do `change`; what the explorer refuses is said on the panel, which stays as it was."""
+        try:
+            change()
+        except ValueError as error:
+            self.note.value = f'<p role="alert"><b>{html.escape(str(error))}</b></p>'
+        else:
+            self.note.value = ""
+
+    def _show(self, state: State) -> None:
+        if state != self.state:
+            self._picture = self.explorer.draw(state)
+            self.state = state
+            self.canvas.show(self._picture)
+        self._write_inputs()
+        self._tell()
+
+    def _write_inputs(self) -> None:
+        """Let every control show the state, without drawing for each."""
+        self._setting = True
+        try:
+            for name, one in self.inputs.items():
+                one.write(self.state[name])
+            self.json.value = self.explorer.to_json(**self.state)
+        finally:
+            self._setting = False
+
+    def _tell(self) -> None:
+        """Words, JSON and whatever is unfolded, of what is shown."""
+        told = html.escape(self._picture.text)
+        self.text.value = f'<p role="status" aria-live="polite">{told}</p>'
+        self.copy.value = COPY.format(state=html.escape(self.explorer.to_json(**self.state)))
+        opened = self.below.selected_index
+        if opened == 0:
+            self.table.value = as_html(self._picture.table())
+        elif opened == 2:
+            self._guarded(self._tell_card)
+
+    def _tell_card(self) -> None:
+        if self.item.value:
+            by_name = {str(item): item for item in self.explorer.items}
+            item = by_name.get(self.item.value, self.item.value)
+            self.card.value = as_html(self.explorer.card(self.state, item))
+
+
+def folded(parts: Mapping[str, ipywidgets.Widget]) -> ipywidgets.Accordion:
+    """Widgets under titles, all closed."""
+    accordion = ipywidgets.Accordion(list(parts.values()), selected_index=None)
+    for i, title in enumerate(parts):
+        accordion.set_title(i, title)
+    return accordion
+
+
+def as_html(table: pd.DataFrame) -> str:
+    """A data frame for the screen, cut where it is long."""
+    cut = f"<p>The first {MOST_ROWS} of {len(table):,} rows.</p>" if len(table) > MOST_ROWS else ""
+    return table.head(MOST_ROWS).to_html(border=0, float_format=lambda x: f"{x:.4g}") + cut

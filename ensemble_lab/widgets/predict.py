@@ -1,0 +1,139 @@
+"""`Predict`: commit to a number before it is revealed; a run without a reader goes on."""
+
+from __future__ import annotations
+
+import html
+import math
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from ensemble_lab.widgets.backends import backend, view
+
+
+class Predict:
+    """A question whose answer is a number that the reader types first.
+
+    Parameters
+    ----------
+    question : str
+    truth : float or callable, optional
+        The answer, or a function without arguments that works it out when it is asked for.
+    low, high : float
+        Between which guesses are taken.
+    unit : str
+        Written behind the numbers.
+    default : float, optional
+        The guess of a run without a reader; none by default.
+
+    Raises
+    ------
+    ValueError
+        A default outside the range, or an empty range.
+
+    Examples
+    --------
+    >>> guess = Predict("What share is escalated?", truth=12.0, high=100, unit="%", default=50)
+    >>> guess.value
+    50.0
+    >>> guess.compare()
+    'You said 50 %; it is 12 %. You were 38 % too high.'
+    """
+
+    def __init__(
+        self,
+        question: str,
+        truth: float | Callable[[], float] | None = None,
+        low: float = 0.0,
+        high: float = 100.0,
+        unit: str = "",
+        default: float | None = None,
+    ):
+        if not low < high:
+            raise ValueError(f"no number lies between low={low} and high={high}; swap them")
+        self.question, self.truth, self.unit = question, truth, unit
+        self.low, self.high = low, high
+        self._value = None
+        if default is not None:
+            self.value = default
+
+    @property
+    def value(self) -> float | None:
+        """The guess, or None as long as there is none."""
+        return self._value
+
+    @value.setter
+    def value(self, guess: float) -> None:
+        try:
+            number = float(guess)
+        except (TypeError, ValueError):
+            raise ValueError(f"{guess!r} is no number; guess one") from None
+        if not self.low <= number <= self.high:
+            raise ValueError(f"{number:g} is not between {self.low:g} and {self.high:g}")
+        self._value = number
+
+    def compare(self, truth: float | None = None) -> str:
+        """A sentence that sets the guess beside the truth, given here or at the start.
+
+        Raises
+        ------
+        ValueError
+            Nobody has given the truth.
+        """
+        if truth is None:
+            truth = self.truth() if callable(self.truth) else self.truth
+        if truth is None:
+            raise ValueError("give the truth: guess.compare(truth)")
+        shown = self._words(truth)
+        if self.value is None:
+            return f"You made no guess; it is {shown}."
+        miss = self.value - truth
+        if math.isclose(self.value, truth, abs_tol=(self.high - self.low) / 200):
+            verdict = "Right on the spot."
+        else:
+            verdict = f"You were {self._words(abs(miss))} too {'high' if miss > 0 else 'low'}."
+        return f"You said {self._words(self.value)}; it is {shown}. {verdict}"
+
+    def _words(self, number: float) -> str:
+        return f"{number:.3g} {self.unit}".rstrip()
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
+        guess = "no guess yet" if self.value is None else f"guess: {self._words(self.value)}"
+        text = f"{self.question} ({guess}, between {self.low:g} and {self.high:g})"
+        shown = {"text/plain": text, "text/html": f"<p><b>{html.escape(text)}</b></p>"}
+        return shown if backend() == "still" else shown | view(self.widget())
+
+    def widget(self):
+        """A field for the number and, where the truth is known, a button that reveals it."""
+        import ipywidgets
+
+        name = uuid.uuid4().hex
+        question = ipywidgets.HTML(f'<b id="{name}">{html.escape(self.question)}</b>')
+        unit = f" ({self.unit})" if self.unit else ""
+        field = ipywidgets.Text(
+            value="" if self.value is None else f"{self.value:g}",
+            placeholder=f"{self.low:g} to {self.high:g}",
+            description=f"your guess{unit}",
+            style={"description_width": "initial"},
+        )
+        said = ipywidgets.HTML()
+        field.observe(lambda change: self._typed(change["new"], said), "value")
+        parts = [field]
+        if self.truth is not None:
+            reveal = ipywidgets.Button(description="Reveal")
+            reveal.on_click(lambda _: self._reveal(said))
+            parts.append(reveal)
+        return ipywidgets.VBox([question, ipywidgets.HBox(parts), said])
+
+    def _typed(self, text: str, said) -> None:
+        try:
+            self.value = text
+            message = f"noted: {self._words(self.value)}"
+        except ValueError as error:
+            message = str(error)
+        said.value = f'<p role="status">{html.escape(message)}</p>'
+
+    def _reveal(self, said) -> None:
+        """Show the comparison, but only to those who have committed themselves."""
+        message = "Type your guess first." if self.value is None else self.compare()
+        said.value = f'<p role="status"><b>{html.escape(message)}</b></p>'

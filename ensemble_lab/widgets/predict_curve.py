@@ -1,0 +1,157 @@
+"""`PredictCurve`: a curve, drawn point by point before the true one is shown."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ensemble_lab.widgets.backends import backend, view
+from ensemble_lab.widgets.style import COMBINED, LAYOUT, ORACLE, line, marker
+
+
+class PredictCurve:
+    """A question whose answer is a curve: the reader drags its height at a few places.
+
+    Parameters
+    ----------
+    question : str
+    xs : sequence of float
+        The places, at least two.
+    truth : sequence of float or callable, optional
+        The heights there, or a function of `xs` that works them out when they are asked for.
+    low, high : float
+        Between which heights are taken.
+    x_label, y_label : str
+        Titles of the axes, with their units.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two places, or an empty range.
+    """
+
+    def __init__(
+        self,
+        question: str,
+        xs: Sequence[float],
+        truth: Sequence[float] | Callable[[Sequence[float]], Sequence[float]] | None = None,
+        low: float = 0.0,
+        high: float = 1.0,
+        x_label: str = "x",
+        y_label: str = "y",
+    ):
+        if len(xs) < 2:
+            raise ValueError(f"a curve over {list(xs)} is none; give two places or more")
+        if not low < high:
+            raise ValueError(f"no number lies between low={low} and high={high}; swap them")
+        self.question, self.xs, self.truth = question, list(xs), truth
+        self.low, self.high, self.labels = low, high, (x_label, y_label)
+        self._value = [(low + high) / 2] * len(self.xs)
+        self._drawn = False
+
+    @property
+    def value(self) -> list[float] | None:
+        """The drawn heights, or None as long as nothing is drawn."""
+        return list(self._value) if self._drawn else None
+
+    @value.setter
+    def value(self, heights: Sequence[float]) -> None:
+        numbers = [float(height) for height in heights]
+        if len(numbers) != len(self.xs):
+            raise ValueError(f"{len(numbers)} heights for {len(self.xs)} places; give one for each")
+        for number in numbers:
+            if not self.low <= number <= self.high:
+                raise ValueError(f"{number:g} is not between {self.low:g} and {self.high:g}")
+        self._value, self._drawn = numbers, True
+
+    def compare(self, truth: Sequence[float] | None = None):
+        """A figure of the guess beside the truth, whose title says where they differ most.
+
+        Returns
+        -------
+        plotly.graph_objects.Figure
+
+        Raises
+        ------
+        ValueError
+            Nobody has given the truth.
+        """
+        import plotly.graph_objects as go
+
+        if truth is None:
+            truth = self.truth(self.xs) if callable(self.truth) else self.truth
+        if truth is None:
+            raise ValueError("give the truth: guess.compare(truth)")
+        traces = [_curve(self.xs, list(truth), "the truth", COMBINED)]
+        if self._drawn:
+            traces.append(_curve(self.xs, self._value, "your guess", ORACLE))
+        x, y = ({"title": {"text": label}} for label in self.labels)
+        title = {**LAYOUT["title"], "text": self._verdict(truth)}
+        return go.Figure(traces, {**LAYOUT, "title": title, "xaxis": x, "yaxis": y})
+
+    def _verdict(self, truth: Sequence[float]) -> str:
+        if not self._drawn:
+            return "You drew no curve; this is the truth."
+        miss = np.subtract(self._value, truth)
+        worst = int(np.argmax(np.abs(miss)))
+        if abs(miss[worst]) <= (self.high - self.low) / 50:
+            return "Your curve is right everywhere."
+        side = "high" if miss[worst] > 0 else "low"
+        return f"You were furthest off at {self.xs[worst]:g}: {abs(miss[worst]):.2g} too {side}."
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
+        places = ", ".join(f"{x:g}" for x in self.xs)
+        text = f"{self.question} (heights from {self.low:g} to {self.high:g} at {places})"
+        shown = {"text/plain": text, "text/html": f"<p><b>{html.escape(text)}</b></p>"}
+        return shown if backend() == "still" else shown | view(self.widget())
+
+    def widget(self):
+        """A slider for every place and, where the truth is known, a button that reveals it."""
+        import ipywidgets
+
+        sliders = [self._slider(i) for i in range(len(self.xs))]
+        parts = [
+            ipywidgets.HTML(f"<b>{html.escape(self.question)}</b>"),
+            ipywidgets.HBox(sliders, layout={"flex_flow": "row wrap"}),
+        ]
+        if self.truth is not None:
+            said, reveal = ipywidgets.Output(), ipywidgets.Button(description="Reveal")
+            reveal.on_click(lambda _: self._reveal(said))
+            parts += [reveal, said]
+        return ipywidgets.VBox(parts)
+
+    def _slider(self, i: int):
+        import ipywidgets
+
+        slider = ipywidgets.FloatSlider(
+            value=self._value[i],
+            min=self.low,
+            max=self.high,
+            step=(self.high - self.low) / 50,
+            description=f"{self.xs[i]:g}",
+            orientation="vertical",
+            readout_format=".2f",
+        )
+        slider.observe(lambda change: self._dragged(i, change["new"]), "value")
+        return slider
+
+    def _dragged(self, i: int, height: float) -> None:
+        self._value[i], self._drawn = height, True
+
+    def _reveal(self, said) -> None:
+        """Show the comparison, but only to those who have committed themselves."""
+        from ensemble_lab.widgets.canvas import figure_output
+
+        if self._drawn:
+            said.outputs = (figure_output(self.compare().to_plotly_json()),)
+        else:
+            data = {"text/plain": "Drag your curve first."}
+            said.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+
+
+def _curve(xs: Sequence, ys: Sequence, name: str, colour: str) -> dict[str, Any]:
+    look = {"line": line(colour), "marker": marker(colour, 9)}
+    return {"type": "scatter", "mode": "lines+markers", "x": xs, "y": ys, "name": name, **look}

@@ -1,0 +1,249 @@
+"""The still figure: every step along one control precomputed, dragged without any kernel.
+
+It travels as plain data. A report turns it into HTML with one plotly.js for the whole page; for
+other exporters the first display of a notebook carries plotly.js itself, packed.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ensemble_lab.widgets.explorer import layout
+
+if TYPE_CHECKING:
+    from ensemble_lab.widgets.controls import Control
+    from ensemble_lab.widgets.explorer import Explorer, Picture
+
+MOST_STEPS = 41
+DIGITS = 6  # significant ones: a screen shows no more, and a report is a third as long
+SLIDER_ROOM = 90  # pixels below the axes
+LEGEND_ROOM = 60  # two lines of it
+
+PAGE = """<figure style="margin: 0">
+<div id="{name}" style="min-height: {height}px"></div>
+<figcaption>{text}</figcaption>
+</figure>
+<script type="application/json" id="{name}-data">{data}</script>{library}
+<script>
+(async () => {{
+  const unpacked = async (packed) => {{
+    const bytes = Uint8Array.from(atob(packed.textContent), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  }};
+  const load = async () => {{
+    if (window.Plotly) return;
+    const packed = document.getElementById("ensemble-lab-plotly");
+    const script = document.createElement("script");
+    const define = window.define;  // a page with require.js would hide Plotly away
+    window.define = undefined;
+    if (packed) script.textContent = await unpacked(packed);
+    else script.src = "https://cdn.plot.ly/plotly-{version}.min.js";
+    const loaded = packed || new Promise((done) => (script.onload = script.onerror = done));
+    document.head.append(script);
+    await loaded;
+    window.define = define;
+  }};
+  await (window.ensembleLabPlotly ??= load());
+  const view = document.getElementById("{name}");
+  const figure = JSON.parse(document.getElementById("{name}-data").textContent);
+  Plotly.newPlot(view, figure.data, figure.layout, figure.config);
+}})();
+</script>
+"""
+LIBRARY = '\n<script type="text/plain" id="ensemble-lab-plotly">{}</script>'
+
+
+def still(explorer: Explorer) -> dict[str, Any]:
+    """A figure with a slider along `explorer.along`, as data for plotly.
+
+    Returns
+    -------
+    dict
+        ``data``, ``layout`` and ``config``, all of it JSON.
+    """
+    control = next(c for c in explorer.controls if c.name == explorer.along)
+    start = explorer.state()
+    if control.kind == "many":
+        return plain_figure(explorer.draw(start))
+    options = thinned(control, start[control.name])
+    pictures = [explorer.draw({**start, control.name: option}) for option in options]
+    active = options.index(start[control.name])
+    figure = plain_figure(pictures[active])
+    figure["layout"]["sliders"] = [slider(control, options, active, moves(pictures))]
+    figure["layout"]["meta"]["text"] = f"As first shown: {pictures[active].text}"
+    make_room(figure["layout"])
+    return figure
+
+
+def plain_figure(picture: Picture) -> dict[str, Any]:
+    """One picture as data for plotly."""
+    import plotly.io as pio
+
+    config = {"displaylogo": False, "responsive": True, "plotlyServerURL": ""}
+    own = {**full_layout(picture), "meta": {"text": picture.text}}  # words for a page's readers
+    if isinstance(own.get("template"), str):
+        own["template"] = pio.templates[own["template"]].to_plotly_json()
+    return {"data": plain(picture.traces), "layout": plain(own), "config": config}
+
+
+def full_layout(picture: Picture) -> dict[str, Any]:
+    """The layout as plotly.js takes it: as wide as there is room, axis titles as objects."""
+    own = {"autosize": True, **layout(picture)}
+    for name, axis in own.items():
+        if name.startswith(("xaxis", "yaxis")) and isinstance(axis.get("title"), str):
+            own[name] = {**axis, "title": {"text": axis["title"]}}
+    return own
+
+
+def thinned(control: Control, current: Any) -> list:
+    """At most 41 options, evenly over the control's, the ends and the current one among them."""
+    options = control.options
+    if len(options) <= MOST_STEPS:
+        return list(options)
+    kept = set(np.linspace(0, len(options) - 1, MOST_STEPS - 1).round().astype(int).tolist())
+    return [o for i, o in enumerate(options) if i in kept or o == current]
+
+
+def moves(pictures: Sequence[Picture]) -> list[list]:
+    """For every picture the arguments of ``Plotly.update`` that lead to it from any other.
+
+    All of them name the same attributes, since one that only some of them set would linger.
+    """
+    traces = [varying([p.traces[i] for p in pictures]) for i in range(len(pictures[0].traces))]
+    moving = [i for i, by_picture in enumerate(traces) if by_picture[0]]
+    paths = dict.fromkeys(path for i in moving for path in traces[i][0])
+    fixed = {i: flat(plain(pictures[0].traces[i])) for i in moving}
+    layouts = varying([full_layout(picture) for picture in pictures])
+    return [
+        [
+            {path: [{**fixed[i], **traces[i][at]}.get(path) for i in moving] for path in paths},
+            layouts[at],
+            moving,
+        ]
+        for at in range(len(pictures))
+    ]
+
+
+def varying(dicts: Sequence[Mapping]) -> list[dict]:
+    """Of each dict the paths whose values are not the same in all, as JSON."""
+    flats = [flat(plain(one)) for one in dicts]
+    paths = dict.fromkeys(path for one in flats for path in one)
+    columns = {path: [one.get(path) for one in flats] for path in paths}
+    kept = {path: c for path, c in columns.items() if any(value != c[0] for value in c)}
+    return [{path: c[i] for path, c in kept.items()} for i in range(len(dicts))]
+
+
+def flat(nested: Mapping, before: str = "") -> dict[str, Any]:
+    """Dotted paths to the leaves of a nested dict; a list is a leaf."""
+    found = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{before}{key}.")
+        else:
+            found[f"{before}{key}"] = value
+    return found
+
+
+def slider(control: Control, options: Sequence, active: int, moved: Sequence) -> dict[str, Any]:
+    """Plotly's own slider; each of its steps is a move."""
+    steps = [
+        {"label": words(option), "method": "update", "args": args}
+        for option, args in zip(options, moved, strict=True)
+    ]
+    return {"active": active, "currentvalue": {"prefix": f"{control.label}: "}, "steps": steps}
+
+
+def make_room(own: dict) -> None:
+    """Put the slider below the axes, and below the legend where that is there, in place."""
+    legend = own.get("legend", {})
+    below = legend.get("orientation") == "h" and legend.get("y", 1) < 0
+    room = SLIDER_ROOM + (LEGEND_ROOM if below else 0)
+    own["sliders"][0]["pad"] = {"t": room - SLIDER_ROOM + 50}
+    own["margin"] = {**own["margin"], "b": own["margin"]["b"] + room}
+    own["height"] += room
+
+
+def words(option: Any) -> str:
+    """How an option is written beside a control."""
+    if isinstance(option, bool):
+        return "yes" if option else "no"
+    if isinstance(option, int):
+        return f"{option:,}"
+    return f"{option:g}" if isinstance(option, float) else str(option)
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON: arrays as lists, few digits, what is unknown as null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return value
+
+
+# -- where nobody knows plotly's data -----------------------------------------------------------
+
+
+def page(figure: Mapping, text: str) -> str:
+    """The figure as a piece of HTML; plotly.js comes with the first piece of a notebook."""
+    from plotly.offline import get_plotlyjs_version
+
+    return PAGE.format(
+        name=f"ensemble-lab-{uuid.uuid4().hex}",
+        height=figure["layout"].get("height", 460),
+        text=html.escape(text),
+        data=json.dumps(figure).replace("</", "<\\/"),
+        library=LIBRARY.format(packed_library()) if carries_library() else "",
+        version=get_plotlyjs_version(),
+    )
+
+
+@cache
+def packed_library() -> str:
+    """plotly.js in a third of its size."""
+    from plotly.offline import get_plotlyjs
+
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 6)).decode()
+
+
+_carrier: list = []  # the cell whose output carries plotly.js, and in which of its runs
+
+
+def carries_library() -> bool:
+    """Whether this display is the one of its notebook that carries plotly.js.
+
+    It is the first display of the kernel, and again when the same cell runs again, because that
+    replaces the output that carried it.
+    """
+    cell, run = _running()
+    if _carrier and (_carrier[0] != cell or cell is None or _carrier[1] == run):
+        return False
+    _carrier[:] = [cell, run]
+    return True
+
+
+def _running() -> tuple[str | None, str | None]:
+    """Identities of the running cell and of this run of it; None outside Jupyter."""
+    try:
+        from IPython import get_ipython
+
+        parent = get_ipython().kernel.get_parent()
+    except (ImportError, AttributeError):
+        return None, None
+    metadata, header = parent.get("metadata", {}), parent.get("header", {})
+    return metadata.get("cellId"), header.get("msg_id")

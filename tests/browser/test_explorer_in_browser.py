@@ -1,0 +1,155 @@
+"""An explorer in JupyterLab in a real browser: keyboard and presets change the figure."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbconvert import HTMLExporter
+from nbformat.v4 import new_code_cell, new_notebook
+from playwright.sync_api import expect, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+NAMES = ["chromium", "chromium-browser", "google-chrome"]  # as in the Makefile
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+SHOW = "from tests.toy_explorer import toy\n\ntoy()"
+GUESS = "from ensemble_lab.widgets import Predict\n\nPredict('How many?', truth=12, unit='%')"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a notebook of two explorers and a question."""
+    cells = [new_code_cell(SHOW), new_code_cell(GUESS), new_code_cell(SHOW)]
+    notebook = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+    nbformat.write(notebook, tmp_path / "toy.ipynb")
+    return tmp_path
+
+
+@pytest.fixture
+def environment(request):
+    """Of kernels: this checkout, with the backend that the test asks for."""
+    forced = getattr(request, "param", None)
+    kernels = os.path.join(sys.prefix, "share", "jupyter")
+    settings = str(ROOT / "binder/jupyter")  # as `make lab` has them: nothing asks anything
+    own = {"PYTHONPATH": str(ROOT), "JUPYTER_PATH": kernels, "JUPYTER_CONFIG_PATH": settings}
+    return os.environ | own | ({"ENSEMBLE_LAB_BACKEND": forced} if forced else {})
+
+
+@pytest.fixture
+def address(folder, environment):
+    """JupyterLab in that folder; its address, which opens the notebook."""
+    log = folder / "lab.log"
+    command = [
+        *[sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"],
+        *["--ServerApp.port=0", f"--ServerApp.root_dir={folder}"],
+        *["--LabApp.default_url=/lab/tree/toy.ipynb", f"--LabApp.workspaces_dir={folder}/spaces"],
+    ]  # fmt: skip
+    with log.open("w") as stream:
+        server = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=stream, stderr=stream, process_group=0
+        )
+    try:
+        yield wait_for_address(log, server)
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=30)
+
+
+def wait_for_address(log, server, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and server.poll() is None:
+        if found := re.search(r"http://127\.0\.0\.1:\S+", log.read_text()):
+            return found.group()
+        time.sleep(0.2)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A page without network but for this machine, and a picture of how the test left it."""
+    assert CHROMIUM, "no Chromium here: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1400, "height": 1600})
+        page.route(re.compile(r"https?://(?!127\.0\.0\.1)"), lambda route: route.abort())
+        yield page
+        page.screenshot(path=tmp_path / "last_seen.png", full_page=True)
+        browser.close()
+
+
+def run_all(page, address):
+    """Open the notebook and run its cells; returns the outputs."""
+    page.goto(address)
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
+    status = page.locator("#jp-main-statusbar")
+    expect(status).to_contain_text("| Idle", timeout=60_000)  # else lab asks which kernel
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    page.locator(".js-plotly-plot .gtitle").first.wait_for(timeout=60_000)
+    return page.locator(".jp-Cell-outputArea")
+
+
+@pytest.mark.parametrize("environment", ["live", "redraw"], indirect=True)
+def test_keyboard_and_presets_change_the_figure(address, page, environment):
+    first = run_all(page, address).first
+    title = first.locator(".gtitle")
+    expect(title).to_contain_text("power 2")
+    line = first.locator(".scatterlayer path.js-line")
+    before = line.get_attribute("d")
+    handle = first.locator(".noUi-handle").first
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    expect(title).to_contain_text("power 3", timeout=15_000)
+    assert first.locator(".scatterlayer path.js-line").get_attribute("d") != before
+    first.get_by_role("button", name="Fails").click()
+    expect(title).to_contain_text("power 7 times 1.5", timeout=15_000)
+    expect(first.get_by_role("status")).to_contain_text("117188 <m>")
+    first.get_by_role("button", name="Reset", exact=True).click()
+    expect(title).to_contain_text("power 2 times 1", timeout=15_000)
+    first.get_by_text("Data table").click()
+    expect(first.locator("table")).to_contain_text("25")
+
+
+def test_a_guess_is_typed_before_it_is_compared(address, page):
+    second = run_all(page, address).nth(1)
+    second.get_by_role("button", name="Reveal").click()
+    expect(second).to_contain_text("Type your guess first")
+    second.get_by_role("textbox").fill("50")
+    expect(second).to_contain_text("noted: 50 %")
+    second.get_by_role("button", name="Reveal").click()
+    expect(second).to_contain_text("it is 12 %")
+
+
+@pytest.mark.parametrize("environment", ["still"], indirect=True)
+def test_the_still_figure_moves_in_lab(address, page, environment):
+    first = run_all(page, address).first
+    first.locator(".slider-rail-touch-rect").click(position={"x": 1, "y": 5})
+    expect(first.locator(".gtitle")).to_contain_text("power 1")
+
+
+@pytest.mark.parametrize("environment", ["live"], indirect=True)
+def test_an_exported_page_shows_still_figures_without_network(page, folder, environment):
+    """nbconvert's own HTML of a notebook that displayed widgets, whose state was not saved."""
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(folder / "toy.ipynb", as_version=4)
+    client = NotebookClient(notebook, store_widget_state=False, kernel_name="python3")
+    client.execute(env=environment)
+    exported, _ = HTMLExporter().from_notebook_node(notebook)
+    (folder / "toy.html").write_text(exported)
+    page.goto((folder / "toy.html").as_uri())
+    titles = page.locator(".js-plotly-plot .gtitle")
+    expect(titles).to_have_count(2)
+    last = page.locator(".js-plotly-plot").last
+    last.locator(".slider-rail-touch-rect").click(position={"x": 1, "y": 5})
+    expect(titles.last).to_contain_text("power 1")
+    expect(titles.first).to_contain_text("power 2")
+    assert exported.count('id="ensemble-lab-plotly"') == 1
