@@ -110,10 +110,20 @@ class LearnedSelector(_Selector):
         fitted = clone(self.estimator) if self.estimator is not None else _logistic()
         return replace(self, fitted=fitted.fit(_matrix(outcomes)[known], target))
 
-    def _hard(self, outcomes: Outcomes) -> np.ndarray:
+    def chance(self, outcomes: Outcomes) -> np.ndarray:
+        """Predicted probability (n,) that the small model would be right.
+
+        Raises
+        ------
+        ValueError
+            Not fitted, or no numeric feature.
+        """
         if self.fitted is None:
             raise ValueError("this LearnedSelector is not fitted; call fit(outcomes) first")
-        return self.fitted.predict_proba(_matrix(outcomes))[:, 1] < self.threshold
+        return self.fitted.predict_proba(_matrix(outcomes))[:, 1]
+
+    def _hard(self, outcomes: Outcomes) -> np.ndarray:
+        return self.chance(outcomes) < self.threshold
 
 
 def _logistic():

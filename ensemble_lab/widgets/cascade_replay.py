@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from ensemble_lab.answers.cascade import Cascade
-from ensemble_lab.answers.selectors import LearnedSelector, _matrix
+from ensemble_lab.answers.selectors import LearnedSelector
 from ensemble_lab.answers.sweep import exits, grid_sums, reached
 from ensemble_lab.answers.thresholds import Ladder, priced
 from ensemble_lab.core.outcomes import Outcomes
@@ -176,7 +176,7 @@ class Replay:
         table, selector = self.half(order[0], fitted), self.selector(*order)
         if selector is None:  # nothing to learn: the share that it gets right
             return np.full(len(table), np.nan_to_num(self.fit.select(models=order[:1]).accuracy()))
-        return selector.fitted.predict_proba(_matrix(table))[:, 1]
+        return selector.chance(table)
 
     # -- a threshold for each label -------------------------------------------------------------
 

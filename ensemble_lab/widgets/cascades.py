@@ -71,6 +71,7 @@ def explorer(
         card=card,
         missing=missing,
         start={**_start(policy, replay), **(start or {})},
+        items=tuple(replay.shown.items[:100].tolist()),
     )
 
 

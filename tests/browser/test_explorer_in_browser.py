@@ -1,23 +1,13 @@
 """An explorer in JupyterLab in a real browser: keyboard and presets change the figure."""
 
-import os
-import re
-import shutil
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-ROOT = Path(__file__).parents[2]
-NAMES = ["chromium", "chromium-browser", "google-chrome"]  # as in the Makefile
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+from tests.browser.steps import run_all
+
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 SHOW = "from tests.toy_explorer import toy\n\ntoy()"
 GUESS = "from ensemble_lab.widgets import Predict\n\nPredict('How many?', truth=12, unit='%')"
@@ -33,68 +23,10 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def environment(request):
-    """Of kernels: this checkout, with the backend that the test asks for."""
-    forced = getattr(request, "param", None)
-    kernels = os.path.join(sys.prefix, "share", "jupyter")
-    settings = str(ROOT / "binder/jupyter")  # as `make lab` has them: nothing asks anything
-    own = {"PYTHONPATH": str(ROOT), "JUPYTER_PATH": kernels, "JUPYTER_CONFIG_PATH": settings}
-    return os.environ | own | ({"ENSEMBLE_LAB_BACKEND": forced} if forced else {})
-
-
-@pytest.fixture
-def address(folder, environment):
+def address(folder, serve):
     """JupyterLab in that folder; its address, which opens the notebook."""
-    log = folder / "lab.log"
-    command = [
-        *[sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"],
-        *["--ServerApp.port=0", f"--ServerApp.root_dir={folder}"],
-        *["--LabApp.default_url=/lab/tree/toy.ipynb", f"--LabApp.workspaces_dir={folder}/spaces"],
-    ]  # fmt: skip
-    with log.open("w") as stream:
-        server = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=stream, stderr=stream, process_group=0
-        )
-    try:
-        yield wait_for_address(log, server)
-    finally:
-        if server.poll() is None:
-            os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
-
-
-def wait_for_address(log, server, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and server.poll() is None:
-        if found := re.search(r"http://127\.0\.0\.1:\S+", log.read_text()):
-            return found.group()
-        time.sleep(0.2)
-    raise AssertionError(log.read_text())
-
-
-@pytest.fixture
-def page(tmp_path):
-    """A page without network but for this machine, and a picture of how the test left it."""
-    assert CHROMIUM, "no Chromium here: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 1600})
-        page.route(re.compile(r"https?://(?!127\.0\.0\.1)"), lambda route: route.abort())
-        yield page
-        page.screenshot(path=tmp_path / "last_seen.png", full_page=True)
-        browser.close()
-
-
-def run_all(page, address):
-    """Open the notebook and run its cells; returns the outputs."""
-    page.goto(address)
-    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
-    status = page.locator("#jp-main-statusbar")
-    expect(status).to_contain_text("| Idle", timeout=60_000)  # else lab asks which kernel
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_text("Run All Cells", exact=True).click()
-    page.locator(".js-plotly-plot .gtitle").first.wait_for(timeout=60_000)
-    return page.locator(".jp-Cell-outputArea")
+    with serve(folder, "toy.ipynb") as address:
+        yield address
 
 
 @pytest.mark.parametrize("environment", ["live", "redraw"], indirect=True)
