@@ -1,30 +1,14 @@
 """`make lab` in a real browser: JupyterLab opens on the first notebook. Needs Chromium."""
 
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-ROOT = Path(__file__).parents[2]
-NAMES = ["chromium", "chromium-browser", "google-chrome"]  # as in the Makefile
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-
-
-def wait_for_address(log, server, seconds=60):
-    """The address with its token, once the server has written it to `log`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and server.poll() is None:
-        if found := re.search(r"http://127\.0\.0\.1:\S+", log.read_text()):
-            return found.group()
-        time.sleep(0.2)
-    raise AssertionError(log.read_text())
+from tests.browser.conftest import CHROMIUM, ROOT, wait_for_address
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ import re
 import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect
 
 from tests.browser.steps import run_all
@@ -25,7 +27,23 @@ def finished(page):
     prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
     expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=180_000)
     assert "[*]:" not in prompts.all_inner_texts()
-    assert page.locator(".jp-OutputArea-output[data-mime-type*=error]").count() == 0
+    # Lab shows an error as it shows stderr: what tells them apart is the traceback.
+    assert page.locator(".jp-OutputArea-output", has_text="Traceback (most recent").count() == 0
+
+
+@pytest.mark.parametrize("environment", ["live"], indirect=True)
+def test_a_cell_that_fails_is_seen(serve, page, tmp_path):
+    """The check above can fail: it sees a planted error."""
+    cells = [new_code_cell("import plotly.graph_objects as go"), new_code_cell("1 / 0")]
+    cells[0].source += "\n\ngo.Figure(layout_title='a figure')"
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.write(notebook, tmp_path / "planted.ipynb")
+    with serve(tmp_path, "planted.ipynb") as address:
+        run_all(page, address)
+        expect(page.locator(".jp-OutputArea-output").nth(1)).to_contain_text("ZeroDivisionError")
+        with pytest.raises(AssertionError):
+            finished(page)
 
 
 def picture(panel):
