@@ -72,19 +72,36 @@ def _doctor(chosen) -> int:
 
 def _report(chosen) -> int:
     from ensemble_lab.report import report
-    from ensemble_lab.requested import RequestError, read_state
+    from ensemble_lab.requested import RequestError
 
-    parameters = {name: parse_value(text) for name, text in chosen.parameter}
     try:
-        if chosen.state:
-            parameters["state"] = read_state(chosen.state)
-        failures = report(chosen.notebooks, chosen.out, parameters)
+        failures = report(chosen.notebooks, chosen.out, _parameters(chosen))
     except RequestError as error:
         print(f"ensemble-lab report: {error}", file=sys.stderr)
         return 1
     for failure in failures:
         print(f"ensemble-lab report: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _parameters(chosen) -> dict:
+    """The report's parameters, each given once: by ``-p``, or by ``--state``."""
+    from ensemble_lab.requested import RequestError, read_state
+
+    given = {}
+    for name, text in chosen.parameter:
+        if name in given:
+            raise RequestError(f"-p {name} is given twice: {given[name]!r} and {text!r}; give one")
+        given[name] = text
+    parameters = {name: parse_value(text) for name, text in given.items()}
+    if chosen.state is None:
+        return parameters
+    if "state" in given:
+        raise RequestError(
+            f"--state {chosen.state!r} and -p state {given['state']!r} both set the parameter"
+            " 'state'; give one of them"
+        )
+    return parameters | {"state": read_state(chosen.state)}
 
 
 def _student(chosen) -> int:

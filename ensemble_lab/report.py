@@ -1,56 +1,22 @@
-"""Reports: notebooks run by papermill with other parameters, one HTML file of each.
-
-A page needs no network: plotly.js is embedded once in each, and no script comes from elsewhere.
-"""
+"""Reports: notebooks run by papermill with other parameters, one HTML file of each."""
 
 from __future__ import annotations
 
-import html
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from time import perf_counter
+from typing import Any
 
-import ensemble_lab
+from ensemble_lab.pages import Run, write_index, write_page
 from ensemble_lab.requested import (
     RequestError,
     check_parameters,
     find_notebooks,
     output_folder,
 )
-
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
-PLOTLY = "application/vnd.plotly.v1+json"
-WIDGET = "application/vnd.jupyter.widget-view+json"
-# JupyterLab's own look, less the scripts that nbconvert fetches from the network; cells whose
-# code is folded in the notebook are folded here.
-TEMPLATE = """{% extends 'lab/index.html.j2' %}
-{% block html_head_js %}{% endblock %}
-{% block html_head_js_mermaidjs %}{% endblock %}
-{% block html_head_js_mathjax %}{% endblock %}
-{% block input_group %}
-{% if cell.metadata.get("jupyter", {}).get("source_hidden") %}
-<details><summary>code</summary>{{ super() }}</details>
-{% else %}{{ super() }}{% endif %}
-{% endblock %}
-"""
-REMOTE_IMAGE = re.compile(r"!\[([^\]]*)\]\(https?://[^)\s]*\)")
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Reports of ensemble_lab</title>
-<style>body {{ font: 16px/1.6 system-ui, sans-serif; max-width: 45em; margin: 3em auto; }}</style>
-</head><body><h1>Reports</h1>
-<p>ensemble_lab {version}, {date}. Parameters: {parameters}.</p>
-<ul>
-{entries}
-</ul>
-</body></html>
-"""
 
 
 def report(
@@ -83,25 +49,28 @@ def report(
     for path in paths:
         check_parameters(path, parameters)
     out = output_folder(out, paths)
-    failures = {}
+    runs = []
     with kernel_environment():
         for path in paths:
-            failures[path] = execute(path, out / path.name, parameters)
+            start = perf_counter()
+            failure = execute(path, out / path.name, parameters)
+            runs.append(Run(path, out / path.name, perf_counter() - start, failure))
             write_page(out / path.name)
-    write_index(out, paths, failures, parameters)
-    return [failure for failure in failures.values() if failure]
+    write_index(out, runs, parameters)
+    return [run.failure for run in runs if run.failure]
 
 
 def check_tools() -> None:
     """Raise `RequestError` unless papermill, nbconvert and the kernel are installed."""
     try:
         import ipykernel  # noqa: F401
+        import latex2mathml  # noqa: F401
         import nbconvert  # noqa: F401
         import papermill  # noqa: F401
     except ImportError as error:
         raise RequestError(
             f"{error.name} is not installed; {sys.executable} -m pip install"
-            " papermill nbconvert ipykernel"
+            " papermill nbconvert ipykernel latex2mathml"
         ) from None
 
 
@@ -130,6 +99,7 @@ def kernel_environment() -> Iterator[None]:
 def execute(path: Path, executed: Path, parameters: Mapping[str, Any]) -> str:
     """Run one notebook into the file `executed`; returns what went wrong, or nothing."""
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     for old in (executed, executed.with_suffix(".html")):  # never taken for what this run left
@@ -143,14 +113,20 @@ def execute(path: Path, executed: Path, parameters: Mapping[str, Any]) -> str:
             cwd=path.parent,
             progress_bar={"desc": path.stem},
             store_widget_state=False,
+            extra_arguments=["--log-level=ERROR"],  # no warnings of the kernel between the bars
         )
     except PapermillExecutionError as error:
         first = error.source.strip().partition("\n")[0]
         where = f"{path.name} stopped at cell [{error.exec_count}] ({first})"
-        return f"{where}: {error.ename}: {error.evalue}"
+        return _one_line(f"{where}: {error.ename}: {error.evalue}")
     except Exception as error:  # a kernel that dies: the next notebook still has its turn
-        return f"{path.name} stopped{mark_stop(executed, error)}: {error}"
+        guess = ", perhaps for lack of memory" if isinstance(error, DeadKernelError) else ""
+        return _one_line(f"{path.name} stopped{mark_stop(executed, error)}: {error}{guess}")
     return ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _plain(value):
@@ -179,71 +155,3 @@ def mark_stop(executed: Path, error: Exception) -> str:
     nbformat.write(notebook, executed)
     first = cell.source.strip().partition("\n")[0]
     return f" at cell [{number}] ({first})"
-
-
-# -- pages --------------------------------------------------------------------------------------
-
-
-def write_page(executed: Path) -> None:
-    """Write the HTML page of an executed notebook beside it."""
-    import nbformat
-    from nbconvert import HTMLExporter
-
-    if not executed.exists():  # the kernel died before the first cell
-        return
-    notebook = nbformat.read(executed, as_version=4)
-    draw_figures(notebook)
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":  # a badge from the network becomes its words
-            cell.source = REMOTE_IMAGE.sub(r"\1", cell.source)
-    page, _ = HTMLExporter(raw_template=TEMPLATE).from_notebook_node(
-        notebook, {"metadata": {"name": executed.stem}}
-    )
-    executed.with_suffix(".html").write_text(page, encoding="utf-8")
-
-
-def draw_figures(notebook: NotebookNode) -> None:
-    """Turn plotly's data in the outputs into HTML, in place; the first brings plotly.js along."""
-    from plotly.io import to_html
-
-    library = True
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if PLOTLY not in output.get("data", {}):
-                continue
-            figure = output.data.pop(PLOTLY)
-            output.data.pop(WIDGET, None)  # nothing answers it on a page
-            config = figure.get("config") or {}
-            drawn = {name: figure[name] for name in ("data", "layout", "frames") if name in figure}
-            output.data["text/html"] = to_html(
-                drawn,
-                config={**config, "plotlyServerURL": ""},
-                include_plotlyjs=library,
-                full_html=False,
-                default_height=drawn["layout"].get("height", 525),
-                validate=False,
-            )
-            meta = drawn["layout"].get("meta")
-            if isinstance(meta, dict) and "text" in meta:  # an explorer's picture in words
-                output.data["text/html"] += f"<p>{html.escape(meta['text'])}</p>"
-            library = False
-
-
-def write_index(
-    out: Path, paths: Sequence[Path], failures: Mapping[Path, str], parameters: Mapping[str, Any]
-) -> None:
-    """Write ``index.html``: a link to every page, and what failed."""
-    entries = []
-    for path in paths:
-        page, name = path.with_suffix(".html").name, html.escape(path.stem)
-        link = f'<a href="{html.escape(page)}">{name}</a>' if (out / page).exists() else name
-        note = f" <b>{html.escape(failures[path])}</b>" if failures[path] else ""
-        entries.append(f"<li>{link}{note}</li>")
-    given = ", ".join(f"{name} = {value!r}" for name, value in parameters.items())
-    page = PAGE.format(
-        version=ensemble_lab.__version__,
-        date=date.today().isoformat(),
-        parameters=html.escape(given or "as in the notebooks"),
-        entries="\n".join(entries),
-    )
-    (out / "index.html").write_text(page, encoding="utf-8")

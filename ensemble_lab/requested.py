@@ -64,7 +64,8 @@ def read_notebook(path: Path) -> NotebookNode:
         notebook = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
     except Exception as error:  # nbformat passes on whatever its readers raise
-        raise RequestError(f"{path} cannot be read as a notebook: {error}") from error
+        why = " ".join(str(error).split())  # a failed validation speaks in many lines
+        raise RequestError(f"{path} cannot be read as a notebook: {why:.200}") from error
     return notebook
 
 
@@ -74,8 +75,10 @@ def output_folder(out: str | Path, notebooks: Sequence[Path]) -> Path:
     Raises
     ------
     RequestError
-        It cannot be written, or holds the notebooks themselves.
+        It cannot be written, has no name, or holds the notebooks themselves.
     """
+    if not str(out):  # as from a shell variable that is not set; Path("") is the folder one is in
+        raise RequestError("--out '' names no folder; write . for this one")
     out = Path(out).resolve()
     if out in {path.parent for path in notebooks}:
         raise RequestError(f"{out} holds the notebooks themselves; choose another --out")

@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 import venv
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from packaging.requirements import Requirement
 
 from tests.conftest import ROOT, run
 from tests.test_resolve import uv_environment
@@ -19,6 +21,12 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 START = NOTEBOOKS[0]
 # What a stranger's machine has of git: nothing of ours.
 NO_GIT_SETTINGS = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+
+WHERE = """import importlib.util, sys
+import ensemble_lab
+
+torch = importlib.util.find_spec("torch") and "installed"
+print(ensemble_lab.__file__, sys.prefix, torch)"""
 
 
 def bootstrap(path):
@@ -43,15 +51,15 @@ def kernel_parts(tmp_path_factory):
     return parts
 
 
-def execute(notebook, python, parts, folder, **environment):
-    """Run the notebook in `folder` by a kernel of `python`."""
+def execute(notebook, python, paths, folder, **environment):
+    """Run the notebook in `folder` by a kernel of `python`, which imports from `paths` too."""
     kernel = folder.parent / "jupyter/kernels/empty"
     kernel.mkdir(parents=True)
     spec = {
         "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": "empty",
         "language": "python",
-        "env": {"PYTHONPATH": str(parts), **environment},
+        "env": {"PYTHONPATH": os.pathsep.join(map(str, paths)), **environment},
     }
     (kernel / "kernel.json").write_text(json.dumps(spec))
     with pytest.MonkeyPatch.context() as patch:
@@ -65,17 +73,42 @@ def printed(cell):
     return "".join(output.get("text", "") for output in cell.outputs)
 
 
-def test_a_lone_notebook_runs_on_the_wheel_alone(installed, kernel_parts, tmp_path):
+def link_installed(name, folder):
+    """Link an installed distribution, with all that it requires, into a folder for imports."""
+    for line in metadata.requires(name) or []:
+        required = Requirement(line)
+        if not required.marker or required.marker.evaluate({"extra": ""}):
+            link_installed(required.name, folder)
+    distribution = metadata.distribution(name)
+    for top in {file.parts[0] for file in distribution.files} - {"..", "__pycache__"}:
+        if not (folder / top).exists():
+            (folder / top).symlink_to(distribution.locate_file(top))
+
+
+@pytest.fixture(scope="module")
+def beside_the_wheel(tmp_path_factory):
+    """Notebook's name to the folder with what it needs besides the wheel: on Colab it is there."""
+    folder = tmp_path_factory.mktemp("beside")
+    link_installed("torch", folder)  # linked, since a copy takes most of a minute and a gigabyte
+    return {"02_cascades.ipynb": folder}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_lone_notebook_runs_on_the_wheel(
+    path, installed, kernel_parts, beside_the_wheel, tmp_path
+):
     folder = tmp_path / "empty"
     folder.mkdir()
-    shutil.copy(START, folder)
-    notebook = nbformat.read(folder / START.name, as_version=4)
-    where = "import ensemble_lab, sys; print(ensemble_lab.__file__, sys.prefix)"
-    notebook.cells.append(nbformat.v4.new_code_cell(where))
-    execute(notebook, installed, kernel_parts, folder)
-    package, prefix = printed(notebook.cells[-1]).split()
+    shutil.copy(path, folder)
+    notebook = nbformat.read(folder / path.name, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(WHERE))
+    beside = beside_the_wheel.get(path.name)
+    paths = [kernel_parts, beside] if beside else [kernel_parts]
+    execute(notebook, installed, paths, folder)
+    package, prefix, torch = printed(notebook.cells[-1]).split()
     assert Path(package).is_relative_to(prefix), "not the wheel's package"
-    assert os.listdir(folder) == [START.name]  # nothing is left behind
+    assert torch == ("installed" if beside else "None"), "torch"
+    assert os.listdir(folder) == [path.name]  # nothing is left behind
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +164,7 @@ def test_on_colab_one_cell_installs_the_package_and_changes_nothing_else(
         "GIT_CONFIG_KEY_0": f"url.{published.as_uri()}.insteadOf",
         "GIT_CONFIG_VALUE_0": "https://github.com/ensemble-lab/ensemble_lab",
     }
-    execute(notebook, python, kernel_parts, folder, **NO_GIT_SETTINGS, **standing_in)
+    execute(notebook, python, [kernel_parts], folder, **NO_GIT_SETTINGS, **standing_in)
     package, tables, prefix = printed(notebook.cells[-1]).split()
     assert Path(package).is_relative_to(prefix)
     assert int(tables) > 0  # the data travel along

@@ -70,4 +70,4 @@ def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     said = capsys.readouterr().out
-    assert all(command in said for command in ("doctor", "report", "bench"))
+    assert all(command in said for command in ("doctor", "report", "student", "bench"))

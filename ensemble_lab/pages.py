@@ -1,0 +1,192 @@
+"""Pages: an executed notebook as one HTML file, and the index over several of them.
+
+A page needs no network: plotly.js is embedded once, formulas are MathML, and no script comes from
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ensemble_lab
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+PLOTLY = "application/vnd.plotly.v1+json"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+# JupyterLab's own look, less the scripts that nbconvert fetches from the network, in lines that
+# can be read; cells whose code is folded in the notebook are folded here.
+TEMPLATE = """{% extends 'lab/index.html.j2' %}
+{% block html_head_js %}{% endblock %}
+{% block html_head_js_mermaidjs %}{% endblock %}
+{% block html_head_js_mathjax %}{% endblock %}
+{% block html_head_css %}
+<style>main { max-width: 68rem; margin: auto; } math { font-size: 1.15em; }</style>
+{% endblock %}
+{% block input_group %}
+{% if cell.metadata.get("jupyter", {}).get("source_hidden") %}
+<details><summary>code</summary>{{ super() }}</details>
+{% else %}{{ super() }}{% endif %}
+{% endblock %}
+"""
+REMOTE_IMAGE = re.compile(r"!\[([^\]]*)\]\(https?://[^)\s]*\)")
+BETWEEN_BADGES = re.compile(r"(?<=\)) (?=\[!\[)")
+TITLE = re.compile(r"^# (.+)", re.MULTILINE)
+QUESTION = re.compile(r"\*\*([^*]+\?)\*\*")
+INDEX = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Reports of ensemble_lab</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif }}
+body {{ max-width: 45rem; margin: 3rem auto; padding: 0 1rem }}
+li {{ margin: 0 0 1.5rem; list-style: none }}
+ul {{ padding: 0 }}
+a {{ font-size: 1.2rem; color: #0b4f8a }}
+p {{ margin: .2rem 0 }}
+.small {{ color: #555; font-size: .9rem }}
+.failed {{ color: #a40000 }}
+</style>
+</head><body><h1>Reports</h1>
+<p class="small">ensemble_lab {version}, {date}. Parameters: {parameters}.</p>
+<ul>
+{entries}
+</ul>
+</body></html>
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One notebook that was run.
+
+    Parameters
+    ----------
+    source : Path
+        The notebook.
+    executed : Path
+        Where its executed copy is, if it came to a first cell; its page stands beside it.
+    seconds : float
+        How long it took.
+    failure : str
+        What went wrong, or nothing.
+    """
+
+    source: Path
+    executed: Path
+    seconds: float
+    failure: str
+
+    @property
+    def page(self) -> Path:
+        return self.executed.with_suffix(".html")
+
+
+def write_page(executed: Path) -> None:
+    """Write the HTML page of an executed notebook beside it."""
+    import nbformat
+
+    from ensemble_lab.formulas import FormulaExporter
+
+    if not executed.exists():  # the kernel died before the first cell
+        return
+    notebook = nbformat.read(executed, as_version=4)
+    notebook.metadata["title"] = title_of(notebook) or executed.stem
+    draw_figures(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":  # a badge from the network becomes its words
+            cell.source = REMOTE_IMAGE.sub(r"\1", BETWEEN_BADGES.sub(" · ", cell.source))
+    page, _ = FormulaExporter(raw_template=TEMPLATE).from_notebook_node(notebook)
+    executed.with_suffix(".html").write_text(page, encoding="utf-8")
+
+
+def draw_figures(notebook: NotebookNode) -> None:
+    """Turn plotly's data in the outputs into HTML, in place; the first brings plotly.js along."""
+    from plotly.io import to_html
+
+    library = True
+    for output in _outputs(notebook):
+        if PLOTLY not in output.get("data", {}):
+            continue
+        figure = output.data.pop(PLOTLY)
+        output.data.pop(WIDGET, None)  # nothing answers it on a page
+        drawn = {name: figure[name] for name in ("data", "layout", "frames") if name in figure}
+        output.data["text/html"] = to_html(
+            drawn,
+            config={**(figure.get("config") or {}), "plotlyServerURL": ""},
+            include_plotlyjs=library,
+            full_html=False,
+            default_height=drawn["layout"].get("height", 525),
+            validate=False,
+        )
+        meta = drawn["layout"].get("meta")
+        if isinstance(meta, dict) and "text" in meta:  # an explorer's picture in words
+            output.data["text/html"] += f"<p>{html.escape(meta['text'])}</p>"
+        library = False
+
+
+def _outputs(notebook: NotebookNode) -> list:
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+# -- index --------------------------------------------------------------------------------------
+
+
+def write_index(out: Path, runs: Sequence[Run], parameters: Mapping[str, Any]) -> None:
+    """Write ``index.html``: a link to every page with what it asks and found, and what failed."""
+    given = ", ".join(f"{name} = {value!r}" for name, value in parameters.items())
+    page = INDEX.format(
+        version=ensemble_lab.__version__,
+        date=date.today().isoformat(),
+        parameters=html.escape(f"{given}; others" if given else "") + " as in the notebooks",
+        entries="\n".join(map(entry, runs)),
+    )
+    (out / "index.html").write_text(page, encoding="utf-8")
+
+
+def entry(run: Run) -> str:
+    """The list item of one notebook: title, question, first finding, seconds, what failed."""
+    import nbformat
+
+    there = run.page.exists()
+    notebook = nbformat.read(run.executed if there else run.source, as_version=4)
+    title = html.escape(title_of(notebook) or run.source.stem)
+    link = f'<a href="{html.escape(run.page.name)}">{title}</a>' if there else title
+    question = QUESTION.search(opening(notebook))
+    lines = [
+        (question and question[1], ""),
+        (finding_of(notebook), ""),
+        (f"{run.source.name}, {run.seconds:.0f} s", "small"),
+        (run.failure, "failed"),
+    ]
+    told = [f'<p class="{kind}">{html.escape(text)}</p>' for text, kind in lines if text]
+    return f"<li>{link}\n" + "\n".join(told) + "</li>"
+
+
+def opening(notebook: NotebookNode) -> str:
+    """The first markdown cell with a heading of the first level, or nothing."""
+    cells = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return next(filter(TITLE.search, cells), "")
+
+
+def title_of(notebook: NotebookNode) -> str:
+    """The first heading of the first level, or nothing."""
+    found = TITLE.search(opening(notebook))
+    return found[1].strip() if found else ""
+
+
+def finding_of(notebook: NotebookNode) -> str:
+    """The first line of the first figure's title, as plain text, or nothing."""
+    for output in _outputs(notebook):
+        figure = output.get("data", {}).get(PLOTLY)
+        title = figure and figure["layout"].get("title")
+        text = title.get("text") if isinstance(title, dict) else title
+        if text:
+            return re.sub(r"<[^>]*>", "", text.partition("<br>")[0]).rstrip(",;: ")
+    return ""
