@@ -86,8 +86,8 @@ def to_table(findings: Sequence[Finding]) -> str:
             lines.append(f"{'':6}  {'':{width}}  mend: {finding.mend}")
     broken = sum(not f.ok for f in findings if f.needed)
     lacking = sum(not f.ok for f in findings if not f.needed)
-    verdict = f"{broken} needed things are broken" if broken else "Everything needed works"
-    return "\n".join([*lines, "", f"{verdict}; {lacking} optional things lack."])
+    verdict = f"broken and needed: {broken}" if broken else "everything needed works"
+    return "\n".join([*lines, "", f"In all, {verdict}; optional and lacking: {lacking}."])
 
 
 # -- versions -----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from ensemble_lab import doctor
 from ensemble_lab.cli import main
+from ensemble_lab.core.errors import UnknownName
 from ensemble_lab.widgets import backends, still
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.live import Panel
@@ -151,8 +152,10 @@ def test_a_slider_changes_figure_words_and_state(panel):
 
 
 def test_five_controls_in_sight_and_all_of_them_work(panel):
-    top, folded = panel.widget.children[1:3]
-    assert len(top.children) == 5 and len(folded.children[0].children) == 2
+    shown = list(panel.widget.children)
+    top, folded = shown[1], shown[5]
+    assert shown.index(top) < shown.index(panel.canvas.widget) < shown.index(folded)
+    assert len(top.children) == 5 and len(folded.parts[0].children[0].children) == 2
     panel.inputs["members"].widget.value = ("m3", "m1")
     assert panel.state["members"] == ("m1", "m3")
     panel.inputs["parts"].sources[1].value = False
@@ -172,6 +175,24 @@ def test_presets_step_and_reset(panel):
     assert title(panel).startswith("power 4 times 1<")
     panel.buttons["Reset"].click()
     assert panel.state == panel.explorer.state() and title(panel).startswith("power 2")
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_preset_keeps_what_the_explorer_keeps_unless_it_names_it(live):
+    panel = Panel(toy(keep=("scale", "dash")), live=live)
+    panel.set(scale=0.5, dash="dot", parts=("a",))
+    panel.presets["Cubes"].click()  # names the power only
+    assert panel.state == panel.explorer.state(power=3, scale=0.5, dash="dot")
+    assert panel.inputs["dash"].read() == "dot" and title(panel).startswith("power 3 times 0.5")
+    panel.presets["Fails"].click()  # names the scale
+    assert panel.state["scale"] == 1.5 and panel.state["dash"] == "dot"
+    panel.buttons["Reset"].click()
+    assert panel.state == panel.explorer.state()
+
+
+def test_what_is_kept_is_a_control():
+    with pytest.raises(UnknownName, match="no control 'scal'.*'scale'"):
+        toy(keep=("scal",))
 
 
 def test_table_and_card_are_filled_when_unfolded(panel):

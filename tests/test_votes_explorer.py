@@ -12,10 +12,11 @@ import ensemble_lab as lab
 from ensemble_lab.answers.voting import Vote
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.widgets import condorcet, explore, votes
+from ensemble_lab.widgets.still import still
 from ensemble_lab.widgets.vote_replay import RIGHT_OR_WRONG
 from tests.strategies import outcomes as tables
 
-RESCUED, RUINED, HEAT = 4, 5, 6
+BARS, TICKS, RESCUED, RUINED, HEAT = 0, 1, 4, 5, 6
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,8 @@ def test_any_table_and_state_has_the_same_traces(data):
         assert picture.finding and picture.text
         assert not picture.table().empty
         card = explorer.card(state, data.draw(st.sampled_from(table.items.tolist())))
-        assert set(state["members"]) <= set(card.index)
+        many = -(-len(state["members"]) * state.get("voters", 100) // 100)
+        assert len(set(state["members"]) & set(card.index)) == many
     explorer.figure()
 
 
@@ -147,6 +149,57 @@ def test_presets_show_what_they_promise(gsm8k, imdb):
     title = next(title for title in failing if title.startswith("fails"))
     assert failing[title]["rule"] == "highest confidence"
     assert "fewer than the best" in explore("votes", imdb).picture(**failing[title]).finding
+
+
+def test_the_still_figure_is_dragged_along_the_number_of_voters(gsm8k):
+    explorer = explore("votes", gsm8k)
+    figure = still(explorer)
+    titles, shares, shown = [], [], {}
+    for step in figure["layout"]["sliders"][0]["steps"]:
+        traces, moved, which = step["args"]
+        titles.append(moved["title.text"])
+        shown[int(step["label"])] = traces["customdata"][which.index(TICKS)]
+        shares.append(traces["x"][which.index(BARS)][:2])
+    assert list(shown) == list(range(10, 101, 10)) and len(set(titles)) == 10
+    assert titles[0].startswith("One member") and titles[4].startswith("5 of 10 members")
+    best, vote = np.transpose(shares)
+    assert len(set(best)) == 1 and vote[0] == best[0]  # the best is among the voters all along
+    assert vote[-1] > vote[3] > vote[0]  # of these, more heads are better
+    fit, _ = gsm8k.split(0.5, 0)
+    accuracy = dict(zip(gsm8k.models, fit.accuracy()))
+    order = [accuracy[name] for name in shown[100]]
+    assert order == sorted(order, reverse=True) and shown[50] == shown[100][:5]
+    for share, title in zip(shown, titles):
+        assert explorer.picture(voters=share).finding == title
+
+
+def test_one_model_has_no_number_of_voters():
+    table = Outcomes(models=["a"], items=range(4), correct=[[1], [1], [0], [1]],
+                     answer=[[0]] * 4, labels="xy")  # fmt: skip
+    explorer = explore("votes", table)
+    assert "voters" not in explorer.state() and "one model" in explorer.missing["voters"]
+    with pytest.raises(ValueError, match="needs two"):
+        explorer.state(voters=50)
+
+
+def test_a_state_copied_before_there_was_a_number_of_voters_still_reads(gsm8k):
+    explorer = explore("votes", gsm8k)
+    state = explorer.state()
+    del state["voters"]
+    old = {"explorer": "votes", "version": 1, "state": state}
+    assert explorer.read(old) == explorer.state(voters=100)
+
+
+def test_words_and_table_say_what_the_heat_map_shows(gsm8k):
+    picture = explore("votes", gsm8k).picture()
+    z = np.array([[np.nan if v is None else v for v in row] for row in picture.traces[HEAT]["z"]])
+    members = picture.traces[TICKS]["customdata"]
+    pair = {members[i] for i in np.unravel_index(np.nanargmax(z), z.shape)}
+    words = picture.text.split("go together most for ")[1].split(", least")[0]
+    assert all(name in words for name in pair) and f"({np.nanmax(z):.2f})" in words
+    each = picture.table()["error correlation"].dropna()
+    assert each.index.tolist() == [f"member: {name}" for name in members]
+    np.testing.assert_allclose(each, np.nanmean(z, axis=1), atol=1e-5)
 
 
 def test_right_or_wrong_only_is_a_majority_over_correctness(gsm8k):

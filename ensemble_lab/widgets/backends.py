@@ -43,16 +43,14 @@ def backend() -> str:
 def best() -> str:
     """The best backend that the installed packages allow."""
     try:
-        import ipywidgets  # noqa: F401
+        import ipywidgets
     except ImportError:
         return "still"
-    try:
-        import plotly.graph_objects as go
+    import plotly.graph_objects as go
 
-        go.FigureWidget().close()
-    except ImportError:  # plotly 6 and later draw live figures through anywidget
-        return "redraw"
-    return "live"
+    # Without anywidget, plotly 6 and later put something in its place that is no widget. To ask
+    # is better than to make one, whose 5 MB of code would stay in a saved notebook.
+    return "live" if issubclass(go.FigureWidget, ipywidgets.Widget) else "redraw"
 
 
 def view(widget) -> dict[str, Any]:
@@ -81,6 +79,11 @@ def bundle(explorer: Explorer) -> dict[str, Any]:
     }
     if chosen == "still":
         return shown
+    import ipywidgets
+
     from ensemble_lab.widgets.live import Panel
+
+    if int(ipywidgets.__version__.partition(".")[0]) < 8:
+        del shown[PLOTLY]  # the JupyterLab of that time would show it instead of the widget
 
     return shown | view(Panel(explorer, live=chosen == "live").widget)

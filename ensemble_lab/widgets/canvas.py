@@ -11,6 +11,8 @@ from ensemble_lab.widgets.backends import PLOTLY
 from ensemble_lab.widgets.still import full_layout, page, plain, plain_figure
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from ensemble_lab.widgets.explorer import Picture
 
 
@@ -21,7 +23,7 @@ class LiveCanvas:
         import plotly.graph_objects as go
 
         self._shown = picture.traces, full_layout(picture)
-        self.widget = go.FigureWidget(go.Figure(*self._shown))
+        self.widget = live_figure()(go.Figure(*self._shown))
 
     def show(self, picture: Picture) -> None:
         """Change the figure into `picture`, in one message.
@@ -44,6 +46,17 @@ class LiveCanvas:
             for path, value in changes(before[1], now[1]):
                 self.widget.layout[path] = value
         self._shown = now
+
+
+def live_figure() -> type[go.FigureWidget]:
+    """The figure widget that is light to save: plotly 5's code is the front end's own."""
+    import plotly.graph_objects as go
+
+    if not hasattr(go.FigureWidget, "_esm"):
+        return go.FigureWidget
+    from ensemble_lab.widgets.shared_figure import SharedFigure
+
+    return SharedFigure
 
 
 class RedrawCanvas:

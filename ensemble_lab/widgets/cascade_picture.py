@@ -8,10 +8,20 @@ from ensemble_lab.widgets.cascade_replay import CHOOSE, Replay
 from ensemble_lab.widgets.cascade_view import BINS, View, curve, shares_of
 from ensemble_lab.widgets.cascade_words import finding_of, table_of, text_of
 from ensemble_lab.widgets.explorer import Picture
-from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, WRONG, line, marker
+from ensemble_lab.widgets.style import (
+    BIG,
+    COMBINED,
+    INK,
+    INSIDE,
+    MIDDLE,
+    ORACLE,
+    SMALL,
+    WRONG,
+    line,
+    marker,
+)
 
 MANY = 8  # single models; of more, only the chosen ones set the axis
-MIDDLE = "#56B4E9"  # the model between, lighter than the small one
 
 
 def draw(replay: Replay, seen: View) -> Picture:
@@ -48,7 +58,7 @@ def _frontier(replay: Replay, seen: View) -> list[dict]:
         _dots([scale * seen.oracle[0]], [seen.oracle[1]], "oracle", hover, marker=best),
         _dots([scale * x], [y], "you are here", hover, marker=marker(COMBINED, 16))
         | {"error_y": {"type": "data", "symmetric": False, "array": _plain([high - y]),
-                       "arrayminus": _plain([y - low]), "color": "#222222", "thickness": 2}},
+                       "arrayminus": _plain([y - low]), "color": INK, "thickness": 2}},
     ]  # fmt: skip
 
 
@@ -79,7 +89,7 @@ def _histogram(seen: View) -> list[dict]:
          "marker": {"color": WRONG, "pattern": {"shape": "/"}},
          "hovertemplate": "%{y:.1f}% of the wrong answers", **axes},
         {"type": "scatter", "mode": "lines", "x": level, "y": [0, top, None] * len(seen.thresholds),
-         "name": "threshold", "line": {"color": "#222222", "width": 2}, "hoverinfo": "x",
+         "name": "threshold", "line": {"color": INK, "width": 2}, "hoverinfo": "x",
          "showlegend": False, "xaxis": "x2", "yaxis": "y2"},
     ]  # fmt: skip
 
@@ -87,16 +97,18 @@ def _histogram(seen: View) -> list[dict]:
 def _who(seen: View) -> list[dict]:
     asked, answered = shares_of(seen)
     colours = [SMALL, MIDDLE, BIG] if len(seen.order) == 3 else [SMALL, BIG]
+    colours = colours[: len(seen.order)]
     axes = {"xaxis": "x3", "yaxis": "y3", "y": list(seen.order)}
     axes |= {"orientation": "h", "showlegend": False}
-    colour = {"color": colours[: len(seen.order)]}
+    colour = {"color": colours, "line": {"color": INK, "width": 1}}
     return [
         {"type": "bar", "x": asked, "name": "asked", "marker": {"color": "#DDDDDD",
          "line": {"color": ORACLE, "width": 1}}, "width": 0.8,
          "hovertemplate": "asked %{x:.1f}%", **axes},
         {"type": "bar", "x": answered, "name": "answered", "marker": colour, "width": 0.45,
          "text": [f"{share:.0f}%" for share in answered], "textposition": "auto",
-         "constraintext": "none", "hovertemplate": "answered %{x:.1f}%", **axes},
+         "constraintext": "none", "insidetextfont": {"color": [INSIDE[c] for c in colours]},
+         "hovertemplate": "answered %{x:.1f}%", **axes},
     ]  # fmt: skip
 
 

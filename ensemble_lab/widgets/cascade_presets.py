@@ -78,10 +78,11 @@ def _parity(replay: Replay, pair: tuple[str, str], mode: str) -> Parity:
 def _pairs(replay: Replay) -> list[tuple[str, str]]:
     """(small, big), the cheapest small ones first, with bigs that are more right and dearer."""
     models = replay.fit.models
-    accuracy = np.nan_to_num(replay.fit.accuracy(), nan=-1.0)
+    accuracy = replay.fit.accuracy()
     paid = {name: price(replay, models[0], name) for name in models}
-    top = sorted(range(len(models)), key=lambda j: -accuracy[j])[:MOST_PAIRED]
-    cheap = sorted(range(len(models)), key=lambda j: paid[models[j]])[:MOST_PAIRED]
+    known = [j for j, name in enumerate(models) if not np.isnan([accuracy[j], paid[name]]).any()]
+    top = sorted(known, key=lambda j: -accuracy[j])[:MOST_PAIRED]
+    cheap = sorted(known, key=lambda j: paid[models[j]])[:MOST_PAIRED]
     same = replay.price.word == "calls"  # then every other model's call is worth one
     return [
         (models[i], models[j])

@@ -6,7 +6,7 @@ presets), and every number shown is of the other half. The mathematics are those
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -71,15 +71,17 @@ class Price:
     word: str
 
 
-def price_of(outcomes: Outcomes) -> Price:
-    """Dollars where every model has some, else seconds, else calls."""
+def price_of(outcomes: Outcomes, halves: Sequence[Outcomes]) -> Price:
+    """Dollars where every model has some in both halves, else seconds, else calls."""
     forms = {
         "cost": (1e4, "cost (USD per 10,000 items)", "USD per 10,000", "price"),
         "latency": (1e3, "latency (ms an item)", "ms an item", "time"),
     }
     for name, form in forms.items():
         values = getattr(outcomes, name)
-        if values is not None and not np.isnan(values).all(axis=0).any():
+        if values is not None and not any(
+            np.isnan(getattr(half, name)).all(axis=0).any() for half in halves
+        ):
             return Price(values, *form)
     return Price(None, 1.0, "calls beyond the small model, an item", "calls an item", "calls")
 
@@ -95,8 +97,9 @@ class Replay:
     """
 
     def __init__(self, outcomes: Outcomes, selector: LearnedSelector | None = None):
-        self.outcomes, self.price = outcomes, price_of(outcomes)
+        self.outcomes = outcomes
         self.halved = len(outcomes) >= FEWEST_TO_SPLIT
+        self.price = price_of(outcomes, outcomes.split() if self.halved else (outcomes,))
         self.template = selector
         self.halves = lru_cache(maxsize=128)(self._halves)
         self.sweep = lru_cache(maxsize=128)(self._sweep)

@@ -14,24 +14,38 @@ def finding_of(replay: Replay, seen: View) -> str:
     """The title: how many are passed on, how right that is, and for what price."""
     big = seen.order[-1]
     alone = seen.accuracy[replay.outcomes.models.index(big)]
+    known = "none of its answers is graded" if np.isnan(alone) else f"{alone:.1%} right"
     if len(seen.order) == 1:
-        return f"{big} alone: {alone:.1%} right; a cascade takes two different models"
+        return f"{big} alone: {known}; a cascade takes two different models"
     if seen.sweep is None:
-        return f"{big} alone: {alone:.1%} right; nothing here says which items it is needed for"
+        return f"{big} alone: {known}; nothing here says which items it is needed for"
     asked, answered = shares_of(seen)
     passed = "sent straight to" if seen.mode == CHOOSE else "escalated to"
     share = asked[1] if seen.mode != CHOOSE else answered[1]
     gain = 100 * (seen.point[1] - alone)
-    against = f"as right as {big}" if abs(gain) < 0.05 else f"{gain:+.1f} points against {big}"
     return (
-        f"{share:.0f}% {passed} {seen.order[1]}: {seen.point[1]:.1%} right, {against}"
+        f"{share:.0f}% {passed} {seen.order[1]}: {_right(seen, sum(answered), gain)}"
         f"<br>{_bill(replay, seen, gain)}"
     )
+
+
+def _right(seen: View, answered: float, gain: float) -> str:
+    """How right that is, of the `answered` per cent, and how many points that gains."""
+    right, big = seen.point[1], seen.order[-1]
+    if np.isnan(right):
+        return "no answer that is graded"
+    of = f" of the {answered:.0f}% answered" if answered < 99.5 else ""
+    if np.isnan(gain):
+        return f"{right:.1%} right{of}, while {big} alone is not graded"
+    against = f"as right as {big}" if abs(gain) < 0.05 else f"{gain:+.1f} points against {big}"
+    return f"{right:.1%} right{of}, {against}"
 
 
 def _bill(replay: Replay, seen: View, gain: float) -> str:
     paid, big = replay.price, seen.order[-1]
     alone = seen.price[replay.outcomes.models.index(big)]
+    if np.isnan(seen.point[0]):
+        return f"for a {paid.word} that is not known here"
     if paid.word == "calls":
         return f"for {seen.point[0]:.2f} calls an item beyond {seen.order[0]}'s"
     if not alone > 0:
@@ -39,14 +53,16 @@ def _bill(replay: Replay, seen: View, gain: float) -> str:
     share = seen.point[0] / alone
     dear = f": {big} alone is cheaper" if share > 1 else ""
     dear += " and no worse" if share > 1 and gain <= 0.05 else ""
-    return f"for {share:.0%} of its {paid.word}{dear}"
+    much = f"{share:.0%} of" if share < 10 else f"{share:.3g} times"
+    return f"for {much} its {paid.word}{dear}"
 
 
 def text_of(replay: Replay, seen: View, finding: str) -> str:
     """The picture in words."""
     models, paid = replay.outcomes.models, replay.price
     alone = [
-        f"{name} alone is right on {seen.accuracy[j]:.1%} for {paid.factor * seen.price[j]:.4g}"
+        f"{name} alone is right on {seen.accuracy[j]:.1%}"
+        f" for {_amount(paid.factor * seen.price[j])}"
         for j, name in enumerate(models)
         if name in seen.order
     ]
@@ -60,8 +76,18 @@ def text_of(replay: Replay, seen: View, finding: str) -> str:
     return (
         f"{finding}.{here} {'; '.join(alone)} {paid.unit}. Oracle {seen.oracle[1]:.1%},"
         f" oracle over guessers {seen.chance:.1%}. Surer when right than when wrong"
-        f" {seen.rank:.0%}. Shown on {len(replay.shown)} items not used for fitting."
+        f" {seen.rank:.0%}. Shown on {_items(replay)}."
     ).replace("nan%", "unknown")
+
+
+def _amount(value: float) -> str:
+    return "unknown" if np.isnan(value) else f"{value:.4g}"
+
+
+def _items(replay: Replay) -> str:
+    if replay.halved:
+        return f"{len(replay.shown)} items not used for fitting"
+    return "all the items, too few to keep some from fitting"
 
 
 def table_of(replay: Replay, seen: View):

@@ -10,6 +10,7 @@ import numpy as np
 from ensemble_lab.answers.budget import BudgetCascade
 from ensemble_lab.answers.cascade import Cascade
 from ensemble_lab.answers.selectors import LearnedSelector
+from ensemble_lab.core.errors import check_known
 from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
 from ensemble_lab.core.policy import Policy
 from ensemble_lab.widgets.cascade_picture import draw
@@ -19,7 +20,7 @@ from ensemble_lab.widgets.cascade_view import View, price, view
 from ensemble_lab.widgets.controls import Control, choice, steps
 from ensemble_lab.widgets.explorer import Explorer, State
 
-NONE = "none"
+HUGE = 1e100  # its square can still be summed
 MOST_LABELS = 50  # a threshold for each of more cannot be learned from a handful of items each
 
 
@@ -45,8 +46,11 @@ def explorer(
     Raises
     ------
     ValueError
-        A policy of another kind, or with more than three stages.
+        No graded answer; a policy of another kind, with more than three stages, or that needs
+        what these outcomes do not have.
     """
+    if np.isnan(outcomes.correct).all():
+        raise ValueError("no answer here is graded; give correct, or truth with the answers")
     replay = Replay(outcomes, policy if isinstance(policy, LearnedSelector) else None)
     missing = _missing(replay)
     fixed = None if "mode" not in missing else (CHOOSE if _no_scores(outcomes) else TRY)
@@ -54,10 +58,12 @@ def explorer(
     presets = presets_of(replay, fixed or TRY) if able else {}
     best = next(iter(presets.values()), {})
     first = {name: best[name] for name in ("small", "big", "threshold") if name in best}
-    controls = _controls(replay, missing, first)
+    nobody = _unlike("none", outcomes.models)
+    controls = _controls(replay, missing, first, nobody)
 
     def seen(state: State) -> View:
-        return view(replay, _order(state), state.get("mode", fixed), _at(state), able, state)
+        order, mode = _order(state, nobody), state.get("mode", fixed)
+        return view(replay, order, mode, _at(state), able, state)
 
     def card(state: State, item: Any):
         return _card(replay, seen(state), bool(state.get("per_label")), item)
@@ -70,7 +76,7 @@ def explorer(
         along="threshold" if able else "small",
         card=card,
         missing=missing,
-        start={**_start(policy, replay), **(start or {})},
+        start={**_start(policy, replay, missing), **(start or {})},
         items=tuple(replay.shown.items[:100].tolist()),
     )
 
@@ -117,18 +123,15 @@ def _no_features(outcomes: Outcomes) -> str:
     numeric = [v for v in outcomes.features.values() if v.dtype.kind in "iufb"]
     if not numeric:
         return "no numeric features to choose by before anybody is asked"
-    if not all(np.isfinite(v).all() for v in numeric):
-        return "some features are missing (NaN), so nobody can be chosen by them"
+    if not all((np.abs(v.astype(float)) < HUGE).all() for v in numeric):
+        return "some features are missing (NaN) or infinite, so nobody can be chosen by them"
     return ""
 
 
-def _controls(replay: Replay, missing: Mapping, first: Mapping) -> tuple[Control, ...]:
+def _controls(replay: Replay, missing: Mapping, first: Mapping, nobody: str) -> tuple[Control, ...]:
     """The five that matter most come first."""
     models = replay.outcomes.models
-    paid = np.array([price(replay, models[0], name) for name in models])
-    right = np.nan_to_num(replay.fit.accuracy(), nan=-1.0)
-    small = first.get("small", models[int(np.nan_to_num(paid, nan=np.inf).argmin())])
-    big = first.get("big", models[int(right.argmax())])
+    small, big = (first[k] for k in ("small", "big")) if first else _two(replay)
     level = first.get("threshold", 0.5)
     made = [
         steps("threshold", "threshold", LEVELS, level, "pass on what the first is less sure of"),
@@ -138,7 +141,9 @@ def _controls(replay: Replay, missing: Mapping, first: Mapping) -> tuple[Control
             "mode", "when to decide", (TRY, CHOOSE), TRY, "after the small model's try, or before"
         ),
         choice("per_label", "threshold by label", (False, True), False, "fitted on the other half"),
-        choice("middle", "model between", (NONE, *models), NONE, "asked where the first is unsure"),
+        choice(
+            "middle", "model between", (nobody, *models), nobody, "asked where the first is unsure"
+        ),
         steps(
             "threshold_2", "second threshold", LEVELS, 0.5, "pass on what the middle is unsure of"
         ),
@@ -146,11 +151,27 @@ def _controls(replay: Replay, missing: Mapping, first: Mapping) -> tuple[Control
     return tuple(control for control in made if control.name not in missing)
 
 
-def _order(state: State) -> tuple[str, ...]:
+def _two(replay: Replay) -> tuple[str, str]:
+    """The cheapest of the others and the most right, of the models that are graded."""
+    models = replay.outcomes.models
+    right = np.nan_to_num(replay.fit.accuracy(), nan=-1.0)
+    paid = np.nan_to_num([price(replay, models[0], name) for name in models], nan=np.inf)
+    big = int(right.argmax())
+    others = [j for j in range(len(models)) if j != big] or [big]
+    small = min(others, key=lambda j: (right[j] < 0, paid[j]))
+    return models[small], models[big]
+
+
+def _unlike(word: str, names: tuple[str, ...]) -> str:
+    """`word`, in brackets as long as it is a model's name."""
+    return _unlike(f"({word})", names) if word in names else word
+
+
+def _order(state: State, nobody: str) -> tuple[str, ...]:
     """The chain, each model once; who chooses first chooses between two."""
-    middle = () if state.get("mode") == CHOOSE else (state.get("middle", NONE),)
-    names = (state["small"], *middle, state.get("big", state["small"]))
-    return tuple(dict.fromkeys(name for name in names if name != NONE))
+    middle = nobody if state.get("mode") == CHOOSE else state.get("middle", nobody)
+    between = () if middle == nobody else (middle,)
+    return tuple(dict.fromkeys((state["small"], *between, state.get("big", state["small"]))))
 
 
 def _at(state: State) -> tuple[int, ...]:
@@ -158,7 +179,7 @@ def _at(state: State) -> tuple[int, ...]:
     return tuple(int(np.abs(LEVELS - level).argmin()) for level in levels)
 
 
-def _start(policy: Policy | None, replay: Replay) -> dict[str, Any]:
+def _start(policy: Policy | None, replay: Replay, missing: Mapping) -> dict[str, Any]:
     """The controls at which a policy stands."""
     if policy is None:
         return {}
@@ -178,6 +199,10 @@ def _start(policy: Policy | None, replay: Replay) -> dict[str, Any]:
             f"the cascade explorer shows cascades of one to three stages without abstention, and"
             f" LearnedSelector, not {policy!r:.120}"
         )
+    if len(policy.order) == 1 and "big" in missing:
+        return {"small": policy.order[0]}
+    if len(policy.order) > 1 and "big" not in missing and (why := _no_scores(replay.outcomes)):
+        raise ValueError(f"a cascade of {len(policy.order)} stages cannot be shown: {why}")
     found = {"small": policy.order[0], "big": policy.order[-1]}
     if len(policy.order) == 3:
         found |= {"middle": policy.order[1]}
@@ -200,7 +225,9 @@ def _card(replay: Replay, seen: View, per_label: bool, item: Any):
     """What every model said about an item, who was asked in which place, and who answered."""
     import pandas as pd
 
-    one = replay.outcomes.select(items=[item])
+    names = [str(name) for name in replay.outcomes.items.tolist()]  # as they are typed
+    check_known(str(item), names, "item", "outcomes")
+    one = replay.outcomes.take([names.index(str(item))])
     policy = replay.policy(seen.order, seen.mode, seen.at, per_label) if seen.sweep else None
     decision = None if policy is None else policy.decide(one)
     said = {**dict(enumerate(one.labels)), ABSENT: "(not recorded)", UNPARSED: "(not readable)"}

@@ -69,7 +69,16 @@ class Control:
             same_type = isinstance(value, bool) == isinstance(option, bool)
             if same_type and (value == option or _close(value, option)):
                 return option
-        raise ValueError(f"{self.name}={value!r} is no option{nearest(value, self.options)}")
+        raise ValueError(f"{self.name}={value!r} is no option{self._hint(value)}")
+
+    def _hint(self, value) -> str:
+        """The options next to a number; else those spelled alike."""
+        if self.kind == "steps" and isinstance(value, str):
+            return "; give a number, not text"
+        if self.kind != "steps" or not isinstance(value, int | float) or value != value:
+            return nearest(value, self.options)
+        near = sorted(self.options, key=lambda option: abs(option - value))[:2]
+        return f"; the nearest are {' and '.join(map(str, sorted(near)))}"
 
 
 def steps(name: str, label: str, options, default, help: str = "") -> Control:

@@ -12,21 +12,23 @@ from ensemble_lab.widgets.explorer import Explorer
 
 # Name to the module whose `explorer` function builds it; the modules import when first asked for.
 EXPLORERS = {
+    "escalate": "ensemble_lab.widgets.escalate",
     "condorcet": "ensemble_lab.widgets.condorcet",
     "votes": "ensemble_lab.widgets.votes",
     "cascade": "ensemble_lab.widgets.cascades",
 }
+ALONE = ("escalate", "condorcet")  # what needs no outcomes
 
 
 def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) -> Explorer:
-    """Something to drag: ``"condorcet"``, ``"votes"``, ``"cascade"``, or a policy of these kinds.
+    """Something to drag: ``"escalate"``, ``"condorcet"``, ``"votes"``, ``"cascade"``, or a policy.
 
     Parameters
     ----------
     what : str or Policy
         A policy starts the explorer at its own settings.
     outcomes : Outcomes, optional
-        Yours or the catalogue's; only ``"condorcet"`` does without.
+        Yours or the catalogue's; ``"condorcet"`` takes none, and ``"escalate"`` has its own.
     **start
         Controls to start elsewhere, by name.
 
@@ -41,10 +43,17 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
         No explorer of that name.
     ValueError
         No outcomes where they are needed, or a start that does not fit.
+    TypeError
+        Outcomes of another type, such as a data frame.
     """
     name, policy = (what, None) if isinstance(what, str) else (_name_of(what), what)
     check_known(name, EXPLORERS, "explorer", "package")
-    if outcomes is None and name != "condorcet":
+    if outcomes is not None and not isinstance(outcomes, Outcomes):
+        raise TypeError(
+            f"outcomes is a {type(outcomes).__name__}; Outcomes.from_frame(frame) makes Outcomes"
+            " of a data frame, Outcomes.read(path) of a file"
+        )
+    if outcomes is None and name not in ALONE:
         raise ValueError(f"explore({name!r}) needs outcomes: load_outcomes(name) or your own")
     build = import_module(EXPLORERS[name]).explorer
     if name == "condorcet":
@@ -58,4 +67,7 @@ def _name_of(policy: Policy) -> str:
             return "cascade"
         if base.__name__ == "Vote":
             return "votes"
-    raise ValueError(f"there is no explorer for {type(policy).__name__} yet; give its name")
+    raise ValueError(
+        f"there is no explorer for {policy!r:.60}; give one of {', '.join(map(repr, EXPLORERS))},"
+        " or a vote, Cascade, BudgetCascade or LearnedSelector"
+    )

@@ -74,6 +74,9 @@ class Explorer:
         Partial state that differs from the controls' defaults.
     items : tuple, optional
         Items that the card offers by name; it can be asked for any other.
+    keep : tuple of str, optional
+        Controls that a preset leaves where they are, unless it names them; a preset takes every
+        other control back to the start.
     """
 
     name: str
@@ -86,10 +89,12 @@ class Explorer:
     missing: Mapping[str, str] = field(default_factory=dict)
     start: Mapping[str, Any] = field(default_factory=dict)
     items: tuple = ()
+    keep: tuple[str, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "along", self.along or self.controls[0].name)
-        check_known(self.along, [c.name for c in self.controls], "control", f"explorer {self.name}")
+        for name in (self.along, *self.keep):
+            check_known(name, [c.name for c in self.controls], "control", f"explorer {self.name}")
         for changes in (self.start, *self.presets.values()):
             self.state(**changes)
 
@@ -143,14 +148,15 @@ class Explorer:
         try:
             found = json.loads(text) if isinstance(text, str) else dict(text)
             about = {key: found[key] for key in ("explorer", "version", "state")}
-        except (ValueError, KeyError, TypeError) as error:
+            state = dict(about["state"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             mend = "copy it again from the explorer"
             raise ValueError(f"this is no state of an explorer ({error!r}); {mend}") from None
         if about["explorer"] != self.name:
             raise ValueError(f"this state is of {about['explorer']!r}, this explorer {self.name!r}")
         if about["version"] != VERSION:
-            raise ValueError(f"this state has version {about['version']}, this package {VERSION}")
-        return self.state(**about["state"])
+            raise ValueError(f"this state has version {about['version']!r}, this package {VERSION}")
+        return self.state(**state)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         from ensemble_lab.widgets.backends import bundle
@@ -161,5 +167,5 @@ class Explorer:
 def layout(picture: Picture) -> dict:
     """The series' layout with the picture's own over it and its finding as the title."""
     own = {**LAYOUT, **picture.layout}
-    own["title"] = {**LAYOUT["title"], "text": picture.finding}
+    own["title"] = {**LAYOUT["title"], **picture.layout.get("title", {}), "text": picture.finding}
     return own

@@ -10,6 +10,7 @@ import ipywidgets
 
 from ensemble_lab.widgets.canvas import LiveCanvas, RedrawCanvas
 from ensemble_lab.widgets.controls import MOST_IN_SIGHT
+from ensemble_lab.widgets.folds import Folds
 from ensemble_lab.widgets.inputs import LABEL, WIDE, explain, input_of
 from ensemble_lab.widgets.still import words
 
@@ -56,16 +57,9 @@ class Panel:
         self.text = ipywidgets.HTML()
         self.copy = ipywidgets.HTML()
         self.below = self._below()
-        self.widget = ipywidgets.VBox(
-            [
-                self._buttons(),
-                *self._controls(),
-                self.note,
-                self.canvas.widget,
-                self.text,
-                self.below,
-            ]
-        )
+        top, *less_used = self._controls()
+        drawn = [self.note, self.canvas.widget, self.text]
+        self.widget = ipywidgets.VBox([self._buttons(), top, *drawn, *less_used, self.below])
         self._write_inputs()
         self._tell()
         for one in self.inputs.values():
@@ -87,7 +81,7 @@ class Panel:
     def _buttons(self) -> ipywidgets.Widget:
         """Presets, then step, reset and copy."""
         self.presets = {
-            title: self._button(title, lambda _, p=partial: self._try(p, fresh=True))
+            title: self._button(title, lambda _, p=partial: self._preset(p))
             for title, partial in self.explorer.presets.items()
         }
         others = [self._button("Reset", lambda _: self._try({}, fresh=True), "Back to the start")]
@@ -106,13 +100,16 @@ class Panel:
         return button
 
     def _controls(self) -> list[ipywidgets.Widget]:
-        """At most five controls in sight, the others folded, and why some are missing."""
+        """At most five controls in sight; then the others, folded, and why some are missing.
+
+        The first part stands above the figure: both fit on a small screen.
+        """
         widgets = [one.widget for one in self.inputs.values()]
         wrap = {"flex_flow": "row wrap"}
         shown = [ipywidgets.HBox(widgets[:MOST_IN_SIGHT], layout=wrap)]
         if widgets[MOST_IN_SIGHT:]:
             more = [ipywidgets.HBox(widgets[MOST_IN_SIGHT:], layout=wrap)]
-            shown.append(folded({"More controls": more[0]}))
+            shown.append(Folds({"More controls": more[0]}))
         if self.explorer.missing:
             reasons = self.explorer.missing.items()
             entries = "".join(
@@ -122,7 +119,7 @@ class Panel:
             shown.append(ipywidgets.HTML(f"<ul>{entries}</ul>"))
         return shown
 
-    def _below(self) -> ipywidgets.Accordion:
+    def _below(self) -> Folds:
         """The data table, the state as JSON (which can be pasted, too) and the item card."""
         self.table = ipywidgets.HTML()
         self.json = ipywidgets.Textarea(
@@ -136,7 +133,7 @@ class Panel:
         parts = {TABLE: self.table, STATE: self.json}
         if self.explorer.card:
             parts[CARD] = self._card()
-        below = folded(parts)
+        below = Folds(parts)
         below.observe(lambda _: self._tell(), "selected_index")
         return below
 
@@ -170,6 +167,11 @@ class Panel:
         at = options.index(self.state[name])
         self._try({name: options[min(at + 1, len(options) - 1)]})
 
+    def _preset(self, partial: Mapping) -> None:
+        """Show a preset from the start, but for what the explorer keeps where it is."""
+        kept = {name: self.state[name] for name in self.explorer.keep}
+        self._try({**kept, **partial}, fresh=True)
+
     def _try(self, changes: Mapping, fresh: bool = False) -> None:
         """Show `changes` to the current state or to a fresh one; say what does not fit."""
         kept = {} if fresh else self.state
@@ -179,7 +181,7 @@ class Panel:
         """Do `change`; what the explorer refuses is said on the panel, which stays as it was."""
         try:
             change()
-        except ValueError as error:
+        except (ValueError, KeyError) as error:
             self.note.value = f'<p role="alert"><b>{html.escape(str(error))}</b></p>'
         else:
             self.note.value = ""
@@ -218,14 +220,6 @@ class Panel:
             by_name = {str(item): item for item in self.explorer.items}
             item = by_name.get(self.item.value, self.item.value)
             self.card.value = as_html(self.explorer.card(self.state, item))
-
-
-def folded(parts: Mapping[str, ipywidgets.Widget]) -> ipywidgets.Accordion:
-    """Widgets under titles, all closed."""
-    accordion = ipywidgets.Accordion(list(parts.values()), selected_index=None)
-    for i, title in enumerate(parts):
-        accordion.set_title(i, title)
-    return accordion
 
 
 def as_html(table: pd.DataFrame) -> str:

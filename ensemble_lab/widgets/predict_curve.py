@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ensemble_lab.widgets.backends import backend, view
-from ensemble_lab.widgets.style import COMBINED, LAYOUT, ORACLE, line, marker
+from ensemble_lab.widgets.style import COMBINED, INK, LAYOUT, line, marker
 
 
 class PredictCurve:
@@ -81,16 +81,30 @@ class PredictCurve:
         """
         import plotly.graph_objects as go
 
+        truth = self._known(truth)
+        traces = [_curve(self.xs, truth, "the truth", COMBINED)]
+        if self._drawn:
+            traces.append(_curve(self.xs, self._value, "your guess", INK))
+        x, y = ({"title": {"text": label}} for label in self.labels)
+        title = {**LAYOUT["title"], "text": self._verdict(truth)}
+        return go.Figure(traces, {**LAYOUT, "title": title, "xaxis": x, "yaxis": y})
+
+    def table(self, truth: Sequence[float] | None = None):
+        """The same as a data frame: one row a place, the truth and, where drawn, the guess."""
+        import pandas as pd
+
+        columns = {"the truth": self._known(truth)}
+        if self._drawn:
+            columns["your guess"] = self._value
+        return pd.DataFrame(columns, index=pd.Index(self.xs, name=self.labels[0]))
+
+    def _known(self, truth: Sequence[float] | None) -> list[float]:
+        """The truth, given here or at the start."""
         if truth is None:
             truth = self.truth(self.xs) if callable(self.truth) else self.truth
         if truth is None:
             raise ValueError("give the truth: guess.compare(truth)")
-        traces = [_curve(self.xs, list(truth), "the truth", COMBINED)]
-        if self._drawn:
-            traces.append(_curve(self.xs, self._value, "your guess", ORACLE))
-        x, y = ({"title": {"text": label}} for label in self.labels)
-        title = {**LAYOUT["title"], "text": self._verdict(truth)}
-        return go.Figure(traces, {**LAYOUT, "title": title, "xaxis": x, "yaxis": y})
+        return [float(height) for height in truth]
 
     def _verdict(self, truth: Sequence[float]) -> str:
         if not self._drawn:
@@ -126,14 +140,15 @@ class PredictCurve:
     def _slider(self, i: int):
         import ipywidgets
 
+        step = (self.high - self.low) / 50
         slider = ipywidgets.FloatSlider(
             value=self._value[i],
             min=self.low,
             max=self.high,
-            step=(self.high - self.low) / 50,
+            step=step,
             description=f"{self.xs[i]:g}",
             orientation="vertical",
-            readout_format=".2f",
+            readout_format=".0f" if step >= 1 else ".2f",
         )
         slider.observe(lambda change: self._dragged(i, change["new"]), "value")
         return slider
@@ -142,14 +157,21 @@ class PredictCurve:
         self._value[i], self._drawn = height, True
 
     def _reveal(self, said) -> None:
-        """Show the comparison, but only to those who have committed themselves."""
+        """Show the comparison, in numbers too, but only to those who have committed themselves."""
         from ensemble_lab.widgets.canvas import figure_output
 
-        if self._drawn:
-            said.outputs = (figure_output(self.compare().to_plotly_json()),)
-        else:
-            data = {"text/plain": "Drag your curve first."}
-            said.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+        if not self._drawn:
+            said.outputs = (_output({"text/plain": "Drag your curve first."}),)
+            return
+        table = self.table()
+        numbers = table.to_html(border=0, float_format=lambda height: f"{height:.3g}")
+        folded = f"<details><summary>The same in numbers</summary>{numbers}</details>"
+        shown = {"text/plain": str(table), "text/html": folded}
+        said.outputs = (figure_output(self.compare().to_plotly_json()), _output(shown))
+
+
+def _output(data: dict[str, str]) -> dict[str, Any]:
+    return {"output_type": "display_data", "data": data, "metadata": {}}
 
 
 def _curve(xs: Sequence, ys: Sequence, name: str, colour: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ensemble_lab.widgets.explorer import layout
+from ensemble_lab.widgets.style import ORACLE
 
 if TYPE_CHECKING:
     from ensemble_lab.widgets.controls import Control
@@ -161,7 +162,8 @@ def slider(control: Control, options: Sequence, active: int, moved: Sequence) ->
         {"label": words(option), "method": "update", "args": args}
         for option, args in zip(options, moved, strict=True)
     ]
-    return {"active": active, "currentvalue": {"prefix": f"{control.label}: "}, "steps": steps}
+    shown = {"prefix": f"{control.label}: "}
+    return {"active": active, "currentvalue": shown, "steps": steps, "bordercolor": ORACLE}
 
 
 def make_room(own: dict) -> None:
@@ -207,7 +209,7 @@ def page(figure: Mapping, text: str) -> str:
         name=f"ensemble-lab-{uuid.uuid4().hex}",
         height=figure["layout"].get("height", 460),
         text=html.escape(text),
-        data=json.dumps(figure).replace("</", "<\\/"),
+        data=json.dumps(figure).replace("<", "\\u003c"),  # no name opens or ends a script
         library=LIBRARY.format(packed_library()) if carries_library() else "",
         version=get_plotlyjs_version(),
     )

@@ -1,6 +1,8 @@
 """One meaning a colour in the whole series, and a shape or dash beside it.
 
-The colours are those of Okabe and Ito, which colour-blind readers can tell apart.
+The colours are those of Okabe and Ito, which colour-blind readers can tell apart. Each has a
+contrast of 3:1 or more to the white ground, as WCAG 2.1 asks of graphics (1.4.11), except
+`MIDDLE`: what is filled with it is drawn with an outline of `INK`.
 """
 
 from __future__ import annotations
@@ -10,14 +12,33 @@ BIG = "#D55E00"  # big model, target
 COMBINED = "#009E73"  # what the ensemble makes of them
 WRONG = "#CC79A7"  # wrong, rejected, ruined
 ORACLE = "#666666"  # bounds and references that nobody can reach or that take no skill
+MIDDLE = "#56B4E9"  # a model between the small and the big one
+INK = "#222222"  # text, and what the reader has set or drawn
 
-SYMBOL = {SMALL: "circle", BIG: "square", COMBINED: "diamond", WRONG: "x", ORACLE: "star"}
-DASH = {SMALL: "solid", BIG: "dash", COMBINED: "solid", WRONG: "dot", ORACLE: "dashdot"}
+SYMBOL = {
+    SMALL: "circle",
+    BIG: "square",
+    COMBINED: "diamond",
+    WRONG: "x",
+    ORACLE: "star",
+    INK: "circle-open",
+}
+DASH = {
+    SMALL: "dot",
+    BIG: "dash",
+    COMBINED: "solid",
+    WRONG: "longdashdot",
+    ORACLE: "dashdot",
+    INK: "longdash",
+}
+INSIDE = {SMALL: "white", MIDDLE: "black", BIG: "black"}
+"""Of text on a bar of that colour: the one of the two that can be read, 4.5:1 or more."""
 
 
 def marker(colour: str, size: int = 12) -> dict:
     """A marker of that meaning: its colour and its shape."""
-    outline = {"width": 1, "color": "white"}
+    hollow = SYMBOL[colour].endswith("-open")  # then the outline is all there is
+    outline = {"width": 2, "color": colour} if hollow else {"width": 1, "color": "white"}
     return {"color": colour, "symbol": SYMBOL[colour], "size": size, "line": outline}
 
 
@@ -31,7 +52,7 @@ LAYOUT = {
     "height": 460,
     "margin": {"l": 70, "r": 20, "t": 80, "b": 60},
     "title": {"x": 0.01, "xanchor": "left", "font": {"size": 16}},
-    "font": {"size": 13, "color": "#222222"},
+    "font": {"size": 13, "color": INK},
     "legend": {"orientation": "h", "y": -0.2},
     "hovermode": "closest",
 }

@@ -132,6 +132,11 @@ class Replay:
             table = self.graded.get(id(table)) or graded_answers(table)
         return policy, policy.decide(table)
 
+    def most_trusted(self, members: Sequence[str], rule: str, share: int) -> list[str]:
+        """The first `share` per cent of `members`, at least one, in the order of trust."""
+        ranked = [name for name in self.policies[rule].members if name in set(members)]
+        return ranked[: max(1, -(-len(ranked) * share // 100))]  # -(-a // b) rounds up
+
     def tally(self, members: Sequence[str], rule: str, table: Outcomes | None = None) -> Tally:
         """What the vote of `members` by `rule` did with every item of `table`, the shown half."""
         table = self.shown if table is None else table

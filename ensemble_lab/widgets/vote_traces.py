@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ensemble_lab.core.intervals import wilson
-from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, WRONG, marker
+from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG, marker
 from ensemble_lab.widgets.vote_replay import Tally, nanmean
 
 NAMES_IN_SIGHT = 12  # more members are numbered on the heat map
@@ -21,6 +21,7 @@ def bars(tally: Tally) -> dict:
     share = np.array([best, vote, tally.oracle, tally.chance])
     counted = [(~np.isnan(tally.alone)).sum(), (~np.isnan(tally.voted)).sum(), 0, 0]
     low, high = wilson(share, counted)  # NaN for the bounds, which are no shares of a sample
+    colours = [BIG, COMBINED, ORACLE, ORACLE]
     return {
         "type": "bar",
         "orientation": "h",
@@ -31,11 +32,11 @@ def bars(tally: Tally) -> dict:
             "symmetric": False,
             "array": _plain(high - share),
             "arrayminus": _plain(share - low),
-            "color": "#222222",
+            "color": INK,
         },
         "marker": {
-            "color": [BIG, COMBINED, ORACLE, ORACLE],
-            "opacity": [1, 1, 0.6, 0.6],
+            "color": colours,
+            "line": {"color": colours, "width": 1},
             "pattern": {"shape": ["", "", "/", "."]},
         },
         "hovertemplate": "%{x:.2%}<extra></extra>",
@@ -62,8 +63,7 @@ def diamond(share: float, correlation: float | None) -> dict:
     """Condorcet's formula beside the vote: open at the correlation asked for, else a star."""
     mark, name, lift = marker(ORACLE, 13), "Condorcet as measured", -0.2
     if correlation is not None:
-        ink = {"color": "#222222", "line": {"width": 2, "color": "#222222"}}
-        mark, lift = mark | ink | {"symbol": "diamond-open"}, 0.2
+        mark, lift = marker(INK, 13) | {"symbol": "diamond-open"}, 0.2
         name = f"Condorcet at {correlation:g}"
     return {
         "type": "scatter",
@@ -134,6 +134,19 @@ def heat_map(tally: Tally) -> dict:
     }
 
 
+def heat_map_in_words(tally: Tally) -> str:
+    """Whose errors go together most, and whose least; empty where nothing is known."""
+    pairs = np.where(np.tri(len(tally.members), k=-1, dtype=bool), tally.correlation, np.nan)
+    if np.isnan(pairs).all():
+        return ""
+    ends = []
+    for at in (np.nanargmax(pairs), np.nanargmin(pairs)):
+        row, column = np.unravel_index(at, pairs.shape)
+        names = f"{tally.members[column]} and {tally.members[row]}"
+        ends.append(f"{names} ({pairs[row, column]:.2f})")
+    return f" Errors go together most for {ends[0]}, least for {ends[1]}."
+
+
 def layout(tally: Tally, height: tuple[int, int], per: int) -> dict:
     """Bars above the dots on the left, the heat map on the right."""
     few = len(tally.members) <= NAMES_IN_SIGHT
@@ -191,7 +204,7 @@ def _items_axis(height: tuple[int, int], per: int) -> dict:
         "tickvals": ticks,
         "ticktext": [f"{abs(tick):,}" for tick in ticks],
         "zeroline": True,
-        "zerolinecolor": "#222222",
+        "zerolinecolor": INK,
     }
 
 
@@ -200,7 +213,8 @@ def _pair_axes(tally: Tally, domain: list[float], few: bool) -> dict:
     places = list(range(0, m, 1 if few else -(-m // 6)))
     numbers = [str(i + 1) for i in places]
     named = [f"{_short(tally.members[i])} {i + 1}" for i in places]
-    both = {"tickvals": places, "showgrid": False}
+    frame = {"showline": True, "mirror": True, "linecolor": ORACLE}  # pale cells end somewhere
+    both = {"tickvals": places, "showgrid": False, **frame}
     title = {"text": "members, the most trusted first"}
     across = {"domain": domain, "anchor": "y3", "ticktext": numbers, "title": title}
     down = {"anchor": "x3", "ticktext": named if few else numbers, "autorange": "reversed"}

@@ -17,6 +17,22 @@ from ensemble_lab.widgets.controls import choice, many, steps
 from ensemble_lab.widgets.explorer import Explorer, Picture, State
 from ensemble_lab.widgets.vote_replay import Replay, Tally, nanmean, presets
 
+# Name, label, options, default and help.
+VOTERS = (
+    "voters",
+    "voters (% of the members, the most trusted first)",
+    range(10, 101, 10),
+    100,
+    "How many of the members are let vote: drag it to see when more heads help.",
+)
+CORRELATION = (
+    "correlation",
+    "error correlation in Condorcet's formula",
+    np.round(np.arange(0, 1.01, 0.05), 2),
+    0.0,
+    "Moves the open diamond only: 0 is independent errors, 1 is copies.",
+)
+
 
 def explorer(
     outcomes: Outcomes, policy: Vote | None = None, start: Mapping[str, Any] | None = None
@@ -45,25 +61,24 @@ def explorer(
     if policy is not None:
         members = policy.members
     rules = tuple(replay.policies)
+    crowd = len(outcomes.models) > 1
+    missing = {f"rule: {rule}": reason for rule, reason in replay.lacking.items()}
+    if not crowd:
+        missing["voters"] = "there is one model, and a vote needs two; record another"
     controls = (
-        many("members", "members", outcomes.models, members, "Who votes; at least one."),
+        many("members", "members", outcomes.models, members, "Who may vote; at least one."),
         choice("rule", "rule", rules, replay.started, "How the answers are combined."),
-        steps(
-            "correlation",
-            "error correlation in Condorcet's formula",
-            np.round(np.arange(0, 1.01, 0.05), 2),
-            0.0,
-            "Moves the open diamond only: 0 is independent errors, 1 is copies.",
-        ),
+        *([steps(*VOTERS)] if crowd else []),
+        steps(*CORRELATION),
     )
     return Explorer(
         name="votes",
         controls=controls,
         draw=lambda state: draw(replay, state),
         presets=views,
-        along="rule" if len(rules) > 1 else "correlation",
+        along="voters" if crowd else "correlation",
         card=lambda state, item: card(replay, state, item),
-        missing={f"rule: {rule}": reason for rule, reason in replay.lacking.items()},
+        missing=missing,
         start=start or {},
         items=changed(replay, controls[0].default, controls[1].default),
     )
@@ -79,7 +94,7 @@ def changed(replay: Replay, members: tuple[str, ...], rule: str, most: int = 100
 
 def draw(replay: Replay, state: State) -> Picture:
     """The vote of `state` on the half that nothing was fitted on."""
-    tally = replay.tally(state["members"], state["rule"])
+    tally = replay.tally(voters(replay, state), state["rule"])
     formula = jury(tally, state["correlation"])
     up, down = tally.voted > tally.alone, tally.voted < tally.alone
     wide, per = trace.stacking(tally, up, down)
@@ -93,7 +108,7 @@ def draw(replay: Replay, state: State) -> Picture:
         trace.dots(tally, down, -1, wide, per, items),
         trace.heat_map(tally),
     ]
-    said = finding(tally, state["rule"], int(up.sum()), int(down.sum()))
+    said = finding(tally, state, int(up.sum()), int(down.sum()))
     return Picture(
         traces=traces,
         layout=trace.layout(tally, trace.height(tally, up, down), per),
@@ -101,6 +116,11 @@ def draw(replay: Replay, state: State) -> Picture:
         table=lambda: table(tally, state, formula),
         text=in_words(tally, said, formula, state, replay.halved),
     )
+
+
+def voters(replay: Replay, state: State) -> list[str]:
+    """Who votes in `state`: the most trusted of its members."""
+    return replay.most_trusted(state["members"], state["rule"], state.get("voters", 100))
 
 
 def jury(tally: Tally, correlation: float) -> dict[str, float]:
@@ -116,8 +136,9 @@ def jury(tally: Tally, correlation: float) -> dict[str, float]:
 # -- words and tables ---------------------------------------------------------------------------
 
 
-def finding(tally: Tally, rule: str, rescued: int, ruined: int) -> str:
+def finding(tally: Tally, state: State, rescued: int, ruined: int) -> str:
     """What the vote was worth, in a sentence."""
+    of, rule = len(state["members"]), state["rule"]
     vote, best, m = nanmean(tally.voted), nanmean(tally.alone), len(tally.members)
     if np.isnan(vote) or np.isnan(best):
         return "None of these members' answers is graded on this half of the items"
@@ -125,8 +146,9 @@ def finding(tally: Tally, rule: str, rescued: int, ruined: int) -> str:
         return f"One member is no vote: {best:.1%} with it, {best:.1%} without"
     rho = tally.mean_correlation
     agree = "" if np.isnan(rho) else f"; their errors correlate by {rho:.2f}"
+    who = f"{m} members" if m == of else f"{m} of {of} members"
     return (
-        f"{m} members, {rule}: {vote:.1%}, {_compared(tally)} the best of them alone ({best:.1%})"
+        f"{who}, {rule}: {vote:.1%}, {_compared(tally)} the best of them alone ({best:.1%})"
         f"<br>{rescued:,} items rescued, {ruined:,} ruined{agree}"
     )
 
@@ -148,12 +170,15 @@ def in_words(tally: Tally, said: str, formula: dict, state: State, halved: bool)
         f"{said.replace('<br>', '. ')}. Shown on {half}. Best member: {tally.best}. An oracle over"
         f" the members would reach {tally.oracle:.1%}. Condorcet's formula gives"
         f" {formula['formula']:.1%} at correlation {state['correlation']:g} and"
-        f" {formula['measured']:.1%} at the one measured."
-    )
+        f" {formula['measured']:.1%} at the one measured.{trace.heat_map_in_words(tally)}"
+    ).replace("nan%", "unknown")
 
 
 def table(tally: Tally, state: State, formula: dict):
-    """Every number in the picture: shares with their 95 % Wilson interval where it is one."""
+    """The picture in numbers: shares with their 95 % Wilson interval where it is one.
+
+    Of the heat map it has each member's mean error correlation with the others.
+    """
     import pandas as pd
 
     graded = ~np.isnan(tally.voted)
@@ -178,7 +203,11 @@ def table(tally: Tally, state: State, formula: dict):
     each = zip(tally.members, tally.accuracies, strict=True)
     members = {f"member: {name}": share for name, share in each}
     others = pd.DataFrame({"share": {**bounds, **members}}).rename_axis("what")
-    return pd.concat([frame, others])
+    whole = pd.concat([frame, others])
+    np.fill_diagonal(apart := tally.correlation.copy(), np.nan)
+    agree = [nanmean(row) for row in apart]
+    whole["error correlation"] = pd.Series(agree, index=list(members), dtype=float)
+    return whole
 
 
 def card(replay: Replay, state: State, item):
@@ -189,7 +218,7 @@ def card(replay: Replay, state: State, item):
     names = [str(name) for name in outcomes.items.tolist()]
     check_known(str(item), names, "item", "outcomes")
     one = outcomes.take([names.index(str(item))])
-    policy, decision = replay.decide(state["members"], state["rule"], one)
+    policy, decision = replay.decide(voters(replay, state), state["rule"], one)
     columns = one.columns(policy.members)
     said = None if one.answer is None else one.answer[0, columns]
     rows = {
