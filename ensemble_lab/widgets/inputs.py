@@ -13,7 +13,7 @@ from ensemble_lab.widgets.still import words
 
 MOST_BOXES = 12  # check boxes; more go into a list
 LABEL = {"description_width": "initial"}
-WIDE = "420px"
+WIDE = "380px"
 
 
 @dataclass(frozen=True, eq=False)
