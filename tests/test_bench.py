@@ -7,7 +7,10 @@ import pytest
 from ensemble_lab.bench import load, main, scripts
 
 FIELDS = {"name", "ours", "peer", "ratio", "unit", "device", "versions", "date"}
+IN_BROWSER = "slider-browser"  # has its test in tests/browser, which needs Chromium
 EVERY = [(name, record) for name, path in scripts().items() for record in load(path)]
+EVERY.remove(("explorers", IN_BROWSER))
+MOST_GB = 1.5  # what a small Binder gives
 
 
 @pytest.mark.parametrize(("name", "record"), EVERY)
@@ -18,6 +21,8 @@ def test_every_record_runs(name, record, tmp_path):
     assert found.keys() >= FIELDS
     assert found["name"] == record
     assert found["ratio"] > 0
+    for told in found.get("by_notebook", {}).values():  # the first one; `make bench` runs all
+        assert 0 < told["peak_gb"] < MOST_GB
 
 
 def test_one_record_keeps_the_others_in_the_file(tmp_path):

@@ -36,7 +36,8 @@ def bench_table(name):
         ]
         rows.append("| " + " | ".join(cells) + " |")
     where = records[0]
-    versions = ", ".join(f"{k} {v}" for k, v in where["versions"].items() if k != "ensemble-lab")
+    used = where["versions"] | {k: v for r in records for k, v in r.get("shown_by", {}).items()}
+    versions = ", ".join(f"{k} {v}" for k, v in used.items() if k != "ensemble-lab")
     dates = sorted({r["date"] for r in records})
     return "\n".join([*rows, "", f"{where['device']}; {versions}; {', '.join(dates)}."])
 
@@ -54,12 +55,22 @@ def extra(record):
             + pair.format("held out", ours["held_out_accuracy"], brute["held_out_accuracy"])
             + f"; held-out cost {over:+.1%} of the budget"
         )
+    if "peer_median_ms" in record:
+        ours, peer = record["median_ms"], record["peer_median_ms"]
+        return f"; median {ours:.3g} ms, the peer's {peer:.3g} ms, {record['presses']} presses"
+    if "by_notebook" in record:
+        ran = record["by_notebook"].items()
+        return "".join(f"; {n} {r['seconds']:.3g} s, {r['peak_gb']:.2g} GB" for n, r in ran)
+    if "kernel_start_seconds" in record:
+        return f"; the kernel's start, {record['kernel_start_seconds']:.2g} s, comes before"
     return ""
 
 
 def written(text):
     """The README with every marked part made anew."""
-    for name, part in (("quickstart", quickstart(text)), ("bench answers", bench_table("answers"))):
+    parts = {"quickstart": quickstart(text)}
+    parts |= {f"bench {name}": bench_table(name) for name in ("answers", "explorers")}
+    for name, part in parts.items():
         mark = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end -->)"
         text = re.sub(mark, lambda m, part=part: f"{m[1]}{part}\n{m[2]}", text, flags=re.DOTALL)
     return text

@@ -138,7 +138,7 @@ def _layout(replay: Replay, seen: View) -> dict:
                    "title": {"text": "% of the items"}},
         "yaxis3": {"domain": [0, 0.26], "anchor": "x3", "autorange": "reversed",
                    "tickvals": list(seen.order), "ticktext": [*map(_short, seen.order)]},
-        "legend": {"orientation": "h", "y": -0.16},
+        "legend": {"orientation": "h", "y": -0.2},
     }  # fmt: skip
 
 

@@ -176,6 +176,7 @@ def layout_of(task: Task, here: pd.Series) -> dict:
         "height": 430,
         "margin": {"l": 70, "r": 20, "t": 160, "b": 60},
         "title": {"y": 0.94, "yanchor": "top"},
+        "legend": {"orientation": "h", "y": -0.33},
         "annotations": [
             *_number(f"{own[0]:.1%}", f"right; {big} alone {task.accuracy[1]:.1%}", 0.0),
             *_number(f"{usd(own[1])} USD", f"for 10,000; {big} alone {usd(task.price[1])}", 0.5),

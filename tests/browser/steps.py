@@ -1,6 +1,11 @@
-"""What a reader does in JupyterLab, as steps of a test."""
+"""What a reader does in JupyterLab, as steps of a test, a picture or a benchmark."""
+
+import time
 
 from playwright.sync_api import expect
+
+TITLE = ".gtitle"
+HANDLE = ".noUi-handle:visible"
 
 
 def run_all(page, address):
@@ -10,6 +15,50 @@ def run_all(page, address):
     status = page.locator("#jp-main-statusbar")
     expect(status).to_contain_text("| Idle", timeout=60_000)  # else lab asks which kernel
     page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_text("Run All Cells", exact=True).click()
+    page.locator("#jp-mainmenu-run").get_by_text("Run All Cells", exact=True).click()
     page.locator(".js-plotly-plot .gtitle").first.wait_for(timeout=60_000)
     return page.locator(".jp-Cell-outputArea")
+
+
+def finished(page):
+    """Wait until every cell ran; a cell that failed fails the test."""
+    prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
+    expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=180_000)
+    assert "[*]:" not in prompts.all_inner_texts()
+    # Lab shows an error as it shows stderr: what tells them apart is the traceback.
+    assert page.locator(".jp-OutputArea-output", has_text="Traceback (most recent").count() == 0
+
+
+def panels(page):
+    """The explorers that have sliders; a question has no figure until it is answered."""
+    return page.locator(".jp-OutputArea-output:has(.noUi-handle):has(.js-plotly-plot)")
+
+
+def seen(panel):
+    """The title, and what the figure draws, as text."""
+    drawing = panel.locator(".js-plotly-plot .main-svg").first.inner_html()
+    return panel.locator(TITLE).first.text_content(), drawing
+
+
+def settled(page, panel, before=None, seconds=2.0):
+    """What the panel shows once it rests; `before` is waited away for that many seconds."""
+    deadline = time.monotonic() + seconds
+    last, now = None, seen(panel)
+    while last != now or (before in (now, now[0]) and time.monotonic() < deadline):
+        page.wait_for_timeout(80)
+        last, now = now, seen(panel)
+    return now
+
+
+def move(page, panel, handle, title=True):
+    """Press keys on a slider until the drawing, and the title too if asked, have changed."""
+    before = now = settled(page, panel)
+    handle.focus()
+    at, end = (float(handle.get_attribute(f"aria-value{name}")) for name in ("now", "max"))
+    there, back = ("ArrowRight", "ArrowLeft") if at < end else ("ArrowLeft", "ArrowRight")
+    for key in [*4 * [there], *8 * [back], "Home", "End"]:
+        page.keyboard.press(key)
+        now = settled(page, panel, now)
+        if now[1] != before[1] and (now[0] != before[0] or not title):
+            return True
+    return False

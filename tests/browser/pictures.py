@@ -1,0 +1,94 @@
+"""The README's pictures: panels of the notebooks, dragged to where they tell something.
+
+Run ``python -m tests.browser.pictures`` from the repository; it writes ``docs/*.png``.
+"""
+
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.browser.jupyter import ROOT, kernel_environment, open_page, serve, without_network
+from tests.browser.steps import HANDLE, TITLE, finished, panels, run_all, settled
+
+MOST_PRESSES = 110
+AROUND = 6  # pixels around the panel
+REACHES = "(panel, [x, y]) => panel.contains(document.elementFromPoint(x, y))"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The first panel of a notebook, and how its slider gets to the place to be shown.
+
+    Parameters
+    ----------
+    notebook : str
+    start, key : str
+        The keys that bring the slider to one end, and one option on from there.
+    title : str
+        A pattern: the slider stops where the title first has it.
+    """
+
+    notebook: str
+    start: str
+    key: str
+    title: str
+
+
+SCENES = {
+    "start_here": Scene("00_start_here", "Home", "ArrowRight", "as right as|better than"),
+    "cascade": Scene("02_cascades", "End", "ArrowLeft", r"\+.* points"),
+}
+
+
+def take(page, scene, path):
+    """Drag the panel's slider to its place and save the panel, down to the end of its figure.
+
+    Raises
+    ------
+    RuntimeError
+        No option of the slider gives such a title, or the page is too low for the panel.
+    """
+    panel = panels(page).first
+    drag(page, panel, scene)
+    panel.evaluate("(panel) => panel.scrollIntoView({block: 'start'})")
+    page.mouse.move(0, 0)  # nothing is hovered
+    around, figure = panel.bounding_box(), panel.locator(".js-plotly-plot").first.bounding_box()
+    bottom = figure["y"] + figure["height"]
+    if not panel.evaluate(REACHES, [figure["x"] + figure["width"] / 2, bottom - 1]):
+        raise RuntimeError(f"{scene.notebook}: the figure's end at {bottom:.0f} px is not in sight")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    clip = {"x": around["x"] - AROUND, "width": around["width"] + 2 * AROUND}
+    clip |= {"y": around["y"] - AROUND, "height": bottom - around["y"] + 2 * AROUND}
+    page.screenshot(path=path, clip=clip)
+
+
+def drag(page, panel, scene):
+    """To one end of the slider, and on until the title is the one that is looked for."""
+    title = panel.locator(TITLE).first.text_content()
+    panel.locator(HANDLE).first.focus()
+    for key in [scene.start, *[scene.key] * MOST_PRESSES]:
+        page.keyboard.press(key)
+        title, _ = settled(page, panel, title, seconds=1.0)
+        if key == scene.key and re.search(scene.title, title):
+            return
+    raise RuntimeError(f"no place on the slider has a title like {scene.title!r}; last {title!r}")
+
+
+def main(folder):
+    """Write every picture into `folder`."""
+    for name, scene in SCENES.items():
+        notebook = f"{scene.notebook}.ipynb"
+        with tempfile.TemporaryDirectory() as place, open_page() as page:
+            shutil.copy(ROOT / "notebooks" / notebook, place)
+            with serve(Path(place), notebook, kernel_environment("live")) as address:
+                run_all(without_network(page), address)
+                finished(page)
+                take(page, scene, folder / f"{name}.png")
+        print(f"{folder / name}.png: {(folder / f'{name}.png').stat().st_size / 1000:.0f} KB")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if sys.argv[1:] else ROOT / "docs")
