@@ -12,7 +12,16 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["answers", "catalogue", "core", "exercises", "instruments", "models", "widgets"],
+    submodules=[
+        "answers",
+        "catalogue",
+        "core",
+        "exercises",
+        "instruments",
+        "models",
+        "tokens",
+        "widgets",
+    ],
     submod_attrs={
         "answers": [
             "AgreementCascade",
@@ -45,6 +54,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "core.reply": ["Reply"],
         "instruments": ["Meter"],
         "models": ["load", "record", "run"],
+        "tokens.decode": ["decode", "stream"],
         "widgets": ["explore"],
     },
 )

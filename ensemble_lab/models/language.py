@@ -185,19 +185,24 @@ class LanguageModel:
                 f"the {most} tokens that {self.weights} can see: shorten one of them"
             )
 
-    def _config(self, max_new_tokens: int) -> GenerationConfig:
-        from transformers import GenerationConfig
-
+    @property
+    def ends(self) -> list[int]:
+        """The tokens that end a text."""
         end = self.model.generation_config.eos_token_id
         if end is None:
             end = self.tokenizer.eos_token_id
+        return end if isinstance(end, list) else [end] if end is not None else []
+
+    def _config(self, max_new_tokens: int) -> GenerationConfig:
+        from transformers import GenerationConfig
+
         return GenerationConfig(
             max_new_tokens=max_new_tokens,
             do_sample=False,  # a temperature is dealt with by `GumbelMax`
             num_beams=1,
             repetition_penalty=1.0,
-            eos_token_id=end,
-            pad_token_id=end[0] if isinstance(end, list) else end,
+            eos_token_id=self.ends or None,
+            pad_token_id=next(iter(self.ends), None),
             return_dict_in_generate=True,
             output_logits=True,
         )

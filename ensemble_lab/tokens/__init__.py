@@ -1,0 +1,1 @@
+"""Models that share one generation, token by token."""

@@ -1,0 +1,101 @@
+"""Accept or correct: what keeps the target's law, whatever the draft proposed.
+
+Notation is the papers': p is the target's law, q the draft's. A drafted token x stays with
+probability min(1, p(x) / q(x)); the first that falls is replaced by a sample of the residual
+max(p - q, 0), and where all stay the target adds one more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def accept_greedy(
+    choices: torch.Tensor, drafted: torch.Tensor, count: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keep drafted tokens as long as the target would have taken them.
+
+    Parameters
+    ----------
+    choices : (B, k + 1)
+        The target's likeliest token after the last one and after each drafted one.
+    drafted : (B, k)
+    count : (B,)
+        How many of the k were drafted in each row; the rest is padding.
+
+    Returns
+    -------
+    accepted : (B,)
+        How many drafted tokens stay.
+    follow : (B,)
+        The target's own token behind them: correction or bonus.
+    """
+    stays = (drafted == choices[:, :-1]) & _within(drafted, count)
+    accepted = stays.cumprod(-1).sum(-1)
+    return accepted, choices.gather(1, accepted[:, None])[:, 0]
+
+
+def accept_sampled(
+    p: torch.Tensor,
+    drafted: torch.Tensor,
+    count: torch.Tensor,
+    q: torch.Tensor | None,
+    generator: torch.Generator | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keep drafted tokens by rejection sampling, so that the text follows p exactly.
+
+    Parameters
+    ----------
+    p : (B, k + 1, V)
+        The target's law at each place.
+    drafted : (B, k)
+    count : (B,)
+        How many of the k were drafted in each row.
+    q : (B, k, V), optional
+        The laws that the draft sampled from; None where it was certain of each token.
+    generator : torch.Generator, optional
+
+    Returns
+    -------
+    accepted, follow : (B,), (B,)
+        As in `accept_greedy`.
+
+    References
+    ----------
+    Leviathan, Kalman and Matias, Fast inference from transformers via speculative decoding, ICML
+    2023. Chen et al., Accelerating large language model decoding with speculative sampling, 2023.
+    """
+    import torch
+
+    at_p = p[:, :-1].gather(2, drafted[..., None])[..., 0]  # (B, k)
+    at_q = 1.0 if q is None else q.gather(2, drafted[..., None])[..., 0]
+    r = torch.rand(drafted.shape, generator=generator, device=p.device, dtype=p.dtype)
+    stays = (r * at_q < at_p) & _within(drafted, count)  # r < p / q: never where p is 0
+    accepted = stays.cumprod(-1).sum(-1)
+    rows = torch.arange(len(p), device=p.device)
+    law = p[rows, accepted]  # (B, V)
+    fell = accepted < count
+    law = torch.where(fell[:, None], residual(law, q, drafted, accepted, rows), law)
+    return accepted, torch.multinomial(law, 1, generator=generator)[:, 0]
+
+
+def residual(p, q, drafted, at, rows) -> torch.Tensor:
+    """max(p - q, 0) (B, V), at the place of each row's first fallen token; not normalised."""
+    if not drafted.shape[1]:
+        return p
+    at = at.clamp(max=drafted.shape[1] - 1)
+    if q is None:  # all of q lies on the drafted token
+        left = p.scatter(1, drafted[rows, at][:, None], 0.0)
+    else:
+        left = (p - q[rows, at]).clamp(min=0)
+    # Where p equals q nothing can fall but by rounding; then p itself is the law.
+    return left.where(left.sum(-1, keepdim=True) > 0, p)
+
+
+def _within(drafted: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return torch.arange(drafted.shape[1], device=drafted.device) < count[:, None]

@@ -1,0 +1,94 @@
+"""A cache written by position: rows of different length, and rollback for nothing.
+
+Each row's keys and values lie at their own positions. What was rejected is neither copied nor
+cropped: no later query looks beyond its own position, and the next tokens are written over it.
+transformers' static cache has one length for all rows and its dynamic one must be cropped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Place:
+    """Where the tokens that are being read go; all layers look here.
+
+    Attributes
+    ----------
+    positions : (B, k)
+    start : int or None
+        The first position, where it is the same in all rows.
+    reach : int
+        Positions that are in use: the longest row with the new tokens.
+    """
+
+    def __init__(self):
+        self.positions, self.start, self.reach = None, None, 0
+
+
+class RowLayer(CacheLayerMixin):
+    """Keys and values of one layer, (B, H, capacity, D) each."""
+
+    is_compileable = False
+
+    def __init__(self, place: Place, rows: int, capacity: int):
+        super().__init__()
+        self.place, self.rows, self.capacity = place, rows, capacity
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        for name, states in (("keys", key_states), ("values", value_states)):
+            _, heads, _, size = states.shape
+            setattr(self, name, states.new_zeros(self.rows, heads, self.capacity, size))
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write (B, H, k, D) at the rows' positions; returns all up to the longest row."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        place, k = self.place, key_states.shape[2]
+        for kept, states in ((self.keys, key_states), (self.values, value_states)):
+            if place.start is not None:
+                kept[:, :, place.start : place.start + k] = states
+            else:
+                index = place.positions[:, None, :, None].expand_as(states)  # (B, H, k, D)
+                kept.scatter_(2, index, states)
+        return self.keys[:, :, : place.reach], self.values[:, :, : place.reach]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.place.reach, 0
+
+    def get_seq_length(self) -> int:
+        return self.place.start or 0
+
+    def get_max_length(self) -> int:
+        return self.capacity
+
+
+class RowCache(Cache):
+    """A `RowLayer` for every layer of a model.
+
+    Parameters
+    ----------
+    layers : int
+    rows : int
+    capacity : int
+        Tokens that a row can hold.
+    """
+
+    def __init__(self, layers: int, rows: int, capacity: int):
+        self.place = Place()
+        super().__init__(layers=[RowLayer(self.place, rows, capacity) for _ in range(layers)])
+
+    def move(self, positions: torch.Tensor, lowest: int, highest: int) -> None:
+        """Say where the next tokens go: positions (B, k), whose first column spans those two."""
+        k = positions.shape[1]
+        self.place.positions = positions
+        self.place.start = lowest if lowest == highest else None
+        self.place.reach = highest + k

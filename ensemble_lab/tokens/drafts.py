@@ -1,0 +1,212 @@
+"""Drafts: whoever proposes the next tokens, for the target to check.
+
+A draft has two methods. `begin` is called once with the rows; `propose` once a round with the
+rows as they are then, and returns a `Proposal`. Whatever it proposes, the text keeps the target's
+law; a better draft makes it quicker, not different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ensemble_lab.tokens.reader import Reader, SplitReader
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from ensemble_lab.tokens.rows import Rows
+    from ensemble_lab.tokens.sampling import Sampling
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """What a draft proposes for B rows.
+
+    Parameters
+    ----------
+    tokens : (B, k) tensor
+        On the rows' device; padding where a row has fewer.
+    counts : list of int
+        How many of the k each row has; perhaps none.
+    laws : (B, k, V) tensor, optional
+        What each token was sampled from; None where the draft was certain of it.
+    kinds : list of list of int, optional
+        Kind of each token, by which an adaptive length tells good proposals from poor ones; by
+        default they are all of one kind.
+    states : (B, k, D) tensor, optional
+        What the target has already computed for the last token and the drafted ones but the last.
+    """
+
+    tokens: torch.Tensor
+    counts: Sequence[int]
+    laws: torch.Tensor | None = None
+    kinds: Sequence[Sequence[int]] | None = None
+    states: torch.Tensor | None = None
+
+    def kinds_of(self, row: int) -> Sequence[int]:
+        """The kinds of a row's tokens."""
+        return [0] * self.counts[row] if self.kinds is None else self.kinds[row]
+
+
+def padded(found: Sequence[Sequence[int]], kinds: Sequence[Sequence[int]], rows: Rows) -> Proposal:
+    """A proposal of tokens that were found on the host, one list a row."""
+    import torch
+
+    counts = [len(tokens) for tokens in found]
+    k = max(counts, default=0)
+    table = [[*tokens, *[0] * (k - len(tokens))] for tokens in found]
+    tokens = torch.tensor(table, dtype=torch.long, device=rows.tokens.device).reshape(len(found), k)
+    return Proposal(tokens, counts, kinds=kinds)
+
+
+class Draft(Protocol):
+    """What a draft of your own must have."""
+
+    def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
+        """Take note of the prompts."""
+
+    def propose(self, rows: Rows, most: int) -> Proposal:
+        """Propose at most `most` tokens for every row."""
+
+
+class ModelDraft:
+    """A smaller model with the target's vocabulary, which writes ahead.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+    """
+
+    def __init__(self, model: PreTrainedModel):
+        self.model = model
+
+    def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
+        self.sampling, self.generator = sampling, generator
+        self.reader = Reader(self.model, *rows.tokens.shape)
+        rows.read_prompts(self.reader, but=2)
+
+    def propose(self, rows: Rows, most: int) -> Proposal:
+        import torch
+
+        context = getattr(self.model.config, "max_position_embeddings", None)
+        if context is not None:  # a draft may see less than its target
+            most = min(most, context - rows.spans(0)[1])
+        if most < 1:
+            return padded([[]] * len(rows), [[]] * len(rows), rows)
+        # Of the last round the draft has not read its last token where all of them stayed, so the
+        # last two are read: to write a key again where it was changes nothing.
+        behind = min(2, rows.spans(0)[0])
+        tokens, start = rows.last(behind)
+        drafted, laws = [], []
+        for i in range(most):
+            logits = self.reader.read(tokens, start, rows.spans(i - 1 if i else -behind))[:, -1]
+            token, law = draw(logits, self.sampling, self.generator)
+            drafted.append(token)
+            laws.append(law)
+            tokens, start = token[:, None], rows.length + i
+        drafted = torch.stack(drafted, 1)  # (B, k)
+        laws = None if self.sampling.greedy else torch.stack(laws, 1)
+        return Proposal(drafted, [most] * len(drafted), laws)
+
+
+class EarlyExitDraft:
+    """The target's own first layers, whose keys, values and states the verification goes on with.
+
+    Parameters
+    ----------
+    reader : SplitReader
+        The target.
+    """
+
+    def __init__(self, reader: SplitReader):
+        self.reader = reader
+
+    def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
+        self.sampling, self.generator = sampling, generator
+
+    def propose(self, rows: Rows, most: int) -> Proposal:
+        import torch
+
+        tokens, start = rows.last(1)
+        drafted, laws, states = [], [], []
+        for i in range(most):
+            state, logits = self.reader.early(tokens, start, rows.spans(i - 1))
+            token, law = draw(logits[:, -1], self.sampling, self.generator)
+            drafted.append(token)
+            laws.append(law)
+            states.append(state)
+            tokens, start = token[:, None], rows.length + i
+        drafted = torch.stack(drafted, 1)
+        laws = None if self.sampling.greedy else torch.stack(laws, 1)
+        return Proposal(drafted, [most] * len(drafted), laws, states=torch.cat(states, 1))
+
+
+class LookupDraft:
+    """Prompt lookup: what followed when the last few tokens were there before.
+
+    The longest match wins, and of equally long ones the most recent. transformers takes the
+    left-most, which in a text that repeats itself with changes is the stalest.
+
+    Parameters
+    ----------
+    longest, shortest : int
+        Tokens of a match.
+
+    References
+    ----------
+    Saxena, Prompt lookup decoding, 2023.
+    """
+
+    def __init__(self, longest: int = 5, shortest: int = 1):
+        if not 1 <= shortest <= longest:
+            raise ValueError(
+                f"matches of {shortest} to {longest} tokens; use 1 <= shortest <= longest"
+            )
+        self.longest, self.shortest = longest, shortest
+
+    def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
+        self.after = [{} for _ in rows.texts]  # n-gram to the position behind it, the latest
+        self.known = [0] * len(rows.texts)
+
+    def propose(self, rows: Rows, most: int) -> Proposal:
+        found = [self._row(i, text, most) for i, text in enumerate(rows.texts)]
+        kinds = [[size] * len(tokens) for tokens, size in found]
+        return padded([tokens for tokens, _ in found], kinds, rows)
+
+    def _row(self, i: int, text: list[int], most: int) -> tuple[list[int], int]:
+        """The tokens behind the best match, and its length."""
+        self._index(i, text)
+        for size in range(min(self.longest, len(text) - 1), self.shortest - 1, -1):
+            at = self.after[i].get(tuple(text[-size:]))
+            if at is not None:
+                return continued(text, at, most), size
+        return [], 0
+
+    def _index(self, i: int, text: list[int]) -> None:
+        """Take in the n-grams that end before the last token."""
+        for end in range(max(self.known[i], 1), len(text)):
+            for size in range(self.shortest, min(self.longest, end) + 1):
+                self.after[i][tuple(text[end - size : end])] = end
+        self.known[i] = len(text)
+
+
+def continued(text: list[int], at: int, most: int) -> list[int]:
+    """`most` tokens from `at` on; a match that overlaps the end repeats itself."""
+    found = list(text[at : at + most])
+    period = len(text) - at
+    while len(found) < most:
+        found.append(found[-period])
+    return found
+
+
+def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator):
+    """A token (B,) for logits (B, V), and the law that it was drawn from; None when greedy."""
+    import torch
+
+    if sampling.greedy:
+        return logits.argmax(-1), None
+    law = sampling.law(logits)
+    return torch.multinomial(law, 1, generator=generator)[:, 0], law

@@ -1,0 +1,144 @@
+"""How many tokens to draft: a fixed number, or as many as pay by what was measured so far."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+FORGET = 0.97  # what was measured counts for so much a round later
+NEARLY_FREE = 0.02  # a draft token that takes less than this share of a plain step
+RETRY = 16  # rounds after which a draft that does not pay is asked again
+FLAT = np.diag([1e-6, 50.0])  # until the lengths have varied, a verification takes what one takes
+
+
+def speedup(alpha: float, gamma: int | np.ndarray, c: float, v: float = 1.0):
+    """How much quicker than plain: (1 - alpha^(gamma+1)) / ((1 - alpha)(gamma c + v)).
+
+    Parameters
+    ----------
+    alpha : float
+        Chance that a drafted token stays, in [0, 1].
+    gamma : int or array
+        Draft length.
+    c, v : float
+        Cost of a draft step and of a verification, in plain steps.
+
+    References
+    ----------
+    Leviathan, Kalman and Matias, 2023, theorem 3.8 (there v = 1).
+    """
+    return tokens_a_round(alpha, gamma) / (gamma * c + v)
+
+
+def tokens_a_round(alpha: float, gamma: int | np.ndarray):
+    """Expected tokens of a round: 1 + alpha + … + alpha^gamma."""
+    gamma = np.asarray(gamma)
+    if alpha == 1:
+        return gamma + 1.0
+    return (1 - alpha ** (gamma + 1.0)) / (1 - alpha)
+
+
+def best_gamma(alpha: float, c: float, v: float = 1.0, most: int = 64) -> int:
+    """The draft length with the largest `speedup`; 0 where drafting does not pay."""
+    lengths = np.arange(most + 1)
+    gains = speedup(alpha, lengths, c, v)
+    gains[0] = 1.0  # a plain step
+    return int(gains.argmax())
+
+
+@dataclass
+class FixedLength:
+    """Always `gamma` tokens.
+
+    Raises
+    ------
+    ValueError
+        Fewer than one token.
+    """
+
+    gamma: int
+
+    def __post_init__(self):
+        if self.gamma < 1:
+            raise ValueError(f"gamma={self.gamma} drafts nothing; use 1 or more, or draft=None")
+
+    @property
+    def most(self) -> int:
+        return self.gamma
+
+    def ask(self) -> int:
+        """How many tokens the draft is asked for."""
+        return self.gamma
+
+    def keep(self, kinds: Sequence[int]) -> int:
+        """How many of a row's drafted tokens are verified."""
+        return len(kinds)
+
+    def learn(self, kinds, stayed, k: int, draft: float, verify: float) -> None:
+        """Nothing to learn."""
+
+
+class AdaptiveLength:
+    """As many tokens as pay, by the acceptance and the seconds measured so far.
+
+    A draft may tell kinds of tokens apart (how long a match was, how much context a table knew);
+    each kind has its own running acceptance. Expected tokens over measured seconds decide, and
+    where no length pays the step is plain.
+
+    Parameters
+    ----------
+    most : int
+        Never more than that.
+    """
+
+    def __init__(self, most: int = 10):
+        if most < 1:
+            raise ValueError(f"most={most} drafts nothing; use 1 or more, or draft=None")
+        self.most = most
+        self.trials = defaultdict(lambda: np.array([1.0, 2.0]))  # stayed and examined, by kind
+        self.moments = np.zeros((2, 2)), np.zeros(2)  # of verification: of (1, k), with seconds
+        self.drafting = np.zeros(2)  # seconds, drafted tokens
+        self.idle = 0  # rounds since the draft was last asked
+
+    def ask(self) -> int:
+        """How many tokens the draft is asked for; 0 where it costs more than it brings.
+
+        Every so often it is asked all the same: the text may have changed.
+        """
+        each = self.drafting[0] / max(self.drafting[1], 1.0)
+        if each < NEARLY_FREE * self._seconds(0):
+            return self.most  # `keep` decides when it is seen what was found
+        best = self._best([0] * self.most, each)
+        self.idle = 0 if best else self.idle + 1
+        return best if best or self.idle % RETRY else 1
+
+    def keep(self, kinds: Sequence[int]) -> int:
+        """How many of a row's drafted tokens are verified: those that are worth their seconds."""
+        return self._best(kinds, 0.0)
+
+    def learn(self, kinds, stayed, k: int, draft: float, verify: float) -> None:
+        """Take in a round of k verified tokens: kinds and how many stayed by row, and seconds."""
+        for row, many in zip(kinds, stayed, strict=True):
+            for place, kind in enumerate(row[: many + 1]):  # none behind the first that fell
+                self.trials[kind] = FORGET * self.trials[kind] + (place < many, 1.0)
+        x = np.array([1.0, k])
+        square, product = self.moments
+        self.moments = FORGET * square + np.outer(x, x), FORGET * product + x * verify
+        if k:
+            self.drafting = FORGET * self.drafting + (draft, k)
+
+    def _seconds(self, k):
+        """A verification of k drafted tokens, by a line through what was measured."""
+        square, product = self.moments
+        base, slope = np.linalg.solve(square + FLAT, product)
+        return np.maximum(base + max(slope, 0.0) * np.asarray(k), 1e-9)
+
+    def _best(self, kinds: Sequence[int], each: float) -> int:
+        """The length with the most expected tokens a second, `each` of which takes the draft's."""
+        rates = [stayed / examined for stayed, examined in (self.trials[kind] for kind in kinds)]
+        tokens = 1 + np.concatenate([[0.0], np.cumprod(rates)]).cumsum()
+        lengths = np.arange(len(tokens))
+        return int((tokens / (self._seconds(lengths) + each * lengths)).argmax())

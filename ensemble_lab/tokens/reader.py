@@ -1,0 +1,135 @@
+"""A model that reads tokens at given positions, with the cache that it fills."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+from ensemble_lab.models.errors import ModelError
+from ensemble_lab.tokens.cache import RowCache
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+FULL = "full_attention"
+
+
+class Reader:
+    """Logits after every token read, rows of different length side by side.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        A decoder-only language model with full attention in every layer.
+    rows : int
+    capacity : int
+        Tokens that a row may have in the end.
+
+    Raises
+    ------
+    ModelError
+        A model of another kind.
+    """
+
+    def __init__(self, model: PreTrainedModel, rows: int, capacity: int):
+        check_readable(model)
+        self.model, self.capacity = model, capacity
+        self.cache = RowCache(model.config.num_hidden_layers, rows, capacity)
+
+    def read(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]):
+        """Logits (B, k, V) after each of `tokens` (B, k), which stand from `start` (B,) on.
+
+        `spans` are the lowest and the highest of `start`: known on the host, so that nobody has
+        to wait for the device.
+        """
+        return self.model.lm_head(self.hidden(tokens, start, spans))
+
+    def hidden(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]):
+        """What `read` has before the head: (B, k, D)."""
+        return self._run(self.model.model, start, spans, input_ids=tokens)
+
+    def _run(self, trunk, start, spans, **inputs) -> torch.Tensor:
+        states = next(iter(inputs.values()))
+        positions, mask = self._place(states.shape[1], start, spans)
+        return trunk(
+            **inputs,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=self.cache,
+            use_cache=True,
+        ).last_hidden_state
+
+    def _place(self, k: int, start: torch.Tensor, spans: tuple[int, int]):
+        """Positions (B, k) and mask (B, 1, k, reach): each token sees those up to itself."""
+        import torch
+
+        positions = start[:, None] + torch.arange(k, device=start.device)
+        self.cache.move(positions, *spans)
+        seen = positions if spans[0] != spans[1] else positions[:1]  # one mask for equal rows
+        keys = torch.arange(self.cache.place.reach, device=start.device)
+        mask = (keys <= seen[:, :, None])[:, None]  # (B or 1, 1, k, reach)
+        if self.model.config._attn_implementation == "eager":  # it adds its mask
+            low = torch.finfo(self.model.dtype).min
+            return positions, torch.where(mask, 0.0, low).to(self.model.dtype)
+        return positions, mask
+
+
+class SplitReader(Reader):
+    """A reader that can stop after some layers and go on from there later.
+
+    The first `layers` are the draft: its keys and values are the target's own, so they are
+    computed once, and to verify is to read the remaining layers.
+
+    References
+    ----------
+    Elhoushi et al., LayerSkip: enabling early exit inference and self-speculative decoding, ACL
+    2024.
+    """
+
+    def __init__(self, model: PreTrainedModel, rows: int, capacity: int, layers: int):
+        super().__init__(model, rows, capacity)
+        depth = model.config.num_hidden_layers
+        if not 0 < layers < depth:
+            raise ValueError(f"early exit after layer {layers}; this model has {depth}: take less")
+        self.first, self.rest = part(model, 0, layers), part(model, layers, depth)
+
+    def early(self, tokens, start, spans):
+        """Hidden states (B, k, D) after the first layers, and the logits that they would give."""
+        states = self._run(self.first, start, spans, input_ids=tokens)
+        return states, self.model.lm_head(self.model.model.norm(states))
+
+    def finish(self, states, start, spans):
+        """Logits (B, k, V) of the whole model, from the states after the first layers."""
+        last = self._run(self.rest, start, spans, inputs_embeds=states)
+        return self.model.lm_head(self.model.model.norm(last))
+
+
+def part(model: PreTrainedModel, first: int, last: int):
+    """Some layers of a model as a trunk of its own, weights shared and without the last norm."""
+    from torch import nn
+
+    trunk = copy.copy(model.model)
+    trunk._modules = {
+        **model.model._modules,
+        "layers": model.model.layers[first:last],
+        "norm": nn.Identity(),
+    }
+    trunk.config = copy.copy(model.config)
+    trunk.config.num_hidden_layers = last - first
+    return trunk
+
+
+def check_readable(model: PreTrainedModel) -> None:
+    """Raise `ModelError` for a model whose layers cannot be read by position."""
+    config, name = model.config, type(model).__name__
+    if getattr(config, "is_encoder_decoder", False) or not hasattr(model, "lm_head"):
+        raise ModelError(f"{name} is not a decoder-only language model; load one, such as a Llama")
+    kinds = set(getattr(config, "layer_types", None) or [FULL]) - {FULL}
+    if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
+        kinds.add("sliding_attention")
+    if kinds or not hasattr(model.model, "layers"):
+        kind = ", ".join(sorted(kinds)) or "other"
+        raise ModelError(
+            f"{name} has {kind} layers; tokens are read by position, which needs full attention"
+        )

@@ -1,0 +1,73 @@
+"""The texts of a batch, on the device where models read them and on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from ensemble_lab.tokens.reader import Reader
+
+
+class Rows:
+    """B texts of their own lengths.
+
+    Parameters
+    ----------
+    prompts : sequence of sequences of int
+        Token ids, at least one each.
+    capacity : int
+        Tokens that a row can hold, drafted ones included.
+    device : torch.device
+
+    Attributes
+    ----------
+    tokens : (B, capacity) tensor
+    length : (B,) tensor
+    texts : list of list of int
+        The same on the host.
+    """
+
+    def __init__(self, prompts: Sequence[Sequence[int]], capacity: int, device: torch.device):
+        import torch
+
+        self.texts = [list(prompt) for prompt in prompts]
+        filled = [text + [0] * (capacity - len(text)) for text in self.texts]
+        self.tokens = torch.tensor(filled, device=device)
+        self.length = torch.tensor([len(text) for text in self.texts], device=device)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def spans(self, ahead: int) -> tuple[int, int]:
+        """Lowest and highest position that lies `ahead` of the rows' ends, known on the host."""
+        lengths = [len(text) for text in self.texts]
+        return min(lengths) + ahead, max(lengths) + ahead
+
+    def last(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The last k tokens of every row (B, k), and where they start (B,)."""
+        import torch
+
+        start = self.length - k
+        places = start[:, None] + torch.arange(k, device=start.device)
+        return self.tokens.gather(1, places), start
+
+    def read_prompts(self, reader: Reader, but: int) -> None:
+        """Let a reader read all but the last tokens, which come with the first round.
+
+        Shorter rows are read with what lies behind them; it is written over before anything sees
+        it.
+        """
+        most = self.spans(-but)[1]
+        if most > 0:
+            reader.hidden(self.tokens[:, :most], self.length * 0, (0, 0))
+
+    def append(self, new: torch.Tensor, kept: torch.Tensor) -> None:
+        """Write (B, k) behind the rows, of which `kept` (B,) count; the rest is written over."""
+        import torch
+
+        places = self.length[:, None] + torch.arange(new.shape[1], device=new.device)
+        self.tokens.scatter_(1, places, new)
+        self.length = self.length + kept
