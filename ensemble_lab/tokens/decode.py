@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from ensemble_lab.core.errors import check_known
 from ensemble_lab.models.errors import ModelError, NotEnoughMemory
 from ensemble_lab.models.language import LanguageModel
-from ensemble_lab.models.memory import GIB, available_memory
+from ensemble_lab.models.memory import available_memory, format_size
 from ensemble_lab.tokens.drafts import Draft, EarlyExitDraft, LookupDraft, ModelDraft
 from ensemble_lab.tokens.lengths import AdaptiveLength, FixedLength
+from ensemble_lab.tokens.ngram import NgramDraft, StackedDraft
 from ensemble_lab.tokens.reader import Reader, SplitReader
 from ensemble_lab.tokens.rows import Rows
 from ensemble_lab.tokens.sampling import Sampling
@@ -21,7 +22,7 @@ from ensemble_lab.tokens.session import Round, Session
 if TYPE_CHECKING:
     from ensemble_lab.models.language import Prompt
 
-NAMED = ("lookup", "early-exit:8")
+NAMED = ("lookup", "ngram", "early-exit:8")
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,9 @@ def decode(
     prompts : str, chat, token ids, or a list of these
         A chat is a list of messages. A list of prompts is decoded as one batch.
     draft : LanguageModel, str or Draft, optional
-        A model with the target's vocabulary; ``"lookup"``; ``"early-exit:8"`` for the target's
-        first eight layers; or an object with `begin` and `propose`.
+        A model with the target's vocabulary; ``"lookup"``; ``"ngram"``, lookup with a table of
+        smollm2's own text behind it; ``"early-exit:8"`` for the target's first eight layers; or
+        an object with `begin` and `propose`.
     **settings
         As in `stream`.
 
@@ -169,7 +171,8 @@ def stream(
         The law that is sampled; temperature 0 takes the likeliest token.
     max_new_tokens : int
     seed : int, optional
-        Makes samples repeatable.
+        Makes samples repeatable where `gamma` is given; else what is measured on the way decides
+        how many tokens are drafted, and with it which random numbers are used.
 
     Returns
     -------
@@ -191,7 +194,7 @@ def stream(
     length = AdaptiveLength() if gamma is None else FixedLength(gamma)
     encoded = [tokens_of(target, one) for one in ([prompts] if _is_one(prompts) else prompts)]
     limits = limits_of(target, encoded, max_new_tokens)
-    capacity = max(limits) + length.most + 1
+    capacity = max(limits) + min(length.most, max_new_tokens) + 1
     check_room(target, len(encoded), capacity)
     generator = torch.Generator(target.device)
     generator.seed() if seed is None else generator.manual_seed(seed)
@@ -218,6 +221,8 @@ def resolved(target: LanguageModel, draft, rows: Rows) -> tuple[Reader, Draft | 
         return reader, draft
     if isinstance(draft, str):
         check_known(draft, NAMED, "draft", "package")
+        if draft == "ngram":
+            return reader, StackedDraft(LookupDraft(), NgramDraft.load("smollm2", target.tokenizer))
         return reader, LookupDraft()
     model = draft.model if isinstance(draft, LanguageModel) else draft
     if not hasattr(model, "config"):
@@ -264,9 +269,12 @@ def check_room(target: LanguageModel, rows: int, capacity: int) -> None:
     a_row = 2 * config.num_hidden_layers * heads * size * capacity * target.dtype.itemsize
     free = available_memory(target.device)
     if rows * a_row > free:
+        fits = (
+            f"{free // a_row} such rows" if free >= a_row else f"{free * capacity // a_row} tokens"
+        )
         raise NotEnoughMemory(
-            f"keys and values of {rows} rows of {capacity} tokens take {rows * a_row / GIB:.1f}"
-            f" GiB, and {free / GIB:.1f} GiB are free: {free // a_row} such rows would fit"
+            f"keys and values of {rows} rows of {capacity} tokens take {format_size(rows * a_row)},"
+            f" and {format_size(free)} are free: {fits} would fit"
         )
 
 

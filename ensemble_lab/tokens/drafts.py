@@ -47,8 +47,12 @@ class Proposal:
     states: torch.Tensor | None = None
 
     def kinds_of(self, row: int) -> Sequence[int]:
-        """The kinds of a row's tokens."""
-        return [0] * self.counts[row] if self.kinds is None else self.kinds[row]
+        """The kinds of a row's tokens; sampled ones are all alike.
+
+        What was drawn must not decide whether it is verified, or the law would change.
+        """
+        alike = self.kinds is None or self.laws is not None
+        return [0] * self.counts[row] if alike else self.kinds[row]
 
 
 def padded(found: Sequence[Sequence[int]], kinds: Sequence[Sequence[int]], rows: Rows) -> Proposal:
@@ -69,7 +73,11 @@ class Draft(Protocol):
         """Take note of the prompts."""
 
     def propose(self, rows: Rows, most: int) -> Proposal:
-        """Propose at most `most` tokens for every row."""
+        """Propose at most `most` tokens for every row.
+
+        How many there are must not depend on tokens that were drawn at random: the text would no
+        longer follow the target's law.
+        """
 
 
 class ModelDraft:
@@ -86,7 +94,20 @@ class ModelDraft:
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
         self.sampling, self.generator = sampling, generator
         self.reader = Reader(self.model, *rows.tokens.shape)
-        rows.read_prompts(self.reader, but=2)
+        rows.read_prompts(self.reader, but=1)
+        self.round, self.lengths = rows.rounds - 1, [len(text) - 1 for text in rows.texts]
+
+    def _behind(self, rows: Rows) -> int:
+        """How many of the last tokens the draft has to read.
+
+        Of a round in which all its tokens stayed it has not read the last one, so after each it
+        reads two: to write a key again where it was changes nothing. After a pause it reads all
+        that came meanwhile.
+        """
+        paused = rows.rounds > self.round + 1
+        most = max(len(text) - was for text, was in zip(rows.texts, self.lengths, strict=True))
+        self.round, self.lengths = rows.rounds, [len(text) for text in rows.texts]
+        return most + 1 if paused else min(2, most + 1, rows.spans(0)[0])
 
     def propose(self, rows: Rows, most: int) -> Proposal:
         import torch
@@ -96,9 +117,7 @@ class ModelDraft:
             most = min(most, context - rows.spans(0)[1])
         if most < 1:
             return padded([[]] * len(rows), [[]] * len(rows), rows)
-        # Of the last round the draft has not read its last token where all of them stayed, so the
-        # last two are read: to write a key again where it was changes nothing.
-        behind = min(2, rows.spans(0)[0])
+        behind = self._behind(rows)
         tokens, start = rows.last(behind)
         drafted, laws = [], []
         for i in range(most):
@@ -178,14 +197,14 @@ class LookupDraft:
 
     def _row(self, i: int, text: list[int], most: int) -> tuple[list[int], int]:
         """The tokens behind the best match, and its length."""
-        self._index(i, text)
+        self.index(i, text)
         for size in range(min(self.longest, len(text) - 1), self.shortest - 1, -1):
             at = self.after[i].get(tuple(text[-size:]))
             if at is not None:
                 return continued(text, at, most), size
         return [], 0
 
-    def _index(self, i: int, text: list[int]) -> None:
+    def index(self, i: int, text: list[int]) -> None:
         """Take in the n-grams that end before the last token."""
         for end in range(max(self.known[i], 1), len(text)):
             for size in range(self.shortest, min(self.longest, end) + 1):

@@ -11,7 +11,9 @@ import numpy as np
 FORGET = 0.97  # what was measured counts for so much a round later
 NEARLY_FREE = 0.02  # a draft token that takes less than this share of a plain step
 RETRY = 16  # rounds after which a draft that does not pay is asked again
-FLAT = np.diag([1e-6, 50.0])  # until the lengths have varied, a verification takes what one takes
+# Until the lengths have varied, each drafted token adds two per cent to a verification.
+SLOPE = np.array([[1.0, 0.0], [0.02, 1.0]])  # from (base, rest) to (base, slope)
+FLAT = np.diag([1e-6, 50.0])  # how firmly the rest is held at nothing
 
 
 def speedup(alpha: float, gamma: int | np.ndarray, c: float, v: float = 1.0):
@@ -133,7 +135,7 @@ class AdaptiveLength:
     def _seconds(self, k):
         """A verification of k drafted tokens, by a line through what was measured."""
         square, product = self.moments
-        base, slope = np.linalg.solve(square + FLAT, product)
+        base, slope = SLOPE @ np.linalg.solve(SLOPE.T @ square @ SLOPE + FLAT, SLOPE.T @ product)
         return np.maximum(base + max(slope, 0.0) * np.asarray(k), 1e-9)
 
     def _best(self, kinds: Sequence[int], each: float) -> int:

@@ -43,13 +43,13 @@ class Reader:
         `spans` are the lowest and the highest of `start`: known on the host, so that nobody has
         to wait for the device.
         """
-        return self.model.lm_head(self.hidden(tokens, start, spans))
+        return self._run(self.model, start, spans, input_ids=tokens).logits
 
-    def hidden(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]):
-        """What `read` has before the head: (B, k, D)."""
-        return self._run(self.model.model, start, spans, input_ids=tokens)
+    def fill(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]) -> None:
+        """Read (B, k) tokens without asking what comes next."""
+        self._run(self.model.model, start, spans, input_ids=tokens)
 
-    def _run(self, trunk, start, spans, **inputs) -> torch.Tensor:
+    def _run(self, trunk, start, spans, **inputs):
         states = next(iter(inputs.values()))
         positions, mask = self._place(states.shape[1], start, spans)
         return trunk(
@@ -58,7 +58,7 @@ class Reader:
             attention_mask=mask,
             past_key_values=self.cache,
             use_cache=True,
-        ).last_hidden_state
+        )
 
     def _place(self, k: int, start: torch.Tensor, spans: tuple[int, int]):
         """Positions (B, k) and mask (B, 1, k, reach): each token sees those up to itself."""
@@ -71,7 +71,7 @@ class Reader:
         mask = (keys <= seen[:, :, None])[:, None]  # (B or 1, 1, k, reach)
         if self.model.config._attn_implementation == "eager":  # it adds its mask
             low = torch.finfo(self.model.dtype).min
-            return positions, torch.where(mask, 0.0, low).to(self.model.dtype)
+            return positions, torch.zeros_like(mask, dtype=self.model.dtype).masked_fill(~mask, low)
         return positions, mask
 
 
@@ -91,18 +91,37 @@ class SplitReader(Reader):
         super().__init__(model, rows, capacity)
         depth = model.config.num_hidden_layers
         if not 0 < layers < depth:
-            raise ValueError(f"early exit after layer {layers}; this model has {depth}: take less")
+            raise ValueError(
+                f"early exit after layer {layers}; this model has {depth}: use 1 to {depth - 1}"
+            )
         self.first, self.rest = part(model, 0, layers), part(model, layers, depth)
+        self._check_parts(model)
 
     def early(self, tokens, start, spans):
         """Hidden states (B, k, D) after the first layers, and the logits that they would give."""
-        states = self._run(self.first, start, spans, input_ids=tokens)
+        states = self._run(self.first, start, spans, input_ids=tokens).last_hidden_state
         return states, self.model.lm_head(self.model.model.norm(states))
 
     def finish(self, states, start, spans):
         """Logits (B, k, V) of the whole model, from the states after the first layers."""
-        last = self._run(self.rest, start, spans, inputs_embeds=states)
+        last = self._run(self.rest, start, spans, inputs_embeds=states).last_hidden_state
         return self.model.lm_head(self.model.model.norm(last))
+
+    def _check_parts(self, model: PreTrainedModel) -> None:
+        """Raise `ModelError` where the two parts are not the whole, as with scaled embeddings."""
+        import torch
+
+        rows = self.cache.layers[0].rows
+        token = torch.zeros(rows, 1, dtype=torch.long, device=model.device)
+        start, spans = token[:, 0], (0, 0)
+        with torch.inference_mode():
+            parts = self.finish(self.early(token, start, spans)[0], start, spans)
+            whole = self.read(token, start, spans)
+        if not torch.allclose(parts, whole, rtol=1e-2, atol=1e-2):
+            raise ModelError(
+                f"{type(model).__name__} does more between its layers than pass states on, so"
+                " its first layers cannot draft: use another draft"
+            )
 
 
 def part(model: PreTrainedModel, first: int, last: int):
@@ -128,7 +147,7 @@ def check_readable(model: PreTrainedModel) -> None:
     kinds = set(getattr(config, "layer_types", None) or [FULL]) - {FULL}
     if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
         kinds.add("sliding_attention")
-    if kinds or not hasattr(model.model, "layers"):
+    if kinds or not hasattr(getattr(model, "model", None), "layers"):
         kind = ", ".join(sorted(kinds)) or "other"
         raise ModelError(
             f"{name} has {kind} layers; tokens are read by position, which needs full attention"

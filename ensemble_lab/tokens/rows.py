@@ -28,12 +28,15 @@ class Rows:
     length : (B,) tensor
     texts : list of list of int
         The same on the host.
+    rounds : int
+        How often something was appended.
     """
 
     def __init__(self, prompts: Sequence[Sequence[int]], capacity: int, device: torch.device):
         import torch
 
         self.texts = [list(prompt) for prompt in prompts]
+        self.rounds = 0
         filled = [text + [0] * (capacity - len(text)) for text in self.texts]
         self.tokens = torch.tensor(filled, device=device)
         self.length = torch.tensor([len(text) for text in self.texts], device=device)
@@ -44,13 +47,16 @@ class Rows:
     def spans(self, ahead: int) -> tuple[int, int]:
         """Lowest and highest position that lies `ahead` of the rows' ends, known on the host."""
         lengths = [len(text) for text in self.texts]
-        return min(lengths) + ahead, max(lengths) + ahead
+        return max(min(lengths) + ahead, 0), max(max(lengths) + ahead, 0)
 
     def last(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The last k tokens of every row (B, k), and where they start (B,)."""
+        """The last k tokens of every row (B, k), and where they start (B,).
+
+        A row that is shorter starts at its beginning, and what lies behind it fills up.
+        """
         import torch
 
-        start = self.length - k
+        start = (self.length - k).clamp(min=0)
         places = start[:, None] + torch.arange(k, device=start.device)
         return self.tokens.gather(1, places), start
 
@@ -62,7 +68,7 @@ class Rows:
         """
         most = self.spans(-but)[1]
         if most > 0:
-            reader.hidden(self.tokens[:, :most], self.length * 0, (0, 0))
+            reader.fill(self.tokens[:, :most], self.length * 0, (0, 0))
 
     def append(self, new: torch.Tensor, kept: torch.Tensor) -> None:
         """Write (B, k) behind the rows, of which `kept` (B,) count; the rest is written over."""
@@ -71,3 +77,4 @@ class Rows:
         places = self.length[:, None] + torch.arange(new.shape[1], device=new.device)
         self.tokens.scatter_(1, places, new)
         self.length = self.length + kept
+        self.rounds += 1

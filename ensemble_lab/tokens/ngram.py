@@ -1,0 +1,295 @@
+"""N-gram drafts: what the target usually writes behind the last few tokens, by table look-up.
+
+The table is counted from text that the target wrote. It is hashed: of a context only a 12-bit mark
+is kept, so a look-up may now and then answer for another context. A wrong guess costs speed, never
+the text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ensemble_lab.catalogue import MEND, data_folder
+from ensemble_lab.models.errors import ModelError
+from ensemble_lab.tokens.drafts import LookupDraft, Proposal, padded
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+    from ensemble_lab.tokens.rows import Rows
+    from ensemble_lab.tokens.sampling import Sampling
+
+START = 0x9E3779B97F4A7C15  # hash of the empty context
+ODD = 0xD6E8FEB86659FD93  # a multiplier whose bits are well spread
+ALL = (1 << 64) - 1
+WINDOW = 8  # slots that an entry may lie behind its own
+LEVELS = 15  # confidence is kept in four bits, of which 0 marks an empty slot
+TOKENS = 1 << 16  # a token is kept in sixteen
+# The table's confidence from which it overrules a match of so many tokens. On held-out text a
+# match of one token is right once in four times, longer ones more often than not.
+OVERRULES = {1: 4, 2: 13}
+
+
+def mixed(h, token):
+    """The hash of a context that reaches one token further back.
+
+    Parameters
+    ----------
+    h, token : int, or arrays of uint64
+
+    Returns
+    -------
+    int, or array of uint64
+    """
+    h = (h ^ token) * ODD & ALL
+    return h ^ h >> 32
+
+
+def level_of(probability):
+    """Confidence in 1 to 15, of a probability or an array of them."""
+    return np.minimum(np.asarray(probability) * LEVELS + 1, LEVELS).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class NgramTable:
+    """The likeliest next token of contexts, in a hashed table of 32-bit words.
+
+    Parameters
+    ----------
+    words : (slots,) uint32
+        Mark (12 bits), confidence (4) and token (16) of a context; 0 is an empty slot. An entry
+        lies in the slot that its hash names or in the next free one, at most 7 further.
+    order : int
+        Tokens of the longest context.
+    about : mapping
+        What it was counted from.
+    """
+
+    words: np.ndarray
+    order: int
+    about: Mapping
+
+    def __post_init__(self):
+        object.__setattr__(self, "_words", memoryview(self.words))  # plain ints, thrice as fast
+        object.__setattr__(self, "_slots", len(self.words) - WINDOW)
+
+    @classmethod
+    def packed(cls, hashes, tokens, levels, slots: int, order: int, about: Mapping) -> NgramTable:
+        """Fill a table; where entries crowd, those that come first stay.
+
+        Parameters
+        ----------
+        hashes : (n,) array of uint64
+        tokens, levels : (n,) arrays of int
+        slots, order : int
+        about : mapping
+
+        Raises
+        ------
+        ValueError
+            A token that does not fit into 16 bits.
+        """
+        if len(tokens) and int(max(tokens)) >= TOKENS:
+            raise ValueError(f"token {max(tokens)} does not fit: a table holds ids below {TOKENS}")
+        words = [0] * (slots + WINDOW)
+        for h, token, level in zip(hashes.tolist(), tokens.tolist(), levels.tolist(), strict=True):
+            slot, mark = (h >> 32) * slots >> 32, h & 0xFFF
+            for place in range(slot, slot + WINDOW):
+                if not words[place]:
+                    words[place] = mark << 20 | level << 16 | token
+                    break
+                if words[place] >> 20 == mark:  # taken for this one: it could not be found
+                    break
+        return cls(np.array(words, np.uint32), order, about)
+
+    def find(self, text: Sequence[int]) -> tuple[int, int, int]:
+        """What the longest known context says.
+
+        Parameters
+        ----------
+        text : sequence of int
+            What stands before; only the last `order` tokens count.
+
+        Returns
+        -------
+        token, level, n : int
+            The next token, the confidence (1 to 15), and how many tokens the context has; all 0
+            where none is known.
+        """
+        words, slots, h, hashes = self._words, self._slots, START, []
+        for token in text[: -self.order - 1 : -1]:
+            h = (h ^ token) * ODD & ALL  # `mixed`, without the call
+            h ^= h >> 32
+            hashes.append(h)
+        for n in range(len(hashes), 0, -1):
+            h = hashes[n - 1]
+            mark, slot = h & 0xFFF, (h >> 32) * slots >> 32
+            for word in words[slot : slot + WINDOW]:
+                if not word:
+                    break
+                if word >> 20 == mark:
+                    return word & 0xFFFF, word >> 16 & 0xF, n
+        return 0, 0, 0
+
+    def save(self, path: Path) -> None:
+        """Write as safetensors; the same table gives the same bytes."""
+        from safetensors.numpy import save
+
+        # One entry: the library writes several in any order.
+        about = json.dumps({**self.about, "order": self.order}, sort_keys=True)
+        path.write_bytes(save({"words": self.words}, metadata={"about": about}))
+
+    @classmethod
+    def read(cls, path: Path) -> NgramTable:
+        """Read what `save` wrote."""
+        from safetensors import safe_open
+
+        with safe_open(path, "numpy") as file:
+            about = json.loads(file.metadata()["about"])
+            return cls(file.get_tensor("words"), about.pop("order"), about)
+
+
+class NgramDraft:
+    """Proposes what the table knows, token after token, until it knows nothing.
+
+    Parameters
+    ----------
+    table : NgramTable
+
+    References
+    ----------
+    Ou, Chen and Tian, Lossless acceleration of large language model via adaptive N-gram parallel
+    decoding, NAACL 2024 (there counted from the text at hand).
+    """
+
+    def __init__(self, table: NgramTable):
+        self.table = table
+
+    @classmethod
+    def load(cls, name: str, tokenizer: PreTrainedTokenizerBase) -> NgramDraft:
+        """The table in `data/drafts` that was counted from the text of model `name`.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such table.
+        ModelError
+            It was counted with another tokenizer.
+        """
+        path = data_folder() / "drafts" / f"{name}-ngram.safetensors"
+        if not path.is_file():
+            raise FileNotFoundError(f"no n-gram table {str(path)!r}; {MEND}")
+        table = NgramTable.read(path)
+        found, wanted = vocabulary_fingerprint(tokenizer), table.about["vocabulary"]
+        if found != wanted:
+            raise ModelError(
+                f"the n-gram table {name!r} holds tokens of another tokenizer: its vocabulary is"
+                f" {wanted}, the target's is {found}; use it with {table.about['weights']}, or"
+                " draft='lookup', which fits every model"
+            )
+        return cls(table)
+
+    def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
+        """Nothing to note: the table is fixed."""
+
+    def propose(self, rows: Rows, most: int) -> Proposal:
+        found = [self._row(text, most) for text in rows.texts]
+        return padded([tokens for tokens, _ in found], [kinds for _, kinds in found], rows)
+
+    def _row(self, text: Sequence[int], most: int) -> tuple[list[int], list[int]]:
+        """The tokens behind a text, and their kinds: tokens of context and confidence."""
+        before, kinds = list(text[-self.table.order :]), []
+        behind = len(before)
+        while len(kinds) < most:
+            token, level, n = self.table.find(before)
+            if not n:
+                break
+            before.append(token)
+            kinds.append(4 * n + level // 4)
+        return before[behind:], kinds
+
+
+class StackedDraft:
+    """Two drafts as one: prompt lookup where it matches well, the table elsewhere.
+
+    They take turns within a proposal: a copied passage goes on as long as its match does, and
+    where the text has no model the table writes. The table also speaks up while a match is read:
+    where both say the same they are hardly ever wrong, which is a kind of its own.
+
+    Parameters
+    ----------
+    first : LookupDraft
+    second : NgramDraft
+    """
+
+    def __init__(self, first: LookupDraft, second: NgramDraft):
+        self.first, self.second = first, second
+
+    def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
+        self.first.begin(rows, sampling, generator)
+        self.second.begin(rows, sampling, generator)
+
+    def propose(self, rows: Rows, most: int) -> Proposal:
+        found = [self._row(i, text, most) for i, text in enumerate(rows.texts)]
+        return padded([tokens for tokens, _ in found], [kinds for _, kinds in found], rows)
+
+    def _row(self, i: int, text: list[int], most: int) -> tuple[list[int], list[int]]:
+        """The tokens behind a row's text, and their kinds."""
+        self.first.index(i, text)
+        table, reach = self.second.table, max(self.first.longest, self.second.table.order)
+        before, kinds, size = text[-reach:], [], 0
+        behind = len(before)
+        while len(kinds) < most:
+            if not size:  # no match is being read
+                at, size = self._match(i, before)
+            token, level, _ = table.find(before)
+            if size:
+                copied = text[at] if at < len(text) else before[behind + at - len(text)]
+            agree = size and copied == token
+            if agree or (size and level < OVERRULES.get(size, LEVELS + 1)):
+                kinds.append(kind_of(size, level if agree else 0))
+                token = copied
+            elif level:
+                kinds.append(level // 4)
+            else:
+                break
+            before.append(token)
+            at, size = (at + 1, size + 1) if size and copied == token else (0, 0)
+        return before[behind:], kinds
+
+    def _match(self, i: int, before: list[int]) -> tuple[int, int]:
+        """Where the longest match of the last tokens goes on, and its length; 0, 0 if none."""
+        for size in range(min(self.first.longest, len(before)), self.first.shortest - 1, -1):
+            at = self.first.after[i].get(tuple(before[-size:]))
+            if at is not None:
+                return at, size
+        return 0, 0
+
+
+def kind_of(size: int, level: int) -> int:
+    """Kind of a copied token: 4 to 12, by the length of the match and what the table says.
+
+    Parameters
+    ----------
+    size : int
+        Tokens of the match.
+    level : int
+        The table's confidence in the same token; 0 where it names another or none.
+    """
+    length = 0 if size == 1 else 1 if size < 6 else 2
+    agreed = 0 if not level else 1 if level < 8 else 2
+    return 4 + 3 * length + agreed
+
+
+def vocabulary_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """16 hexadecimal digits that name a tokenizer's vocabulary: its tokens and their ids."""
+    pairs = sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[::-1])
+    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:16]
