@@ -9,12 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ensemble_lab.core.errors import check_known
+from ensemble_lab.requested import RequestError
 
 Record = dict
 Measurement = Callable[[bool], Record]
 
 
-def main(name: str, only: str | None, quick: bool, json_path: str | Path) -> int:
+def main(
+    name: str,
+    only: str | None,
+    quick: bool,
+    json_path: str | Path,
+    prompts: str | Path | None = None,
+) -> int:
     """Measure the records of one benchmark and write them to a JSON file.
 
     Parameters
@@ -27,10 +34,19 @@ def main(name: str, only: str | None, quick: bool, json_path: str | Path) -> int
         Smaller inputs and fewer rounds: whether it runs, not how fast.
     json_path : path
         Where the list of records goes; each is written as soon as it is measured.
+    prompts : path, optional
+        JSON lines to measure on, for a benchmark that decodes prompts.
+
+    Raises
+    ------
+    UnknownName
+        There is no such benchmark or record.
+    RequestError
+        The benchmark takes no prompts, or the file holds something else.
     """
     records = scripts()
     check_known(name, records, "benchmark", "folder benchmarks")
-    measurements = load(records[name])
+    measurements = load(records[name], prompts)
     if only is not None:
         check_known(only, measurements, "record", f"benchmark {name!r}")
     path = Path(json_path)
@@ -59,11 +75,18 @@ def scripts() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.py"))}
 
 
-def load(path: Path) -> dict[str, Measurement]:
-    """The `RECORDS` of a benchmark script: name to a function of `quick`."""
+def load(path: Path, prompts: str | Path | None = None) -> dict[str, Measurement]:
+    """The `RECORDS` of a benchmark script: name to a function of `quick`.
+
+    A script that decodes prompts has a function `use_prompts`, which is given their file.
+    """
     spec = importlib.util.spec_from_file_location(f"benchmarks_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    if prompts is not None:
+        if not hasattr(module, "use_prompts"):
+            raise RequestError(f"the benchmark {path.stem!r} takes no --prompts; leave it out")
+        module.use_prompts(prompts)
     return module.RECORDS
 
 

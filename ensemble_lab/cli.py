@@ -58,6 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument("--only", metavar="RECORD", help="one record alone")
     bench.add_argument("--quick", action="store_true", help="small sizes: does it run?")
     bench.add_argument("--json", required=True, metavar="FILE", help="where the records go")
+    bench.add_argument(
+        "--prompts", metavar="FILE", help="your own prompts, as JSON lines (benchmark speculative)"
+    )
     bench.set_defaults(run=_bench)
     return parser
 
@@ -121,10 +124,11 @@ def _student(chosen) -> int:
 def _bench(chosen) -> int:
     from ensemble_lab.bench import main as bench
     from ensemble_lab.core.errors import UnknownName
+    from ensemble_lab.requested import RequestError
 
     try:
-        return bench(chosen.name, chosen.only, chosen.quick, chosen.json)
-    except (UnknownName, OSError) as error:
+        return bench(chosen.name, chosen.only, chosen.quick, chosen.json, chosen.prompts)
+    except (UnknownName, RequestError, OSError) as error:
         print(f"ensemble-lab bench: {error}", file=sys.stderr)
         return 1
 

@@ -1,12 +1,19 @@
 """Every benchmark runs, and says what the design asks of a record."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.parts.accounts import ForwardClock, held_to_formula
+from benchmarks.parts.decoders import Run, ours, theirs
+from benchmarks.parts.prompts import read_prompts, token_ids
+from benchmarks.parts.random_llama import random_llama
 from ensemble_lab.bench import load, main, scripts
+from ensemble_lab.requested import RequestError
 
 FIELDS = {"name", "ours", "peer", "ratio", "unit", "device", "versions", "date"}
+FROZEN = scripts()["speculative"].parent / "prompts/speculative.jsonl"
 IN_BROWSER = "slider-browser"  # has its test in tests/browser, which needs Chromium
 EVERY = [(name, record) for name, path in scripts().items() for record in load(path)]
 EVERY.remove(("explorers", IN_BROWSER))
@@ -45,3 +52,109 @@ def test_unknown_names_are_offered_the_nearest(tmp_path):
         main("answer", None, True, tmp_path / "x.json")
     with pytest.raises(KeyError, match="did you mean 'decide'"):
         main("answers", "decides", True, tmp_path / "x.json")
+
+
+def test_prompts_of_ones_own(tmp_path):
+    prompts, path = tmp_path / "mine.jsonl", tmp_path / "x.json"
+    prompts.write_text('{"prompt": "one and two and three and"}\n')
+    main("speculative", "worst-kind-vs-generate", True, path, prompts)
+    (found,) = json.loads(path.read_text())
+    assert (found["kind"], found["prompts"]) == ("all", "mine.jsonl")
+    assert found["by_kind"]["all"]["pairs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "holds no prompt"),
+        ("what?", "line 1 is no JSON"),
+        ('["what?"]', "line 1 has neither turns nor a prompt"),
+        ('{"turns": []}', "line 1 has neither turns nor a prompt"),
+        ('{"prompt": " "}', "line 1 has neither turns nor a prompt"),
+        ('{"turns": ["one", {"role": "user"}]}', "line 1 has neither turns nor a prompt"),
+    ],
+)
+def test_what_holds_no_prompts_is_refused_before_anything_runs(line, said, tmp_path):
+    prompts, path = tmp_path / "mine.jsonl", tmp_path / "x.json"
+    prompts.write_text(line)
+    with pytest.raises(RequestError, match=said):
+        main("speculative", None, True, path, prompts)
+    assert not path.exists()
+
+
+def test_a_benchmark_without_prompts_says_so(tmp_path):
+    with pytest.raises(RequestError, match="'answers' takes no --prompts"):
+        main("answers", "decide", True, tmp_path / "x.json", tmp_path / "mine.jsonl")
+
+
+def test_the_frozen_prompts_are_of_six_kinds_four_each():
+    kinds = read_prompts(FROZEN)
+    assert list(kinds) == ["chat", "translation", "summary", "question", "arithmetic", "passage"]
+    assert {len(of_kind) for of_kind in kinds.values()} == {4}
+    assert len({turn for of_kind in kinds.values() for (turn,) in of_kind}) == 24
+
+
+def test_later_turns_follow_the_models_own_answers():
+    model = random_llama(0)
+    first, second = token_ids(model, ["one", "two"], 8)
+    (alone,) = token_ids(model, ["one"], 8)
+    assert first == alone
+    assert second[: len(first)] == first
+    said = model.tokenizer.decode(second)
+    assert said.count("<|im_start|>user") == 2
+    assert said.count("<|im_start|>assistant") == 2
+
+
+def test_turns_are_one_text_for_a_model_without_chats():
+    model = random_llama(0, template=None)
+    first, second = token_ids(model, ["one", "two"], 8)
+    assert model.tokenizer.decode(first) == "one"
+    assert model.tokenizer.decode(second) == "one\n\ntwo"
+
+
+def test_both_decoders_take_the_same_likeliest_tokens():
+    model = random_llama(0)
+    model.model.double()
+    (ids,) = token_ids(model, ["the small model answers and the small model checks"], 8)
+    lookup = {"prompt_lookup_num_tokens": 4}
+    peers = [theirs(model)(ids, 0.0, 12, 0), theirs(model, **lookup)(ids, 0.0, 12, 0)]
+    for mine in (ours(model)(ids, 0.0, 12, 0), ours(model, "lookup")(ids, 0.0, 12, 0)):
+        assert mine.counted == len(mine.tokens)
+        for peer in peers:
+            assert peer.tokens == mine.tokens
+            assert 0 <= peer.counted < len(peer.tokens)  # the first came with the prompt
+            assert peer.decode < peer.total
+
+
+def test_repeated_8_grams_are_counted_within_the_answer():
+    assert Run(tuple(range(20)), 20, 0.0, 1.0, 1.0).repeated == 0
+    assert Run(tuple(range(10)) * 2, 20, 0.0, 1.0, 1.0).repeated == 1 - 10 / 13
+    assert Run((1, 2, 3), 3, 0.0, 1.0, 1.0).repeated == 0  # too short to hold one
+
+
+def test_a_run_that_follows_the_formula_has_all_of_it():
+    """alpha 1/2, gamma 2, c 0.1, v 1.2: rounds of 0, 0, 1 and 2 accepted of 4 + 2 examined."""
+    rounds = [
+        SimpleNamespace(
+            proposed=(7, 7), accepted=n, tokens=(7,) * (n + 1), draft=0.2, verify=1.2, host=0.0
+        )
+        for n in (0, 0, 1, 2)
+    ]
+    plain = Run((7,) * 5, 5, 0.0, 5.0, 5.0, (None,) * 5)
+    found = held_to_formula(Run((7,) * 7, 7, 0.0, 5.6, 5.6, rounds), plain, 2)
+    assert found["alpha"] == 1 / 2
+    assert (found["c"], found["v"]) == (pytest.approx(0.1), pytest.approx(1.2))
+    assert found["formula"] == pytest.approx(1.75 / 1.4)
+    assert found["share"] == pytest.approx(1)
+    assert held_to_formula(Run((7,), 1, 0.0, 1.0, 1.0, rounds), plain, 3) is None
+
+
+def test_the_forward_clock_counts_what_comes_after_the_prompt_and_lets_go():
+    model = random_llama(0).model
+    with ForwardClock(model) as clock:
+        clock.spans += [(0.0, 1.0), (2.0, 2.5)]
+        assert clock.host_share(Run((), 0, 1.5, 2.0, 3.5)) == 0.75
+        model(model.dummy_inputs["input_ids"])
+    assert len(clock.spans) == 4  # layers and head
+    model(model.dummy_inputs["input_ids"])
+    assert len(clock.spans) == 4

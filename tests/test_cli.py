@@ -50,8 +50,11 @@ def test_bench_hands_on_its_words_and_its_status(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "ensemble_lab.bench", SimpleNamespace(main=bench))
     assert main(["bench", "answers", "--only", "decide", "--quick", "--json", "a.json"]) == 3
-    assert main(["bench", "answers", "--json", "b.json"]) == 3
-    assert seen == [("answers", "decide", True, "a.json"), ("answers", None, False, "b.json")]
+    assert main(["bench", "speculative", "--json", "b.json", "--prompts", "p.jsonl"]) == 3
+    assert seen == [
+        ("answers", "decide", True, "a.json", None),
+        ("speculative", None, False, "b.json", "p.jsonl"),
+    ]
 
 
 def test_the_parser_loads_nothing_heavy():

