@@ -16,12 +16,15 @@ EXPLORERS = {
     "condorcet": "ensemble_lab.widgets.condorcet",
     "votes": "ensemble_lab.widgets.votes",
     "cascade": "ensemble_lab.widgets.cascades",
+    "rounds": "ensemble_lab.widgets.rounds",
+    "speedup": "ensemble_lab.widgets.speedup",
 }
 ALONE = ("escalate", "condorcet")  # what needs no outcomes
+TOKENS = ("rounds", "speedup")  # what shows traces or measured pairs, or recorded ones
 
 
 def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) -> Explorer:
-    """Something to drag: ``"escalate"``, ``"condorcet"``, ``"votes"``, ``"cascade"``, or a policy.
+    """Something to drag: ``"escalate"``, ``"votes"``, ``"rounds"`` and so on, or a policy.
 
     Parameters
     ----------
@@ -29,6 +32,7 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
         A policy starts the explorer at its own settings.
     outcomes : Outcomes, optional
         Yours or the catalogue's; ``"condorcet"`` takes none, and ``"escalate"`` has its own.
+        ``"rounds"`` takes traces and ``"speedup"`` measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 
@@ -48,6 +52,8 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     """
     name, policy = (what, None) if isinstance(what, str) else (_name_of(what), what)
     check_known(name, EXPLORERS, "explorer", "package")
+    if name in TOKENS:
+        return import_module(EXPLORERS[name]).explorer(outcomes, start=start)
     if outcomes is not None and not isinstance(outcomes, Outcomes):
         raise TypeError(
             f"outcomes is a {type(outcomes).__name__}; Outcomes.from_frame(frame) makes Outcomes"
