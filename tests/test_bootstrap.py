@@ -88,9 +88,16 @@ def link_installed(name, folder):
 @pytest.fixture(scope="module")
 def beside_the_wheel(tmp_path_factory):
     """Notebook's name to the folder with what it needs besides the wheel: on Colab it is there."""
-    folder = tmp_path_factory.mktemp("beside")
-    link_installed("torch", folder)  # linked, since a copy takes most of a minute and a gigabyte
-    return {"02_cascades.ipynb": folder}
+    needed = {
+        "02_cascades.ipynb": ["torch"],
+        "05_speculative_decoding.ipynb": ["torch", "transformers"],
+    }
+    folders = {}
+    for notebook, names in needed.items():
+        folders[notebook] = tmp_path_factory.mktemp("beside")
+        for name in names:  # linked, since a copy of torch takes most of a minute and a gigabyte
+            link_installed(name, folders[notebook])
+    return folders
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
