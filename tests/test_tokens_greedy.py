@@ -15,11 +15,11 @@ from ensemble_lab.models.gguf_wheel import cache_folder
 from ensemble_lab.tokens import session
 from ensemble_lab.tokens.decode import decode
 from ensemble_lab.tokens.drafts import ModelDraft
-from tests.toy_lm import language_model, mutant, network
+from tests.toy_lm import language_model, mutant, network, toy_head
 
 VOCABULARY, CONTEXT, END = 40, 48, 7
 MODELS = ("grouped", "eager", "tied")
-DRAFTS = ("lookup", "early-exit:1", "early-exit:2", "model", "self", "short-sighted")
+DRAFTS = ("lookup", "early-exit:1", "early-exit:2", "model", "self", "short-sighted", "head")
 
 
 @cache
@@ -43,6 +43,7 @@ def draft_of(name, model):
         "model": lambda: other_model(CONTEXT),
         "short-sighted": lambda: other_model(16),
         "self": lambda: model.model,
+        "head": lambda: toy_head(4, model.model.config, range(0, VOCABULARY, 2)),
     }.get(name, lambda: name)()
 
 

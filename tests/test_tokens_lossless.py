@@ -14,7 +14,7 @@ from scipy.stats import chi2
 from ensemble_lab.tokens import accept, cache, decode, drafts, reader, session
 from ensemble_lab.tokens.lengths import FixedLength
 from ensemble_lab.tokens.sampling import Sampling
-from tests.toy_lm import VOCABULARY, counted, drawn, exact_law, mutant, p_value, toy
+from tests.toy_lm import VOCABULARY, counted, drawn, exact_law, mutant, p_value, toy, toy_head
 
 GAMMAS = (1, 2, 5, 8)
 RULES = (
@@ -25,7 +25,7 @@ RULES = (
 )
 ROUNDABOUT = [1, 2, 3, 4, 1, 2, 5, 0, 1, 2]  # full of matches for a lookup
 RAGGED = [[4], [1, 2, 3], [5, 0, 0, 2, 1, 3, 4], [2, 4, 4, 1, 0, 5, 3, 2, 1, 1, 0, 4]]
-KINDS = ("chain", "ragged", "lookup", "early-exit", "own")
+KINDS = ("chain", "ragged", "lookup", "early-exit", "head", "own")
 ROWS = 5000
 BATCHES = {1: 8, 2: 7, 5: 3, 8: 2}  # of so many rows, by draft length: long drafts take longer
 LATER = (("ragged", 5), ("early-exit", 2))  # where tokens 4 to 6 are looked at as well
@@ -77,6 +77,7 @@ def draft_of(kind):
         "ragged": small,
         "lookup": "lookup",
         "early-exit": "early-exit:1",
+        "head": toy_head(3, toy(0, hidden=8).model.config, ids=(0, 1, 2, 4)),
         "own": TableDraft(),
     }[kind]
 
@@ -137,7 +138,7 @@ def test_later_tokens_follow_the_law_too(kind, gamma):
 def test_filtered_tokens_never_appear(rule):
     law = exact_law(toy(0, hidden=8), Sampling(**rule), [1, 2, 3], 3)
     assert (law == 0).sum() > 50  # else this would show nothing
-    for kind in ("chain", "early-exit", "own"):
+    for kind in ("chain", "early-exit", "head", "own"):
         [(tokens, _)] = samples(kind, 2, rule)
         assert not counted(tokens)[law == 0].any()
 

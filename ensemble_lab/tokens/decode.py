@@ -12,9 +12,10 @@ from ensemble_lab.models.errors import ModelError, NotEnoughMemory
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.memory import available_memory, format_size
 from ensemble_lab.tokens.drafts import Draft, EarlyExitDraft, LookupDraft, ModelDraft
+from ensemble_lab.tokens.head import FeatureHead, HeadDraft
 from ensemble_lab.tokens.lengths import AdaptiveLength, FixedLength
 from ensemble_lab.tokens.ngram import NgramDraft, StackedDraft
-from ensemble_lab.tokens.reader import Reader, SplitReader
+from ensemble_lab.tokens.reader import Reader, SplitReader, StateReader
 from ensemble_lab.tokens.rows import Rows
 from ensemble_lab.tokens.sampling import Sampling
 from ensemble_lab.tokens.session import Round, Session
@@ -216,6 +217,9 @@ def resolved(target: LanguageModel, draft, rows: Rows) -> tuple[Reader, Draft | 
             raise ValueError(f"draft={draft!r}; write the layers, as in 'early-exit:8'")
         split = SplitReader(target.model, *shape, int(layers))
         return split, EarlyExitDraft(split)
+    if isinstance(draft, FeatureHead):
+        states = StateReader(target.model, *shape)
+        return states, HeadDraft(draft.attach(target.model), states)
     reader = Reader(target.model, *shape)
     if draft is None or (hasattr(draft, "begin") and hasattr(draft, "propose")):
         return reader, draft

@@ -93,21 +93,25 @@ class ModelDraft:
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
         self.sampling, self.generator = sampling, generator
-        self.reader = Reader(self.model, *rows.tokens.shape)
+        self.reader = self.reader_for(rows)
         rows.read_prompts(self.reader, but=1)
         self.round, self.lengths = rows.rounds - 1, [len(text) - 1 for text in rows.texts]
 
-    def _behind(self, rows: Rows) -> int:
-        """How many of the last tokens the draft has to read.
+    def reader_for(self, rows: Rows) -> Reader:
+        """Who reads the rows for the draft."""
+        return Reader(self.model, *rows.tokens.shape)
 
-        Of a round in which all its tokens stayed it has not read the last one, so after each it
-        reads two: to write a key again where it was changes nothing. After a pause it reads all
-        that came meanwhile.
+    def _catch_up(self, rows: Rows) -> int:
+        """How many of the last tokens are to be read now, after a pause when all before are.
+
+        Of a round in which all its tokens stayed the draft has not read the last one, so after
+        each it reads two: to write a key again where it was changes nothing.
         """
-        paused = rows.rounds > self.round + 1
         most = max(len(text) - was for text, was in zip(rows.texts, self.lengths, strict=True))
+        if rows.rounds > self.round + 1:
+            self.reader.fill(*rows.last(most + 1), rows.spans(-most - 1))
         self.round, self.lengths = rows.rounds, [len(text) for text in rows.texts]
-        return most + 1 if paused else min(2, most + 1, rows.spans(0)[0])
+        return min(2, rows.spans(0)[0])
 
     def propose(self, rows: Rows, most: int) -> Proposal:
         import torch
@@ -117,7 +121,7 @@ class ModelDraft:
             most = min(most, context - rows.spans(0)[1])
         if most < 1:
             return padded([[]] * len(rows), [[]] * len(rows), rows)
-        behind = self._behind(rows)
+        behind = self._catch_up(rows)
         tokens, start = rows.last(behind)
         drafted, laws = [], []
         for i in range(most):

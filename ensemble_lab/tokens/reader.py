@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ensemble_lab.models.errors import ModelError
@@ -75,6 +76,45 @@ class Reader:
         return positions, mask
 
 
+class StateReader(Reader):
+    """A reader that keeps the state behind every token, by position, for a head to read.
+
+    Attributes
+    ----------
+    states : (B, capacity, D)
+        Behind the last norm, as the model's own head sees them.
+    """
+
+    def __init__(self, model: PreTrainedModel, rows: int, capacity: int):
+        super().__init__(model, rows, capacity)
+        size = model.config.hidden_size
+        self.states = model.lm_head.weight.new_zeros(rows, capacity, size)
+        check_whole(self, lambda *where: self.model.lm_head(self._states(*where)))
+
+    def read(self, tokens, start, spans):
+        return self.model.lm_head(self._states(tokens, start, spans))
+
+    def fill(self, tokens, start, spans):
+        self._states(tokens, start, spans)
+
+    def _states(self, tokens, start, spans):
+        states = self._run(self.model.model, start, spans, input_ids=tokens).last_hidden_state
+        self.keep(states, start)
+        return states  # (B, k, D)
+
+    def keep(self, states: torch.Tensor, start: torch.Tensor) -> None:
+        """Write states (B, k, D) from the positions `start` (B,) on."""
+        import torch
+
+        places = start[:, None] + torch.arange(states.shape[1], device=start.device)
+        self.states.scatter_(1, places[..., None].expand_as(states), states)
+
+    def behind(self, positions: torch.Tensor) -> torch.Tensor:
+        """States (B, k, D) behind the tokens at `positions` (B, k); zero before the first."""
+        places = positions.clamp(min=0)[..., None].expand(-1, -1, self.states.shape[-1])
+        return self.states.gather(1, places) * (positions >= 0)[..., None]
+
+
 class SplitReader(Reader):
     """A reader that can stop after some layers and go on from there later.
 
@@ -95,7 +135,7 @@ class SplitReader(Reader):
                 f"early exit after layer {layers}; this model has {depth}: use 1 to {depth - 1}"
             )
         self.first, self.rest = part(model, 0, layers), part(model, layers, depth)
-        self._check_parts(model)
+        check_whole(self, lambda *where: self.finish(self.early(*where)[0], *where[1:]))
 
     def early(self, tokens, start, spans):
         """Hidden states (B, k, D) after the first layers, and the logits that they would give."""
@@ -107,21 +147,22 @@ class SplitReader(Reader):
         last = self._run(self.rest, start, spans, inputs_embeds=states).last_hidden_state
         return self.model.lm_head(self.model.model.norm(last))
 
-    def _check_parts(self, model: PreTrainedModel) -> None:
-        """Raise `ModelError` where the two parts are not the whole, as with scaled embeddings."""
-        import torch
 
-        rows = self.cache.layers[0].rows
-        token = torch.zeros(rows, 1, dtype=torch.long, device=model.device)
-        start, spans = token[:, 0], (0, 0)
-        with torch.inference_mode():
-            parts = self.finish(self.early(token, start, spans)[0], start, spans)
-            whole = self.read(token, start, spans)
-        if not torch.allclose(parts, whole, rtol=1e-2, atol=1e-2):
-            raise ModelError(
-                f"{type(model).__name__} does more between its layers than pass states on, so"
-                " its first layers cannot draft: use another draft"
-            )
+def check_whole(reader: Reader, parts: Callable) -> None:
+    """Raise `ModelError` where a model read in `parts` is not the whole, as with scaled logits."""
+    import torch
+
+    token = torch.zeros(
+        reader.cache.layers[0].rows, 1, dtype=torch.long, device=reader.model.device
+    )
+    where = token, token[:, 0], (0, 0)
+    with torch.inference_mode():
+        same = torch.allclose(parts(*where), Reader.read(reader, *where), rtol=1e-2, atol=1e-2)
+    if not same:
+        raise ModelError(
+            f"{type(reader.model).__name__} does more between its layers than pass states on, so"
+            " its first layers cannot draft, nor can a head: use another draft"
+        )
 
 
 def part(model: PreTrainedModel, first: int, last: int):

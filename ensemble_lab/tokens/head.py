@@ -1,0 +1,168 @@
+"""A feature-level head: one layer that reads the target's hidden states and writes ahead.
+
+The state behind a token holds more than the token: the target has already thought about what
+comes next. So a layer that reads it together with the next token can go on for a few tokens, from
+its own states once the target's are used up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ensemble_lab.models.errors import ModelError
+from ensemble_lab.tokens.cache import RowCache
+from ensemble_lab.tokens.drafts import ModelDraft
+from ensemble_lab.tokens.reader import Reader, StateReader
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+    from ensemble_lab.tokens.rows import Rows
+
+
+class FeatureHead(nn.Module):
+    """A joint of state and token, one decoder layer, and some rows of the target's own head.
+
+    Parameters
+    ----------
+    config : LlamaConfig
+        Of the layer; `hidden_size` is the target's, and so is `vocab_size`.
+    ids : (R,) tensor
+        The tokens that it can propose, a reduced vocabulary.
+    about : mapping, optional
+        What it was trained on.
+
+    References
+    ----------
+    Li et al., EAGLE: speculative sampling requires rethinking feature uncertainty, ICML 2024.
+    """
+
+    def __init__(self, config: PretrainedConfig, ids: torch.Tensor, about: Mapping | None = None):
+        from transformers import LlamaModel
+
+        super().__init__()
+        self.config, self.about = config, dict(about or {})
+        self.join = nn.Linear(2 * config.hidden_size, config.hidden_size, bias=False)
+        self.trunk = LlamaModel(config)
+        del self.trunk.embed_tokens  # the target's serve
+        self.register_buffer("ids", ids)
+
+    def attach(self, target: PreTrainedModel) -> FeatureHead:
+        """Use the embeddings and the head of `target`, on its device and in its number format.
+
+        Raises
+        ------
+        ModelError
+            The target has states or a vocabulary of another size.
+        """
+        embedding, rows = target.get_input_embeddings().weight, target.lm_head.weight
+        ours = self.config.vocab_size, self.config.hidden_size
+        if tuple(rows.shape) != ours or tuple(embedding.shape) != ours:
+            raise ModelError(
+                f"this head reads states of {ours[1]} numbers and writes {ours[0]:,} tokens; the"
+                f" target has {rows.shape[1]} and {rows.shape[0]:,}: train one for it"
+            )
+        self.to(rows.device, rows.dtype)
+        # Plain attributes: they are the target's, neither saved nor trained with the head.
+        self.__dict__["embedding"] = embedding.detach()
+        self.__dict__["rows"] = rows.detach()[self.ids]  # (R, D)
+        return self
+
+    def step(self, states: torch.Tensor, tokens: torch.Tensor, **where) -> torch.Tensor:
+        """States (B, k, D) behind `tokens` (B, k), as the target's would be.
+
+        `states` (B, k, D) are those behind the token before each; `where` says what the layer
+        attends to, as for transformers' models.
+        """
+        token = F.embedding(tokens, self.embedding)
+        both = [F.rms_norm(x, x.shape[-1:]) for x in (states, token)]  # they differ in size
+        joined = self.join(torch.cat(both, -1))  # (B, k, 2 D) to (B, k, D)
+        return self.trunk(inputs_embeds=joined, use_cache=True, **where).last_hidden_state
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits (…, R) over the reduced vocabulary."""
+        return F.linear(states, self.rows.to(states.dtype))
+
+    def save(self, path: Path) -> None:
+        """Write as safetensors in bfloat16; what belongs to the target stays out."""
+        from safetensors.torch import save_file
+
+        weights = {
+            name: value.to(torch.bfloat16) if value.is_floating_point() else value.int()
+            for name, value in self.state_dict().items()
+        }
+        about = json.dumps({**self.about, "config": self.config.to_diff_dict()}, sort_keys=True)
+        save_file(weights, path, metadata={"about": about})
+
+    @classmethod
+    def read(cls, path: Path) -> FeatureHead:
+        """Read what `save` wrote."""
+        from safetensors.torch import load_file, safe_open
+        from transformers import LlamaConfig
+
+        with safe_open(path, "pt") as file:
+            about = json.loads(file.metadata()["about"])
+        weights = load_file(path)
+        ids = weights.pop("ids").long()
+        head = cls(LlamaConfig(**about.pop("config")), ids, about)
+        head.load_state_dict({**weights, "ids": ids})
+        return head.eval()
+
+
+class HeadReader(Reader):
+    """Reads tokens as a `Reader` does, each with the target's state behind the token before it.
+
+    Where the target has not been yet, the state is the head's own guess, which it leaves at the
+    place where the target's will be written over it.
+    """
+
+    def __init__(self, head: FeatureHead, target: StateReader, rows: int, capacity: int):
+        self.head, self.target, self.capacity = head, target, capacity
+        self.model = head.trunk  # what `_place` asks for its number format
+        self.cache = RowCache(head.config.num_hidden_layers, rows, capacity)
+
+    def read(self, tokens, start, spans):
+        states = self._states(tokens, start, spans)
+        self.target.keep(states[:, -1:], start + tokens.shape[1] - 1)
+        few = self.head.logits(states)  # (B, k, R)
+        return few.new_full((*few.shape[:2], self.head.config.vocab_size), -torch.inf).index_copy_(
+            2, self.head.ids, few
+        )
+
+    def fill(self, tokens, start, spans):
+        self._states(tokens, start, spans)
+
+    def _states(self, tokens, start, spans):
+        positions, mask = self._place(tokens.shape[1], start, spans)
+        return self.head.step(
+            self.target.behind(positions - 1),
+            tokens,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=self.cache,
+        )
+
+
+class HeadDraft(ModelDraft):
+    """A `FeatureHead` that writes ahead.
+
+    Parameters
+    ----------
+    head : FeatureHead
+        Attached to the target.
+    target : StateReader
+    """
+
+    def __init__(self, head: FeatureHead, target: StateReader):
+        super().__init__(head.trunk)
+        self.head, self.target = head, target
+
+    def reader_for(self, rows: Rows) -> HeadReader:
+        return HeadReader(self.head, self.target, *rows.tokens.shape)
