@@ -22,7 +22,8 @@ import torch
 
 import ensemble_lab as lab
 from ensemble_lab.tokens.pairs import measure_pair
-from ensemble_lab.tokens.trace import trace, write_traces
+from ensemble_lab.tokens.trace import trace
+from ensemble_lab.tokens.traced import write_traces
 
 FOLDER = Path(__file__).resolve().parent / "rounds"
 PROMPTS = {

@@ -25,11 +25,11 @@ from ensemble_lab.tokens.ngram import (
     START,
     NgramDraft,
     NgramTable,
-    StackedDraft,
     level_of,
     mixed,
     vocabulary_fingerprint,
 )
+from ensemble_lab.tokens.stacked import StackedDraft
 
 HERE = Path(__file__).resolve().parent
 ORDER = 4  # a fifth token of context adds a thousandth to the tokens of a round

@@ -26,12 +26,11 @@ from ensemble_lab.tokens.ngram import (
     WINDOW,
     NgramDraft,
     NgramTable,
-    StackedDraft,
-    kind_of,
     level_of,
     mixed,
     vocabulary_fingerprint,
 )
+from ensemble_lab.tokens.stacked import StackedDraft, kind_of
 from tests.tiny_llama import make_tokenizer, save_tiny_llama
 
 DATA = Path(__file__).parents[1] / "data"

@@ -7,7 +7,8 @@ import pytest
 
 import ensemble_lab as lab
 from ensemble_lab.tokens.decode import decode
-from ensemble_lab.tokens.trace import VERDICTS, read_traces, trace, write_traces
+from ensemble_lab.tokens.trace import trace
+from ensemble_lab.tokens.traced import VERDICTS, read_traces, write_traces
 from ensemble_lab.widgets.rounds import recorded
 from tests.tiny_llama import save_tiny_llama
 

@@ -14,11 +14,12 @@ from ensemble_lab.models.memory import available_memory, format_size
 from ensemble_lab.tokens.drafts import Draft, EarlyExitDraft, LookupDraft, ModelDraft
 from ensemble_lab.tokens.head import FeatureHead, HeadDraft
 from ensemble_lab.tokens.lengths import AdaptiveLength, FixedLength
-from ensemble_lab.tokens.ngram import NgramDraft, StackedDraft
+from ensemble_lab.tokens.ngram import NgramDraft
 from ensemble_lab.tokens.reader import Reader, SplitReader, StateReader
 from ensemble_lab.tokens.rows import Rows
 from ensemble_lab.tokens.sampling import Sampling
 from ensemble_lab.tokens.session import Round, Session
+from ensemble_lab.tokens.stacked import StackedDraft
 
 if TYPE_CHECKING:
     from ensemble_lab.models.language import Prompt

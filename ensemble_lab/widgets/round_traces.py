@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
-from ensemble_lab.tokens.trace import ACCEPTED, BONUS, CORRECTED, PLAIN, TOP
+from ensemble_lab.tokens.traced import ACCEPTED, BONUS, CORRECTED, PLAIN, TOP
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG, marker
 
 if TYPE_CHECKING:
-    from ensemble_lab.tokens.trace import Place, Trace
+    from ensemble_lab.tokens.traced import Place, Trace
 
 ACROSS = 10  # tokens a line
 LONGEST = 11  # characters of a token that are shown

@@ -9,13 +9,13 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ensemble_lab.catalogue import data_folder
-from ensemble_lab.tokens.trace import ACCEPTED, BONUS, CORRECTED, PLAIN, Trace, read_traces
+from ensemble_lab.tokens.traced import ACCEPTED, BONUS, CORRECTED, PLAIN, Trace, read_traces
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Picture, State
 from ensemble_lab.widgets.round_traces import layout_of, traces_of
 
 if TYPE_CHECKING:
-    from ensemble_lab.tokens.trace import Place
+    from ensemble_lab.tokens.traced import Place
 
 KEYS = ("prompt", "draft", "gamma", "temperature")
 COPY, CHAT = {"prompt": "a text to copy"}, {"prompt": "chat", "temperature": 1.0}
