@@ -1,7 +1,9 @@
-"""Prompt lookup and an n-gram table as one draft."""
+"""Drafts as one: prompt lookup with an n-gram table, and either of them with a head."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ensemble_lab.tokens.drafts import LookupDraft, Proposal, padded
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 # The table's confidence from which it overrules a match of so many tokens. On held-out text a
 # match of one token is right once in four times, longer ones more often than not.
 OVERRULES = {1: 4, 2: 13}
+SECOND = -1  # the kind of tokens of a draft that has its turn after another
 
 
 class StackedDraft:
@@ -88,3 +91,56 @@ def kind_of(size: int, level: int) -> int:
     length = 0 if size == 1 else 1 if size < 6 else 2
     agreed = 0 if not level else 1 if level < 8 else 2
     return 4 + 3 * length + agreed
+
+
+class TurnsDraft:
+    """Two drafts in turn: in each row the first where its match is sure, else the second.
+
+    What was sampled by the second never decides whose turn it is, so the law stays the target's.
+
+    Parameters
+    ----------
+    first : LookupDraft or StackedDraft
+        Certain of what it proposes, and quick.
+    second : Draft
+    sure : int
+        The least kind of a first token with which the first has the turn.
+    longest : int
+        Most tokens of the second in a round.
+    """
+
+    def __init__(self, first, second, sure: int, longest: int = 4):
+        self.first, self.second, self.sure, self.longest = first, second, sure, longest
+
+    def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
+        self.first.begin(rows, sampling, generator)
+        self.second.begin(rows, sampling, generator)
+
+    def propose(self, rows: Rows, most: int) -> Proposal:
+        found = self.first.propose(rows, most)
+        sure = [bool(kinds) and kinds[0] >= self.sure for kinds in found.kinds]
+        if all(sure):
+            return found
+        made = self.second.propose(rows, min(most, self.longest))
+        made = replace(made, kinds=[[SECOND] * count for count in made.counts])
+        return merged(sure, found, made) if any(sure) else made
+
+
+def merged(sure: Sequence[bool], found: Proposal, made: Proposal) -> Proposal:
+    """Rows of `found` where it is sure, of `made` elsewhere."""
+    import torch
+    from torch.nn.functional import one_hot, pad
+
+    k = max(found.tokens.shape[1], made.tokens.shape[1])
+    first, second = (pad(one.tokens, (0, k - one.tokens.shape[1])) for one in (found, made))
+    chosen = torch.tensor(sure, device=first.device)[:, None]
+    tokens = torch.where(chosen, first, second)
+    counts, kinds = (
+        [a if is_sure else b for is_sure, a, b in zip(sure, *both, strict=True)]
+        for both in ((found.counts, made.counts), (found.kinds, made.kinds))
+    )
+    laws = made.laws
+    if laws is not None:  # the first is certain: all of its law lies on its token
+        certain = one_hot(tokens, laws.shape[-1]).to(laws)
+        laws = torch.where(chosen[..., None], certain, pad(laws, (0, 0, 0, k - laws.shape[1])))
+    return Proposal(tokens, counts, laws, kinds)
