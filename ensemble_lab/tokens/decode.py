@@ -11,6 +11,7 @@ from ensemble_lab.core.errors import check_known
 from ensemble_lab.models.errors import ModelError, NotEnoughMemory
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.memory import available_memory, format_size
+from ensemble_lab.tokens.compiled import CompiledReader, CompiledSplitReader
 from ensemble_lab.tokens.drafts import Draft, EarlyExitDraft, LookupDraft, ModelDraft
 from ensemble_lab.tokens.lengths import AdaptiveLength, FixedLength
 from ensemble_lab.tokens.ngram import NgramDraft, StackedDraft
@@ -158,6 +159,7 @@ def stream(
     top_p: float | None = None,
     max_new_tokens: int = 128,
     seed: int | None = None,
+    compiled: bool = False,
 ) -> Decoding:
     """The same round by round: iterate, and read `generations` at any time.
 
@@ -173,6 +175,9 @@ def stream(
     seed : int, optional
         Makes samples repeatable where `gamma` is given; else what is measured on the way decides
         how many tokens are drafted, and with it which random numbers are used.
+    compiled : bool
+        Run the layers of the target and of a draft model through `torch.compile`: quicker steps
+        after some seconds of compiling, which later calls with the same model do not repeat.
 
     Returns
     -------
@@ -182,7 +187,7 @@ def stream(
     ------
     ModelError
         A target or draft that cannot be read by position, vocabularies that differ, an empty
-        prompt or one that fills the context, or too little memory.
+        prompt or one that fills the context, too little memory, or nothing to compile with.
     ValueError
         A setting out of its range.
     """
@@ -201,22 +206,25 @@ def stream(
     begun = perf_counter()
     with torch.inference_mode():
         rows = Rows(encoded, capacity, target.device)
-        reader, drafter = resolved(target, draft, rows)
+        reader, drafter = resolved(target, draft, rows, compiled)
         ends = target.ends
         session = Session(reader, rows, limits, ends, sampling, generator, drafter, length)
     return Decoding(session, encoded, target.tokenizer, perf_counter() - begun)
 
 
-def resolved(target: LanguageModel, draft, rows: Rows) -> tuple[Reader, Draft | None]:
+def resolved(
+    target: LanguageModel, draft, rows: Rows, compiled: bool = False
+) -> tuple[Reader, Draft | None]:
     """The reader of the target, and the draft that `draft` stands for."""
     shape = tuple(rows.tokens.shape)
+    one, parted = (CompiledReader, CompiledSplitReader) if compiled else (Reader, SplitReader)
     if isinstance(draft, str) and draft.startswith("early-exit:"):
         layers = draft.removeprefix("early-exit:")
         if not layers.isdigit():
             raise ValueError(f"draft={draft!r}; write the layers, as in 'early-exit:8'")
-        split = SplitReader(target.model, *shape, int(layers))
+        split = parted(target.model, *shape, int(layers))
         return split, EarlyExitDraft(split)
-    reader = Reader(target.model, *shape)
+    reader = one(target.model, *shape)
     if draft is None or (hasattr(draft, "begin") and hasattr(draft, "propose")):
         return reader, draft
     if isinstance(draft, str):
@@ -233,7 +241,7 @@ def resolved(target: LanguageModel, draft, rows: Rows) -> tuple[Reader, Draft | 
             f"the draft's vocabulary has {theirs:,} tokens, the target's {ours:,}: a draft must"
             " write the target's own tokens"
         )
-    return reader, ModelDraft(model)
+    return reader, ModelDraft(model, one)
 
 
 def tokens_of(target: LanguageModel, prompt) -> list[int]:
