@@ -1,14 +1,16 @@
 """The compiled mode: the same tokens as eager, and few compilations."""
 
-import subprocess
-import sys
+import gc
+import shutil
+import weakref
 
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
+from ensemble_lab.models.errors import ModelError
 from ensemble_lab.tokens import compiled
-from ensemble_lab.tokens.decode import decode
+from ensemble_lab.tokens.decode import decode, stream
 from tests.toy_lm import language_model, network
 
 RAGGED = [[1, 2, 3, 4, 1, 2], [5], [2, 3, 2, 3, 2, 3, 2, 3, 2]]
@@ -66,6 +68,7 @@ def test_so_it_is_with_a_gpus_shapes(count, fixed, draft):
         check_greedy(target, draft_of(draft), gamma)
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_and_through_the_compiler_itself():
     check_greedy(toy(), "lookup", 3)
 
@@ -90,3 +93,82 @@ def test_one_compilation_serves_all_lengths(count):
     for prompt in RAGGED:
         decode(target, prompt, "lookup", max_new_tokens=20, compiled=True)
     assert count.frame_count == 2  # one row is a kind of its own
+
+
+def test_a_draft_model_is_compiled_by_itself(count):
+    target, draft = toy(), draft_of("model")
+    for gamma in (3, 5, None):
+        decode(target, RAGGED[0], draft, gamma=gamma, max_new_tokens=20, compiled=True)
+    assert count.frame_count == 2
+    assert not {target.model, draft.model} - set(compiled._twins)
+
+
+def test_nothing_is_compiled_while_rounds_are_timed(count, monkeypatch):
+    """An adaptive length would take seconds of compiling for the cost of a verification."""
+    target = toy(eos_token_id=None)
+    decoding = stream(target, RAGGED, draft_of("model"), max_new_tokens=20, compiled=True)
+    before = count.frame_count
+    assert before == 2 and sum(1 for _ in decoding) > 1 and count.frame_count == before
+
+
+def test_a_gpus_shapes_are_few(fixed):
+    assert {compiled.width(k, True) for k in range(1, 12)} == {2, 4, 8, 16}
+    assert [compiled.width(k, True) for k in (33, 64, 65)] == [64, 64, 65]
+    assert [compiled.width(k, False) for k in (1, 2, 3)] == [2, 2, 3]
+
+
+def test_the_eager_model_stays_eager_and_may_be_let_go(count):
+    target = toy(5)
+    decode(target, RAGGED, max_new_tokens=4, compiled=True)
+    assert not any("forward" in vars(layer) for layer in target.model.model.layers)
+    gone = weakref.ref(target.model)
+    del target
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_models_other_weights_are_seen(count):
+    """The twin has no weights of its own."""
+    target = toy(6)
+    decode(target, RAGGED, max_new_tokens=4, compiled=True)
+    with torch.no_grad():
+        for weight in target.model.parameters():
+            weight.mul_(-0.5)
+    check_greedy(target, "lookup", 2)
+
+
+def test_without_a_compiler_the_error_says_what_to_do(monkeypatch):
+    import torch._inductor.config as inductor
+
+    monkeypatch.setattr(inductor.cpp, "cxx", ("/nowhere/g++",))
+    monkeypatch.setenv("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")
+    with pytest.raises(
+        ModelError, match=r"no C\+\+ compiler: install g\+\+, or leave out compiled"
+    ):
+        decode(toy(7, layers=1, hidden=20), RAGGED, max_new_tokens=4, compiled=True)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="waits of the host for a GPU")
+@pytest.mark.parametrize("rule", [{}, {"temperature": 1.0}], ids=["greedy", "sampled"])
+@pytest.mark.parametrize("draft", DRAFTS)
+def test_a_round_waits_for_the_gpu_once(draft, rule):
+    import warnings
+
+    target = toy(eos_token_id=None)
+    target.model.cuda()
+    small = draft_of(draft)
+    if draft == "model":
+        small.model.cuda()
+    settings = {"gamma": 3} if draft else {}
+    rounds = iter(
+        stream(target, RAGGED, small, max_new_tokens=20, compiled=True, **settings, **rule)
+    )
+    next(rounds)
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            next(rounds)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert sum("synchroniz" in str(one.message) for one in told) == 1

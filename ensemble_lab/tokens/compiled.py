@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    from ensemble_lab.tokens.rows import Rows
+
 BACKEND = "inductor"
 WIDEST = 64  # more tokens than that are read as they are, unpadded
 ALIGNED = 64  # positions of a fixed capacity come in so many, as attention kernels like them
@@ -80,7 +82,7 @@ def compiled_twin(model: PreTrainedModel) -> PreTrainedModel:
 def _layer(run, layer, i, states, past_key_values, **rest):
     """A layer's forward: eager as long as its cache does not exist, then compiled."""
     kept, place = past_key_values.layers[i], past_key_values.place
-    if not kept.is_initialized:
+    if place.eager or not kept.is_initialized:
         return layer(states, past_key_values=past_key_values, **rest)
     keys, values = (x[:, :, : place.reach] for x in (kept.keys, kept.values))
     return run(layer, states, place.positions, keys, values, rest)
@@ -94,18 +96,37 @@ class Compiled:
     """
 
     def __init__(self, model: PreTrainedModel, rows: int, capacity: int, *rest):
-        self.fixed, self.plain, self.graphs = is_fixed(model.device), model, {}
+        self.fixed, self.graphs = is_fixed(model.device), {}
         spare = capacity + WIDEST // 2  # more padding than that there never is
         capacity = -(-spare // ALIGNED) * ALIGNED if self.fixed else capacity + 1
         super().__init__(compiled_twin(model), rows, capacity, *rest)
 
     def fill(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]) -> None:
         """Read (B, k) tokens eagerly: a prompt's length is met once."""
-        super()._run(self.plain.model, start, spans, input_ids=tokens)
+        self.cache.place.eager = True
+        try:
+            super().fill(tokens, start, spans)
+        finally:
+            self.cache.place.eager = False
+
+    def warm(self, rows: Rows, most: int) -> None:
+        """Compile, and on a GPU capture, what is needed to read up to `most` tokens at once.
+
+        Rounds then take what they will take, of which an adaptive length learns. What is read is
+        read again, or written over, as a rejected token is.
+        """
+        for k in sorted({width(k, self.fixed) for k in range(1, most + 1)}):
+            tokens = rows.tokens.new_zeros(len(rows), min(k, most))
+            self._warm(tokens, (rows.length - 1).clamp(min=0), rows.spans(-1))
+
+    def _warm(self, *asked) -> None:
+        self.read(*asked)
 
     def _run(self, trunk, start, spans, **inputs):
-        import torch
+        from torch.fx.experimental import _config
 
+        if self.cache.place.eager:
+            return super()._run(trunk, start, spans, **inputs)
         [(name, states)] = inputs.items()
         k = states.shape[1]
         states = padded(states, width(k, self.fixed))
@@ -114,13 +135,15 @@ class Compiled:
         read = partial(super()._run, trunk, spans=spans)
         try:
             # Sizes that are equal by chance, such as 2 rows of 2 tokens, must not stay equal.
-            with torch.fx.experimental._config.patch(use_duck_shape=False):
+            with _config.patch(use_duck_shape=False):
                 if start.device.type == "cuda":
                     out = self._replayed(read, (trunk, name, states.shape), start, states)
                 else:
                     out = read(start=start, **{name: states})
         except Exception as error:
-            raise explained(error) from error
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise ModelError(explained(error)) from error
+            raise
         for told in ("logits", "last_hidden_state"):
             if told in out:
                 out[told] = out[told][:, :k]
@@ -145,25 +168,29 @@ class CompiledReader(Compiled, Reader):
 class CompiledSplitReader(Compiled, SplitReader):
     """A `SplitReader` in compiled mode."""
 
+    def _warm(self, *asked) -> None:
+        self.finish(self.early(*asked)[0], *asked[1:])
+
 
 def captured(read, name: str, start: torch.Tensor, states: torch.Tensor):
     """A CUDA graph of a read, the tensors that it reads from, and what it returns.
 
-    The reads before the capture compile, make the cache and warm libraries up; to write keys again
-    where they were changes nothing.
+    The reads before the capture make the cache, compile, and warm up libraries; to write keys
+    again where they were changes nothing.
     """
     import torch
 
     kept = start.clone(), states.clone()
-    side = torch.cuda.Stream(start.device)
-    side.wait_stream(torch.cuda.current_stream(start.device))
+    again = partial(read, start=kept[0], **{name: kept[1]})
+    again(), again()
+    side, here = torch.cuda.Stream(start.device), torch.cuda.current_stream(start.device)
+    side.wait_stream(here)
     with torch.cuda.stream(side):
-        for _ in range(3):
-            read(start=kept[0], **{name: kept[1]})
-    torch.cuda.current_stream(start.device).wait_stream(side)
+        again()
+    here.wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        out = read(start=kept[0], **{name: kept[1]})
+        out = again()
     return graph, kept, out
 
 
@@ -187,11 +214,13 @@ def padded(states: torch.Tensor, k: int) -> torch.Tensor:
     return states if some == k else torch.cat([states, states.new_zeros(rows, k - some, *rest)], 1)
 
 
-def explained(error: Exception) -> Exception:
-    """A `ModelError` that says how to mend it where the compiler failed; else the error itself."""
-    if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-        return error
-    lacks = "InvalidCxxCompiler" in f"{error!r} {error}" or "No working C++" in str(error)
-    mend = "install g++" if lacks else "see the error above this one"
-    why = "finds no C++ compiler" if lacks else f"fails ({str(error).splitlines()[0]:.200})"
-    return ModelError(f"torch.compile {why}: {mend}, or leave out compiled=True")
+def explained(error: Exception) -> str:
+    """Why the compiler failed, and what mends it."""
+    told = f"{type(error).__name__} {error}"
+    if "InvalidCxxCompiler" in told:
+        why, mend = "finds no C++ compiler", "install g++"
+    elif "Python.h" in told:
+        why, mend = "finds no Python.h", "install your Python's headers (python3-dev)"
+    else:
+        why, mend = f"fails ({str(error).strip()[:200]})", "see the error above this one"
+    return f"torch.compile {why}: {mend}, or leave out compiled=True"

@@ -209,6 +209,8 @@ def stream(
         reader, drafter = resolved(target, draft, rows, compiled)
         ends = target.ends
         session = Session(reader, rows, limits, ends, sampling, generator, drafter, length)
+        if target.device.type == "cuda":  # else the first round would wait for the prompt
+            torch.cuda.synchronize(target.device)
     return Decoding(session, encoded, target.tokenizer, perf_counter() - begun)
 
 

@@ -97,6 +97,7 @@ class ModelDraft:
         self.sampling, self.generator = sampling, generator
         self.reader = self.reads_with(self.model, *rows.tokens.shape)
         rows.read_prompts(self.reader, but=1)
+        self.reader.warm(rows, 2)
         self.round, self.lengths = rows.rounds - 1, [len(text) - 1 for text in rows.texts]
 
     def _behind(self, rows: Rows) -> int:

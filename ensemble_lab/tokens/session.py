@@ -87,8 +87,14 @@ class Session:
         self._ends = torch.tensor(sorted(self.ends), dtype=torch.long, device=device)
         self.running = [len(t) < most for t, most in zip(rows.texts, limits, strict=True)]
         rows.read_prompts(reader, but=1)
+        reader.warm(rows, 1 if draft is None else self._most() + 1)
         if draft is not None:
             draft.begin(rows, sampling, generator)
+
+    def _most(self) -> int:
+        """Most tokens that can be drafted in a round."""
+        room = max(most - len(t) for t, most in zip(self.rows.texts, self.limits, strict=True))
+        return min(self.draft_length.most, room)
 
     def __iter__(self) -> Iterator[list[Round | None]]:
         while any(self.running):
