@@ -3,6 +3,7 @@
 import gc
 import shutil
 import weakref
+from itertools import zip_longest
 
 import pytest
 import torch
@@ -93,6 +94,18 @@ def test_one_compilation_serves_all_lengths(count):
     for prompt in RAGGED:
         decode(target, prompt, "lookup", max_new_tokens=20, compiled=True)
     assert count.frame_count == 2  # one row is a kind of its own
+
+
+def test_streams_of_one_model_do_not_disturb_one_another(count):
+    """One row and several are compiled apart, and rounds run without checks which it was."""
+    target = toy(8)
+    batches = [RAGGED[:1], RAGGED, RAGGED[1:]]
+    streams = [stream(target, b, "lookup", max_new_tokens=20, compiled=True) for b in batches]
+    for _ in zip_longest(*streams):
+        pass
+    for batch, one in zip(batches, streams):
+        made = [by_generate(target.model, prompt, 20) for prompt in batch]
+        assert [g.tokens for g in one.generations] == made
 
 
 def test_a_draft_model_is_compiled_by_itself(count):
