@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for the parts, and for the
 import ensemble_lab as lab
 from benchmarks.parts.accounts import host_percent, middle_of
 from benchmarks.parts.decoders import ours, theirs
+from benchmarks.parts.on_gpu import big_share_of_formula, has_gpu
 from benchmarks.parts.paired import by_kind, interleaved, over_kinds, quickest
 from benchmarks.parts.prompts import read_prompts, token_ids
 from benchmarks.parts.random_llama import random_llama
@@ -283,6 +284,50 @@ def host_share(quick):
     )
 
 
+@cache
+def seconds_to_compile(quick):
+    """What the first call of all takes longer than the next, with nothing kept from before."""
+    from torch._inductor.utils import fresh_inductor_cache
+
+    [ids] = next(iter(first_of_each(quick).values()))
+    run = ours(target(quick), best(quick), compiled=True)
+    with fresh_inductor_cache():
+        first, again = (run(ids, 0.0, 2, 0).total for _ in range(2))
+    return first - again
+
+
+def compiled_vs_eager(quick):
+    """Our best draft, its target compiled: beside itself, and `generate` in the same run."""
+    model, seconds = target(quick), seconds_to_compile(quick)
+    settings = {
+        "compiled": (ours(model, best(quick), compiled=True), PAIRS),
+        "eager": (ours(model, best(quick)), PAIRS),
+        "generate": (theirs(model), PAIRS),
+    }
+    runs = timed(settings, prompts(quick), 0.0, quick, "compiled")
+    to_generate = over_kinds(by_kind(runs["compiled"], runs["generate"]), "ratio")
+    more = {"draft": BEST, "ratio_to_generate": to_generate, "compile_seconds": seconds}
+    pair = (runs["compiled"], runs["eager"])
+    goal, peer_is = "at least 1", "the same, eager"
+    return compared("compiled-vs-eager", model, *pair, goal, peer_is, **more)
+
+
+def compiled_vs_assisted(quick):
+    """On a GPU: our best draft compiled, beside transformers' assisted decoding (its look-up)."""
+    model, seconds = target(quick), seconds_to_compile(quick)
+    settings = {
+        "compiled": (ours(model, best(quick), compiled=True), PAIRS),
+        "compiled plain": (ours(model, compiled=True), PAIRS),
+        "assisted": (theirs(model, **peer_lookup(quick)), PAIRS),
+    }
+    runs = timed(settings, prompts(quick), 0.0, quick, "compiled")
+    plain = over_kinds(by_kind(runs["compiled"], runs["compiled plain"]), "ratio")
+    more = {"draft": BEST, "ratio_to_our_compiled_plain": plain, "compile_seconds": seconds}
+    pair = (runs["compiled"], runs["assisted"])
+    peer_is = "generate with prompt lookup, at its quickest setting"
+    return compared("compiled-vs-assisted", model, *pair, "at least 5", peer_is, **more)
+
+
 RECORDS = {
     "plain-vs-generate": plain_vs_generate,
     "overall-vs-generate": overall_vs_generate,
@@ -292,4 +337,10 @@ RECORDS = {
     "share-of-formula": share_of_formula,
     "host-share": host_share,
     "draft-vs-assisted": draft_vs_assisted,
+    "compiled-vs-eager": compiled_vs_eager,
 }
+if has_gpu():
+    RECORDS |= {
+        "compiled-vs-assisted": compiled_vs_assisted,
+        "big-share-of-formula": big_share_of_formula,
+    }

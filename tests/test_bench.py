@@ -1,16 +1,19 @@
 """Every benchmark runs, and says what the design asks of a record."""
 
 import json
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.parts import on_gpu
 from benchmarks.parts.accounts import ForwardClock, held_to_formula
 from benchmarks.parts.decoders import Run, ours, theirs
 from benchmarks.parts.prompts import read_prompts, token_ids
 from benchmarks.parts.random_llama import random_llama
 from ensemble_lab.bench import load, main, scripts
 from ensemble_lab.requested import RequestError
+from ensemble_lab.tokens import compiled
 
 FIELDS = {"name", "ours", "peer", "ratio", "unit", "device", "versions", "date"}
 FROZEN = scripts()["speculative"].parent / "prompts/speculative.jsonl"
@@ -158,3 +161,36 @@ def test_the_forward_clock_counts_what_comes_after_the_prompt_and_lets_go():
     assert len(clock.spans) == 4  # layers and head
     model(model.dummy_inputs["input_ids"])
     assert len(clock.spans) == 4
+
+
+def test_the_large_pair_runs_in_small_without_a_gpu(monkeypatch):
+    """Tosses decide what stays, the clocks and the formula see a run like any other."""
+    monkeypatch.setattr(compiled, "BACKEND", "eager")
+    monkeypatch.setattr(on_gpu, "has_gpu", lambda: False)
+    monkeypatch.setattr(on_gpu, "ROUNDS", 1)
+    found = on_gpu.big_share_of_formula(True)
+    assert found.keys() >= FIELDS | {"peak_over_weights_and_caches", "waits_a_round"}
+    assert found["ratio"] > 0
+    assert found["weights_and_caches_gb"] > 0
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 0.8, 1.0])
+def test_tosses_keep_as_many_as_they_should(alpha):
+    target, draft = (random_llama(seed, layers=1) for seed in (0, 1))
+    target.model.generation_config.eos_token_id = []  # no text ends early
+    run = ours(target, draft, 4, prepared=partial(on_gpu.coins, alpha=alpha))
+    runs = [run([5, 6, 7], 0.0, 200, seed) for seed in range(4)]
+    rounds = [r for one in runs for r in one.rounds if len(r.proposed) == 4]
+    examined = sum(min(r.accepted + 1, 4) for r in rounds)
+    rate = sum(r.accepted for r in rounds) / examined
+    assert rate == pytest.approx(alpha, abs=4 * (alpha * (1 - alpha) / examined) ** 0.5 + 1e-9)
+    assert all(r.tokens[: r.accepted] == r.proposed[: r.accepted] for r in rounds)
+
+
+def test_the_compiled_record_for_a_gpu_runs_without_one(monkeypatch):
+    monkeypatch.setattr(on_gpu, "has_gpu", lambda: True)
+    monkeypatch.setattr(compiled, "BACKEND", "eager")
+    records = load(scripts()["speculative"])
+    assert records.keys() >= {"compiled-vs-assisted", "big-share-of-formula"}
+    found = records["compiled-vs-assisted"](True)
+    assert found["ratio"] > 0 and found["ratio_to_our_compiled_plain"] > 0

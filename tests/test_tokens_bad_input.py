@@ -197,7 +197,7 @@ def test_other_families_are_read_as_they_are_or_refused(name, draft, monkeypatch
 def test_out_of_memory_says_what_would_fit(monkeypatch):
     # A token of this model takes 2 layers x (key + value) x 8 numbers x 8 bytes = 256 bytes.
     capacity = 3 + 20 + 4 + 1
-    monkeypatch.setattr("ensemble_lab.tokens.decode.available_memory", lambda *_: 3.5 * 256 * 28)
+    monkeypatch.setattr("ensemble_lab.tokens.prompts.available_memory", lambda *_: 3.5 * 256 * 28)
     settings = {"gamma": 4, "max_new_tokens": 20}
     assert len(decode(toy(0), [PROMPT] * 3, "lookup", **settings)) == 3
     with pytest.raises(NotEnoughMemory, match=rf"5 rows of {capacity} tokens .* 3(\.0)? such rows"):
@@ -205,7 +205,7 @@ def test_out_of_memory_says_what_would_fit(monkeypatch):
 
 
 def test_where_not_one_row_fits_a_shorter_text_might(monkeypatch):
-    monkeypatch.setattr("ensemble_lab.tokens.decode.available_memory", lambda *_: 256 * 20)
+    monkeypatch.setattr("ensemble_lab.tokens.prompts.available_memory", lambda *_: 256 * 20)
     with pytest.raises(NotEnoughMemory, match="tokens would fit"):
         decode(toy(0), PROMPT, gamma=4, max_new_tokens=40)
 

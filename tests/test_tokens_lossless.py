@@ -14,6 +14,7 @@ from scipy.stats import chi2
 from ensemble_lab.tokens import accept, cache, decode, drafts, reader, session
 from ensemble_lab.tokens.lengths import FixedLength
 from ensemble_lab.tokens.sampling import Sampling
+from ensemble_lab.tokens.stacked import TurnsDraft
 from tests.toy_lm import VOCABULARY, counted, drawn, exact_law, mutant, p_value, toy, toy_head
 
 GAMMAS = (1, 2, 5, 8)
@@ -25,7 +26,7 @@ RULES = (
 )
 ROUNDABOUT = [1, 2, 3, 4, 1, 2, 5, 0, 1, 2]  # full of matches for a lookup
 RAGGED = [[4], [1, 2, 3], [5, 0, 0, 2, 1, 3, 4], [2, 4, 4, 1, 0, 5, 3, 2, 1, 1, 0, 4]]
-KINDS = ("chain", "ragged", "lookup", "early-exit", "head", "own")
+KINDS = ("chain", "ragged", "lookup", "early-exit", "head", "turns", "own")
 ROWS = 5000
 BATCHES = {1: 8, 2: 7, 5: 3, 8: 2}  # of so many rows, by draft length: long drafts take longer
 LATER = (("ragged", 5), ("early-exit", 2))  # where tokens 4 to 6 are looked at as well
@@ -72,18 +73,20 @@ class TableDraft:
 
 def draft_of(kind):
     small = toy(1, layers=1, hidden=8)
+    head = toy_head(3, toy(0, hidden=8).model.config, ids=(0, 1, 2, 4))
     return {
         "chain": small,
         "ragged": small,
         "lookup": "lookup",
         "early-exit": "early-exit:1",
-        "head": toy_head(3, toy(0, hidden=8).model.config, ids=(0, 1, 2, 4)),
+        "head": head,
+        "turns": TurnsDraft(drafts.LookupDraft(), head, sure=2, longest=3),
         "own": TableDraft(),
     }[kind]
 
 
 def target_and_prompts(kind):
-    prompts = {"ragged": RAGGED, "lookup": [ROUNDABOUT]}.get(kind, [[1, 2, 3]])
+    prompts = {"ragged": RAGGED, "turns": RAGGED, "lookup": [ROUNDABOUT]}.get(kind, [[1, 2, 3]])
     return toy(0, hidden=8), prompts
 
 

@@ -4,6 +4,7 @@ Decode time begins when the prompt has been read: for ours with the first round,
 with the first tokens that its streamer is handed, which do not count then.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -44,18 +45,31 @@ class Run:
         return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
-def ours(target, draft=None, gamma=None):
-    """Our loop, as a function of token ids, temperature, most new tokens and seed."""
+def ours(target, draft=None, gamma=None, prepared=None, around=nullcontext, **settings):
+    """Our loop, as a function of token ids, temperature, most new tokens and seed.
+
+    `prepared` is given the decoding before its first round, and its rounds run within `around()`.
+    """
     from ensemble_lab.tokens.decode import stream
 
     def run(ids, heat, most, seed):
         begun = perf_counter()
         decoding = stream(
-            target, ids, draft, gamma=gamma, temperature=heat, max_new_tokens=most, seed=seed
+            target,
+            ids,
+            draft,
+            gamma=gamma,
+            temperature=heat,
+            max_new_tokens=most,
+            seed=seed,
+            **settings,
         )
+        if prepared is not None:
+            prepared(decoding)
         since = perf_counter()
-        for _ in decoding:
-            pass
+        with around():
+            for _ in decoding:
+                pass
         ended = perf_counter()
         made = decoding.generations[0]
         count = len(made.tokens)

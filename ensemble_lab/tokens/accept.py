@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ensemble_lab.tokens.sampling import sampled
+
 if TYPE_CHECKING:
     import torch
 
@@ -79,7 +81,7 @@ def accept_sampled(
     law = p[rows, accepted]  # (B, V)
     fell = accepted < count
     law = torch.where(fell[:, None], residual(law, q, drafted, accepted, rows), law)
-    return accepted, torch.multinomial(law, 1, generator=generator)[:, 0]
+    return accepted, sampled(law, generator)
 
 
 def residual(p, q, drafted, at, rows) -> torch.Tensor:

@@ -25,10 +25,12 @@ class Place:
         The first position, where it is the same in all rows.
     reach : int
         Positions that are in use: the longest row with the new tokens.
+    eager : bool
+        Whether even compiled layers read eagerly.
     """
 
     def __init__(self):
-        self.positions, self.start, self.reach = None, None, 0
+        self.positions, self.start, self.reach, self.eager = None, None, 0, False
 
 
 class RowLayer(CacheLayerMixin):

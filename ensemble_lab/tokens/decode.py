@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ensemble_lab.core.errors import check_known
-from ensemble_lab.models.errors import ModelError, NotEnoughMemory
 from ensemble_lab.models.language import LanguageModel
-from ensemble_lab.models.memory import available_memory, format_size
-from ensemble_lab.tokens.drafts import Draft, EarlyExitDraft, LookupDraft, ModelDraft
-from ensemble_lab.tokens.head import FeatureHead, HeadDraft
 from ensemble_lab.tokens.lengths import AdaptiveLength, FixedLength
-from ensemble_lab.tokens.ngram import NgramDraft
-from ensemble_lab.tokens.reader import Reader, SplitReader, StateReader
+from ensemble_lab.tokens.prompts import check_room, is_one, limits_of, tokens_of
+from ensemble_lab.tokens.resolve import resolved
 from ensemble_lab.tokens.rows import Rows
 from ensemble_lab.tokens.sampling import Sampling
 from ensemble_lab.tokens.session import Round, Session
-from ensemble_lab.tokens.stacked import StackedDraft
 
 if TYPE_CHECKING:
     from ensemble_lab.models.language import Prompt
-
-NAMED = ("lookup", "ngram", "early-exit:8")
 
 
 @dataclass(frozen=True)
@@ -120,8 +112,9 @@ def decode(
         A chat is a list of messages. A list of prompts is decoded as one batch.
     draft : LanguageModel, str or Draft, optional
         A model with the target's vocabulary; ``"lookup"``; ``"ngram"``, lookup with a table of
-        smollm2's own text behind it; ``"early-exit:8"`` for the target's first eight layers; or
-        an object with `begin` and `propose`.
+        smollm2's own text behind it; ``"head"``, the same with smollm2's feature-level head where
+        no match is sure; ``"early-exit:8"`` for the target's first eight layers; a `FeatureHead`;
+        or an object with `begin` and `propose`.
     **settings
         As in `stream`.
 
@@ -146,7 +139,7 @@ def decode(
     except KeyboardInterrupt:
         pass
     made = decoding.generations
-    return made[0] if _is_one(prompts) else made
+    return made[0] if is_one(prompts) else made
 
 
 def stream(
@@ -160,6 +153,7 @@ def stream(
     top_p: float | None = None,
     max_new_tokens: int = 128,
     seed: int | None = None,
+    compiled: bool = False,
 ) -> Decoding:
     """The same round by round: iterate, and read `generations` at any time.
 
@@ -175,6 +169,9 @@ def stream(
     seed : int, optional
         Makes samples repeatable where `gamma` is given; else what is measured on the way decides
         how many tokens are drafted, and with it which random numbers are used.
+    compiled : bool
+        Run the layers of the target and of a draft model through `torch.compile`: quicker steps
+        after some seconds of compiling, which later calls with the same model do not repeat.
 
     Returns
     -------
@@ -184,7 +181,7 @@ def stream(
     ------
     ModelError
         A target or draft that cannot be read by position, vocabularies that differ, an empty
-        prompt or one that fills the context, or too little memory.
+        prompt or one that fills the context, too little memory, or nothing to compile with.
     ValueError
         A setting out of its range.
     """
@@ -194,7 +191,7 @@ def stream(
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
     length = AdaptiveLength() if gamma is None else FixedLength(gamma)
-    encoded = [tokens_of(target, one) for one in ([prompts] if _is_one(prompts) else prompts)]
+    encoded = [tokens_of(target, one) for one in ([prompts] if is_one(prompts) else prompts)]
     limits = limits_of(target, encoded, max_new_tokens)
     capacity = max(limits) + min(length.most, max_new_tokens) + 1
     check_room(target, len(encoded), capacity)
@@ -203,88 +200,9 @@ def stream(
     begun = perf_counter()
     with torch.inference_mode():
         rows = Rows(encoded, capacity, target.device)
-        reader, drafter = resolved(target, draft, rows)
+        reader, drafter = resolved(target, draft, rows, compiled)
         ends = target.ends
         session = Session(reader, rows, limits, ends, sampling, generator, drafter, length)
+        if target.device.type == "cuda":  # else the first round would wait for the prompt
+            torch.cuda.synchronize(target.device)
     return Decoding(session, encoded, target.tokenizer, perf_counter() - begun)
-
-
-def resolved(target: LanguageModel, draft, rows: Rows) -> tuple[Reader, Draft | None]:
-    """The reader of the target, and the draft that `draft` stands for."""
-    shape = tuple(rows.tokens.shape)
-    if isinstance(draft, str) and draft.startswith("early-exit:"):
-        layers = draft.removeprefix("early-exit:")
-        if not layers.isdigit():
-            raise ValueError(f"draft={draft!r}; write the layers, as in 'early-exit:8'")
-        split = SplitReader(target.model, *shape, int(layers))
-        return split, EarlyExitDraft(split)
-    if isinstance(draft, FeatureHead):
-        states = StateReader(target.model, *shape)
-        return states, HeadDraft(draft.attach(target.model), states)
-    reader = Reader(target.model, *shape)
-    if draft is None or (hasattr(draft, "begin") and hasattr(draft, "propose")):
-        return reader, draft
-    if isinstance(draft, str):
-        check_known(draft, NAMED, "draft", "package")
-        if draft == "ngram":
-            return reader, StackedDraft(LookupDraft(), NgramDraft.load("smollm2", target.tokenizer))
-        return reader, LookupDraft()
-    model = draft.model if isinstance(draft, LanguageModel) else draft
-    if not hasattr(model, "config"):
-        raise ValueError(f"draft={draft!r:.80} is no model, no name of one, and has no `propose`")
-    ours, theirs = target.model.config.vocab_size, model.config.vocab_size
-    if ours != theirs:
-        raise ModelError(
-            f"the draft's vocabulary has {theirs:,} tokens, the target's {ours:,}: a draft must"
-            " write the target's own tokens"
-        )
-    return reader, ModelDraft(model)
-
-
-def tokens_of(target: LanguageModel, prompt) -> list[int]:
-    """The token ids of a prompt: text, a chat, or ids as they are."""
-    if not isinstance(prompt, str) and all(isinstance(token, int) for token in prompt):
-        found = list(prompt)
-    else:
-        found = target.encode(prompt)["input_ids"][0].tolist()
-    if not found:
-        raise ModelError("the prompt is empty: give at least one token to continue")
-    return found
-
-
-def limits_of(target: LanguageModel, prompts: Sequence[Sequence[int]], most: int) -> list[int]:
-    """How long each text may become: `most` new tokens, or to the end of the context."""
-    context = getattr(target.model.config, "max_position_embeddings", None)
-    if context is None:
-        return [len(prompt) + most for prompt in prompts]
-    for prompt in prompts:
-        if len(prompt) >= context:
-            raise ModelError(
-                f"a prompt of {len(prompt)} tokens leaves nothing of the {context} that"
-                f" {target.weights} can see: shorten it"
-            )
-    return [min(len(prompt) + most, context) for prompt in prompts]
-
-
-def check_room(target: LanguageModel, rows: int, capacity: int) -> None:
-    """Raise `NotEnoughMemory` where the keys and values of so many rows do not fit."""
-    config = target.model.config
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    a_row = 2 * config.num_hidden_layers * heads * size * capacity * target.dtype.itemsize
-    free = available_memory(target.device)
-    if rows * a_row > free:
-        fits = (
-            f"{free // a_row} such rows" if free >= a_row else f"{free * capacity // a_row} tokens"
-        )
-        raise NotEnoughMemory(
-            f"keys and values of {rows} rows of {capacity} tokens take {format_size(rows * a_row)},"
-            f" and {format_size(free)} are free: {fits} would fit"
-        )
-
-
-def _is_one(prompts) -> bool:
-    """Whether this is one prompt: text, a chat's messages or token ids."""
-    if isinstance(prompts, str):
-        return True
-    return all(isinstance(part, Mapping | int) for part in prompts)

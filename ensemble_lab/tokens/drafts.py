@@ -7,11 +7,13 @@ law; a better draft makes it quicker, not different.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ensemble_lab.tokens.reader import Reader, SplitReader
+from ensemble_lab.tokens.rows import on_device
+from ensemble_lab.tokens.sampling import sampled
 
 if TYPE_CHECKING:
     import torch
@@ -57,12 +59,10 @@ class Proposal:
 
 def padded(found: Sequence[Sequence[int]], kinds: Sequence[Sequence[int]], rows: Rows) -> Proposal:
     """A proposal of tokens that were found on the host, one list a row."""
-    import torch
-
     counts = [len(tokens) for tokens in found]
     k = max(counts, default=0)
     table = [[*tokens, *[0] * (k - len(tokens))] for tokens in found]
-    tokens = torch.tensor(table, dtype=torch.long, device=rows.tokens.device).reshape(len(found), k)
+    tokens = on_device(table, rows.tokens.device).reshape(len(found), k)
     return Proposal(tokens, counts, kinds=kinds)
 
 
@@ -86,20 +86,19 @@ class ModelDraft:
     Parameters
     ----------
     model : PreTrainedModel
+    reader : callable
+        What reads it: `Reader`, or `CompiledReader`.
     """
 
-    def __init__(self, model: PreTrainedModel):
-        self.model = model
+    def __init__(self, model: PreTrainedModel, reader: Callable[..., Reader] = Reader):
+        self.model, self.reads_with = model, reader
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
         self.sampling, self.generator = sampling, generator
-        self.reader = self.reader_for(rows)
+        self.reader = self.reads_with(self.model, *rows.tokens.shape)
         rows.read_prompts(self.reader, but=1)
+        self.reader.warm(rows, 2)
         self.round, self.lengths = rows.rounds - 1, [len(text) - 1 for text in rows.texts]
-
-    def reader_for(self, rows: Rows) -> Reader:
-        """Who reads the rows for the draft."""
-        return Reader(self.model, *rows.tokens.shape)
 
     def _catch_up(self, rows: Rows) -> int:
         """How many of the last tokens are to be read now, after a pause when all before are.
@@ -227,9 +226,7 @@ def continued(text: list[int], at: int, most: int) -> list[int]:
 
 def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator):
     """A token (B,) for logits (B, V), and the law that it was drawn from; None when greedy."""
-    import torch
-
     if sampling.greedy:
         return logits.argmax(-1), None
     law = sampling.law(logits)
-    return torch.multinomial(law, 1, generator=generator)[:, 0], law
+    return sampled(law, generator), law

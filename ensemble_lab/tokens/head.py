@@ -19,12 +19,13 @@ from torch.nn import functional as F
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.tokens.cache import RowCache
 from ensemble_lab.tokens.drafts import ModelDraft
+from ensemble_lab.tokens.ngram import check_vocabulary, shipped_draft
 from ensemble_lab.tokens.reader import Reader, StateReader
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
-    from ensemble_lab.tokens.rows import Rows
+    from ensemble_lab.models.language import LanguageModel
 
 
 class FeatureHead(nn.Module):
@@ -102,6 +103,21 @@ class FeatureHead(nn.Module):
         save_file(weights, path, metadata={"about": about})
 
     @classmethod
+    def load(cls, name: str, target: LanguageModel) -> FeatureHead:
+        """The head in `data/drafts` that was trained on the states of model `name`.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such head.
+        ModelError
+            It was trained with another tokenizer.
+        """
+        head = cls.read(shipped_draft(f"{name}-head"))
+        check_vocabulary(head.about, f"the head {name!r}", target.tokenizer)
+        return head
+
+    @classmethod
     def read(cls, path: Path) -> FeatureHead:
         """Read what `save` wrote."""
         from safetensors.torch import load_file, safe_open
@@ -161,8 +177,4 @@ class HeadDraft(ModelDraft):
     """
 
     def __init__(self, head: FeatureHead, target: StateReader):
-        super().__init__(head.trunk)
-        self.head, self.target = head, target
-
-    def reader_for(self, rows: Rows) -> HeadReader:
-        return HeadReader(self.head, self.target, *rows.tokens.shape)
+        super().__init__(head.trunk, lambda _, *shape: HeadReader(head, target, *shape))

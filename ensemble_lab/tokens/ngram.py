@@ -181,17 +181,8 @@ class NgramDraft:
         ModelError
             It was counted with another tokenizer.
         """
-        path = data_folder() / "drafts" / f"{name}-ngram.safetensors"
-        if not path.is_file():
-            raise FileNotFoundError(f"no n-gram table {str(path)!r}; {MEND}")
-        table = NgramTable.read(path)
-        found, wanted = vocabulary_fingerprint(tokenizer), table.about["vocabulary"]
-        if found != wanted:
-            raise ModelError(
-                f"the n-gram table {name!r} holds tokens of another tokenizer: its vocabulary is"
-                f" {wanted}, the target's is {found}; use it with {table.about['weights']}, or"
-                " draft='lookup', which fits every model"
-            )
+        table = NgramTable.read(shipped_draft(f"{name}-ngram"))
+        check_vocabulary(table.about, f"the n-gram table {name!r}", tokenizer)
         return cls(table)
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
@@ -218,3 +209,22 @@ def vocabulary_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """16 hexadecimal digits that name a tokenizer's vocabulary: its tokens and their ids."""
     pairs = sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[::-1])
     return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:16]
+
+
+def shipped_draft(name: str) -> Path:
+    """The file of a draft that ships with the package."""
+    path = data_folder() / "drafts" / f"{name}.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"no draft {str(path)!r}; {MEND}")
+    return path
+
+
+def check_vocabulary(about: Mapping, which: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise `ModelError` where a draft holds the tokens of another tokenizer."""
+    found, wanted = vocabulary_fingerprint(tokenizer), about["vocabulary"]
+    if found != wanted:
+        raise ModelError(
+            f"{which} holds tokens of another tokenizer: its vocabulary is {wanted}, the target's"
+            f" is {found}; use it with {about['weights']}, or draft='lookup', which fits every"
+            " model"
+        )

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    from ensemble_lab.tokens.rows import Rows
+
 FULL = "full_attention"
 
 
@@ -49,6 +51,9 @@ class Reader:
     def fill(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]) -> None:
         """Read (B, k) tokens without asking what comes next."""
         self._run(self.model.model, start, spans, input_ids=tokens)
+
+    def warm(self, rows: Rows, most: int) -> None:
+        """Get ready to read up to `most` tokens at once: nothing to do but in compiled mode."""
 
     def _run(self, trunk, start, spans, **inputs):
         states = next(iter(inputs.values()))

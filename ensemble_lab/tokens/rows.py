@@ -78,3 +78,13 @@ class Rows:
         self.tokens.scatter_(1, places, new)
         self.length = self.length + kept
         self.rounds += 1
+
+
+def on_device(values: Sequence, device: torch.device) -> torch.Tensor:
+    """Integers from the host, without the host waiting for a GPU."""
+    import torch
+
+    table = torch.tensor(values, dtype=torch.long)
+    if device.type == "cuda":  # only from pinned memory the copy goes on by itself
+        return table.pin_memory().to(device, non_blocking=True)
+    return table.to(device)

@@ -71,3 +71,14 @@ class Sampling:
             rare[..., -1] = False  # the likeliest always stays
             scores = scores.masked_fill(rare.scatter(-1, order, rare), -math.inf)
         return scores.softmax(-1)
+
+
+def sampled(law: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    """A token (B,) from each law (B, V), which need not be normalised.
+
+    What `torch.multinomial` does for one sample, but for its check of the law, for which the host
+    would have to wait: of exponential variables with rates p, p's is the first with chance p.
+    """
+    import torch
+
+    return (law / torch.empty_like(law).exponential_(generator=generator)).argmax(-1)

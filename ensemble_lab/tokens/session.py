@@ -8,6 +8,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ensemble_lab.tokens.accept import accept_greedy, accept_sampled
+from ensemble_lab.tokens.clock import clock_on
+from ensemble_lab.tokens.rows import on_device
 
 if TYPE_CHECKING:
     import torch
@@ -85,8 +87,14 @@ class Session:
         self._ends = torch.tensor(sorted(self.ends), dtype=torch.long, device=device)
         self.running = [len(t) < most for t, most in zip(rows.texts, limits, strict=True)]
         rows.read_prompts(reader, but=1)
+        reader.warm(rows, 1 if draft is None else self._most() + 1)
         if draft is not None:
             draft.begin(rows, sampling, generator)
+
+    def _most(self) -> int:
+        """Most tokens that can be drafted in a round."""
+        room = max(most - len(t) for t, most in zip(self.rows.texts, self.limits, strict=True))
+        return min(self.draft_length.most, room)
 
     def __iter__(self) -> Iterator[list[Round | None]]:
         while any(self.running):
@@ -95,14 +103,14 @@ class Session:
     def round(self) -> list[Round | None]:
         """Draft, verify, accept, write; None for rows that had ended before."""
         running = list(self.running)
-        begun = perf_counter()
+        begun, clock = perf_counter(), clock_on(self.rows.tokens.device)
         proposal = self._propose()
-        drafted = perf_counter()
+        clock.mark()
         logits = self._verify(proposal)
-        verified = perf_counter()
+        clock.mark()
         accepted, follow = self._accept(logits, proposal)
         told = self._write(proposal.tokens, accepted, follow)
-        draft, verify = drafted - begun, verified - drafted
+        draft, verify = clock.spans()  # the device has been waited for
         if self.draft_length is not None:
             self._learn(proposal, [stayed for stayed, _, _ in told], draft, verify)
         host = perf_counter() - begun - draft - verify
@@ -147,9 +155,7 @@ class Session:
 
     def _accept(self, logits: torch.Tensor, proposal: Proposal):
         """How many drafted tokens stay in each row, and the target's own behind them."""
-        import torch
-
-        count = torch.tensor(proposal.counts, device=logits.device)
+        count = on_device(proposal.counts, logits.device)
         if self.sampling.greedy:
             return accept_greedy(logits.argmax(-1), proposal.tokens, count)
         p = self.sampling.law(logits)
@@ -168,7 +174,7 @@ class Session:
         place = torch.arange(k, device=new.device)
         end = torch.where(torch.isin(new, self._ends), place + 1, k).amin(1)
         room = torch.minimum(self._limits - self.rows.length, end)
-        on = torch.tensor(self.running, device=new.device)
+        on = on_device(self.running, new.device)
         kept = torch.minimum(accepted + 1, room) * on
         self.rows.append(new, kept)
         # The round's one wait for the device.

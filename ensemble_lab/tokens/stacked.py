@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ensemble_lab.tokens.drafts import LookupDraft, Proposal, padded
@@ -12,6 +12,8 @@ from ensemble_lab.tokens.ngram import LEVELS, NgramDraft
 if TYPE_CHECKING:
     import torch
 
+    from ensemble_lab.tokens.drafts import Draft
+    from ensemble_lab.tokens.head import FeatureHead
     from ensemble_lab.tokens.rows import Rows
     from ensemble_lab.tokens.sampling import Sampling
 
@@ -93,6 +95,7 @@ def kind_of(size: int, level: int) -> int:
     return 4 + 3 * length + agreed
 
 
+@dataclass
 class TurnsDraft:
     """Two drafts in turn: in each row the first where its match is sure, else the second.
 
@@ -102,15 +105,17 @@ class TurnsDraft:
     ----------
     first : LookupDraft or StackedDraft
         Certain of what it proposes, and quick.
-    second : Draft
+    second : FeatureHead
     sure : int
         The least kind of a first token with which the first has the turn.
     longest : int
         Most tokens of the second in a round.
     """
 
-    def __init__(self, first, second, sure: int, longest: int = 4):
-        self.first, self.second, self.sure, self.longest = first, second, sure, longest
+    first: LookupDraft | StackedDraft
+    second: FeatureHead | Draft
+    sure: int = 7
+    longest: int = 4
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
         self.first.begin(rows, sampling, generator)

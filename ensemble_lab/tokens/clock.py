@@ -1,0 +1,47 @@
+"""Clocks that tell drafting from verifying, on devices that work while the host goes on."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+class HostClock:
+    """Seconds between marks, where what was asked for is done when the call returns."""
+
+    def __init__(self):
+        self.marks = [perf_counter()]
+
+    def mark(self) -> None:
+        self.marks.append(perf_counter())
+
+    def spans(self) -> list[float]:
+        """Seconds from each mark to the next."""
+        return [after - before for before, after in zip(self.marks, self.marks[1:], strict=False)]
+
+
+class CudaClock:
+    """The same by events in a GPU's queue; its host's clock would see only how work is queued."""
+
+    def __init__(self):
+        self.marks = []
+        self.mark()
+
+    def mark(self) -> None:
+        import torch
+
+        self.marks.append(torch.cuda.Event(enable_timing=True))
+        self.marks[-1].record()
+
+    def spans(self) -> list[float]:
+        """Seconds from each mark to the next; only when the GPU has passed the last one."""
+        pairs = zip(self.marks, self.marks[1:], strict=False)
+        return [before.elapsed_time(after) / 1000 for before, after in pairs]
+
+
+def clock_on(device: torch.device) -> HostClock | CudaClock:
+    """A clock that has begun."""
+    return CudaClock() if device.type == "cuda" else HostClock()
