@@ -58,6 +58,11 @@ class Texts:
         """How many tokens of an answer's prompt are left out."""
         return max(0, len(self.answers[i].prompt) - CONTEXT)
 
+    def states_of(self, i: int) -> torch.Tensor:
+        """The target's states (w, D) behind all tokens of an answer and its prompt."""
+        found = np.array(self.states[self.begin[i] : self.begin[i + 1]])
+        return torch.from_numpy(found).view(torch.bfloat16)
+
     def batch(self, chosen: list[int]) -> Batch:
         """Some of the texts side by side."""
         whole = [self.answers[i].prompt + self.answers[i].tokens for i in chosen]
@@ -67,8 +72,7 @@ class Texts:
         states = torch.zeros(*size, self.states.shape[1], dtype=torch.bfloat16)
         for row, (i, text) in enumerate(zip(chosen, texts, strict=True)):
             tokens[row, : len(text)] = torch.tensor(text)
-            found = np.array(self.states[self.begin[i] + self.cut(i) : self.begin[i + 1]])
-            states[row, : len(text)] = torch.from_numpy(found).view(torch.bfloat16)
+            states[row, : len(text)] = self.states_of(i)[self.cut(i) :]
             counts[row, len(text) - len(self.answers[i].tokens) - 1 : len(text)] = True
         return Batch(tokens, states, counts)
 
