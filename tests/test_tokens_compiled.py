@@ -3,6 +3,7 @@
 import gc
 import shutil
 import weakref
+from functools import partial
 from itertools import zip_longest
 
 import pytest
@@ -32,10 +33,29 @@ def count(monkeypatch):
     return counter
 
 
+class Replay:
+    """A CUDA graph without CUDA: reads from the same tensors again, and writes to the same ones."""
+
+    def __init__(self, again):
+        self.again, self.out = again, again()
+
+    def replay(self):
+        for name, there in self.out.items():
+            if isinstance(there, torch.Tensor):
+                there.copy_(self.again()[name])
+
+
 @pytest.fixture
 def fixed(monkeypatch):
-    """The shapes that a GPU gets."""
+    """The shapes that a GPU gets, and its way through the module but for the capture."""
+
+    def captured(read, name, start, states):
+        kept = start.clone(), states.clone()
+        graph = Replay(partial(read, start=kept[0], **{name: kept[1]}))
+        return graph, kept, graph.out
+
     monkeypatch.setattr(compiled, "is_fixed", lambda device: True)
+    monkeypatch.setattr(compiled, "captured", captured)
 
 
 def draft_of(name):

@@ -138,7 +138,7 @@ class Compiled:
         try:
             # Sizes that are equal by chance, such as 2 rows of 2 tokens, must not stay equal.
             with _config.patch(use_duck_shape=False), self.trusting():
-                if start.device.type == "cuda":
+                if self.fixed:
                     out = self._replayed(read, (trunk, name, states.shape), start, states)
                 else:
                     out = read(start=start, **{name: states})
@@ -153,6 +153,8 @@ class Compiled:
 
     def _replayed(self, read, key, start, states):
         """The same by a CUDA graph: captured at the first time, replayed ever after."""
+        import torch
+
         if key not in self.graphs:
             self.graphs[key] = captured(read, key[1], start, states)
         graph, kept, out = self.graphs[key]
@@ -160,7 +162,8 @@ class Compiled:
             there.copy_(new)
         graph.replay()
         # The next replay writes over what the graph returned.
-        return type(out)({name: x.clone() for name, x in out.items() if hasattr(x, "clone")})
+        tensors = {name: x for name, x in out.items() if isinstance(x, torch.Tensor)}
+        return type(out)(**{name: x.clone() for name, x in tensors.items()})
 
 
 class CompiledReader(Compiled, Reader):
