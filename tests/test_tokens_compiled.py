@@ -18,6 +18,7 @@ from tests.toy_lm import language_model, network
 RAGGED = [[1, 2, 3, 4, 1, 2], [5], [2, 3, 2, 3, 2, 3, 2, 3, 2]]
 DRAFTS = (None, "lookup", "model", "early-exit:1")
 END = 7
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 
 
 def toy(seed=0, layers=3, **settings):
@@ -89,7 +90,7 @@ def test_so_it_is_with_a_gpus_shapes(count, fixed, draft):
         check_greedy(target, draft_of(draft), gamma)
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+@needs_compiler
 def test_and_through_the_compiler_itself():
     check_greedy(toy(), "lookup", 3)
 
@@ -142,6 +143,15 @@ def test_nothing_is_compiled_while_rounds_are_timed(count, monkeypatch):
     decoding = stream(target, RAGGED, draft_of("model"), max_new_tokens=20, compiled=True)
     before = count.frame_count
     assert before == 2 and sum(1 for _ in decoding) > 1 and count.frame_count == before
+
+
+@needs_compiler
+def test_an_early_exit_in_bfloat16_is_compiled_too():
+    """Compiled and eager layers round otherwise; what the parts are held against must not."""
+    target = toy(3, vocab_size=400, hidden=64, spread=0.3)
+    target.model.bfloat16()
+    one = decode(target, RAGGED[0], "early-exit:1", gamma=2, max_new_tokens=8, compiled=True)
+    assert one.tokens
 
 
 def test_a_gpus_shapes_are_few(fixed):

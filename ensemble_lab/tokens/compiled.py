@@ -9,8 +9,8 @@ the whole capacity, and the few widths that there are are met again and again.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import count
 from types import FunctionType
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ensemble_lab.models.errors import ModelError
+from ensemble_lab.tokens.graphs import captured
 from ensemble_lab.tokens.reader import Reader, SplitReader
 
 if TYPE_CHECKING:
@@ -104,9 +105,14 @@ class Compiled:
 
     def fill(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]) -> None:
         """Read (B, k) tokens eagerly: a prompt's length is met once."""
+        with self._eagerly():
+            super().fill(tokens, start, spans)
+
+    @contextmanager
+    def _eagerly(self) -> Iterator[None]:
         self.cache.place.eager = True
         try:
-            super().fill(tokens, start, spans)
+            yield
         finally:
             self.cache.place.eager = False
 
@@ -116,7 +122,8 @@ class Compiled:
         Rounds then take what they will take, of which an adaptive length learns. What is read is
         read again, or written over, as a rejected token is.
         """
-        for k in sorted({width(k, self.fixed) for k in range(1, most + 1)}):
+        several = range(1, most + 1) if self.fixed else [1]  # else one serves all
+        for k in sorted({width(k, self.fixed) for k in several}):
             tokens = rows.tokens.new_zeros(len(rows), min(k, most))
             self._warm(tokens, (rows.length - 1).clamp(min=0), rows.spans(-1))
         self.trusting = unguarded  # from here on only lengths change
@@ -173,30 +180,12 @@ class CompiledReader(Compiled, Reader):
 class CompiledSplitReader(Compiled, SplitReader):
     """A `SplitReader` in compiled mode."""
 
+    def _check_parts(self, model: PreTrainedModel) -> None:
+        with self._eagerly():  # compiled layers round otherwise, in a comparison with eager ones
+            super()._check_parts(model)
+
     def _warm(self, *asked) -> None:
         self.finish(self.early(*asked)[0], *asked[1:])
-
-
-def captured(read, name: str, start: torch.Tensor, states: torch.Tensor):
-    """A CUDA graph of a read, the tensors that it reads from, and what it returns.
-
-    The reads before the capture make the cache, compile, and warm up libraries; to write keys
-    again where they were changes nothing.
-    """
-    import torch
-
-    kept = start.clone(), states.clone()
-    again = partial(read, start=kept[0], **{name: kept[1]})
-    again(), again()
-    side, here = torch.cuda.Stream(start.device), torch.cuda.current_stream(start.device)
-    side.wait_stream(here)
-    with torch.cuda.stream(side):
-        again()
-    here.wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        out = again()
-    return graph, kept, out
 
 
 def is_fixed(device: torch.device) -> bool:
