@@ -137,10 +137,11 @@ def test_a_draft_model_is_compiled_by_itself(count):
     assert not {target.model, draft.model} - set(compiled._twins)
 
 
-def test_nothing_is_compiled_while_rounds_are_timed(count, monkeypatch):
+@pytest.mark.parametrize("prompts", [RAGGED, [[5], [6]], [[5]], [[5, 6]]])
+def test_nothing_is_compiled_while_rounds_are_timed(count, prompts):
     """An adaptive length would take seconds of compiling for the cost of a verification."""
     target = toy(eos_token_id=None)
-    decoding = stream(target, RAGGED, draft_of("model"), max_new_tokens=20, compiled=True)
+    decoding = stream(target, prompts, draft_of("model"), max_new_tokens=20, compiled=True)
     before = count.frame_count
     assert before == 2 and sum(1 for _ in decoding) > 1 and count.frame_count == before
 

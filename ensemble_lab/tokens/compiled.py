@@ -122,10 +122,13 @@ class Compiled:
         Rounds then take what they will take, of which an adaptive length learns. What is read is
         read again, or written over, as a rejected token is.
         """
+        places, zeros = (rows.length - 1, rows.spans(-1)), rows.tokens.new_zeros(len(rows), most)
+        if not self.cache.layers[-1].is_initialized:  # prompts of one token: nothing was read
+            with self._eagerly():
+                self._warm(zeros[:, :1], *places)
         several = range(1, most + 1) if self.fixed else [1]  # else one serves all
         for k in sorted({width(k, self.fixed) for k in several}):
-            tokens = rows.tokens.new_zeros(len(rows), min(k, most))
-            self._warm(tokens, (rows.length - 1).clamp(min=0), rows.spans(-1))
+            self._warm(zeros[:, :k], *places)
         self.trusting = unguarded  # from here on only lengths change
 
     def _warm(self, *asked) -> None:
