@@ -71,7 +71,7 @@ def drafts_of(head: FeatureHead, table: NgramDraft, states: RecordedStates) -> d
         "lookup": LookupDraft(),
         "lookup and table": StackedDraft(LookupDraft(), table),
         "head": alone,
-        "lookup and head": TurnsDraft(LookupDraft(), alone, sure=2),
+        "lookup and head": TurnsDraft(LookupDraft(), alone, sure=range(2, 6)),
         "lookup, table and head": TurnsDraft(StackedDraft(LookupDraft(), table), alone),
     }
 

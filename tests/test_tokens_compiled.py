@@ -3,6 +3,7 @@
 import gc
 import shutil
 import weakref
+from functools import partial
 from itertools import zip_longest
 
 import pytest
@@ -19,6 +20,7 @@ from tests.toy_lm import language_model, network, toy_head
 RAGGED = [[1, 2, 3, 4, 1, 2], [5], [2, 3, 2, 3, 2, 3, 2, 3, 2]]
 DRAFTS = (None, "lookup", "model", "early-exit:1", "head", "turns")
 END = 7
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 
 
 def toy(seed=0, layers=3, **settings):
@@ -34,10 +36,29 @@ def count(monkeypatch):
     return counter
 
 
+class Replay:
+    """A CUDA graph without CUDA: reads from the same tensors again, and writes to the same ones."""
+
+    def __init__(self, again):
+        self.again, self.out = again, again()
+
+    def replay(self):
+        for name, there in self.out.items():
+            if isinstance(there, torch.Tensor):
+                there.copy_(self.again()[name])
+
+
 @pytest.fixture
 def fixed(monkeypatch):
-    """The shapes that a GPU gets."""
+    """The shapes that a GPU gets, and its way through the module but for the capture."""
+
+    def captured(read, name, start, states):
+        kept = start.clone(), states.clone()
+        graph = Replay(partial(read, start=kept[0], **{name: kept[1]}))
+        return graph, kept, graph.out
+
     monkeypatch.setattr(compiled, "is_fixed", lambda device: True)
+    monkeypatch.setattr(compiled, "captured", captured)
 
 
 def draft_of(name):
@@ -45,7 +66,7 @@ def draft_of(name):
     return {
         "model": toy(9, 1, hidden=8),
         "head": head,
-        "turns": TurnsDraft(LookupDraft(), head, sure=2),
+        "turns": TurnsDraft(LookupDraft(), head, sure=range(2, 6)),
     }.get(name, name)
 
 
@@ -76,7 +97,7 @@ def test_so_it_is_with_a_gpus_shapes(count, fixed, draft):
         check_greedy(target, draft_of(draft), gamma)
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+@needs_compiler
 def test_and_through_the_compiler_itself():
     check_greedy(toy(), "lookup", 3)
 
@@ -123,12 +144,22 @@ def test_a_draft_model_is_compiled_by_itself(count):
     assert not {target.model, draft.model} - set(compiled._twins)
 
 
-def test_nothing_is_compiled_while_rounds_are_timed(count, monkeypatch):
+@pytest.mark.parametrize("prompts", [RAGGED, [[5], [6]], [[5]], [[5, 6]]])
+def test_nothing_is_compiled_while_rounds_are_timed(count, prompts):
     """An adaptive length would take seconds of compiling for the cost of a verification."""
     target = toy(eos_token_id=None)
-    decoding = stream(target, RAGGED, draft_of("model"), max_new_tokens=20, compiled=True)
+    decoding = stream(target, prompts, draft_of("model"), max_new_tokens=20, compiled=True)
     before = count.frame_count
     assert before == 2 and sum(1 for _ in decoding) > 1 and count.frame_count == before
+
+
+@needs_compiler
+def test_an_early_exit_in_bfloat16_is_compiled_too():
+    """Compiled and eager layers round otherwise; what the parts are held against must not."""
+    target = toy(3, vocab_size=400, hidden=64, spread=0.3)
+    target.model.bfloat16()
+    one = decode(target, RAGGED[0], "early-exit:1", gamma=2, max_new_tokens=8, compiled=True)
+    assert one.tokens
 
 
 def test_a_gpus_shapes_are_few(fixed):

@@ -9,8 +9,8 @@ the whole capacity, and the few widths that there are are met again and again.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import count
 from types import FunctionType
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ensemble_lab.models.errors import ModelError
+from ensemble_lab.tokens.graphs import captured
 from ensemble_lab.tokens.reader import Reader, SplitReader, StateReader
 
 if TYPE_CHECKING:
@@ -104,9 +105,14 @@ class Compiled:
 
     def fill(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]) -> None:
         """Read (B, k) tokens eagerly: a prompt's length is met once."""
+        with self._eagerly():
+            super().fill(tokens, start, spans)
+
+    @contextmanager
+    def _eagerly(self) -> Iterator[None]:
         self.cache.place.eager = True
         try:
-            super().fill(tokens, start, spans)
+            yield
         finally:
             self.cache.place.eager = False
 
@@ -116,9 +122,13 @@ class Compiled:
         Rounds then take what they will take, of which an adaptive length learns. What is read is
         read again, or written over, as a rejected token is.
         """
-        for k in sorted({width(k, self.fixed) for k in range(1, most + 1)}):
-            tokens = rows.tokens.new_zeros(len(rows), min(k, most))
-            self._warm(tokens, (rows.length - 1).clamp(min=0), rows.spans(-1))
+        places, zeros = (rows.length - 1, rows.spans(-1)), rows.tokens.new_zeros(len(rows), most)
+        if not self.cache.layers[-1].is_initialized:  # prompts of one token: nothing was read
+            with self._eagerly():
+                self._warm(zeros[:, :1], *places)
+        several = range(1, most + 1) if self.fixed else [1]  # else one serves all
+        for k in sorted({width(k, self.fixed) for k in several}):
+            self._warm(zeros[:, :k], *places)
         self.trusting = unguarded  # from here on only lengths change
 
     def _warm(self, *asked) -> None:
@@ -138,7 +148,7 @@ class Compiled:
         try:
             # Sizes that are equal by chance, such as 2 rows of 2 tokens, must not stay equal.
             with _config.patch(use_duck_shape=False), self.trusting():
-                if start.device.type == "cuda":
+                if self.fixed:
                     out = self._replayed(read, (trunk, name, states.shape), start, states)
                 else:
                     out = read(start=start, **{name: states})
@@ -153,6 +163,8 @@ class Compiled:
 
     def _replayed(self, read, key, start, states):
         """The same by a CUDA graph: captured at the first time, replayed ever after."""
+        import torch
+
         if key not in self.graphs:
             self.graphs[key] = captured(read, key[1], start, states)
         graph, kept, out = self.graphs[key]
@@ -160,7 +172,8 @@ class Compiled:
             there.copy_(new)
         graph.replay()
         # The next replay writes over what the graph returned.
-        return type(out)({name: x.clone() for name, x in out.items() if hasattr(x, "clone")})
+        tensors = {name: x for name, x in out.items() if isinstance(x, torch.Tensor)}
+        return type(out)(**{name: x.clone() for name, x in tensors.items()})
 
 
 class CompiledReader(Compiled, Reader):
@@ -183,28 +196,6 @@ COMPILED = {
     StateReader: CompiledStateReader,
     SplitReader: CompiledSplitReader,
 }
-
-
-def captured(read, name: str, start: torch.Tensor, states: torch.Tensor):
-    """A CUDA graph of a read, the tensors that it reads from, and what it returns.
-
-    The reads before the capture make the cache, compile, and warm up libraries; to write keys
-    again where they were changes nothing.
-    """
-    import torch
-
-    kept = start.clone(), states.clone()
-    again = partial(read, start=kept[0], **{name: kept[1]})
-    again(), again()
-    side, here = torch.cuda.Stream(start.device), torch.cuda.current_stream(start.device)
-    side.wait_stream(here)
-    with torch.cuda.stream(side):
-        again()
-    here.wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        out = again()
-    return graph, kept, out
 
 
 def is_fixed(device: torch.device) -> bool:

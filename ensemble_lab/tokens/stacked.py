@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # The table's confidence from which it overrules a match of so many tokens. On held-out text a
 # match of one token is right once in four times, longer ones more often than not.
 OVERRULES = {1: 4, 2: 13}
+# What is right more often than a head is, of the kinds of `StackedDraft`: what the table knows
+# well, what it and a match agree on, and what longer matches say.
+SURE = frozenset({3, 6, *range(7, 13)})
 SECOND = -1  # the kind of tokens of a draft that has its turn after another
 
 
@@ -106,15 +109,15 @@ class TurnsDraft:
     first : LookupDraft or StackedDraft
         Certain of what it proposes, and quick.
     second : FeatureHead
-    sure : int
-        The least kind of a first token with which the first has the turn.
+    sure : collection of int
+        The kinds of a first token with which the first has the turn.
     longest : int
         Most tokens of the second in a round.
     """
 
     first: LookupDraft | StackedDraft
     second: FeatureHead | Draft
-    sure: int = 7
+    sure: Collection[int] = SURE
     longest: int = 4
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
@@ -123,7 +126,7 @@ class TurnsDraft:
 
     def propose(self, rows: Rows, most: int) -> Proposal:
         found = self.first.propose(rows, most)
-        sure = [bool(kinds) and kinds[0] >= self.sure for kinds in found.kinds]
+        sure = [bool(kinds) and kinds[0] in self.sure for kinds in found.kinds]
         if all(sure):
             return found
         made = self.second.propose(rows, min(most, self.longest))
