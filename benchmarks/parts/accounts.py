@@ -36,27 +36,40 @@ def held_to_formula(run, plain, gamma):
     return found | {"rounds": len(full), "share": measured / formula}
 
 
-def host_percent(target, decoder, prompts, most):
-    """Percent of decode time outside the model: the median over prompts."""
+def host_percent(target, decoder_of, prompts, most):
+    """Percent of decode time outside the models: the median over prompts.
+
+    `decoder_of` gives the decoder for the clock that listens to it.
+    """
     shares = []
     for ids in prompts:
         with ForwardClock(target.model) as clock:
-            run = decoder(ids, 0.0, most, 0)
+            run = decoder_of(clock)(ids, 0.0, most, 0)
         shares.append(100 * clock.host_share(run))
     return median(shares)
 
 
 class ForwardClock:
-    """Seconds within a model's layers and its head, whoever calls them."""
+    """Seconds within a model's layers and its head, and a draft's, whoever calls them."""
 
     def __init__(self, model):
         self.parts, self.spans, self._starts = (model.model, model.lm_head), [], []
 
     def __enter__(self):
-        begin, end = self._begin, self._end
-        self._hooks = [part.register_forward_pre_hook(begin) for part in self.parts]
-        self._hooks += [part.register_forward_hook(end) for part in self.parts]
+        self._hooks = []
+        for part in self.parts:
+            self._hear(part)
         return self
+
+    def _hear(self, part):
+        self._hooks.append(part.register_forward_pre_hook(self._begin))
+        self._hooks.append(part.register_forward_hook(self._end))
+
+    def hear_draft(self, decoding):
+        """Count the layers of a head as the model's: they are no work of the host's."""
+        draft = getattr(decoding.session.draft, "second", None)
+        if draft is not None and hasattr(draft, "model"):
+            self._hear(draft.model)
 
     def __exit__(self, *error):
         for hook in self._hooks:
