@@ -28,6 +28,8 @@ from ensemble_lab.tokens.sampling import Sampling
 from ensemble_lab.tokens.stacked import StackedDraft, TurnsDraft
 
 HERE = Path(__file__).resolve().parent
+README = HERE / "README.md"
+MARK, END = "<!-- head: written by judge_drafts.py -->", "<!-- end of head -->"
 GAMMAS = (4, 8)
 SPARE = max(GAMMAS) + 1  # places for what is drafted behind the end
 A_KIND = 12  # answers of each kind that are judged
@@ -108,6 +110,21 @@ def first_of_each_kind(texts: Texts) -> list[int]:
     return [i for kind in kinds for i in of_kind[kind][:A_KIND]]
 
 
+def written(readme: str, figures: dict) -> str:
+    """The README with the table of tokens a round between its marks."""
+    rows = ["| draft | " + " | ".join(f"gamma {gamma}, all" for gamma in GAMMAS) + " | chat |"]
+    rows.append("|---|" + "---|" * (len(GAMMAS) + 1))
+    for name, by_gamma in figures["drafts"].items():
+        told = [of_gamma["tokens_a_round"] for of_gamma in by_gamma.values()]
+        cells = [f"{one['all']:.2f}" for one in told] + [f"{told[-1]['chat']:.2f}"]
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    before, _, rest = readme.partition(MARK)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{README.name} has no {MARK} … {END}")
+    return "\n".join([before + MARK, *rows, end + after])
+
+
 def main() -> None:
     """Command line."""
     import ensemble_lab as lab
@@ -132,6 +149,7 @@ def main() -> None:
     }
     text = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
     (args.out / "smollm2-head.json").write_text(text, encoding="utf-8")
+    README.write_text(written(README.read_text(encoding="utf-8"), figures), encoding="utf-8")
 
 
 if __name__ == "__main__":
