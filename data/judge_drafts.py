@@ -68,13 +68,13 @@ def rounds_of(draft: Draft, states: RecordedStates, answer: Answer, gamma: int):
 
 def drafts_of(head: FeatureHead, table: NgramDraft, states: RecordedStates) -> dict[str, Draft]:
     """Drafts by name."""
-    alone = HeadDraft(head, states)
+    alone, second = HeadDraft(head, states), HeadDraft(head, states, choosy=True)
     return {
         "lookup": LookupDraft(),
         "lookup and table": StackedDraft(LookupDraft(), table),
         "head": alone,
-        "lookup and head": TurnsDraft(LookupDraft(), alone, sure=range(2, 6)),
-        "lookup, table and head": TurnsDraft(StackedDraft(LookupDraft(), table), alone),
+        "lookup and head": TurnsDraft(LookupDraft(), second, sure=range(2, 6)),
+        "lookup, table and head": TurnsDraft(StackedDraft(LookupDraft(), table), second),
     }
 
 

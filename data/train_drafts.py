@@ -227,6 +227,7 @@ def save(what: str, network: nn.Module, about: dict, out: Path) -> None:
     """Write the weights that were learned, in bfloat16, with what they were learned from."""
     if what == "head":
         network.about.update(about)
+        (out / "drafts").mkdir(parents=True, exist_ok=True)
         network.save(out / "drafts/smollm2-head.safetensors")
         return
     save_layers(network, out / "models/smollm2-draft", about)

@@ -267,7 +267,7 @@ def batch_by_generate(ours, prompts, most):
 def test_smollm2_in_float64_is_generate(smollm2):
     prompts = [smollm2.tokenizer(text)["input_ids"] for text in PROMPTS]
     theirs = batch_by_generate(smollm2, prompts, 24)
-    for draft, gamma in (("lookup", 3), ("early-exit:8", 2)):
+    for draft, gamma in (("lookup", 3), ("early-exit:8", 2), ("head", 4)):
         made = decode(smollm2, prompts, draft, gamma=gamma, max_new_tokens=24)
         assert [list(one.tokens) for one in made] == theirs, draft
 

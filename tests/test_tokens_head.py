@@ -5,8 +5,10 @@ import torch
 
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.tokens.decode import decode
-from ensemble_lab.tokens.head import FeatureHead
+from ensemble_lab.tokens.drafts import LookupDraft
+from ensemble_lab.tokens.head import BLIND, LIKELY, FeatureHead
 from ensemble_lab.tokens.lengths import FixedLength
+from ensemble_lab.tokens.stacked import TurnsDraft
 from tests.toy_lm import toy, toy_head
 
 IDS = (0, 1, 2, 4)
@@ -67,6 +69,42 @@ def test_after_plain_rounds_it_catches_up(monkeypatch):
             expected = proposed_at_once(head, target.model, text, 3)
             assert one.proposed == expected[: len(one.proposed)]
             text += one.tokens
+
+
+@torch.inference_mode()
+def chances_at_once(head, model, text, drafted):
+    """The head's own chance that all of the first 1, 2, … drafted tokens are its likeliest."""
+    found, chance, ids = [], 1.0, head.ids.tolist()
+    for i, token in enumerate(drafted):
+        assert proposed_at_once(head, model, text, i + 1)[-1] == token
+        whole = [*text, *drafted[:i]]
+        states = model.model(torch.tensor([text]), use_cache=False).last_hidden_state
+        states = torch.nn.functional.pad(states, (0, 0, 1, -1))
+        for place in range(len(text), len(whole) + 1):
+            where = torch.arange(place)[None]
+            made = head.step(states, torch.tensor([whole[:place]]), position_ids=where)
+            states = torch.cat([states, made[:, -1:]], 1)
+        chance *= head.logits(made[0, -1]).softmax(-1)[ids.index(token)].item()
+        found.append(chance)
+    return found
+
+
+def test_behind_a_lookup_it_stops_where_little_would_stay():
+    target, stopped = toy(0), 0
+    head = head_of(target)
+    alone = TurnsDraft(LookupDraft(), head, sure=())
+    made = decode(target, PROMPTS[1], alone, gamma=6, max_new_tokens=24)
+    text = list(PROMPTS[1])
+    for one in made.rounds[:-1]:
+        asked = min(6, 24 - (len(text) - len(PROMPTS[1])) - 1)  # what there is room for
+        chances = chances_at_once(head, target.model, text, one.proposed)
+        assert all(chance > LIKELY for chance in chances[:-1])
+        stopped += len(one.proposed) < asked
+        assert len(one.proposed) == asked or chances[-1] <= LIKELY
+        text += one.tokens
+    assert stopped
+    sampled = decode(target, PROMPTS, alone, gamma=6, max_new_tokens=24, temperature=1.0, seed=0)
+    assert {len(r.proposed) for one in sampled for r in one.rounds[:-6]} == {BLIND}
 
 
 def test_only_its_own_tokens_are_proposed():

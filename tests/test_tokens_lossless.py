@@ -80,7 +80,7 @@ def draft_of(kind):
         "lookup": "lookup",
         "early-exit": "early-exit:1",
         "head": head,
-        "turns": TurnsDraft(drafts.LookupDraft(), head, sure=range(2, 6), longest=3),
+        "turns": TurnsDraft(drafts.LookupDraft(), head, sure=range(2, 6)),
         "own": TableDraft(),
     }[kind]
 

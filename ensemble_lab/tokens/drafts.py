@@ -100,6 +100,14 @@ class ModelDraft:
         self.reader.warm(rows, 2)
         self.round, self.lengths = rows.rounds - 1, [len(text) - 1 for text in rows.texts]
 
+    def draw(self, logits: torch.Tensor):
+        """A token (B,) for logits (B, V), and the law (B, V) that it was drawn from."""
+        return draw(logits, self.sampling, self.generator)
+
+    def goes_on(self, logits: torch.Tensor) -> bool:
+        """Whether to draft another token behind the one of these logits: as many as are asked."""
+        return True
+
     def _catch_up(self, rows: Rows) -> int:
         """How many of the last tokens are to be read now, after a pause when all before are.
 
@@ -125,13 +133,15 @@ class ModelDraft:
         drafted, laws = [], []
         for i in range(most):
             logits = self.reader.read(tokens, start, rows.spans(i - 1 if i else -behind))[:, -1]
-            token, law = draw(logits, self.sampling, self.generator)
+            token, law = self.draw(logits)
             drafted.append(token)
             laws.append(law)
+            if not self.goes_on(logits):
+                break
             tokens, start = token[:, None], rows.length + i
         drafted = torch.stack(drafted, 1)  # (B, k)
         laws = None if self.sampling.greedy else torch.stack(laws, 1)
-        return Proposal(drafted, [most] * len(drafted), laws)
+        return Proposal(drafted, [drafted.shape[1]] * len(drafted), laws)
 
 
 class EarlyExitDraft:

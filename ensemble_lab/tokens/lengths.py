@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FORGET = 0.97  # what was measured counts for so much a round later
-NEARLY_FREE = 0.02  # a draft token that takes less than this share of a plain step
+NEARLY_FREE = 0.06  # a draft token that takes less than this share of a plain step
 RETRY = 16  # rounds after which a draft that does not pay is asked again
 # Until the lengths have varied, each drafted token adds two per cent to a verification.
 SLOPE = np.array([[1.0, 0.0], [0.02, 1.0]])  # from (base, rest) to (base, slope)

@@ -70,7 +70,8 @@ def named(name: str, target: LanguageModel):
 def reading_states(draft: FeatureHead | TurnsDraft, reader: StateReader) -> Draft:
     """The draft with its head attached to a reader that keeps the target's states."""
     if isinstance(draft, TurnsDraft):
-        return replace(draft, second=reading_states(draft.second, reader))
+        head = HeadDraft(draft.second.attach(reader.model), reader, choosy=True)
+        return replace(draft, second=head)
     return HeadDraft(draft.attach(reader.model), reader)
 
 

@@ -111,14 +111,11 @@ class TurnsDraft:
     second : FeatureHead
     sure : collection of int
         The kinds of a first token with which the first has the turn.
-    longest : int
-        Most tokens of the second in a round.
     """
 
     first: LookupDraft | StackedDraft
     second: FeatureHead | Draft
     sure: Collection[int] = SURE
-    longest: int = 4
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
         self.first.begin(rows, sampling, generator)
@@ -129,7 +126,7 @@ class TurnsDraft:
         sure = [bool(kinds) and kinds[0] in self.sure for kinds in found.kinds]
         if all(sure):
             return found
-        made = self.second.propose(rows, min(most, self.longest))
+        made = self.second.propose(rows, most)
         made = replace(made, kinds=[[SECOND] * count for count in made.counts])
         return merged(sure, found, made) if any(sure) else made
 
