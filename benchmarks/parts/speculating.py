@@ -10,7 +10,7 @@ from benchmarks.parts.prompts import read_prompts, token_ids
 from benchmarks.parts.random_llama import random_llama
 from ensemble_lab.instruments import record
 
-BEST = "ngram"  # the best single setting of ours; its length is adaptive
+BEST = "head"  # the best single setting of ours; its length is adaptive
 DRAFT = "smollm2-draft"  # a draft model for ours and for transformers'
 FIXED = ("lookup", "early-exit:8")  # drafts of a fixed length, held against the formula
 GAMMA = 4
