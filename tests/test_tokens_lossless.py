@@ -12,6 +12,7 @@ import torch
 from scipy.stats import chi2
 
 from ensemble_lab.tokens import accept, cache, decode, drafts, reader, session
+from ensemble_lab.tokens.head import HeadDraft
 from ensemble_lab.tokens.lengths import FixedLength
 from ensemble_lab.tokens.sampling import Sampling
 from ensemble_lab.tokens.stacked import TurnsDraft
@@ -228,6 +229,18 @@ def test_the_same_test_sees_a_planted_fault(monkeypatch, fault):
     rule = RULES[1]
     pairs = samples("chain", 2, rule, batches=4, first_seed=200)
     assert p_of(pairs, rule, [0, 1, 2]) < LEVEL
+
+
+def test_a_head_that_names_another_law_than_it_drew_from_is_seen(monkeypatch):
+    honest = HeadDraft.draw
+
+    def shifted(self, logits):
+        token, law = honest(self, logits)
+        return token, law.roll(1, -1)
+
+    assert p_of(samples("head", 2, RULES[1], batches=4), RULES[1], [0, 1, 2]) > LEVEL
+    monkeypatch.setattr(HeadDraft, "draw", shifted)
+    assert p_of(samples("head", 2, RULES[1], batches=4), RULES[1], [0, 1, 2]) < LEVEL
 
 
 def test_without_a_fault_the_same_samples_pass(monkeypatch):

@@ -76,7 +76,10 @@ def of_decoding(record):
         ratios = ", ".join(f"{kind} {found['ratio']:.3g}" for kind, found in kinds)
         repeated = sum(found["repeated_8_grams"] for _, found in kinds) / len(kinds)
         total = record["end_to_end_ratio"]
-        return f"; end to end {total:.3g}; {ratios}; {repeated:.0%} of 8-grams repeated"
+        once = "; {ratio_to_generate:.3g} beside generate; compiled in {compile_seconds:.2g} s"
+        compiled = once.format(**record) if "compile_seconds" in record else ""
+        shown = f"; end to end {total:.3g}; {ratios}; {repeated:.0%} of 8-grams repeated"
+        return shown + compiled
     if "by_draft" in record:
         told = "; {}: {:.3g} with alpha {:.2g}, c {:.2g}, v {:.3g}"
         keys = ("share", "alpha", "c", "v")
