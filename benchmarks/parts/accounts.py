@@ -67,9 +67,9 @@ class ForwardClock:
 
     def hear_draft(self, decoding):
         """Count the layers of a head as the model's: they are no work of the host's."""
-        draft = getattr(decoding.session.draft, "second", None)
-        if draft is not None and hasattr(draft, "model"):
-            self._hear(draft.model)
+        draft = getattr(decoding.session.draft, "second", None)  # of a lookup with a head behind
+        for layer in draft.model.layers if draft is not None else ():
+            self._hear(layer)
 
     def __exit__(self, *error):
         for hook in self._hooks:

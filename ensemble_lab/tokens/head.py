@@ -7,6 +7,7 @@ its own states once the target's are used up.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,7 +57,9 @@ class FeatureHead(nn.Module):
         super().__init__()
         self.config, self.about = config, dict(about or {})
         self.join = nn.Linear(2 * config.hidden_size, config.hidden_size, bias=False)
-        self.trunk = LlamaModel(config)
+        few = copy.copy(config)
+        few.vocab_size, few.pad_token_id = 1, None
+        self.trunk = LlamaModel(few)
         del self.trunk.embed_tokens  # the target's serve
         self.register_buffer("ids", ids)
 

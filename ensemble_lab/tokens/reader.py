@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.tokens.cache import RowCache
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ensemble_lab.tokens.rows import Rows
 
 FULL = "full_attention"
+_whole: WeakKeyDictionary = WeakKeyDictionary()  # model to where it may be parted
 
 
 class Reader:
@@ -94,7 +96,7 @@ class StateReader(Reader):
         super().__init__(model, rows, capacity)
         size = model.config.hidden_size
         self.states = model.lm_head.weight.new_zeros(rows, capacity, size)
-        check_whole(self, lambda *where: self.model.lm_head(self._states(*where)))
+        check_whole(self, 0, lambda *where: self.model.lm_head(self._states(*where)))
 
     def read(self, tokens, start, spans):
         return self.model.lm_head(self._states(tokens, start, spans))
@@ -140,7 +142,7 @@ class SplitReader(Reader):
                 f"early exit after layer {layers}; this model has {depth}: use 1 to {depth - 1}"
             )
         self.first, self.rest = part(model, 0, layers), part(model, layers, depth)
-        check_whole(self, lambda *where: self.finish(self.early(*where)[0], *where[1:]))
+        check_whole(self, layers, lambda *where: self.finish(self.early(*where)[0], *where[1:]))
 
     def early(self, tokens, start, spans):
         """Hidden states (B, k, D) after the first layers, and the logits that they would give."""
@@ -153,10 +155,16 @@ class SplitReader(Reader):
         return self.model.lm_head(self.model.model.norm(last))
 
 
-def check_whole(reader: Reader, parts: Callable) -> None:
-    """Raise `ModelError` where a model read in `parts` is not the whole, as with scaled logits."""
+def check_whole(reader: Reader, after: int, parts: Callable) -> None:
+    """Raise `ModelError` where a model read in `parts` is not the whole, as with scaled logits.
+
+    It is looked at once for each model and number of layers `after` which it is parted.
+    """
     import torch
 
+    found = _whole.setdefault(reader.model, set())
+    if after in found:
+        return
     token = torch.zeros(
         reader.cache.layers[0].rows, 1, dtype=torch.long, device=reader.model.device
     )
@@ -170,6 +178,7 @@ def check_whole(reader: Reader, parts: Callable) -> None:
             f"{type(reader.model).__name__} does more between its layers than pass states on, so"
             " its first layers cannot draft, nor can a head: use another draft"
         )
+    found.add(after)
 
 
 def part(model: PreTrainedModel, first: int, last: int):

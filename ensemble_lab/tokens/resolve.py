@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 from ensemble_lab.core.errors import check_known
 from ensemble_lab.models.errors import ModelError
@@ -15,6 +16,7 @@ from ensemble_lab.tokens.reader import Reader, SplitReader, StateReader
 from ensemble_lab.tokens.rows import Rows
 from ensemble_lab.tokens.stacked import StackedDraft, TurnsDraft
 
+_shipped: WeakKeyDictionary = WeakKeyDictionary()  # by target, to which a head is attached
 NAMED = ("lookup", "ngram", "head", "early-exit:8")
 
 
@@ -63,8 +65,17 @@ def named(name: str, target: LanguageModel):
     check_known(name, NAMED, "draft", "package")
     if name == "lookup":
         return LookupDraft()
-    table = StackedDraft(LookupDraft(), NgramDraft.load("smollm2", target.tokenizer))
-    return table if name == "ngram" else TurnsDraft(table, FeatureHead.load("smollm2", target))
+    table = shipped(target, NgramDraft, target.tokenizer)
+    stacked = StackedDraft(LookupDraft(), table)
+    return stacked if name == "ngram" else TurnsDraft(stacked, shipped(target, FeatureHead, target))
+
+
+def shipped(target: LanguageModel, kind: type, fits):
+    """What ships for smollm2 of a kind, read and checked once for each target."""
+    kept = _shipped.setdefault(target.model, {})
+    if kind not in kept:
+        kept[kind] = kind.load("smollm2", fits)
+    return kept[kind]
 
 
 def reading_states(draft: FeatureHead | TurnsDraft, reader: StateReader) -> Draft:
