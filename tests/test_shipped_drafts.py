@@ -75,8 +75,7 @@ def test_a_head_needs_its_own_target(target):
 
 
 def test_a_missing_head_or_model_says_how_to_mend_it(target, tmp_path, monkeypatch):
-    for module in ("ngram", "head"):
-        monkeypatch.setattr(f"ensemble_lab.tokens.{module}.data_folder", lambda: tmp_path, False)
+    monkeypatch.setattr("ensemble_lab.tokens.ngram.data_folder", lambda: tmp_path)
     with pytest.raises(FileNotFoundError, match="reinstall"):
         FeatureHead.load("smollm2", target)
     monkeypatch.setattr("ensemble_lab.catalogue.data_folder", lambda: tmp_path)

@@ -15,7 +15,7 @@ IDS = (0, 1, 2, 4)
 PROMPTS = [[4], [1, 2, 3], [5, 0, 0, 2, 1, 3, 4]]
 
 
-def head_of(target, seed=3, ids=IDS):
+def head_of(target, seed=24, ids=IDS):
     return toy_head(seed, target.model.config, ids).attach(target.model)
 
 

@@ -90,6 +90,8 @@ class ModelDraft:
         What reads it: `Reader`, or `CompiledReader`.
     """
 
+    at_once = 2  # tokens that are read together with what comes next
+
     def __init__(self, model: PreTrainedModel, reader: Callable[..., Reader] = Reader):
         self.model, self.reads_with = model, reader
 
@@ -108,17 +110,23 @@ class ModelDraft:
         """Whether to draft another token behind the one of these logits: as many as are asked."""
         return True
 
-    def _catch_up(self, rows: Rows) -> int:
-        """How many of the last tokens are to be read now, after a pause when all before are.
+    def stale(self, new: int, paused: bool) -> int:
+        """How many of the last tokens are to be read, of which `new` came since it proposed last.
 
         Of a round in which all its tokens stayed the draft has not read the last one, so after
         each it reads two: to write a key again where it was changes nothing.
         """
-        most = max(len(text) - was for text, was in zip(rows.texts, self.lengths, strict=True))
-        if rows.rounds > self.round + 1:
-            self.reader.fill(*rows.last(most + 1), rows.spans(-most - 1))
+        return new + 1 if paused else 2
+
+    def _catch_up(self, rows: Rows) -> int:
+        """Read what is stale but the last few tokens; how many these are."""
+        new = max(len(text) - was for text, was in zip(rows.texts, self.lengths, strict=True))
+        stale = self.stale(new, rows.rounds > self.round + 1)
         self.round, self.lengths = rows.rounds, [len(text) for text in rows.texts]
-        return min(2, rows.spans(0)[0])
+        few = min(stale, self.at_once, rows.spans(0)[0])
+        if stale > few:
+            self.reader.fill(*rows.last(stale), rows.spans(-stale))
+        return few
 
     def propose(self, rows: Rows, most: int) -> Proposal:
         import torch

@@ -192,6 +192,8 @@ class HeadDraft(ModelDraft):
         the chances would bend the law of sampled tokens, and a GPU would have to be waited for.
     """
 
+    at_once = 16  # a small vocabulary makes logits cheap
+
     def __init__(self, head: FeatureHead, target: StateReader, choosy: bool = False):
         super().__init__(head.trunk, lambda _, *shape: HeadReader(head, target, *shape))
         self.ids, self.size, self.choosy = head.ids, head.config.vocab_size, choosy
@@ -200,6 +202,10 @@ class HeadDraft(ModelDraft):
         self.looks = self.choosy and self.sampling.greedy and self.ids.device.type == "cpu"
         self.chance = 1.0
         return super().propose(rows, min(most, BLIND) if self.choosy and not self.looks else most)
+
+    def stale(self, new: int, paused: bool) -> int:
+        """All new tokens: it has read them, if at all, with its own guesses of their states."""
+        return new
 
     def goes_on(self, logits: torch.Tensor) -> bool:
         if not self.looks:
