@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 TINY = {"tiny": "target", "tiny-draft": "draft"}  # folders of data/models/tiny
 FORMS = (
-    "'smollm2' and its draft 'smollm2-draft', a Hub id 'owner/name', the shipped 'tiny' or "
-    "'tiny-draft', a local folder, "
+    "'smollm2', a Hub id 'owner/name', the shipped 'smollm2-draft', 'tiny' or 'tiny-draft', "
+    "a local folder, "
     "'openai:http://127.0.0.1:8000/v1#name', a fitted scikit-learn classifier, or a "
     "torch.nn.Module with labels=[...]"
 )
