@@ -1,0 +1,32 @@
+"""Losses of m members at once: outputs (m, B, k), targets and weights (m, B), one loss a member.
+
+Weights are sample weights; the mean is over what they add up to, so that a weight of 2 is the row
+twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def cross_entropy(
+    outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Surprise (m,) at the classes `targets`, in nats, for logits (m, B, k)."""
+    logs = outputs.log_softmax(-1)
+    return weighted_mean(-logs.gather(-1, targets[..., None])[..., 0], weights)
+
+
+def squared_error(
+    outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Squared error (m,) of the one output (m, B, 1)."""
+    return weighted_mean((outputs[..., 0] - targets) ** 2, weights)
+
+
+def weighted_mean(each: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Mean over a batch (m,); 0 where no row of it has weight."""
+    return (each * weights).sum(-1) / weights.sum(-1).clamp(min=1e-12)

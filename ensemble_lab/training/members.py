@@ -1,0 +1,120 @@
+"""Networks of one architecture as one: their stacked weights, and what they say."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Trained networks of one architecture.
+
+    Parameters
+    ----------
+    make : callable
+        Gives such a network.
+    params, buffers : dict of (m, …) tensors
+        Their weights, by name.
+    losses : (epochs, m) array
+        Mean training loss of each in every finished epoch.
+    alive : (m,) array of bool
+        False for a member whose loss became NaN.
+    """
+
+    make: Callable[[], nn.Module]
+    params: dict[str, torch.Tensor]
+    buffers: dict[str, torch.Tensor]
+    losses: np.ndarray
+    alive: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.alive)
+
+    def outputs(self, X, batch_size: int = 1024) -> np.ndarray:
+        """What every member says of every row (m, n, k); NaN for a member that is not alive."""
+        import torch
+
+        weight = next(iter(self.params.values()))
+        X = torch.as_tensor(np.asarray(X), dtype=weight.dtype)
+        run = forward_of(self.module(0))
+        with torch.no_grad():
+            said = [
+                run(
+                    self.params, self.buffers, part.to(weight.device).expand(len(self), *part.shape)
+                )
+                for part in X.split(batch_size)
+            ]
+        found = torch.cat(said, 1).cpu().numpy()
+        found[~self.alive] = np.nan
+        return found
+
+    def module(self, i: int) -> nn.Module:
+        """Member i as a network of its own."""
+        network = self.make()
+        weights = {name: value[i] for name, value in {**self.params, **self.buffers}.items()}
+        some = next(iter(self.params.values()))
+        network.to(some.device, some.dtype).load_state_dict(weights)
+        return network.eval()
+
+
+def made(make: Callable, members: int, seeds: np.random.SeedSequence, device, dtype) -> list:
+    """Make m networks, each with initial weights by a seed of its own.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ, no weights, or layers that count over batches.
+    """
+    import torch
+
+    networks = []
+    for one in seeds.generate_state(members):
+        with torch.random.fork_rng():
+            torch.manual_seed(int(one))
+            networks.append(make().to(device, dtype).train())
+    shapes = [{name: tuple(p.shape) for name, p in net.named_parameters()} for net in networks]
+    if not shapes[0]:
+        raise ValueError(f"{type(networks[0]).__name__} has no weights to train")
+    for i, shape in enumerate(shapes):
+        for name in {**shapes[0], **shape}:
+            if shape.get(name) != shapes[0].get(name):
+                raise ValueError(
+                    f"{name!r} of member {i} has shape {shape.get(name)}, of member 0"
+                    f" {shapes[0].get(name)}: members trained as one have one architecture"
+                )
+    for name, layer in networks[0].named_modules():
+        if getattr(layer, "track_running_stats", False):
+            raise ValueError(
+                f"layer {name!r} ({type(layer).__name__}) counts over batches, which members"
+                " trained as one cannot: use LayerNorm or GroupNorm, or track_running_stats=False"
+            )
+    return networks
+
+
+def stacked(networks: list) -> tuple[dict, dict]:
+    """Parameters and buffers (m, …) of all networks, ready to be learned."""
+    from torch.func import stack_module_state
+
+    params, buffers = stack_module_state(networks)
+    return {name: p.detach().requires_grad_() for name, p in params.items()}, buffers
+
+
+def forward_of(network: nn.Module) -> Callable:
+    """A function of stacked parameters, buffers and inputs (m, B, …): all members' outputs."""
+    from torch.func import functional_call, vmap
+
+    shape = copy.deepcopy(network).to("meta")  # its own weights are never used
+
+    def one(params, buffers, x):
+        return functional_call(shape, (params, buffers), (x,))
+
+    return vmap(one, randomness="different")
