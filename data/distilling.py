@@ -94,7 +94,13 @@ def batches(
 
 
 def compute_states(model, answers: list[Answer], share: float, path: Path) -> Texts:
-    """States of a share of the answers, drawn at random, in a file; one that is whole is opened."""
+    """States of a share of the answers, drawn at random, in a file; one that is whole is opened.
+
+    Raises
+    ------
+    ValueError
+        The file was made for a smaller share.
+    """
     begin = begins(answers)
     order = np.argsort(np.diff(begin), kind="stable")  # of like length, so that little is padding
     groups = np.array_split(order, range(GROUP, len(order), GROUP))
@@ -109,8 +115,11 @@ def compute_states(model, answers: list[Answer], share: float, path: Path) -> Te
                 kept[begin[i] : begin[i + 1]] = states
         kept.flush()
         unfinished.rename(path)
+    states = np.memmap(path, np.uint16, "r", shape=shape)
     there = sorted(np.concatenate([groups[i] for i in drawn]).tolist())
-    return Texts(answers, np.memmap(path, np.uint16, "r", shape=shape), begin, there)
+    if not all(states[begin[i]].any() for i in there):  # what was not computed is zero
+        raise ValueError(f"{path} holds fewer answers than share={share} asks for: delete it")
+    return Texts(answers, states, begin, there)
 
 
 @torch.inference_mode()

@@ -55,6 +55,10 @@ def test_states_are_the_targets_and_a_whole_file_is_not_made_again(texts, target
     assert np.array_equal(again.states, texts.states)
     half = distilling.compute_states(silent, texts.answers, 0.5, tmp_path / "states.bin")
     assert len(half.there) in (2, 4) and set(half.there) < set(texts.there)
+    read = target.model
+    distilling.compute_states(read, texts.answers, 0.5, tmp_path / "half.bin")
+    with pytest.raises(ValueError, match=r"fewer answers than share=1.0 asks for: delete it"):
+        distilling.compute_states(read, texts.answers, 1.0, tmp_path / "half.bin")
 
 
 def test_a_batch_is_cut_padded_and_counts_the_answers_laws(texts):

@@ -1,7 +1,7 @@
 """The compiled mode: decoder layers through `torch.compile`, and CUDA graphs around them.
 
-One layer is compiled, for any number of tokens, and serves as all layers: a whole model takes
-minutes to compile and steps no quicker. Without a GPU attention looks at the longest row's
+One layer is compiled, for any number of tokens, and serves as all layers: a whole model steps
+somewhat quicker, and takes minutes to compile. Without a GPU attention looks at the longest row's
 positions; on one all shapes are fixed, so that a read is one graph replayed: attention looks at
 the whole capacity, and the few widths that there are are met again and again.
 """

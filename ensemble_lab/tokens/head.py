@@ -214,7 +214,7 @@ class HeadDraft(ModelDraft):
         return bool(self.chance.max() > LIKELY)
 
     def draw(self, logits: torch.Tensor):
-        """A token (B,) for logits (B, R), and its law (B, V), of which the reduced part is 0."""
+        """A token (B,) for logits (B, R), and its law (B, V), 0 outside the reduced vocabulary."""
         token, law = super().draw(logits)
         if law is not None:
             law = law.new_zeros(len(law), self.size).index_copy_(1, self.ids, law)
