@@ -54,7 +54,7 @@ def explorer(
         controls=(
             steps("gamma", "gamma (drafted tokens a round)", GAMMAS, first["gamma"],
                   "How many tokens are drafted before the target looks."),
-            steps("alpha", "alpha (chance that a drafted token stays)", ALPHAS, first["alpha"],
+            steps("alpha", "alpha (chance to stay)", ALPHAS, first["alpha"],
                   "How often the target keeps what it examines."),
             steps("c", "c (a draft step, in plain steps)", COSTS, first["c"],
                   "What one drafted token costs; 0 for a lookup."),
