@@ -12,6 +12,7 @@ from ensemble_lab.tokens.compiled import COMPILED
 from ensemble_lab.tokens.drafts import Draft, EarlyExitDraft, LookupDraft, ModelDraft
 from ensemble_lab.tokens.head import FeatureHead, HeadDraft
 from ensemble_lab.tokens.ngram import NgramDraft
+from ensemble_lab.tokens.packed import packed
 from ensemble_lab.tokens.reader import Reader, SplitReader, StateReader
 from ensemble_lab.tokens.rows import Rows
 from ensemble_lab.tokens.stacked import StackedDraft, TurnsDraft
@@ -32,20 +33,20 @@ def resolved(
     ValueError
         No draft is called so.
     """
-    shape = tuple(rows.tokens.shape)
+    shape, model = tuple(rows.tokens.shape), packed(target.model)
     kinds = COMPILED if compiled else {kind: kind for kind in COMPILED}
     if isinstance(draft, str):
         draft = named(draft, target)
     if isinstance(draft, EarlyExit):
-        reader = kinds[SplitReader](target.model, *shape, draft.layers)
+        reader = kinds[SplitReader](model, *shape, draft.layers)
         return reader, EarlyExitDraft(reader)
     if isinstance(draft, FeatureHead | TurnsDraft):
-        reader = kinds[StateReader](target.model, *shape)
+        reader = kinds[StateReader](model, *shape)
         return reader, reading_states(draft, reader)
-    reader = kinds[Reader](target.model, *shape)
+    reader = kinds[Reader](model, *shape)
     if draft is None or (hasattr(draft, "begin") and hasattr(draft, "propose")):
         return reader, draft
-    return reader, ModelDraft(model_of(draft, target), kinds[Reader])
+    return reader, ModelDraft(packed(model_of(draft, target)), kinds[Reader])
 
 
 @dataclass(frozen=True)

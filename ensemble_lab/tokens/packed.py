@@ -1,0 +1,102 @@
+"""Weights laid out as the CPU's matrix kernels want them: the same products, sooner.
+
+To read one token is to read all weights, and the kernels read them fastest in blocks. PyTorch keeps
+weights in rows and parts them anew at every product; here it is done once.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from ensemble_lab.models.memory import available_memory
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_twins: WeakKeyDictionary = WeakKeyDictionary()  # model to the state of its weights and its twin
+
+
+def packed(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model with packed copies of the weights of its linear layers.
+
+    They are made once for each model, and again where its weights have changed, as an optimizer or
+    `load_state_dict` changes them; a write through ``.data`` is not seen. They take as much memory
+    again as the weights.
+
+    Returns
+    -------
+    PreTrainedModel
+        Everything but the packed copies is shared with `model`, which is left as it is. It is
+        `model` itself on a GPU, in float64, and where memory or oneDNN are missing.
+    """
+    linear = [module for module in model.modules() if is_packable(module)]
+    if not linear:
+        return model
+    state = [(module.weight.data_ptr(), module.weight._version) for module in linear]
+    if model not in _twins or _twins[model][0] != state:
+        _twins.pop(model, None)  # its memory is free before the next is made
+        if sum(module.weight.nbytes for module in linear) > available_memory() / 2:
+            return model
+        with torch.inference_mode(False), torch.no_grad():
+            _twins[model] = state, _twin(model)
+    return _twins[model][1]
+
+
+def is_packable(module: nn.Module) -> bool:
+    """Whether a module is a linear layer with weights that oneDNN takes."""
+    if type(module) is not nn.Linear or module.weight.is_inference():  # these count no changes
+        return False
+    if module.weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if module.weight.dtype == torch.bfloat16:
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return module.weight.dtype == torch.float32
+
+
+class PackedLinear(nn.Linear):
+    """A linear layer whose weights are in blocks too."""
+
+    blocks: torch.Tensor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Products (…, out_features) of x (…, in_features) with the weights."""
+        if torch.compiler.is_compiling():  # the compiler takes oneDNN's for constant weights only
+            return torch.ops.ensemble_lab.packed_linear(
+                x, self.blocks, self.bias, self.out_features
+            )
+        return product(x, self.blocks, self.bias)
+
+
+def _twin(module: nn.Module) -> nn.Module:
+    twin = copy.copy(module)
+    twin._modules = {name: child and _twin(child) for name, child in module._modules.items()}
+    if is_packable(module):
+        twin.__class__ = PackedLinear
+        twin.blocks = torch.ops.mkldnn._reorder_linear_weight(module.weight.detach(), 1)
+    return twin
+
+
+def product(x: torch.Tensor, blocks: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """What `torch.nn.functional.linear` gives, of a weight in blocks."""
+    return torch.ops.mkldnn._linear_pointwise(x, blocks, bias, "none", [], "")
+
+
+torch.library.define(
+    "ensemble_lab::packed_linear", "(Tensor x, Tensor blocks, Tensor? bias, int size) -> Tensor"
+)
+
+
+@torch.library.impl("ensemble_lab::packed_linear", "CompositeExplicitAutograd")
+def _opaque(x, blocks, bias, size):
+    """The same for `torch.compile`, which does not look inside."""
+    return product(x, blocks, bias)
+
+
+@torch.library.register_fake("ensemble_lab::packed_linear")
+def _shape(x, blocks, bias, size):
+    return x.new_empty(*x.shape[:-1], size)
