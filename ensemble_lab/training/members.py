@@ -57,6 +57,14 @@ class Members:
         found[~self.alive] = np.nan
         return found
 
+    def one(self, i: int) -> Members:
+        """Member i alone."""
+        params, buffers = (
+            {name: value[[i]] for name, value in some.items()}
+            for some in (self.params, self.buffers)
+        )
+        return Members(self.make, params, buffers, self.losses[:, [i]], self.alive[[i]])
+
     def module(self, i: int) -> nn.Module:
         """Member i as a network of its own."""
         network = self.make()
