@@ -82,12 +82,11 @@ def finding(found: Stacks, state: State, depth: int, kind: int) -> str:
     against = {"the best member": found.best[:, depth], "a plain average": found.average[:, depth]}
     if kind:
         against = {"the same out-of-fold": found.stack[:, depth, 0], **against}
-    points = [f"{100 * (stack - other).mean():+.1f} points" for other in against.values()]
-    compared = ", ".join(f"{won} on {who}" for won, who in zip(points, against, strict=True))
+    compared = [f"{100 * (stack - other).mean():+.1f} on {who}" for who, other in against.items()]
     return (
         f"{state['features'].capitalize()}, the tree of depth {state['depth']} looks {seen:.0%}"
         f" right, is {alone:.0%}, and gets {share:.0%} of the trust"
-        f"<br>The stack is right on {stack.mean():.1%} of new rows: {compared}"
+        f"<br>The stack is right on {stack.mean():.1%} of new rows; points: {', '.join(compared)}"
     )
 
 

@@ -43,7 +43,8 @@ class Stacks:
     alone : (5, depths, m) array
         How often it is right on held-out rows.
     weights : (5, depths, kinds, m, k) array
-        By how much a class's score rises with the member's probability of that class.
+        By how much a class's score rises when the member moves all its probability to it from
+        the other classes.
     stack : (5, depths, kinds) array
         Held-out accuracy.
     average : (5, depths) array
@@ -156,6 +157,9 @@ def final(shown, y, said, truth) -> tuple[np.ndarray, float]:
 
     n, m, k = shown.shape
     model = Ridge().fit(shown.reshape(n, m * k), np.eye(k)[y])
-    own = model.coef_.reshape(k, m, k)[np.arange(k), :, np.arange(k)]  # (k, m): class to class
+    coef = model.coef_.reshape(k, m, k)  # (class scored, member, class named)
+    own = coef[np.arange(k), :, np.arange(k)]  # (k, m)
+    # A law sums to 1, so a constant in a row is no opinion: count against the mean of the others.
+    weights = (k * own - coef.sum(-1)) / (k - 1)
     elected = model.predict(said.reshape(len(said), m * k)).argmax(-1)
-    return own.T, float((elected == truth).mean())
+    return weights.T, float((elected == truth).mean())

@@ -75,7 +75,10 @@ def layout(found: Stacks) -> dict:
     """Weights and members above, the curves below."""
     frame = {"showline": True, "mirror": True, "linecolor": ORACLE}  # pale cells end somewhere
     rows = [STACK_ROW, AVERAGE_ROW, *found.members[::-1]]
-    low = np.floor(20 * min(found.stack.mean(0).min(), found.alone.mean(0).min()) - 0.5) / 20
+    whole, part = (
+        np.floor(20 * min(share.mean(0).min() for share in some) - 0.5) / 20
+        for some in ((found.stack, found.alone), (found.stack, found.average, found.best))
+    )
     share = {"tickformat": ".0%", "title": {"text": "rows answered right"}}
     return {
         "height": 680,
@@ -85,13 +88,13 @@ def layout(found: Stacks) -> dict:
                   "showgrid": False, **frame},
         "yaxis": {"domain": [0.56, 1], "autorange": "reversed", "showgrid": False,
                   "title": {"text": "member"}, **frame},
-        "xaxis2": {"domain": [0.63, 1], "anchor": "y2", "range": [low, 1.02], **share},
+        "xaxis2": {"domain": [0.63, 1], "anchor": "y2", "range": [whole, 1.02], **share},
         "yaxis2": {"domain": [0.56, 1], "anchor": "x2", "type": "category",
                    "categoryorder": "array", "categoryarray": rows,
                    "range": [-0.6, len(rows) - 0.4]},
         "xaxis3": {"domain": [0, 1], "anchor": "y3", "dtick": 1, "range": [0.5, 12.5],
                    "title": {"text": "depth of the tree (questions in a row)"}},
-        "yaxis3": {"domain": [0, 0.38], "anchor": "x3", "range": [low, 1.02], **share},
+        "yaxis3": {"domain": [0, 0.38], "anchor": "x3", "range": [part, 1.02], **share},
     }  # fmt: skip
 
 
