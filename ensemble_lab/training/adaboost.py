@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
 
 from ensemble_lab.core.votes import first_best
 from ensemble_lab.training.labels import encoded
-from ensemble_lab.training.stages import check_stages, finished, last, seeded
+from ensemble_lab.training.stages import check_stages, finished, fitted, last, seeded
 
 LEAST = np.finfo(float).eps  # a weight that has become 0 could never grow again
 ROUNDING = 1e-10
@@ -116,11 +116,12 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
         X, y = validate_data(self, X, y)
         self.classes_, _ = encoded(y)
         check_stages(self.n_estimators, self.learning_rate)
+        member = self._member()
         weights = _check_sample_weight(sample_weight, X, dtype=float, ensure_non_negative=True)
-        done = finished(self._stages(X, y, weights, self._member()))
+        done = finished(self._stages(X, y, weights, member))
         if not done:
             raise ValueError(
-                f"the first {type(self._member()).__name__} does no better than chance on these"
+                f"the first {type(member).__name__} does no better than chance on these"
                 f" {len(self.classes_)} classes: use a member that learns something"
             )
         self.estimators_, *numbers = map(list, zip(*done, strict=True))
@@ -136,7 +137,7 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
         for _ in range(self.n_estimators):
             weights = np.where(counts, np.maximum(weights, LEAST), 0.0)
             stage = seeded(member, lambda: draw.randint(np.iinfo(np.int32).max))
-            wrong = stage.fit(X, y, sample_weight=weights).predict(X) != y
+            wrong = fitted(stage, X, y, sample_weight=weights).predict(X) != y
             error = np.average(wrong, weights=weights)
             # A stage that is the last one again has exactly the error of chance, but for rounding.
             if error >= 1 - 1 / k - ROUNDING:

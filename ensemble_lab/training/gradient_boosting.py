@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from scipy.special import expit, logit, logsumexp, softmax
+from scipy.stats import gmean
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_regressor
 from sklearn.tree import BaseDecisionTree, DecisionTreeRegressor
 from sklearn.utils import check_random_state
@@ -18,16 +19,15 @@ from sklearn.utils.validation import (
 )
 
 from ensemble_lab.training.labels import encoded
-from ensemble_lab.training.stages import check_stages, finished, last, seeded
+from ensemble_lab.training.stages import check_stages, finished, fitted, last, seeded
 
 
 class GradientBoosting(BaseEstimator, ABC):
     """What boosting for numbers and for classes have in common.
 
-    The scores F (n, k) of the rows begin at the best constants. For squared loss and for log loss
-    the downhill direction is the residual: target less what the scores say of it. A stage is k
-    members, each fitted to one column of the residuals, and F grows by `learning_rate` times what
-    they predict.
+    The scores F (n, k) begin at the best constants. For squared loss and log loss the downhill
+    direction is the residual: target less what the scores say of it. A stage is k members, one for
+    each column of residuals, and F grows by `learning_rate` times what they predict.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class GradientBoosting(BaseEstimator, ABC):
             stage = []
             for residual, now in zip((target - expected).T, expected.T, strict=True):
                 # All share one stream of random numbers, as scikit-learn's stages do.
-                one = seeded(member, lambda: draw).fit(X, residual, **how)
+                one = fitted(seeded(member, lambda: draw), X, residual, **how)
                 self._refit(one, X, residual, now, weights)
                 stage.append(one)
             scores = scores + self._step(stage, X)
@@ -126,7 +126,7 @@ class GradientBoosting(BaseEstimator, ABC):
         """Loss (n,) of every row."""
 
     def _refit(self, member, X, residual, expected, weights) -> None:
-        """Give the leaves of a fitted tree their best values; here the means are the best."""
+        """Give the leaves of a fitted tree their best values: here the means they have."""
 
 
 class GradientBoostingRegressor(RegressorMixin, GradientBoosting):
@@ -171,9 +171,9 @@ class GradientBoostingClassifier(ClassifierMixin, GradientBoosting):
     gives probabilities. The leaves of a tree get Friedman's values, one Newton step each; other
     members add what they learned of the residuals.
 
-    The stages are those of scikit-learn's `GradientBoostingClassifier`. For work take its
-    `HistGradientBoostingClassifier`: with features in bins it is many times faster from ten
-    thousand rows on, and it reads NaN. This one takes small networks as stages.
+    The stages are those of scikit-learn's `GradientBoostingClassifier`, but for splits so alike
+    that rounding decides. For work take its `HistGradientBoostingClassifier`: with features in bins
+    it is many times faster from ten thousand rows on, and it reads NaN. This one takes networks.
 
     Parameters and attributes: see `GradientBoosting`; the loss is in nats (for two classes half
     of scikit-learn's). `classes_` holds the classes in order.
@@ -226,7 +226,7 @@ class GradientBoostingClassifier(ClassifierMixin, GradientBoosting):
     def _constants(self, mean: np.ndarray) -> np.ndarray:
         rounding = np.finfo(float).eps  # no class is impossible, however few rows it has
         mean = np.clip(mean, rounding, 1 - rounding)
-        return np.log(mean) if len(mean) > 1 else logit(mean)
+        return np.log(mean / gmean(mean)) if len(mean) > 1 else logit(mean)  # k add up to 0
 
     def _expected(self, scores: np.ndarray) -> np.ndarray:
         return softmax(scores, axis=1) if scores.shape[1] > 1 else expit(scores)

@@ -9,6 +9,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import clone
 
+from ensemble_lab.training.networks import Network
+
 
 def check_stages(n_estimators: int, learning_rate: float) -> None:
     """Refuse less than one stage, and steps that go nowhere or back.
@@ -29,6 +31,17 @@ def seeded(estimator, draw: Callable):
     copy = clone(estimator)
     names = [name for name in sorted(copy.get_params()) if name.endswith("random_state")]
     return copy.set_params(**{name: draw() for name in names})
+
+
+def fitted(member, X, y, **how):
+    """Fit and return the member.
+
+    A network takes an interrupt for the end of its own training: here it goes on to the whole.
+    """
+    member.fit(X, y, **how)
+    if isinstance(member, Network) and len(member.members_.losses) < member.epochs:
+        raise KeyboardInterrupt
+    return member
 
 
 def finished(stages: Iterator[tuple]) -> list[tuple]:
