@@ -105,7 +105,7 @@ def test_the_leak_is_seen_and_costs(shown):
     assert (found.stack[:, -1, leak] < found.stack[:, -1, honest]).all()  # on each of five splits
     assert found.trust(11, leak).sum() == pytest.approx(1)
     lost = 100 * (found.stack[:, -1, leak] - found.stack[:, -1, honest]).mean()
-    assert f"{lost:+.1f} on the same out-of-fold" in shown.picture(features="in-fold").finding
+    assert f"{lost:+.1f} on out-of-fold" in shown.picture(features="in-fold").finding
 
 
 def test_the_picture_says_what_the_table_says(shown):

@@ -79,9 +79,9 @@ def finding(found: Stacks, state: State, depth: int, kind: int) -> str:
     """What the final model believed of the tree, and what its trust was worth."""
     seen, alone = found.seen[:, depth, kind, -1].mean(), found.alone[:, depth, -1].mean()
     share, stack = found.trust(depth, kind)[-1], found.stack[:, depth, kind]
-    against = {"the best member": found.best[:, depth], "a plain average": found.average[:, depth]}
+    against = {"the best member": found.best[:, depth], "an average": found.average[:, depth]}
     if kind:
-        against = {"the same out-of-fold": found.stack[:, depth, 0], **against}
+        against = {"out-of-fold": found.stack[:, depth, 0], **against}
     compared = [f"{100 * (stack - other).mean():+.1f} on {who}" for who, other in against.items()]
     return (
         f"{state['features'].capitalize()}, the tree of depth {state['depth']} looks {seen:.0%}"
