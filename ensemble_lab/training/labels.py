@@ -17,5 +17,7 @@ def encoded(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
-        raise ValueError(f"y has one class only, {classes[0]!r}: a classifier needs two or more")
+        raise ValueError(
+            f"y has one class only, {classes.tolist()[0]!r}: a classifier needs two or more"
+        )
     return classes, codes.reshape(-1)

@@ -57,13 +57,13 @@ class Members:
         found[~self.alive] = np.nan
         return found
 
-    def one(self, i: int) -> Members:
-        """Member i alone."""
+    def some(self, which) -> Members:
+        """Those of the given indices."""
         params, buffers = (
-            {name: value[[i]] for name, value in some.items()}
-            for some in (self.params, self.buffers)
+            {name: value[which] for name, value in all_.items()}
+            for all_ in (self.params, self.buffers)
         )
-        return Members(self.make, params, buffers, self.losses[:, [i]], self.alive[[i]])
+        return Members(self.make, params, buffers, self.losses[:, which], self.alive[which])
 
     def module(self, i: int) -> nn.Module:
         """Member i as a network of its own."""

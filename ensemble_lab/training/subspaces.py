@@ -1,0 +1,42 @@
+"""Networks that each look at columns of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+
+class Subspace(nn.Module):
+    """A network behind a choice of columns.
+
+    Parameters
+    ----------
+    network : Module
+        From (…, c) on.
+    columns : (c,) array of int
+        Those of the inputs (…, d) that it sees.
+    """
+
+    def __init__(self, network: nn.Module, columns: np.ndarray):
+        super().__init__()
+        self.network = network
+        self.register_buffer("columns", torch.as_tensor(columns))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Outputs (…, k) for inputs (…, d)."""
+        return self.network(x.index_select(-1, self.columns))
+
+
+class Subspaces:
+    """Makes one network for each row of `features` (m, c), from the first on and over again."""
+
+    def __init__(self, make: Callable[[int, int], nn.Module], features: np.ndarray, outputs: int):
+        self.make, self.features, self.outputs, self.made = make, features, outputs, 0
+
+    def __call__(self) -> Subspace:
+        columns = self.features[self.made % len(self.features)]
+        self.made += 1
+        return Subspace(self.make(len(columns), self.outputs), columns)
