@@ -100,7 +100,6 @@ def learned_together(where: Problem, shape: tuple[int, int, int], units: int):
         rows=rows,
         same_order=True,
         epochs=where.epochs,
-        same_order=True,
         batch_size=rows.shape[1],
         learning_rate=where.learning_rate,
     )
@@ -162,8 +161,8 @@ def wave(rows: int = 25, noise: float = 0.4) -> Problem:
         across=across,
         truth=np.sin(2 * across),
         titles=("x (no unit)", "y (no unit)"),
-        epochs=1000,
-        learning_rate=0.03,
+        epochs=500,
+        learning_rate=0.05,
     )
 
 
