@@ -25,7 +25,7 @@ UNEQUAL = {
 def test_scikit_learns_own_checks(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        check_estimator(kind(epochs=100, device="cpu"), expected_failed_checks=UNEQUAL)
+        check_estimator(kind(epochs=40, device="cpu"), expected_failed_checks=UNEQUAL)
 
 
 def test_it_learns_and_fits_into_pipelines():

@@ -133,7 +133,8 @@ class NetworkClassifier(ClassifierMixin, Network):
 
     def predict(self, X) -> np.ndarray:
         """The likeliest class (n,)."""
-        return self.classes_[self.predict_proba(X).argmax(-1)]
+        law = self.predict_proba(X)
+        return self.classes_[law.argmax(-1)]
 
 
 class NetworkRegressor(RegressorMixin, Network):
