@@ -79,7 +79,7 @@ class Network(BaseEstimator):
         if seed is None:
             seed = check_random_state(self.random_state).randint(2**31 - 1)
         settings = {
-            "make": partial(self.make, X.shape[1], outputs),
+            "make": self.maker(X.shape[1], outputs),
             "loss": self._loss,
             "epochs": self.epochs,
             "batch_size": self.batch_size,
@@ -89,6 +89,10 @@ class Network(BaseEstimator):
             "progress": self.progress,
         }
         return train_members(X=X, y=y, members=members, seed=seed, **{**settings, **how})
+
+    def maker(self, inputs: int, outputs: int) -> Callable[[], nn.Module]:
+        """What makes such a network for so many columns and outputs."""
+        return partial(self.make, inputs, outputs)
 
     def _fit(self, X, y, outputs: int, sample_weight):
         weights = None
