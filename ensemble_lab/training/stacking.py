@@ -250,17 +250,20 @@ class StackingClassifier(ClassifierMixin, Stacking):
 
     def predict(self, X) -> np.ndarray:
         """The final model's class (n,)."""
-        return self.classes_[self.final_estimator_.predict(self.features(X))]
+        said = self.features(X)
+        return self.classes_[self.final_estimator_.predict(said)]
 
     @available_if(_final_has("predict_proba"))
     def predict_proba(self, X) -> np.ndarray:
         """The final model's probabilities (n, k)."""
-        return self.final_estimator_.predict_proba(self.features(X))
+        said = self.features(X)
+        return self.final_estimator_.predict_proba(said)
 
     @available_if(_final_has("decision_function"))
     def decision_function(self, X) -> np.ndarray:
         """The final model's scores (n, k), with two classes (n,)."""
-        return self.final_estimator_.decision_function(self.features(X))
+        said = self.features(X)
+        return self.final_estimator_.decision_function(said)
 
     def _method(self, name: str, member) -> str:
         wanted = METHODS if self.stack_method == "auto" else (self.stack_method,)
