@@ -120,7 +120,10 @@ class Stacking(_BaseComposition):
 
     def _named(self) -> list[tuple]:
         named = self._default_members() if self.estimators is None else self.estimators
-        if not len(named) or not all(isinstance(pair, tuple | list) for pair in named):
+        pairs = isinstance(named, list | tuple) and all(
+            isinstance(one, list | tuple) and len(one) == 2 for one in named
+        )
+        if not pairs or not named:
             raise ValueError(f"estimators={named!r}: give a list of (name, estimator), 1 or more")
         self._validate_names([name for name, _ in named])
         return named
