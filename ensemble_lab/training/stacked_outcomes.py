@@ -122,22 +122,34 @@ class StackedAnswers(Policy):
     def _features(self, outcomes: Outcomes) -> np.ndarray:
         """What the members say (n, c): 0 where one is silent."""
         columns = outcomes.columns(self.members)
-        place = {label: code for code, label in enumerate(self.labels)}
+        said = self._answers(outcomes, columns)  # (n, m, k)
         if self.by_law:
-            laws = require(outcomes, "probability", "this StackedAnswers")[:, columns]
-            wide = np.zeros((*laws.shape[:2], len(self.labels)))
-            for code, label in enumerate(outcomes.labels):
-                if label in place:
-                    wide[..., place[label]] = np.nan_to_num(laws[..., code])
-            return wide.reshape(len(outcomes), -1)
-        given = require(outcomes, "answer", "StackedAnswers")[:, columns]
-        codes = np.array([*(place.get(label, UNPARSED) for label in outcomes.labels), UNPARSED])
-        given = codes[np.where(given < 0, len(codes) - 1, given)]
-        said = (given[..., None] == np.arange(len(self.labels))).astype(float)  # (n, m, k)
-        sure = np.zeros(given.shape)
+            return self._laws(outcomes, columns, said).reshape(len(said), -1)
+        sure = np.zeros(said.shape[:2])
         if outcomes.confidence is not None:
             sure = np.nan_to_num(outcomes.confidence[:, columns])
-        return np.concatenate([said, said * sure[..., None]], axis=2).reshape(len(outcomes), -1)
+        return np.concatenate([said, said * sure[..., None]], axis=2).reshape(len(said), -1)
+
+    def _answers(self, outcomes: Outcomes, columns: np.ndarray) -> np.ndarray:
+        """1 (n, m, k) for the label that a member gives, among those that were learned."""
+        if outcomes.answer is None and self.by_law:
+            return np.zeros((len(outcomes), len(columns), len(self.labels)))
+        given = require(outcomes, "answer", "StackedAnswers")[:, columns]
+        place = {label: code for code, label in enumerate(self.labels)}
+        codes = np.array([*(place.get(label, UNPARSED) for label in outcomes.labels), UNPARSED])
+        given = codes[np.where(given < 0, len(outcomes.labels), given)]
+        return (given[..., None] == np.arange(len(self.labels))).astype(float)
+
+    def _laws(self, outcomes: Outcomes, columns: np.ndarray, said: np.ndarray) -> np.ndarray:
+        """Probabilities (n, m, k); an answer without any is taken for sure."""
+        if outcomes.probability is None:
+            return said
+        laws = outcomes.probability[:, columns]
+        wide = np.zeros_like(said)
+        for code, label in enumerate(outcomes.labels):
+            if label in self.labels:
+                wide[..., self.labels.index(label)] = laws[..., code]
+        return np.where(np.isnan(laws).any(axis=2, keepdims=True), said, wide)
 
 
 def _right(outcomes: Outcomes) -> np.ndarray:
