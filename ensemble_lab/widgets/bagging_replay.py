@@ -160,7 +160,8 @@ def _estimator(learner: str, depth: int, seed: int):
     if learner == "nearest neighbours":
         return KNeighborsClassifier(9)
     if learner == "small network":
-        return NetworkClassifier(epochs=40, learning_rate=0.03, random_state=seed)
+        settings = {"epochs": 60, "batch_size": ROWS, "learning_rate": 0.1}
+        return NetworkClassifier(**settings, random_state=seed)
     return DecisionTreeClassifier(max_depth=1 if learner == "stump" else depth, random_state=seed)
 
 

@@ -33,6 +33,7 @@ OWN_BORDERS = 3  # more members' borders than these are a tangle
 def map_of(found: Bags, m: int) -> list[dict]:
     """The chance of class 1 by m members, their borders and the rows of one draw."""
     some = [borders(one, ACROSS, UP) for one in found.member[: min(m, OWN_BORDERS)]]
+    whole = borders(found.chance[m - 1] > 0.5, ACROSS, UP)
     own = [list(chain(*parts)) for parts in zip(*some, strict=True)]
     x, y = MIDDLES
     heat = {"type": "heatmap", "name": "chance of class 1", "x": plain(x), "y": plain(y),
@@ -43,7 +44,7 @@ def map_of(found: Bags, m: int) -> list[dict]:
         heat,
         _border(own, line(SMALL, 2), f"borders of the first {OWN_BORDERS} members"),
         _border(_true_border(), line(ORACLE, 2), "the true border"),
-        _border(borders(found.chance[m - 1] > 0.5, ACROSS, UP), line(COMBINED), "the whole's"),
+        _border(whole, line(COMBINED), "border of the whole"),
         _rows(found.X[found.label == 0], "circle", "class 0"),
         _rows(found.X[found.label == 1], "square-open", "class 1"),
     ]
@@ -128,7 +129,8 @@ def layout(found: Bags, m: int) -> dict:
         "yaxis3": {"domain": [0, 0.42], "anchor": "x3",
                    "range": [0, 1.1 * max(formula(found)[0], found.squared.mean(0)[0])],
                    "title": {"text": "squared error of the chance"}},
-        "xaxis4": {"domain": [0, 0.4], "anchor": "y4", "title": {"text": "member"}, **numbers},
+        "xaxis4": {"domain": [0, 0.4], "anchor": "y4", **numbers,
+                   "title": {"text": "member (colour: how two go together)"}},
         "yaxis4": {"domain": lower, "anchor": "x4", "title": {"text": "member"}, **numbers},
     }  # fmt: skip
 
