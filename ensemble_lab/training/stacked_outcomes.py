@@ -28,6 +28,9 @@ class StackedAnswers(Policy):
     mean something else. The models never saw these items, so nothing has to be left out of fold.
     Any label may win, also one that no member gave. Where all are silent it abstains.
 
+    It asks all members every time. With many members or labels and few items a `WeightedVote` is
+    safer, and the best single model may be better than both.
+
     Parameters
     ----------
     members : tuple of str, optional
