@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils.random import sample_without_replacement
@@ -15,17 +15,16 @@ def drawn(draw: np.random.RandomState, population: int, size: int, replace: bool
     return sample_without_replacement(population, size, random_state=draw)
 
 
-def size_of(share: float | int, population: int, name: str, replace: bool = False) -> int:
-    """How many a share or a number is of `population`.
+def size_of(share: float | int, population: int, name: str) -> int:
+    """How many a share or a number is of `population`, which is 1 or more.
 
     Raises
     ------
     ValueError
         None, or more than there are, and what would do.
     """
-    whole = isinstance(share, Integral) and not isinstance(share, bool)
-    most = population if whole else 1.0
-    if not 0 < share or (share > most and not (whole and replace)):
+    whole = isinstance(share, Integral)
+    if not isinstance(share, Real) or not 0 < share <= (population if whole else 1.0):
         raise ValueError(
             f"{name}={share!r}: use a share above 0 and up to 1.0, or a number from 1 to"
             f" {population}"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
+
+from ensemble_lab.training.members import Members
 
 
 class Subspace(nn.Module):
@@ -40,3 +44,21 @@ class Subspaces:
         columns = self.features[self.made % len(self.features)]
         self.made += 1
         return Subspace(self.make(len(columns), self.outputs), columns)
+
+
+def alone(members: Members) -> Members:
+    """The networks without their choice of columns: they take inputs (…, c) that hold only those.
+
+    Networks that see all columns are given back as they are.
+    """
+    spaces = members.make
+    if not isinstance(spaces, Subspaces):
+        return members
+    make = partial(spaces.make, spaces.features.shape[1], spaces.outputs)
+    return replace(members, make=make, params=inner(members.params), buffers=inner(members.buffers))
+
+
+def inner(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those of the network within a `Subspace`, by the names that it knows them by."""
+    own = "network."
+    return {name[len(own) :]: value for name, value in tensors.items() if name.startswith(own)}
