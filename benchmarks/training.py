@@ -40,7 +40,7 @@ def compared(name, task, peer, quick, **more):
         members=task.members,
         epochs=task.epochs,
         held_out_accuracy=judged,
-        accuracy_within_seed_spread=apart >= -spread,
+        accuracy_within_seed_spread=abs(apart) <= spread,
         **more,
     )
 
