@@ -229,6 +229,8 @@ def test_networks_with_columns_of_their_own_never_see_the_others(cancer):
     network.load_state_dict(weights)
     inputs = torch.tensor(X[:, model.estimators_features_[1]], dtype=torch.float32)
     assert np.allclose(network(inputs).detach().numpy(), before[1], atol=1e-5)
+    # Weights were loaded into networks that it made: its table of columns is as it was.
+    assert np.array_equal(model.members_.make.features, model.estimators_features_)
     # As scikit-learn's, a member alone takes its own columns.
     for one, columns, said in zip(
         model.estimators_, model.estimators_features_, before, strict=True

@@ -27,7 +27,7 @@ class Subspace(nn.Module):
     def __init__(self, network: nn.Module, columns: np.ndarray):
         super().__init__()
         self.network = network
-        self.register_buffer("columns", torch.as_tensor(columns))
+        self.register_buffer("columns", torch.tensor(columns))  # a copy: weights are loaded into it
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs (…, k) for inputs (…, d)."""
