@@ -170,6 +170,8 @@ class Training:
             torch.where(self.alive, each, 0.0).sum().backward()
             self.optimiser.step()
             total, count = total + each.detach() * x.shape[1], count + x.shape[1]
+        for value in self.params.values():  # after the last step no loss would tell
+            self.alive &= value.detach().reshape(len(value), -1).isfinite().all(1)
         return (total / count).cpu().numpy()
 
     def judged(self, x, target, weight) -> torch.Tensor:
