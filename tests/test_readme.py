@@ -54,6 +54,12 @@ def test_the_live_block_records_and_runs(tmp_path, monkeypatch):
     assert asked[2:] == ["smollm2"]  # two recorded, then one live call: the small model was sure
 
 
+def test_networks_learn_at_once_and_well(capsys):
+    exec(BLOCKS[4], {"lab": lab})
+    judged = [float(number) for number in capsys.readouterr().out.split()]
+    assert all(0.93 < share < 1 for share in judged) and len(judged) == 2
+
+
 @pytest.mark.parametrize(
     "path", sorted(set(re.findall(r"`((?:\w+/)*[\w.-]+\.(?:md|json|cff))`", README)))
 )

@@ -242,3 +242,13 @@ def test_dropout_is_off_where_members_are_judged(monkeypatch):
 
 def with_dropout():
     return nn.Sequential(nn.Linear(FEATURES, 9), nn.Dropout(0.5), nn.Linear(9, CLASSES))
+
+
+def test_a_member_whose_very_last_step_blows_up_is_named():
+    X, y = problem(12)
+    with pytest.warns(UserWarning, match="member 0, 1 became NaN"):
+        found = train_members(
+            perceptron, X, y, members=2, loss=cross_entropy, epochs=1, batch_size=12,
+            learning_rate=1e39, device="cpu", progress=False,
+        )  # fmt: skip
+    assert not found.alive.any()

@@ -57,6 +57,14 @@ class Members:
         found[~self.alive] = np.nan
         return found
 
+    def some(self, which) -> Members:
+        """Those of the given indices."""
+        params, buffers = (
+            {name: value[which] for name, value in all_.items()}
+            for all_ in (self.params, self.buffers)
+        )
+        return Members(self.make, params, buffers, self.losses[:, which], self.alive[which])
+
     def module(self, i: int) -> nn.Module:
         """Member i as a network of its own."""
         network = self.make()

@@ -34,6 +34,7 @@ def train_members(
     loss: Loss,
     rows=None,
     weights=None,
+    same_order: bool = False,
     validation: tuple | None = None,
     patience: int | None = None,
     epochs: int = 20,
@@ -62,6 +63,8 @@ def train_members(
         What each member learns from, such as its bootstrap draw; by default all rows.
     weights : (m, n) array, optional
         Sample weights of each member; by default 1.
+    same_order : bool
+        All members go through their rows in the same order, for losses that compare members.
     validation : (X, y), optional
         Held-out rows, looked at after every epoch.
     patience : int, optional
@@ -108,7 +111,8 @@ def train_members(
     data = Draws.of(X, y, members, rows, weights, place, number)
     held = None if validation is None else Draws.of(*validation, members, None, None, place, number)
     start, orders = np.random.SeedSequence(seed).spawn(2)
-    draw = [np.random.default_rng(one) for one in orders.spawn(members)]
+    streams = orders.spawn(1) * members if same_order else orders.spawn(members)
+    draw = [np.random.default_rng(one) for one in streams]
     run = Training(made(make, members, start, place, number), loss, learning_rate, weight_decay)
     best, told = Best(run.params, patience), []
     try:
@@ -166,6 +170,8 @@ class Training:
             torch.where(self.alive, each, 0.0).sum().backward()
             self.optimiser.step()
             total, count = total + each.detach() * x.shape[1], count + x.shape[1]
+        for value in self.params.values():  # after the last step no loss would tell
+            self.alive &= value.detach().reshape(len(value), -1).isfinite().all(1)
         return (total / count).cpu().numpy()
 
     def judged(self, x, target, weight) -> torch.Tensor:

@@ -18,8 +18,13 @@ EXPLORERS = {
     "cascade": "ensemble_lab.widgets.cascades",
     "rounds": "ensemble_lab.widgets.rounds",
     "speedup": "ensemble_lab.widgets.speedup",
+    "bagging": "ensemble_lab.widgets.bagging",
+    "boosting": "ensemble_lab.widgets.boosting",
+    "stacking": "ensemble_lab.widgets.stacking",
+    "negative-correlation": "ensemble_lab.widgets.negative_correlation",
 }
-ALONE = ("escalate", "condorcet")  # what needs no outcomes
+# What takes no outcomes: it shows a formula, or a problem of its own.
+ALONE = ("condorcet", "bagging", "boosting", "stacking", "negative-correlation")
 TOKENS = ("rounds", "speedup")  # what shows traces or measured pairs, or recorded ones
 
 
@@ -31,8 +36,9 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     what : str or Policy
         A policy starts the explorer at its own settings.
     outcomes : Outcomes, optional
-        Yours or the catalogue's; ``"condorcet"`` takes none, and ``"escalate"`` has its own.
-        ``"rounds"`` takes traces and ``"speedup"`` measured pairs instead, or has its own.
+        Yours or the catalogue's. ``"escalate"`` has its own; ``"condorcet"``, ``"bagging"``,
+        ``"boosting"``, ``"stacking"`` and ``"negative-correlation"`` take none; ``"rounds"`` takes
+        traces and ``"speedup"`` measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 
@@ -59,11 +65,11 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
             f"outcomes is a {type(outcomes).__name__}; Outcomes.from_frame(frame) makes Outcomes"
             " of a data frame, Outcomes.read(path) of a file"
         )
-    if outcomes is None and name not in ALONE:
-        raise ValueError(f"explore({name!r}) needs outcomes: load_outcomes(name) or your own")
     build = import_module(EXPLORERS[name]).explorer
-    if name == "condorcet":
+    if name in ALONE:
         return build(start=start)
+    if outcomes is None and name != "escalate":
+        raise ValueError(f"explore({name!r}) needs outcomes: load_outcomes(name) or your own")
     return build(outcomes, policy=policy, start=start)
 
 

@@ -1,0 +1,119 @@
+"""Ambiguity: how much members disagree, and why that is what a mean of them wins."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Ambiguity(NamedTuple):
+    """Squared errors: of the ensemble, of its members in the mean, and the difference.
+
+    Parameters
+    ----------
+    ensemble, members : float
+    ambiguity : float
+        Mean squared distance of the members from the ensemble.
+    """
+
+    ensemble: float
+    members: float
+    ambiguity: float
+
+
+def ambiguity_decomposition(predictions, y, weights=None) -> Ambiguity:
+    """Error of a weighted mean = weighted mean error of its members - their ambiguity.
+
+    So a mean is never worse than its members in the mean, and better by what they disagree.
+
+    Parameters
+    ----------
+    predictions : (m, n) array
+        What m members say about n rows.
+    y : (n,) array
+    weights : (m,) array, optional
+        From 0 up, adding up to 1; by default equal.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, NaN, or weights that are none.
+
+    References
+    ----------
+    Krogh and Vedelsby, Neural network ensembles, cross validation, and active learning, NIPS 1995.
+
+    Examples
+    --------
+    >>> ambiguity_decomposition([[1.0, 4.0], [3.0, 4.0]], [2.0, 5.0])
+    Ambiguity(ensemble=0.5, members=1.0, ambiguity=0.5)
+    """
+    predictions, y = _checked(predictions, y)
+    if weights is None:
+        weights = np.full(len(predictions), 1 / len(predictions))
+    weights = np.asarray(weights, dtype=float)
+    if (
+        weights.shape != (len(predictions),)
+        or (weights < 0).any()
+        or not np.isclose(weights.sum(), 1)
+    ):
+        raise ValueError(
+            f"weights={weights.tolist()}: use {len(predictions)} numbers from 0 up that add up to 1"
+        )
+    whole = weights @ predictions  # (n,)
+    return Ambiguity(
+        float(np.mean((whole - y) ** 2)),
+        float(weights @ np.mean((predictions - y) ** 2, axis=1)),
+        float(weights @ np.mean((predictions - whole) ** 2, axis=1)),
+    )
+
+
+def optimal_weights(predictions, y) -> np.ndarray:
+    """Weights (m,) adding up to 1 with which the mean has the least squared error on these rows.
+
+    They may be negative, and they believe the rows that they were found on: use held-out rows.
+    Where several are as good, as with members that say the same, the most equal ones.
+
+    Parameters
+    ----------
+    predictions : (m, n) array
+    y : (n,) array
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, or NaN.
+
+    References
+    ----------
+    Perrone and Cooper, When networks disagree: ensemble methods for hybrid neural networks, 1993.
+
+    Examples
+    --------
+    >>> optimal_weights([[1.0, 0.0], [0.0, -2.0]], [0.0, 0.0]).round(3)  # errors of 1/2 and 2
+    array([0.8, 0.2])
+    """
+    predictions, y = _checked(predictions, y)
+    errors = predictions - y
+    mean = errors.mean(axis=0)  # (n,)
+    apart = errors - mean
+    equal = np.full(len(errors), 1 / len(errors))
+    least, most = 1e-10 * np.linalg.norm(errors), np.linalg.norm(apart, 2)
+    if most <= least:  # differences of rounding
+        return equal
+    # Columns of `apart` add up to 0, and so does, but for rounding, the shortest step.
+    step = np.linalg.lstsq(apart.T, -mean, rcond=least / most)[0]
+    return equal + step - step.mean()
+
+
+def _checked(predictions, y) -> tuple[np.ndarray, np.ndarray]:
+    predictions, y = np.asarray(predictions, dtype=float), np.asarray(y, dtype=float)
+    if predictions.ndim != 2 or y.shape != predictions.shape[1:] or not predictions.size:
+        raise ValueError(
+            f"predictions have shape {predictions.shape} and y {y.shape}; use (members, rows) and"
+            " (rows,)"
+        )
+    if not (np.isfinite(predictions).all() and np.isfinite(y).all()):
+        raise ValueError("predictions or y hold NaN or infinity: leave out such members or rows")
+    return predictions, y

@@ -1,0 +1,155 @@
+"""A bag: members that each learn from a draw of rows and columns of their own."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
+
+from ensemble_lab.training.bootstrap import drawn, outside, size_of
+from ensemble_lab.training.networks import Network
+from ensemble_lab.training.stages import finished, fitted, seeded
+
+MOST = np.iinfo(np.int32).max
+
+
+class Bag(BaseEstimator):
+    """What bagging of classes and of numbers have in common.
+
+    Those who inherit name their `_default` member, and give `_answer`, what one member says.
+    """
+
+    def __init__(
+        self,
+        estimator=None,
+        n_estimators: int = 10,
+        *,
+        max_samples: float | int = 1.0,
+        max_features: float | int = 1.0,
+        bootstrap: bool = True,
+        oob_score: bool = False,
+        random_state=None,
+    ):
+        self.estimator, self.n_estimators = estimator, n_estimators
+        self.max_samples, self.max_features = max_samples, max_features
+        self.bootstrap, self.oob_score = bootstrap, oob_score
+        self.random_state = random_state
+
+    def _fit(self, X: np.ndarray, y: np.ndarray, outputs: int):
+        if not isinstance(self.n_estimators, Integral) or self.n_estimators < 1:
+            raise ValueError(f"n_estimators={self.n_estimators!r}: an ensemble has 1 or more")
+        if self.oob_score and not self.bootstrap:
+            raise ValueError("oob_score needs rows that were not drawn: use bootstrap=True")
+        rows = len(X), size_of(self.max_samples, len(X), "max_samples")
+        columns = X.shape[1], size_of(self.max_features, X.shape[1], "max_features")
+        member, draw = self._member(), check_random_state(self.random_state)
+        # The order of draws is scikit-learn's, so that one random_state gives the same members.
+        seeds = draw.randint(MOST, size=self.n_estimators)
+        parts = [self._part(check_random_state(seed), columns, rows) for seed in seeds]
+        if isinstance(member, Network):
+            self._fit_networks(member, X, y, outputs, parts, int(draw.randint(MOST)))
+        else:
+            self._fit_one_by_one(member, X, y, seeds, parts)
+        return self
+
+    def _member(self):
+        member = self._default() if self.estimator is None else self.estimator
+        if is_classifier(member) != is_classifier(self):
+            raise ValueError(
+                f"{type(member).__name__} is no member for a {type(self).__name__}: bag classifiers"
+                " in a BaggingClassifier, regressors in a BaggingRegressor"
+            )
+        return member
+
+    def _part(self, draw, columns: tuple[int, int], rows: tuple[int, int]):
+        features = drawn(draw, *columns, replace=False)
+        return features, drawn(draw, *rows, replace=self.bootstrap)
+
+    def _fit_one_by_one(self, member, X, y, seeds, parts) -> None:
+        """Members after each other; those that are done when the keyboard interrupts stay."""
+
+        def members():
+            for seed, (features, rows) in zip(seeds, parts, strict=True):
+                draw = check_random_state(seed)
+                one = seeded(member, lambda draw=draw: draw.randint(MOST))
+                yield self._learned(one, X[:, features], y, rows), features, rows
+
+        done = finished(members())
+        self.members_ = None
+        self.estimators_, self.estimators_features_, self.estimators_samples_ = (
+            list(part) for part in zip(*done, strict=True)
+        )
+
+    @staticmethod
+    def _learned(member, X, y, rows):
+        """The member, for which a row that was drawn twice counts twice."""
+        if has_fit_parameter(member, "sample_weight"):
+            return fitted(member, X, y, sample_weight=np.bincount(rows, minlength=len(X)))
+        return fitted(member, X[rows], y[rows])
+
+    def _fit_networks(self, network: Network, X, y, outputs: int, parts, seed: int) -> None:
+        """All members as one batch; those whose loss became NaN are left out."""
+        from ensemble_lab.training.subspaces import Subspaces, alone
+
+        features, rows = map(np.array, zip(*parts, strict=True))  # (m, c) and (m, r)
+        how = {"members": len(rows), "seed": seed, "rows": rows}
+        if features.shape[1] < X.shape[1]:
+            how["make"] = Subspaces(network.make, features, outputs)
+        found = network.train(X, y, outputs, **how)
+        kept = np.flatnonzero(found.alive)
+        if not len(kept):
+            raise ValueError(
+                "the losses of all members became NaN or infinite; use a learning_rate below"
+                f" {network.learning_rate}"
+            )
+        self.members_ = found.some(kept)
+        self.estimators_features_, self.estimators_samples_ = list(features[kept]), list(rows[kept])
+        self.estimators_ = [
+            self._network(network, alone(self.members_.some([i])), features.shape[1])
+            for i in range(len(kept))
+        ]
+
+    def _network(self, network: Network, members, columns: int):
+        """The network as an estimator that is fitted already."""
+        one = clone(network)
+        one.members_, one.n_features_in_ = members, columns
+        return one
+
+    @abstractmethod
+    def _answer(self, member, X: np.ndarray) -> np.ndarray:
+        """What the member says of rows X (n, c)."""
+
+    def _answers(self, X: np.ndarray) -> np.ndarray:
+        """What all members that learned one by one say of rows X (n, d), each by its columns."""
+        return np.stack(
+            [
+                self._answer(member, X[:, features])
+                for member, features in zip(
+                    self.estimators_, self.estimators_features_, strict=True
+                )
+            ]
+        )
+
+    def _checked(self, X) -> np.ndarray:
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False)
+
+    def _out_of_bag(self, said: np.ndarray) -> np.ndarray:
+        """Mean over the members (m, n, …) that did not learn from a row; NaN where all did."""
+        out = outside(self.estimators_samples_, said.shape[1])
+        count = out.sum(0)
+        if (never := int((count == 0).sum())) > 0:
+            warnings.warn(
+                f"{never} of {len(count)} rows were drawn by every member, so that nobody can judge"
+                " them: they are NaN and left out of oob_score_; more members mend it",
+                stacklevel=3,
+            )
+        wide = out.reshape(*out.shape, *[1] * (said.ndim - 2))
+        total = np.where(wide, said, 0.0).sum(0)
+        with np.errstate(invalid="ignore"):
+            return total / count.reshape(-1, *[1] * (total.ndim - 1))

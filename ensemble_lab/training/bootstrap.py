@@ -1,0 +1,64 @@
+"""Which rows and columns each member learns from, and what a mean of members can win."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils.random import sample_without_replacement
+
+
+def drawn(draw: np.random.RandomState, population: int, size: int, replace: bool) -> np.ndarray:
+    """Indices (size,) out of `population`, as scikit-learn's bagging draws them."""
+    if replace:
+        return draw.randint(0, population, size)
+    return sample_without_replacement(population, size, random_state=draw)
+
+
+def size_of(share: float | int, population: int, name: str) -> int:
+    """How many a share or a number is of `population`, which is 1 or more.
+
+    Raises
+    ------
+    ValueError
+        None, or more than there are, and what would do.
+    """
+    whole = isinstance(share, Integral)
+    if not isinstance(share, Real) or not 0 < share <= (population if whole else 1.0):
+        raise ValueError(
+            f"{name}={share!r}: use a share above 0 and up to 1.0, or a number from 1 to"
+            f" {population}"
+        )
+    return int(share) if whole else max(int(share * population), 1)
+
+
+def outside(samples: list[np.ndarray], n: int) -> np.ndarray:
+    """Which of n rows each member did not learn from: (m, n) of bool, its out-of-bag rows."""
+    return np.stack([np.bincount(rows, minlength=n) == 0 for rows in samples])
+
+
+def variance_of_mean(sigma2: float, rho: float, m: int) -> float:
+    """Variance of the mean of m members of variance `sigma2`, correlated by `rho` in pairs.
+
+    It falls with m, though never below rho sigma2: what members have in common stays.
+
+    Raises
+    ------
+    ValueError
+        A correlation that m members cannot have, a negative variance, or no members.
+
+    References
+    ----------
+    Breiman, Random forests, Machine Learning 2001.
+
+    Examples
+    --------
+    >>> variance_of_mean(1.0, rho=0.5, m=4)
+    0.625
+    """
+    if m < 1 or sigma2 < 0:
+        raise ValueError(f"m={m}, sigma2={sigma2}: use 1 or more members of a variance from 0 up")
+    least = -1 / (m - 1) if m > 1 else -1.0
+    if not least <= rho <= 1:
+        raise ValueError(f"rho={rho}: {m} members are correlated by {least:.3g} to 1")
+    return rho * sigma2 + (1 - rho) * sigma2 / m

@@ -1,0 +1,202 @@
+"""Negative correlation: networks that learn together, and are rewarded for disagreeing."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ensemble_lab.core.votes import first_best
+from ensemble_lab.training.labels import encoded
+from ensemble_lab.training.losses import cross_entropy, squared_error, weighted_mean
+from ensemble_lab.training.networks import Network, NetworkClassifier, NetworkRegressor
+
+if TYPE_CHECKING:
+    import torch
+
+
+def distance_from_mean(said: torch.Tensor) -> torch.Tensor:
+    """Squared distance (m, B) of what members say (m, B, k) from the mean of them all.
+
+    The mean is held constant: a member learns to be elsewhere than the others are, and not to
+    pull them along. Members that say NaN are no part of it.
+    """
+    finite = said.detach().where(said.detach().isfinite(), said.new_tensor(float("nan")))
+    return ((said - finite.nanmean(0)) ** 2).sum(-1)
+
+
+def regression_loss(outputs, targets, weights, *, strength: float) -> torch.Tensor:
+    """Squared error (m,) less `strength` times the distance from the mean.
+
+    Its gradient is twice that of Liu and Yao's, (f_i - y) - strength (f_i - mean): at 0 members
+    learn on their own, at 1 all are moved by the error of the mean, as one large network.
+    """
+    apart = weighted_mean(distance_from_mean(outputs), weights)
+    return squared_error(outputs, targets, weights) - strength * apart
+
+
+def classification_loss(outputs, targets, weights, *, strength: float) -> torch.Tensor:
+    """Cross-entropy (m,) less `strength` times the distance of the probabilities from the mean."""
+    apart = weighted_mean(distance_from_mean(outputs.softmax(-1)), weights)
+    return cross_entropy(outputs, targets, weights) - strength * apart
+
+
+class NegativeCorrelation(BaseEstimator):
+    """What negative correlation of classes and of numbers have in common."""
+
+    def __init__(
+        self,
+        estimator: Network | None = None,
+        n_estimators: int = 10,
+        *,
+        strength: float = 0.5,
+        random_state=None,
+    ):
+        self.estimator, self.n_estimators = estimator, n_estimators
+        self.strength, self.random_state = strength, random_state
+
+    def _fit(self, X, y, outputs: int, network: Network, loss):
+        if not 0 <= self.strength <= 1:
+            raise ValueError(
+                f"strength={self.strength}: use 0 (members learn on their own) to 1; above that"
+                " members run away from each other without end"
+            )
+        if not isinstance(network, Network):
+            raise ValueError(
+                f"the member {type(network).__name__} is no network, and members learn together"
+                " step by step: use a NetworkRegressor or NetworkClassifier"
+            )
+        found = network.train(
+            X,
+            y,
+            outputs,
+            members=self.n_estimators,
+            seed=check_random_state(self.random_state).randint(2**31 - 1),
+            loss=partial(loss, strength=self.strength),
+            same_order=True,
+        )
+        kept = np.flatnonzero(found.alive)
+        if not len(kept):
+            raise ValueError(
+                "the losses of all members became NaN or infinite; use a learning_rate below"
+                f" {network.learning_rate}"
+            )
+        self.members_ = found.some(kept)
+        return self
+
+    def _outputs(self, X) -> np.ndarray:
+        check_is_fitted(self)
+        return self.members_.outputs(validate_data(self, X, reset=False)).astype(float)
+
+
+class NegativeCorrelationRegressor(RegressorMixin, NegativeCorrelation):
+    """Networks that learn a number together; their mean is the answer.
+
+    Each is pulled to the target, and pushed away from the mean of all by `strength` times its
+    distance (Liu and Yao's penalty, the mean held constant in the gradient). All members see the
+    same rows at the same time, since the penalty needs what all say about a row.
+
+    Where one network fits well, a larger one does as well as many: the knob is here to be
+    understood, and bagging is the safer tool.
+
+    Parameters
+    ----------
+    estimator : NetworkRegressor, optional
+        What each member is like.
+    n_estimators : int
+        m.
+    strength : float
+        lambda, in [0, 1]; 0 trains members on their own.
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    members_ : Members
+        Those whose loss stayed finite.
+
+    References
+    ----------
+    Liu and Yao, Ensemble learning via negative correlation, Neural Networks 1999.
+    Brown, Wyatt and Tiňo, Managing diversity in regression ensembles, JMLR 2005.
+    """
+
+    def fit(self, X, y):
+        """Learn from rows X (n, d) with numbers y (n,).
+
+        Interrupted by the keyboard, it keeps what is learned.
+
+        Raises
+        ------
+        ValueError
+            A strength outside [0, 1], a member that is no network, NaN, or all losses NaN.
+        """
+        X, y = validate_data(self, X, y, y_numeric=True)
+        network = NetworkRegressor() if self.estimator is None else self.estimator
+        return self._fit(X, y.astype(float), 1, network, regression_loss)
+
+    def member_predictions(self, X) -> np.ndarray:
+        """The number (m, n) that every member gives."""
+        return self._outputs(X)[..., 0]
+
+    def predict(self, X) -> np.ndarray:
+        """The mean (n,) of the members."""
+        return self.member_predictions(X).mean(0)
+
+
+class NegativeCorrelationClassifier(ClassifierMixin, NegativeCorrelation):
+    """Networks that learn classes together; the mean of their probabilities is the answer.
+
+    As in `NegativeCorrelationRegressor`, with cross-entropy for the error and the penalty on the
+    probabilities, in which distances are bounded.
+
+    Parameters
+    ----------
+    estimator : NetworkClassifier, optional
+        What each member is like.
+    n_estimators, strength, random_state
+        As in `NegativeCorrelationRegressor`.
+
+    Attributes
+    ----------
+    classes_ : (k,) array
+    members_ : Members
+        Those whose loss stayed finite.
+
+    References
+    ----------
+    Liu and Yao, Ensemble learning via negative correlation, Neural Networks 1999.
+    """
+
+    def fit(self, X, y):
+        """Learn from rows X (n, d) of classes y (n,).
+
+        Interrupted by the keyboard, it keeps what is learned.
+
+        Raises
+        ------
+        ValueError
+            As in `NegativeCorrelationRegressor`, and one class only.
+        """
+        X, y = validate_data(self, X, y)
+        self.classes_, codes = encoded(y)
+        network = NetworkClassifier() if self.estimator is None else self.estimator
+        return self._fit(X, codes, len(self.classes_), network, classification_loss)
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Mean probabilities (n, k) of the classes."""
+        return softmax(self._outputs(X), axis=-1).mean(0)
+
+    def predict(self, X) -> np.ndarray:
+        """The likeliest class (n,)."""
+        law = self.predict_proba(X)
+        return self.classes_[first_best(law.T)]
+
+    def member_predictions(self, X) -> np.ndarray:
+        """The class (m, n) that every member would choose alone."""
+        outputs = self._outputs(X)
+        return self.classes_[np.stack([first_best(one.T) for one in outputs])]

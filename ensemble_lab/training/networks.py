@@ -1,0 +1,162 @@
+"""Small networks with scikit-learn's interface, which learn alone or as the members of a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from ensemble_lab.training.labels import encoded
+from ensemble_lab.training.losses import cross_entropy, squared_error
+from ensemble_lab.training.members import Members
+from ensemble_lab.training.trainer import train_members
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def perceptron(inputs: int, outputs: int, hidden: int = 32) -> nn.Module:
+    """One hidden layer of tanh units; a row of one number for each output."""
+    from torch import nn
+
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, outputs))
+
+
+class Network(BaseEstimator):
+    """What networks for classes and for numbers have in common.
+
+    Parameters
+    ----------
+    make : callable
+        ``make(inputs, outputs)`` gives a `torch.nn.Module` from (B, inputs) to (B, outputs).
+    epochs, batch_size : int
+    learning_rate, weight_decay : float
+        Of AdamW. Features should be of like size: put a `StandardScaler` before it.
+    device : str, optional
+        A GPU where there is one.
+    random_state : int, RandomState or None
+        Of initial weights and order.
+    progress : bool
+        Show a bar while many learn together.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int, int], nn.Module] = perceptron,
+        epochs: int = 50,
+        batch_size: int = 32,
+        learning_rate: float = 0.01,
+        weight_decay: float = 0.0,
+        device: str | None = None,
+        random_state=None,
+        progress: bool = False,
+    ):
+        self.make, self.epochs, self.batch_size = make, epochs, batch_size
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.device, self.random_state, self.progress = device, random_state, progress
+
+    def train(self, X, y, outputs: int, members: int = 1, seed=None, **how) -> Members:
+        """Train m networks like this one as one batch.
+
+        Parameters
+        ----------
+        X : (n, d) array
+        y : (n,) array
+            Codes 0, 1, … or numbers.
+        outputs : int
+        members : int
+        seed : int, optional
+            By default drawn from `random_state`.
+        **how
+            As in `train_members`, such as `rows` and `weights`; `loss` and `make` too.
+        """
+        if seed is None:
+            seed = check_random_state(self.random_state).randint(2**31 - 1)
+        settings = {
+            "make": self.maker(X.shape[1], outputs),
+            "loss": self._loss,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "device": self.device,
+            "progress": self.progress,
+        }
+        return train_members(X=X, y=y, members=members, seed=seed, **{**settings, **how})
+
+    def maker(self, inputs: int, outputs: int) -> Callable[[], nn.Module]:
+        """What makes such a network for so many columns and outputs."""
+        return partial(self.make, inputs, outputs)
+
+    def _fit(self, X, y, outputs: int, sample_weight):
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, X)[None]
+        self.members_ = self.train(X, y, outputs, weights=weights)
+        if not self.members_.alive.all():
+            raise ValueError(
+                f"the loss became NaN or infinite; use a learning_rate below {self.learning_rate}"
+            )
+        return self
+
+    def _outputs(self, X) -> np.ndarray:
+        check_is_fitted(self)
+        return self.members_.outputs(validate_data(self, X, reset=False))[0]  # (n, k)
+
+
+class NetworkClassifier(ClassifierMixin, Network):
+    """A small network that tells classes apart.
+
+    In a `BaggingClassifier`, `SnapshotEnsemble` or `NegativeCorrelationClassifier` all members
+    learn at once. Alone, `sklearn.neural_network.MLPClassifier` does as well.
+
+    Attributes
+    ----------
+    classes_ : (k,) array
+    members_ : Members
+        With the one network.
+    """
+
+    _loss = staticmethod(cross_entropy)
+
+    def fit(self, X, y, sample_weight=None):
+        """Learn from rows X (n, d) of classes y (n,)."""
+        X, y = validate_data(self, X, y)
+        self.classes_, codes = encoded(y)
+        return self._fit(X, codes, len(self.classes_), sample_weight)
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Probabilities (n, k) of the classes."""
+        return softmax(self._outputs(X).astype(float), axis=-1)
+
+    def predict(self, X) -> np.ndarray:
+        """The likeliest class (n,)."""
+        law = self.predict_proba(X)
+        return self.classes_[law.argmax(-1)]
+
+
+class NetworkRegressor(RegressorMixin, Network):
+    """A small network that gives a number, trained with squared error.
+
+    Attributes
+    ----------
+    members_ : Members
+        With the one network.
+    """
+
+    _loss = staticmethod(squared_error)
+
+    def fit(self, X, y, sample_weight=None):
+        """Learn from rows X (n, d) with numbers y (n,)."""
+        X, y = validate_data(self, X, y, y_numeric=True)
+        return self._fit(X, y.astype(float), 1, sample_weight)
+
+    def predict(self, X) -> np.ndarray:
+        """Numbers (n,)."""
+        return self._outputs(X)[:, 0].astype(float)

@@ -1,0 +1,156 @@
+"""Snapshots: the members are one network at several moments of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from numbers import Integral
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ensemble_lab.core.votes import first_best
+from ensemble_lab.models.device import pick_device
+from ensemble_lab.training.draws import Draws
+from ensemble_lab.training.labels import encoded
+from ensemble_lab.training.losses import cross_entropy
+from ensemble_lab.training.members import Members, made
+from ensemble_lab.training.networks import NetworkClassifier
+from ensemble_lab.training.stages import finished, last
+from ensemble_lab.training.trainer import Training
+
+
+def cooled(step: int, steps: int, hottest: float) -> float:
+    """The learning rate at `step` of a cycle: from `hottest` down to almost 0 by half a cosine."""
+    return hottest / 2 * (np.cos(np.pi * step / steps) + 1)
+
+
+class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
+    """One training, several members: the network at the end of each cycle of the learning rate.
+
+    The rate falls to almost 0, where the network has settled and is copied, and jumps up again,
+    so that it settles elsewhere. The mean of the copies' probabilities decides. Networks that
+    learn from the start, each on its own, differ more: bag them where there is time for it.
+
+    Parameters
+    ----------
+    estimator : NetworkClassifier, optional
+        Its `epochs` are those of the whole training, its `learning_rate` the highest.
+    n_estimators : int
+        Cycles; as many epochs at least.
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    classes_ : (k,) array
+    members_ : Members
+        The snapshots, the first cycle's first.
+
+    References
+    ----------
+    Huang et al., Snapshot ensembles: train 1, get M for free, ICLR 2017.
+    """
+
+    def __init__(
+        self,
+        estimator: NetworkClassifier | None = None,
+        n_estimators: int = 5,
+        *,
+        random_state=None,
+    ):
+        self.estimator, self.n_estimators = estimator, n_estimators
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        """Learn from rows X (n, d) of classes y (n,).
+
+        Interrupted by the keyboard, it keeps the cycles that are done; so it does where the loss
+        becomes NaN.
+
+        Raises
+        ------
+        ValueError
+            One class only, NaN in `X`, fewer epochs than cycles, or a loss of NaN in the first.
+        """
+        X, y = validate_data(self, X, y)
+        self.classes_, codes = encoded(y)
+        network = NetworkClassifier() if self.estimator is None else self.estimator
+        most = network.epochs
+        if not isinstance(self.n_estimators, Integral) or not 1 <= self.n_estimators <= most:
+            raise ValueError(
+                f"n_estimators={self.n_estimators!r}: use 1 to {most} cycles, which are the epochs"
+            )
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        cycles = finished(self._cycles(network, X, codes, seed))
+        if not cycles:
+            raise ValueError(
+                "the loss became NaN or infinite in the first cycle; use a learning_rate below"
+                f" {network.learning_rate}"
+            )
+        self.members_ = joined(network.maker(X.shape[1], len(self.classes_)), cycles)
+        return self
+
+    def _cycles(self, network, X, codes, seed: int) -> Iterator[tuple]:
+        """Cycle after cycle: parameters and buffers at its end, and the last epoch's loss."""
+        start, order = np.random.SeedSequence(seed).spawn(2)
+        place, dtype = pick_device(network.device), torch.float32
+        data = Draws.of(X, codes, 1, None, None, place, dtype)
+        draw, size = [np.random.default_rng(order)], network.batch_size
+        make, rate = network.maker(X.shape[1], len(self.classes_)), network.learning_rate
+        run = Training(
+            made(make, 1, start, place, dtype), cross_entropy, rate, network.weight_decay
+        )
+        for cycle in np.array_split(range(network.epochs), self.n_estimators):
+            steps = len(cycle) * -(-len(X) // size)
+            rates = (cooled(step, steps, rate) for step in range(steps))
+            for _ in cycle:
+                loss = run.epoch(at_rates(run.optimiser, rates, data.batches(draw, size)))
+            if not run.alive.all():
+                return
+            yield copied(run.params), copied(run.buffers), loss
+
+    def staged_predict_proba(self, X) -> Iterator[np.ndarray]:
+        """Mean probabilities (n, k) of the first snapshot, the first two, and so on."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False)
+        laws = softmax(self.members_.outputs(X).astype(float), axis=-1)  # (m, n, k)
+        total = np.cumsum(laws, axis=0)
+        for count, law in enumerate(total, start=1):
+            yield law / count
+
+    def staged_predict(self, X) -> Iterator[np.ndarray]:
+        """Classes (n,) by the first snapshot, the first two, and so on."""
+        for law in self.staged_predict_proba(X):
+            yield self.classes_[first_best(law.T)]
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Mean probabilities (n, k) of the classes."""
+        return last(self.staged_predict_proba(X))
+
+    def predict(self, X) -> np.ndarray:
+        """The likeliest class (n,)."""
+        return last(self.staged_predict(X))
+
+
+def at_rates(optimiser, rates: Iterator[float], batches: Iterable) -> Iterator:
+    """The batches, each with the learning rate set to the next of `rates`."""
+    for batch, rate in zip(batches, rates, strict=False):  # rates go on in the next epoch
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        yield batch
+
+
+def copied(tensors: dict) -> dict:
+    """The same numbers, which training does not reach."""
+    return {name: value.detach().clone() for name, value in tensors.items()}
+
+
+def joined(make, cycles: list[tuple]) -> Members:
+    """Networks of one member each as the members of one whole."""
+    params, buffers, losses = zip(*cycles, strict=True)
+    joint = [{name: torch.cat([one[name] for one in some]) for name in some[0]} for some in
+             (params, buffers)]  # fmt: skip
+    return Members(make, *joint, np.stack(losses, axis=1), np.ones(len(cycles), dtype=bool))

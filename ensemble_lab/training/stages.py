@@ -1,0 +1,61 @@
+"""What all boosting shares: stages that are made one after another."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import clone
+
+from ensemble_lab.training.networks import Network
+
+
+def check_stages(n_estimators: int, learning_rate: float) -> None:
+    """Refuse less than one stage, and steps that go nowhere or back.
+
+    Raises
+    ------
+    ValueError
+        The number or the rate, and what would do.
+    """
+    if not isinstance(n_estimators, Integral) or n_estimators < 1:
+        raise ValueError(f"n_estimators={n_estimators!r}: boosting takes 1 stage or more")
+    if not 0 < learning_rate < np.inf:
+        raise ValueError(f"learning_rate={learning_rate!r}: use a number above 0, such as 0.1")
+
+
+def seeded(estimator, draw: Callable):
+    """A copy of `estimator`, each `random_state` of it and of its parts by a `draw` of its own."""
+    copy = clone(estimator)
+    names = [name for name in sorted(copy.get_params()) if name.endswith("random_state")]
+    return copy.set_params(**{name: draw() for name in names})
+
+
+def fitted(member, X, y, **how):
+    """Fit and return the member.
+
+    A network takes an interrupt for the end of its own training: here it goes on to the whole.
+    """
+    member.fit(X, y, **how)
+    if isinstance(member, Network) and len(member.members_.losses) < member.epochs:
+        raise KeyboardInterrupt
+    return member
+
+
+def finished(stages: Iterator[tuple]) -> list[tuple]:
+    """All stages, or those done when the keyboard interrupts; without any the interrupt goes on."""
+    done = []
+    try:
+        for stage in stages:
+            done.append(stage)
+    except KeyboardInterrupt:
+        if not done:
+            raise
+    return done
+
+
+def last(staged: Iterator):
+    """What comes after the last stage."""
+    return deque(staged, maxlen=1).pop()

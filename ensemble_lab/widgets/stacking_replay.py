@@ -1,0 +1,165 @@
+"""Stacks over real rows, worked out once: what the final model saw, and what came of it.
+
+The members are linear models that each see a part of the columns, and a tree that may learn by
+heart. The final model is a ridge regression on the members' probabilities, one output a class
+(Ting and Witten's multi-response regression): quick, and its weights can be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+DEPTHS = range(1, 13)
+KINDS = ("out-of-fold", "in-fold")
+SEEDS = range(5)
+TREE = "tree"
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows X (n, d) of classes y (n,), and which columns each linear member sees."""
+
+    X: np.ndarray
+    y: np.ndarray
+    classes: tuple[str, ...]
+    views: dict[str, slice]
+
+
+@dataclass(frozen=True, eq=False)
+class Stacks:
+    """Every stack of one problem with so many rows to learn from; shares are in [0, 1].
+
+    Axes: 5 splits, depth of the tree, kind of features, member (the tree last), class.
+
+    Parameters
+    ----------
+    members, classes : tuple of str
+    seen : (5, depths, kinds, m) array
+        How often each member was right on the features that the final model learned from.
+    alone : (5, depths, m) array
+        How often it is right on held-out rows.
+    weights : (5, depths, kinds, m, k) array
+        By how much a class's score rises when the member moves all its probability to it from
+        the other classes.
+    stack : (5, depths, kinds) array
+        Held-out accuracy.
+    average : (5, depths) array
+        That of the members' mean probability, which learns nothing.
+    """
+
+    members: tuple[str, ...]
+    classes: tuple[str, ...]
+    seen: np.ndarray
+    alone: np.ndarray
+    weights: np.ndarray
+    stack: np.ndarray
+    average: np.ndarray
+
+    @property
+    def best(self) -> np.ndarray:
+        """Held-out accuracy (5, depths) of the member that was the best out-of-fold."""
+        named = self.seen[:, :, KINDS.index("out-of-fold")].argmax(-1)
+        return np.take_along_axis(self.alone, named[..., None], -1)[..., 0]
+
+    def trust(self, depth: int, kind: int) -> np.ndarray:
+        """Each member's share (m,) of the positive weights, mean over splits."""
+        weight = np.maximum(self.weights[:, depth, kind], 0).sum(-1)  # (5, m)
+        return (weight / weight.sum(-1, keepdims=True)).mean(0)
+
+
+@cache
+def problem(name: str) -> Problem:
+    """Digits by the halves of their image, or tumours by three kinds of measurements."""
+    from sklearn.datasets import load_breast_cancer, load_digits
+
+    if name == "digits":
+        X, y = load_digits(return_X_y=True)
+        halves = {"upper half": slice(0, 32), "lower half": slice(32, 64)}
+        return Problem(X, y, tuple("0123456789"), halves)
+    data = load_breast_cancer()
+    kinds = {"means": slice(0, 10), "spreads": slice(10, 20), "extremes": slice(20, 30)}
+    return Problem(data.data, data.target, tuple(data.target_names), kinds)
+
+
+PROBLEMS = ("digits", "breast cancer")
+
+
+@cache
+def stacks(name: str, rows: int) -> Stacks:
+    """All depths and both kinds of features, over five splits of which `rows` are learned from."""
+    where = problem(name)
+    splits = [_split(where, rows, seed) for seed in SEEDS]
+    columns = [np.stack(column) for column in zip(*splits, strict=True)]
+    return Stacks((*where.views, TREE), where.classes, *columns)
+
+
+def _split(where: Problem, rows: int, seed: int) -> tuple[np.ndarray, ...]:
+    """One split's arrays, in the order of `Stacks`."""
+    from sklearn.model_selection import StratifiedKFold, train_test_split
+
+    X, new, y, truth = train_test_split(
+        where.X, where.y, train_size=rows, random_state=seed, stratify=where.y
+    )
+    said = laws(where.views, X, y, np.concatenate([new, X]))
+    held, inside = said[:, : len(new)], said[:, len(new) :]
+    outside = np.empty_like(inside)
+    for learn, left_out in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(X, y):
+        outside[:, left_out] = laws(where.views, X[learn], y[learn], X[left_out])
+    shown = np.stack([outside, inside], axis=1)  # (depths, kinds, n, m, k)
+    weights, accuracy = np.empty((*shown.shape[:2], *shown.shape[3:])), np.empty(shown.shape[:2])
+    for at in np.ndindex(accuracy.shape):
+        weights[at], accuracy[at] = final(shown[at], y, held[at[0]], truth)
+    seen = np.stack([right(outside, y), right(inside, y)], axis=1)
+    average = (held.mean(2).argmax(-1) == truth).mean(-1)
+    return seen, right(held, truth), weights, accuracy, average
+
+
+def right(said: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Accuracy (depths, m) of every member from laws (depths, n, m, k)."""
+    return (said.argmax(-1) == y[:, None]).mean(1)
+
+
+def laws(views: dict[str, slice], X, y, new) -> np.ndarray:
+    """What members that learned from X, y say of `new`: (depths, n, m, k), the tree last."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.tree import DecisionTreeClassifier
+
+    linear = [
+        LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+        .fit(X[:, columns], y)
+        .predict_proba(new[:, columns])
+        for columns in views.values()
+    ]
+    tree = cut(DecisionTreeClassifier(random_state=0).fit(X, y).tree_, new)  # (depths, n, k)
+    return np.stack([*(np.broadcast_to(law, tree.shape) for law in linear), tree], axis=2)
+
+
+def cut(tree, X: np.ndarray) -> np.ndarray:
+    """Laws (depths, n, k) of one fitted tree cut at every depth: what shallower ones would say."""
+    X, rows, node = X.astype(np.float32), np.arange(len(X)), np.zeros(len(X), int)
+    found = []
+    for _ in DEPTHS:
+        leaf = tree.children_left[node] < 0
+        left = X[rows, np.maximum(tree.feature[node], 0)] <= tree.threshold[node]
+        child = np.where(left, tree.children_left[node], tree.children_right[node])
+        node = np.where(leaf, node, child)
+        found.append(tree.value[node, 0] / tree.value[node, 0].sum(-1, keepdims=True))
+    return np.stack(found)
+
+
+def final(shown, y, said, truth) -> tuple[np.ndarray, float]:
+    """The final model of features `shown` (n, m, k): its weights (m, k) and held-out accuracy."""
+    from sklearn.linear_model import Ridge
+
+    n, m, k = shown.shape
+    model = Ridge().fit(shown.reshape(n, m * k), np.eye(k)[y])
+    coef = model.coef_.reshape(k, m, k)  # (class scored, member, class named)
+    own = coef[np.arange(k), :, np.arange(k)]  # (k, m)
+    # A law sums to 1, so a constant in a row is no opinion: count against the mean of the others.
+    weights = (k * own - coef.sum(-1)) / (k - 1)
+    elected = model.predict(said.reshape(len(said), m * k)).argmax(-1)
+    return weights.T, float((elected == truth).mean())
