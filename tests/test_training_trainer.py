@@ -252,3 +252,28 @@ def test_a_member_whose_very_last_step_blows_up_is_named():
             learning_rate=1e39, device="cpu", progress=False,
         )  # fmt: skip
     assert not found.alive.any()
+
+
+@pytest.mark.parametrize("small, seen", [(10**9, 1), (0, 2)])
+def test_small_steps_take_one_thread_and_give_the_others_back(monkeypatch, small, seen):
+    """However the training ends."""
+    threads, before = [], torch.get_num_threads()
+
+    def listening(outputs, targets, weights):
+        threads.append(torch.get_num_threads())
+        if len(threads) == 3:
+            raise RuntimeError("stopped")
+        return cross_entropy(outputs, targets, weights)
+
+    monkeypatch.setattr("ensemble_lab.training.threads.SMALL", small)
+    X, y = problem(12)
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(RuntimeError, match="stopped"):
+            train_members(
+                perceptron, X, y, members=2, loss=listening, batch_size=4, progress=False,
+                device="cpu",
+            )  # fmt: skip
+        assert threads == [seen] * 3 and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

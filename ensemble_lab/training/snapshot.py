@@ -20,6 +20,7 @@ from ensemble_lab.training.losses import cross_entropy
 from ensemble_lab.training.members import Members, made
 from ensemble_lab.training.networks import NetworkClassifier
 from ensemble_lab.training.stages import finished, last
+from ensemble_lab.training.threads import threads_for
 from ensemble_lab.training.trainer import Training
 
 
@@ -106,8 +107,9 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
         for cycle in np.array_split(range(network.epochs), self.n_estimators):
             steps = len(cycle) * -(-len(X) // size)
             rates = (cooled(step, steps, rate) for step in range(steps))
-            for _ in cycle:
-                loss = run.epoch(at_rates(run.optimiser, rates, data.batches(draw, size)))
+            with threads_for(run.weights * size):
+                for _ in cycle:
+                    loss = run.epoch(at_rates(run.optimiser, rates, data.batches(draw, size)))
             if not run.alive.all():
                 return
             yield copied(run.params), copied(run.buffers), loss

@@ -17,6 +17,7 @@ import numpy as np
 from ensemble_lab.models.device import pick_device
 from ensemble_lab.training.draws import Draws
 from ensemble_lab.training.members import Members, forward_of, made, stacked
+from ensemble_lab.training.threads import threads_for
 
 if TYPE_CHECKING:
     import torch
@@ -115,13 +116,15 @@ def train_members(
     draw = [np.random.default_rng(one) for one in streams]
     run = Training(made(make, members, start, place, number), loss, learning_rate, weight_decay)
     best, told = Best(run.params, patience), []
+    bar = tqdm(range(epochs), desc=f"{members} members", unit="epoch", disable=not progress)
     try:
-        for _ in tqdm(range(epochs), desc=f"{members} members", unit="epoch", disable=not progress):
-            told.append(run.epoch(data.batches(draw, batch_size)))
-            if held is not None:
-                best.look(run.judged(*held.whole()))
-            if best.all_stopped or not run.alive.any():
-                break
+        with threads_for(run.weights * batch_size):
+            for _ in bar:
+                told.append(run.epoch(data.batches(draw, batch_size)))
+                if held is not None:
+                    best.look(run.judged(*held.whole()))
+                if best.all_stopped or not run.alive.any():
+                    break
     except KeyboardInterrupt:
         pass
     living = run.alive.cpu().numpy()
@@ -144,6 +147,8 @@ class Training:
     params, buffers : dict of (m, …) tensors
     alive : (m,) tensor of bool
         Whose losses were finite so far.
+    weights : int
+        How many numbers all members have.
     """
 
     def __init__(self, networks: list, loss: Loss, learning_rate: float, weight_decay: float):
@@ -154,6 +159,7 @@ class Training:
         self.run_still = forward_of(copy.deepcopy(networks[0]).eval())  # without dropout
         settings = {"lr": learning_rate, "weight_decay": weight_decay, "fused": True}
         self.optimiser = torch.optim.AdamW(list(self.params.values()), **settings)
+        self.weights = sum(value.numel() for value in self.params.values())
         some = next(iter(self.params.values()))
         self.alive = torch.ones(len(networks), dtype=torch.bool, device=some.device)
 
