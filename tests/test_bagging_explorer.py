@@ -161,10 +161,10 @@ def test_presets_show_what_they_promise(shown):
     assert trees.held[:, -1].mean() < trees.held[:, 0].mean() - 0.03
     assert trees.held[:, -1].mean() < trees.alone.mean()
     assert fewer.rho < trees.rho and fewer.squared[:, 0].mean() > trees.squared[:, 0].mean()
-    stumps = bags("fails: stumps, the bias stays")
+    stumps = bags("does not pay: stumps, the bias stays")
     assert stumps.bias2 > 0.8 * stumps.squared[:, -1].mean()
     assert stumps.held[:, -1].mean() > trees.held[:, -1].mean()
-    near = bags("fails: nearest neighbours, hardly a gain")
+    near = bags("does not pay: nearest neighbours")
     gain = [(each.alone - each.held[:, -1]).mean() for each in (near, trees)]
     assert abs(gain[0]) < gain[1] / 10
     assert near.alone.mean() < trees.held[:, -1].mean()

@@ -49,8 +49,8 @@ def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
             "one tree that knows its rows by heart": {"members": 1},
             "32 of them": {"members": 32},
             "32 that share fewer rows": {"members": 32, "share": 0.3},
-            "fails: stumps, the bias stays": {"members": 32, "learner": "stump"},
-            "fails: nearest neighbours, hardly a gain": {
+            "does not pay: stumps, the bias stays": {"members": 32, "learner": "stump"},
+            "does not pay: nearest neighbours": {
                 "members": 32, "learner": "nearest neighbours"},
             "32 networks, trained as one": {"members": 32, "learner": "small network"},
         },
