@@ -11,7 +11,7 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent
 README = RESULTS.parents[1] / "README.md"
-BENCHMARKS = ("answers", "explorers", "speculative")
+BENCHMARKS = ("answers", "explorers", "speculative", "training")
 
 
 def quickstart(text):
@@ -33,7 +33,7 @@ def bench_table(name):
         cells += [
             f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}",
             r["peer_is"],
-            r["goal"] + extra(r),
+            r.get("goal", "none of its own") + extra(r),
         ]
         rows.append("| " + " | ".join(cells) + " |")
     where = records[0]
@@ -66,7 +66,18 @@ def extra(record):
         return "".join(f"; {n} {r['seconds']:.3g} s, {r['peak_gb']:.2g} GB" for n, r in ran)
     if "kernel_start_seconds" in record:
         return f"; the kernel's start, {record['kernel_start_seconds']:.2g} s, comes before"
-    return of_decoding(record)
+    return of_training(record) or of_decoding(record)
+
+
+def of_training(record):
+    """What a record about members that learn together says beyond its ratio."""
+    if "seconds_a_member" in record:
+        cost = {members: 1000 * s for members, s in record["seconds_a_member"].items()}
+        told = ", ".join(f"{members}: {ms:.3g}" for members, ms in cost.items())
+        flat = record["batching_pays_up_to"]
+        return f"; ms a member by their number {told}; hardly cheaper after {flat}"
+    workers = record.get("peer_seconds_by_workers", {}).items()
+    return "".join(f"; the peer with {n} worker(s) {s:.3g} s" for n, s in workers)
 
 
 def of_decoding(record):
