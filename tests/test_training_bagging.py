@@ -29,6 +29,7 @@ from ensemble_lab.training.bootstrap import outside, size_of, variance_of_mean
 from ensemble_lab.training.losses import cross_entropy
 from ensemble_lab.training.members import Members
 from ensemble_lab.training.networks import NetworkClassifier, NetworkRegressor, perceptron
+from tests.wild_network import Wild
 
 DRAWS = [
     {},
@@ -313,22 +314,6 @@ def test_interrupted_networks_vote_as_they_are_then(cancer):
         model.fit(X, y)
     assert model.members_.losses.shape == (2, 4) and len(model.estimators_) == 4
     assert model.score(X, y) > 0.5
-
-
-class Wild(torch.nn.Module):
-    """A network; every third one says NaN."""
-
-    made = 0
-
-    def __init__(self, inputs, outputs):
-        super().__init__()
-        self.line = torch.nn.Linear(inputs, outputs)
-        if Wild.made % 3 == 1:
-            torch.nn.init.constant_(self.line.weight, float("nan"))
-        Wild.made += 1
-
-    def forward(self, x):
-        return self.line(x)
 
 
 def test_a_network_that_becomes_nan_is_named_and_the_rest_votes(cancer):

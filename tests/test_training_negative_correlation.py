@@ -27,6 +27,7 @@ from ensemble_lab.training.negative_correlation import (
 )
 from ensemble_lab.training.networks import NetworkClassifier, NetworkRegressor, perceptron
 from ensemble_lab.training.trainer import train_members
+from tests.wild_network import Wild
 
 numbers = st.floats(-100, 100)
 
@@ -194,22 +195,6 @@ def test_classes_clone_search_and_pickle():
     assert np.array_equal(pickle.loads(pickle.dumps(again)).predict(X), again.predict(X))
     assert again.member_predictions(X).shape == (3, len(X))
     assert set(again.member_predictions(X).ravel()) == set(names)
-
-
-class Wild(torch.nn.Module):
-    """A member that says NaN from the start, where told to."""
-
-    made = 0
-
-    def __init__(self, inputs, outputs):
-        super().__init__()
-        self.line = torch.nn.Linear(inputs, outputs)
-        if Wild.made % 3 == 1:
-            torch.nn.init.constant_(self.line.weight, float("nan"))
-        Wild.made += 1
-
-    def forward(self, x):
-        return self.line(x)
 
 
 def test_a_member_that_becomes_nan_is_named_and_the_rest_learns(diabetes):

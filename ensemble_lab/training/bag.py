@@ -102,11 +102,6 @@ class Bag(BaseEstimator):
             how["make"] = Subspaces(network.make, features, outputs)
         found = network.train(X, y, outputs, **how)
         kept = np.flatnonzero(found.alive)
-        if not len(kept):
-            raise ValueError(
-                "the losses of all members became NaN or infinite; use a learning_rate below"
-                f" {network.learning_rate}"
-            )
         self.members_ = found.some(kept)
         self.estimators_features_, self.estimators_samples_ = list(features[kept]), list(rows[kept])
         self.estimators_ = [

@@ -80,13 +80,7 @@ class NegativeCorrelation(BaseEstimator):
             loss=partial(loss, strength=self.strength),
             same_order=True,
         )
-        kept = np.flatnonzero(found.alive)
-        if not len(kept):
-            raise ValueError(
-                "the losses of all members became NaN or infinite; use a learning_rate below"
-                f" {network.learning_rate}"
-            )
-        self.members_ = found.some(kept)
+        self.members_ = found.some(np.flatnonzero(found.alive))
         return self
 
     def _outputs(self, X) -> np.ndarray:

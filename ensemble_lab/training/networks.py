@@ -75,6 +75,11 @@ class Network(BaseEstimator):
             By default drawn from `random_state`.
         **how
             As in `train_members`, such as `rows` and `weights`; `loss` and `make` too.
+
+        Raises
+        ------
+        ValueError
+            The losses of all became NaN, and what `train_members` raises.
         """
         if seed is None:
             seed = check_random_state(self.random_state).randint(2**31 - 1)
@@ -88,7 +93,13 @@ class Network(BaseEstimator):
             "device": self.device,
             "progress": self.progress,
         }
-        return train_members(X=X, y=y, members=members, seed=seed, **{**settings, **how})
+        found = train_members(X=X, y=y, members=members, seed=seed, **{**settings, **how})
+        if not found.alive.any():
+            raise ValueError(
+                "the losses of all members became NaN or infinite; use a learning_rate below"
+                f" {self.learning_rate}"
+            )
+        return found
 
     def maker(self, inputs: int, outputs: int) -> Callable[[], nn.Module]:
         """What makes such a network for so many columns and outputs."""
@@ -99,10 +110,6 @@ class Network(BaseEstimator):
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, X)[None]
         self.members_ = self.train(X, y, outputs, weights=weights)
-        if not self.members_.alive.all():
-            raise ValueError(
-                f"the loss became NaN or infinite; use a learning_rate below {self.learning_rate}"
-            )
         return self
 
     def _outputs(self, X) -> np.ndarray:
