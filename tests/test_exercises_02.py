@@ -1,30 +1,20 @@
 """Notebook 02's checks take the solution that it folds away, and refuse what people get wrong."""
 
-import re
-from pathlib import Path
-
-import nbformat
 import numpy as np
 import pytest
 
 from ensemble_lab.exercises.cascades import check_threshold_under_budget, check_totals
+from tests.folded import solution
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks/02_cascades.ipynb"
-
-
-def solution(part):
-    """The function in one folded solution of the notebook."""
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells}
-    names = {"np": np}
-    assert "<details>" in cells[part]
-    exec(re.search(r"```python\n(.*?)```", cells[part], re.DOTALL).group(1), names)
-    return names["totals" if part == "solution-1" else "threshold_under_budget"]
+NOTEBOOK = "02_cascades"
 
 
 def test_the_folded_solutions_pass():
-    totals = check_totals(solution("solution-1"))
+    totals = check_totals(solution(NOTEBOOK, "solution-1", "totals", np=np))
     assert totals, totals
-    budget = check_threshold_under_budget(solution("solution-2"))
+    budget = check_threshold_under_budget(
+        solution(NOTEBOOK, "solution-2", "threshold_under_budget", np=np)
+    )
     assert budget, budget
     assert repr(budget).startswith("Right")
 

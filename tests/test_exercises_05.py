@@ -1,32 +1,21 @@
 """Notebook 05's checks take the solution that it folds away, and refuse what people get wrong."""
 
-import re
 from itertools import pairwise
-from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 
 from ensemble_lab.exercises.speculative import PLACES, check_accept, check_best_gamma
 from ensemble_lab.tokens.lengths import best_gamma
+from tests.folded import solution
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks/05_speculative_decoding.ipynb"
-
-
-def solution(part, name):
-    """The function in one folded solution of the notebook."""
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells}
-    names = {"np": np}
-    assert "<details>" in cells[part]
-    exec(re.search(r"```python\n(.*?)```", cells[part], re.DOTALL).group(1), names)
-    return names[name]
+NOTEBOOK = "05_speculative_decoding"
 
 
 def test_the_folded_solutions_pass():
-    accept = check_accept(solution("solution-1", "accept"))
+    accept = check_accept(solution(NOTEBOOK, "solution-1", "accept", np=np))
     assert accept, accept
-    gamma = check_best_gamma(solution("solution-2", "choose_gamma"))
+    gamma = check_best_gamma(solution(NOTEBOOK, "solution-2", "choose_gamma", np=np))
     assert gamma, gamma
     assert repr(gamma).startswith("Right")
 

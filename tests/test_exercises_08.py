@@ -1,32 +1,22 @@
 """Notebook 08's checks take the solution that it folds away, and refuse what people get wrong."""
 
-import re
-from pathlib import Path
-
-import nbformat
 import numpy as np
 import pytest
 from sklearn.base import clone
 
 from ensemble_lab.exercises.bagging import _error, _tables, check_bagging, check_variance_of_mean
 from ensemble_lab.training.bagging import BaggingClassifier, variance_of_mean
+from tests.folded import solution
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks/08_bagging.ipynb"
-
-
-def solution(part, name):
-    """The function in one folded solution of the notebook."""
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells}
-    names = {"np": np, "clone": clone}
-    assert "<details>" in cells[part]
-    exec(re.search(r"```python\n(.*?)```", cells[part], re.DOTALL).group(1), names)
-    return names[name]
+NOTEBOOK = "08_bagging"
 
 
 def test_the_folded_solutions_pass():
-    bag = check_bagging(solution("solution-1", "bag"))
+    bag = check_bagging(solution(NOTEBOOK, "solution-1", "bag", np=np, clone=clone))
     assert bag, bag
-    forecast = check_variance_of_mean(solution("solution-2", "forecast"))
+    forecast = check_variance_of_mean(
+        solution(NOTEBOOK, "solution-2", "forecast", np=np, clone=clone)
+    )
     assert forecast, forecast
     assert repr(forecast).startswith("Right")
 

@@ -1,31 +1,19 @@
 """Notebook 09's checks take the solution that it folds away, and refuse what people get wrong."""
 
-import re
-from pathlib import Path
-
-import nbformat
 import numpy as np
 import pytest
 
 from ensemble_lab.exercises.boosting import check_boosting_step, check_samme_round
 from ensemble_lab.training.adaboost import reweighted, stage_weight
+from tests.folded import solution
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks/09_boosting.ipynb"
-
-
-def solution(part, name):
-    """The function in one folded solution of the notebook."""
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells}
-    names = {"np": np}
-    assert "<details>" in cells[part]
-    exec(re.search(r"```python\n(.*?)```", cells[part], re.DOTALL).group(1), names)
-    return names[name]
+NOTEBOOK = "09_boosting"
 
 
 def test_the_folded_solutions_pass():
-    one = check_samme_round(solution("solution-1", "samme_round"))
+    one = check_samme_round(solution(NOTEBOOK, "solution-1", "samme_round", np=np))
     assert one, one
-    step = check_boosting_step(solution("solution-2", "boosting_step"))
+    step = check_boosting_step(solution(NOTEBOOK, "solution-2", "boosting_step", np=np))
     assert step, step
     assert repr(step).startswith("Right")
 

@@ -1,32 +1,22 @@
 """Notebook 10's checks take the solution that it folds away, and refuse what people get wrong."""
 
-import re
-from pathlib import Path
-
-import nbformat
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
 from ensemble_lab.exercises.stacking import check_ambiguity, check_out_of_fold
+from tests.folded import solution
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks/10_stacking.ipynb"
-
-
-def solution(part, name):
-    """The function in one folded solution of the notebook."""
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells}
-    names = {"np": np, "clone": clone}
-    assert "<details>" in cells[part]
-    exec(re.search(r"```python\n(.*?)```", cells[part], re.DOTALL).group(1), names)
-    return names[name]
+NOTEBOOK = "10_stacking"
 
 
 def test_the_folded_solutions_pass():
-    features = check_out_of_fold(solution("solution-1", "out_of_fold"))
+    features = check_out_of_fold(
+        solution(NOTEBOOK, "solution-1", "out_of_fold", np=np, clone=clone)
+    )
     assert features, features
-    split = check_ambiguity(solution("solution-2", "split_error"))
+    split = check_ambiguity(solution(NOTEBOOK, "solution-2", "split_error", np=np, clone=clone))
     assert split, split
     assert repr(split).startswith("Right")
 

@@ -1,6 +1,5 @@
 """The negative-correlation explorer: the penalty, the identity, and a picture that says so."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +14,7 @@ from ensemble_lab.training.trainer import train_members
 from ensemble_lab.widgets import negative_correlation_replay as replay
 from ensemble_lab.widgets.negative_correlation import explorer
 from ensemble_lab.widgets.still import still
+from tests.any_state import promises_kept
 
 ROWS, CURVES, TRUTH, MEAN, ALONE, AMBIGUITY, TOGETHER, INDEPENDENT = range(8)
 FEW = {"members": (2,), "units": (2,)}  # each setting is trained when first asked for
@@ -30,13 +30,7 @@ def shown():
 def test_any_state_has_the_same_traces(shown, data):
     controls = {c.name: st.sampled_from(FEW.get(c.name, c.options)) for c in shown.controls}
     state = shown.state(**data.draw(st.fixed_dictionaries(controls)))
-    picture, first = shown.draw(state), shown.picture()
-    forms = [(t["type"], t["name"]) for t in picture.traces]
-    assert forms == [(t["type"], t["name"]) for t in first.traces]
-    again = shown.draw(state)
-    dumped = json.dumps([picture.traces, picture.layout], allow_nan=False)
-    assert dumped == json.dumps([again.traces, again.layout])
-    assert shown.read(shown.to_json(**state)) == state
+    promises_kept(shown, state)
 
 
 def test_dragging_trains_nothing_again(shown):
