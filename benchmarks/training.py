@@ -100,6 +100,7 @@ def cost_of_members(quick):
         least,
         median(one_by_one),
         "s a member",
+        goal="none of its own; drawn",
         peer_is="a loop over members in plain PyTorch",
         epochs=epochs,
         seconds_a_member={str(members): cost for members, cost in each.items()},

@@ -1,5 +1,6 @@
 """AdaBoost and gradient boosting: their arithmetic, scikit-learn's stages, and bad input."""
 
+import itertools
 import pickle
 import warnings
 
@@ -20,6 +21,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils.estimator_checks import check_estimator
 
 from ensemble_lab.training.adaboost import AdaBoostClassifier, reweighted, stage_weight
+from ensemble_lab.training.draws import Draws
 from ensemble_lab.training.gradient_boosting import (
     GradientBoostingClassifier,
     GradientBoostingRegressor,
@@ -380,29 +382,28 @@ def test_an_interruption_keeps_the_stages_that_are_done(kind):
         kind(member()).fit(X, y)
 
 
-def pressing(inputs, outputs):
-    """A network during whose training Control-C is pressed at a given batch."""
-    from torch import nn
+def pressed_at(monkeypatch, batch):
+    """Control-C is pressed when networks come to the given batch, counted from 0."""
+    monkeypatch.undo()
+    count, taken = itertools.count(), Draws._taken
 
-    class Pressing(nn.Linear):
-        def forward(self, x):
-            Interrupted.left -= self.training
-            if Interrupted.left < 0:
-                raise KeyboardInterrupt
-            return super().forward(x)
+    def pressing(self, *rows):
+        if next(count) >= batch:
+            raise KeyboardInterrupt
+        return taken(self, *rows)
 
-    return Pressing(inputs, outputs)
+    monkeypatch.setattr(Draws, "_taken", pressing)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_interrupted_network_ends_the_whole(kind):
+def test_an_interrupted_network_ends_the_whole(kind, monkeypatch):
     X, y = load_breast_cancer(return_X_y=True)
     network = NetworkClassifier if kind is AdaBoostClassifier else NetworkRegressor
-    member = network(make=pressing, epochs=2, batch_size=100, device="cpu")  # 6 batches an epoch
-    Interrupted.left = 2 * 12 + 9
+    member = network(epochs=2, batch_size=100, device="cpu")  # 6 batches an epoch
+    pressed_at(monkeypatch, 2 * 12 + 9)
     model = kind(member, random_state=0).fit(scale(X), y)
     assert len(model.estimators_) == 2
-    Interrupted.left = 3
+    pressed_at(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         kind(member).fit(scale(X), y)
 

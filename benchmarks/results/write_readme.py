@@ -33,7 +33,7 @@ def bench_table(name):
         cells += [
             f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}",
             r["peer_is"],
-            r.get("goal", "none of its own") + extra(r),
+            r["goal"] + extra(r),
         ]
         rows.append("| " + " | ".join(cells) + " |")
     where = records[0]
@@ -77,7 +77,7 @@ def of_training(record):
         flat = record["batching_pays_up_to"]
         return f"; ms a member by their number {told}; hardly cheaper after {flat}"
     workers = record.get("peer_seconds_by_workers", {}).items()
-    return "".join(f"; the peer with {n} worker(s) {s:.3g} s" for n, s in workers)
+    return "".join(f"; the peer with {n} worker{'s' * (n != '1')} {s:.3g} s" for n, s in workers)
 
 
 def of_decoding(record):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,6 +42,8 @@ class Members:
         """What every member says of every row (m, n, k); NaN for a member that is not alive."""
         import torch
 
+        from ensemble_lab.training.forward import forward_of
+
         weight = next(iter(self.params.values()))
         X = torch.as_tensor(np.asarray(X), dtype=weight.dtype)
         run = forward_of(self.module(0))
@@ -67,10 +68,16 @@ class Members:
 
     def module(self, i: int) -> nn.Module:
         """Member i as a network of its own."""
-        network = self.make()
-        weights = {name: value[i] for name, value in {**self.params, **self.buffers}.items()}
+        import torch
+
         some = next(iter(self.params.values()))
-        network.to(some.device, some.dtype).load_state_dict(weights)
+        with torch.random.fork_rng():  # what it draws to begin with is not kept
+            network = self.make().to(some.device, some.dtype)
+        with torch.no_grad():
+            for name, value in network.named_parameters():
+                value.copy_(self.params[name][i])
+            for name, value in network.named_buffers():
+                value.copy_(self.buffers[name][i])
         return network.eval()
 
 
@@ -114,15 +121,3 @@ def stacked(networks: list) -> tuple[dict, dict]:
 
     params, buffers = stack_module_state(networks)
     return {name: p.detach().requires_grad_() for name, p in params.items()}, buffers
-
-
-def forward_of(network: nn.Module) -> Callable:
-    """A function of stacked parameters, buffers and inputs (m, B, …): all members' outputs."""
-    from torch.func import functional_call, vmap
-
-    shape = copy.deepcopy(network).to("meta")  # its own weights are never used
-
-    def one(params, buffers, x):
-        return functional_call(shape, (params, buffers), (x,))
-
-    return vmap(one, randomness="different")

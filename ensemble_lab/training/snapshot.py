@@ -96,14 +96,13 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
 
     def _cycles(self, network, X, codes, seed: int) -> Iterator[tuple]:
         """Cycle after cycle: parameters and buffers at its end, and the last epoch's loss."""
-        start, order = np.random.SeedSequence(seed).spawn(2)
+        start, order, noise = np.random.SeedSequence(seed).spawn(3)
         place, dtype = pick_device(network.device), torch.float32
         data = Draws.of(X, codes, 1, None, None, place, dtype)
         draw, size = [np.random.default_rng(order)], network.batch_size
         make, rate = network.maker(X.shape[1], len(self.classes_)), network.learning_rate
-        run = Training(
-            made(make, 1, start, place, dtype), cross_entropy, rate, network.weight_decay
-        )
+        networks = made(make, 1, start, place, dtype)
+        run = Training(networks, cross_entropy, rate, network.weight_decay, noise)
         for cycle in np.array_split(range(network.epochs), self.n_estimators):
             steps = len(cycle) * -(-len(X) // size)
             rates = (cooled(step, steps, rate) for step in range(steps))

@@ -16,7 +16,7 @@ import numpy as np
 
 from ensemble_lab.models.device import pick_device
 from ensemble_lab.training.draws import Draws
-from ensemble_lab.training.members import Members, forward_of, made, stacked
+from ensemble_lab.training.members import Members, made, stacked
 from ensemble_lab.training.threads import threads_for
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def train_members(
     Parameters
     ----------
     make : callable
-        Gives a network; called once a member, each time under a seed of its own.
+        Gives a network; called once a member, each time under a seed of its own. What its forward
+        pass decides in Python may be decided once for all; see `forward.recorded`.
     X : (n, …) array
     y : (n,) array
         Classes 0, 1, … or numbers, as `loss` takes them.
@@ -75,7 +76,7 @@ def train_members(
     learning_rate, weight_decay : float
         Of AdamW, which works number by number, and so on each member as if it were alone.
     seed : int
-        Of initial weights and orders; one seed, one result.
+        Of initial weights, orders and dropout; one seed, one result.
     device, dtype
         Where and in which number format; a GPU where there is one.
     progress : bool
@@ -111,10 +112,11 @@ def train_members(
     place, number = pick_device(device), getattr(torch, dtype)
     data = Draws.of(X, y, members, rows, weights, place, number)
     held = None if validation is None else Draws.of(*validation, members, None, None, place, number)
-    start, orders = np.random.SeedSequence(seed).spawn(2)
+    start, orders, noise = np.random.SeedSequence(seed).spawn(3)
     streams = orders.spawn(1) * members if same_order else orders.spawn(members)
     draw = [np.random.default_rng(one) for one in streams]
-    run = Training(made(make, members, start, place, number), loss, learning_rate, weight_decay)
+    networks = made(make, members, start, place, number)
+    run = Training(networks, loss, learning_rate, weight_decay, noise)
     best, told = Best(run.params, patience), []
     bar = tqdm(range(epochs), desc=f"{members} members", unit="epoch", disable=not progress)
     try:
@@ -151,12 +153,22 @@ class Training:
         How many numbers all members have.
     """
 
-    def __init__(self, networks: list, loss: Loss, learning_rate: float, weight_decay: float):
+    def __init__(
+        self,
+        networks: list,
+        loss: Loss,
+        learning_rate: float,
+        weight_decay: float,
+        noise: np.random.SeedSequence,
+    ):
         import torch
 
+        from ensemble_lab.training.forward import forward_of, recorded
+
+        self.noise = np.random.default_rng(noise)
         self.params, self.buffers = stacked(networks)
-        self.run, self.loss = forward_of(networks[0]), loss
-        self.run_still = forward_of(copy.deepcopy(networks[0]).eval())  # without dropout
+        self.run, self.loss = recorded(forward_of(networks[0])), loss
+        self.run_still = forward_of(networks[0].eval())  # without dropout
         settings = {"lr": learning_rate, "weight_decay": weight_decay, "fused": True}
         self.optimiser = torch.optim.AdamW(list(self.params.values()), **settings)
         self.weights = sum(value.numel() for value in self.params.values())
@@ -168,14 +180,16 @@ class Training:
         import torch
 
         total, count = 0.0, 0
-        for x, target, weight in batches:
-            each = self.loss(self.run(self.params, self.buffers, x), target, weight)  # (m,)
-            self.alive &= each.detach().isfinite()
-            self.optimiser.zero_grad(set_to_none=True)
-            # A member's gradient is of its own loss alone: the sum is a way to ask for all at once.
-            torch.where(self.alive, each, 0.0).sum().backward()
-            self.optimiser.step()
-            total, count = total + each.detach() * x.shape[1], count + x.shape[1]
+        with torch.random.fork_rng():
+            torch.manual_seed(int(self.noise.integers(2**63)))  # for dropout
+            for x, target, weight in batches:
+                each = self.loss(self.run(self.params, self.buffers, x), target, weight)  # (m,)
+                self.optimiser.zero_grad(set_to_none=True)
+                # A member's gradient is of its own loss alone: the sum asks for all at once.
+                each.sum().backward()
+                self.optimiser.step()
+                total, count = total + each.detach() * x.shape[1], count + x.shape[1]
+        self.alive &= total.isfinite()
         for value in self.params.values():  # after the last step no loss would tell
             self.alive &= value.detach().reshape(len(value), -1).isfinite().all(1)
         return (total / count).cpu().numpy()
