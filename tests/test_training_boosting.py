@@ -408,6 +408,14 @@ def test_an_interrupted_network_ends_the_whole(kind, monkeypatch):
         kind(member).fit(scale(X), y)
 
 
+def test_an_interrupted_network_at_the_end_of_a_pipeline_ends_the_whole(monkeypatch):
+    X, y = load_breast_cancer(return_X_y=True)
+    network = NetworkRegressor(epochs=2, batch_size=100, device="cpu")  # 6 batches an epoch
+    pressed_at(monkeypatch, 2 * 12 + 9)
+    member = make_pipeline(StandardScaler(), network)
+    assert len(GradientBoostingClassifier(member, random_state=0).fit(X, y).estimators_) == 2
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_bad_input_is_named(kind):
     X, y = load_iris(return_X_y=True)

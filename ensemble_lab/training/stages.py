@@ -8,6 +8,7 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
 from ensemble_lab.training.networks import Network
 
@@ -36,10 +37,12 @@ def seeded(estimator, draw: Callable):
 def fitted(member, X, y, **how):
     """Fit and return the member.
 
-    A network takes an interrupt for the end of its own training: here it goes on to the whole.
+    A network takes an interrupt for the end of its own training, at the end of a pipeline too:
+    here it goes on to the whole.
     """
     member.fit(X, y, **how)
-    if isinstance(member, Network) and len(member.members_.losses) < member.epochs:
+    end = member[-1] if isinstance(member, Pipeline) else member
+    if isinstance(end, Network) and len(end.members_.losses) < end.epochs:
         raise KeyboardInterrupt
     return member
 
