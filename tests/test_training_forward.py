@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from ensemble_lab.training.forward import FeaturesFirst, forward_of, recorded
+from ensemble_lab.training.forward import FeaturesFirst, forward_of, recorded, tape_of
 from ensemble_lab.training.losses import cross_entropy
 from ensemble_lab.training.members import stacked
 from ensemble_lab.training.trainer import train_members
@@ -98,6 +98,18 @@ def test_a_layer_with_its_features_first_is_a_linear_layer():
     for shape in [(7, 5), (5,), (2, 7, 5)]:
         x = torch.randn(shape)
         assert torch.allclose(layer(x), swapped(x), atol=1e-6)
+
+
+def test_the_tape_has_what_computes_and_little_else():
+    networks = [NETWORKS["perceptron"]() for _ in range(MEMBERS)]
+    x = torch.randn(MEMBERS, ROWS, PIXELS)
+    tape = tape_of(forward_of(networks[0]), *stacked(networks), x)
+    done = [
+        node.target.overloadpacket.__name__ for node in tape.graph.nodes if node.op[:4] == "call"
+    ]
+    assert [name for name in done if name not in ("permute", "unsqueeze")] == [
+        "bmm", "add", "tanh", "bmm", "add",
+    ]  # fmt: skip
 
 
 def trained(make, seed=0, **changed):

@@ -11,6 +11,7 @@ from torch import nn
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.fx import GraphModule
 
 Forward = Callable[[dict[str, "Tensor"], dict[str, "Tensor"], "Tensor"], "Tensor"]
 
@@ -76,7 +77,7 @@ def tape_of(run: Forward, params: dict, buffers: dict, x: Tensor) -> Forward:
     still = {name: value.detach() for name, value in params.items()}
     try:
         with torch.no_grad():
-            return make_fx(lambda *given: run(*given))(still, buffers, x)
+            tape = make_fx(lambda *given: run(*given))(still, buffers, x)
     except RuntimeError as error:
         if "Batching rule not implemented" not in str(error):
             raise
@@ -84,3 +85,16 @@ def tape_of(run: Forward, params: dict, buffers: dict, x: Tensor) -> Forward:
             f"members cannot be trained as one with this layer: {str(error).split('.')[0]}; use"
             " another, such as a convolution or, for recurrence, nn.GRUCell"
         ) from error
+    return without_idle(tape)
+
+
+def without_idle(tape: GraphModule) -> GraphModule:
+    """Leave out what gives its input back: half of what `vmap` records of a matrix product."""
+    aten = torch.ops.aten
+    reshaping = aten.expand.default, aten.view.default, aten._unsafe_view.default
+    for node in tape.graph.nodes:
+        if node.target in reshaping and node.meta["val"].shape == node.args[0].meta["val"].shape:
+            node.replace_all_uses_with(node.args[0])
+            tape.graph.erase_node(node)
+    tape.recompile()
+    return tape
