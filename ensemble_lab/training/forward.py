@@ -43,7 +43,7 @@ class FeaturesFirst(nn.Linear):
         if x.dim() != 2:
             return super().forward(x)
         z = self.weight @ x.T  # (outputs, B)
-        return (z if self.bias is None else z + self.bias[:, None]).T
+        return (z if self.bias is None else z + self.bias.unsqueeze(1)).T
 
 
 def recorded(run: Forward) -> Forward:
