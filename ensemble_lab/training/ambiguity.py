@@ -96,9 +96,12 @@ def optimal_weights(predictions, y) -> np.ndarray:
     """
     predictions, y = _checked(predictions, y)
     errors = predictions - y
+    equal, largest = np.full(len(errors), 1 / len(errors)), np.abs(errors).max()
+    if not largest:
+        return equal
+    errors = errors / largest  # weights do not change with the unit, and no square becomes 0
     mean = errors.mean(axis=0)  # (n,)
     apart = errors - mean
-    equal = np.full(len(errors), 1 / len(errors))
     least, most = 1e-10 * np.linalg.norm(errors), np.linalg.norm(apart, 2)
     if most <= least:  # differences of rounding
         return equal

@@ -69,19 +69,20 @@ class Draws:
         r = self.rows.shape[1]
         order = torch.as_tensor(np.stack([one.permutation(r) for one in draw]))  # (m, r)
         rows = self.rows.gather(1, order.to(self.rows.device))
-        for some in zip(*(part.split(size, 1) for part in self._named(rows)), strict=True):
-            yield self._taken(*some)
+        parts = rows, *self._judged(rows)
+        for some, target, weight in zip(*(part.split(size, 1) for part in parts), strict=True):
+            yield self._inputs(some), target, weight
 
     def whole(self):
         """All rows at once, the same for every member."""
-        return self._taken(*self._named(self.rows))
+        return self._inputs(self.rows), *self._judged(self.rows)
 
-    def _named(self, rows: torch.Tensor):
-        """Rows (m, r), their targets and their weights."""
-        if self.weights is None:
-            return rows, self.y[rows], self.X.new_ones(()).expand(rows.shape)
-        return rows, self.y[rows], self.weights.gather(1, rows)
-
-    def _taken(self, rows: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor):
+    def _inputs(self, rows: torch.Tensor) -> torch.Tensor:
         chosen = self.X.index_select(0, rows.reshape(-1))  # X[rows] takes five times as long
-        return chosen.unflatten(0, rows.shape), targets, weights
+        return chosen.unflatten(0, rows.shape)
+
+    def _judged(self, rows: torch.Tensor):
+        """Targets and weights of rows (m, r)."""
+        if self.weights is None:
+            return self.y[rows], self.X.new_ones(()).expand(rows.shape)
+        return self.y[rows], self.weights.gather(1, rows)
