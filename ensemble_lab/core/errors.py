@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+
+MOST_SHOWN = 80  # characters of somebody's value in a message
+
+
+def shown(value, most: int = MOST_SHOWN) -> str:
+    """A value as a message shows it: plain Python, on one line, cut to `most` characters.
+
+    >>> import numpy as np
+    >>> shown(np.int64(7)), shown("a" * 100, most=12)
+    ('7', "'aaaaaaaaaa…")
+    """
+    if hasattr(value, "tolist"):  # numpy and torch write their types into a repr
+        value = value.tolist()
+    if isinstance(value, tuple | list | set | frozenset) and len(value) > 10:
+        value = [*list(value)[:10], ...]
+    if isinstance(value, str):
+        value = value[: most + 1]  # a text of megabytes is not written out to be cut
+    text = " ".join(repr(value).split()).replace("Ellipsis", "…")
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def nearest(name, known: Iterable) -> str:
@@ -11,8 +30,49 @@ def nearest(name, known: Iterable) -> str:
     known = [str(k) for k in known]
     close = get_close_matches(str(name), known, n=3, cutoff=0.5)
     if close:
-        return "; did you mean " + " or ".join(repr(c) for c in close) + "?"
-    return "; known are " + ", ".join(known[:5]) + (", …" if len(known) > 5 else "")
+        return "; did you mean " + " or ".join(shown(c, 40) for c in close) + "?"
+    few = ", ".join(k if len(k) <= 20 else k[:19] + "…" for k in known[:5])
+    return f"; known are {few}" + (", …" if len(known) > 5 else "")
+
+
+def several(values, what: str) -> list:
+    """`values` as a list: what a caller gave where several things are expected.
+
+    Lists, tuples, ranges, generators, one-dimensional arrays, tensors and columns of data frames
+    are several things. A string, a mapping, a data frame and a set iterate as something else.
+
+    Parameters
+    ----------
+    values
+    what : str
+        What they are, in the plural, for the message: ``"models"``.
+
+    Raises
+    ------
+    ValueError
+        One string, a mapping, a data frame, a set, a single value or an array of more dimensions:
+        named with the mend.
+    """
+    kind = type(values).__name__
+    if isinstance(values, str | bytes):
+        raise ValueError(f"{what} is one string, {shown(values)}; give a list: [{shown(values)}]")
+    if isinstance(values, Mapping):
+        raise ValueError(f"{what} is a {kind}, which iterates over its keys; give a list")
+    if hasattr(values, "columns") or hasattr(values, "column_names"):
+        raise ValueError(
+            f"{what} is a {kind}, which iterates over its columns; give one column of it, such as"
+            " frame['name']"
+        )
+    if isinstance(values, set | frozenset):
+        raise ValueError(f"{what} is a {kind}, which has no order; give a list")
+    if getattr(values, "ndim", 1) != 1:
+        raise ValueError(f"{what} has {values.ndim} dimensions; give a list of one dimension")
+    for plain in ("tolist", "to_list", "to_pylist"):  # numpy, torch, pandas; polars; pyarrow
+        if hasattr(values, plain):
+            return getattr(values, plain)()
+    if not isinstance(values, Iterable):
+        raise ValueError(f"{what} is {shown(values)} ({kind}); give a list")
+    return list(values)
 
 
 class UnknownName(KeyError):
@@ -25,7 +85,7 @@ class UnknownName(KeyError):
 def check_known(name, known, what: str, where: str) -> None:
     """Raise `UnknownName` with the nearest names unless `name` is among `known`."""
     if name not in known:
-        raise UnknownName(f"no {what} {name!r} in the {where}{nearest(name, known)}")
+        raise UnknownName(f"no {what} {shown(name)} in the {where}{nearest(name, known)}")
 
 
 def require(outcomes, name: str, who: str):
