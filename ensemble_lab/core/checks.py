@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ensemble_lab.core.columns import names_array
+from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.outcomes import ABSENT, MEASURES, UNPARSED
 
 
@@ -18,27 +21,73 @@ def checked(o) -> dict:
         The first thing that does not fit, with its place and the mend.
     """
     models = _names(o.models, "model")
-    items = _frozen(np.asarray(o.items))
+    items = _frozen(_values(o.items, "items"))
     if items.ndim != 1:
         raise ValueError(f"items have shape {items.shape}; give one name an item")
-    _unique(items.tolist(), "item")
+    names = items.tolist()
+    _unique(names, "item")
     n, m, labels = len(items), len(models), _labels(o.labels)
     if not n or not m:
         raise ValueError(f"outcomes need at least one item and one model, not {n} and {m}")
+    if None in names or any(name != name for name in names):
+        raise ValueError("an item has no name (None or NaN); give each one")
     values = {"models": models, "items": items, "labels": labels}
-    values["correct"] = _unit(_shaped(o.correct, "correct", (n, m)), o)
+
+    def matrix(name: str):
+        return by_name(getattr(o, name), name, names, models)
+
+    values["correct"] = _unit(_shaped(matrix("correct"), "correct", (n, m)), o)
     for name in MEASURES:
-        array = _shaped(getattr(o, name), name, (n, m))
+        array = _shaped(matrix(name), name, (n, m))
         values[name] = array if name == "confidence" else _nonnegative(array, name, o)
-    values["answer"] = _codes(o.answer, "answer", (n, m), len(labels))
-    values["truth"] = _codes(o.truth, "truth", (n,), len(labels))
+    values["answer"] = _codes(matrix("answer"), "answer", (n, m), len(labels))
+    truth = by_name(o.truth, "truth", names)
+    values["truth"] = _codes(truth, "truth", (n,), len(labels))
     values["probability"] = _law(_shaped(o.probability, "probability", (n, m, len(labels))), o)
-    features = {k: _shaped(v, f"feature {k!r}", (n,), None) for k, v in o.features.items()}
-    values["features"] = features
-    values["group"] = _shaped(o.group, "group", (n,), None)
+    if not isinstance(o.features, Mapping) and not hasattr(o.features, "columns"):
+        raise ValueError(f"features is {shown(o.features)}; give a mapping of name to values")
+    values["features"] = {
+        name: _facts(by_name(known, f"feature {name!r}", names), f"feature {name!r}", n)
+        for name, known in o.features.items()
+    }
+    values["group"] = _facts(by_name(o.group, "group", names), "group", n)
     if o.model_group is not None:
-        values["model_group"] = tuple(_sized(o.model_group, "model_group", m))
+        values["model_group"] = tuple(_sized(several(o.model_group, "model_group"), m))
     return values
+
+
+def by_name(values, what: str, items: Sequence, models: Sequence[str] | None = None):
+    """The values of a pandas frame or column in the order of `items` and `models`, by their names.
+
+    A default index is no name, and places count; so they do in anything without an index.
+
+    Raises
+    ------
+    ValueError
+        Names that are not those of the items or models, or an index that may be either.
+    """
+    if not hasattr(values, "index") or not hasattr(values, "reindex"):
+        return values
+    if models is not None and hasattr(values, "columns"):
+        columns = [str(name) for name in values.columns]
+        if sorted(columns) != sorted(models):
+            raise ValueError(
+                f"{what} has columns {shown(columns)}, and the models are {shown(list(models))};"
+                " give a column a model, or an array in their order"
+            )
+        values = values.iloc[:, [columns.index(name) for name in models]]
+    names = values.index.tolist()
+    if names == list(items):
+        return values
+    unnamed = names == list(range(len(names)))
+    same = len(names) == len(items) and set(names) == set(items)
+    if same and not unnamed:
+        place = {name: i for i, name in enumerate(names)}
+        return values.iloc[[place[name] for name in items]]
+    if unnamed and not same:
+        return values
+    why = "may be names or places" if same else "holds other names than the items'"
+    raise ValueError(f"the index of {what} {why}; give {what} in their order with .to_numpy()")
 
 
 def check_states(o) -> None:
@@ -59,20 +108,46 @@ def _frozen(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "U":  # strings are Python's: as long as they are, and None is a gap
         array = array.astype(object)
     elif array.dtype.kind == "O":
-        array = np.where(array != array, None, array)  # NaN, as pandas writes a gap
+        gaps = np.array([_is_gap(value) for value in array.ravel()], bool)
+        array = np.where(gaps.reshape(array.shape), None, array)
     elif array.flags.writeable:
         array = array.copy()
     array.flags.writeable = False
     return array
 
 
+def _values(values, what: str) -> np.ndarray:
+    """Names or facts as an array in which each keeps its type."""
+    if isinstance(values, np.ndarray):
+        return values
+    if isinstance(values, list | tuple) and any(
+        isinstance(v, list | tuple | np.ndarray) for v in values
+    ):
+        return np.asarray(values)
+    return names_array([_python(value) for value in several(values, what)])
+
+
+def _python(value):
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _facts(values, what: str, n: int) -> np.ndarray | None:
+    """What is known of each item (n,): numbers stay numbers, mixed ones keep their types."""
+    if values is None:
+        return None
+    array = _values(values, what)
+    if array.dtype.kind == "O" and {type(value) for value in array.tolist()} == {int, float}:
+        array = array.astype(float)
+    if array.shape != (n,):
+        raise ValueError(f"{what} has shape {array.shape}; {n} items make it ({n},)")
+    return _frozen(array)
+
+
 def _names(names, what: str) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise ValueError(f"{what}s={names!r} is one string; pass a list such as [{names!r}]")
-    names = tuple(names)
+    names = tuple(several(names, f"{what}s"))
     for name in names:
         if not isinstance(name, str):
-            raise ValueError(f"{what} {name!r} is {type(name).__name__}; names are strings")
+            raise ValueError(f"{what} {shown(name)} is {type(name).__name__}; names are strings")
     _unique(names, what)
     return names
 
@@ -87,11 +162,14 @@ def plain(value, what: str):
     """
     value = value.item() if isinstance(value, np.generic) else value
     if not isinstance(value, str | int | float | None):
-        raise TypeError(f"the {what} {value!r} is {type(value).__name__}; make it str or number")
+        kind = type(value).__name__
+        raise TypeError(f"the {what} {shown(value)} is {kind}; make it str or number")
     return None if value != value else value
 
 
 def _labels(labels) -> tuple:
+    # A text stands for its letters here, as in labels="ABCD".
+    labels = labels if isinstance(labels, str) else several(labels, "labels")
     labels = tuple(plain(label, "label") for label in labels)
     if None in labels:
         raise ValueError("a label is missing; None stands for no answer")
@@ -102,33 +180,52 @@ def _labels(labels) -> tuple:
 def _unique(names, what: str) -> None:
     if len(set(names)) < len(names):
         twice = [name for name, count in Counter(names).items() if count > 1]
-        raise ValueError(f"{what} {twice[0]!r} is there more than once; keep one of each")
+        raise ValueError(f"{what} {shown(twice[0])} is there more than once; keep one of each")
 
 
-def _sized(values, name: str, m: int):
+def _sized(values: list, m: int) -> list:
     if len(values) != m:
-        raise ValueError(f"{name} has {len(values)} entries for {m} models")
+        raise ValueError(f"model_group has {len(values)} entries for {m} models; give one a model")
     return values
 
 
-def _shaped(value, name: str, shape: tuple[int, ...], dtype=float) -> np.ndarray | None:
+def _shaped(value, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
     if value is None:
         return None
     try:
-        array = np.asarray(value, dtype)
+        array = _numbers(np.ma.filled(value, np.nan) if np.ma.is_masked(value) else value)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} does not hold numbers: {error}") from None
+        raise ValueError(f"{name} does not hold numbers: {error!s:.150}") from None
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; items and models make it {shape}")
     return _frozen(array)
 
 
+def _numbers(value) -> np.ndarray:
+    """Floats; texts and dates, which numpy would turn into some, are refused."""
+    array = np.asarray(value)
+    if array.dtype.kind in "USO":
+        for one in np.asarray(value, object).ravel().tolist():
+            if isinstance(one, str | bytes):
+                raise ValueError(f"{shown(one)} is text; convert it")
+        missing = np.array([_is_gap(one) for one in array.ravel()], bool)
+        array = np.where(missing.reshape(array.shape), np.nan, array)
+    elif array.dtype.kind not in "biuf":
+        raise ValueError(f"{shown(array.ravel()[0])} is of type {array.dtype}; convert it")
+    return array.astype(float)
+
+
+def _is_gap(value) -> bool:
+    """None, NaN or pandas' own gap, which is neither equal to itself nor not."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+
+
 def _refuse(bad: np.ndarray, array: np.ndarray, name: str, o, rule: str) -> None:
     if bad.any():
         place = tuple(np.argwhere(bad)[0])
-        where = f"item {np.asarray(o.items).tolist()[place[0]]!r}"
+        where = f"item {shown(_values(o.items, 'items').tolist()[place[0]], 60)}"
         if len(place) > 1:
-            where += f", model {o.models[place[1]]!r}"
+            where += f", model {shown(list(o.models)[place[1]], 60)}"
         raise ValueError(f"{name} is {array[place].item():g} for {where}; {rule}")
 
 
@@ -147,7 +244,7 @@ def _nonnegative(array: np.ndarray | None, name: str, o) -> np.ndarray | None:
 def _codes(value, name: str, shape, k: int) -> np.ndarray | None:
     if value is None:
         return None
-    array = np.asarray(value)
+    array = np.ma.filled(value, ABSENT) if np.ma.is_masked(value) else np.asarray(value)
     if array.dtype.kind not in "iu":
         raise ValueError(f"{name} holds {array.dtype}; it takes integer codes into labels")
     if array.shape != shape:

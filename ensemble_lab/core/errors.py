@@ -55,7 +55,7 @@ def several(values, what: str) -> list:
     """
     kind = type(values).__name__
     if isinstance(values, str | bytes):
-        raise ValueError(f"{what} is one string, {shown(values)}; give a list: [{shown(values)}]")
+        raise ValueError(f"{what} is one string, {shown(values)}; pass a list: [{shown(values)}]")
     if isinstance(values, Mapping):
         raise ValueError(f"{what} is a {kind}, which iterates over its keys; give a list")
     if hasattr(values, "columns") or hasattr(values, "column_names"):

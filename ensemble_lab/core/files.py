@@ -1,61 +1,67 @@
-"""Outcomes in files: parquet that carries its own schema, people's CSV, and live recordings."""
+"""Outcomes in files: parquet that carries its own schema, people's tables, and live recordings."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from ensemble_lab.core.frames import FEATURE, from_frame
+from ensemble_lab.core.columns import names_array
+from ensemble_lab.core.errors import shown
+from ensemble_lab.core.frames import columns_of
+from ensemble_lab.core.headers import FEATURE
 from ensemble_lab.core.outcomes import MEASURES, Outcomes
+from ensemble_lab.core.recording import Recording, is_recording
+from ensemble_lab.core.tables import from_columns
+from ensemble_lab.core.text import json_lines, separated
 
 VERSION = 1
 MATRICES = ("correct", "answer", *MEASURES)
-GAPS = ["", "NA", "N/A", "NaN", "nan", "null", "None"]
+KINDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+ZIPPED = ".gz"
 
 
-def read(path: str | Path) -> Outcomes:
+def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
     """See `Outcomes.read`."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no file {str(path)!r}")
-    readers = {".parquet": _read_parquet, ".csv": _read_csv, ".gz": _read_csv, ".jsonl": _read_log}
-    suffix = path.suffix.lower()
-    if suffix not in readers:
-        raise ValueError(f"{path.name!r} is not .csv, .csv.gz, .parquet or .jsonl")
+    kind = _kind(path)
     try:
-        return readers[suffix](path)
+        if kind == ".parquet":
+            return _read_parquet(path, columns)
+        data = gzip.decompress(path.read_bytes()) if _zipped(path) else path.read_bytes()
+        if kind in (".csv", ".tsv"):
+            return from_columns(separated(data, "\t" if kind == ".tsv" else ","), columns, False)
+        if columns is None and is_recording(data):
+            return Recording.load(path).outcomes()
+        return from_columns(json_lines(data), columns, False)
     except (ValueError, TypeError, LookupError, OSError, EOFError, zlib.error) as error:
         why = f"it lacks {error}" if type(error) is KeyError else error
         raise ValueError(f"{str(path)!r} could not be read: {why}") from error
 
 
-def _read_csv(path: Path) -> Outcomes:
-    """Labels are read as written, and as numbers only where all of them are: one type for all."""
-    import pandas as pd
-
-    columns = pd.read_csv(path, nrows=0).columns
-    labels = [c for c in columns if c in ("answer", "truth") or c.endswith(":answer")]
-    # "None" and "NA" are answers that models give; elsewhere they are gaps.
-    gaps = {c: [""] if c in labels else GAPS for c in columns}
-    frame = pd.read_csv(
-        path, dtype=dict.fromkeys(labels, str), na_values=gaps, keep_default_na=False
-    )
-    try:
-        numbers = {c: pd.to_numeric(frame[c]) for c in labels}
-    except ValueError:
-        numbers = {}
-    return from_frame(frame.assign(**numbers))
+def _zipped(path: Path) -> bool:
+    return path.suffix.lower() == ZIPPED
 
 
-def _read_log(path: Path) -> Outcomes:
-    """A recording made by `record`: one JSON object a line, the first of them its header."""
-    from ensemble_lab.core.recording import Recording
-
-    return Recording.load(path).outcomes()
+def _kind(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind = (suffixes[-2:-1] or [".csv"])[0] if _zipped(path) else "".join(suffixes[-1:])
+    if kind in KINDS and not (kind == ".parquet" and _zipped(path)):
+        return kind
+    if kind.startswith(".xls") or kind == ".ods":
+        mend = "save it as CSV UTF-8 (comma separated)"
+    elif kind == ".json":
+        mend = "pandas.read_json(path) and Outcomes.from_frame(frame) may do"
+    else:
+        mend = "rename it, or Outcomes.from_frame(frame) takes a data frame"
+    raise ValueError(f"{path.name!r} is not {', '.join(KINDS)} or such a text file .gz: {mend}")
 
 
 def to_parquet(outcomes: Outcomes, path: str | Path) -> Path:
@@ -63,7 +69,7 @@ def to_parquet(outcomes: Outcomes, path: str | Path) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {"item": outcomes.items}
+    columns = {}
     for name in MATRICES:
         values = getattr(outcomes, name)
         if values is not None:
@@ -72,16 +78,21 @@ def to_parquet(outcomes: Outcomes, path: str | Path) -> Path:
         n = len(outcomes)
         flat = outcomes.probability.reshape(n, -1)  # (n, m * k)
         columns |= {f"probability:{j}": flat[:, j] for j in range(flat.shape[1])}
-    for name in ("truth", "group"):
-        if getattr(outcomes, name) is not None:
-            columns[name] = _small(getattr(outcomes, name))
-    columns |= {FEATURE + name: _small(values) for name, values in outcomes.features.items()}
+    facts = {"item": outcomes.items, "truth": outcomes.truth, "group": outcomes.group}
+    facts |= {FEATURE + name: values for name, values in outcomes.features.items()}
+    facts = {name: values for name, values in facts.items() if values is not None}
+    written = [name for name, values in facts.items() if _is_mixed(values)]
+    columns |= {
+        name: _as_json(values, name) if name in written else _small(values)
+        for name, values in facts.items()
+    }
     about = {
         "version": VERSION,
         "models": outcomes.models,
         "labels": outcomes.labels,
         "cost_is_estimated": outcomes.cost_is_estimated,
         "model_group": outcomes.model_group,
+        "json": written,
     }
     table = pa.table(columns).replace_schema_metadata({b"ensemble_lab": json.dumps(about)})
     path = Path(path)
@@ -89,6 +100,21 @@ def to_parquet(outcomes: Outcomes, path: str | Path) -> Path:
     pq.write_table(table, part, compression="zstd", compression_level=19)
     os.replace(part, path)
     return path
+
+
+def _is_mixed(values: np.ndarray) -> bool:
+    """Whether these are objects that no column of one type holds."""
+    return values.dtype.kind == "O" and not all(isinstance(v, str | None) for v in values)
+
+
+def _as_json(values: np.ndarray, name: str) -> list[str]:
+    for value in values.tolist():
+        if not isinstance(value, str | int | float | None):
+            raise TypeError(
+                f"{shown(name)} holds {shown(value)} ({type(value).__name__}), which no file keeps;"
+                " make it text or a number"
+            )
+    return [json.dumps(value) for value in values.tolist()]
 
 
 def _small(values: np.ndarray) -> np.ndarray:
@@ -102,17 +128,19 @@ def _small(values: np.ndarray) -> np.ndarray:
     return values.astype(fits[0]) if fits else values
 
 
-def _read_parquet(path: Path) -> Outcomes:
+def _read_parquet(path: Path, names: Mapping | None) -> Outcomes:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
     about = (table.schema.metadata or {}).get(b"ensemble_lab")
-    if about is None:  # somebody's own parquet: the same columns as a CSV
-        return from_frame(table.to_pandas())
+    if about is None or names is not None:  # somebody's own: the same columns as a CSV
+        return from_columns(columns_of(table), names, False)
     about = json.loads(about)
     if about["version"] != VERSION:
         raise ValueError(f"it has version {about['version']}, this package reads {VERSION}")
     columns = {name: table[name].to_numpy() for name in table.column_names}
+    for name in about.get("json", ()):
+        columns[name] = names_array([json.loads(text) for text in columns[name]])
     m, k = len(about["models"]), len(about["labels"])
     parts = {
         name: np.column_stack([columns[f"{name}:{j}"] for j in range(m)])

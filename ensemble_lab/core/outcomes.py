@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ensemble_lab.core.errors import check_known
+from ensemble_lab.core.errors import check_known, several
 
 ABSENT = -1
 UNPARSED = -2
@@ -141,6 +141,8 @@ class Outcomes:
     def take(self, rows) -> Outcomes:
         """The items at integer positions or under a boolean mask `rows`, in that order."""
         rows = np.asarray(rows)
+        if rows.dtype.kind == "b" and rows.shape != (len(self),):
+            raise ValueError(f"the mask has shape {rows.shape}, the table {len(self)} items")
         parts = {
             f.name: value[rows]
             for f in fields(self)
@@ -152,6 +154,7 @@ class Outcomes:
     def columns(self, models: Sequence[str]) -> np.ndarray:
         """Positions (len(models),) of the named models; unknown names raise with the nearest."""
         position = {name: j for j, name in enumerate(self.models)}
+        models = several(models, "models")
         for name in models:
             check_known(name, position, "model", "outcomes")
         return np.array([position[name] for name in models], int)
@@ -175,8 +178,7 @@ class Outcomes:
         table = self if items is None else self.take(self._rows(items))
         if models is None:
             return table
-        if isinstance(models, str):
-            models = [models]
+        models = [models] if isinstance(models, str) else several(models, "models")
         keep = table.columns(models)
         if not len(keep):
             raise ValueError("select(models=[]) leaves no model; name at least one")
@@ -187,19 +189,24 @@ class Outcomes:
         }
         if table.model_group is not None:
             parts["model_group"] = [table.model_group[j] for j in keep]
-        return replace(table, models=list(models), **parts)
+        return replace(table, models=models, **parts)
 
     def _rows(self, items) -> np.ndarray:
-        items = np.atleast_1d(items)
-        if items.dtype == bool:
-            if items.shape != (len(self),):
-                raise ValueError(f"the mask has shape {items.shape}, the table {len(self)} items")
+        from ensemble_lab.core.checks import by_name
+
+        names = self.items.tolist()
+        if str(getattr(items, "dtype", "")) in ("bool", "boolean"):
+            items = by_name(items, "the mask", names)
+        items = [items] if isinstance(items, str | int | float) else several(items, "items")
+        if items and all(isinstance(item, bool | np.bool_) for item in items):
+            if len(items) != len(self):
+                raise ValueError(f"the mask has shape ({len(items)},), the table {len(self)} items")
             rows = np.flatnonzero(items)
         else:
-            position = {name: i for i, name in enumerate(self.items.tolist())}
-            for name in items.tolist():
+            position = {name: i for i, name in enumerate(names)}
+            for name in items:
                 check_known(name, position, "item", "outcomes")
-            rows = np.array([position[name] for name in items.tolist()], int)
+            rows = np.array([position[name] for name in items], int)
         if not len(rows):
             raise ValueError("no item is left by this selection; widen it")
         return rows
@@ -302,38 +309,70 @@ class Outcomes:
     # -- files and frames -----------------------------------------------------------------------
 
     @classmethod
-    def read(cls, path: str | Path) -> Outcomes:
-        """Read a CSV, a parquet file or a recording (`.jsonl`); see `from_frame` for the columns.
+    def read(cls, path: str | Path, *, columns: Mapping[str, str] | None = None) -> Outcomes:
+        """Read a table or a recording; see `from_frame` for the columns.
+
+        Tables are ``.csv``, ``.tsv`` and ``.jsonl`` (one object a line), these also as ``.gz``,
+        and ``.parquet``. Names are as they are spelled: items and features are numbers only where
+        every cell is spelled as a number is ("007" is a name), groups and models never. An answer
+        that writes a number is that number, whatever stands in other cells: "18.0" is 18.
+
+        Parameters
+        ----------
+        path : path
+        columns : mapping of str to str, optional
+            Name of a column in the file to what `from_frame` calls it, such as ``{"doc_id":
+            "item", "acc": "small:correct"}``. Columns that it does not name are left out.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            No such file, a truncated one, or one whose columns do not fit.
+            No such file, a truncated one, or one that cannot be read with certainty.
+
+        Warns
+        -----
+        UserWarning
+            What was understood where a column names no field, and where no answer equals a truth.
         """
         from ensemble_lab.core.files import read
 
-        return read(path)
+        return read(path, columns)
 
     @classmethod
-    def from_frame(cls, frame, *, cost_is_estimated: bool = False) -> Outcomes:
-        """Build from a data frame, long or wide.
+    def from_frame(
+        cls, frame, *, columns: Mapping[str, str] | None = None, cost_is_estimated: bool = False
+    ) -> Outcomes:
+        """Build from a data frame of pandas, polars or pyarrow, long or wide.
 
         Long: one row an item and model, columns ``item``, ``model`` and any of ``correct``,
         ``answer``, ``confidence``, ``cost``, ``latency``, ``tokens``. Wide: one row an item,
-        columns ``item`` and ``MODEL:correct``, ``MODEL:answer``, …; a bare ``MODEL`` column is
-        its correctness. Both may carry ``truth``, ``group`` and ``feature:NAME``. A pair is
-        absent without a row (long) or with every cell empty (wide); else an empty ``answer`` is
-        unparsed. Without ``correct``, an answer is right where it equals ``truth``.
+        columns ``item`` and ``MODEL:correct``, ``MODEL:answer``, … or pairs (field, model) as
+        `pivot` makes them; a bare ``MODEL`` column of 0 and 1 is its correctness. Both may carry
+        ``truth``, ``group`` and ``feature:NAME``. A pair is absent without a row (long) or with
+        every cell empty (wide); else an empty ``answer`` is unparsed. Without ``correct``, an
+        answer is right where it equals ``truth``. Cells keep their types: "18" is not 18.
+
+        Parameters
+        ----------
+        frame : data frame
+        columns : mapping of str to str, optional
+            As in `read`.
+        cost_is_estimated : bool
+
+        Raises
+        ------
+        ValueError
+            What cannot be read with certainty, with its place and the mend.
 
         Examples
         --------
         >>> import pandas as pd
-        >>> Outcomes.from_frame(pd.DataFrame({"item": [1, 2], "small": [1, 0], "big": [1, 1]}))
-        Outcomes(2 items x 2 models; models, items, correct)
+        >>> Outcomes.from_frame(pd.DataFrame({"item": [1, 2], "small:correct": [1, 0]}))
+        Outcomes(2 items x 1 models; models, items, correct)
         """
         from ensemble_lab.core.frames import from_frame
 
-        return from_frame(frame, cost_is_estimated=cost_is_estimated)
+        return from_frame(frame, columns=columns, cost_is_estimated=cost_is_estimated)
 
     def to_frame(self, form: str = "long"):
         """As a data frame that `from_frame` reads back, ``"long"`` or ``"wide"``.

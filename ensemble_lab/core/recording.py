@@ -15,7 +15,7 @@ import numpy as np
 
 from ensemble_lab.core.checks import plain
 from ensemble_lab.core.errors import check_known
-from ensemble_lab.core.frames import grade
+from ensemble_lab.core.grading import grade
 from ensemble_lab.core.outcomes import ABSENT, MEASURES, UNPARSED, Outcomes
 from ensemble_lab.core.reply import Reply
 
@@ -85,6 +85,12 @@ class Recording:
         models = list(dict.fromkeys(model for _, model in self.replies))
         items = list(self.facts) or list(dict.fromkeys(item for item, _ in self.replies))
         return tabulate(self.replies, items, models, self.facts)
+
+
+def is_recording(data: bytes) -> bool:
+    """Whether a file begins with our header, or with the part of it that a kill left."""
+    first = data.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].strip()
+    return bool(first) and json_line(HEADER).encode().strip().startswith(first)
 
 
 def entry(reply: Reply, latency: float) -> dict:
