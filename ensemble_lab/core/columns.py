@@ -97,12 +97,14 @@ class Typed(Column):
     ----------
     cells : ndarray (n,)
         Numbers, or objects with None where empty.
+    name
+        Of the column, for errors.
     numeric : bool
         Whether the objects are numbers by the type of their column.
     """
 
-    def __init__(self, cells: np.ndarray, numeric: bool = False):
-        self.raw, self.numeric = cells, numeric
+    def __init__(self, cells: np.ndarray, name, numeric: bool = False):
+        self.raw, self.name, self.numeric = cells, name, numeric
 
     @cached_property
     def _factorized(self):
@@ -112,9 +114,9 @@ class Typed(Column):
             return pd.factorize(self.raw)
         except TypeError:
             bad = next(cell for cell in self.raw if not _hashable(cell))
-            kind = type(bad).__name__
             raise ValueError(
-                f"a cell holds {shown(bad)} ({kind}); make it text or a number"
+                f"a cell of column {shown(self.name, 40)} holds {shown(bad)}"
+                f" ({type(bad).__name__}); make it text or a number"
             ) from None
 
     @property

@@ -26,36 +26,44 @@ def columns_of(frame) -> list[tuple[object, Column]]:
     ValueError
         Something else: named with what makes a table of it.
     """
-    kind = type(frame).__name__
     if hasattr(frame, "iloc") and hasattr(frame, "columns"):
-        return [(name, _of_pandas(frame.iloc[:, j])) for j, name in enumerate(frame.columns)]
-    if hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "to_arrow"):
+        return [(name, _of_pandas(name, frame.iloc[:, j])) for j, name in enumerate(frame.columns)]
+    if hasattr(frame, "__arrow_c_stream__"):  # the PyCapsule interface: polars, pyarrow, DuckDB, …
         import pyarrow as pa
 
-        table = frame.to_arrow() if hasattr(frame, "to_arrow") else pa.table(frame)
-        return [(n, _of_arrow(c)) for n, c in zip(table.column_names, table.columns, strict=True)]
+        try:
+            table = pa.table(frame)
+        except pa.ArrowInvalid:  # one column is no table
+            raise _no_frame(frame) from None
+        named = zip(table.column_names, table.columns, strict=True)
+        return [(name, _of_arrow(name, column)) for name, column in named]
     if isinstance(frame, str) or hasattr(frame, "__fspath__"):
         raise ValueError(f"{shown(str(frame))} is a path; Outcomes.read(path) reads a file")
     if isinstance(frame, Outcomes):
         raise ValueError("these are Outcomes already; from_frame takes a data frame")
-    raise ValueError(f"a {kind} is no data frame; pandas.DataFrame(…) makes one of it")
+    raise _no_frame(frame)
 
 
-def _of_pandas(series) -> Typed:
+def _no_frame(thing) -> ValueError:
+    kind = type(thing).__name__
+    return ValueError(f"a {kind} is no data frame; pandas.DataFrame(…) makes one of it")
+
+
+def _of_pandas(name, series) -> Typed:
     if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iufb":
-        return Typed(series.to_numpy())
+        return Typed(series.to_numpy(), name)
     numeric = getattr(series.dtype, "kind", "O") in "iuf"
-    return Typed(series.astype(object).where(series.notna(), None).to_numpy(), numeric)
+    return Typed(series.astype(object).where(series.notna(), None).to_numpy(), name, numeric)
 
 
-def _of_arrow(column) -> Typed:
+def _of_arrow(name: str, column) -> Typed:
     import pyarrow.types as kind
 
     numeric = kind.is_integer(column.type) or kind.is_floating(column.type)
     if numeric and not column.null_count:
-        return Typed(column.to_numpy())
+        return Typed(column.to_numpy(), name)
     cells = [None if value != value else value for value in column.to_pylist()]  # NaN is a gap
-    return Typed(objects(cells), numeric)
+    return Typed(objects(cells), name, numeric)
 
 
 def to_frame(outcomes: Outcomes, form: str = "long"):

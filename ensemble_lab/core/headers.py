@@ -50,7 +50,7 @@ def roles(names: Sequence, columns: Mapping | None = None) -> dict:
     ValueError
         A name that stands twice, or one that nothing is known by.
     """
-    _refuse_twice([str(name) for name in names], "column")
+    _refuse_twice([str(name) for name in names if name != ""], "column")
     if columns is None:
         named = {name: _flat(name) for name in names}
         _refuse_twice(list(named.values()), "column")
@@ -58,7 +58,11 @@ def roles(names: Sequence, columns: Mapping | None = None) -> dict:
         named = _renamed(names, columns)
     targets = list(named.values())
     if "item" not in targets:
-        raise ValueError(f"there is no column 'item'{nearest('item', targets)} ({MENDED})")
+        above = "; the header is the first row" if "" in names else ""
+        known = nearest("item", [name for name in targets if name])
+        raise ValueError(f"there is no column 'item'{known} ({MENDED}{above})")
+    if list(names).count("") > 1:
+        raise ValueError("two columns have no name; name or delete them")
     if "model" in targets:
         return {name: _in_long(target) for name, target in named.items()}
     return _in_wide(named)

@@ -159,6 +159,11 @@ def _check_bare(columns: list[tuple[Role, Column]]) -> None:
     bare = [(role.name, column) for role, column in columns if role.bare]
     for name, column in bare:
         numbers = column.numbers(partial(_no_correctness, name), flags=True)
+        if np.isnan(numbers).all():
+            raise ValueError(
+                f"column {shown(name)} is empty: drop it, or name it {shown(name + ':correct')} if"
+                " it is a model that was never graded"
+            )
         odd = [number for number in np.unique(numbers[~np.isnan(numbers)]) if number not in PLAIN]
         if odd:
             raise ValueError(

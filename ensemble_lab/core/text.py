@@ -71,6 +71,8 @@ def _utf8(data: bytes) -> bytes:
 
 
 def _refuse_other_separator(header: str, separator: str) -> None:
+    if header.startswith("sep="):
+        raise ValueError(f"its first line, {shown(header)}, is for spreadsheets: delete it")
     for other, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (",", "commas")):
         if other in header and other != separator:
             comma = ', decimal=","' if other == ";" else ""
@@ -89,7 +91,7 @@ def json_lines(data: bytes) -> list[tuple[str, Column]]:
     if not rows:
         raise ValueError("it is empty; a table has one JSON object a line")
     names = dict.fromkeys(name for row in rows for name in row)
-    return [(name, _of_objects([row.get(name) for row in rows])) for name in names]
+    return [(name, _of_objects(name, [row.get(name) for row in rows])) for name in names]
 
 
 def _object(line: str, number: int) -> dict:
@@ -116,7 +118,7 @@ def _twice(pairs) -> str:
     return next(name for name in names if names.count(name) > 1)
 
 
-def _of_objects(values: list) -> Typed:
+def _of_objects(name: str, values: list) -> Typed:
     values = [None if value != value else value for value in values]  # NaN is a gap
     kinds = {type(value) for value in values if value is not None}
-    return Typed(objects(values), bool(kinds) and kinds <= {int, float})
+    return Typed(objects(values), name, numeric=bool(kinds) and kinds <= {int, float})
