@@ -182,7 +182,8 @@ def test_only_an_empty_cell_is_a_gap_in_a_name(tmp_path):
         (["1.10", "1.9"], "O", ["1.10", "1.9"]),
         (["NA", "DE"], "O", ["NA", "DE"]),
         (["1,5", "2"], "O", ["1,5", "2"]),
-        (["True", "False"], "O", ["True", "False"]),
+        (["True", "False"], "b", [True, False]),
+        (["TRUE", "False"], "O", ["TRUE", "False"]),
     ],
 )
 def test_a_feature_is_a_number_only_where_every_cell_is_spelled_so(tmp_path, cells, kind, found):
@@ -282,6 +283,33 @@ def test_a_column_is_no_model_for_its_numbers(tmp_path, column, cells):
     assert named.models == ("a",) and named.features["x"].tolist() == [float(c) for c in cells]
 
 
+def test_a_column_beside_the_truth_may_be_answers(tmp_path):
+    text = "item,truth,bert,gpt\n1,0,1,0\n2,1,1,1\n"
+    refused(tmp_path, text, "'bert' may be answers", "bert:answer", "bert:correct")
+    names = {"item": "item", "truth": "truth", "bert": "bert:answer"}
+    assert read(tmp_path, text, columns=names).correct.tolist() == [[0], [1]]
+
+
+def test_the_index_in_a_parquet_file_is_no_column(tmp_path):
+    frame = pd.DataFrame({"item": [1, 2, 3], "m:correct": [1, 0, 1]})
+    frame[frame["item"] > 1].to_parquet(tmp_path / "filtered.parquet")
+    assert Outcomes.read(tmp_path / "filtered.parquet").items.tolist() == [2, 3]
+    frame.set_index("item").to_parquet(tmp_path / "indexed.parquet")
+    assert Outcomes.read(tmp_path / "indexed.parquet").items.tolist() == [1, 2, 3]
+
+
+def test_dates_are_facts_and_no_numbers(tmp_path):
+    dates = pd.to_datetime(["2026-01-01", None])
+    frame = pd.DataFrame({"item": [1, 2], "m:correct": [1, 0], "feature:day": dates})
+    table = Outcomes.from_frame(frame)
+    assert table.features["day"].dtype.kind == "M"
+    assert Outcomes.read(table.to_parquet(tmp_path / "t.parquet")).features["day"].dtype.kind == "M"
+    with pytest.raises(ValueError, match="is no number"):
+        Outcomes.from_frame(frame.assign(**{"m:cost": dates}))
+    with pytest.raises(ValueError, match="make it str or number"):
+        Outcomes.from_frame(frame.assign(**{"m:answer": dates}))
+
+
 def test_an_empty_column_is_no_model(tmp_path):
     refused(tmp_path, "item,a,notes\nq1,1,\nq2,0,\n", "'notes' is empty", "notes:correct")
 
@@ -306,7 +334,7 @@ def test_pairs_of_something_else_are_refused():
         Outcomes.from_frame(frame)
 
 
-@pytest.mark.parametrize("slip", ["corect", "costs", "anwser", "confidenc", "ltency"])
+@pytest.mark.parametrize("slip", ["corect", "costs", "anwser", "confidenc", "ltency", "Cost"])
 def test_a_misspelt_field_is_named(tmp_path, slip):
     refused(tmp_path, f"item,a:{slip}\nq1,1\n", f"'a:{slip}'", "did you mean", f"a:{slip}:correct")
 
@@ -384,6 +412,7 @@ def frames():
     yield "arrow dtypes", plain.convert_dtypes(dtype_backend="pyarrow")
     yield "categories", plain.astype({"item": "category", "model": "category", "group": "category"})
     yield "shuffled index", plain.set_axis([5, 1, 3])
+    yield "items as index", plain.set_index(["item", "model"])
     yield "polars", polars.DataFrame(FRAME)
     yield (
         "polars categories",
@@ -522,7 +551,9 @@ def test_things_that_are_several_are_understood():
     for pick in (iter(["r"]), pd.Series(["r"]), np.array([False, True]), "r", [False, True]):
         assert table.select(items=pick).items.tolist() == ["r"]
     mask = pd.Series([True, False], index=["r", "q"])
-    assert table.select(items=mask).items.tolist() == ["r"]
+    assert table.select(items=mask).items.tolist() == table.take(mask).items.tolist() == ["r"]
+    with pytest.raises(ValueError, match="select takes names"):
+        table.take(["r"])
 
 
 def test_a_mask_over_values_makes_them_unknown():

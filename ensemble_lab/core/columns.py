@@ -125,6 +125,10 @@ class Typed(Column):
 
     @cached_property
     def values(self) -> list:
+        if self.raw.dtype.kind in "mM":  # numpy would make numbers of dates
+            import pandas as pd
+
+            return list(pd.Series(self._factorized[1]))
         return self._factorized[1].tolist()
 
     def __len__(self) -> int:
@@ -170,7 +174,9 @@ class Text(Column):
         return self._converted(lambda text: _float_in(text, flags), where)
 
     def facts(self):
-        """A column of numbers is one only where each is spelled as numbers are: 007 is a name."""
+        """Numbers, or true and false, only where each is spelled as Python does: 007 is a name."""
+        if self.values and {*self.values} <= {"True", "False"} and not self.empty().any():
+            return np.array([value == "True" for value in self.values])[self.codes]
         gaps = np.array([value in GAPS for value in self.values], bool)
         known = self.distinct.filter(_mask(~gaps))
         if not len(known) or not _all(known, CANONICAL):

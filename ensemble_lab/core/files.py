@@ -38,7 +38,9 @@ def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
         data = gzip.decompress(path.read_bytes()) if _zipped(path) else path.read_bytes()
         if kind in (".csv", ".tsv"):
             return from_columns(separated(data, "\t" if kind == ".tsv" else ","), columns, False)
-        if columns is None and is_recording(data):
+        if is_recording(data):
+            if columns is not None:
+                raise ValueError("it is a recording, which has names of its own: leave out columns")
             return Recording.load(path).outcomes()
         return from_columns(json_lines(data), columns, False)
     except (ValueError, TypeError, LookupError, OSError, EOFError, zlib.error) as error:
@@ -129,12 +131,14 @@ def _small(values: np.ndarray) -> np.ndarray:
 
 
 def _read_parquet(path: Path, names: Mapping | None) -> Outcomes:
+    import pandas as pd
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
     about = (table.schema.metadata or {}).get(b"ensemble_lab")
     if about is None or names is not None:  # somebody's own: the same columns as a CSV
-        return from_columns(columns_of(table), names, False)
+        frame = table.to_pandas(types_mapper=pd.ArrowDtype)  # with its index, and exact
+        return from_columns(columns_of(frame), names, False)
     about = json.loads(about)
     if about["version"] != VERSION:
         raise ValueError(f"it has version {about['version']}, this package reads {VERSION}")

@@ -27,6 +27,8 @@ def columns_of(frame) -> list[tuple[object, Column]]:
         Something else: named with what makes a table of it.
     """
     if hasattr(frame, "iloc") and hasattr(frame, "columns"):
+        index = [name for name in frame.index.names if name in ("item", "model")]
+        frame = frame.reset_index(index) if set(index).isdisjoint(frame.columns) else frame
         return [(name, _of_pandas(name, frame.iloc[:, j])) for j, name in enumerate(frame.columns)]
     if hasattr(frame, "__arrow_c_stream__"):  # the PyCapsule interface: polars, pyarrow, DuckDB, …
         import pyarrow as pa
@@ -50,7 +52,7 @@ def _no_frame(thing) -> ValueError:
 
 
 def _of_pandas(name, series) -> Typed:
-    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iufb":
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iufbmM":
         return Typed(series.to_numpy(), name)
     numeric = getattr(series.dtype, "kind", "O") in "iuf"
     return Typed(series.astype(object).where(series.notna(), None).to_numpy(), name, numeric)

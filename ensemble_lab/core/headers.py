@@ -50,6 +50,7 @@ def roles(names: Sequence, columns: Mapping | None = None) -> dict:
     ValueError
         A name that stands twice, or one that nothing is known by.
     """
+    names = [name for name in names if not str(name).startswith("__index_level_")]  # pandas' own
     _refuse_twice([str(name) for name in names if name != ""], "column")
     if columns is None:
         named = {name: _flat(name) for name in names}
@@ -135,7 +136,7 @@ def _without_misspelt(found: dict, named: Mapping) -> dict:
     for name, role in found.items():
         model, mark, field = named[name].rpartition(":")
         if role.bare and mark:
-            slip = next((known for known in CELL if one_edit(field, known)), None)
+            slip = next((known for known in CELL if one_edit(field.casefold(), known)), None)
             if slip or (model in models and nearest(field, CELL).startswith("; did")):
                 raise ValueError(
                     f"unknown column {shown(named[name])}{nearest(slip or field, CELL)} (a model of"
@@ -145,9 +146,9 @@ def _without_misspelt(found: dict, named: Mapping) -> dict:
 
 
 def one_edit(a: str, b: str) -> bool:
-    """Whether one letter put in, left out, changed or swapped with the next makes `a` into `b`."""
+    """Whether at most one letter put in, left out, changed or swapped makes `a` into `b`."""
     if a == b:
-        return False
+        return True
     short, long = sorted((a, b), key=len)
     start = next((i for i, (x, y) in enumerate(zip(short, long, strict=False)) if x != y), None)
     if start is None or len(long) - len(short) > 1:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ensemble_lab.core.errors import check_known, several
+from ensemble_lab.core.errors import check_known, several, shown
 
 ABSENT = -1
 UNPARSED = -2
@@ -140,9 +140,16 @@ class Outcomes:
 
     def take(self, rows) -> Outcomes:
         """The items at integer positions or under a boolean mask `rows`, in that order."""
-        rows = np.asarray(rows)
+        from ensemble_lab.core.checks import by_name
+
+        rows = np.asarray(
+            by_name(rows, "the mask", self.items.tolist()) if _is_mask(rows) else rows
+        )
         if rows.dtype.kind == "b" and rows.shape != (len(self),):
             raise ValueError(f"the mask has shape {rows.shape}, the table {len(self)} items")
+        if rows.size and rows.dtype.kind not in "biu":
+            raise ValueError(f"take needs places or a mask, not {shown(rows)}; select takes names")
+        rows = rows if rows.size else rows.astype(int)
         parts = {
             f.name: value[rows]
             for f in fields(self)
@@ -195,7 +202,7 @@ class Outcomes:
         from ensemble_lab.core.checks import by_name
 
         names = self.items.tolist()
-        if str(getattr(items, "dtype", "")) in ("bool", "boolean"):
+        if _is_mask(items):
             items = by_name(items, "the mask", names)
         items = [items] if isinstance(items, str | int | float) else several(items, "items")
         if items and all(isinstance(item, bool | np.bool_) for item in items):
@@ -390,6 +397,11 @@ class Outcomes:
         from ensemble_lab.core.files import to_parquet
 
         return to_parquet(self, path)
+
+
+def _is_mask(values) -> bool:
+    """Whether these are true and false in an array or a column of pandas."""
+    return str(getattr(values, "dtype", "")) in ("bool", "boolean")
 
 
 def _is_known(value) -> bool:

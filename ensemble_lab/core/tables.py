@@ -148,15 +148,21 @@ def _wide(kept: list[tuple[Role, Column]]):
         j = models.index(role.name)
         asked[:, j] |= ~column.empty()
         places.setdefault(role.field, []).append((column, (slice(None), j)))
-    _check_bare(columns)
+    _check_bare(columns, any(role.field == "truth" for role, _ in kept))
     everything = np.arange(len(item))
     facts = [(r, c, everything) for r, c in kept if r.field in PER_ITEM or r.field == "feature"]
     return Cells(models, places, asked), item.names(), facts
 
 
-def _check_bare(columns: list[tuple[Role, Column]]) -> None:
+def _check_bare(columns: list[tuple[Role, Column]], truth: bool) -> None:
     """A column that names no field is correctness only where it can be nothing else."""
     bare = [(role.name, column) for role, column in columns if role.bare]
+    if bare and truth and not any(role.field == "answer" for role, _ in columns):
+        name = bare[0][0]
+        raise ValueError(
+            f"column {shown(name)} may be answers or how right they are, since there is a truth:"
+            f" name it {shown(name + ':answer')} or {shown(name + ':correct')}"
+        )
     for name, column in bare:
         numbers = column.numbers(partial(_no_correctness, name), flags=True)
         if np.isnan(numbers).all():
