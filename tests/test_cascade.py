@@ -47,8 +47,9 @@ def test_a_threshold_for_each_label(three):
     decision = lab.Cascade(("small", "big"), ({"cat": 0.0, "dog": 0.96},)).decide(three)
     assert decision.chosen.tolist() == [0, 2, 2, 2]
     assert decision.accuracy == 1.0
-    with pytest.raises(ValueError, match="no threshold for label 'dog'"):
-        lab.Cascade(("small", "big"), ({"cat": 0.5},)).decide(three)
+    # A label without a threshold of its own is not sure, however high its confidence.
+    some = lab.Cascade(("small", "big"), ({"cat": 0.5},)).decide(three)
+    assert some.chosen.tolist() == [0, 2, 2, 2]
 
 
 def test_early_abstention_pays_for_no_further_stage(three):
@@ -111,9 +112,9 @@ def test_cost_is_monotone_in_each_threshold(table, thresholds):
 def test_the_sweep_equals_replaying_every_setting(table, levels, stages):
     """The histogram is exact, with absent answers, unknown prices and levels in any order."""
     cascade = lab.Cascade(table.models[:stages], (0.5,) * (stages - 1))
-    fast = lab.frontier(cascade, table, thresholds=levels)
+    fast = lab.frontier(cascade, table, against="calls", thresholds=levels)
     every = [t for t in fast["thresholds"]]
-    slow = lab.frontier(cascade, table, thresholds=every)
+    slow = lab.frontier(cascade, table, against="calls", thresholds=every)
     assert len(fast) == len(levels) ** (stages - 1)
     for column in ("accuracy", "cost", "latency", "calls"):
         np.testing.assert_allclose(fast[column], slow[column].astype(float), atol=1e-12)

@@ -614,12 +614,18 @@ def test_what_it_cannot_learn_from_is_refused_by_name(contrary):
         StackedAnswers("a")
     with pytest.raises(KeyError, match="'d'"):
         StackedAnswers(("d",)).fit(contrary)
+
+
+def test_the_answer_may_be_a_label_that_the_table_does_not_list(contrary):
     fitted = StackedAnswers().fit(contrary)
-    lacking = replace(
-        contrary.take([0]), labels=("x", "z"), answer=np.array([[0, ABSENT, ABSENT]]), truth=None
-    )
-    with pytest.raises(ValueError, match="'y'"):
-        fitted.decide(lacking)
+    told = replace(contrary.take([0]), answer=np.array([[0, ABSENT, ABSENT]]), truth=np.array([1]))
+    assert fitted.decide(told).answers == ["y"]  # `a` says x where y is right
+    lacking = replace(told, labels=("x", "z"), truth=None)
+    decided = fitted.decide(lacking)
+    assert decided.labels == ("x", "z", "y") and decided.answers == ["y"]
+    # Another truth that is listed is graded by label: code 1 is z there, and y is wrong.
+    assert fitted.decide(replace(lacking, truth=np.array([1]))).accuracy == 0.0
+    assert fitted.decide(told).accuracy == 1.0
 
 
 @pytest.mark.parametrize("name", ["imdb-services", "rafdb-services"])

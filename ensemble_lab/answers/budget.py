@@ -11,7 +11,7 @@ Chen, Zaharia and Zou, FrugalML, NeurIPS 2020; FrugalGPT, arXiv 2305.05176.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Self
@@ -20,12 +20,13 @@ import numpy as np
 
 from ensemble_lab.answers.cascade import Cascade, Threshold
 from ensemble_lab.answers.sweep import grid_sums, reached
-from ensemble_lab.answers.thresholds import SLACK, Ladder, Plan, by_label, check_scales, improved
+from ensemble_lab.answers.thresholds import SLACK, Ladder, Plan, by_label, improved
 from ensemble_lab.core.decision import Choice
-from ensemble_lab.core.errors import require
+from ensemble_lab.core.errors import require, shown
 from ensemble_lab.core.frontier import pareto
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, ranged
+from ensemble_lab.core.scales import check_scales
 
 LEVELS = 100  # quantiles of confidence tried a stage before the exact steps
 FINALISTS = 6  # orders that get the exact steps
@@ -50,6 +51,9 @@ class BudgetCascade(Policy):
     Notes
     -----
     The budget holds on the items fitted; on others it may be overrun a little: look at both.
+    Where the price of a call is not known, `fit` reckons with the model's mean price, as
+    ``outcomes.filled("cost", absent=True)`` does. A model without any price is left out: nobody
+    knows whether it can be afforded.
     """
 
     budget: float = ranged(0.001, 0.0, 1e9, "mean USD an item")
@@ -67,11 +71,14 @@ class BudgetCascade(Policy):
             A budget below the cheapest model's price; no cost, or no confidence in [0, 1].
         """
         require(outcomes, "cost", "BudgetCascade")
-        check_scales(outcomes)
+        require(outcomes, "confidence", "BudgetCascade")
         if self.per_label:
             require(outcomes, "answer", "BudgetCascade(per_label=True)")
-        outcomes = outcomes.take(~np.isnan(outcomes.correct).all(axis=1))
+        if np.isnan(outcomes.correct).all():
+            raise ValueError("no answer here is graded; give correct, or truth with the answers")
+        outcomes = _priced(outcomes).take(~np.isnan(outcomes.correct).all(axis=1))
         self._check_budget(outcomes)
+        check_scales(outcomes)
         ladders = [Ladder.of(order, outcomes) for order in _orders(outcomes, self.max_stages)]
         drafts = [(_draft(ladder, outcomes, self.budget), ladder) for ladder in ladders]
         drafts = [pair for pair in drafts if pair[0] is not None]
@@ -84,13 +91,23 @@ class BudgetCascade(Policy):
         return replace(self, order=best.order, thresholds=best.thresholds)
 
     def _check_budget(self, outcomes: Outcomes) -> None:
-        price = np.nanmean(outcomes.cost, axis=0)
-        cheapest = int(np.nanargmin(price))
+        price = outcomes.cost.mean(axis=0)
+        cheapest = int(price.argmin())
         if self.budget * SLACK < price[cheapest]:
             raise ValueError(
                 f"a budget of {self.budget:g} USD an item is below the cheapest model's price,"
-                f" {outcomes.models[cheapest]!r} at {price[cheapest]:.4g}; raise the budget"
+                f" {shown(outcomes.models[cheapest])} at {price[cheapest]:.4g}; raise the budget"
+                " (a model without any price is left out)"
             )
+
+    def sweep(self, outcomes: Outcomes, grid: Mapping[str, Sequence]) -> dict:
+        for name in ("budget", "max_stages", "per_label"):
+            if name in grid:
+                raise ValueError(
+                    f"{name} is what fit reads, and changes nothing afterwards: fit a BudgetCascade"
+                    " for each value, or run through the thresholds of its cascade"
+                )
+        return super().sweep(outcomes, grid)
 
     @property
     def cascade(self) -> Cascade:
@@ -106,10 +123,21 @@ class BudgetCascade(Policy):
         return self.cascade.choose(outcomes)
 
 
+def _priced(outcomes: Outcomes) -> Outcomes:
+    """The models whose price is known, with their mean price where that of a call is not."""
+    outcomes = outcomes.filled("cost", absent=True)
+    priced = ~np.isnan(outcomes.cost).any(axis=0)
+    if not priced.any():
+        raise ValueError("no model here has a price, so no budget buys any; record their cost")
+    if priced.all():
+        return outcomes
+    return outcomes.select(models=[outcomes.models[j] for j in np.flatnonzero(priced)])
+
+
 def _orders(outcomes: Outcomes, max_stages: int) -> Iterator[tuple[str, ...]]:
     models = np.array(outcomes.models)
     if len(models) > MOST_MODELS:
-        price, accuracy = np.nanmean(outcomes.cost, axis=0), outcomes.accuracy()
+        price, accuracy = outcomes.cost.mean(axis=0), outcomes.accuracy()
         front = np.flatnonzero(pareto(price, accuracy))
         models = models[front[np.argsort(price[front])][:MOST_MODELS]]
     for stages in range(1, min(max_stages, len(models)) + 1):

@@ -15,13 +15,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from ensemble_lab.core.errors import require
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.scales import finite_confidence
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Maps each model's confidence to its chance of being right.
+
+    Confidences may be on any scale, per cent or logarithms: a curve does not depend on their unit.
 
     Parameters
     ----------
@@ -39,49 +42,79 @@ class Calibration:
             raise ValueError(f"method={self.method!r}; it is 'isotonic' or 'sigmoid'")
 
     def fit(self, outcomes: Outcomes) -> Self:
-        """Learn a curve a model from its confidences and correctness on `outcomes`."""
-        confidence = require(outcomes, "confidence", "Calibration")
+        """Learn a curve a model from its confidences and correctness on `outcomes`.
+
+        Raises
+        ------
+        ValueError
+            No confidence, none whose outcome is known, or an infinite one; all right or all wrong
+            for a sigmoid.
+        """
+        confidence = finite_confidence(outcomes, "Calibration")
         curves = {}
         for j, name in enumerate(outcomes.models):
             known = ~np.isnan(confidence[:, j]) & ~np.isnan(outcomes.correct[:, j])
             if not known.any():
                 raise ValueError(
-                    f"model {name!r} has no confidence with a known outcome to learn from"
+                    f"model {shown(name)} has no confidence with a known outcome to learn from:"
+                    " select the others"
                 )
             right = outcomes.correct[known, j]
-            curves[name] = _curve(self.method).fit(confidence[known, j], right)
+            if self.method == "sigmoid" and len(set((right >= 0.5).tolist())) < 2:
+                raise ValueError(
+                    f"a sigmoid needs right and wrong answers, and {shown(name)} has one kind only;"
+                    " use method='isotonic'"
+                )
+            curves[name] = _Curve(self.method).fit(confidence[known, j], right)
         return replace(self, curves=curves)
 
     def apply(self, outcomes: Outcomes) -> Outcomes:
-        """The same outcomes with calibrated confidences (n, m)."""
-        confidence = require(outcomes, "confidence", "Calibration").copy()
+        """The same outcomes with calibrated confidences (n, m).
+
+        Raises
+        ------
+        ValueError
+            A model without a curve, no confidence, or an infinite one.
+        """
+        confidence = finite_confidence(outcomes, "Calibration").copy()
         for j, name in enumerate(outcomes.models):
             if name not in self.curves:
-                raise ValueError(f"no curve was fitted for model {name!r}; fit on a table with it")
+                raise ValueError(
+                    f"no curve was fitted for model {shown(name)}; fit on a table with it"
+                )
             known = ~np.isnan(confidence[:, j])
             confidence[known, j] = self.curves[name].predict(confidence[known, j])
         return replace(outcomes, confidence=np.clip(confidence, 0, 1))
 
 
-def _curve(method: str):
-    from sklearn.isotonic import IsotonicRegression
+class _Curve:
+    """A regressor of one confidence, which it first standardises: neither fit knows the unit.
 
-    if method == "isotonic":
-        return IsotonicRegression(out_of_bounds="clip")
-    return _Platt()
+    scikit-learn's isotonic fit joins values nearer than an absolute 1e-15, and its logistic one
+    prefers small coefficients, so both would depend on it.
+    """
 
-
-class _Platt:
-    """Logistic regression on one confidence, with the predict of a regressor."""
+    def __init__(self, method: str):
+        self.method = method
 
     def fit(self, confidence: np.ndarray, right: np.ndarray) -> Self:
+        from sklearn.isotonic import IsotonicRegression
         from sklearn.linear_model import LogisticRegression
 
-        wrong_or_right = right >= 0.5
-        if wrong_or_right.all() or not wrong_or_right.any():
-            raise ValueError("a sigmoid needs right and wrong answers; use method='isotonic'")
-        self.model = LogisticRegression(C=1e6).fit(confidence[:, None], wrong_or_right)
+        self.centre = confidence.mean()
+        self.spread = confidence.std() if np.ptp(confidence) else 1.0
+        if self.method == "isotonic":
+            self.model = IsotonicRegression(out_of_bounds="clip")
+            self.model.fit(self._standard(confidence), right)
+        else:
+            self.model = LogisticRegression(C=1e6)
+            self.model.fit(self._standard(confidence)[:, None], right >= 0.5)
         return self
 
     def predict(self, confidence: np.ndarray) -> np.ndarray:
-        return self.model.predict_proba(confidence[:, None])[:, 1]
+        if self.method == "isotonic":
+            return self.model.predict(self._standard(confidence))
+        return self.model.predict_proba(self._standard(confidence)[:, None])[:, 1]
+
+    def _standard(self, confidence: np.ndarray) -> np.ndarray:
+        return (confidence - self.centre) / self.spread

@@ -13,13 +13,15 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from numbers import Real
 
 import numpy as np
 
 from ensemble_lab.core.decision import ABSTAINED, Choice
-from ensemble_lab.core.errors import nearest, require
+from ensemble_lab.core.errors import require, several, shown
 from ensemble_lab.core.outcomes import Outcomes
-from ensemble_lab.core.policy import Policy, ranged
+from ensemble_lab.core.policy import Policy, model_names, ranged
+from ensemble_lab.core.scales import check_scales
 from ensemble_lab.core.votes import support
 
 Threshold = float | Mapping[Hashable, float]
@@ -30,9 +32,9 @@ class Cascade(Policy):
     """Ask the models in `order`; stop at the first that is sure enough.
 
     A stage answers where its confidence reaches its threshold and defers below it: threshold 0
-    never defers, one above 1 always does. A missing confidence is not sure, and a reply without
-    a parsed answer cannot stop the cascade. Where the last stage has no answer either, the latest
-    one given stands.
+    never defers, one above 1 always does. A missing confidence is not sure, and neither is a label
+    without a threshold of its own where labels have theirs. A reply without a parsed answer cannot
+    stop the cascade. Where the last stage has no answer either, the latest one given stands.
 
     Parameters
     ----------
@@ -47,7 +49,8 @@ class Cascade(Policy):
     Raises
     ------
     ValueError
-        Thresholds of the wrong number, NaN or out of range; a model twice; no confidence.
+        Thresholds of the wrong number, NaN or out of range; a model twice; no confidence, or one
+        outside [0, 1].
     KeyError
         A model that the outcomes do not have.
 
@@ -68,15 +71,10 @@ class Cascade(Policy):
     )
 
     def __post_init__(self):
-        if isinstance(self.order, str) or not len(self.order):
-            raise ValueError(f"order={self.order!r}; it is a tuple of at least one model name")
-        object.__setattr__(self, "order", tuple(self.order))
-        if isinstance(self.thresholds, (int, float)):
-            object.__setattr__(self, "thresholds", (self.thresholds,))
-        object.__setattr__(self, "thresholds", tuple(self.thresholds))
+        object.__setattr__(self, "order", model_names(self.order, "order"))
+        for name in ("thresholds", "abstain"):
+            object.__setattr__(self, name, _levels_of(getattr(self, name), name))
         stages = len(self.order)
-        if len(set(self.order)) < stages:
-            raise ValueError(f"order={self.order} names a model twice; ask each once")
         if len(self.thresholds) != stages - 1:
             raise ValueError(
                 f"{len(self.thresholds)} thresholds for {stages} stages; every stage but the last"
@@ -93,6 +91,7 @@ class Cascade(Policy):
         columns = outcomes.columns(self.order)
         if len(columns) > 1 or self.abstain is not None:
             require(outcomes, "confidence", "Cascade")
+            check_scales(outcomes, columns if self.abstain is not None else columns[:-1])
         running = np.ones(len(outcomes), bool)  # items that have not stopped yet
         chosen = np.full(len(outcomes), ABSTAINED)
         called = np.zeros(outcomes.correct.shape, bool)
@@ -114,7 +113,7 @@ class Cascade(Policy):
         from ensemble_lab.answers.sweep import sweep_thresholds
 
         levels = grid.get("thresholds", ())
-        if not len(levels) or not all(isinstance(level, int | float) for level in levels):
+        if not len(levels) or not all(isinstance(level, Real) for level in levels):
             return super().sweep(outcomes, grid)
         deferring = len(self.thresholds)
         for level in levels:
@@ -150,11 +149,16 @@ class AgreementCascade(Policy):
 
     def __post_init__(self):
         super().__post_init__()
-        if isinstance(self.tiers, str) or any(isinstance(t, str) or not len(t) for t in self.tiers):
-            raise ValueError(f"tiers={self.tiers!r}; give tuples of model names, none empty")
-        names = [name for tier in self.tiers for name in tier]
+        tiers = self.tiers if isinstance(self.tiers, str) else several(self.tiers, "tiers")
+        if isinstance(tiers, str) or any(isinstance(tier, str) for tier in tiers):
+            raise ValueError(f"tiers={shown(tiers)}; give tuples of model names, none empty")
+        tiers = tuple(tuple(several(tier, "a tier")) for tier in tiers)
+        if not all(tiers):
+            raise ValueError(f"tiers={shown(tiers)}; give tuples of model names, none empty")
+        names = [name for tier in tiers for name in tier]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"tiers={self.tiers!r}; name each model once, and at least one")
+            raise ValueError(f"tiers={shown(tiers)}; name each model once, and at least one")
+        object.__setattr__(self, "tiers", tiers)
 
     def waves(self, models: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         return tuple(tuple(tier) for tier in self.tiers)
@@ -185,15 +189,20 @@ def replied(outcomes: Outcomes, column: int) -> np.ndarray:
     return np.ones(len(outcomes), bool)
 
 
+def _levels_of(values, name: str) -> tuple | None:
+    """What was given for a field of levels, one a stage, as a tuple; a number is one level."""
+    if values is None or isinstance(values, Real):
+        return None if values is None else (values,)
+    return tuple(several(values, name))
+
+
 def _levels(threshold: Threshold, outcomes: Outcomes, column: int):
-    """The threshold of each item (n,): one for all, or that of the label answered."""
+    """The threshold of each item (n,): one for all, or that of the label answered.
+
+    NaN, which no confidence reaches, where there is no answer or its label has no threshold.
+    """
     if not isinstance(threshold, Mapping):
         return threshold
     answer = require(outcomes, "answer", "a threshold for each label")[:, column]
-    by_code = np.full(len(outcomes.labels) + 1, np.nan)  # the last is for missing answers
-    for code in np.unique(answer[answer >= 0]):
-        label = outcomes.labels[code]
-        if label not in threshold:
-            raise ValueError(f"no threshold for label {label!r}{nearest(label, threshold)}")
-        by_code[code] = threshold[label]
-    return by_code[np.maximum(answer, -1)]
+    by_code = np.array([*(threshold.get(label, np.nan) for label in outcomes.labels), np.nan])
+    return by_code[np.maximum(answer, -1)]  # the last is for missing answers

@@ -9,8 +9,11 @@ Ladha, The Condorcet jury theorem, free speech, and correlated votes, AJPS 36, 1
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 
+from ensemble_lab.core.errors import require, several, shown
 from ensemble_lab.core.outcomes import Outcomes
 
 
@@ -46,6 +49,12 @@ def q_statistic(outcomes: Outcomes) -> np.ndarray:
 
 def mean_pairwise(matrix: np.ndarray) -> float:
     """Mean over pairs of different models of an (m, m) measure; NaN pairs are left out."""
+    matrix = np.asarray(matrix, float)
+    if matrix.ndim != 2 or len(matrix) != len(matrix.T):
+        raise ValueError(
+            "the measure is not one number for each pair of models; give what error_correlation,"
+            " disagreement or q_statistic returns"
+        )
     upper = matrix[np.triu_indices(len(matrix), 1)]
     return float(np.nanmean(upper)) if (~np.isnan(upper)).any() else float("nan")
 
@@ -58,18 +67,21 @@ def ambiguity(outcomes: Outcomes) -> tuple[float, float, float]:
     Returns
     -------
     member, ambiguity, ensemble : float
-        Squared distances to the truth as a one-hot law, summed over labels, mean over items.
+        Squared distances to the truth as a one-hot law, summed over labels, mean over the items
+        with a known truth on which every member has a law.
 
     Raises
     ------
     ValueError
-        Without `probability` and `truth`.
+        Without `probability` and `truth`, or no such item.
     """
-    from ensemble_lab.core.errors import require
-
     law = require(outcomes, "probability", "ambiguity")  # (n, m, k)
     truth = require(outcomes, "truth", "ambiguity")
     whole = ~np.isnan(law).any(axis=(1, 2)) & (truth >= 0)
+    if not whole.any():
+        raise ValueError(
+            "no item has a known truth and a law of every model; select(models=…) those that do"
+        )
     law, target = law[whole], np.eye(len(outcomes.labels))[truth[whole]][:, None]
     mean = law.mean(axis=1, keepdims=True)
 
@@ -88,6 +100,7 @@ def condorcet(members, accuracy: float, correlation: float = 0.0) -> np.ndarray:
     Parameters
     ----------
     members : int or array-like of int
+        Whole numbers.
     accuracy : float
         Of each member, in [0, 1].
     correlation : float
@@ -104,12 +117,10 @@ def condorcet(members, accuracy: float, correlation: float = 0.0) -> np.ndarray:
     """
     from scipy.stats import betabinom, binom
 
-    members = np.asarray(members)
-    if (members < 1).any():
-        raise ValueError(f"members={members.min()}; a vote needs at least one")
+    members = _whole(members)
     for name, value in (("accuracy", accuracy), ("correlation", correlation)):
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name}={value} is outside [0, 1]")
+        if not isinstance(value, Real) or not 0 <= value <= 1:
+            raise ValueError(f"{name}={shown(value)} is no number in [0, 1]")
     if accuracy in (0, 1) or correlation == 1:
         return np.full(members.shape, float(accuracy))
     if correlation == 0:
@@ -119,6 +130,18 @@ def condorcet(members, accuracy: float, correlation: float = 0.0) -> np.ndarray:
         law = betabinom(members, accuracy * strength, (1 - accuracy) * strength)
     half = members // 2
     return law.sf(half) + np.where(members % 2 == 0, 0.5 * law.pmf(half), 0.0)
+
+
+def _whole(members) -> np.ndarray:
+    """Numbers of members as integers, of any shape."""
+    if not isinstance(members, Real | np.ndarray):
+        members = several(members, "members")
+    found = np.asarray(members)
+    if found.dtype.kind not in "iuf" or not (found == np.floor(found)).all():
+        raise ValueError(f"members={shown(members)}; it takes whole numbers")
+    if (found < 1).any():
+        raise ValueError(f"members={shown(found.min())}; a vote needs at least one")
+    return found.astype(int)
 
 
 def _pairs(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ import numpy as np
 from ensemble_lab.answers.cascade import replied
 from ensemble_lab.core.errors import require
 from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.scales import check_scales
 
 
 def exits(order, outcomes: Outcomes, values: np.ndarray, cumulative: bool) -> np.ndarray:
@@ -64,8 +65,18 @@ def grid_sums(counts: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
     return total
 
 
+def sums_of_all(counts: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
+    """`grid_sums`, and NaN for every setting in which the value of one item is unknown."""
+    unknown = np.isnan(values)
+    if not unknown.any():
+        return grid_sums(counts, values, size)
+    total = grid_sums(counts, np.where(unknown, 0.0, values), size)
+    return np.where(grid_sums(counts, unknown.astype(float), size) > 0.5, np.nan, total)
+
+
 def sweep_thresholds(order, outcomes: Outcomes, levels: np.ndarray) -> dict[str, list | np.ndarray]:
     """Columns ``thresholds``, ``accuracy``, ``cost``, ``latency``, ``calls`` for every setting."""
+    check_scales(outcomes, outcomes.columns(order[:-1]))
     rank = np.argsort(levels, kind="stable")
     counts = reached(order, outcomes, levels[rank])
     size, stages = len(levels), len(order)
@@ -73,24 +84,26 @@ def sweep_thresholds(order, outcomes: Outcomes, levels: np.ndarray) -> dict[str,
     where[rank] = np.arange(size)  # sums come by rank; the caller's levels may be in any order
     choice = np.ix_(*[where] * (stages - 1))
 
-    def mean(values: np.ndarray) -> np.ndarray:
-        known = ~np.isnan(values)
-        total = grid_sums(counts, np.where(known, values, 0.0), size)
-        with np.errstate(invalid="ignore"):
-            return (total / grid_sums(counts, known.astype(float), size))[choice].ravel()
+    def total(values: np.ndarray) -> np.ndarray:
+        return grid_sums(counts, values, size)[choice].ravel()
 
-    nothing = np.full(size ** (stages - 1), np.nan)
-    steps = np.indices((size,) * (stages - 1)).reshape(stages - 1, -1)
     graded = exits(order, outcomes, outcomes.correct, False)
+    known = ~np.isnan(graded)
+    many = total(known.astype(float))
+    stage = np.repeat(np.arange(1.0, stages + 1)[:, None], len(outcomes), axis=1)
+    with np.errstate(invalid="ignore"):
+        accuracy = total(np.where(known, graded, 0.0)) / many
+    steps = np.indices((size,) * (stages - 1)).reshape(stages - 1, -1)
     result = {
         "thresholds": list(map(tuple, levels[steps.T].tolist())),
-        "accuracy": mean(graded),
-        "cost": nothing,
-        "latency": nothing,
-        "calls": mean(np.repeat(np.arange(1.0, stages + 1)[:, None], len(outcomes), axis=1)),
-        "graded": grid_sums(counts, (~np.isnan(graded)).astype(float), size)[choice].ravel(),
+        "accuracy": accuracy,
+        "cost": np.full(size ** (stages - 1), np.nan),
+        "latency": np.full(size ** (stages - 1), np.nan),
+        "calls": total(stage) / len(outcomes),
+        "graded": many,
     }
     for name in ("cost", "latency"):
         if getattr(outcomes, name) is not None:
-            result[name] = mean(exits(order, outcomes, getattr(outcomes, name), True))
+            spent = exits(order, outcomes, getattr(outcomes, name), True)
+            result[name] = sums_of_all(counts, spent, size)[choice].ravel() / len(outcomes)
     return result

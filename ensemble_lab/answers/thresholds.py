@@ -10,7 +10,6 @@ import numpy as np
 
 from ensemble_lab.answers.cascade import Threshold, replied
 from ensemble_lab.answers.sweep import exits
-from ensemble_lab.core.errors import require
 from ensemble_lab.core.outcomes import Outcomes
 
 SLACK = 1 + 1e-9  # costs are summed in different orders: a budget's last digits are free
@@ -55,9 +54,12 @@ class Ladder:
 
     @classmethod
     def of(cls, order: tuple[str, ...], outcomes: Outcomes) -> Ladder:
-        """Unknown correctness counts as wrong, an unknown price as the model's mean price."""
+        """Unknown correctness counts as wrong, an unknown price as the model's mean price.
+
+        A model without any price makes every setting that asks it NaN, which no budget affords.
+        """
         columns = outcomes.columns(order)
-        price = np.where(np.isnan(outcomes.cost), np.nanmean(outcomes.cost, axis=0), outcomes.cost)
+        price = outcomes.filled("cost", absent=True).cost
         sure = np.nan_to_num(outcomes.confidence[:, columns].T, nan=-1.0)
         can_stop = np.stack([replied(outcomes, column) for column in columns])
         return cls(
@@ -76,7 +78,7 @@ class Ladder:
     def _stop(self, stage: int, threshold: Threshold) -> np.ndarray:
         if not isinstance(threshold, Mapping):
             return self.sure[stage] >= threshold
-        levels = np.array([threshold[label] for label in self.labels] + [np.inf])
+        levels = np.array([*(threshold.get(label, np.inf) for label in self.labels), np.inf])
         return self.sure[stage] >= levels[np.maximum(self.answer[stage], -1)]
 
     def settle(self, stops: list[np.ndarray], start: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -183,18 +185,6 @@ def best_level(confidence, gain, paid=None, room: float = np.inf) -> float:
         return 0.0
     middle = (ranked[stopping - 1] + ranked[stopping]) / 2
     return float(middle if middle > ranked[stopping] else ranked[stopping - 1])
-
-
-def check_scales(outcomes: Outcomes) -> None:
-    """Raise where a confidence is outside [0, 1]: thresholds are searched there."""
-    confidence = require(outcomes, "confidence", "BudgetCascade")
-    outside = (confidence < 0) | (confidence > 1)
-    if outside.any():
-        row, column = np.argwhere(outside)[0]
-        raise ValueError(
-            f"model {outcomes.models[column]!r} has a confidence of {confidence[row, column]:g};"
-            " thresholds are for [0, 1]: map it there with Calibration().fit(…).apply(…)"
-        )
 
 
 def _arriving(stops: list[np.ndarray], stage: int, n: int) -> np.ndarray:

@@ -15,14 +15,16 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Self
 
 import numpy as np
 
 from ensemble_lab.core.decision import ABSTAINED, COMBINED, Choice
-from ensemble_lab.core.errors import require
+from ensemble_lab.core.errors import require, shown
 from ensemble_lab.core.outcomes import Outcomes
-from ensemble_lab.core.policy import Policy, ranged
+from ensemble_lab.core.policy import Policy, model_names, ranged
+from ensemble_lab.core.scales import check_scales
 from ensemble_lab.core.votes import NOBODY, at_own, best_label, compact, first_best, plurality
 
 
@@ -39,9 +41,15 @@ class Vote(Policy):
     members: tuple[str, ...] | None = None
 
     def __post_init__(self):
+        if self.members is not None:
+            object.__setattr__(self, "members", model_names(self.members, "members"))
+        weights = getattr(self, "weights", None)
+        if weights is not None and not isinstance(weights, Mapping):
+            raise ValueError(
+                f"weights is a {type(weights).__name__}, without the members' names; give a"
+                " mapping: weights={member: weight, …}"
+            )
         super().__post_init__()
-        if isinstance(self.members, str) or (self.members is not None and not len(self.members)):
-            raise ValueError(f"members={self.members!r}; give a tuple of at least one model name")
 
     def fit(self, outcomes: Outcomes) -> Self:
         """Order the members by accuracy on `outcomes`, so that the most accurate breaks ties."""
@@ -146,9 +154,9 @@ class _LawVote(Vote):
     """Votes over probabilities, or over what confidences say of them.
 
     A confidence c is read as a law over the k labels: c for the member's answer and
-    (1 - c) / (k - 1) for each other. A top answer has at least 1 / k, so a lower confidence (some
-    services report scores on another scale) counts as no information, 1 / k; calibrate first for
-    better. Over confidences only an answer that some member gave can win.
+    (1 - c) / (k - 1) for each other. A top answer has at least 1 / k, so a lower confidence counts
+    as no information, 1 / k; calibrate first for better. One outside [0, 1] is no probability and
+    is refused. Over confidences only an answer that some member gave can win.
     """
 
     @abstractmethod
@@ -159,6 +167,7 @@ class _LawVote(Vote):
         if outcomes.probability is not None:
             return self._elect_by_law(outcomes, columns)
         confidence = require(outcomes, "confidence", type(self).__name__)
+        check_scales(outcomes, columns)
         k = max(len(outcomes.labels), 1)
         codes, width = compact(self._codes(outcomes, columns), k)
         laws = {
@@ -192,7 +201,9 @@ class MeanVote(_LawVote):
 
     def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
         weights = (
-            _weights_of(laws, self.weights, "MeanVote") if self.weights else np.ones(len(laws))
+            np.ones(len(laws))
+            if self.weights is None
+            else _weights_of(laws, self.weights, "MeanVote")
         )
         return sum(w * np.nan_to_num(law) for w, law in zip(weights, laws.values(), strict=True))
 
@@ -287,10 +298,13 @@ def _fold(smaller_or_larger: np.ufunc, laws: dict[str, np.ndarray]) -> np.ndarra
 
 
 def _weights_of(members, weights: Mapping[str, float], who: str) -> np.ndarray:
+    """Weights of `members`, the largest of size 1: only their ratios count, in ties as well."""
     lacking = [name for name in members if name not in weights]
     if lacking:
-        raise ValueError(f"{who} has no weight for member {lacking[0]!r}; add it to weights")
-    bad = [name for name in members if not math.isfinite(weights[name])]
-    if bad:
-        raise ValueError(f"the weight of {bad[0]!r} is {weights[bad[0]]}; it must be finite")
-    return np.array([weights[name] for name in members], float)
+        raise ValueError(f"{who} has no weight for member {shown(lacking[0])}; add it to weights")
+    for name in members:
+        if not isinstance(weights[name], Real) or not math.isfinite(weights[name]):
+            value = shown(weights[name])
+            raise ValueError(f"the weight of {shown(name)} is {value}; it must be a finite number")
+    plain = np.array([weights[name] for name in members], float)
+    return plain / (np.abs(plain).max() or 1.0)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.intervals import bootstrap, mean_interval, wilson
-from ensemble_lab.core.outcomes import ABSENT, Outcomes
+from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
+from ensemble_lab.core.unknown import mean_of_all, mean_of_known, share_known
 
 COMBINED = -1
 ABSTAINED = -2
@@ -27,11 +29,15 @@ class Choice:
         Which models were asked, and so are paid for.
     answer : ndarray of int (n,), optional
         Codes of the combined answers, read only where `chosen` is `COMBINED`.
+    labels : tuple, optional
+        What the codes of `answer` stand for, where an answer may be a label that the table does
+        not list: these hold the labels of the table and others. By default those of the table.
     """
 
     chosen: np.ndarray
     called: np.ndarray
     answer: np.ndarray | None = None
+    labels: tuple[Hashable, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,17 +87,23 @@ class Decision:
     @property
     def accuracy(self) -> float:
         """Mean correctness of the items that got an answer and can be graded."""
-        return _mean(self.correct)
+        return mean_of_known(self.correct)
 
     @property
     def mean_cost(self) -> float:
-        """USD an item; NaN without prices."""
-        return _mean(self.cost)
+        """USD an item; NaN where the price of one call is not known (`Outcomes.filled`)."""
+        return mean_of_all(self.cost)
 
     @property
     def mean_latency(self) -> float:
-        """Seconds an item; NaN without latencies."""
-        return _mean(self.latency)
+        """Seconds an item; NaN where the time of one call is not known (`Outcomes.filled`)."""
+        return mean_of_all(self.latency)
+
+    @property
+    def known(self) -> dict[str, float]:
+        """Share of the items whose accuracy, cost and latency are known; 0 if not recorded."""
+        parts = {"accuracy": self.correct, "cost": self.cost, "latency": self.latency}
+        return {name: share_known(values) for name, values in parts.items()}
 
     @property
     def calls(self) -> dict[str, float]:
@@ -109,12 +121,15 @@ class Decision:
         """Interval of ``"accuracy"``, ``"cost"`` or ``"latency"``.
 
         Analytic (Wilson for accuracy, normal otherwise); bootstrapped over items with a `seed`.
+        Both ends are NaN where the mean is not known.
         """
         values = {"accuracy": self.correct, "cost": self.cost, "latency": self.latency}
         if of not in values:
-            raise ValueError(f"interval of {of!r}; it is one of {', '.join(values)}")
+            raise ValueError(f"interval of {shown(of)}; it is one of {', '.join(values)}")
         if values[of] is None:
             raise ValueError(f"there is no {of} in this decision; the outcomes did not have it")
+        if of != "accuracy" and np.isnan(values[of]).any():
+            return float("nan"), float("nan")
         if seed is not None:
             return bootstrap(values[of], level, seed=seed)
         if of == "accuracy":
@@ -123,11 +138,18 @@ class Decision:
         return mean_interval(values[of], level)
 
     def __repr__(self) -> str:
+        known = self.known
         parts = [f"{len(self)} items", f"accuracy {self.accuracy:.4f}"]
+        if known["accuracy"] < 1:
+            parts[-1] += f" (graded on {_percent(known['accuracy'])})"
         if self.cost is not None:
             parts.append(f"mean cost {self.mean_cost:.3g} USD")
+            if known["cost"] < 1:
+                parts[-1] = f"mean cost unknown (priced on {_percent(known['cost'])})"
         if self.latency is not None:
             parts.append(f"mean latency {self.mean_latency:.3g} s")
+            if known["latency"] < 1:
+                parts[-1] = f"mean latency unknown (timed on {_percent(known['latency'])})"
         if self.abstained.any():
             parts.append(f"coverage {self.coverage:.3f}")
         parts.append(f"{self.called.sum() / len(self):.2f} calls an item")
@@ -141,14 +163,16 @@ def graded(
 
     `waves` are the columns asked together, one tuple after the other.
     """
-    called = choice.called
+    called, said, truth = choice.called, outcomes.answer, outcomes.truth
+    if choice.labels is not None:  # the same labels by other codes
+        said, truth = (_recoded(codes, outcomes.labels, choice.labels) for codes in (said, truth))
     return Decision(
         models=outcomes.models,
-        labels=outcomes.labels,
-        answer=_answers(choice, outcomes),
+        labels=outcomes.labels if choice.labels is None else choice.labels,
+        answer=_answers(choice, said),
         chosen=choice.chosen,
         called=called,
-        correct=_correct(choice, outcomes),
+        correct=_correct(choice, outcomes.correct, truth),
         cost=None if outcomes.cost is None else _sum(outcomes.cost, called),
         latency=None
         if outcomes.latency is None
@@ -156,21 +180,30 @@ def graded(
     )
 
 
-def _answers(choice: Choice, outcomes: Outcomes) -> np.ndarray | None:
-    if choice.answer is None and outcomes.answer is None:
+def _recoded(codes: np.ndarray | None, labels: tuple, wanted: tuple) -> np.ndarray | None:
+    """The codes of `wanted` for what `codes` say by those of `labels`; negative ones stay."""
+    if codes is None:
+        return None
+    place = {label: code for code, label in enumerate(wanted)}
+    code = np.array([*(place[label] for label in labels), UNPARSED, ABSENT])
+    return code[codes]  # the two negative codes index from the end
+
+
+def _answers(choice: Choice, said: np.ndarray | None) -> np.ndarray | None:
+    if choice.answer is None and said is None:
         return None
     if choice.answer is not None:
         return np.where(choice.chosen == ABSTAINED, ABSENT, choice.answer)
-    return np.where(choice.chosen < 0, ABSENT, _pick(outcomes.answer, choice.chosen))
+    return np.where(choice.chosen < 0, ABSENT, _pick(said, choice.chosen))
 
 
-def _correct(choice: Choice, outcomes: Outcomes) -> np.ndarray:
+def _correct(choice: Choice, graded: np.ndarray, truth: np.ndarray | None) -> np.ndarray:
     """The chosen model's correctness; a combined answer that no one model gave meets the truth."""
-    correct = np.where(choice.chosen < 0, np.nan, _pick(outcomes.correct, choice.chosen))
+    correct = np.where(choice.chosen < 0, np.nan, _pick(graded, choice.chosen))
     combined = choice.chosen == COMBINED
-    if outcomes.truth is not None and combined.any():
-        known = combined & (outcomes.truth >= 0)
-        correct[known] = choice.answer[known] == outcomes.truth[known]
+    if truth is not None and combined.any():
+        known = combined & (truth >= 0)
+        correct[known] = choice.answer[known] == truth[known]
     return correct
 
 
@@ -199,8 +232,6 @@ def _time(values: np.ndarray, called: np.ndarray, waves, parallel: bool) -> np.n
     return total
 
 
-def _mean(values: np.ndarray | None) -> float:
-    if values is None:
-        return float("nan")
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+def _percent(share: float) -> str:
+    """A share below 1 that is never rounded to all of it."""
+    return f"{100 * share:.0f}%" if share < 0.995 else "over 99%"

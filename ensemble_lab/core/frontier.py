@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ensemble_lab.core.errors import check_known
+from ensemble_lab.core.errors import check_known, several, shown
 from ensemble_lab.core.intervals import wilson
 from ensemble_lab.core.outcomes import Outcomes
 
@@ -35,17 +36,21 @@ def frontier(
         Fitted where it needs to be.
     outcomes : Outcomes
     against : {"cost", "latency", "calls"}, optional
-        What the Pareto set trades accuracy for; by default the first of the three that is known.
+        What the Pareto set trades accuracy for; by default the first of the three that is known,
+        with a warning where the outcomes have a cost or latency that no setting's mean is known of.
     intervals : bool
         Add ``low`` and ``high``, the 95 % Wilson interval of each accuracy.
     **grid
-        Field name to the values that it takes; several fields make all combinations. For a
-        `Cascade`, ``thresholds`` takes levels, and every stage runs through all of them.
+        Field name to the values that it takes, a list or what can be read as one; several fields
+        make all combinations. For a `Cascade`, ``thresholds`` takes levels, and every stage runs
+        through all of them.
 
     Returns
     -------
     pandas.DataFrame
-        One row a setting; ``pareto`` is True where no other setting is as right for less.
+        One row a setting; ``pareto`` is True where no other setting is as right for less. A mean
+        cost or latency is NaN where that of one call is not known (`Outcomes.filled`), and such a
+        setting is neither in the Pareto set nor does it keep another out.
 
     Raises
     ------
@@ -70,14 +75,11 @@ def frontier(
     known = [f.name for f in fields(policy)]
     for name in grid:
         check_known(name, known, "field", type(policy).__name__)
-    columns = policy.sweep(outcomes, grid)
+    columns = policy.sweep(outcomes, {name: _listed(grid[name], name) for name in grid})
     graded = columns.pop("graded")
     table = pd.DataFrame(columns)
-    known = [name for name in ("cost", "latency", "calls") if table[name].notna().any()]
-    against = against or known[0]
-    if against not in known:
-        raise ValueError(f"against={against!r}; these outcomes know {', '.join(known)}")
-    table["pareto"] = pareto(table[against].to_numpy(), table["accuracy"].to_numpy())
+    spent = table[_axis(table, outcomes, against)]
+    table["pareto"] = pareto(spent.to_numpy(), table["accuracy"].to_numpy())
     if intervals:
         table["low"], table["high"] = wilson(table["accuracy"], graded)
     return table
@@ -85,15 +87,12 @@ def frontier(
 
 def replay_grid(policy: Policy, outcomes: Outcomes, grid: Mapping[str, Sequence]) -> dict:
     """Columns for every combination in `grid`, one replay each."""
-    for name, values in grid.items():
-        if not len(values):
-            raise ValueError(f"{name} has no values to run through; give at least one")
     rows = []
     for values in itertools.product(*grid.values()):
-        setting = dict(zip(grid, values, strict=True))
-        decision = replace(policy, **setting).decide(outcomes)
+        tried = replace(policy, **dict(zip(grid, values, strict=True)))
+        decision = tried.decide(outcomes)
         rows.append(
-            setting
+            {name: getattr(tried, name) for name in grid}
             | {
                 "accuracy": decision.accuracy,
                 "cost": decision.mean_cost,
@@ -103,6 +102,35 @@ def replay_grid(policy: Policy, outcomes: Outcomes, grid: Mapping[str, Sequence]
             }
         )
     return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _listed(values, name: str) -> list:
+    listed = several(values, name)
+    if not listed:
+        raise ValueError(f"{name} has no values to run through; give at least one")
+    return listed
+
+
+def _axis(table: pd.DataFrame, outcomes: Outcomes, against: str | None) -> str:
+    """What accuracy is traded for: `against`, else the first that is recorded and known."""
+    axes = ("cost", "latency", "calls")
+    if against is not None and against not in axes:
+        raise ValueError(f"against={shown(against)}; it is one of {', '.join(axes)}")
+    recorded = [name for name in axes if getattr(outcomes, name, True) is not None]
+    wanted = against or recorded[0]
+    if table[wanted].notna().any():
+        return wanted
+    instead = next(name for name in axes if table[name].notna().any())
+    if wanted not in recorded:
+        raise ValueError(f"against={wanted!r}: there is no {wanted} here; try against={instead!r}")
+    why = (
+        f"no setting's mean {wanted} is known, as that of some calls is not: outcomes.filled()"
+        " fills such gaps with the model's mean"
+    )
+    if against is not None:
+        raise ValueError(f"against={against!r}: {why}, or try against={instead!r}")
+    warnings.warn(f"{why}; pareto is against {instead} here", stacklevel=3)
+    return instead
 
 
 def pareto(spent: np.ndarray, accuracy: np.ndarray) -> np.ndarray:

@@ -240,6 +240,43 @@ class Outcomes:
         """The same table without `truth` and with `correct` NaN: what a policy may see."""
         return _replace_unchecked(self, correct=np.full(self.correct.shape, np.nan), truth=None)
 
+    def filled(self, *names: str, absent: bool = False) -> Outcomes:
+        """The same table with each model's mean where its cost or latency is not known.
+
+        Everywhere else what is unknown stays so: a policy's mean cost is NaN as soon as the price
+        of one call is. Here the guess is made aloud, and `cost_is_estimated` says so.
+
+        Parameters
+        ----------
+        *names : {"cost", "latency", "tokens"}
+            By default cost and latency, those that the table has.
+        absent : bool
+            Fill also the pairs that were never asked, which else stay NaN: what asking would cost.
+
+        Returns
+        -------
+        Outcomes
+            A model without any known value keeps its NaN: nobody knows what it costs.
+
+        Raises
+        ------
+        KeyError
+            A field that cannot be filled.
+        ValueError
+            A field that the table does not have.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> table = Outcomes(models=["small"], items=[0, 1, 2], correct=[[1], [0], [1]],
+        ...                  cost=[[1], [np.nan], [3]])
+        >>> table.filled("cost").cost[:, 0].tolist()
+        [1.0, 2.0, 3.0]
+        """
+        from ensemble_lab.core.unknown import filled
+
+        return filled(self, names, absent)
+
     # -- baselines ------------------------------------------------------------------------------
 
     def accuracy(self) -> np.ndarray:
@@ -299,8 +336,13 @@ class Outcomes:
         return float(np.mean((1 - (1 - 1 / options) ** guessers)[guessers > 0]))
 
     def summary(self):
-        """One row a model: accuracy, coverage, unparsed share, mean cost, latency and tokens."""
+        """One row a model: accuracy, coverage, unparsed share, and the mean of each measure.
+
+        The means are over the items that the model has, and NaN where one of them is unknown.
+        """
         import pandas as pd
+
+        from ensemble_lab.core.unknown import model_means
 
         rows = {
             "accuracy": self.accuracy(),
@@ -310,7 +352,7 @@ class Outcomes:
         for name in MEASURES:
             values = getattr(self, name)
             if values is not None:
-                rows[f"mean {name}"] = pd.DataFrame(values).mean().to_numpy()
+                rows[f"mean {name}"] = model_means(values, self.absent)
         return pd.DataFrame(rows, index=pd.Index(self.models, name="model"))
 
     # -- files and frames -----------------------------------------------------------------------

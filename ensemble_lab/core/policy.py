@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from ensemble_lab.core.decision import Choice, Decision, graded
+from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.frontier import replay_grid
 from ensemble_lab.core.outcomes import Outcomes
 
@@ -35,8 +36,8 @@ class Policy(ABC):
 
     def __post_init__(self):
         for f in fields(self):
-            if "low" in f.metadata:
-                for number in _numbers(getattr(self, f.name)):
+            if "low" in f.metadata and (value := getattr(self, f.name)) is not None:
+                for number in _numbers(value):
                     _check_range(self, f, number)
 
     def fit(self, outcomes: Outcomes) -> Self:
@@ -80,10 +81,29 @@ class Policy(ABC):
         return replay_grid(self, outcomes, grid)
 
 
+def model_names(values, what: str) -> tuple[str, ...]:
+    """The model names that a caller gave for the field `what`, each once and in order.
+
+    Raises
+    ------
+    ValueError
+        No name, one string, a name twice, or what `several` does not read as a list.
+    """
+    if isinstance(values, str):
+        raise ValueError(f"{what}={shown(values)}; give a tuple of at least one model name")
+    names = tuple(several(values, what))
+    if not names:
+        raise ValueError(f"{what}=(); give a tuple of at least one model name")
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"{what} holds {shown(name)}, which is no model name: names are text")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{what}={shown(names)} names a model twice; name each once")
+    return names
+
+
 def _numbers(value):
-    """Every number in a value, a tuple of values or a mapping to values; None holds none."""
-    if value is None:
-        return
+    """Every number in a value, a tuple of values or a mapping to values."""
     if isinstance(value, Mapping):
         value = tuple(value.values())
     if isinstance(value, tuple | list):
@@ -97,10 +117,12 @@ def _check_range(policy: Policy, f, number) -> None:
     low, high = f.metadata["low"], f.metadata["high"]
     name = f"{type(policy).__name__}.{f.name}"
     try:
-        value = float(number)
+        value = math.nan if isinstance(number, str | bytes) else float(number)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} is {number!r}; it takes numbers from {low} to {high}") from None
+        value = math.nan
+    if math.isnan(value) and not isinstance(number, float):
+        raise ValueError(f"{name} is {shown(number)}; it takes numbers from {low} to {high}")
     if math.isnan(value) or not low <= value <= high:
         percent = value / 100
         hint = f" (did you mean {percent:g}?)" if high <= 2 and high < value <= 100 else ""
-        raise ValueError(f"{name} is {number!r}, outside {low} to {high}{hint}")
+        raise ValueError(f"{name} is {shown(number)}, outside {low} to {high}{hint}")

@@ -14,7 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from ensemble_lab.core.decision import ABSTAINED, COMBINED, Choice
 from ensemble_lab.core.errors import require
 from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
-from ensemble_lab.core.policy import Policy
+from ensemble_lab.core.policy import Policy, model_names
+from ensemble_lab.core.scales import finite_confidence
 
 MOST_LABELS = 100
 
@@ -26,7 +27,11 @@ class StackedAnswers(Policy):
     It sees each member's probabilities or, where none are recorded, its answer and its confidence
     in it. So it learns which member to believe about which label, and that some answers of one
     mean something else. The models never saw these items, so nothing has to be left out of fold.
-    Any label may win, also one that no member gave. Where all are silent it abstains.
+    Any label may win, also one that no member gave, or that the outcomes do not list. An answer
+    that it did not learn is no answer. Where all are silent it abstains.
+
+    Confidences may be on any scale, also one a member: each is standardised with what `fit` saw.
+    A missing one is no low one, but a thing of its own.
 
     It asks all members every time. With many members or labels and few items a `WeightedVote` is
     safer, and the best single model may be better than both.
@@ -38,9 +43,11 @@ class StackedAnswers(Policy):
     estimator : scikit-learn classifier, optional
         Cloned by `fit`; by default a standardised logistic regression.
     labels : tuple, optional
-        What was to be told apart; learned by `fit`, as the next two.
+        What was to be told apart; learned by `fit`, as the next three.
     by_law : bool
         Whether it reads probabilities.
+    scales : tuple of (mean, spread), optional
+        Of each member's confidences; None where there were none.
     fitted : optional
 
     References
@@ -52,12 +59,13 @@ class StackedAnswers(Policy):
     estimator: Any = None
     labels: tuple | None = None
     by_law: bool = False
+    scales: tuple[tuple[float, float], ...] | None = None
     fitted: Any = None
 
     def __post_init__(self):
         super().__post_init__()
-        if isinstance(self.members, str) or (self.members is not None and not len(self.members)):
-            raise ValueError(f"members={self.members!r}; give a tuple of at least one model name")
+        if self.members is not None:
+            object.__setattr__(self, "members", model_names(self.members, "members"))
 
     def fit(self, outcomes: Outcomes) -> Self:
         """Learn from the items whose right answer is known and to which a member said something.
@@ -78,6 +86,7 @@ class StackedAnswers(Policy):
             members=members,
             labels=tuple(outcomes.labels),
             by_law=outcomes.probability is not None,
+            scales=None if outcomes.probability is not None else _scales(outcomes, members),
         )
         shown, right = learned._features(outcomes), _right(outcomes)
         rows = (right >= 0) & shown.any(axis=1)
@@ -98,28 +107,24 @@ class StackedAnswers(Policy):
         columns = outcomes.columns(self.members)
         called = np.zeros(outcomes.correct.shape, bool)
         called[:, columns] = True
-        answer = self._elect(outcomes)
+        unlisted = [label for label in self.labels if label not in set(outcomes.labels)]
+        labels = (*outcomes.labels, *unlisted)
+        answer = self._elect(outcomes, labels)
         chosen = np.where(answer < 0, ABSTAINED, COMBINED)
         if outcomes.answer is not None:  # whoever gave it, the first of them
             gave = (outcomes.answer[:, columns] == answer[:, None]) & (answer >= 0)[:, None]
             chosen = np.where(gave.any(axis=1), columns[gave.argmax(axis=1)], chosen)
-        return Choice(chosen, called, answer)
+        return Choice(chosen, called, answer, labels)
 
-    def _elect(self, outcomes: Outcomes) -> np.ndarray:
-        """Code (n,) of the label in these outcomes, `ABSENT` where all members are silent."""
+    def _elect(self, outcomes: Outcomes, labels: tuple) -> np.ndarray:
+        """Code (n,) of the answer among `labels`, `ABSENT` where all members are silent."""
         shown, answer = self._features(outcomes), np.full(len(outcomes), ABSENT)
         heard = shown.any(axis=1)
         if not heard.any():
             return answer
-        known = {label: code for code, label in enumerate(outcomes.labels)}
-        codes = np.array([known.get(label, UNPARSED) for label in self.labels])
+        place = {label: code for code, label in enumerate(labels)}
+        codes = np.array([place[label] for label in self.labels])
         answer[heard] = codes[self.fitted.predict(shown[heard])]
-        if (answer == UNPARSED).any():
-            lacking = [label for label in self.labels if label not in known]
-            raise ValueError(
-                f"the answer may be {lacking[0]!r}, which is no label of these outcomes: pass the"
-                " labels it was fitted on"
-            )
         return answer
 
     def _features(self, outcomes: Outcomes) -> np.ndarray:
@@ -128,10 +133,22 @@ class StackedAnswers(Policy):
         said = self._answers(outcomes, columns)  # (n, m, k)
         if self.by_law:
             return self._laws(outcomes, columns, said).reshape(len(said), -1)
-        sure = np.zeros(said.shape[:2])
-        if outcomes.confidence is not None:
-            sure = np.nan_to_num(outcomes.confidence[:, columns])
-        return np.concatenate([said, said * sure[..., None]], axis=2).reshape(len(said), -1)
+        sure, unsaid = self._sureness(outcomes, columns)
+        answered = said.any(axis=2)
+        parts = [said, said * sure[..., None], (answered & unsaid)[..., None]]
+        return np.concatenate(parts, axis=2).reshape(len(said), -1)
+
+    def _sureness(self, outcomes: Outcomes, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How much surer than usual each member is (n, m), and where it does not say (n, m)."""
+        shape = len(outcomes), len(columns)
+        if self.scales is None:  # nothing was learned of confidences
+            return np.zeros(shape), np.zeros(shape, bool)
+        if outcomes.confidence is None:
+            return np.zeros(shape), np.ones(shape, bool)
+        mean, spread = np.array(self.scales).T
+        sure = (finite_confidence(outcomes, "StackedAnswers", columns) - mean) / spread
+        # Nine digits, so that the last ones of another unit decide nothing.
+        return np.nan_to_num(np.round(sure, 9)), np.isnan(sure)
 
     def _answers(self, outcomes: Outcomes, columns: np.ndarray) -> np.ndarray:
         """1 (n, m, k) for the label that a member gives, among those that were learned."""
@@ -153,6 +170,19 @@ class StackedAnswers(Policy):
             if label in self.labels:
                 wide[..., self.labels.index(label)] = laws[..., code]
         return np.where(np.isnan(laws).any(axis=2, keepdims=True), said, wide)
+
+
+def _scales(outcomes: Outcomes, members: tuple[str, ...]) -> tuple | None:
+    """Mean and spread of each member's confidences; (0, 1) for a member without any."""
+    if outcomes.confidence is None:
+        return None
+    found = []
+    for column in finite_confidence(outcomes, "StackedAnswers", outcomes.columns(members)).T:
+        known = column[~np.isnan(column)]
+        varied = len(known) > 0 and np.ptp(known) > 0
+        mean = float(known.mean()) if len(known) else 0.0
+        found.append((mean, float(known.std()) if varied else 1.0))
+    return tuple(found)
 
 
 def _right(outcomes: Outcomes) -> np.ndarray:

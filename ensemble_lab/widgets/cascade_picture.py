@@ -46,7 +46,8 @@ def _frontier(replay: Replay, seen: View) -> list[dict]:
     hover = f"%{{x:.4~g}} {replay.price.unit}, %{{y:.2%}}"
     ends, mixed, best = [small, big], {"color": ORACLE, "dash": "dash"}, marker(ORACLE, 15)
     every = np.r_[paid, scale * spent]
-    across = [np.nanmin(every), np.nanmax(every)]
+    known = every[~np.isnan(every)]
+    across = [known.min(), known.max()] if len(known) else [np.nan] * 2
     return [
         _dots(paid[ends], right[ends], "random mixture", hover, line=mixed),
         _dots(scale * spent, reached, "every threshold", hover, line=line(COMBINED)),

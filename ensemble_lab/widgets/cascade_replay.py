@@ -14,7 +14,7 @@ import numpy as np
 
 from ensemble_lab.answers.cascade import Cascade
 from ensemble_lab.answers.selectors import LearnedSelector
-from ensemble_lab.answers.sweep import exits, grid_sums, reached
+from ensemble_lab.answers.sweep import exits, grid_sums, reached, sums_of_all
 from ensemble_lab.answers.thresholds import Ladder, priced
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy
@@ -72,7 +72,10 @@ class Price:
 
 
 def price_of(outcomes: Outcomes, halves: Sequence[Outcomes]) -> Price:
-    """Dollars where every model has some in both halves, else seconds, else calls."""
+    """Dollars where every model has some in both halves, else seconds, else calls.
+
+    A gap in them makes the mean of every setting that asks there unknown, and so it is said.
+    """
     forms = {
         "cost": (1e4, "cost (USD per 10,000 items)", "USD per 10,000", "price"),
         "latency": (1e3, "latency (ms an item)", "ms an item", "time"),
@@ -119,7 +122,8 @@ class Replay:
         elif small != table.models[0]:
             return self.halves(table.models[0])
         table = replace(table, cost=paid)
-        return table.split() if self.halved else (table, table)
+        fit, shown = table.split() if self.halved else (table, table)
+        return fit.filled("cost", absent=True), shown  # as `BudgetCascade` fits
 
     def half(self, small: str, fitted: bool = False) -> Outcomes:
         """One of the two, as seen from a small model."""
@@ -140,7 +144,7 @@ class Replay:
         asked = [stage == s if mode == CHOOSE else stage >= s for s in range(len(order))]
         return Sweep(
             accuracy=_means(counts, right)[0],
-            price=_means(counts, spent)[0],
+            price=_means_of_all(counts, spent),
             graded=_means(counts, right)[1],
             answered=np.stack([_means(counts, (who == s) * 1.0)[0] for s in range(len(order))]),
             asked=np.stack([_means(counts, np.broadcast_to(a * 1.0, who.shape))[0] for a in asked]),
@@ -248,6 +252,13 @@ def _means(counts: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
         total, many = np.array(filled.sum()), np.array(known.sum())
     with np.errstate(invalid="ignore"):
         return total / many, many
+
+
+def _means_of_all(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Mean of the exit values (S, n) under every setting; NaN where one of them is unknown."""
+    if len(counts):
+        return sums_of_all(counts, values, len(LEVELS)) / values.shape[1]
+    return np.array(values.sum() / values.shape[1])
 
 
 def ranking(score: np.ndarray, right: np.ndarray) -> float:

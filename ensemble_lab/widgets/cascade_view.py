@@ -9,6 +9,8 @@ import numpy as np
 
 from ensemble_lab.core.frontier import pareto
 from ensemble_lab.core.intervals import wilson
+from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.unknown import mean_of_all, mean_of_known, model_means
 from ensemble_lab.widgets.cascade_replay import CHOOSE, LEVELS, Replay, Sweep, ranking
 
 BINS = np.linspace(0, 1, 21)
@@ -60,20 +62,20 @@ def view(replay: Replay, order, mode: str, at, able: bool, state: Mapping) -> Vi
 
 
 def price(replay: Replay, small: str, model: str) -> float:
-    """What one call of `model` costs on average, in the axis's unit."""
+    """What one call of `model` costs on average, in the axis's unit; NaN where one is unknown."""
     table = replay.half(small)
-    return replay.price.factor * _mean(table.cost[:, table.columns((model,))[0]])
+    return replay.price.factor * float(_prices(table)[table.columns((model,))[0]])
 
 
 def _facts(replay: Replay, order, mode: str):
     """What does not depend on a threshold: single models, oracle and chance oracle."""
     table = replay.half(order[0])
-    paid = np.array([_mean(column) for column in table.cost.T])
+    paid = _prices(table)
     right, spent, _ = replay.exits(order, mode, table)
     known = np.where(np.isnan(right), -1.0, right)
     stage, rows = known.argmax(axis=0), np.arange(len(table))
     graded = known.max(axis=0) >= 0
-    oracle = (_mean(spent[stage, rows]), _mean(known[stage, rows][graded]))
+    oracle = (mean_of_all(spent[stage, rows]), mean_of_known(known[stage, rows][graded]))
     return table.accuracy(), paid, oracle, _chance(table, order)
 
 
@@ -103,9 +105,9 @@ def _no_bars():
     return np.zeros(len(BINS) - 1), np.zeros(len(BINS) - 1)
 
 
-def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+def _prices(table: Outcomes) -> np.ndarray:
+    """Mean price (m,) of each model over the items that it has."""
+    return model_means(table.cost, table.absent)
 
 
 def curve(seen: View) -> tuple[np.ndarray, np.ndarray]:

@@ -73,8 +73,10 @@ def text_of(replay: Replay, seen: View, finding: str) -> str:
     here = (
         "" if seen.sweep is None else f" 95% interval {low:.1%} to {high:.1%}; {', '.join(shares)}."
     )
+    gap = np.isnan(seen.point[0]) or np.isnan(seen.price).any()
+    mend = f" A {paid.word} is unknown where that of one call is: outcomes.filled()." if gap else ""
     return (
-        f"{finding}.{here} {'; '.join(alone)} {paid.unit}. Oracle {seen.oracle[1]:.1%},"
+        f"{finding}.{here} {'; '.join(alone)} {paid.unit}.{mend} Oracle {seen.oracle[1]:.1%},"
         f" oracle over guessers {seen.chance:.1%}. Surer when right than when wrong"
         f" {seen.rank:.0%}. Shown on {_items(replay)}."
     ).replace("nan%", "unknown")

@@ -13,6 +13,7 @@ from ensemble_lab.answers.selectors import LearnedSelector
 from ensemble_lab.core.errors import check_known
 from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
 from ensemble_lab.core.policy import Policy
+from ensemble_lab.core.scales import scale_fault
 from ensemble_lab.widgets.cascade_picture import draw
 from ensemble_lab.widgets.cascade_presets import presets_of
 from ensemble_lab.widgets.cascade_replay import CHOOSE, LEVELS, TRY, Replay
@@ -113,9 +114,7 @@ def _no_scores(outcomes: Outcomes) -> str:
     """Why nobody can be tried first; empty where they can."""
     if outcomes.confidence is None or np.isnan(outcomes.confidence).all():
         return "these outcomes have no confidence"
-    if (outcomes.confidence < 0).any() or (outcomes.confidence > 1).any():
-        return "confidences are outside [0, 1]; map them with Calibration().fit(…).apply(…)"
-    return ""
+    return scale_fault(outcomes)
 
 
 def _no_features(outcomes: Outcomes) -> str:

@@ -13,6 +13,8 @@ from ensemble_lab.answers.cascade import Cascade
 from ensemble_lab.catalogue import load_outcomes
 from ensemble_lab.core.frontier import frontier
 from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.scales import check_scales
+from ensemble_lab.core.unknown import model_means
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Picture, State
 from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, line, marker
@@ -37,7 +39,7 @@ class Task:
     """Two models on the half of a table that had no say in the thresholds.
 
     `accuracy` and `price` (USD for 10,000 items) are (2,) of the models alone; `curve` has a row
-    for every share in `SHARES`.
+    for every share in `SHARES`. A price is NaN where that of one call is not known.
     """
 
     models: tuple[str, ...]
@@ -53,9 +55,10 @@ class Task:
         sure = np.nan_to_num(fit.confidence[:, 0], nan=0.0)  # no confidence: not sure
         levels = np.quantile(sure, np.array(SHARES[:-1]) / 100).tolist()
         cascade = Cascade(shown.models, (0.5,))
-        curve = frontier(cascade, shown, intervals=True, thresholds=[*levels, ABOVE_ALL])
+        levels = [*levels, ABOVE_ALL]
+        curve = frontier(cascade, shown, against="calls", intervals=True, thresholds=levels)
         curve.index = list(SHARES)
-        alone = 1e4 * shown.cost.mean(axis=0)
+        alone = 1e4 * model_means(shown.cost, shown.absent)
         return cls(shown.models, len(shown), shown.accuracy(), alone, curve)
 
 
@@ -79,7 +82,8 @@ def explorer(
     Raises
     ------
     ValueError
-        More or fewer than two models, fewer than four items, no confidences or no costs.
+        More or fewer than two models, fewer than four items, no confidences or one outside
+        [0, 1], or no costs.
     """
     own = None if outcomes is None else pair_of(outcomes, policy)
     names = list(TASKS) if own is None else ["these items"]
@@ -124,6 +128,7 @@ def pair_of(outcomes: Outcomes, policy: Cascade | None) -> Outcomes:
             raise ValueError(
                 f"escalate needs the cheap model's {name}; explore('cascade', …) does without"
             )
+    check_scales(outcomes, [0])
     return outcomes
 
 
@@ -209,13 +214,23 @@ def finding(task: Task, share: int) -> str:
     reached = "as right as" if abs(gain) < 0.1 else f"{abs(gain):.1f} points "
     if abs(gain) >= 0.1:
         reached += "better than" if gain > 0 else "short of"
-    paid = 1e4 * float(here["cost"]) / task.price[1]
-    price = f"for {paid:.0%} of its price" if paid >= 0.005 else "for next to nothing"
-    return f"{share}% sent to {big}: {reached} {big} alone,<br>{price}"
+    return f"{share}% sent to {big}: {reached} {big} alone,<br>{_bill(task, float(here['cost']))}"
+
+
+def _bill(task: Task, cost: float) -> str:
+    """For what share of the dear model's price, where both are known and it has one."""
+    if np.isnan(cost):
+        return "for a price that is not known here"
+    if not task.price[1] > 0:
+        return f"for {usd(1e4 * cost)} USD per 10,000"
+    paid = 1e4 * cost / task.price[1]
+    return f"for {paid:.0%} of its price" if paid >= 0.005 else "for next to nothing"
 
 
 def usd(price: float) -> str:
     """Dollars and cents; of less than a cent the first digit."""
+    if np.isnan(price):
+        return "unknown"
     return f"{price:.2f}" if price >= 0.005 else f"{price:.1g}"
 
 

@@ -110,11 +110,11 @@ class Replay:
         self.started = rule_of(own) if own is not None else None
         if own is not None:
             wanted[self.started] = own
-        possible, lacking = {}, {}
+        possible, lacking, telling = {}, {}, _telling(self.outcomes)
         for rule, policy in wanted.items():
             try:
                 fitted = _fitted(policy, self.fit)
-                fitted.decide(self.fit.take([0]))  # raises where a field is missing
+                fitted.decide(telling)  # raises where a field is missing, or on another scale
             except ValueError as error:
                 if rule == self.started:
                     raise
@@ -223,6 +223,14 @@ def nanmean(values: np.ndarray) -> float:
     """Mean of what is known, NaN where nothing is."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
+
+
+def _telling(outcomes: Outcomes) -> Outcomes:
+    """One to three items that show what a policy would refuse: the most extreme confidences."""
+    if outcomes.confidence is None:
+        return outcomes.take([0])
+    known = np.nan_to_num(outcomes.confidence, nan=0.5, posinf=np.inf, neginf=-np.inf)
+    return outcomes.take(np.unique([known.max(axis=1).argmax(), known.min(axis=1).argmin()]))
 
 
 def _fitted(policy: Vote, fit: Outcomes) -> Vote:

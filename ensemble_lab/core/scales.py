@@ -1,0 +1,61 @@
+"""Confidences and their scales: one check for whoever compares them or reads them as chances."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ensemble_lab.core.errors import require, shown
+from ensemble_lab.core.outcomes import Outcomes
+
+MEND = "map it there with Calibration().fit(…).apply(…)"
+
+
+def scale_fault(outcomes: Outcomes, columns=None) -> str:
+    """What is wrong with the confidences of the models at `columns`; empty where nothing is.
+
+    A threshold, or a vote that reads a confidence as a probability, takes [0, 1]. A missing
+    confidence (NaN) is on no scale. Without `columns` every model is looked at.
+    """
+    confidence = outcomes.confidence
+    # The usual case in two passes over whole memory; fmin and fmax step over NaN.
+    if confidence is None or not _outside(confidence):
+        return ""
+    for column in range(len(outcomes.models)) if columns is None else columns:
+        mine = confidence[:, column]
+        if _outside(mine):
+            value = mine[(mine < 0) | (mine > 1)][0]
+            return (
+                f"model {shown(outcomes.models[column])} has a confidence of {value:g}, outside"
+                f" [0, 1]; {MEND}"
+            )
+    return ""
+
+
+def check_scales(outcomes: Outcomes, columns=None) -> None:
+    """Raise a `ValueError` that says `scale_fault`, where there is one."""
+    if fault := scale_fault(outcomes, columns):
+        raise ValueError(fault)
+
+
+def finite_confidence(outcomes: Outcomes, who: str, columns=None) -> np.ndarray:
+    """The confidences (n, m) of the models at `columns`, on any scale: what can be learned from.
+
+    Raises
+    ------
+    ValueError
+        No confidences, or an infinite one.
+    """
+    columns = np.arange(len(outcomes.models)) if columns is None else columns
+    confidence = require(outcomes, "confidence", who)[:, columns]
+    if np.isinf(confidence).any():
+        row, place = np.argwhere(np.isinf(confidence))[0]
+        raise ValueError(
+            f"model {shown(outcomes.models[columns[place]])} has a confidence of"
+            f" {confidence[row, place]:g}, and {who} learns from finite ones; leave it empty (NaN)"
+        )
+    return confidence
+
+
+def _outside(confidence: np.ndarray) -> bool:
+    low, high = np.fmin.reduce(confidence, axis=None), np.fmax.reduce(confidence, axis=None)
+    return bool(low < 0 or high > 1)
