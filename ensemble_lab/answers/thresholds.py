@@ -124,8 +124,10 @@ def by_label(plan: Plan, ladder: Ladder, budget: float) -> Plan:
     Where a right answer is worth 1 and a dollar costs lam, labels do not compete for a common
     budget and each has its own exact best threshold. Bisection finds the lam that spends it.
     """
-    low, high = 0.0, 1.0
-    while (best := priced(plan, ladder, high)).cost > budget and high < 1e12:
+    # Reckoned in prices of asking everybody, so that the currency does not matter.
+    unit = 1 / (float(ladder.spent[-1].mean()) or 1.0)
+    low, high = 0.0, unit
+    while (best := priced(plan, ladder, high)).cost > budget and high < 1e12 * unit:
         high *= 10
     for _ in range(25):
         lam = (low + high) / 2

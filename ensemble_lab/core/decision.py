@@ -139,7 +139,8 @@ class Decision:
 
     def __repr__(self) -> str:
         known = self.known
-        parts = [f"{len(self)} items", f"accuracy {self.accuracy:.4f}"]
+        right = "unknown" if np.isnan(self.accuracy) else f"{self.accuracy:.4f}"
+        parts = [f"{len(self)} items", f"accuracy {right}"]
         if known["accuracy"] < 1:
             parts[-1] += f" (graded on {_percent(known['accuracy'])})"
         if self.cost is not None:

@@ -134,8 +134,7 @@ class StackedAnswers(Policy):
         if self.by_law:
             return self._laws(outcomes, columns, said).reshape(len(said), -1)
         sure, unsaid = self._sureness(outcomes, columns)
-        answered = said.any(axis=2)
-        parts = [said, said * sure[..., None], (answered & unsaid)[..., None]]
+        parts = [said, said * sure[..., None], said * unsaid[..., None]]
         return np.concatenate(parts, axis=2).reshape(len(said), -1)
 
     def _sureness(self, outcomes: Outcomes, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
