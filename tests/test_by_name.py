@@ -191,7 +191,7 @@ def test_a_name_twice_is_refused(taker):
 def test_a_policy_made_of_a_generator_can_be_asked_twice():
     vote = lab.MajorityVote(name for name in ("big", "small"))
     assert vote.decide(table()).answers == vote.decide(table()).answers
-    tiers = lab.AgreementCascade(((name,) for name in NAMES))
+    tiers = lab.AgreementCascade((name,) for name in NAMES)
     assert tiers.tiers == (("small",), ("big",)) and len(tiers.decide(table())) == 400
 
 

@@ -1,4 +1,4 @@
-"""A confidence outside [0, 1] is compared with nothing, and what is fitted does not know the unit."""
+"""A confidence outside [0, 1] is compared with nothing, and what is fitted knows no unit."""
 
 from dataclasses import replace
 
