@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ensemble_lab as lab
+from ensemble_lab.core import decision as decision_module
 from ensemble_lab.core.frontier import pareto
 from ensemble_lab.core.outcomes import ABSENT, Outcomes
+from ensemble_lab.core.unknown import mean_of_known
 from tests.policies import every_policy
 from tests.strategies import outcomes
 
@@ -66,6 +68,24 @@ def test_a_share_is_never_rounded_to_all():
     assert "(priced on over 99%)" in repr(CASCADE.decide(pair(price)))
 
 
+def against_a_plain_loop(policy, table):
+    """Means and shares known of one policy, counted call by call."""
+    decision = policy.decide(table, parallel=False)
+    for name, mean in (("cost", decision.mean_cost), ("latency", decision.mean_latency)):
+        values = getattr(table, name)
+        if values is None:
+            assert np.isnan(mean) and decision.known[name] == 0
+            continue
+        rows = zip(values.tolist(), decision.called)
+        paid = [[v for v, asked in zip(row, called) if asked] for row, called in rows]
+        known = [not any(v != v for v in row) for row in paid]
+        assert decision.known[name] == pytest.approx(sum(known) / len(known))
+        expected = sum(map(sum, paid)) / len(paid) if all(known) else nan
+        assert mean == pytest.approx(expected, nan_ok=True)
+    graded = ~np.isnan(decision.correct)
+    assert decision.known["accuracy"] == pytest.approx(graded.mean())
+
+
 @settings(max_examples=60, deadline=None)
 @given(outcomes(min_models=3, max_models=4, labels=3))
 def test_every_policy_counts_what_it_called_as_a_plain_loop_does(table):
@@ -73,21 +93,14 @@ def test_every_policy_counts_what_it_called_as_a_plain_loop_does(table):
     features = {"length": np.arange(len(table)) * 97 % 500}
     table = replace(table, probability=law, features=features)
     for policy in every_policy(table.models, table.labels):
-        decision = policy.decide(table, parallel=False)
-        for name, mean in (("cost", decision.mean_cost), ("latency", decision.mean_latency)):
-            paid = [
-                [v for v, asked in zip(row, called) if asked]
-                for row, called in zip(getattr(table, name).tolist(), decision.called)
-            ] if getattr(table, name) is not None else None  # fmt: skip
-            if paid is None:
-                assert np.isnan(mean) and decision.known[name] == 0
-                continue
-            known = [not any(v != v for v in row) for row in paid]
-            assert decision.known[name] == pytest.approx(sum(known) / len(known))
-            expected = sum(map(sum, paid)) / len(paid) if all(known) else nan
-            assert mean == pytest.approx(expected, nan_ok=True)
-        graded = ~np.isnan(decision.correct)
-        assert decision.known["accuracy"] == pytest.approx(graded.mean())
+        against_a_plain_loop(policy, table)
+
+
+def test_the_loop_catches_a_mean_over_the_rest(monkeypatch):
+    against_a_plain_loop(CASCADE, pair(HALF_PRICED))
+    monkeypatch.setattr(decision_module, "mean_of_all", mean_of_known)
+    with pytest.raises(AssertionError):
+        against_a_plain_loop(CASCADE, pair(HALF_PRICED))
 
 
 # -- filling ------------------------------------------------------------------------------------
