@@ -160,13 +160,16 @@ def test_what_a_policy_lacks_is_named():
         run(lab.Cascade(("smal", "big"), (0.5,)), bare, "?")
     with pytest.raises(KeyError, match="no feature 'length'"):
         run(lab.HeuristicSelector("small", "big", "length", 5), bare, "?")
-    with pytest.raises(ValueError, match="'yes' is not among the labels"):
-        run(lab.MajorityVote(), bare, "?", labels=["ja", "nein"])
     with pytest.raises(TypeError, match="models is function; name them"):
         run(lab.MajorityVote(), forbidden, "?")
-    laws = {"a": sure("x", probability={"x": 0.5, "z": 0.5})}
-    with pytest.raises(KeyError, match="no label 'z'"):
-        run(lab.MeanVote(), laws, "?", labels=["x", "y"])
+
+
+def test_a_label_that_was_not_listed_is_added_behind_the_others():
+    said = run(lab.MajorityVote(), {"a": sure("yes")}, "?", labels=["ja", "nein"])
+    assert said.labels == ("ja", "nein", "yes") and said.answers == ["yes"]
+    laws = {"a": sure("x", probability={"x": 0.4, "z": 0.6})}
+    meant = run(lab.MeanVote(), laws, "?", labels=["x", "y"])
+    assert meant.labels == ("x", "y", "z") and meant.answers == ["z"]
 
 
 def test_a_failing_model_is_named():

@@ -140,7 +140,7 @@ def test_a_last_line_cut_at_every_byte_is_asked_again(tmp_path):
     was = record(models, ITEMS, path, truth=[9, 9, 7], progress=False)
     data = path.read_bytes()
     start = data.rindex(b"\n", 0, -1) + 1
-    for cut in range(start, len(data)):
+    for cut in range(start, len(data) - 1):  # without its newline alone it is whole
         path.write_bytes(data[:cut])
         models = {"a": Counting(), "b": Counting()}
         table = record(models, ITEMS, path, truth=[9, 9, 7], progress=False)

@@ -1,25 +1,47 @@
 """A recording: one JSON object a line, appended as models answer, so that a kill loses nothing.
 
 The first line is a header. A line with a ``model`` is a reply; one without holds what is known of
-an item (truth, group, features). A last line cut short by a kill is dropped and asked again.
+an item (truth, group, features), and the last such line stands; one with ``graded`` grades a reply
+that stands above it. A last line cut short by a kill is dropped and asked again. What editors do
+to text (another end of line, blank lines, a byte order mark, no last newline) changes nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from ensemble_lab.core.checks import plain
-from ensemble_lab.core.errors import check_known
-from ensemble_lab.core.grading import grade
-from ensemble_lab.core.outcomes import ABSENT, MEASURES, UNPARSED, Outcomes
-from ensemble_lab.core.reply import Reply
+from ensemble_lab.core.errors import MOST_SHOWN, shown
+from ensemble_lab.core.outcomes import MEASURES, Outcomes
+from ensemble_lab.core.reply import exact
+from ensemble_lab.core.tabulate import tabulate
 
 HEADER = {"ensemble_lab": "recording", "version": 1}
+BOM = b"\xef\xbb\xbf"  # some editors begin UTF-8 with it
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+NUMBERS = (*MEASURES, "correct", "graded")
+
+
+def json_line(line: dict) -> str:
+    """One line of a recording."""
+    return json.dumps(line) + "\n"
+
+
+def is_recording(first_line: bytes) -> bool:
+    """Whether a file that begins with this line is meant as a recording.
+
+    A header counts with a byte order mark, any end of line, in UTF-16, of another version, or
+    cut short: `Recording.load` says what is wrong with it.
+    """
+    text = first_line.lstrip(BOM + b"".join(UTF16)).replace(b"\0", b"").strip()
+    try:
+        line = json.loads(text)
+    except ValueError:
+        whole = json_line(HEADER).encode()
+        return text.startswith(b'{"ensemble_lab"') and whole.startswith(text)
+    return isinstance(line, dict) and line.get("ensemble_lab") == HEADER["ensemble_lab"]
 
 
 @dataclass
@@ -42,167 +64,160 @@ class Recording:
 
     @classmethod
     def load(cls, path: str | Path) -> Recording:
-        """Read a recording.
+        """Read a recording; see `parse`."""
+        return cls.parse(Path(path).read_bytes())
+
+    @classmethod
+    def parse(cls, data: bytes) -> Recording:
+        """Read the bytes of a recording.
 
         Raises
         ------
         ValueError
-            Not a recording, or a damaged line other than the last: named by its number.
+            Not a recording, text that is not UTF-8, or a damaged line other than the last: named
+            by its number, with the mend.
         """
-        recording = cls()
-        lines = Path(path).read_bytes().splitlines(keepends=True)
+        if data.startswith(UTF16) or b"\0" in data[:4]:
+            raise ValueError("it is no UTF-8 text (UTF-16, perhaps); save it as UTF-8")
+        recording, begun, end = cls(), False, 0
+        # Of bytes these are ends of line: \n, \r and \r\n, which JSON never holds in a text.
+        lines = data.splitlines(keepends=True)
+        last = max((i for i, raw in enumerate(lines, 1) if raw.strip()), default=0)
         for number, raw in enumerate(lines, 1):
-            ours = number > 1 or json_line(HEADER).encode().startswith(raw)
-            if ours and not raw.endswith(b"\n"):  # cut short in the middle of writing
+            text = (raw.removeprefix(BOM) if number == 1 else raw).strip()
+            if number == last and _is_cut(text, raw, begun):
                 break
-            try:
-                line = json.loads(raw)
-            except ValueError as error:
-                raise ValueError(f"line {number} is no JSON: {error}") from None
-            if number == 1 and line != HEADER:
-                raise ValueError(f"the first line is {line!r}, not the header of a recording")
-            recording.length += len(raw)
-            if number > 1:
-                recording._add(line, number)
+            if text and begun:
+                recording._add(_parsed(text, number), number)
+            elif text:
+                _check_header(text, lines)
+                begun = True
+            end += len(raw)
+            recording.length = end if begun else 0
         return recording
 
     def _add(self, line: dict, number: int) -> None:
-        if not isinstance(line, dict) or not isinstance(line.get("item"), str | int | float):
-            raise ValueError(f"line {number} names no item")
-        item = line.pop("item")
-        if "model" not in line:
+        if not isinstance(line, dict) or "item" not in line:
+            second = isinstance(line, dict) and "ensemble_lab" in line
+            why = "is a second header; delete it" if second else "names no item; delete it"
+            raise ValueError(f"line {number} {why}")
+        try:
+            item, model = item_name(line.pop("item")), line.pop("model", None)
+            if not isinstance(model, str | None):
+                raise ValueError(f"the model is {shown(model)}; make it text")
+            line = _checked(line)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"line {number}: {error}") from None
+        if model is None:
             self.facts[item] = line  # what was learned later stands
             return
-        pair = (item, line.pop("model"))
-        if pair in self.replies:
-            raise ValueError(f"line {number} repeats item {pair[0]!r} and model {pair[1]!r}")
-        self.replies[pair] = line
+        pair = f"item {shown(item, 40)} and model {shown(model, 40)}"
+        if "graded" in line:
+            if (item, model) not in self.replies:
+                raise ValueError(f"line {number} grades {pair}, which no line above it answers")
+            self.replies[item, model]["correct"] = line["graded"]
+        elif (item, model) in self.replies:
+            raise ValueError(f"line {number} repeats {pair}; delete one of the two lines")
+        else:
+            self.replies[item, model] = line
 
     def outcomes(self) -> Outcomes:
         """The recording as a table: items and models in the order of their first appearance."""
         if not self.replies:
             raise ValueError("nothing is recorded yet")
         models = list(dict.fromkeys(model for _, model in self.replies))
-        items = list(self.facts) or list(dict.fromkeys(item for item, _ in self.replies))
+        items = list(dict.fromkeys([*self.facts, *(item for item, _ in self.replies)]))
         return tabulate(self.replies, items, models, self.facts)
 
 
-def is_recording(data: bytes) -> bool:
-    """Whether a file begins with our header, or with the part of it that a kill left."""
-    first = data.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].strip()
-    return bool(first) and json_line(HEADER).encode().strip().startswith(first)
-
-
-def entry(reply: Reply, latency: float) -> dict:
-    """The fields of a reply as a line of a recording; absent ones are left out.
+def item_name(name):
+    """The name of an item as JSON gives it back: text, or a finite number.
 
     Raises
     ------
-    TypeError
-        An answer that JSON cannot hold: answers are strings or numbers.
+    TypeError, ValueError
+        Any other name.
     """
-    law = reply.probability
-    numbers = {name: getattr(reply, name) for name in MEASURES}
-    if reply.latency is None:
-        numbers["latency"] = latency
-    line = {
-        "answer": plain(reply.answer, "answer"),
-        **{name: None if value is None else float(value) for name, value in numbers.items()},
-        # Pairs: the keys of a JSON object would all turn into strings.
-        "probability": law and [[plain(k, "label"), float(p)] for k, p in law.items()],
-        "text": reply.text,
-    }
-    return {name: value for name, value in line.items() if value is not None}
+    plain = exact(name, "item name")
+    if plain is None or isinstance(plain, bool) or plain in (math.inf, -math.inf):
+        raise ValueError(f"the item name {shown(name)} is no text and no finite number; rename it")
+    return name_in_utf8(plain, "item")
 
 
-def json_line(line: dict) -> str:
-    """One line of a recording."""
-    return json.dumps(line) + "\n"
+def name_in_utf8(name, what: str):
+    """`name`, or a `ValueError` where it holds half a character, which no file could keep."""
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        half = ascii(name)[:MOST_SHOWN]
+        raise ValueError(f"the {what} name {half} holds half a character; rename it") from None
+    return name
 
 
-def tabulate(
-    replies: Mapping[tuple, dict],
-    items: Sequence,
-    models: Sequence[str],
-    facts: Mapping | None = None,
-    labels: Iterable | None = None,
-) -> Outcomes:
-    """Outcomes from reply entries by (item, model); pairs without one are absent."""
-    facts = facts or {}
-    truths = [facts.get(item, {}).get("truth") for item in items]
-    labels = tuple(labels) if labels else _labels_in(replies.values(), truths)
-    code = {label: j for j, label in enumerate(labels)}
-    grid = [[replies.get((item, model)) for model in models] for item in items]
-    answer = np.array([[_code(cell, code) for cell in row] for row in grid], np.int32)
-    parts = {name: _measure(grid, name) for name in MEASURES}
-    if any(t is not None for t in truths):
-        parts["truth"] = np.array([ABSENT if t is None else code[t] for t in truths], np.int32)
-    graded = _measure(grid, "correct")
-    return Outcomes(
-        models=models,
-        items=np.array(items),
-        correct=grade(answer, parts.get("truth"), labels) if graded is None else graded,
-        answer=answer,
-        labels=labels,
-        probability=_laws(grid, code),
-        features=_features(facts, items),
-        group=_group(facts, items),
-        **parts,
-    )
+def _is_cut(text: bytes, raw: bytes, begun: bool) -> bool:
+    """Whether the last line was cut short: an object that was never parses."""
+    if not begun:
+        return text != (header := json_line(HEADER).strip().encode()) and header.startswith(text)
+    if not text.strip(b"\0"):  # what a file system leaves after the power failed
+        return True
+    try:
+        json.loads(text.decode())
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"  # cut within a character
+    except ValueError:
+        # Ended and closed, it was whole once, and an editor damaged it.
+        damaged = text.endswith(b"}") and raw.endswith((b"\n", b"\r"))
+        return text.startswith(b"{") and not damaged
+    return False
 
 
-def _labels_in(entries: Iterable[dict], truths: list) -> tuple:
-    seen = [truth for truth in truths if truth is not None]
-    for line in entries:
-        seen += [label for label, _ in line.get("probability", ())]
-        seen += [line["answer"]] if "answer" in line else []
-    return tuple(sorted(set(seen), key=lambda label: (type(label).__name__, label)))
+def _parsed(text: bytes, number: int):
+    try:
+        return json.loads(text.decode())
+    except UnicodeDecodeError:
+        raise ValueError(f"line {number} is not UTF-8; save the file as UTF-8") from None
+    except json.JSONDecodeError as error:
+        why = f"line {number} is no JSON ({error.msg} at character {error.pos + 1})"
+        if error.msg == "Extra data":
+            raise ValueError(f"{why}; put each object on a line of its own") from None
+        raise ValueError(f"{why}; delete the line to have it asked again") from None
 
 
-def _code(cell: dict | None, code: dict) -> int:
-    if cell is None:
-        return ABSENT
-    if "answer" not in cell:
-        return UNPARSED
-    if cell["answer"] not in code:
-        raise ValueError(f"the answer {cell['answer']!r} is not among the labels {list(code)[:8]}")
-    return code[cell["answer"]]
+def _check_header(text: bytes, lines: list[bytes]) -> None:
+    try:
+        line = json.loads(text.decode())
+    except ValueError:
+        line = text[:400].decode(errors="replace")
+    if line == HEADER:
+        return
+    if isinstance(line, dict) and line.get("ensemble_lab") == HEADER["ensemble_lab"]:
+        raise ValueError(
+            f"it has version {shown(line.get('version'))}, this package reads {HEADER['version']};"
+            " update the package"
+        )
+    for number, raw in enumerate(lines, 1):
+        if is_recording(raw):
+            raise ValueError(f"its header is in line {number}; move it up to be the first")
+    header = json_line(HEADER).strip()
+    raise ValueError(f"the first line is {shown(line)}, not the header of a recording, {header}")
 
 
-def _measure(grid: list[list], name: str) -> np.ndarray | None:
-    if not any(cell and name in cell for row in grid for cell in row):
+def _checked(line: dict) -> dict:
+    """The fields of one line: a null is a number that is not known, else it is left out."""
+    found = {name: _field(name, value) for name, value in line.items()}
+    return {name: value for name, value in found.items() if value is not None or name in NUMBERS}
+
+
+def _field(name: str, value):
+    if value is None:
         return None
-    return np.array([[(cell or {}).get(name, np.nan) for cell in row] for row in grid], float)
-
-
-def _laws(grid: list[list], code: dict) -> np.ndarray | None:
-    """(n, m, k), if every reply gave a law: votes over laws would ignore members without."""
-    if not all("probability" in cell for row in grid for cell in row if cell):
-        return None
-    laws = np.full((len(grid), len(grid[0]), len(code)), np.nan)
-    for i, row in enumerate(grid):
-        for j, cell in enumerate(row):
-            if cell:
-                laws[i, j] = 0.0
-                for label, p in cell["probability"]:
-                    check_known(label, code, "label", "labels given")
-                    laws[i, j, code[label]] = p
-    return laws
-
-
-def _features(facts: Mapping, items: Sequence) -> dict[str, np.ndarray]:
-    names = dict.fromkeys(name for known in facts.values() for name in known.get("features", {}))
-    known = [facts.get(item, {}) for item in items]
-    return {name: _column([f.get("features", {}).get(name) for f in known]) for name in names}
-
-
-def _group(facts: Mapping, items: Sequence) -> np.ndarray | None:
-    groups = [facts.get(item, {}).get("group") for item in items]
-    return None if all(g is None for g in groups) else _column(groups)
-
-
-def _column(values: list) -> np.ndarray:
-    """(n,), with gaps None among strings and NaN among numbers."""
-    if any(isinstance(value, str) for value in values):
-        return np.array(values, object)
-    return np.array([np.nan if value is None else value for value in values])
+    if name in ("answer", "truth", "group"):
+        return exact(value, name)
+    if name == "features" and isinstance(value, dict):
+        return {key: exact(given, f"feature {shown(key, 40)}") for key, given in value.items()}
+    if name == "probability" and isinstance(value, list):
+        return [[exact(label, "label"), float(p)] for label, p in value]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name in ("features", "probability") or (name in NUMBERS and not number):
+        raise ValueError(f"the {name} is {shown(value)}, which no recording holds; mend the line")
+    return value

@@ -1,10 +1,16 @@
-"""What one model says about one item."""
+"""What one model says about one item, and how it is written down."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from ensemble_lab.core.errors import shown
+from ensemble_lab.core.outcomes import MEASURES
+
+SLACK = 9.99e-4  # a table allows 1e-3: what is written here must pass there, summed in any order
 
 
 @dataclass(frozen=True)
@@ -14,7 +20,8 @@ class Reply:
     Parameters
     ----------
     answer
-        The label or value the model answers. `None` is an answer that could not be parsed.
+        The label or value the model answers: text or a number. `None` is an answer that could
+        not be parsed.
     confidence
         How sure the model is of `answer`, in [0, 1] where it is a probability.
     cost
@@ -45,3 +52,114 @@ Model = Callable[[Any], "Reply | Hashable"]
 def as_reply(value: Reply | Hashable) -> Reply:
     """Wrap a bare answer in a `Reply`; a `Reply` passes through."""
     return value if isinstance(value, Reply) else Reply(value)
+
+
+def exact(value, what: str, where: str = ""):
+    """A label, name or feature as plain Python that JSON gives back with its type.
+
+    Scalars of numpy and torch become Python's own, and so do subclasses of str and of numbers,
+    such as the members of an Enum. Gaps (NaN, pandas' NA and NaT) become None.
+
+    Parameters
+    ----------
+    value
+    what, where : str
+        For the message: what it is, and of which item and model.
+
+    Raises
+    ------
+    TypeError
+        Neither text nor a number.
+    """
+    bare = _unwrapped(value)
+    if isinstance(bare, str):
+        return str.__str__(bare)  # not str(): an Enum would give the name of its member
+    if bare is None or isinstance(bare, bool):
+        return bare
+    if isinstance(bare, int | float):
+        bare = int(bare) if isinstance(bare, int) else float(bare)
+        return None if bare != bare else bare
+    raise TypeError(
+        f"the {what} {shown(value)} is {type(value).__name__}{where}; make it str or number"
+    )
+
+
+def entry(reply: Reply, latency: float, where: str) -> dict:
+    """The fields of a reply as a line of a recording; absent ones are left out.
+
+    Parameters
+    ----------
+    reply : Reply
+    latency : float
+        Seconds by the caller's clock.
+    where : str
+        Of which model and item it is, for the messages: ``" for item 3, model 'small'"``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        What could not be read back: named with its field, its value and `where`.
+    """
+    if not isinstance(reply.text, str | None):
+        raise TypeError(f"the text is {shown(reply.text)}{where}; make it str")
+    said = {
+        "answer": exact(reply.answer, "answer", where),
+        "probability": _law(reply.probability, where),
+        "text": reply.text,
+    }
+    # A measure that is NaN is written as null: the model tells it, but not this time.
+    told = {name: getattr(reply, name) for name in MEASURES}
+    told["latency"] = latency if reply.latency is None else reply.latency
+    return {name: value for name, value in said.items() if value is not None} | {
+        name: _number(value, name, where) for name, value in told.items() if value is not None
+    }
+
+
+def _unwrapped(value):
+    """A scalar of numpy or torch as Python's own, and None for pandas' gaps."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
+    return None if type(value).__name__ in ("NAType", "NaTType") else value
+
+
+def _number(value, name: str, where: str) -> float | None:
+    """A measure as a float; None where it is NaN."""
+    bare = _unwrapped(value)
+    if bare is None:
+        return None
+    # Text is not guessed at: "90" may be a share or per cent. Decimals and fractions are numbers.
+    if isinstance(bare, bool | str) or hasattr(bare, "ndim") or not hasattr(bare, "__float__"):
+        raise TypeError(f"the {name} is {shown(value)}{where}; make it a number, or None")
+    number = float(bare)
+    if math.isinf(number) or (number < 0 and name != "confidence"):
+        rule = "finite" if name == "confidence" else "finite and never negative"
+        raise ValueError(f"the {name} is {number:g}{where}; it is {rule}, or None")
+    return None if math.isnan(number) else number
+
+
+def _law(law, where: str) -> list | None:
+    """Pairs of label and probability: the keys of a JSON object would all turn into text."""
+    if law is None:
+        return None
+    if not hasattr(law, "items") or hasattr(law, "columns"):  # a column with an index has items
+        kind = type(law).__name__
+        raise TypeError(
+            f"the probability is {shown(law)} ({kind}){where}; give a mapping:"
+            " dict(zip(labels, probabilities))"
+        )
+    pairs = [
+        [exact(label, "label", where), _number(p, "probability", where)] for label, p in law.items()
+    ]
+    if pairs and all(p is None for _, p in pairs):
+        return None
+    labels = [label for label, _ in pairs]
+    if None in labels or len(set(labels)) < len(labels):
+        raise ValueError(f"the probability has a label twice, or none{where}: {shown(labels)}")
+    if any(p is None for _, p in pairs):
+        raise ValueError(f"the probability is known of some labels only{where}; give all or none")
+    total = sum(p for _, p in pairs)
+    if abs(total - 1) > SLACK:
+        raise ValueError(
+            f"the sum of the probability is {total:g}{where}; give a law that sums to 1, or None"
+        )
+    return pairs

@@ -1,0 +1,131 @@
+"""Replies, one by one, as a table of outcomes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from ensemble_lab.core.grading import grade
+from ensemble_lab.core.outcomes import ABSENT, MEASURES, UNPARSED, Outcomes
+
+
+def tabulate(
+    replies: Mapping[tuple, dict],
+    items: Sequence,
+    models: Sequence[str],
+    facts: Mapping | None = None,
+    labels: Sequence | None = None,
+) -> Outcomes:
+    """Outcomes from replies by (item, model); pairs without one are absent.
+
+    Parameters
+    ----------
+    replies : mapping of (item, model) to dict
+        The fields of each reply, as `entry` gives them, with ``correct`` where it was graded.
+    items : sequence, length n
+    models : sequence of str, length m
+    facts : mapping of item to dict, optional
+        What is known of each item: ``truth``, ``group``, ``features``.
+    labels : sequence, optional
+        Labels to begin with; what is seen beyond them follows. By default those seen, in order.
+
+    Returns
+    -------
+    Outcomes
+        Graded by what the replies carry, else by whether answer and truth are equal. Where the
+        two are in different notations nothing is graded, and a warning says so.
+    """
+    facts = facts or {}
+    truths = [facts.get(item, {}).get("truth") for item in items]
+    labels = tuple(dict.fromkeys([*(labels or ()), *_labels_in(replies.values(), truths)]))
+    code = {label: j for j, label in enumerate(labels)}
+    grid = [[replies.get((item, model)) for model in models] for item in items]
+    answer = np.array([[_code(cell, code) for cell in row] for row in grid], np.int32)
+    parts = {name: _measure(grid, name) for name in MEASURES}
+    if any(t is not None for t in truths):
+        parts["truth"] = np.array([ABSENT if t is None else code[t] for t in truths], np.int32)
+    graded = _measure(grid, "correct")
+    return Outcomes(
+        models=models,
+        items=column(items),
+        correct=_by_truth(answer, parts.get("truth"), labels) if graded is None else graded,
+        answer=answer,
+        labels=labels,
+        probability=_laws(grid, code),
+        features=features_of([facts.get(item, {}).get("features", {}) for item in items]),
+        group=_group([facts.get(item, {}).get("group") for item in items]),
+        **parts,
+    )
+
+
+def features_of(rows: Sequence[Mapping]) -> dict[str, np.ndarray]:
+    """Features (n,) by name from one mapping an item: gaps are NaN among numbers, else None."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: column([row.get(name) for row in rows], gap=np.nan) for name in names}
+
+
+def column(values: Sequence, gap: float | None = None) -> np.ndarray:
+    """(n,) in which every value keeps its type: objects, unless all are of one kind of number.
+
+    With ``gap=nan`` numbers that a float holds exactly become floats, and None becomes NaN.
+    """
+    kinds = {type(value) for value in values}
+    whole = [value for value in values if type(value) is int]
+    if kinds <= {float} or kinds == {bool}:
+        return np.array(values)
+    if kinds == {int} and all(-(2**63) <= value < 2**63 for value in whole):
+        return np.array(values, np.int64)
+    numbers = kinds <= {bool, int, float, type(None)}
+    if gap is not None and numbers and all(abs(value) <= 2**53 for value in whole):
+        return np.array([gap if value is None else value for value in values], float)
+    kept = np.empty(len(values), object)
+    kept[:] = values
+    return kept
+
+
+def _labels_in(entries: Iterable[dict], truths: list) -> list:
+    """Numbers in order, then texts in order."""
+    seen = [truth for truth in truths if truth is not None]
+    for line in entries:
+        seen += [label for label, _ in line.get("probability", ())]
+        seen += [line["answer"]] if "answer" in line else []
+    return sorted(dict.fromkeys(seen), key=lambda label: (isinstance(label, str), label))
+
+
+def _code(cell: dict | None, code: dict) -> int:
+    return ABSENT if cell is None else code[cell["answer"]] if "answer" in cell else UNPARSED
+
+
+def _by_truth(answer: np.ndarray, truth: np.ndarray | None, labels: tuple) -> np.ndarray:
+    try:
+        return grade(answer, truth, labels)
+    except ValueError as error:  # the replies were paid for: a table without grades keeps them
+        warnings.warn(f"nothing is graded: {error}", stacklevel=3)
+        return np.full(answer.shape, np.nan)
+
+
+def _measure(grid: list[list], name: str) -> np.ndarray | None:
+    if not any(cell and name in cell for row in grid for cell in row):
+        return None
+    # None is a reply whose grade nobody knows; as a float it is NaN.
+    return np.array([[(cell or {}).get(name) for cell in row] for row in grid], float)
+
+
+def _laws(grid: list[list], code: dict) -> np.ndarray | None:
+    """(n, m, k), if every reply gave a law: votes over laws would ignore members without."""
+    if not all("probability" in cell for row in grid for cell in row if cell):
+        return None
+    laws = np.full((len(grid), len(grid[0]), len(code)), np.nan)
+    for i, row in enumerate(grid):
+        for j, cell in enumerate(row):
+            if cell:
+                laws[i, j] = 0.0
+                for label, p in cell["probability"]:
+                    laws[i, j, code[label]] = p
+    return laws
+
+
+def _group(groups: list) -> np.ndarray | None:
+    return None if all(group is None for group in groups) else column(groups)
