@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from ensemble_lab.models import Endpoint, ModelError, load
@@ -97,7 +98,7 @@ def test_real_server_takes_chats_and_parse(served):
 
 def test_real_server_names_an_unknown_model(served):
     url, _ = served
-    with pytest.raises(EndpointStatus, match=r"answered HTTP 4\d\d: .*some-other-model"):
+    with pytest.raises(EndpointStatus, match=r"some-other-model'\) answered HTTP 4\d\d: \w"):
         load(f"openai:{url}#owner/some-other-model")("the")
 
 
@@ -247,10 +248,89 @@ def test_nonsense(serve, content, message):
     assert isinstance(caught.value, ModelError)
 
 
-def test_http_error_shows_the_first_200_characters(serve):
+def test_http_error_shows_the_first_80_characters(serve):
     url = serve(lambda handler, body: send(handler, b"busy " * 100, 503))
-    with pytest.raises(EndpointStatus, match=r"HTTP 503: (busy ){40}$"):
+    with pytest.raises(EndpointStatus, match=r"HTTP 503: (busy ){15}busy…$"):
         Endpoint(url, "m")("x")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"error": {"message": "no such model: x", "type": "not_found"}},
+        {"detail": "no such model: x"},
+        {"message": "no such model: x", "request": "r" * 500},
+    ],
+)
+def test_http_error_shows_the_servers_own_sentence(serve, told):
+    url = serve(lambda handler, body: send(handler, told, 404))
+    with pytest.raises(EndpointStatus, match=r"HTTP 404: no such model: x \("):
+        Endpoint(url, "m")("x")
+
+
+def test_messages_stay_short_whatever_comes_back(serve):
+    for content, status in ((b"x" * 50_000, 200), ({"a": "y" * 50_000}, 200), (b"z" * 50_000, 500)):
+        url = serve(lambda handler, body, c=content, s=status: send(handler, c, s))
+        with pytest.raises(EndpointError) as caught:
+            Endpoint(url, "m" * 100)("x")
+        assert len(str(caught.value)) <= 300
+
+
+PARTS = [{"type": "text", "text": "is it?"}, {"type": "image_url", "image_url": {"url": "…"}}]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sent"),
+    [
+        (np.str_("is it?"), [{"role": "user", "content": "is it?"}]),
+        ({"role": "user", "content": "is it?"}, [{"role": "user", "content": "is it?"}]),
+        (({"role": "user", "content": PARTS},), [{"role": "user", "content": PARTS}]),
+    ],
+)
+def test_prompts_that_are_understood(serve, prompt, sent):
+    asked = []
+
+    def reply(handler, body):
+        asked.append(body["messages"])
+        send(handler, completion("no"))
+
+    assert Endpoint(serve(reply), "m")(prompt).answer == "no"
+    assert asked == [sent]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        ["is it?", "is it not?"],
+        [],
+        {"prompt": "is it?"},
+        [{"role": "user"}],
+        [{"role": "user", "content": 7}],
+        7,
+        None,
+        np.array(["is it?"]),
+        {"role": "user", "content": {"text": "x" * 1000}},
+    ],
+)
+def test_prompts_that_are_none_are_refused_before_anything_is_sent(prompt):
+    with pytest.raises(ModelError, match="is neither text nor a list of") as caught:
+        Endpoint("http://h/v1", "m")(prompt)
+    assert len(str(caught.value)) <= 200
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "usage"),
+    [
+        ({"content": [{"token": "y"}]}, {"prompt_tokens": "7", "completion_tokens": 1}),
+        ({"content": [{"token": "y", "logprob": None}]}, {"completion_tokens": 1}),
+        ([0.5], [1, 2]),
+        ("none", "none"),
+    ],
+)
+def test_what_the_server_says_oddly_is_unknown_and_the_answer_stays(serve, logprobs, usage):
+    said = completion("yes", logprobs=logprobs) | {"usage": usage}
+    reply = Endpoint(serve(lambda h, b: send(h, said)), "m", price=(1.0, 1.0))("x")
+    assert (reply.answer, reply.confidence, reply.cost) == ("yes", None, None)
 
 
 def test_addresses_and_settings_that_cannot_be():
@@ -262,5 +342,15 @@ def test_addresses_and_settings_that_cannot_be():
         load("openai:http://h/v1#m", device="cpu")
     with pytest.raises(ValueError, match="timeout=0 must be"):
         Endpoint("http://h/v1", "m", timeout=0)
-    with pytest.raises(ValueError, match=r"price=\(1\.0,\) must be two numbers"):
-        Endpoint("http://h/v1", "m", price=(1.0,))
+    for price in ((1.0,), "12", {"in": 1, "out": 2}, ("1", "2"), 3.0, (1, float("nan"))):
+        with pytest.raises(ValueError, match=r"price=.* must be two numbers"):
+            Endpoint("http://h/v1", "m", price=price)
+    for timeout in ("60", None, float("nan"), True):
+        with pytest.raises(ValueError, match="must be a number of seconds above 0"):
+            Endpoint("http://h/v1", "m", timeout=timeout)
+    with pytest.raises(ValueError, match="parse='strip' must be a function"):
+        Endpoint("http://h/v1", "m", parse="strip")
+    with pytest.raises(ModelError, match="name 7 is int"):
+        Endpoint("http://h/v1", 7)
+    with pytest.raises(ModelError, match="endpoint None is no address"):
+        Endpoint(None, "m")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reply import Reply
+from ensemble_lab.models.completion import confidence, excerpt, is_count, mend, messages, reason
 from ensemble_lab.models.errors import (
     EndpointNonsense,
     EndpointStatus,
@@ -16,7 +18,7 @@ from ensemble_lab.models.errors import (
     EndpointUnreachable,
     ModelError,
 )
-from ensemble_lab.models.language import Parse, Prompt, chat_messages, mean_probability
+from ensemble_lab.models.language import Parse, Prompt
 
 if TYPE_CHECKING:
     import httpx
@@ -73,12 +75,20 @@ class Endpoint:
     ):
         import httpx
 
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise ModelError(f"endpoint {url!r} is no address such as http://127.0.0.1:8000/v1")
-        if not timeout > 0:
-            raise ValueError(f"timeout={timeout} must be a number of seconds above 0")
-        if price is not None and (len(price) != 2 or not min(price) >= 0):
-            raise ValueError(f"price={price!r} must be two numbers: USD per million in, out")
+        if not isinstance(url, str) or not _is_address(url):
+            raise ModelError(
+                f"endpoint {shown(url)} is no address such as http://127.0.0.1:8000/v1"
+            )
+        if not isinstance(name, str):
+            raise ModelError(
+                f"the model's name {shown(name)} is {type(name).__name__}; make it str"
+            )
+        if not callable(parse):
+            raise ValueError(f"parse={shown(parse)} must be a function of the text")
+        if not is_count(timeout) or not timeout > 0:
+            raise ValueError(f"timeout={shown(timeout)} must be a number of seconds above 0")
+        if price is not None and not _is_price(price):
+            raise ValueError(f"price={shown(price)} must be two numbers: USD per million in, out")
         self.url, self.name = url.rstrip("/"), name
         self.parse, self.timeout, self.price = parse, timeout, price
         fields = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
@@ -89,7 +99,7 @@ class Endpoint:
         self._client = httpx.Client(timeout=timeout, trust_env=proxied)
 
     def __repr__(self) -> str:
-        return f"Endpoint({self.url!r}, {self.name!r})"
+        return f"Endpoint({shown(self.url)}, {shown(self.name)})"
 
     def __call__(self, item: Prompt) -> Reply:
         """Ask the server for one reply; the caller's clock measures the latency.
@@ -105,17 +115,18 @@ class Endpoint:
         EndpointNonsense
             The reply is not JSON, or not a chat completion.
         """
-        body = {"model": self.name, "messages": chat_messages(item), **self._fields}
+        body = {"model": self.name, "messages": messages(item), **self._fields}
         data = self._json(self._post(body))
         choice = self._choice(data)
         text = choice["message"]["content"]
-        usage = data.get("usage") or {}
+        usage = data["usage"] if isinstance(data.get("usage"), dict) else {}
+        tokens = usage.get("completion_tokens")
         return Reply(
             # A null text (all tokens spent on reasoning, say) is paid for, and holds no answer.
             answer=None if text is None else self.parse(text),
-            confidence=_confidence(choice),
+            confidence=confidence(choice),
             cost=self._cost(usage),
-            tokens=usage.get("completion_tokens"),
+            tokens=tokens if is_count(tokens) else None,
             text=text or "",
         )
 
@@ -139,12 +150,12 @@ class Endpoint:
             ) from error
         except httpx.RequestError as error:
             raise EndpointUnreachable(
-                f"{self} cannot be reached ({error}): is the server running, and is the "
+                f"{self} cannot be reached ({excerpt(error)}): is the server running, and is the "
                 "address right?"
             ) from error
         if status >= 300:
-            excerpt = content.decode(errors="replace")[:200]
-            raise EndpointStatus(f"{self} answered HTTP {status}: {excerpt}{_mend(status)}")
+            why = excerpt(reason(content)) + mend(status)
+            raise EndpointStatus(f"{self} answered HTTP {status}: {why}")
         return content
 
     def _read(self, request: httpx.Request, deadline: float) -> tuple[bytes, int]:
@@ -187,32 +198,24 @@ class Endpoint:
         return choice
 
     def _nonsense(self, what: str, content: Any) -> EndpointNonsense:
-        shown = content.decode(errors="replace") if isinstance(content, bytes) else str(content)
+        told = content[:400].decode(errors="replace") if isinstance(content, bytes) else content
         return EndpointNonsense(
-            f"the reply of {self} {what}: {shown[:200]!r}. Does the address end in the API's "
-            "version (…/v1), and does the server speak chat completions?"
+            f"the reply of {self} {what}: {shown(told)}. Does the address end in the API's version"
+            " (…/v1)?"
         )
 
     def _cost(self, usage: Mapping[str, Any]) -> float | None:
         """USD for one call, or None where the price or the server's count is missing."""
         counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        if self.price is None or None in counts:
+        if self.price is None or not all(map(is_count, counts)):
             return None
         return sum(count * price for count, price in zip(counts, self.price, strict=True)) / 1e6
 
 
-def _confidence(choice: Mapping[str, Any]) -> float | None:
-    """Geometric mean of the tokens' probabilities, if the server returned them."""
-    tokens = (choice.get("logprobs") or {}).get("content")
-    return mean_probability([token["logprob"] for token in tokens]) if tokens else None
+def _is_address(url: str) -> bool:
+    return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
 
 
-def _mend(status: int) -> str:
-    """Say what to do about a common HTTP error."""
-    mends = {
-        401: "set OPENAI_API_KEY to a valid key",
-        403: "set OPENAI_API_KEY to a key that may use this model",
-        404: "check the address and the model's name",
-        429: "the service limits your rate: ask more slowly",
-    }
-    return f" ({mends[status]})" if status in mends else ""
+def _is_price(price) -> bool:
+    pair = isinstance(price, Sequence) and len(price) == 2
+    return pair and all(is_count(usd) and usd >= 0 for usd in price)
