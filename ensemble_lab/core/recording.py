@@ -82,9 +82,9 @@ class Recording:
         recording, begun, end = cls(), False, 0
         # Of bytes these are ends of line: \n, \r and \r\n, which JSON never holds in a text.
         lines = data.splitlines(keepends=True)
-        last = max((i for i, raw in enumerate(lines, 1) if raw.strip()), default=0)
-        for number, raw in enumerate(lines, 1):
-            text = (raw.removeprefix(BOM) if number == 1 else raw).strip()
+        texts = [_without_marks(raw) for raw in lines]
+        last = max((i for i, text in enumerate(texts, 1) if text), default=0)
+        for number, (text, raw) in enumerate(zip(texts, lines, strict=True), 1):
             if number == last and _is_cut(text, raw, begun):
                 break
             if text and begun:
@@ -152,6 +152,13 @@ def name_in_utf8(name, what: str):
         half = ascii(name)[:MOST_SHOWN]
         raise ValueError(f"the {what} name {half} holds half a character; rename it") from None
     return name
+
+
+def _without_marks(raw: bytes) -> bytes:
+    text = raw.strip()
+    while text.startswith(BOM):
+        text = text.removeprefix(BOM).strip()
+    return text
 
 
 def _is_cut(text: bytes, raw: bytes, begun: bool) -> bool:
