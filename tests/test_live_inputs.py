@@ -56,7 +56,7 @@ def refused(tmp_path, words, items=("a", "b"), models=None, **about):
     [
         (FRAME, r"items is a DataFrame.* one column of it, such as frame\["),
         (pa.table({"q": ["a"]}), r"items is a Table.* one column"),
-        ("Why?", r"items is one string, 'Why\?'; give a list: \['Why\?'\]"),
+        ("Why?", r"items is one string, 'Why\?'; pass a list: \['Why\?'\]"),
         ("w" * 9999, "items is one string"),
         (b"Why?", "items is one string"),
         ({"a", "b"}, "items is a set, which has no order; give a list"),
@@ -154,7 +154,8 @@ def test_names_keep_their_types(tmp_path_factory, found):
     items = {name: "x" for name in found}
     table = record({"m": str}, items, path, progress=False)
     read = Outcomes.read(path)
-    for back in (table, read):
+    parquet = Outcomes.read(read.to_parquet(path.with_suffix(".parquet")))
+    for back in (table, read, parquet, Outcomes.from_frame(read.to_frame())):
         assert back.items.tolist() == list(items)
         assert [type(name) for name in back.items.tolist()] == [type(name) for name in items]
     assert read.to_frame()["item"].tolist() == list(items)

@@ -177,7 +177,7 @@ class Journal:
         warnings.warn(
             f"{shown(str(self.path))} was changed while it was recorded; its lines are kept, and"
             " those that it lacks are written again",
-            stacklevel=4,
+            stacklevel=6,
         )
         said = self.recording
         self.close()

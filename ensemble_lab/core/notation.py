@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.grading import grade
-from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.numerals import number_in
 
 FEW = 3  # examples of each in a message
 MEND = "give truth in the answers' notation, or grade="
@@ -17,29 +14,37 @@ MEND = "give truth in the answers' notation, or grade="
 class Notation:
     """Looks at answers as they come in, so that a wrong notation costs few calls.
 
+    What it refuses is what `ensemble_lab.core.grading.grade` would refuse in the whole table, and
+    one thing more: a model of several that alone has another notation.
+
     Parameters
     ----------
     truths : iterable
-        Every truth that is known.
+        Every truth that is known; nothing is compared without any.
     """
 
     def __init__(self, truths: Iterable):
         self._truths = list(dict.fromkeys(truths))
         self._kinds = {_kind(truth) for truth in self._truths}
+        self._numbers: set = set()  # written as numbers
+        self._texts: dict = {}  # numbers that are written as text, with the text
         self._settled: set[str] = set()  # models that gave an answer of a truth's kind
         self._strange: dict[str, list] = {}  # of the others, the different answers so far
+        for truth in self._truths:
+            self._note(truth)
 
-    def hear(self, model: str, answer, truth) -> None:
-        """One answer that is to be graded by whether it equals `truth`.
+    def hear(self, model: str, answer, graded: bool) -> None:
+        """One answer of a model; `graded` where it is to be compared with a truth.
 
         Raises
         ------
         ValueError
-            The two are one number in two spellings; or this model has given two different answers
-            and none of a kind (text, number) that a truth has.
+            A number is written as a number here and as text there; or this model has given two
+            different answers and none of a kind (text, number) that a truth has.
         """
-        if answer != truth:
-            grade(np.array([[0]]), np.array([1]), (answer, truth))  # it knows the spellings
+        self._note(answer)
+        if not self._truths or not graded:
+            return
         if _kind(answer) in self._kinds:
             self._settled.add(model)
         if model in self._settled:
@@ -53,30 +58,30 @@ class Notation:
                 f" {_few(self._truths)}: none can be equal; {MEND}"
             )
 
+    def _note(self, label) -> None:
+        number = number_in(label) if isinstance(label, str) else label
+        if isinstance(label, str):
+            self._texts.setdefault(number, label)
+        else:
+            self._numbers.add(number)
+        if self._truths and number in self._numbers and number in self._texts:
+            raise ValueError(
+                f"answers and truth hold both {shown(number)} and {shown(self._texts[number])},"
+                f" which are not equal; {MEND}"
+            )
 
-def never_right(outcomes: Outcomes) -> str | None:
-    """A warning where no answer of the table equals any truth in it, though two or more could.
 
-    Only for tables that were graded by whether answer and truth are equal.
-    """
-    if outcomes.answer is None or outcomes.truth is None:
-        return None
-    graded = (outcomes.answer >= 0) & (outcomes.truth >= 0)[:, None]
-    answers = dict.fromkeys(outcomes.answer[graded].tolist())
-    truths = dict.fromkeys(outcomes.truth[outcomes.truth >= 0].tolist())
-    if graded.sum() < 2 or answers.keys() & truths.keys():
-        return None
-    said, right = ([outcomes.labels[code] for code in codes] for codes in (answers, truths))
-    return (
-        f"no answer equals any truth: the answers are {_few(said)}, the truths {_few(right)};"
-        f" if they are in two notations, {MEND}"
-    )
+def is_right(answer, truth) -> bool:
+    """Whether a table would grade this answer as right: two texts of one number are the same."""
+    if answer == truth:
+        return True
+    texts = isinstance(answer, str) and isinstance(truth, str)
+    return texts and number_in(answer) is not None and number_in(answer) == number_in(truth)
 
 
 def _kind(label) -> str:
     return "text" if isinstance(label, str) else "number"
 
 
-def _few(values: Iterable) -> str:
-    values = list(values)
+def _few(values: list) -> str:
     return ", ".join(shown(v, 24) for v in values[:FEW]) + (", …" if len(values) > FEW else "")

@@ -29,19 +29,26 @@ def json_line(line: dict) -> str:
     return json.dumps(line) + "\n"
 
 
-def is_recording(first_line: bytes) -> bool:
-    """Whether a file that begins with this line is meant as a recording.
+def is_recording(data: bytes) -> bool:
+    """Whether a file is meant as a recording: it begins with our header, or holds it elsewhere.
 
     A header counts with a byte order mark, any end of line, in UTF-16, of another version, or
-    cut short: `Recording.load` says what is wrong with it.
+    cut short: `Recording.parse` says what is wrong with it.
     """
-    text = first_line.lstrip(BOM + b"".join(UTF16)).replace(b"\0", b"").strip()
+    text = data.lstrip(BOM + b"".join(UTF16)).replace(b"\0", b"")
+    lines = text.splitlines() if b'"ensemble_lab"' in text else []
+    first = next((line.strip() for line in lines if line.strip()), b"")
+    cut = first.startswith(b'{"ensemble_lab"') and json_line(HEADER).encode().startswith(first)
+    return cut or any(map(_is_header, lines))
+
+
+def _is_header(line: bytes) -> bool:
+    """Whether this is a header of a recording, of any version."""
     try:
-        line = json.loads(text)
+        found = json.loads(line) if b'"ensemble_lab"' in line else None
     except ValueError:
-        whole = json_line(HEADER).encode()
-        return text.startswith(b'{"ensemble_lab"') and whole.startswith(text)
-    return isinstance(line, dict) and line.get("ensemble_lab") == HEADER["ensemble_lab"]
+        return False
+    return isinstance(found, dict) and found.get("ensemble_lab") == HEADER["ensemble_lab"]
 
 
 @dataclass
@@ -203,7 +210,7 @@ def _check_header(text: bytes, lines: list[bytes]) -> None:
             " update the package"
         )
     for number, raw in enumerate(lines, 1):
-        if is_recording(raw):
+        if _is_header(raw):
             raise ValueError(f"its header is in line {number}; move it up to be the first")
     header = json_line(HEADER).strip()
     raise ValueError(f"the first line is {shown(line)}, not the header of a recording, {header}")

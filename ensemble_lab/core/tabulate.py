@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from ensemble_lab.core.columns import names_array
 from ensemble_lab.core.grading import grade
 from ensemble_lab.core.outcomes import ABSENT, MEASURES, UNPARSED, Outcomes
 
@@ -49,7 +50,7 @@ def tabulate(
     graded = _measure(grid, "correct")
     return Outcomes(
         models=models,
-        items=column(items),
+        items=names_array(items),
         correct=_by_truth(answer, parts.get("truth"), labels) if graded is None else graded,
         answer=answer,
         labels=labels,
@@ -63,26 +64,16 @@ def tabulate(
 def features_of(rows: Sequence[Mapping]) -> dict[str, np.ndarray]:
     """Features (n,) by name from one mapping an item: gaps are NaN among numbers, else None."""
     names = dict.fromkeys(name for row in rows for name in row)
-    return {name: column([row.get(name) for row in rows], gap=np.nan) for name in names}
+    return {name: _feature([row.get(name) for row in rows]) for name in names}
 
 
-def column(values: Sequence, gap: float | None = None) -> np.ndarray:
-    """(n,) in which every value keeps its type: objects, unless all are of one kind of number.
-
-    With ``gap=nan`` numbers that a float holds exactly become floats, and None becomes NaN.
-    """
-    kinds = {type(value) for value in values}
-    whole = [value for value in values if type(value) is int]
-    if kinds <= {float} or kinds == {bool}:
-        return np.array(values)
-    if kinds == {int} and all(-(2**63) <= value < 2**63 for value in whole):
-        return np.array(values, np.int64)
-    numbers = kinds <= {bool, int, float, type(None)}
-    if gap is not None and numbers and all(abs(value) <= 2**53 for value in whole):
-        return np.array([gap if value is None else value for value in values], float)
-    kept = np.empty(len(values), object)
-    kept[:] = values
-    return kept
+def _feature(values: list) -> np.ndarray:
+    """(n,): floats where all are numbers or gaps and floats hold them, else each as it is."""
+    numbers = all(isinstance(value, int | float | None) for value in values)
+    whole = [abs(value) for value in values if isinstance(value, int)]
+    if None in values and numbers and max(whole, default=0) <= 2**53:
+        return np.array([np.nan if value is None else value for value in values], float)
+    return names_array(values)
 
 
 def _labels_in(entries: Iterable[dict], truths: list) -> list:
@@ -128,4 +119,4 @@ def _laws(grid: list[list], code: dict) -> np.ndarray | None:
 
 
 def _group(groups: list) -> np.ndarray | None:
-    return None if all(group is None for group in groups) else column(groups)
+    return None if all(group is None for group in groups) else names_array(groups)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,8 +11,8 @@ import numpy as np
 
 from ensemble_lab.core.decision import Decision, graded
 from ensemble_lab.core.errors import check_known, shown
+from ensemble_lab.core.grading import warn_unequal
 from ensemble_lab.core.journal import Journal
-from ensemble_lab.core.notation import never_right
 from ensemble_lab.core.outcomes import ABSENT, MEASURES, Outcomes
 from ensemble_lab.core.policy import Policy
 from ensemble_lab.core.reply import Model
@@ -102,8 +101,8 @@ def record(
                     recorder.ask(item, name)
                 bar.update()
         table = recorder.table()
-        if recorder.by_truth and (doubt := never_right(table)):
-            warnings.warn(doubt, stacklevel=2)
+        if recorder.by_truth:
+            warn_unequal(table.answer, table.truth, table.labels)
     return table
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.journal import Journal
-from ensemble_lab.core.notation import Notation
+from ensemble_lab.core.notation import Notation, is_right
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.reply import Model, as_reply, entry, exact
 from ensemble_lab.core.tabulate import tabulate
@@ -103,8 +103,8 @@ class Recorder:
 
     def _hear(self, item, name: str) -> None:
         line, known = self._journal.recording.replies[item, name], self._known(item)
-        if "correct" not in line and "answer" in line and "truth" in known:
-            self._notation.hear(name, line["answer"], known["truth"])
+        if "correct" not in line and "answer" in line:
+            self._notation.hear(name, line["answer"], "truth" in known)
 
     def _graded(self, line: dict, item, where: str) -> float | None:
         """Correctness by the caller's rule; None where it cannot tell. Unparsed is wrong."""
@@ -166,7 +166,7 @@ def _refuse_other_truth(journal: Journal, facts: Mapping) -> None:
         and facts[item].get("truth", before[item]) != before[item]
     ]
     stands = any(
-        "correct" in line or ("answer" in line and line["answer"] == before.get(item))
+        "correct" in line or ("answer" in line and is_right(line["answer"], before.get(item)))
         for (item, _), line in journal.recording.replies.items()
     )
     if changed and stands:
