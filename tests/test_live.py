@@ -206,3 +206,11 @@ def test_recorded_then_replayed_equals_run(tmp_path):
     assert [d.answers[0] for d in live] == replay.answers
     assert [d.cost[0] for d in live] == replay.cost.tolist()
     assert (np.concatenate([d.called for d in live]) == replay.called).all()
+
+
+@pytest.mark.parametrize("labels", [None, ["A", "B"]])
+def test_an_answer_that_no_threshold_knows_defers_live_too(labels):
+    models = {"small": sure("I am not sure", 0.99), "big": sure("B")}
+    policy = lab.Cascade(("small", "big"), ({"A": 0.5, "B": 0.9},))
+    decision = run(policy, models, "?", labels=labels)
+    assert decision.answers == ["B"] and decision.called.all()
