@@ -58,10 +58,12 @@ def several(values, what: str) -> list:
         raise ValueError(f"{what} is one string, {shown(values)}; pass a list: [{shown(values)}]")
     if isinstance(values, Mapping):
         raise ValueError(f"{what} is a {kind}, which iterates over its keys; give a list")
-    if hasattr(values, "columns") or hasattr(values, "column_names"):
+    columns = getattr(values, "column_names", getattr(values, "columns", None))
+    if columns is not None:
+        name = shown(next(reversed(list(columns)), "name"), 40)
         raise ValueError(
             f"{what} is a {kind}, which iterates over its columns; give one column of it, such as"
-            " frame['name']"
+            f" frame[{name}]"
         )
     if isinstance(values, set | frozenset):
         raise ValueError(f"{what} is a {kind}, which has no order; give a list")

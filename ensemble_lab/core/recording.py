@@ -37,7 +37,8 @@ def is_recording(data: bytes) -> bool:
     """
     text = data.lstrip(BOM + b"".join(UTF16)).replace(b"\0", b"")
     lines = text.splitlines() if b'"ensemble_lab"' in text else []
-    first = next((line.strip() for line in lines if line.strip()), b"")
+    lines = [_without_marks(line) for line in lines]
+    first = next((line for line in lines if line), b"")
     cut = first.startswith(b'{"ensemble_lab"') and json_line(HEADER).encode().startswith(first)
     return cut or any(map(_is_header, lines))
 
