@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reply import Reply
 from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.prompts import Prompt, chat_messages, read_prompt, spoken
+from ensemble_lab.models.settings import number, whole
+
+__all__ = ["Generation", "LanguageModel", "Parse", "Prompt", "chat_messages", "mean_probability"]
 
 if TYPE_CHECKING:
     import torch
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-Prompt = str | Sequence[Mapping[str, str]]
 Parse = Callable[[str], Hashable | None]
 
 
@@ -160,22 +164,51 @@ class LanguageModel:
         return Generation(text, tuple(tokens.tolist()), tuple(chosen))
 
     def encode(self, prompt: Prompt) -> dict[str, torch.Tensor]:
-        """Token ids and attention mask (1, t) of a prompt, on the model's device."""
+        """Token ids and attention mask (1, t) of one prompt, on the model's device.
+
+        Raises
+        ------
+        ModelError
+            What was given is no prompt, or several, or is empty, or has a token that the model
+            does not know.
+        """
+        import torch
+
+        ids = torch.tensor([self.token_ids(read_prompt(prompt))], device=self.device)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    def token_ids(self, prompt: Prompt) -> list[int]:
+        """The token ids of one prompt, as `read_prompts` gives it: text, a chat, or ids."""
+        ids = prompt if _is_ids(prompt) else self._tokenized(prompt)
+        if not ids:
+            raise ModelError("the prompt is empty: give at least one token to continue")
+        size = self.model.get_input_embeddings().weight.shape[0]
+        if wrong := [token for token in (min(ids), max(ids)) if not 0 <= token < size]:
+            raise ModelError(
+                f"the prompt has the token id {wrong[0]}; {self.weights} knows 0 to {size - 1:,}:"
+                " use this model's own tokenizer"
+            )
+        return ids
+
+    def _tokenized(self, prompt: Prompt) -> list[int]:
+        """The token ids of a text or a chat; where there is a template, a text is a user's turn."""
         template = self.tokenizer.chat_template
         if isinstance(prompt, str) and template is None:
-            encoded = self.tokenizer(prompt, return_tensors="pt")
-        else:
-            if template is None:
-                raise ModelError(f"{self.weights} has no chat template: give the prompt as text")
-            encoded = self.tokenizer.apply_chat_template(
-                chat_messages(prompt),
-                add_generation_prompt=True,
-                return_tensors="pt",
-                return_dict=True,
+            return list(self.tokenizer(prompt)["input_ids"])
+        if template is None:
+            raise ModelError(f"{self.weights} has no chat template: give the prompt as text")
+        messages = spoken(chat_messages(prompt))
+        try:
+            made = self.tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, return_dict=True
             )
-        if encoded["input_ids"].shape[-1] == 0:
-            raise ModelError("the prompt is empty: give at least one token to continue")
-        return {name: encoded[name].to(self.device) for name in ("input_ids", "attention_mask")}
+        except Exception as error:  # what a template of somebody's own raises
+            raise ModelError(
+                f"the chat template of {shown(self.weights)} refuses these messages"
+                f" ({type(error).__name__}: {shown(str(error))}): give the prompt as token ids, or"
+                " in roles that it knows"
+            ) from error
+        return list(made["input_ids"])
 
     def _check_context(self, prompt_tokens: int, max_new_tokens: int) -> None:
         most = getattr(self.model.config, "max_position_embeddings", None)
@@ -241,21 +274,12 @@ class GumbelMax:
         return scores / self.temperature - noise
 
 
+def _is_ids(prompt: Prompt) -> bool:
+    return not isinstance(prompt, str) and isinstance(prompt[0], int)
+
+
 def _check_settings(max_new_tokens: int, temperature: float) -> None:
-    if max_new_tokens < 1:
+    if whole(max_new_tokens, "max_new_tokens") < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
-    if not 0 <= temperature < math.inf:
+    if not 0 <= number(temperature, "temperature") < math.inf:
         raise ValueError(f"temperature={temperature} is not a number from 0 up; use 0 for greedy")
-
-
-def chat_messages(prompt: Prompt) -> list[dict[str, str]]:
-    """Return a prompt as chat messages."""
-    if isinstance(prompt, str):
-        return [{"role": "user", "content": prompt}]
-    turns = list(prompt) if isinstance(prompt, Sequence) else []
-    if not turns or not all(isinstance(t, Mapping) and {"role", "content"} <= {*t} for t in turns):
-        raise ModelError(
-            f"prompt {prompt!r} is neither text nor a list of "
-            "{'role': ..., 'content': ...} messages"
-        )
-    return [dict(turn) for turn in turns]

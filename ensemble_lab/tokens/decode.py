@@ -8,8 +8,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ensemble_lab.models.language import LanguageModel
+from ensemble_lab.models.settings import whole
 from ensemble_lab.tokens.lengths import AdaptiveLength, FixedLength
-from ensemble_lab.tokens.prompts import check_room, is_one, limits_of, tokens_of
+from ensemble_lab.tokens.prompts import check_room, limits_of, tokens_of
 from ensemble_lab.tokens.resolve import resolved
 from ensemble_lab.tokens.rows import Rows
 from ensemble_lab.tokens.sampling import Sampling
@@ -64,11 +65,19 @@ class Decoding:
     ----------
     generations : list of Generation
         What there is so far, one a prompt.
+    alone : bool
+        Whether one prompt was given, not a list of them.
     """
 
     def __init__(
-        self, session: Session, prompts: Sequence[Sequence[int]], tokenizer, prefill: float
+        self,
+        session: Session,
+        prompts: Sequence[Sequence[int]],
+        tokenizer,
+        prefill: float,
+        alone: bool,
     ):
+        self.alone = alone
         self.session, self.tokenizer, self.prefill = session, tokenizer, prefill
         self._prompts = [len(prompt) for prompt in prompts]
         self._rounds: list[list[Round]] = [[] for _ in prompts]
@@ -108,8 +117,11 @@ def decode(
     ----------
     target : LanguageModel
         As `load` gives it.
-    prompts : str, chat, token ids, or a list of these
-        A chat is a list of messages. A list of prompts is decoded as one batch.
+    prompts : str, chat, token ids, what a tokenizer returned, or several of these
+        A chat is a list of messages, or a single one. Ids are a list, or an array or tensor of
+        one dimension; of two it is a batch, a row a prompt. What an attention mask hides is left
+        out. Several prompts come as a list, tuple, generator, array or column, and are decoded as
+        one batch.
     draft : LanguageModel, str or Draft, optional
         A model with the target's vocabulary; ``"lookup"``; ``"ngram"``, lookup with a table of
         smollm2's own text behind it; ``"head"``, the same with smollm2's feature-level head where
@@ -121,7 +133,8 @@ def decode(
     Returns
     -------
     Generation
-        Or a list of them for a list of prompts. Interrupted by the keyboard: what there is.
+        Or a list of them for several prompts, a list of one included. Interrupted by the
+        keyboard: what there is.
 
     Raises
     ------
@@ -139,7 +152,7 @@ def decode(
     except KeyboardInterrupt:
         pass
     made = decoding.generations
-    return made[0] if is_one(prompts) else made
+    return made[0] if decoding.alone else made
 
 
 def stream(
@@ -180,18 +193,19 @@ def stream(
     Raises
     ------
     ModelError
-        A target or draft that cannot be read by position, vocabularies that differ, an empty
-        prompt or one that fills the context, too little memory, or nothing to compile with.
+        A target or draft that cannot be read by position, vocabularies that differ, what is no
+        prompt, an empty prompt or one that fills the context, a token that the target does not
+        know, too little memory, or nothing to compile with.
     ValueError
         A setting out of its range.
     """
     import torch
 
     sampling = Sampling(temperature, top_k, top_p)
-    if max_new_tokens < 1:
+    if whole(max_new_tokens, "max_new_tokens") < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
     length = AdaptiveLength() if gamma is None else FixedLength(gamma)
-    encoded = [tokens_of(target, one) for one in ([prompts] if is_one(prompts) else prompts)]
+    encoded, alone = tokens_of(target, prompts)
     limits = limits_of(target, encoded, max_new_tokens)
     capacity = max(limits) + min(length.most, max_new_tokens) + 1
     check_room(target, len(encoded), capacity)
@@ -205,4 +219,4 @@ def stream(
         session = Session(reader, rows, limits, ends, sampling, generator, drafter, length)
         if target.device.type == "cuda":  # else the first round would wait for the prompt
             torch.cuda.synchronize(target.device)
-    return Decoding(session, encoded, target.tokenizer, perf_counter() - begun)
+    return Decoding(session, encoded, target.tokenizer, perf_counter() - begun, alone)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ensemble_lab.models.settings import whole
+
 FORGET = 0.97  # what was measured counts for so much a round later
 NEARLY_FREE = 0.06  # a draft token that takes less than this share of a plain step
 RETRY = 16  # rounds after which a draft that does not pay is asked again
@@ -58,13 +60,13 @@ class FixedLength:
     Raises
     ------
     ValueError
-        Fewer than one token.
+        Fewer than one token, or a part of one.
     """
 
     gamma: int
 
     def __post_init__(self):
-        if self.gamma < 1:
+        if whole(self.gamma, "gamma") < 1:
             raise ValueError(f"gamma={self.gamma} drafts nothing; use 1 or more, or draft=None")
 
     @property
@@ -97,7 +99,7 @@ class AdaptiveLength:
     """
 
     def __init__(self, most: int = 10):
-        if most < 1:
+        if whole(most, "most") < 1:
             raise ValueError(f"most={most} drafts nothing; use 1 or more, or draft=None")
         self.most = most
         self.trials = defaultdict(lambda: np.array([1.0, 2.0]))  # stayed and examined, by kind

@@ -9,6 +9,9 @@ from itertools import chain
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from ensemble_lab.core.errors import shown
+from ensemble_lab.models.prompts import read_prompts
+from ensemble_lab.models.settings import number
 from ensemble_lab.tokens.decode import Generation, decode
 from ensemble_lab.tokens.lengths import speedup
 
@@ -57,8 +60,8 @@ def measure_pair(
     ----------
     target, draft, gamma
         As in `decode`.
-    prompts : sequence
-        At least one.
+    prompts
+        As in `decode`; each is decoded alone.
     **settings
         As in `decode`, the same for both.
 
@@ -74,7 +77,7 @@ def measure_pair(
     """
     both = [
         (decode(target, one, **settings), decode(target, one, draft, gamma=gamma, **settings))
-        for one in prompts
+        for one in read_prompts(prompts)[0]
     ]
     plain, drafted = (list(side) for side in zip(*both, strict=True))
     step = _middle(r.verify + r.host for r in _rounds(plain))
@@ -91,9 +94,10 @@ def measure_pair(
     )
 
 
-def acceptance(generations: Iterable[Generation]) -> float:
-    """Acceptance (alpha) of several generations: accepted over examined drafted tokens."""
-    rounds = list(_rounds(generations))
+def acceptance(generations: Generation | Iterable[Generation]) -> float:
+    """Acceptance (alpha) of one or several generations: accepted over examined drafted tokens."""
+    alone = isinstance(generations, Generation)
+    rounds = list(_rounds([generations] if alone else generations))
     examined = sum(min(r.accepted + 1, len(r.proposed)) for r in rounds)
     return sum(r.accepted for r in rounds) / examined if examined else float("nan")
 
@@ -108,15 +112,21 @@ def pair_of(values: Pair | Mapping[str, float]) -> Pair:
     """
     if isinstance(values, Pair):
         return values
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{shown(values)} is no pair; give a mapping with alpha and c")
     known = {"gamma": 4, "v": 1.0, "speedup": float("nan")} | dict(values)
     known = {"low": known["speedup"], "high": known["speedup"]} | known
     try:
         pair = Pair(**known)
     except TypeError as error:
-        raise ValueError(f"{dict(values)} is no pair ({error}); give alpha and c") from None
+        why = shown(str(error).removeprefix("Pair.__init__() "))
+        raise ValueError(f"{shown(dict(values))} is no pair ({why}); give alpha and c") from None
+    for name in ("alpha", "c", "v", "gamma"):
+        number(getattr(pair, name), name)
     if not (0 <= pair.alpha <= 1 and pair.c >= 0 and pair.v > 0 and pair.gamma >= 1):
         raise ValueError(
-            f"{pair} is no pair: alpha lies in [0, 1], c from 0 up, v above 0, gamma from 1 up"
+            f"{shown(dict(values))} is no pair: alpha lies in [0, 1], c from 0 up, v above 0,"
+            " gamma from 1 up"
         )
     return pair
 

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError, NotEnoughMemory
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.memory import available_memory, format_size
+from ensemble_lab.models.prompts import read_prompts
 
 
-def tokens_of(target: LanguageModel, prompt) -> list[int]:
-    """The token ids of a prompt: text, a chat, or ids as they are."""
-    if not isinstance(prompt, str) and all(isinstance(token, int) for token in prompt):
-        found = list(prompt)
-    else:
-        found = target.encode(prompt)["input_ids"][0].tolist()
-    if not found:
-        raise ModelError("the prompt is empty: give at least one token to continue")
-    return found
+def tokens_of(target: LanguageModel, prompts) -> tuple[list[list[int]], bool]:
+    """The token ids of every prompt, and whether one prompt was given, not a list of them.
+
+    Raises
+    ------
+    ModelError
+        The target is no language model; or what was given is no prompt, is empty, is padded
+        without saying where, or has a token that the target does not know.
+    """
+    if not isinstance(target, LanguageModel):
+        raise ModelError(
+            f"the target is {shown(target)}, not a language model: give what load makes, such as"
+            " load('tiny')"
+        )
+    found, alone = read_prompts(prompts)
+    check_unpadded([one for one in found if isinstance(one[0], int)], target.tokenizer)
+    return [target.token_ids(one) for one in found], alone
+
+
+def check_unpadded(rows: Sequence[Sequence[int]], tokenizer) -> None:
+    """Refuse ids that were padded to one length without a mask: padding would be read as text."""
+    pad = getattr(tokenizer, "pad_token_id", None)
+    if pad is None or len(rows) < 2 or len({len(row) for row in rows}) > 1:
+        return
+    for ends in (rows, [row[::-1] for row in rows]):
+        runs = {next((i for i, token in enumerate(row) if token != pad), len(row)) for row in ends}
+        if len(runs) > 1:
+            raise ModelError(
+                f"these prompts are padded with token {pad}, and nothing says where: give all that"
+                " the tokenizer returned, attention_mask included"
+            )
 
 
 def limits_of(target: LanguageModel, prompts: Sequence[Sequence[int]], most: int) -> list[int]:
@@ -49,10 +73,3 @@ def check_room(target: LanguageModel, rows: int, capacity: int) -> None:
             f"keys and values of {rows} rows of {capacity} tokens take {format_size(rows * a_row)},"
             f" and {format_size(free)} are free: {fits} would fit"
         )
-
-
-def is_one(prompts) -> bool:
-    """Whether this is one prompt: text, a chat's messages or token ids."""
-    if isinstance(prompts, str):
-        return True
-    return all(isinstance(part, Mapping | int) for part in prompts)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ensemble_lab.models.settings import number, whole
+
 if TYPE_CHECKING:
     import torch
 
@@ -26,7 +28,7 @@ class Sampling:
     Raises
     ------
     ValueError
-        A negative temperature, top_k below 1, or top_p outside (0, 1].
+        A negative temperature, top_k below 1 or no whole number, or top_p outside (0, 1].
     """
 
     temperature: float = 0.0
@@ -34,11 +36,11 @@ class Sampling:
     top_p: float | None = None
 
     def __post_init__(self):
-        if not 0 <= self.temperature < math.inf:
+        if not 0 <= number(self.temperature, "temperature") < math.inf:
             raise ValueError(f"temperature={self.temperature}; use 0 for greedy, or a number above")
-        if self.top_k is not None and self.top_k < 1:
+        if self.top_k is not None and whole(self.top_k, "top_k") < 1:
             raise ValueError(f"top_k={self.top_k} leaves no token; use 1 or more, or None")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
+        if self.top_p is not None and not 0 < number(self.top_p, "top_p") <= 1:
             raise ValueError(f"top_p={self.top_p} is not in (0, 1]; use None for all tokens")
 
     @property

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ensemble_lab.core.errors import several, shown
+from ensemble_lab.models.errors import ModelError
 from ensemble_lab.tokens.decode import stream
 from ensemble_lab.tokens.traced import (
     ACCEPTED,
@@ -57,9 +59,15 @@ def trace(
     ModelError, ValueError
         As in `stream`.
     """
+    if names is not None and len(names := several(names, "names")) != 2:
+        raise ValueError(f"names={shown(names)} are {len(names)}; give two, (prompt, draft)")
     settings = {"temperature": temperature, "max_new_tokens": max_new_tokens, "seed": seed}
     decoding = stream(target, prompt, draft, gamma=gamma, **settings)
     session = decoding.session
+    if len(texts := session.rows.texts) > 1:
+        raise ModelError(f"one prompt is traced; these are {len(texts)}: trace them one by one")
+    words = target.tokenizer.decode(texts[0], skip_special_tokens=True)
+    asked = prompt if isinstance(prompt, str) else words
     session.reader = reader = HeardReader(session.reader, session.generator)
     if session.draft is not None:
         session.draft = HeardDraft(session.draft)
@@ -69,7 +77,7 @@ def trace(
         laws = session.draft.laws if k else None
         drawn = [None] * k if session.sampling.greedy else reader.numbers(k, p)
         rounds.append(_traced(one, p, laws, drawn, words))
-    called = names or (str(prompt), getattr(draft, "weights", str(draft or "no draft")))
+    called = names or (asked, getattr(draft, "weights", str(draft or "no draft")))
     text = decoding.generations[0].text
     return Trace(*called, target.weights, gamma, temperature, text, tuple(rounds))
 

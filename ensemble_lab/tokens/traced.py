@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ensemble_lab.core.errors import shown
+
 ACCEPTED, CORRECTED, BONUS, PLAIN = VERDICTS = ("accepted", "corrected", "bonus", "plain")
 TOP = 5  # tokens of a law that are kept
 DIGITS = 3  # significant ones in a file
@@ -103,17 +105,17 @@ class Trace:
         return tuple((i, place) for i, one in enumerate(self.rounds) for place in one.places)
 
 
-def write_traces(path: Path, traces: Iterable[Trace], **about: str) -> None:
+def write_traces(path: str | Path, traces: Trace | Iterable[Trace], **about: str) -> None:
     """Write traces as JSON, with what else is to be known of them."""
-    kept = [_brief(astuple(one)) for one in traces]
+    kept = [_brief(astuple(one)) for one in ([traces] if isinstance(traces, Trace) else traces)]
     lines = ",\n".join(json.dumps(one, ensure_ascii=False, separators=(",", ":")) for one in kept)
     head = json.dumps(about, ensure_ascii=False, indent=1)
     columns = json.dumps([[f.name for f in fields(kind)] for kind in (Trace, TracedRound, Place)])
     text = f'{{"about": {head},\n"columns": {columns},\n"traces": [\n{lines}\n]}}\n'
-    path.write_text(text, encoding="utf-8")
+    Path(path).write_text(text, encoding="utf-8")
 
 
-def read_traces(path: Path) -> list[Trace]:
+def read_traces(path: str | Path) -> list[Trace]:
     """What `write_traces` wrote.
 
     Raises
@@ -122,14 +124,15 @@ def read_traces(path: Path) -> list[Trace]:
         Another file, or a damaged one.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["traces"]
+        found = json.loads(Path(path).read_text(encoding="utf-8"))["traces"]
         return [
             Trace(*head, tuple(TracedRound(tuple(d), a, tuple(map(_read_place, places)))
                                for d, a, places in rounds))
             for *head, rounds in found
         ]  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{str(path)!r} holds no traces ({error!r}); record them again") from None
+        why = shown(error)
+        raise ValueError(f"{str(path)!r} holds no traces ({why}); record them again") from None
 
 
 def _read_place(kept: Sequence) -> Place:
