@@ -29,7 +29,7 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 from ensemble_lab.models.borrowed import save_layers
 from ensemble_lab.tokens.head import FeatureHead
-from ensemble_lab.tokens.ngram import vocabulary_fingerprint
+from ensemble_lab.tokens.vocabulary import vocabulary_fingerprint
 
 HERE = Path(__file__).resolve().parent
 REDUCED = 4096  # tokens whose law is learned: 91 % of what the target writes

@@ -27,9 +27,9 @@ from ensemble_lab.tokens.ngram import (
     NgramTable,
     level_of,
     mixed,
-    vocabulary_fingerprint,
 )
 from ensemble_lab.tokens.stacked import StackedDraft
+from ensemble_lab.tokens.vocabulary import vocabulary_fingerprint
 
 HERE = Path(__file__).resolve().parent
 ORDER = 4  # a fifth token of context adds a thousandth to the tokens of a round

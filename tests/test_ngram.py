@@ -28,9 +28,9 @@ from ensemble_lab.tokens.ngram import (
     NgramTable,
     level_of,
     mixed,
-    vocabulary_fingerprint,
 )
 from ensemble_lab.tokens.stacked import StackedDraft, kind_of
+from ensemble_lab.tokens.vocabulary import vocabulary_fingerprint
 from tests.tiny_llama import make_tokenizer, save_tiny_llama
 
 DATA = Path(__file__).parents[1] / "data"

@@ -88,23 +88,39 @@ class ModelDraft:
     model : PreTrainedModel
     reader : callable
         What reads it: `Reader`, or `CompiledReader`.
+    size : int, optional
+        Rows of the target's table, where the model's is padded to another size. The model then
+        proposes ids that both have: what it gives to the others is left out before its law is
+        normalised, and ids that it lacks have probability 0.
     """
 
     at_once = 2  # tokens that are read together with what comes next
 
-    def __init__(self, model: PreTrainedModel, reader: Callable[..., Reader] = Reader):
-        self.model, self.reads_with = model, reader
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        reader: Callable[..., Reader] = Reader,
+        size: int | None = None,
+    ):
+        self.model, self.reads_with, self.table = model, reader, size
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
         self.sampling, self.generator = sampling, generator
         self.reader = self.reads_with(self.model, *rows.tokens.shape)
+        if self.table is not None and self.table > self.model.config.vocab_size:
+            self.reader = ShortReader(self.reader, self.model.config.vocab_size)
         rows.read_prompts(self.reader, but=1)
         self.reader.warm(rows, 2)
         self.round, self.lengths = rows.rounds - 1, [len(text) - 1 for text in rows.texts]
 
     def draw(self, logits: torch.Tensor):
         """A token (B,) for logits (B, V), and the law (B, V) that it was drawn from."""
-        return draw(logits, self.sampling, self.generator)
+        from torch.nn.functional import pad
+
+        token, law = draw(logits[:, : self.table], self.sampling, self.generator)
+        if law is not None and self.table is not None:
+            law = pad(law, (0, self.table - law.shape[1]))
+        return token, law
 
     def goes_on(self, logits: torch.Tensor) -> bool:
         """Whether to draft another token behind the one of these logits: as many as are asked."""
@@ -150,6 +166,25 @@ class ModelDraft:
         drafted = torch.stack(drafted, 1)  # (B, k)
         laws = None if self.sampling.greedy else torch.stack(laws, 1)
         return Proposal(drafted, [drafted.shape[1]] * len(drafted), laws)
+
+
+class ShortReader:
+    """A draft's reader whose table lacks ids that the target may write: it reads its last instead.
+
+    What a draft makes of them decides how well it guesses, never the text.
+    """
+
+    def __init__(self, reader: Reader, size: int):
+        self.reader, self.last = reader, size - 1
+
+    def read(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]):
+        return self.reader.read(tokens.clamp(max=self.last), start, spans)
+
+    def fill(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]) -> None:
+        self.reader.fill(tokens.clamp(max=self.last), start, spans)
+
+    def warm(self, rows: Rows, most: int) -> None:
+        self.reader.warm(rows, most)
 
 
 class EarlyExitDraft:

@@ -20,8 +20,9 @@ from torch.nn import functional as F
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.tokens.cache import RowCache
 from ensemble_lab.tokens.drafts import ModelDraft, Proposal
-from ensemble_lab.tokens.ngram import check_vocabulary, shipped_draft
+from ensemble_lab.tokens.ngram import shipped_draft
 from ensemble_lab.tokens.reader import Reader, StateReader
+from ensemble_lab.tokens.vocabulary import check_vocabulary
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -40,7 +41,7 @@ class FeatureHead(nn.Module):
     Parameters
     ----------
     config : LlamaConfig
-        Of the layer; `hidden_size` is the target's, and so is `vocab_size`.
+        Of the layer; `hidden_size` is the target's, and so is `vocab_size`, but for padding.
     ids : (R,) tensor
         The tokens that it can propose, a reduced vocabulary.
     about : mapping, optional
@@ -63,8 +64,15 @@ class FeatureHead(nn.Module):
         del self.trunk.embed_tokens  # the target's serve
         self.register_buffer("ids", ids)
 
-    def attach(self, target: PreTrainedModel) -> FeatureHead:
+    def attach(self, target: PreTrainedModel, same_tokens: bool = False) -> FeatureHead:
         """Use the embeddings and the head of `target`, on its device and in its number format.
+
+        Parameters
+        ----------
+        target : PreTrainedModel
+        same_tokens : bool
+            The target's tokenizer is known to be the head's: its table may be padded to another
+            size.
 
         Raises
         ------
@@ -72,12 +80,15 @@ class FeatureHead(nn.Module):
             The target has states or a vocabulary of another size.
         """
         embedding, rows = target.get_input_embeddings().weight, target.lm_head.weight
-        ours = self.config.vocab_size, self.config.hidden_size
-        if tuple(rows.shape) != ours or tuple(embedding.shape) != ours:
+        size, width = self.config.vocab_size, self.config.hidden_size
+        fits = same_tokens and int(self.ids.max()) < len(rows)
+        widths = {rows.shape[1], embedding.shape[1]}
+        if widths != {width} or (not fits and {len(rows), len(embedding)} != {size}):
             raise ModelError(
-                f"this head reads states of {ours[1]} numbers and writes {ours[0]:,} tokens; the"
-                f" target has {rows.shape[1]} and {rows.shape[0]:,}: train one for it"
+                f"this head reads states of {width} numbers and writes {size:,} tokens; the"
+                f" target has {rows.shape[1]} and {len(rows):,}: train one for it"
             )
+        self.size = len(rows)
         self.to(rows.device, rows.dtype)
         # Plain attributes: they are the target's, neither saved nor trained with the head.
         self.__dict__["embedding"] = embedding.detach()
@@ -196,7 +207,7 @@ class HeadDraft(ModelDraft):
 
     def __init__(self, head: FeatureHead, target: StateReader, choosy: bool = False):
         super().__init__(head.trunk, lambda _, *shape: HeadReader(head, target, *shape))
-        self.ids, self.size, self.choosy = head.ids, head.config.vocab_size, choosy
+        self.ids, self.size, self.choosy = head.ids, head.size, choosy
 
     def propose(self, rows: Rows, most: int) -> Proposal:
         self.looks = self.choosy and self.sampling.greedy and self.ids.device.type == "cpu"

@@ -7,18 +7,18 @@ the text.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ensemble_lab.catalogue import MEND, data_folder
-from ensemble_lab.models.errors import ModelError
 from ensemble_lab.tokens.drafts import Proposal, padded
+from ensemble_lab.tokens.vocabulary import check_vocabulary
 
 if TYPE_CHECKING:
     import torch
@@ -106,6 +106,11 @@ class NgramTable:
                 if words[place] >> 20 == mark:  # taken for this one: it could not be found
                     break
         return cls(np.array(words, np.uint32), order, about)
+
+    @cached_property
+    def highest(self) -> int:
+        """The highest token id that it can propose; 0 where it is empty."""
+        return int((self.words[self.words > 0] & TOKENS - 1).max(initial=0))
 
     def find(self, text: Sequence[int]) -> tuple[int, int, int]:
         """What the longest known context says.
@@ -205,26 +210,9 @@ class NgramDraft:
         return before[behind:], kinds
 
 
-def vocabulary_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """16 hexadecimal digits that name a tokenizer's vocabulary: its tokens and their ids."""
-    pairs = sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[::-1])
-    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:16]
-
-
 def shipped_draft(name: str) -> Path:
     """The file of a draft that ships with the package."""
     path = data_folder() / "drafts" / f"{name}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f"no draft {str(path)!r}; {MEND}")
     return path
-
-
-def check_vocabulary(about: Mapping, which: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise `ModelError` where a draft holds the tokens of another tokenizer."""
-    found, wanted = vocabulary_fingerprint(tokenizer), about["vocabulary"]
-    if found != wanted:
-        raise ModelError(
-            f"{which} holds tokens of another tokenizer: its vocabulary is {wanted}, the target's"
-            f" is {found}; use it with {about['weights']}, or draft='lookup', which fits every"
-            " model"
-        )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
-from ensemble_lab.core.errors import check_known
+from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.tokens.compiled import COMPILED
@@ -16,6 +17,7 @@ from ensemble_lab.tokens.packed import packed
 from ensemble_lab.tokens.reader import Reader, SplitReader, StateReader
 from ensemble_lab.tokens.rows import Rows
 from ensemble_lab.tokens.stacked import StackedDraft, TurnsDraft
+from ensemble_lab.tokens.vocabulary import check_same_tokens, check_vocabulary, is_known
 
 _shipped: WeakKeyDictionary = WeakKeyDictionary()  # by target, to which a head is attached
 NAMED = ("lookup", "ngram", "head", "early-exit:8")
@@ -40,13 +42,16 @@ def resolved(
     if isinstance(draft, EarlyExit):
         reader = kinds[SplitReader](model, *shape, draft.layers)
         return reader, EarlyExitDraft(reader)
+    check_tables(draft, target)
     if isinstance(draft, FeatureHead | TurnsDraft):
         reader = kinds[StateReader](model, *shape)
-        return reader, reading_states(draft, reader)
+        return reader, reading_states(draft, reader, target)
     reader = kinds[Reader](model, *shape)
     if draft is None or (hasattr(draft, "begin") and hasattr(draft, "propose")):
         return reader, draft
-    return reader, ModelDraft(packed(model_of(draft, target)), kinds[Reader])
+    ahead, size = model_of(draft, target), target.model.config.vocab_size
+    padded = None if ahead.config.vocab_size == size else size
+    return reader, ModelDraft(packed(ahead), kinds[Reader], padded)
 
 
 @dataclass(frozen=True)
@@ -79,23 +84,65 @@ def shipped(target: LanguageModel, kind: type, fits):
     return kept[kind]
 
 
-def reading_states(draft: FeatureHead | TurnsDraft, reader: StateReader) -> Draft:
+def reading_states(
+    draft: FeatureHead | TurnsDraft, reader: StateReader, target: LanguageModel
+) -> Draft:
     """The draft with its head attached to a reader that keeps the target's states."""
+    head = draft if isinstance(draft, FeatureHead) else draft.second
+    same = check_about(head.about, "the head", target)
+    attached = head.attach(reader.model, same)
     if isinstance(draft, TurnsDraft):
-        head = HeadDraft(draft.second.attach(reader.model), reader, choosy=True)
-        return replace(draft, second=head)
-    return HeadDraft(draft.attach(reader.model), reader)
+        return replace(draft, second=HeadDraft(attached, reader, choosy=True))
+    return HeadDraft(attached, reader)
+
+
+def check_about(about: Mapping, which: str, target: LanguageModel) -> bool:
+    """Whether the tokenizer that something was made with is known, and is the target's.
+
+    Raises
+    ------
+    ModelError
+        It is another one.
+    """
+    if "vocabulary" not in about or not is_known(target.tokenizer):
+        return False
+    about = {"weights": "the model that it was made for", **about}
+    check_vocabulary(about, which, target.tokenizer)
+    return True
+
+
+def check_tables(draft, target: LanguageModel) -> None:
+    """Raise `ModelError` where an n-gram table holds tokens that the target does not have."""
+    for part in (draft, getattr(draft, "first", None), getattr(draft, "second", None)):
+        if isinstance(part, StackedDraft) and part is not draft:
+            check_tables(part, target)
+        if isinstance(part, NgramDraft):
+            check_about(part.table.about, "the n-gram table", target)
+            size = target.model.config.vocab_size
+            if part.table.highest >= size:
+                raise ModelError(
+                    f"the n-gram table holds the token id {part.table.highest}; the target knows"
+                    f" 0 to {size - 1:,}: use the table of its own tokenizer, or draft='lookup'"
+                )
 
 
 def model_of(draft, target: LanguageModel):
-    """The network of a draft model, which must write the target's tokens."""
-    model = draft.model if isinstance(draft, LanguageModel) else draft
+    """The network of a draft model, which must write the target's tokens.
+
+    Their tables may be padded to different sizes where both tokenizers are known.
+    """
+    named = isinstance(draft, LanguageModel)
+    model = draft.model if named else draft
     if not hasattr(model, "config"):
-        raise ValueError(f"draft={draft!r:.80} is no model, no name of one, and has no `propose`")
+        raise ValueError(f"draft={shown(draft)} is no model, no name of one, and has no `propose`")
+    if named and is_known(target.tokenizer) and is_known(draft.tokenizer):
+        check_same_tokens(target, draft)
+        return model
     ours, theirs = target.model.config.vocab_size, model.config.vocab_size
     if ours != theirs:
         raise ModelError(
-            f"the draft's vocabulary has {theirs:,} tokens, the target's {ours:,}: a draft must"
-            " write the target's own tokens"
+            f"the draft's vocabulary has {theirs:,} tokens, the target's {ours:,}, and whether"
+            " they are the same cannot be seen: give it with its tokenizer, as"
+            " LanguageModel(network, tokenizer, 'name')"
         )
     return model

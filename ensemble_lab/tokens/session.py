@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from ensemble_lab.models.errors import ModelError
 from ensemble_lab.tokens.accept import accept_greedy, accept_sampled
 from ensemble_lab.tokens.clock import clock_on
 from ensemble_lab.tokens.rows import on_device
@@ -159,6 +160,12 @@ class Session:
         if self.sampling.greedy:
             return accept_greedy(logits.argmax(-1), proposal.tokens, count)
         p = self.sampling.law(logits)
+        if proposal.laws is not None and proposal.laws.shape[-1] != p.shape[-1]:
+            raise ModelError(
+                f"the draft's laws have {proposal.laws.shape[-1]:,} probabilities, the target's"
+                f" {p.shape[-1]:,}: give one for every row of the target's table, 0 where the"
+                " draft has none"
+            )
         return accept_sampled(p, proposal.tokens, count, proposal.laws, self.generator)
 
     def _write(self, drafted, accepted, follow) -> list[tuple[int, list[int], list[int]]]:
