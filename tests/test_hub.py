@@ -104,6 +104,10 @@ def hub(tmp_path_factory):
     (root / "pickled").mkdir()
     shutil.copy(root / "tiny" / "config.json", root / "pickled")
     (root / "pickled" / "pytorch_model.bin").write_bytes(b"never opened")
+    for name, file in (("quantised", "model-q4_0.gguf"), ("bare", "notes.txt")):
+        (root / name).mkdir()
+        shutil.copy(root / "tiny" / "config.json", root / name)
+        (root / name / file).write_bytes(b"never opened")
     server = FakeHub(root)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
@@ -118,6 +122,8 @@ def test_hub_models_are_fetched_checked_and_refused(hub, tmp_path):
         ("owner/pickled", 2**34),
         ("owner/absent", 2**34),
         ("owner/broken", 2**34),
+        ("owner/quantised", 2**34),
+        ("owner/bare", 2**34),
     ]
     environment = os.environ | {
         "HF_ENDPOINT": hub.address,
@@ -133,7 +139,7 @@ def test_hub_models_are_fetched_checked_and_refused(hub, tmp_path):
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     assert len(lines) == len(asked), done.stderr
-    tiny, large, pickled, absent, broken = (json.loads(line[7:]) for line in lines)
+    tiny, large, pickled, absent, broken, quantised, bare = (json.loads(line[7:]) for line in lines)
 
     assert tiny == [f"owner/tiny at revision {COMMIT[:12]}", True]
     # Refused from the header alone: the weights' own GET never came.
@@ -145,3 +151,8 @@ def test_hub_models_are_fetched_checked_and_refused(hub, tmp_path):
     assert absent == ["ModelError", "the Hub has no model 'owner/absent': check the spelling"]
     assert broken[0] == "HubUnreachable"
     assert "cannot fetch 'owner/broken'" in broken[1]
+    assert quantised[0] == "ModelError"
+    assert "has GGUF files and no safetensors" in quantised[1]
+    assert "`hf download owner/quantised model-q4_0.gguf --local-dir .`" in quantised[1]
+    assert bare[0] == "ModelError" and "holds no weights" in bare[1]
+    assert not [line for line in hub.log if line.endswith(".gguf")]

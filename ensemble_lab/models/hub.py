@@ -77,15 +77,32 @@ def hub_folder(
         try:
             metadata = get_safetensors_metadata(repo, revision=revision)
         except NotASafetensorsRepoError as error:
-            raise PickledWeights(
-                f"{repo} on the Hub has no safetensors weights; {TO_SAFETENSORS}"
-            ) from error
+            raise _other_weights(repo, revision) from error
         except Exception as error:  # of whichever HTTP library the Hub's client is built on
             raise _unreachable(repo, error) from error
         check_memory(repo, sum(metadata.parameter_count.values()), device, dtype)
     # Asked again when some weights are here already: a broken download may have left others out.
     folder = _snapshot(repo, revision, ["*.safetensors", *SMALL_FILES])
     return local_folder(folder, device, dtype)
+
+
+def _other_weights(repo: str, revision: str | None) -> ModelError:
+    """What to say of a repository without safetensors, by what it has instead."""
+    from huggingface_hub import list_repo_files
+
+    try:
+        files = list_repo_files(repo, revision=revision)
+    except Exception as error:  # of whichever HTTP library the Hub's client is built on
+        return _unreachable(repo, error)
+    ggufs = sorted((name for name in files if name.lower().endswith(".gguf")), key=len)
+    if ggufs:
+        return ModelError(
+            f"{repo} on the Hub has GGUF files and no safetensors: fetch one, `hf download {repo}"
+            f" {ggufs[0]} --local-dir .`, and load its path"
+        )
+    if any(Path(name).suffix in PICKLES for name in files):
+        return PickledWeights(f"{repo} on the Hub has only pickled weights; {TO_SAFETENSORS}")
+    return ModelError(f"{repo} on the Hub holds no weights: choose a repository with safetensors")
 
 
 def _snapshot(repo: str, revision: str | None, patterns: list[str]) -> Path:

