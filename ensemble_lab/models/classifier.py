@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.reply import Reply
 from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.items import numbers_of, row_of
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +62,12 @@ class Classifier:
         return f"Classifier({type(self.model).__name__})"
 
     def __call__(self, item: Any) -> Reply:
-        """Label one item: a feature vector or array, or a text where a pipeline takes texts."""
+        """Label one item, or raise `ModelError` where it is none.
+
+        It is a feature vector, an array, a mapping of features by name, a row of a data frame or
+        a frame of one row, or a text where a pipeline takes texts. Features with names go to the
+        classifier by name.
+        """
         answer, probability = self._law(item)
         confidence = None if probability is None else probability[answer]
         return Reply(answer=answer, confidence=confidence, probability=probability)
@@ -87,7 +94,7 @@ class _SklearnLaw:
         self.device = "cpu"
 
     def __call__(self, item: Any) -> tuple[Hashable, dict[Hashable, float] | None]:
-        row = _row(self.model, item)
+        row = row_of(self.model, item)
         answer = _plain(self.model.predict(row)[0])
         if not hasattr(self.model, "predict_proba"):
             return answer, None
@@ -110,18 +117,24 @@ class _TorchLaw:
         if labels is None:
             raise ModelError(f"{type(model).__name__} needs labels=[...], one for each output")
         self.device = pick_device(device)
-        self.labels = [_plain(label) for label in labels]
+        self.labels = [_plain(label) for label in several(labels, "labels")]
+        if len(set(self.labels)) < len(self.labels):
+            raise ModelError(f"labels={shown(self.labels)} names a label twice; keep one of each")
         wish = None if dtype is None else pick_dtype(self.device, dtype)
         self.model = model.to(device=self.device, dtype=wish).eval()
         first = next(iter(model.parameters()), None)
         self.dtype = wish if first is None else first.dtype
+        self.reads_ids = any(map(_may_read_ids, self.model.modules()))
 
     def __call__(self, item: Any) -> tuple[Hashable, dict[Hashable, float]]:
         import torch
 
-        x = torch.as_tensor(item).to(self.device)[None]  # (1, ...)
-        # Integers stay integers: they are token ids for an embedding.
-        x = x.to(self.dtype) if x.is_floating_point() else x
+        x = numbers_of(type(self.model).__name__, item)
+        x = x if isinstance(x, torch.Tensor) else torch.from_numpy(np.array(x))
+        x = x.to(self.device)[None]  # (1, ...)
+        # Integers stay integers where they may be token ids for an embedding.
+        whole = not x.is_floating_point() and x.dtype != torch.bool
+        x = x if self.dtype is None or (whole and self.reads_ids) else x.to(self.dtype)
         with torch.inference_mode():
             logits = self.model(x)  # (1, k)
         if tuple(logits.shape) != (1, len(self.labels)):
@@ -139,17 +152,13 @@ def is_module(model: Any) -> bool:
     return any(c.__module__ == "torch.nn.modules.module" for c in type(model).__mro__)
 
 
-def _row(model: Any, item: Any) -> Any:
-    """Return one item as the table of one row that scikit-learn predicts on."""
-    if isinstance(item, str):
-        return [item]
-    row = np.asarray(item).reshape(1, -1)
-    names = getattr(model, "feature_names_in_", None)
-    if names is None or len(names) != row.shape[1]:
-        return row
-    import pandas as pd  # a classifier that was fitted on named columns wants them back
+def _may_read_ids(module: torch.nn.Module) -> bool:
+    """Whether a module is an embedding, or somebody's own with weights of its own."""
+    from torch import nn
 
-    return pd.DataFrame(row, columns=names)
+    own = any(True for _ in module.parameters(recurse=False))
+    theirs = type(module).__module__.startswith("torch.nn.")
+    return isinstance(module, nn.Embedding | nn.EmbeddingBag) or (own and not theirs)
 
 
 def _plain(label: Any) -> Hashable:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
 ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")
+LABEL = "weights.txt"  # which weights a converted folder holds
 COPIES = 2  # of the float32 weights, at the peak of a conversion
 
 
@@ -77,18 +78,19 @@ def gguf_folder(path: Path) -> tuple[Path, str]:
     NotEnoughMemory
         The one conversion would not fit in memory or on the disk.
     """
-    head = inspected(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     kept = cache_folder() / "gguf"
     folder = kept / f"{path.stem[:60]}-{digest}"
     if not folder.exists():
+        head = inspected(path)
         kept.mkdir(parents=True, exist_ok=True)
         check_conversion(path.name, head.parameters, kept)
         with tempfile.TemporaryDirectory(dir=kept) as work:  # a broken run leaves no half model
             dequantise(path, Path(work) / "model", head)
+            (Path(work) / "model" / LABEL).write_text(head.weights, encoding="utf-8")
             move(Path(work) / "model", folder)
-    return folder, f"local file {path}, {head.weights}"
+    return folder, f"local file {path}, {(folder / LABEL).read_text(encoding='utf-8')}"
 
 
 def check_conversion(name: str, parameters: int, folder: Path) -> None:

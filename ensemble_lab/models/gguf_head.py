@@ -94,6 +94,8 @@ def inspected(path: Path) -> Head:
     factors = [o.data.tolist() for o in reader.tensors if o.name == "rope_freqs.weight"]
     if "tokenizer.ggml.tokens" not in metadata:
         raise ModelError(f"{name} holds no tokenizer: convert it again, with its vocabulary")
+    if (kind := metadata.get("tokenizer.ggml.model")) not in ("gpt2", "llama"):
+        raise ModelError(f"{name} has a {shown(kind)} tokenizer, which is not read yet: {ORIGINAL}")
     if (parted := metadata.get("tokenizer.ggml.pre")) not in PARTED:
         raise ModelError(
             f"the tokenizer of {name} is of the kind {shown(parted)}, which is not read yet:"

@@ -95,6 +95,12 @@ def _looks_like_path(text: str) -> bool:
 def _load_classifier(source: Any, device: Any, dtype: Any, options: dict) -> Classifier:
     from ensemble_lab.models.classifier import Classifier, is_module
 
+    if is_module(source) and hasattr(source, "generation_config"):
+        kind = type(source).__name__
+        raise ModelError(
+            f"{kind} is a language model, not a classifier: give its folder or Hub id, or use"
+            " LanguageModel(model, tokenizer, 'name')"
+        )
     if is_module(source):
         return Classifier(source, device=device, dtype=dtype, **options)
     if not (hasattr(source, "fit") and hasattr(source, "predict")) or isinstance(source, type):
