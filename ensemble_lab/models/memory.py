@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError, NotEnoughMemory
 
 if TYPE_CHECKING:
@@ -103,9 +104,9 @@ def check_memory(name: str, parameters: int, device: torch.device, dtype: torch.
         "load('openai:...')"
     )
     raise NotEnoughMemory(
-        f"{name} has {_number(parameters)} parameters and needs about {format_size(need)} in "
-        f"{str(dtype).removeprefix('torch.')} (weights and a fifth on top), but {device} has "
-        f"{format_size(free)} free; {mend}"
+        f"{shown(name, 60)} has {_number(parameters)} parameters and needs about"
+        f" {format_size(need)} in {str(dtype).removeprefix('torch.')} (weights and a fifth"
+        f" on top), but {device} has {format_size(free)} free; {mend}"
     )
 
 

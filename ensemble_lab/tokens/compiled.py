@@ -17,6 +17,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.tokens.graphs import captured
 from ensemble_lab.tokens.reader import Reader, SplitReader, StateReader
@@ -239,5 +240,5 @@ def explained(error: Exception) -> str:
     elif "Python.h" in told:
         why, mend = "finds no Python.h", "install your Python's headers (python3-dev)"
     else:
-        why, mend = f"fails ({str(error).strip()[:200]})", "see the error above this one"
+        why, mend = f"fails ({shown(str(error).strip())})", "see the error above this one"
     return f"torch.compile {why}: {mend}, or leave out compiled=True"

@@ -66,7 +66,7 @@ def named(name: str, target: LanguageModel):
     if name.startswith("early-exit:"):
         layers = name.removeprefix("early-exit:")
         if not layers.isdigit():
-            raise ValueError(f"draft={name!r}; write the layers, as in 'early-exit:8'")
+            raise ValueError(f"draft={shown(name)}; write the layers, as in 'early-exit:8'")
         return EarlyExit(int(layers))
     check_known(name, NAMED, "draft", "package")
     if name == "lookup":
