@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reply import Reply
+from ensemble_lab.models.chats import spoken
 from ensemble_lab.models.errors import ModelError
-from ensemble_lab.models.prompts import Prompt, chat_messages, read_prompt, spoken
+from ensemble_lab.models.prompts import Prompt, chat_messages, read_prompt
 from ensemble_lab.models.settings import number, whole
 
 __all__ = ["Generation", "LanguageModel", "Parse", "Prompt", "chat_messages", "mean_probability"]

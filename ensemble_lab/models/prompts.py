@@ -13,12 +13,11 @@ from operator import index
 from typing import Any, NoReturn
 
 from ensemble_lab.core.errors import several, shown
+from ensemble_lab.models.chats import chat, plain
 from ensemble_lab.models.errors import ModelError
 
 Prompt = str | Sequence[Mapping[str, Any]] | Sequence[int]
 FORMS = "text, a list of {'role': ..., 'content': ...} messages, or token ids"
-ROLES = ("system", "developer", "user", "assistant", "tool", "function", "ipython")
-TEXTS = ("text", "input_text", "output_text")  # what providers call a part that is text
 OTHER_INPUTS = ("pixel_values", "input_features", "input_values", "inputs_embeds")
 
 
@@ -52,7 +51,7 @@ def read_prompts(given: Any) -> tuple[list[Prompt], bool]:
     if getattr(given, "ndim", 1) == 2 and hasattr(given, "tolist"):  # data frames have none
         return [_ids(row) for row in given.tolist()] or _empty(), False
     parts = _parts(given)
-    parts = [_plain(part) for part in parts]
+    parts = [plain(part) for part in parts]
     if not parts:
         _empty()
     if all(isinstance(part, Number) for part in parts):
@@ -93,11 +92,6 @@ def _parts(given: Any) -> list:
 
 def _empty() -> NoReturn:
     raise ModelError("the prompt is empty: give at least one token to continue")
-
-
-def _plain(part: Any) -> Any:
-    """A numpy scalar or a tensor without dimensions as Python's own number."""
-    return part.item() if hasattr(part, "item") and getattr(part, "ndim", 1) == 0 else part
 
 
 def _is_nan(part: Any) -> bool:
@@ -182,74 +176,12 @@ def _encoded(given: Mapping) -> tuple[list[list[int]], bool]:
 def _rows(table: Any) -> tuple[list[list], bool]:
     """Numbers as a list of rows, and whether there was one row only, not a table."""
     rows = table.tolist() if hasattr(table, "tolist") else list(table)
-    if all(isinstance(_plain(value), Number) for value in rows):
-        return [[_plain(value) for value in rows]], True
+    if all(isinstance(plain(value), Number) for value in rows):
+        return [[plain(value) for value in rows]], True
     rows = [row.tolist() if hasattr(row, "tolist") else row for row in rows]
     if not all(isinstance(row, list | tuple) for row in rows):
         raise ModelError("input_ids mixes ids and lists: give a list of ids, or a list of lists")
-    return [[_plain(value) for value in row] for row in rows], False
-
-
-def chat(messages: Sequence[Mapping]) -> list[dict[str, Any]]:
-    """Messages that were looked at, one by one.
-
-    Raises
-    ------
-    ModelError
-        A message without role or content, of an unknown role, or whose content is neither text
-        nor a list of parts.
-    """
-    for number, message in enumerate(messages, 1):
-        if wrong := _fault(message):
-            few = [{k: _plain(v) for k, v in one.items()} for one in messages[:3]]
-            raise ModelError(
-                f"prompt {shown(few)} is neither text nor a list of messages: message"
-                f" {number} {wrong}"
-            )
-    return [dict(message) for message in messages]
-
-
-def _fault(message: Mapping) -> str | None:
-    """What is wrong with a message, and the mend."""
-    for key in ("role", "content"):
-        if key not in message:
-            return f"has no {key!r}; write {{'role': 'user', 'content': ...}}"
-    role, content = message["role"], message["content"]
-    if role not in ROLES:
-        return f"has the role {shown(role, 30)}; use one of {', '.join(ROLES[:4])}, {ROLES[4]}"
-    if isinstance(content, str) or (content is None and message.get("tool_calls")):
-        return None
-    if isinstance(content, list | tuple) and content:
-        for part in content:
-            kind = part.get("type") if isinstance(part, Mapping) else None
-            text = kind not in TEXTS or isinstance(part.get("text"), str)
-            if not isinstance(kind, str) or not text:
-                return f"has the part {shown(part, 40)}; write {{'type': 'text', 'text': ...}}"
-        return None
-    return f"has the content {shown(content, 40)}; give text, or a list of parts with text"
-
-
-def spoken(messages: Sequence[Mapping]) -> list[dict[str, Any]]:
-    """Messages whose content is text: the text parts of each stand behind one another.
-
-    Raises
-    ------
-    ModelError
-        A part of another type, such as an image.
-    """
-    return [{**message, "content": _text(message["content"])} for message in messages]
-
-
-def _text(content: Any) -> Any:
-    if not isinstance(content, list | tuple):
-        return content
-    for part in content:
-        if part["type"] not in TEXTS:
-            raise ModelError(
-                f"a message holds a part of type {shown(part['type'], 40)}, and this model reads"
-                " text only: leave that part out, or load a model of that kind by 'openai:...'"
-            )
-    return "".join(part["text"] for part in content)
+    return [[plain(value) for value in row] for row in rows], False
 
 
 def chat_messages(prompt: Any) -> list[dict[str, Any]]:

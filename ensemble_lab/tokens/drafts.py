@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ensemble_lab.tokens.reader import Reader, SplitReader
+from ensemble_lab.tokens.reader import Reader, ShortReader, SplitReader
 from ensemble_lab.tokens.rows import on_device
 from ensemble_lab.tokens.sampling import sampled
 
@@ -166,25 +166,6 @@ class ModelDraft:
         drafted = torch.stack(drafted, 1)  # (B, k)
         laws = None if self.sampling.greedy else torch.stack(laws, 1)
         return Proposal(drafted, [drafted.shape[1]] * len(drafted), laws)
-
-
-class ShortReader:
-    """A draft's reader whose table lacks ids that the target may write: it reads its last instead.
-
-    What a draft makes of them decides how well it guesses, never the text.
-    """
-
-    def __init__(self, reader: Reader, size: int):
-        self.reader, self.last = reader, size - 1
-
-    def read(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]):
-        return self.reader.read(tokens.clamp(max=self.last), start, spans)
-
-    def fill(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]) -> None:
-        self.reader.fill(tokens.clamp(max=self.last), start, spans)
-
-    def warm(self, rows: Rows, most: int) -> None:
-        self.reader.warm(rows, most)
 
 
 class EarlyExitDraft:

@@ -155,6 +155,25 @@ class SplitReader(Reader):
         return self.model.lm_head(self.model.model.norm(last))
 
 
+class ShortReader:
+    """A draft's reader whose table lacks ids that the target may write: it reads its last instead.
+
+    What a draft makes of them decides how well it guesses, never the text.
+    """
+
+    def __init__(self, reader: Reader, size: int):
+        self.reader, self.last = reader, size - 1
+
+    def read(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]):
+        return self.reader.read(tokens.clamp(max=self.last), start, spans)
+
+    def fill(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]) -> None:
+        self.reader.fill(tokens.clamp(max=self.last), start, spans)
+
+    def warm(self, rows: Rows, most: int) -> None:
+        self.reader.warm(rows, most)
+
+
 def check_whole(reader: Reader, after: int, parts: Callable) -> None:
     """Raise `ModelError` where a model read in `parts` is not the whole, as with scaled logits.
 
