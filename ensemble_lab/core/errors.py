@@ -12,17 +12,28 @@ def shown(value, most: int = MOST_SHOWN) -> str:
     """A value as a message shows it: plain Python, on one line, cut to `most` characters.
 
     >>> import numpy as np
-    >>> shown(np.int64(7)), shown("a" * 100, most=12)
-    ('7', "'aaaaaaaaaa…")
+    >>> shown(np.int64(7)), shown([np.float64(0.5)]), shown("a" * 100, most=12)
+    ('7', '[0.5]', "'aaaaaaaaaa…")
     """
-    if hasattr(value, "tolist"):  # numpy and torch write their types into a repr
-        value = value.tolist()
-    if isinstance(value, tuple | list | set | frozenset) and len(value) > 10:
-        value = [*list(value)[:10], ...]
-    if isinstance(value, str):
-        value = value[: most + 1]  # a text of megabytes is not written out to be cut
-    text = " ".join(repr(value).split()).replace("Ellipsis", "…")
+    text = " ".join(repr(_bare(value, most)).split()).replace("Ellipsis", "…")
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _bare(value, most: int):
+    """The value without the types of numpy and torch, which write them into a repr, and not long.
+
+    A text of megabytes is not written out to be cut.
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, str | bytes):
+        return value[: most + 1]
+    if isinstance(value, Mapping) and len(value) <= 10:
+        return {_bare(key, most): _bare(part, most) for key, part in value.items()}
+    if type(value) in (tuple, list, set, frozenset):
+        parts = [_bare(part, most) for part in list(value)[:10]] + [...] * (len(value) > 10)
+        return parts if len(value) > 10 else type(value)(parts)
+    return value
 
 
 def nearest(name, known: Iterable) -> str:
