@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import ensemble_lab
 
+VERBATIM = "\ufdd0"  # a character that is none, so no word begins with it
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -18,8 +20,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 when all went well, 1 when something is broken, 2 for words that were not understood.
     """
-    chosen = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    chosen = build_parser().parse_args(_with_values(words))
     return chosen.run(chosen)
+
+
+def _with_values(words: list[str]) -> list[str]:
+    """The words with `VERBATIM` before every value of ``-p NAME VALUE``.
+
+    argparse takes a value that begins with a dash, such as -1e-3, for an option.
+    """
+    end = words.index("--") if "--" in words else len(words)
+    marked = list(words)
+    at = 0
+    while at < end:
+        if words[at] in ("-p", "--parameter") and at + 2 < len(words):
+            marked[at + 2] = VERBATIM + words[at + 2]
+            at += 2
+        at += 1
+    return marked
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -89,20 +108,23 @@ def _report(chosen) -> int:
 
 def _parameters(chosen) -> dict:
     """The report's parameters, each given once: by ``-p``, or by ``--state``."""
-    from ensemble_lab.requested import RequestError, read_state
+    from ensemble_lab.core.errors import shown
+    from ensemble_lab.requested import RequestError, excerpt, read_state
 
     given = {}
     for name, text in chosen.parameter:
+        text = text.removeprefix(VERBATIM)
         if name in given:
-            raise RequestError(f"-p {name} is given twice: {given[name]!r} and {text!r}; give one")
+            both = f"{shown(given[name], 60)} and {shown(text, 60)}"
+            raise RequestError(f"-p {excerpt(name, 40)} is given twice: {both}; give one")
         given[name] = text
     parameters = {name: parse_value(text) for name, text in given.items()}
     if chosen.state is None:
         return parameters
     if "state" in given:
         raise RequestError(
-            f"--state {chosen.state!r} and -p state {given['state']!r} both set the parameter"
-            " 'state'; give one of them"
+            f"--state {shown(chosen.state)} and -p state {shown(given['state'])} both set the"
+            " parameter 'state'; give one of them"
         )
     return parameters | {"state": read_state(chosen.state)}
 
@@ -142,6 +164,7 @@ def parse_value(text: str):
     (0.5, None, 'imdb-services')
     """
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        value = ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return text
+    return text if value is ... else value

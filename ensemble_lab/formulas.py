@@ -14,13 +14,21 @@ from jinja2 import pass_context
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-# A fenced block or a code span: the same run of marks opens and closes it.
-CODE = re.compile(
-    r"^ {0,3}(`{3,}|~{3,}).*?^ {0,3}\1|(?<![\\`])(`+)(?!`).*?(?<!`)\2(?!`)",
-    re.DOTALL | re.MULTILINE,
+from ensemble_lab.markdown import code_spans
+
+# What may be a formula, and dollars that are none: behind a backslash, or with a blank inside or a
+# digit outside, as prices have it ("$5 and $6").
+FORMULA = re.compile(
+    r"(?s)(?<!\\)\$\$.*?(?<!\\)\$\$|\\begin\{(?P<name>[a-z]*\*?)\}.*?\\end\{(?P=name)\}"
+    r"|(?<![$\\])\$(?![\s$])(?:(?!\n[ \t]*\r?\n)(?:\\.|[^$\\]))*?(?<!\s)\$(?![\d$])"
 )
+IMAGE_TAG = re.compile(r"(?i)<img\b(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
+REMOTE_SOURCE = re.compile(r"(?i)\ssrc(?:set)?\s*=\s*[\"']?\s*(?:https?:)?//")
+ALTERNATIVE = re.compile(r"(?i)\salt\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
+REMOTE = re.compile(r"(?i)\s*(?:https?:)?//")
 # nbconvert looks for formulas inside code too, so what opens one is written otherwise there.
 HIDE = str.maketrans({"$": "\ue000", "\\": "\ue001"})
+BARE = re.compile(r"(?<!\\)\$")
 SHOW = {ord(private): mark for mark, private in (("$", "\ue000"), ("\\", "\ue001"))}
 
 
@@ -57,8 +65,34 @@ def mathml(latex: str, display: str = "inline") -> str:
     return ElementTree.tostring(formula, encoding="unicode")
 
 
+def local_only(markup: str) -> str:
+    """A piece of HTML whose images from the network have become their words."""
+    return IMAGE_TAG.sub(_words_of, markup)
+
+
+def _words_of(tag: re.Match) -> str:
+    if not REMOTE_SOURCE.search(tag[0]):
+        return tag[0]
+    said = ALTERNATIVE.search(tag[0])
+    return said[1] or said[2] or "" if said else ""
+
+
+def only_formulas(source: str) -> str:
+    """The markdown text with all dollars and backslashes hidden that would be mistaken."""
+    for start, end in code_spans(source, indented=True):
+        source = source[:start] + source[start:end].translate(HIDE) + source[end:]
+    kept, at = "", 0
+    for found in FORMULA.finditer(source):
+        kept += BARE.sub(HIDE[ord("$")], source[at : found.start()]) + found[0]
+        at = found.end()
+    return kept + BARE.sub(HIDE[ord("$")], source[at:])
+
+
 class FormulaRenderer(IPythonRenderer):
-    """Markdown to HTML with typeset formulas; one that cannot be done stays as it is written."""
+    """Markdown to HTML with typeset formulas and without images from the network.
+
+    A formula that cannot be done stays as it is written; a remote image becomes its words.
+    """
 
     def inline_math(self, body: str) -> str:
         return mathml(body) or super().inline_math(body)
@@ -69,6 +103,15 @@ class FormulaRenderer(IPythonRenderer):
     def latex_environment(self, name: str, body: str) -> str:
         whole = f"\\begin{{{name}}}{body}\\end{{{name}}}"
         return mathml(whole, "block") or super().latex_environment(name, body)
+
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        return text if REMOTE.match(url) else super().image(text, url, title)
+
+    def block_html(self, html: str) -> str:
+        return super().block_html(local_only(html))
+
+    def inline_html(self, html: str) -> str:
+        return super().inline_html(local_only(html))
 
     def block_code(self, code: str, info: str | None = None) -> str:
         return super().block_code(code.translate(SHOW), info)  # shown before it is coloured
@@ -81,5 +124,4 @@ class FormulaExporter(HTMLExporter):
     def markdown2html(self, context, source: str) -> str:
         attachments = context.get("cell", {}).get("attachments", {})
         renderer = FormulaRenderer(escape=False, attachments=attachments)
-        hidden = CODE.sub(lambda code: code[0].translate(HIDE), source)
-        return MarkdownWithMath(renderer=renderer).render(hidden).translate(SHOW)
+        return MarkdownWithMath(renderer=renderer).render(only_formulas(source)).translate(SHOW)

@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import ensemble_lab
+from ensemble_lab.core.errors import shown
+from ensemble_lab.markdown import without_code
+from ensemble_lab.requested import read_notebook
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -36,7 +40,6 @@ TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% else %}{{ super() }}{% endif %}
 {% endblock %}
 """
-REMOTE_IMAGE = re.compile(r"!\[([^\]]*)\]\(https?://[^)\s]*\)")
 BETWEEN_BADGES = re.compile(r"(?<=\)) (?=\[!\[)")
 TITLE = re.compile(r"^# (.+)", re.MULTILINE)
 QUESTION = re.compile(r"\*\*([^*]+\?)\*\*")
@@ -90,20 +93,26 @@ class Run:
 
 def write_page(executed: Path) -> None:
     """Write the HTML page of an executed notebook beside it."""
-    import nbformat
-
     from ensemble_lab.formulas import FormulaExporter
 
     if not executed.exists():  # the kernel died before the first cell
         return
-    notebook = nbformat.read(executed, as_version=4)
+    notebook = read_notebook(executed)
     notebook.metadata["title"] = title_of(notebook) or executed.stem
     draw_figures(notebook)
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":  # a badge from the network becomes its words
-            cell.source = REMOTE_IMAGE.sub(r"\1", BETWEEN_BADGES.sub(" · ", cell.source))
+        if cell.cell_type == "markdown":
+            cell.source = apart(cell.source)
     page, _ = FormulaExporter(raw_template=TEMPLATE).from_notebook_node(notebook)
     executed.with_suffix(".html").write_text(page, encoding="utf-8")
+
+
+def apart(source: str) -> str:
+    """Badges with a dot between them: on a page they are words, not images from the network."""
+    badges = [found.start() for found in BETWEEN_BADGES.finditer(without_code(source))]
+    for at in reversed(badges):
+        source = f"{source[:at]} · {source[at + 1 :]}"
+    return source
 
 
 def draw_figures(notebook: NotebookNode) -> None:
@@ -116,7 +125,8 @@ def draw_figures(notebook: NotebookNode) -> None:
             continue
         figure = output.data.pop(PLOTLY)
         output.data.pop(WIDGET, None)  # nothing answers it on a page
-        drawn = {name: figure[name] for name in ("data", "layout", "frames") if name in figure}
+        known = {name: figure[name] for name in ("data", "layout", "frames") if name in figure}
+        drawn = {"data": [], "layout": {}} | known
         output.data["text/html"] = to_html(
             drawn,
             config={**(figure.get("config") or {}), "plotlyServerURL": ""},
@@ -127,7 +137,7 @@ def draw_figures(notebook: NotebookNode) -> None:
         )
         meta = drawn["layout"].get("meta")
         if isinstance(meta, dict) and "text" in meta:  # an explorer's picture in words
-            output.data["text/html"] += f"<p>{html.escape(meta['text'])}</p>"
+            output.data["text/html"] += f"<p>{html.escape(str(meta['text']))}</p>"
         library = False
 
 
@@ -140,7 +150,7 @@ def _outputs(notebook: NotebookNode) -> list:
 
 def write_index(out: Path, runs: Sequence[Run], parameters: Mapping[str, Any]) -> None:
     """Write ``index.html``: a link to every page with what it asks and found, and what failed."""
-    given = ", ".join(f"{name} = {value!r}" for name, value in parameters.items())
+    given = ", ".join(f"{name} = {shown(value, 200)}" for name, value in parameters.items())
     page = INDEX.format(
         version=ensemble_lab.__version__,
         date=date.today().isoformat(),
@@ -152,13 +162,11 @@ def write_index(out: Path, runs: Sequence[Run], parameters: Mapping[str, Any]) -
 
 def entry(run: Run) -> str:
     """The list item of one notebook: title, question, first finding, seconds, what failed."""
-    import nbformat
-
     there = run.page.exists()
-    notebook = nbformat.read(run.executed if there else run.source, as_version=4)
+    notebook = read_notebook(run.executed if there else run.source)
     title = html.escape(title_of(notebook) or run.source.stem)
-    link = f'<a href="{html.escape(run.page.name)}">{title}</a>' if there else title
-    question = QUESTION.search(opening(notebook))
+    link = f'<a href="{quote(run.page.name)}">{title}</a>' if there else title
+    question = QUESTION.search(without_code(opening(notebook)))
     lines = [
         (question and question[1], ""),
         (finding_of(notebook), ""),
@@ -172,21 +180,22 @@ def entry(run: Run) -> str:
 def opening(notebook: NotebookNode) -> str:
     """The first markdown cell with a heading of the first level, or nothing."""
     cells = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    return next(filter(TITLE.search, cells), "")
+    return next((source for source in cells if TITLE.search(without_code(source))), "")
 
 
 def title_of(notebook: NotebookNode) -> str:
     """The first heading of the first level, or nothing."""
-    found = TITLE.search(opening(notebook))
-    return found[1].strip() if found else ""
+    source = opening(notebook)
+    found = TITLE.search(without_code(source))  # a comment in code is no heading
+    return source[found.start(1) : found.end(1)].strip() if found else ""
 
 
 def finding_of(notebook: NotebookNode) -> str:
     """The first line of the first figure's title, as plain text, or nothing."""
     for output in _outputs(notebook):
         figure = output.get("data", {}).get(PLOTLY)
-        title = figure and figure["layout"].get("title")
+        title = figure and figure.get("layout", {}).get("title")
         text = title.get("text") if isinstance(title, dict) else title
-        if text:
+        if isinstance(text, str) and text:
             return re.sub(r"<[^>]*>", "", text.partition("<br>")[0]).rstrip(",;: ")
     return ""

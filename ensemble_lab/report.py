@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +16,15 @@ from ensemble_lab.pages import Run, write_index, write_page
 from ensemble_lab.requested import (
     RequestError,
     check_parameters,
+    excerpt,
     find_notebooks,
     output_folder,
+    read_notebook,
+    tagged,
 )
+
+INJECTED = "injected-parameters"  # papermill's tag
+MOST_SAID = 120  # characters of an error of the notebook's
 
 
 def report(
@@ -47,6 +55,8 @@ def report(
     check_tools()
     paths = find_notebooks(notebooks)
     for path in paths:
+        if path.stem == "index":
+            raise RequestError("the page of index.ipynb would be the index itself; rename it")
         check_parameters(path, parameters)
     out = output_folder(out, paths)
     runs = []
@@ -104,46 +114,85 @@ def execute(path: Path, executed: Path, parameters: Mapping[str, Any]) -> str:
 
     for old in (executed, executed.with_suffix(".html")):  # never taken for what this run left
         old.unlink(missing_ok=True)
+    prepare(path, executed, parameters)
+    there = str(executed).replace("{", "{{").replace("}", "}}")  # papermill fills braces in
     try:
-        papermill.execute_notebook(
-            path,
-            executed,
-            parameters={name: _plain(value) for name, value in parameters.items()},
-            kernel_name="python3",
-            cwd=path.parent,
-            progress_bar={"desc": path.stem},
-            store_widget_state=False,
-            extra_arguments=["--log-level=ERROR"],  # no warnings of the kernel between the bars
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="papermill")  # of names that hold a "?"
+            papermill.execute_notebook(
+                there,
+                there,
+                kernel_name="python3",
+                cwd=path.parent,
+                progress_bar={"desc": path.stem},
+                store_widget_state=False,
+                extra_arguments=["--log-level=ERROR"],  # no warnings of the kernel between the bars
+            )
     except PapermillExecutionError as error:
-        first = error.source.strip().partition("\n")[0]
-        where = f"{path.name} stopped at cell [{error.exec_count}] ({first})"
-        return _one_line(f"{where}: {error.ename}: {error.evalue}")
+        where = f"{excerpt(path.name)} stopped at cell [{error.exec_count}]"
+        said = f"{error.ename}: {excerpt(error.evalue, MOST_SAID)}"
+        return f"{where} ({_first_line(error.source)}): {said}"
     except Exception as error:  # a kernel that dies: the next notebook still has its turn
         guess = ", perhaps for lack of memory" if isinstance(error, DeadKernelError) else ""
-        return _one_line(f"{path.name} stopped{mark_stop(executed, error)}: {error}{guess}")
+        where = f"{excerpt(path.name)} stopped{mark_stop(executed, error)}"
+        return f"{where}: {excerpt(str(error), MOST_SAID)}{guess}"
     return ""
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def prepare(path: Path, executed: Path, parameters: Mapping[str, Any]) -> None:
+    """Write the notebook that will be run: the given parameters in a cell behind the defaults.
+
+    papermill's own way makes text of tuples and of the keys of dictionaries, and wants a language
+    in the metadata, which notebooks by nbformat or jupytext do not have.
+    """
+    import nbformat
+
+    notebook = read_notebook(path)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)  # when an earlier run of it was
+    if parameters:
+        lines = [f"{name} = {literal(value)}" for name, value in parameters.items()]
+        cell = nbformat.v4.new_code_cell("\n".join(["# Parameters", *lines]))
+        cell.metadata["tags"] = [INJECTED]
+        cells = [c for c in notebook.cells if INJECTED not in c.metadata.get("tags", [])]
+        at = cells.index(tagged(notebook)[0]) + 1
+        notebook.cells = [*cells[:at], cell, *cells[at:]]
+    nbformat.write(nbformat.v4.upgrade(notebook), executed)
 
 
-def _plain(value):
-    """Papermill hands on lists but makes text of a tuple."""
-    return list(value) if isinstance(value, tuple) else value
+def literal(value) -> str:
+    """Python for a value that `ast.literal_eval` or JSON gave.
+
+    Examples
+    --------
+    >>> print(literal({1: (float("nan"), "a")}))
+    {1: (float('nan'), 'a')}
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{value}')"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{literal(k)}: {literal(v)}' for k, v in value.items())}}}"
+    if type(value) in (list, tuple):
+        inside = ", ".join(map(literal, value))
+        return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(value) == 1)})"
+    return repr(value)
+
+
+def _first_line(source: str) -> str:
+    return excerpt(source.strip().partition("\n")[0], 60)
 
 
 def mark_stop(executed: Path, error: Exception) -> str:
     """Put `error` under the cell that was running, as the kernel could not; returns where it is."""
     import nbformat
 
-    if not executed.exists():  # it stopped before the first cell
-        return ""
     notebook = nbformat.read(executed, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    started = [i for i, cell in enumerate(code) if cell.metadata.papermill.get("start_time")]
-    if not started:
+    started = [
+        i for i, cell in enumerate(code) if cell.metadata.get("papermill", {}).get("start_time")
+    ]
+    if not started:  # it stopped before the first cell: there is nothing to show
+        executed.unlink()
         return ""
     number, cell = started[-1] + 1, code[started[-1]]
     text = f"{type(error).__name__}: {error}"
@@ -153,5 +202,4 @@ def mark_stop(executed: Path, error: Exception) -> str:
         )
     )
     nbformat.write(notebook, executed)
-    first = cell.source.strip().partition("\n")[0]
-    return f" at cell [{number}] ({first})"
+    return f" at cell [{number}] ({_first_line(cell.source)})"

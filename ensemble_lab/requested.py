@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping, Sequence
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ensemble_lab.core.errors import nearest
+from ensemble_lab.core.errors import MOST_SHOWN, nearest, shown
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -17,37 +19,67 @@ NOT_LITERAL = object()  # a default that is computed: nothing is known about its
 TYPES = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
 TYPES |= {list: "a list", tuple: "a list", dict: "a dictionary"}
 FITS = {float: (float, int), list: (list, tuple), tuple: (list, tuple)}
+ANNOTATED = {kind.__name__: kind for kind in TYPES}
+TEXTS = (".py", ".md", ".Rmd", ".qmd")  # what jupytext turns into notebooks
+LONGEST_PATH = 120  # characters of a path in a message
 
 
 class RequestError(Exception):
     """Nothing was run or written: what was asked for cannot be done; the message says why."""
 
 
+def excerpt(text: str, most: int = MOST_SHOWN) -> str:
+    """A text for a message without quotes: on one line, cut to `most` characters."""
+    text = " ".join(text[: 4 * most].split())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def named(path: Path) -> str:
+    """A path for a message: the end of it where it is long."""
+    text = " ".join(str(path).split())
+    return text if len(text) <= LONGEST_PATH else "…" + text[1 - LONGEST_PATH :]
+
+
 def find_notebooks(notebooks: Sequence[str | Path]) -> list[Path]:
     """The notebooks as absolute paths: a folder stands for all of its own.
 
-    All of ``notebooks/`` where none is named.
+    All of ``notebooks/`` where none is named. A link keeps its own name and place.
 
     Raises
     ------
     RequestError
-        None there, or two of one name.
+        None there, or two that would have one page.
     """
+    if isinstance(notebooks, str | Path):
+        raise RequestError(f"notebooks is one path, {shown(str(notebooks))}; give a list of it")
     paths = []
-    for path in [Path(notebook).resolve() for notebook in notebooks or ["notebooks"]]:
-        inside = sorted(path.glob("*.ipynb"))
-        if not inside and (path.is_dir() or not notebooks):
-            raise RequestError(f"no notebooks in {path}; name one")
+    asked = list(notebooks)
+    for path in [Path(os.path.abspath(notebook)) for notebook in asked or ["notebooks"]]:
+        is_folder = _is(path.is_dir)
+        inside = sorted(filter(Path.is_file, path.glob("*.ipynb"))) if is_folder else []
+        if not inside and (is_folder or not asked):
+            raise RequestError(f"no notebooks in {named(path)}; name one")
         paths += inside or [path]
     for path in paths:
-        if not path.is_file():
-            near = nearest(path.name, [p.name for p in path.parent.glob("*.ipynb")])
-            raise RequestError(f"no notebook {str(path)!r}{near}")
-    names = [path.name for path in paths]
-    twice = [name for name in names if names.count(name) > 1]
+        if not _is(path.is_file):
+            known = [p.name for p in path.parent.glob("*.ipynb")]
+            near = nearest(path.name, known) if known else "; give the path of a notebook"
+            raise RequestError(f"no notebook {named(path)!r}{near}")
+    pages = [path.with_suffix("").name for path in paths]
+    twice = [path.name for path in paths if pages.count(path.with_suffix("").name) > 1]
     if twice:
-        raise RequestError(f"two notebooks named {twice[0]!r} would share a page; run them apart")
+        told = f"two notebooks named {twice[0]!r}"
+        if len(set(twice)) > 1:
+            told = f"{shown(twice[0], 40)} and {shown(sorted(set(twice))[-1], 40)}"
+        raise RequestError(f"{told} would share a page; run them apart")
     return paths
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except (OSError, ValueError):  # a name longer than the system takes
+        return False
 
 
 def read_notebook(path: Path) -> NotebookNode:
@@ -59,13 +91,23 @@ def read_notebook(path: Path) -> NotebookNode:
         It is none.
     """
     import nbformat
+    from nbformat.validator import normalize
 
     try:
-        notebook = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
+        text = path.read_bytes().decode("utf-8-sig")  # some editors write a mark before the text
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # cells without identities, which are given some here
+            notebook = nbformat.reads(text, as_version=4)
+            notebook = normalize(notebook)[1]
+            nbformat.validate(notebook)
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"{named(path)} cannot be read as a notebook: save it as UTF-8"
+        ) from error
     except Exception as error:  # nbformat passes on whatever its readers raise
-        why = " ".join(str(error).split())  # a failed validation speaks in many lines
-        raise RequestError(f"{path} cannot be read as a notebook: {why:.200}") from error
+        why = excerpt(" ".join(str(error).split()), 100)  # a failed validation has many lines
+        mend = f"; jupytext --to ipynb {path.name} makes one" if path.suffix in TEXTS else ""
+        raise RequestError(f"{named(path)} cannot be read as a notebook: {why}{mend}") from error
     return notebook
 
 
@@ -80,8 +122,10 @@ def output_folder(out: str | Path, notebooks: Sequence[Path]) -> Path:
     if not str(out):  # as from a shell variable that is not set; Path("") is the folder one is in
         raise RequestError("--out '' names no folder; write . for this one")
     out = Path(out).resolve()
-    if out in {path.parent for path in notebooks}:
-        raise RequestError(f"{out} holds the notebooks themselves; choose another --out")
+    if out in {
+        place for path in notebooks for place in (path.parent.resolve(), path.resolve().parent)
+    }:
+        raise RequestError(f"{named(out)} holds the notebooks themselves; choose another --out")
     trial = out / ".ensemble-lab-trial"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -89,7 +133,7 @@ def output_folder(out: str | Path, notebooks: Sequence[Path]) -> Path:
         trial.unlink()
     except OSError as error:
         raise RequestError(
-            f"cannot write into {out}: {error.strerror}; choose another --out"
+            f"cannot write into {named(out)}: {error.strerror}; choose another --out"
         ) from error
     return out
 
@@ -99,50 +143,132 @@ def output_folder(out: str | Path, notebooks: Sequence[Path]) -> Path:
 
 def check_parameters(path: Path, parameters: Mapping[str, Any]) -> None:
     """Raise `RequestError` if the notebook lacks one of `parameters` or takes another type."""
-    defaults = parameters_of(path)
+    notebook = read_notebook(path)
+    check_python(notebook, path.name)
+    defaults = defaults_in(notebook, path.name)
+    if parameters and len(tagged(notebook)) > 1:
+        raise RequestError(
+            f"{excerpt(path.name)} has {len(tagged(notebook))} cells tagged 'parameters', and the"
+            " last would undo what is given; keep the tag on one"
+        )
     for name, value in parameters.items():
         if name not in defaults:
-            has = ", ".join(f"{known} = {_written(defaults[known])}" for known in defaults)
-            raise RequestError(f"{path.name} has no parameter {name!r}; it has: {has or 'none'}")
-        default = defaults[name]
-        if default is None or default is NOT_LITERAL:
-            continue
-        wanted = type(default)
-        right = isinstance(value, FITS.get(wanted, wanted))
-        if not right or (isinstance(value, bool) and wanted is not bool):
-            quote = f"; to give it as text, write \"'{value}'\"" if wanted is str else ""
-            raise RequestError(
-                f"{path.name}: {name} = {value!r} should be {TYPES.get(wanted, wanted.__name__)},"
-                f" as its default {default!r} is{quote}"
+            all_of_them = (
+                f"{known} = {_written(default)}" for known, (default, _) in defaults.items()
             )
+            has = excerpt(", ".join(all_of_them), 120)
+            raise RequestError(
+                f"{excerpt(path.name)} has no parameter {shown(name, 40)}; it has: {has or 'none'}"
+            )
+        _check_type(path, name, value, *defaults[name])
+
+
+def _check_type(path: Path, name: str, value, default, wanted: type | None) -> None:
+    """Raise `RequestError` where a parameter with that default cannot be `value`."""
+    if wanted is None:
+        return
+    right = isinstance(value, FITS.get(wanted, wanted))
+    if right and not (isinstance(value, bool) and wanted is not bool):
+        return
+    quote = ""
+    if wanted is str and not isinstance(value, str):
+        quote = f"; to give it as text, write \"'{shown(value, 40)}'\""
+    elif wanted is int and isinstance(value, float) and value.is_integer():
+        quote = f"; write {int(value)}"
+    raise RequestError(
+        f"{excerpt(path.name)}: {excerpt(name, 40)} = {shown(value)} should be"
+        f" {TYPES.get(wanted, wanted.__name__)}, as its default {shown(default, 40)} is{quote}"
+    )
+
+
+def check_python(notebook: NotebookNode, name: str) -> None:
+    """Raise `RequestError` for a notebook of another language; one that names none is Python."""
+    known = (
+        notebook.metadata.get("language_info", {}).get("name"),
+        notebook.metadata.get("kernelspec", {}).get("language"),
+    )
+    for language in filter(None, known):
+        if "python" not in str(language).lower():
+            raise RequestError(
+                f"{excerpt(name)} is written in {excerpt(str(language), 20)}; reports run"
+                " Python notebooks only"
+            )
+
+
+def tagged(notebook: NotebookNode) -> list:
+    """The cells tagged ``parameters``."""
+    return [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", [])
+    ]
 
 
 def parameters_of(path: Path) -> dict[str, Any]:
     """Name and default of each parameter: the assignments in the cell tagged ``parameters``."""
-    cells = read_notebook(path).cells
-    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    found = defaults_in(read_notebook(path), path.name)
+    return {name: default for name, (default, _) in found.items()}
+
+
+def defaults_in(notebook: NotebookNode, name: str) -> dict[str, tuple[Any, type | None]]:
+    """Of each parameter its default and the type that it must have, None for any."""
     try:
-        body = ast.parse(tagged[0].source).body if tagged else []
-    except SyntaxError as error:
-        raise RequestError(f"{path.name}: its parameters cell is not Python: {error}") from error
-    defaults = {}
+        body = [line for cell in tagged(notebook) for line in ast.parse(_python(cell.source)).body]
+    except (SyntaxError, ValueError) as error:
+        why = getattr(error, "msg", error)
+        raise RequestError(
+            f"{excerpt(name)}: its parameters cell is not Python: {why}; mend that cell"
+        ) from error
+    found = {}
     for line in body:
-        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
-        for target in targets:
+        if isinstance(line, ast.Assign):
+            pairs = [pair for target in line.targets for pair in _pairs(target, line.value)]
+        elif isinstance(line, ast.AnnAssign):
+            pairs = [(line.target, line.value)]
+        else:
+            continue
+        for target, value in pairs:
             if isinstance(target, ast.Name):
-                defaults[target.id] = _literal(line.value)
-    return defaults
+                default = _literal(value)
+                found[target.id] = default, _type_of(default, getattr(line, "annotation", None))
+    return found
+
+
+def _python(source: str) -> str:
+    """A cell as plain Python: its magics and shell lines are calls."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    return TransformerManager().transform_cell(source)
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr | None]]:
+    """Each name of ``a, b = 1, 2`` with its value; None where it cannot be told apart."""
+    if not isinstance(target, ast.Tuple | ast.List):
+        return [(target, value)]
+    values = getattr(value, "elts", [])
+    starred = any(isinstance(part, ast.Starred) for part in (*target.elts, *values))
+    if starred or len(values) != len(target.elts):
+        values = [None] * len(target.elts)
+    return [pair for parts in zip(target.elts, values, strict=True) for pair in _pairs(*parts)]
+
+
+def _type_of(default, annotation: ast.expr | None) -> type | None:
+    """What an annotation says, if it is a plain type; else the type of the default."""
+    if annotation is not None:
+        name = getattr(annotation, "id", getattr(annotation, "value", None))
+        return ANNOTATED.get(name) if isinstance(name, str) else None
+    return None if default is None or default is NOT_LITERAL else type(default)
 
 
 def _literal(node: ast.expr | None):
     try:
         return ast.literal_eval(node)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return NOT_LITERAL
 
 
 def _written(default) -> str:
-    return "…" if default is NOT_LITERAL else repr(default)
+    return "…" if default is NOT_LITERAL else shown(default, 30)
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
@@ -155,22 +281,49 @@ def read_state(path: str | Path) -> dict[str, Any]:
     """
     from ensemble_lab.widgets.explorer import VERSION
 
+    where = named(Path(path))
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = json.loads(
+            Path(path).read_bytes().decode("utf-8-sig"),
+            object_pairs_hook=_once,
+            parse_constant=_no_constant,
+        )
     except OSError as error:
-        raise RequestError(f"cannot read the state {str(path)!r}: {error.strerror}") from error
-    except ValueError as error:
-        raise RequestError(f"{str(path)!r} is not JSON: {error}; copy the state again") from error
+        raise RequestError(
+            f"cannot read the state {where!r}: {error.strerror}; save it there"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{where!r} is no text in UTF-8; copy the state again") from error
+    except (ValueError, RecursionError) as error:
+        raise RequestError(
+            f"{where!r} is not JSON: {excerpt(str(error), 90)}; copy the state again"
+        ) from error
     keys = ("explorer", "version", "state")
     if not (isinstance(found, dict) and found.keys() >= set(keys)):
         raise RequestError(
-            f"{str(path)!r} is no state of an explorer, which has {', '.join(keys)}; copy it again"
+            f"{where!r} is no state of an explorer, which has {', '.join(keys)}; copy it again"
         )
-    if found["version"] != VERSION:
+    version = found["version"]
+    if type(version) is not int or version != VERSION:  # True is 1
         raise RequestError(
-            f"{str(path)!r} has version {found['version']!r}, this package reads {VERSION}; copy it"
+            f"{where!r} has version {shown(version, 20)}, this package reads {VERSION}; copy it"
             " again from an explorer of this version"
         )
     if not isinstance(found["state"], dict):
-        raise RequestError(f"{str(path)!r}: its state is {found['state']!r:.60}, not a dictionary")
+        raise RequestError(
+            f"{where!r}: its state is {shown(found['state'], 60)}, not a dictionary; copy it again"
+        )
     return found["state"]
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{shown(twice, 40)} stands there twice")
+    return found
+
+
+def _no_constant(name: str):
+    raise ValueError(f"{name} is no number of JSON")

@@ -1,25 +1,37 @@
 """The student version of a notebook: the same without the folded solutions.
 
 One source gives both versions, so that they cannot drift apart. A solution is a
-``<details>`` block whose summary says so; the stub above it stays, and runs.
+``<details>`` element whose summary says so; the stub above it stays, and runs.
 """
 
 from __future__ import annotations
 
+import html
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ensemble_lab.requested import RequestError, find_notebooks, output_folder, read_notebook
+from ensemble_lab.markdown import code_spans
+from ensemble_lab.requested import (
+    RequestError,
+    find_notebooks,
+    named,
+    output_folder,
+    read_notebook,
+)
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-SUMMARY = r"<summary[^>]*>(?:(?!</summary>).)*?\bsolution.*?</summary>"
-SOLUTION = re.compile(rf"<details[^>]*>\s*{SUMMARY}.*?</details>", re.DOTALL | re.IGNORECASE)
-LEFT_OPEN = re.compile(SUMMARY, re.DOTALL | re.IGNORECASE)
+# A tag ends at the first > that does not stand in quotes.
+TAG = re.compile(
+    r"<(?P<close>/?)(?P<name>details|summary)\b(?:[^>\"']|\"[^\"]*\"|'[^']*')*>", re.IGNORECASE
+)
+SAYS_SOLUTION = re.compile(r"(?<!\bno )(?<!\bwithout )(?<!\bwithout a )\bsolution", re.IGNORECASE)
+OTHERS_MARKS = re.compile(r"^\s*#+\s*(?:BEGIN|END) SOLUTION", re.MULTILINE)  # nbgrader's, otter's
+ATTACHED = "attachment:"
 
 
 def student(notebooks: Sequence[str | Path], out: str | Path) -> list[Path]:
@@ -40,8 +52,8 @@ def student(notebooks: Sequence[str | Path], out: str | Path) -> list[Path]:
     Raises
     ------
     RequestError
-        No notebook, a folder that cannot be written or holds the sources, or a solution that does
-        not end.
+        No notebook, a folder that cannot be written or holds the sources, a solution that does
+        not end, or one in a code cell.
     """
     paths = find_notebooks(notebooks)
     stripped = [without_solutions(read_notebook(path), path.name) for path in paths]
@@ -52,27 +64,110 @@ def student(notebooks: Sequence[str | Path], out: str | Path) -> list[Path]:
 def without_solutions(notebook: NotebookNode, name: str) -> NotebookNode:
     """The notebook less its solutions, in place; a cell that held nothing else goes with them."""
     kept = []
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown" and LEFT_OPEN.search(cell.source):
-            cell.source = SOLUTION.sub("", cell.source).strip()
-            if LEFT_OPEN.search(cell.source):
-                where = f"{name}, cell {cell.get('id', len(kept) + 1)!r}"
-                raise RequestError(f"{where}: a solution lacks its <details> or its </details>")
-            if not cell.source:
-                continue
+    for number, cell in enumerate(notebook.cells, 1):
+        where = f"{name}, cell {cell.get('id', number)!r}"
+        if cell.cell_type == "code":
+            _refuse_in_code(cell.source, where)
+        else:
+            left = without_folded(cell.source, where)
+            if left != cell.source:
+                cell.source = left.strip()
+                _drop_attachments(cell)
+                if not cell.source:
+                    continue
         kept.append(cell)
     notebook.cells = kept
     return notebook
+
+
+def without_folded(text: str, where: str) -> str:
+    """A markdown text less its folded solutions, whatever is folded inside them.
+
+    Tags in code are text. A solution that does not begin or end is refused: it would leak.
+
+    Raises
+    ------
+    RequestError
+        A solution lacks one of its tags.
+    """
+    code = code_spans(text)
+    tags = [t for t in TAG.finditer(text) if not any(a <= t.start() < b for a, b in code)]
+    opened, cut, summary = [], [], None  # opened: [start of the element, its summary or None]
+    for tag in tags:
+        kind, closes = tag["name"].lower(), bool(tag["close"])
+        if kind == "summary" and not closes:
+            summary = tag.end()
+        elif kind == "summary" and summary is not None:
+            said, summary = text[summary : tag.start()], None
+            if _says_solution(said) and (not opened or opened[-1][1] is not None):
+                raise _lacks(where)  # of no element, or the second of one
+            if opened and opened[-1][1] is None:
+                opened[-1][1] = said
+        elif kind == "details" and not closes:
+            opened.append([tag.start(), None])
+        elif kind == "details" and opened:
+            start, said = opened.pop()
+            if _says_solution(said or ""):
+                cut.append((start, tag.end()))
+        elif kind == "details" and cut:  # a solution ended earlier than it was meant to
+            raise _lacks(where)
+    half = text[summary:] if summary is not None else ""
+    if any(_says_solution(said or "") for said in (half, *(said for _, said in opened))):
+        raise _lacks(where)
+    for start, end in sorted(cut, reverse=True):
+        if not any(a < start and end < b for a, b in cut):  # one in another goes with it
+            text = text[:start] + text[end:]
+    return text
+
+
+def _says_solution(summary: str) -> bool:
+    words = html.unescape(re.sub(r"<[^>]*>", "", summary))
+    return bool(SAYS_SOLUTION.search(" ".join(words.split())))
+
+
+def _lacks(where: str) -> RequestError:
+    return RequestError(
+        f"{where}: a solution lacks its <details>, its </details> or its </summary>; tags in code"
+        " do not count"
+    )
+
+
+def _refuse_in_code(source: str, where: str) -> None:
+    """Raise `RequestError` for a code cell with a solution, which nothing here would take out."""
+    if OTHERS_MARKS.search(source):
+        told = "has BEGIN SOLUTION, which belongs to another tool"
+    elif any(
+        _says_solution(found[1])
+        for found in re.finditer(r"(?is)<summary\b[^>]*>(.*?)</summary>", source)
+    ):
+        told = "has a folded solution in code"
+    else:
+        return
+    raise RequestError(f"{where}: {told}; fold the solution into <details> in a markdown cell")
+
+
+def _drop_attachments(cell: NotebookNode) -> None:
+    """Leave out the images that only the solution showed."""
+    kept = {
+        name: data
+        for name, data in cell.get("attachments", {}).items()
+        if ATTACHED + name in cell.source
+    }
+    if kept:
+        cell.attachments = kept
+    else:
+        cell.pop("attachments", None)
 
 
 def _write(notebook: NotebookNode, path: Path) -> Path:
     """Written beside its place and moved there: a link to the source is replaced, not followed."""
     import nbformat
 
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(".ensemble-lab-part")  # of its own name, for a long one has no room left
     try:
         nbformat.write(notebook, part)
         os.replace(part, path)
     except OSError as error:
-        raise RequestError(f"cannot write {path}: {error.strerror}") from error
+        part.unlink(missing_ok=True)
+        raise RequestError(f"cannot write {named(path)}: {error.strerror}") from error
     return path

@@ -241,7 +241,7 @@ def test_values_of_the_right_type_arrive_as_given(tmp_path):
     notebook = write(tmp_path / "a.ipynb", f"print([{', '.join(TYPED)}])", **TYPED)
     given = {"share": 1, "name": "'5'", "sizes": "(3, 4)", "fast": False, "free": "[0.5]"}
     words = [word for name, value in given.items() for word in ("-p", name, value)]
-    assert reported(notebook, *words) == "[0, 1, '5', [3, 4], False, [0.5]]\n"
+    assert reported(notebook, *words) == "[0, 1, '5', (3, 4), False, [0.5]]\n"
 
 
 def test_an_error_of_several_lines_is_told_in_one(tmp_path, capfd):
