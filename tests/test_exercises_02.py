@@ -59,7 +59,7 @@ def answering(confidence, thresholds, values):
         (lambda c, t, p, w: [(asked(c, t) * v).sum() for v in (p, w)], "sums over all items"),
         (lambda c, t, p, w: (1.0, 2.0), "the means are"),
         (lambda c, t, p, w: 1.0, "two numbers"),
-        (lambda c, t, p, w: ("a", "b"), "two numbers"),
+        (lambda c, t, p, w: ("a", "b"), "is text"),
         (lambda c, t, p, w: None, "returned nothing"),
         (lambda c, t: 1.0, "TypeError"),
     ],

@@ -108,9 +108,9 @@ def test_wrong_bags_are_refused_with_their_hint(changes, hint):
     [
         (alone, "let them vote"),
         (lambda *case: (bagged(*case)[0] + np.int64(60), 0.5), "X has rows 0 to 59"),
-        (lambda *case: (np.array(bagged(*case)[0]) / 1.0, 0.5), "whole numbers"),
+        (lambda *case: (np.array(bagged(*case)[0]) / 1.0, 0.5), "whole number"),
         (lambda *case: bagged(*case)[0], "return the rows"),
-        (lambda *case: (bagged(*case)[0], "low"), "return the rows"),
+        (lambda *case: (bagged(*case)[0], "low"), "is text"),
         (lambda *case: None, "return the rows"),
         (lambda model: 1, "TypeError"),
     ],

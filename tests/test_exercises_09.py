@@ -93,7 +93,7 @@ def logs(error, classes, ratio=1, more=1, scale=1.0):
         (raised(lambda w, x, say: w * np.where(x, 2, 1)), "the new weight of a row that is"),
         (lambda w, x, k: (by_rows(w, x, k)[0], w * np.nan), "the new weight of a row"),
         (lambda w, x, k: (float("nan"), w), "the say is"),
-        (lambda w, x, k: (1.0, w[:-1]), "not a shape"),
+        (lambda w, x, k: (1.0, w[:-1]), "8 weights, not 7"),
         (lambda w, x, k: 1.0, "a number and"),
         (lambda w, x, k: (w, 1.0), "a number and"),
         (lambda w, x, k: None, "returned nothing"),

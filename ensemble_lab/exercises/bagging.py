@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ensemble_lab.exercises import Verdict
+from ensemble_lab.exercises.given import array, judged, number, parts, returned, whole
 
 # -- 1: bootstrap and out-of-bag ----------------------------------------------------------------
 
@@ -89,6 +90,7 @@ def _tables():
         yield KNeighborsClassifier(1), rng.normal(size=(60, 2)) + y[:, None], y
 
 
+@judged
 def check_bagging(answer_function: Callable) -> Verdict:
     """Check a function that draws rows for members and judges each row out-of-bag.
 
@@ -108,16 +110,11 @@ def check_bagging(answer_function: Callable) -> Verdict:
     for seed, case in enumerate(_tables()):
         found = []
         for generator in (seed, seed + 10):
-            try:
-                got = answer_function(*_copied(case), MEMBERS, np.random.default_rng(generator))
-            except Exception as error:  # the reader's code may raise anything
-                return Verdict(False, f"your function raised {type(error).__name__}: {error}")
-            try:
-                rows, share = got
-                found.append((np.asarray(rows), float(share)))
-            except (TypeError, ValueError):
-                told = "return the rows (m, n) and a number, the error"
-                return Verdict(False, f"{told}, not {got!r:.60}")
+            told = "the rows (m, n) and a number, the error"
+            rng = np.random.default_rng(generator)
+            got = returned(answer_function, *_copied(case), MEMBERS, rng, wanted=told)
+            rows, share = parts(got, ("rows", "error"), told)
+            found.append((_read_rows(rows, len(case[1])), number(share, "the out-of-bag error")))
         (rows, share), (others, _) = found
         if hint := _rows_hint(rows, others, len(case[1])) or _error_hint(share, (*case, rows)):
             return Verdict(False, hint)
@@ -134,14 +131,18 @@ def _copied(case: tuple) -> tuple:
     return clone(model), *(part.copy() for part in arrays)
 
 
+def _read_rows(rows, n: int) -> np.ndarray:
+    return array(
+        rows,
+        (MEMBERS, n),
+        "each of the rows",
+        f"rows, as many draws a member as X has rows ({MEMBERS} times {n})",
+        whole,
+    )
+
+
 def _rows_hint(rows: np.ndarray, others: np.ndarray, n: int) -> str:
     """What is wrong with these draws, made with one generator and with another."""
-    wanted = MEMBERS, n
-    if rows.shape != wanted or others.shape != wanted or rows.dtype.kind not in "iu":
-        return (
-            f"rows must be whole numbers of shape {wanted}, as many draws a member as there are"
-            f" rows, not {rows.dtype} of shape {rows.shape}"
-        )
     if rows.min() < 0 or rows.max() >= n:
         return f"rows name {rows.min()} to {rows.max()}, but X has rows 0 to {n - 1}"
     if (rows == rows[0]).all():
@@ -268,6 +269,7 @@ def _repetitions():
         yield 3 + (0.8 * common + rng.normal(size=(t, k))) * scale, m
 
 
+@judged
 def check_variance_of_mean(answer_function: Callable) -> Verdict:
     """Check a function that forecasts the variance of the mean of m members from a few of them.
 
@@ -285,14 +287,11 @@ def check_variance_of_mean(answer_function: Callable) -> Verdict:
     """
     cases, given = list(_repetitions()), []
     for said, m in cases:
-        try:
-            got = answer_function(said.copy(), m)
-        except Exception as error:  # the reader's code may raise anything
-            return Verdict(False, f"your function raised {type(error).__name__}: {error}")
-        try:
-            given.append(np.asarray(got, float).reshape(3))
-        except (TypeError, ValueError):
-            return Verdict(False, f"return three numbers, sigma2, rho, variance, not {got!r:.60}")
+        told = "three numbers, sigma2, rho, variance"
+        got = returned(answer_function, said.copy(), m, wanted=told)
+        three = parts(got, ("sigma2", "rho", "variance"), told)
+        names = (name for name, _, _ in PARTS)
+        given.append([number(*one) for one in zip(three, names, strict=True)])
     for (name, right, mistakes), numbers in zip(PARTS, np.transpose(given), strict=True):
         wanted = [right(*case) for case in cases]
         if np.allclose(numbers, wanted):

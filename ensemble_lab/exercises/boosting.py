@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ensemble_lab.exercises import Verdict
+from ensemble_lab.exercises.given import array, judged, number, parts, returned
 
 # -- 1: a round of SAMME ------------------------------------------------------------------------
 
@@ -97,6 +98,7 @@ def _rounds():
         yield rng.dirichlet(np.ones(rows)), wrong, classes
 
 
+@judged
 def check_samme_round(answer_function: Callable) -> Verdict:
     """Check a function that ends a round of AdaBoost.
 
@@ -112,19 +114,12 @@ def check_samme_round(answer_function: Callable) -> Verdict:
     """
     cases, given = list(_rounds()), []
     for case in cases:
-        try:
-            got = answer_function(case[0].copy(), case[1].copy(), case[2])
-        except Exception as error:  # the reader's code may raise anything
-            return Verdict(False, f"your function raised {type(error).__name__}: {error}")
-        if got is None:
-            return Verdict(False, "your function returned nothing; return a say and weights")
-        try:
-            say, weights = float(got[0]), np.asarray(got[1], float)
-        except (TypeError, ValueError, IndexError):
-            return Verdict(False, f"return a number and {len(case[0])} weights, not {got!r:.60}")
-        if weights.shape != case[0].shape:
-            return Verdict(False, f"return {len(case[0])} weights, not a shape of {weights.shape}")
-        given.append((say, weights))
+        copies = case[0].copy(), case[1].copy(), case[2]
+        told = f"a number and {len(case[0])} weights"
+        got = returned(answer_function, *copies, wanted="a say and weights")
+        say, weights = parts(got, ("say", "weights"), told)
+        weights = array(weights, case[0].shape, "the new weight of a row", told)
+        given.append((number(say, "the say"), weights))
     says, weights = zip(*given, strict=True)
     after = [(w, wrong, say) for (w, wrong, _), say in zip(cases, says, strict=True)]
     hint = _matched(says, _say, SAY_MISTAKES, cases, _about_say) or _matched(
@@ -243,6 +238,7 @@ STEP_MISTAKES: tuple[tuple[Callable, str], ...] = (
 )  # fmt: skip
 
 
+@judged
 def check_boosting_step(answer_function: Callable) -> Verdict:
     """Check a function that makes a step of gradient boosting.
 
@@ -259,16 +255,11 @@ def check_boosting_step(answer_function: Callable) -> Verdict:
     """
     cases, given = list(_steps()), []
     for learner, X, y, scores, loss, rate in _steps():
-        try:
-            got = answer_function(learner, X, y, scores, loss, rate)
-        except Exception as error:  # the reader's code may raise anything
-            return Verdict(False, f"your function raised {type(error).__name__}: {error}")
-        if got is None:
-            return Verdict(False, "your function returned nothing; return residuals and scores")
-        try:
-            given.append(np.asarray(got, float).reshape(2, len(y)))
-        except (TypeError, ValueError):
-            return Verdict(False, f"return two arrays of {len(y)} numbers, not {got!r:.60}")
+        wanted, told = "residuals and scores", f"two arrays of {len(y)} numbers"
+        got = returned(answer_function, learner, X, y, scores, loss, rate, wanted=wanted)
+        both = parts(got, ("residuals", "scores"), told)
+        names = ("the residual", "the new score")
+        given.append([array(*one, told) for one in zip(both, [y.shape] * 2, names, strict=True)])
     residuals, scores = zip(*given, strict=True)
     hint = _matched(
         residuals, _residual, RESIDUAL_MISTAKES, [case[2:5] for case in cases], _about_residual

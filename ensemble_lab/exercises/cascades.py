@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ensemble_lab.exercises import Verdict
+from ensemble_lab.exercises.given import judged, number, parts, returned
 
 # -- 1: the bill and the wait -------------------------------------------------------------------
 
@@ -78,6 +79,7 @@ TOTALS_MISTAKES: tuple[tuple[Callable, Callable, str], ...] = (
 )
 
 
+@judged
 def check_totals(answer_function: Callable) -> Verdict:
     """Check a function that adds up what a cascade takes.
 
@@ -99,14 +101,10 @@ def check_totals(answer_function: Callable) -> Verdict:
         # The last stage is the quickest, so that the slowest and the last differ.
         latency = rng.uniform(0.5, 1.5, (n, stages)) / (1 + np.arange(stages))
         case = (confidence, thresholds, cost, latency)
-        try:
-            got = answer_function(*case)
-        except Exception as error:  # the reader's code may raise anything
-            return Verdict(False, f"your function raised {type(error).__name__}: {error}")
-        if got is None:
-            return Verdict(False, "your function returned nothing; return (mean USD, mean seconds)")
-        if np.shape(got) != (2,) or not np.issubdtype(np.asarray(got).dtype, np.number):
-            return Verdict(False, f"return two numbers, mean USD and mean seconds, not {got!r:.60}")
+        copies = confidence.copy(), thresholds, cost.copy(), latency.copy()
+        got = returned(answer_function, *copies, wanted="(mean USD, mean seconds)")
+        both = parts(got, ("cost", "latency"), "two numbers, mean USD and mean seconds")
+        got = [number(*one) for one in zip(both, ("mean USD", "mean seconds"), strict=True)]
         if not np.allclose(got, _totals(*case)):
             return Verdict(False, _totals_hint(got, case))
     return Verdict(True, "every stage that was called is paid for and waited for, and no other")
@@ -119,7 +117,7 @@ def _totals_hint(got, case: tuple) -> str:
     paid, waited = _totals(*case)
     return (
         f"for {len(case[0])} items and thresholds {case[1]} the means are {paid:.3f} USD and"
-        f" {waited:.3f} s, not {float(got[0]):.3f} and {float(got[1]):.3f}"
+        f" {waited:.3f} s, not {got[0]:.3f} and {got[1]:.3f}"
     )
 
 
@@ -183,6 +181,7 @@ BUDGET_MISTAKES: tuple[tuple[Callable, str], ...] = (
 )
 
 
+@judged
 def check_threshold_under_budget(answer_function: Callable) -> Verdict:
     """Check a function that chooses the threshold that a budget buys.
 
@@ -202,18 +201,14 @@ def check_threshold_under_budget(answer_function: Callable) -> Verdict:
     for shift, absent, budget in ((0.0, 0.0, 5.0), (0.0, 0.25, 5.5), (0.3, 0.1, 6.0)):
         fit, test = _halves(rng, 1000, shift, absent)
         given = [tuple(part.copy() for part in half) for half in (fit, test)]
-        try:
-            got = answer_function(*given, budget)
-        except Exception as error:  # the reader's code may raise anything
-            return Verdict(False, f"your function raised {type(error).__name__}: {error}")
-        if isinstance(got, bool) or not isinstance(got, int | float | np.number):
-            return Verdict(False, f"return one number, the threshold, not {got!r:.60}")
+        got = returned(answer_function, *given, budget, wanted="one number, the threshold")
+        got = number(got, "the threshold", nan=True)
         if np.isnan(got):
             return Verdict(
                 False, "the threshold is NaN; leave absent confidences out of the levels"
             )
-        if not _as_good(float(got), fit, budget):
-            return Verdict(False, _budget_hint(float(got), fit, test, budget))
+        if not _as_good(got, fit, budget):
+            return Verdict(False, _budget_hint(got, fit, test, budget))
     return Verdict(True, "within the budget, chosen on `fit`, ties kept and absent passed on")
 
 

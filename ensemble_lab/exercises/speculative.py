@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.exercises import Verdict
+from ensemble_lab.exercises.given import array, judged, parts, returned, whole
 from ensemble_lab.tokens.lengths import speedup
 
 # -- 1: accept and correct ----------------------------------------------------------------------
@@ -103,6 +105,7 @@ LAW_MISTAKES: tuple[tuple[Callable, str], ...] = (
 )
 
 
+@judged
 def check_accept(answer_function: Callable) -> Verdict:
     """Check a function that judges one round of drafted tokens.
 
@@ -119,13 +122,8 @@ def check_accept(answer_function: Callable) -> Verdict:
     cases, answers = list(_cases()), []
     for case in cases:
         given = [part.copy() for part in case]
-        try:
-            got = answer_function(*given)
-        except Exception as error:  # the reader's code may raise anything
-            return Verdict(False, f"your function raised {type(error).__name__}: {error}")
-        if unfit := _unfit(got, case):
-            return Verdict(False, unfit)
-        answers.append((int(got[0]), np.array(got[1], float)))
+        got = returned(answer_function, *given, wanted="(how many stay, law)")
+        answers.append(_read(got, tokens=case[0].shape[1]))
     if hint := _count_hint([n for n, _ in answers], cases):
         return Verdict(False, hint)
     if hint := _law_hint([law for _, law in answers], cases):
@@ -133,19 +131,11 @@ def check_accept(answer_function: Callable) -> Verdict:
     return Verdict(True, "what stays, what corrects and what comes on top all keep the law p")
 
 
-def _unfit(got, case: tuple) -> str:
-    """What is wrong with the form of an answer; empty where nothing is."""
-    if got is None:
-        return "your function returned nothing; return (how many stay, law)"
-    if not isinstance(got, tuple | list) or len(got) != 2:
-        return f"return how many stay and a law, not {got!r:.60}"
-    count, law = got
-    if isinstance(count, bool) or not isinstance(count, int | np.integer):
-        return f"how many stay is a whole number, not {count!r:.60}"
-    tokens = case[0].shape[1]
-    if np.shape(law) != (tokens,) or not np.issubdtype(np.asarray(law).dtype, np.number):
-        return f"the law has {tokens} numbers, one a token, not {law!r:.60}"
-    return ""
+def _read(got, tokens: int) -> tuple[int, np.ndarray]:
+    """How many stay, and the law behind them."""
+    count, law = parts(got, ("count", "law"), "how many stay and a law")
+    wanted = f"a law of {tokens} numbers, one a token"
+    return whole(count, "how many stay"), array(law, (tokens,), "a chance in the law", wanted)
 
 
 def _cases():
@@ -168,7 +158,8 @@ def _count_hint(counts: list[int], cases: list[tuple]) -> str:
         if counts == [wrong(*case) for case in cases]:
             return hint
     at = next(i for i, (a, b) in enumerate(zip(counts, right, strict=True)) if a != b)
-    return f"of {len(cases[at][2])} drafted tokens {right[at]} stay in one case, not {counts[at]}"
+    told = f"of {len(cases[at][2])} drafted tokens {right[at]} stay in one case"
+    return f"{told}, not {shown(counts[at], 20)}"
 
 
 def _law_hint(laws: list[np.ndarray], cases: list[tuple]) -> str:
@@ -184,7 +175,7 @@ def _law_hint(laws: list[np.ndarray], cases: list[tuple]) -> str:
     at = next(i for i, law in enumerate(laws) if not np.allclose(law, right[i][1]))
     count, law = right[at]
     told = "p[k]" if count == len(cases[at][2]) else "max(p - q, 0) over its sum"
-    return f"{count} of {len(cases[at][2])} stay; then the law is {told}, {np.round(law, 3)}"
+    return f"{count} of {len(cases[at][2])} stay; then the law is {told}, {shown(np.round(law, 3))}"
 
 
 # -- 2: the best draft length -------------------------------------------------------------------
@@ -233,6 +224,7 @@ GAMMA_MISTAKES: tuple[tuple[Callable, str], ...] = (
 )
 
 
+@judged
 def check_best_gamma(answer_function: Callable) -> Verdict:
     """Check a function that chooses the draft length.
 
@@ -248,13 +240,8 @@ def check_best_gamma(answer_function: Callable) -> Verdict:
     """
     given = []
     for place in PLACES:
-        try:
-            got = answer_function(*place, 20)
-        except Exception as error:  # the reader's code may raise anything
-            return Verdict(False, f"your function raised {type(error).__name__}: {error}")
-        if isinstance(got, bool) or not isinstance(got, int | np.integer):
-            return Verdict(False, f"return a whole number, the draft length, not {got!r:.60}")
-        given.append(int(got))
+        got = returned(answer_function, *place, 20, wanted="a whole number, the draft length")
+        given.append(whole(got, "the draft length"))
     right = [_best(*place, 20) for place in PLACES]
     if given == right:
         return Verdict(True, "the longest draft that still pays its way, and 0 where none does")
@@ -266,9 +253,9 @@ def _gamma_hint(given: list[int], right: list[int]) -> str:
         if given == [mistake(*place, 20) for place in PLACES]:
             return hint
     if len(set(given)) == 1:
-        return f"always {given[0]}: the best length depends on alpha, c and v"
+        return f"always {shown(given[0], 20)}: the best length depends on alpha, c and v"
     at = next(i for i, (a, b) in enumerate(zip(given, right, strict=True)) if a != b)
     alpha, c, v = PLACES[at]
-    if right[at] == 0:
-        return f"at alpha {alpha:g}, c {c:g} and v {v:g} no draft length pays: 0, not {given[at]}"
-    return f"at alpha {alpha:g}, c {c:g} and v {v:g} the best is {right[at]}, not {given[at]}"
+    best = f"the best is {right[at]}" if right[at] else "no draft length pays: 0"
+    where = f"at alpha {alpha:g}, c {c:g} and v {v:g}"
+    return f"{where} {best}, not {shown(given[at], 20)}"

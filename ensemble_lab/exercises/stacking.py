@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ensemble_lab.exercises import Verdict
+from ensemble_lab.exercises.given import array, judged, number, parts, returned
 
 # -- 1: out-of-fold features --------------------------------------------------------------------
 
@@ -71,6 +72,7 @@ def _tables():
         yield [LinearRegression(), KNeighborsRegressor(1)], X, y, folds
 
 
+@judged
 def check_out_of_fold(answer_function: Callable) -> Verdict:
     """Check a function that makes the features of a final model.
 
@@ -85,19 +87,18 @@ def check_out_of_fold(answer_function: Callable) -> Verdict:
     Verdict
     """
     for case in _tables():
-        try:
-            got = answer_function(*_copied(case))
-        except Exception as error:  # the reader's code may raise anything
-            return Verdict(False, f"your function raised {type(error).__name__}: {error}")
-        if got is None:
-            return Verdict(False, "your function returned nothing; return features (n, m)")
-        wanted = len(case[1]), len(case[0])
-        if np.shape(got) != wanted:
-            told = f"a row for each row of X and a column for each model, {wanted}"
-            return Verdict(False, f"return {told}, not a shape of {np.shape(got)}")
-        if hint := _feature_hint(np.asarray(got, float), case, answer_function):
+        if hint := _feature_hint(_given(answer_function, _copied(case)), case, answer_function):
             return Verdict(False, hint)
     return Verdict(True, "no feature comes from a model that has seen the row's own target")
+
+
+def _given(answer_function: Callable, case: tuple) -> np.ndarray:
+    """The features (n, m) that the reader's function makes of a case that it may change."""
+    wanted = len(case[1]), len(case[0])
+    told = f"a row for each row of X and a column for each model, {wanted[0]} times {wanted[1]}"
+    return array(
+        returned(answer_function, *case, wanted="features (n, m)"), wanted, "a feature", told
+    )
 
 
 def _copied(case: tuple) -> tuple:
@@ -116,7 +117,7 @@ def _feature_hint(got: np.ndarray, case: tuple, answer_function: Callable) -> st
             return hint
     models, X, y, folds = _copied(case)
     y[0] += 10.0  # seen from outside: do the features of row 0 know its target?
-    again = np.asarray(answer_function(models, X, y, folds), float)
+    again = _given(answer_function, (models, X, y, folds))
     if not np.allclose(again[0], got[0]):
         return "a fold leaks: the features of a row change when the row's own target does"
     row, column = np.argwhere(~np.isclose(got, right))[0]
@@ -170,6 +171,7 @@ SPLIT_MISTAKES: tuple[tuple[Callable, Callable, str], ...] = (
 )  # fmt: skip
 
 
+@judged
 def check_ambiguity(answer_function: Callable) -> Verdict:
     """Check a function that splits an ensemble's squared error.
 
@@ -190,13 +192,10 @@ def check_ambiguity(answer_function: Callable) -> Verdict:
         for m, n in ((2, 5), (4, 7), (3, 1))
     ]
     for case in cases:
-        try:
-            got = answer_function(*[part.copy() for part in case])
-        except Exception as error:  # the reader's code may raise anything
-            return Verdict(False, f"your function raised {type(error).__name__}: {error}")
-        if np.shape(got) != (3,):
-            return Verdict(False, f"return three numbers, not {got!r:.60}")
-        given.append(np.asarray(got, float))
+        copies = [part.copy() for part in case]
+        got = returned(answer_function, *copies, wanted="three numbers")
+        three = parts(got, ("ensemble", "members", "ambiguity"), "three numbers")
+        given.append([number(*one) for one in zip(three, PARTS, strict=True)])
     if hint := _split_hint(np.array(given).T, cases):
         return Verdict(False, hint)
     return Verdict(True, "ensemble = members - ambiguity, whatever the weights")

@@ -8,6 +8,7 @@ import numpy as np
 
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.exercises import Verdict
+from ensemble_lab.exercises.given import judged, number, returned, yes_or_no
 
 # -- 1: the bill --------------------------------------------------------------------------------
 
@@ -45,6 +46,7 @@ BILL_MISTAKES: tuple[tuple[Callable, str], ...] = (
 )
 
 
+@judged
 def check_total_cost(answer_function: Callable) -> Verdict:
     """Check a function that bills a cascade.
 
@@ -62,14 +64,8 @@ def check_total_cost(answer_function: Callable) -> Verdict:
     # Confidences in steps of 0.05, so that some lie exactly on the threshold; none is absent.
     cases = [(rng.integers(0, 21, n) / 20, t, 0.3, 5.0) for n, t in ((7, 0.5), (200, 0.25))]
     for case in [*cases, (np.array([0.2, 0.9]), 0.0, 0.3, 5.0)]:
-        try:
-            got = answer_function(*case)
-        except Exception as error:  # the reader's code may raise anything
-            return Verdict(False, f"your function raised {type(error).__name__}: {error}")
-        if got is None:
-            return Verdict(False, "your function returned nothing; return the bill in USD")
-        if np.ndim(got) or not isinstance(got, int | float | np.number):
-            return Verdict(False, f"return one number, the bill for all items, not {got!r:.60}")
+        got = returned(answer_function, case[0].copy(), *case[1:], wanted="the bill in USD")
+        got = number(got, "the bill for all items")
         if not np.isclose(got, _bill(*case)):
             return Verdict(False, _hint(got, case))
     return Verdict(True, "the small model is paid on every item, the big one on escalated items")
@@ -148,12 +144,13 @@ def _pairs() -> list[tuple[bool, Outcomes, Outcomes, str]]:
     ]
 
 
-def check_which_task_pays(answer: Callable) -> Verdict:
+@judged
+def check_which_task_pays(answer_function: Callable) -> Verdict:
     """Check a function that says whether a cascade pays on a task.
 
     Parameters
     ----------
-    answer : callable
+    answer_function : callable
         ``(fit, test)``, two `Outcomes` with the models ``(small, big)`` in that order, to bool:
         with the lowest threshold at which the cascade equals the big model on `fit`, is it on
         `test` within a point of the big model's accuracy, at nine tenths of its cost or less?
@@ -163,12 +160,7 @@ def check_which_task_pays(answer: Callable) -> Verdict:
     Verdict
     """
     for pays, fit, test, hint in _pairs():
-        try:
-            got = answer(fit, test)
-        except Exception as error:  # the reader's code may raise anything
-            return Verdict(False, f"your function raised {type(error).__name__}: {error}")
-        if not isinstance(got, bool | np.bool_):
-            return Verdict(False, f"return True or False, not {got!r:.60}")
-        if bool(got) != pays:
+        got = returned(answer_function, fit, test, wanted="True or False")
+        if yes_or_no(got, "True or False") != pays:
             return Verdict(False, hint)
     return Verdict(True, "chosen on one half, judged on the other, and the small call paid for")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from ensemble_lab.answers.voting import MajorityVote
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
 from ensemble_lab.exercises import Verdict
+from ensemble_lab.exercises.given import Unfit, aligned, array, judged, number, returned
 
 # -- 1: plurality -------------------------------------------------------------------------------
 
@@ -93,6 +95,7 @@ def _election(seed: int, items: int = 120, members: int = 5) -> Outcomes:
     )
 
 
+@judged
 def check_plurality(answer_function: Callable) -> Verdict:
     """Check a function that elects an answer for every item.
 
@@ -110,22 +113,32 @@ def check_plurality(answer_function: Callable) -> Verdict:
         table = _election(seed)
         scrambled = _other_truth(table)
         wanted = MajorityVote().decide(table).answer
-        try:
-            got, again = answer_function(table), answer_function(scrambled)
-        except Exception as error:  # the reader's code may raise anything
-            return Verdict(False, f"your function raised {type(error).__name__}: {error}")
-        if got is None:
-            return Verdict(False, "your function returned nothing; return a code for every item")
-        if np.shape(got) != wanted.shape:
-            return Verdict(False, f"return {len(wanted)} codes, not a shape of {np.shape(got)}")
+        got, again = _codes(answer_function, table), _codes(answer_function, scrambled)
         if not np.array_equal(got, again):
             return Verdict(
                 False,
                 "what you elect changes with `correct` or `truth`: a vote knows the answers only",
             )
         if not np.array_equal(got, wanted):
-            return Verdict(False, _plurality_hint(np.asarray(got), wanted, table))
+            return Verdict(False, _plurality_hint(got, wanted, table))
     return Verdict(True, "answers are counted, silence is no vote, and ties go to the most trusted")
+
+
+def _codes(answer_function: Callable, table: Outcomes) -> np.ndarray:
+    """The codes (n,) that the reader's function elects."""
+    n = len(table.items)
+    got = returned(answer_function, table, wanted="a code for every item")
+    got = aligned(got, table.items.tolist(), "the codes")
+    return array(got, (n,), "a code", f"{n} codes, one an item", kind=_code)
+
+
+def _code(value, what: str) -> float:
+    if isinstance(value, str):
+        raise Unfit(f"return codes, not the labels they stand for such as {shown(value, 40)}")
+    code = number(value, what, nan=True)
+    if code != code:
+        raise Unfit("a code is NaN; where no member has an answer return -1")
+    return code
 
 
 def _other_truth(table: Outcomes) -> Outcomes:
@@ -140,7 +153,9 @@ def _plurality_hint(got: np.ndarray, wanted: np.ndarray, table: Outcomes) -> str
             return hint
     i = int(np.flatnonzero(got != wanted)[0])
     said = table.answer[i].tolist()
-    return f"where the members say {said} (negative: nothing), {wanted[i]} is elected, not {got[i]}"
+    return (
+        f"where the members say {said} (negative: nothing), {wanted[i]} is elected, not {got[i]:g}"
+    )
 
 
 # -- 2: log-odds weights ------------------------------------------------------------------------
@@ -203,6 +218,7 @@ def _panel(seed: int) -> tuple[Outcomes, Outcomes, int]:
     return fit, half([0.6, 0.8, 0.7, 0.9, 0.3]), classes
 
 
+@judged
 def check_log_odds_weights(answer_function: Callable) -> Verdict:
     """Check a function that weighs the members of a vote.
 
@@ -218,17 +234,11 @@ def check_log_odds_weights(answer_function: Callable) -> Verdict:
     """
     for seed in range(2):
         fit, test, classes = _panel(seed)
-        try:
-            got = answer_function(fit, test, classes)
-        except Exception as error:  # the reader's code may raise anything
-            return Verdict(False, f"your function raised {type(error).__name__}: {error}")
-        if got is None:
-            return Verdict(False, "your function returned nothing; return a weight a member")
-        if isinstance(got, Mapping):
-            got = [got.get(name, np.nan) for name in fit.models]
-        if np.shape(got) != (len(fit.models),):
-            return Verdict(False, f"return {len(fit.models)} weights, not {got!r:.60}")
-        hint = _weights_hint(np.asarray(got, float), _seen(fit), _seen(test), classes)
+        wanted = f"{len(fit.models)} weights, one a member"
+        got = returned(answer_function, fit, test, classes, wanted="a weight a member")
+        got = aligned(got, fit.models, "the weights")
+        got = array(got, (len(fit.models),), "a weight", wanted, nan=True)
+        hint = _weights_hint(got, _seen(fit), _seen(test), classes)
         if hint:
             return Verdict(False, hint)
     return Verdict(True, "learned on one half, with k - 1 ways of being wrong, and signed")
@@ -236,6 +246,11 @@ def check_log_odds_weights(answer_function: Callable) -> Verdict:
 
 def _weights_hint(got: np.ndarray, fit: np.ndarray, test: np.ndarray, classes: int) -> str:
     """What is wrong with these weights; nothing if they are right."""
+    if np.isnan(got).all():
+        return (
+            "the weights are NaN: `correct` is NaN where a member said nothing; leave those items"
+            " out of its accuracy"
+        )
     if not np.isfinite(got).all():
         return (
             "a weight is not finite: one member is never wrong on `fit`, so count one right and"
@@ -247,8 +262,8 @@ def _weights_hint(got: np.ndarray, fit: np.ndarray, test: np.ndarray, classes: i
     for mistake, hint in WEIGHT_MISTAKES:
         if _proportional(got, mistake(fit, test, classes)):
             return hint
-    shown, right = np.round(got, 2).tolist(), np.round(wanted, 2).tolist()
-    return f"for accuracies {np.round(fit, 2).tolist()}: {right}, not {shown}"
+    given, right = np.round(got, 2).tolist(), np.round(wanted, 2).tolist()
+    return f"for accuracies {np.round(fit, 2).tolist()}: {right}, not {shown(given)}"
 
 
 def _proportional(a: np.ndarray, b: np.ndarray) -> bool:
