@@ -245,7 +245,7 @@ def test_a_cascade_without_confidence_is_refused_not_shown_as_something_else():
         ("cascade", None, ValueError, "needs outcomes"),
         ("casade", None, KeyError, "did you mean 'cascade'"),
         (lab.Outcomes(**parts()), None, ValueError, "'votes', 'cascade'"),
-        (lab.Cascade, None, ValueError, "no explorer for <class.*Cascade"),
+        (lab.Cascade, None, ValueError, "class Cascade; give a policy made of it"),
     ],
 )
 def test_what_cannot_be_explored_is_named_with_its_mend(what, given_, error, said):

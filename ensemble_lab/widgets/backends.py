@@ -6,7 +6,7 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ensemble_lab.core.errors import nearest
+from ensemble_lab.core.errors import nearest, shown
 
 if TYPE_CHECKING:
     from ensemble_lab.widgets.explorer import Explorer
@@ -35,7 +35,7 @@ def backend() -> str:
     if not forced:
         return best()
     if forced not in BACKENDS:
-        raise ValueError(f"{VARIABLE}={forced!r} is no backend{nearest(forced, BACKENDS)}")
+        raise ValueError(f"{VARIABLE}={shown(forced)} is no backend{nearest(forced, BACKENDS)}")
     return forced
 
 

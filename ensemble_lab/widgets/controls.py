@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import math
+from collections.abc import Hashable
 from dataclasses import dataclass, fields
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from ensemble_lab.core.errors import nearest
+from ensemble_lab.core.errors import nearest, several, shown
 from ensemble_lab.core.policy import Policy
 
 MOST_IN_SIGHT = 5
@@ -56,8 +59,13 @@ class Control:
             A value that the control does not take; the nearest ones are named.
         """
         if self.kind == "many":
-            if isinstance(value, str) or not isinstance(value, Sequence):
-                raise ValueError(f"{self.name}={value!r}; give a list of {self.label}")
+            if isinstance(value, set | frozenset):
+                value = list(value)  # the order is that of the options anyway
+            try:
+                value = several(value, self.name)
+            except ValueError:
+                told = f"{self.name}={shown(value)}"
+                raise ValueError(f"{told}; give a list of {self.label}") from None
             chosen = [self._option(part) for part in value]
             if not chosen:
                 raise ValueError(f"{self.name} is empty; choose at least one of {self.label}")
@@ -65,20 +73,30 @@ class Control:
         return self._option(value)
 
     def _option(self, value):
+        value = value.tolist() if hasattr(value, "tolist") else value
         for option in self.options:
             same_type = isinstance(value, bool) == isinstance(option, bool)
-            if same_type and (value == option or _close(value, option)):
+            if same_type and (_equal(value, option) or _close(value, option)):
                 return option
-        raise ValueError(f"{self.name}={value!r} is no option{self._hint(value)}")
+        raise ValueError(f"{self.name}={shown(value)} is no option{self._hint(value)}")
 
     def _hint(self, value) -> str:
         """The options next to a number; else those spelled alike."""
         if self.kind == "steps" and isinstance(value, str):
             return "; give a number, not text"
-        if self.kind != "steps" or not isinstance(value, int | float) or value != value:
-            return nearest(value, self.options)
-        near = sorted(self.options, key=lambda option: abs(option - value))[:2]
+        if self.kind != "steps":
+            return nearest(value, self.options) if isinstance(value, str) else self._few()
+        if not isinstance(value, int | float) or value != value:
+            return self._few()
+        reach = min(
+            max(value, self.options[0]), self.options[-1]
+        )  # a huge whole number is no float
+        near = sorted(self.options, key=lambda option: abs(option - reach))[:2]
         return f"; the nearest are {' and '.join(map(str, sorted(near)))}"
+
+    def _few(self) -> str:
+        few = ", ".join(shown(option, 20) for option in self.options[:5])
+        return f"; known are {few}" + (", …" if len(self.options) > 5 else "")
 
 
 def steps(name: str, label: str, options, default, help: str = "") -> Control:
@@ -122,6 +140,16 @@ def controls_of(policy: Policy) -> tuple[Control, ...]:
     return tuple(found)
 
 
+def _equal(value, option) -> bool:
+    same = value == option
+    return isinstance(same, bool) and same  # a data frame compares cell by cell
+
+
 def _close(value, option) -> bool:
-    numbers = isinstance(value, int | float) and isinstance(option, int | float)
-    return numbers and abs(value - option) < 1e-9
+    """Whether they differ by rounding only, that to 32 bits included."""
+    if not (isinstance(value, Real | Decimal) and isinstance(option, int | float)):
+        return False
+    try:
+        return math.isclose(float(value), option, rel_tol=1e-7, abs_tol=1e-9)
+    except OverflowError:
+        return False

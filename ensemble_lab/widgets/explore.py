@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from ensemble_lab.core.errors import check_known
+from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy
 from ensemble_lab.widgets.explorer import Explorer
@@ -52,7 +52,7 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     KeyError
         No explorer of that name.
     ValueError
-        No outcomes where they are needed, or a start that does not fit.
+        No outcomes where they are needed, some where they are not, or a start that does not fit.
     TypeError
         Outcomes of another type, such as a data frame.
     """
@@ -60,17 +60,29 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     check_known(name, EXPLORERS, "explorer", "package")
     if name in TOKENS:
         return import_module(EXPLORERS[name]).explorer(outcomes, start=start)
-    if outcomes is not None and not isinstance(outcomes, Outcomes):
-        raise TypeError(
-            f"outcomes is a {type(outcomes).__name__}; Outcomes.from_frame(frame) makes Outcomes"
-            " of a data frame, Outcomes.read(path) of a file"
-        )
     build = import_module(EXPLORERS[name]).explorer
     if name in ALONE:
+        if outcomes is not None:
+            raise ValueError(f"explore({name!r}) takes no outcomes; leave them out")
         return build(start=start)
+    if outcomes is not None and not isinstance(outcomes, Outcomes):
+        raise TypeError(f"outcomes is {_kind_of(outcomes)}")
     if outcomes is None and name != "escalate":
         raise ValueError(f"explore({name!r}) needs outcomes: load_outcomes(name) or your own")
     return build(outcomes, policy=policy, start=start)
+
+
+def _kind_of(outcomes) -> str:
+    """What was given in the place of outcomes, and how to make some of it."""
+    if isinstance(outcomes, str):
+        told = shown(outcomes, 40)
+        return f"text, {told}; load_outcomes(name) has recorded ones, Outcomes.read(path) a file's"
+    if isinstance(outcomes, list | tuple):
+        return f"a {type(outcomes).__name__}; give one Outcomes at a time"
+    return (
+        f"a {type(outcomes).__name__}; Outcomes.from_frame(frame) makes Outcomes of a data frame,"
+        " Outcomes.read(path) of a file"
+    )
 
 
 def _name_of(policy: Policy) -> str:
@@ -79,7 +91,13 @@ def _name_of(policy: Policy) -> str:
             return "cascade"
         if base.__name__ == "Vote":
             return "votes"
+    if isinstance(policy, type):
+        name = policy.__name__
+        raise ValueError(
+            f"there is no explorer for the class {name}; give a policy made of it, {name}(…)"
+        )
+    known = ", ".join(map(repr, EXPLORERS))
     raise ValueError(
-        f"there is no explorer for {policy!r:.60}; give one of {', '.join(map(repr, EXPLORERS))},"
-        " or a vote, Cascade, BudgetCascade or LearnedSelector"
+        f"there is no explorer for {shown(policy, 60)}; give one of {known}, or a vote, Cascade,"
+        " BudgetCascade or LearnedSelector"
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ensemble_lab.core.errors import check_known, nearest
+from ensemble_lab.core.errors import check_known, nearest, shown
 from ensemble_lab.widgets.controls import Control
 from ensemble_lab.widgets.style import LAYOUT
 
@@ -113,7 +113,7 @@ class Explorer:
                 raise ValueError(f"{name!r} cannot be set here: {self.missing[name]}")
             if name not in controls:
                 known = nearest(name, controls)
-                raise ValueError(f"{name!r} is no control of {self.name!r}{known}")
+                raise ValueError(f"{shown(name, 60)} is no control of {self.name!r}{known}")
             state[name] = controls[name].checked(value)
         return state
 
@@ -146,16 +146,24 @@ class Explorer:
             No state, one of another explorer or version, or one that does not fit.
         """
         try:
-            found = json.loads(text) if isinstance(text, str) else dict(text)
+            found = json.loads(text.lstrip("\ufeff")) if isinstance(text, str) else dict(text)
             about = {key: found[key] for key in ("explorer", "version", "state")}
             state = dict(about["state"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             mend = "copy it again from the explorer"
-            raise ValueError(f"this is no state of an explorer ({error!r}); {mend}") from None
+            why = shown(error, 60)
+            raise ValueError(f"this is no state of an explorer ({why}); {mend}") from None
         if about["explorer"] != self.name:
-            raise ValueError(f"this state is of {about['explorer']!r}, this explorer {self.name!r}")
-        if about["version"] != VERSION:
-            raise ValueError(f"this state has version {about['version']!r}, this package {VERSION}")
+            other = shown(about["explorer"], 60)
+            raise ValueError(
+                f"this state is of {other}, this explorer {self.name!r}; paste it there"
+            )
+        if type(about["version"]) is not int or about["version"] != VERSION:  # True is 1
+            other = shown(about["version"], 20)
+            raise ValueError(
+                f"this state has version {other}, this package {VERSION}; copy it again from an"
+                " explorer of this version"
+            )
         return self.state(**state)
 
     def _repr_mimebundle_(self, include=None, exclude=None):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
+from ensemble_lab.core.errors import MOST_SHOWN, shown
 from ensemble_lab.widgets.canvas import LiveCanvas, RedrawCanvas
 from ensemble_lab.widgets.controls import MOST_IN_SIGHT
 from ensemble_lab.widgets.folds import Folds
@@ -138,8 +140,9 @@ class Panel:
         return below
 
     def _card(self) -> ipywidgets.Widget:
+        self.by_name = by_name(self.explorer.items)
         self.item = ipywidgets.Combobox(
-            options=tuple(map(str, self.explorer.items[:MOST_ITEMS])),
+            options=tuple(self.by_name)[:MOST_ITEMS],
             placeholder="name of an item",
             description="item",
             continuous_update=False,
@@ -217,9 +220,22 @@ class Panel:
 
     def _tell_card(self) -> None:
         if self.item.value:
-            by_name = {str(item): item for item in self.explorer.items}
-            item = by_name.get(self.item.value, self.item.value)
+            item = self.by_name.get(self.item.value, self.item.value)
             self.card.value = as_html(self.explorer.card(self.state, item))
+
+
+def by_name(items: Sequence) -> dict[str, Any]:
+    """Items by what a reader types for them: 1 and "1", if both are there, as Python has them."""
+    counts = Counter(map(str, items))
+    found = {}
+    for item in items:
+        name = str(item)
+        if counts[name] > 1 or name != " ".join(name.split()) or not 0 < len(name) <= MOST_SHOWN:
+            name = shown(item)
+        if name in found:  # two long ones that begin alike
+            name = f"{name} ({len(found) + 1})"
+        found[name] = item
+    return found
 
 
 def as_html(table: pd.DataFrame) -> str:

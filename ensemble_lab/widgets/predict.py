@@ -8,7 +8,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.widgets.backends import backend, view
+from ensemble_lab.widgets.typed import typed_number
 
 
 class Predict:
@@ -50,7 +52,8 @@ class Predict:
         default: float | None = None,
     ):
         if not low < high:
-            raise ValueError(f"no number lies between low={low} and high={high}; swap them")
+            ends = f"low={shown(low, 20)} and high={shown(high, 20)}"
+            raise ValueError(f"no number lies between {ends}; swap them")
         self.question, self.truth, self.unit = question, truth, unit
         self.low, self.high = low, high
         self._value = None
@@ -64,12 +67,10 @@ class Predict:
 
     @value.setter
     def value(self, guess: float) -> None:
-        try:
-            number = float(guess)
-        except (TypeError, ValueError):
-            raise ValueError(f"{guess!r} is no number; guess one") from None
+        number = typed_number(guess, self.unit)
         if not self.low <= number <= self.high:
-            raise ValueError(f"{number:g} is not between {self.low:g} and {self.high:g}")
+            between = f"{self.low:g} and {self.high:g}"
+            raise ValueError(f"{number:g} is not between {between}; guess one that is")
         self._value = number
 
     def compare(self, truth: float | None = None) -> str:
@@ -84,15 +85,18 @@ class Predict:
             truth = self.truth() if callable(self.truth) else self.truth
         if truth is None:
             raise ValueError("give the truth: guess.compare(truth)")
-        shown = self._words(truth)
+        truth = typed_number(truth, self.unit)
+        told = "not known" if math.isnan(truth) else self._words(truth)
         if self.value is None:
-            return f"You made no guess; it is {shown}."
+            return f"You made no guess; it is {told}."
+        if math.isnan(truth):
+            return f"You said {self._words(self.value)}; it is {told}."
         miss = self.value - truth
         if math.isclose(self.value, truth, abs_tol=(self.high - self.low) / 200):
             verdict = "Right on the spot."
         else:
             verdict = f"You were {self._words(abs(miss))} too {'high' if miss > 0 else 'low'}."
-        return f"You said {self._words(self.value)}; it is {shown}. {verdict}"
+        return f"You said {self._words(self.value)}; it is {told}. {verdict}"
 
     def _words(self, number: float) -> str:
         return f"{number:.3g} {self.unit}".rstrip()
@@ -100,8 +104,8 @@ class Predict:
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
         guess = "no guess yet" if self.value is None else f"guess: {self._words(self.value)}"
         text = f"{self.question} ({guess}, between {self.low:g} and {self.high:g})"
-        shown = {"text/plain": text, "text/html": f"<p><b>{html.escape(text)}</b></p>"}
-        return shown if backend() == "still" else shown | view(self.widget())
+        told = {"text/plain": text, "text/html": f"<p><b>{html.escape(text)}</b></p>"}
+        return told if backend() == "still" else told | view(self.widget())
 
     def widget(self):
         """A field for the number and, where the truth is known, a button that reveals it."""
@@ -127,10 +131,14 @@ class Predict:
 
     def _typed(self, text: str, said) -> None:
         try:
-            self.value = text
-            message = f"noted: {self._words(self.value)}"
+            if text.strip():
+                self.value = text
+                message = f"noted: {self._words(self.value)}"
+            else:
+                self._value, message = None, "no guess yet"
         except ValueError as error:
-            message = str(error)
+            kept = "" if self.value is None else f"; your guess is still {self._words(self.value)}"
+            message = f"{error}{kept}"
         said.value = f'<p role="status">{html.escape(message)}</p>'
 
     def _reveal(self, said) -> None:

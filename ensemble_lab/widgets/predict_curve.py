@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ensemble_lab.core.errors import several, shown
 from ensemble_lab.widgets.backends import backend, view
 from ensemble_lab.widgets.style import COMBINED, INK, LAYOUT, line, marker
+from ensemble_lab.widgets.typed import typed_number
 
 
 class PredictCurve:
@@ -43,11 +45,13 @@ class PredictCurve:
         x_label: str = "x",
         y_label: str = "y",
     ):
+        xs = [typed_number(x) for x in several(xs, "xs")]
         if len(xs) < 2:
-            raise ValueError(f"a curve over {list(xs)} is none; give two places or more")
+            raise ValueError(f"a curve over {shown(xs)} is none; give two places or more")
         if not low < high:
-            raise ValueError(f"no number lies between low={low} and high={high}; swap them")
-        self.question, self.xs, self.truth = question, list(xs), truth
+            ends = f"low={shown(low, 20)} and high={shown(high, 20)}"
+            raise ValueError(f"no number lies between {ends}; swap them")
+        self.question, self.xs, self.truth = question, xs, truth
         self.low, self.high, self.labels = low, high, (x_label, y_label)
         self._value = [(low + high) / 2] * len(self.xs)
         self._drawn = False
@@ -59,12 +63,11 @@ class PredictCurve:
 
     @value.setter
     def value(self, heights: Sequence[float]) -> None:
-        numbers = [float(height) for height in heights]
-        if len(numbers) != len(self.xs):
-            raise ValueError(f"{len(numbers)} heights for {len(self.xs)} places; give one for each")
+        numbers = self._one_each(heights, "heights")
         for number in numbers:
             if not self.low <= number <= self.high:
-                raise ValueError(f"{number:g} is not between {self.low:g} and {self.high:g}")
+                between = f"{self.low:g} and {self.high:g}"
+                raise ValueError(f"{number:g} is not between {between}; draw it there")
         self._value, self._drawn = numbers, True
 
     def compare(self, truth: Sequence[float] | None = None):
@@ -104,12 +107,22 @@ class PredictCurve:
             truth = self.truth(self.xs) if callable(self.truth) else self.truth
         if truth is None:
             raise ValueError("give the truth: guess.compare(truth)")
-        return [float(height) for height in truth]
+        return self._one_each(truth, "true heights")
+
+    def _one_each(self, heights: Sequence[float], what: str) -> list[float]:
+        """A number for every place."""
+        numbers = [typed_number(height) for height in several(heights, what)]
+        if len(numbers) != len(self.xs):
+            raise ValueError(f"{len(numbers)} {what} for {len(self.xs)} places; give one for each")
+        return numbers
 
     def _verdict(self, truth: Sequence[float]) -> str:
         if not self._drawn:
             return "You drew no curve; this is the truth."
         miss = np.subtract(self._value, truth)
+        if np.isnan(miss).any():
+            known = "only partly" if not np.isnan(miss).all() else "not"
+            return f"The truth is {known} known here."
         worst = int(np.argmax(np.abs(miss)))
         if abs(miss[worst]) <= (self.high - self.low) / 50:
             return "Your curve is right everywhere."
@@ -119,8 +132,8 @@ class PredictCurve:
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
         places = ", ".join(f"{x:g}" for x in self.xs)
         text = f"{self.question} (heights from {self.low:g} to {self.high:g} at {places})"
-        shown = {"text/plain": text, "text/html": f"<p><b>{html.escape(text)}</b></p>"}
-        return shown if backend() == "still" else shown | view(self.widget())
+        told = {"text/plain": text, "text/html": f"<p><b>{html.escape(text)}</b></p>"}
+        return told if backend() == "still" else told | view(self.widget())
 
     def widget(self):
         """A slider for every place and, where the truth is known, a button that reveals it."""
@@ -166,8 +179,8 @@ class PredictCurve:
         table = self.table()
         numbers = table.to_html(border=0, float_format=lambda height: f"{height:.3g}")
         folded = f"<details><summary>The same in numbers</summary>{numbers}</details>"
-        shown = {"text/plain": str(table), "text/html": folded}
-        said.outputs = (figure_output(self.compare().to_plotly_json()), _output(shown))
+        told = {"text/plain": str(table), "text/html": folded}
+        said.outputs = (figure_output(self.compare().to_plotly_json()), _output(told))
 
 
 def _output(data: dict[str, str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ensemble_lab.catalogue import data_folder
+from ensemble_lab.core.errors import several, shown
 from ensemble_lab.tokens.traced import ACCEPTED, BONUS, CORRECTED, PLAIN, Trace, read_traces
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Picture, State
@@ -85,7 +86,10 @@ def recorded() -> tuple[Trace, ...]:
 
 def checked(traces: Trace | Sequence[Trace]) -> tuple[Trace, ...]:
     """One trace or several, none of them empty."""
-    found = (traces,) if isinstance(traces, Trace) else tuple(traces)
+    try:
+        found = (traces,) if isinstance(traces, Trace) else tuple(several(traces, "traces"))
+    except ValueError as error:
+        raise TypeError(f"{error} of traces, as trace(target, prompt, …) makes them") from None
     for one in found:
         if not isinstance(one, Trace):
             raise TypeError(f"{type(one).__name__} is no Trace; trace(target, prompt, …) makes one")
@@ -101,7 +105,7 @@ def by_setting(traces: Sequence[Trace]) -> dict[tuple, Trace]:
         raise ValueError("two traces have the same prompt, draft, gamma and temperature; name them")
     for setting in product(*(dict.fromkeys(part) for part in zip(*grid, strict=True))):
         if setting not in grid:
-            told = ", ".join(f"{k}={v!r}" for k, v in zip(KEYS, setting, strict=True))
+            told = ", ".join(f"{k}={shown(v, 40)}" for k, v in zip(KEYS, setting, strict=True))
             raise ValueError(f"no trace has {told}; give one for every combination")
     return grid
 

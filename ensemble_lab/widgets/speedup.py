@@ -86,6 +86,10 @@ def named(pairs: Pair | Mapping) -> dict[str, Pair]:
     ValueError
         None is left, or one is no pair.
     """
+    if not isinstance(pairs, Pair | Mapping):
+        raise ValueError(
+            f"pairs is a {type(pairs).__name__}; give a pair, or a dictionary from names to pairs"
+        )
     if isinstance(pairs, Pair) or "alpha" in pairs:
         pairs = {"your pair": pairs}
     found = {name: pair_of(pair) for name, pair in pairs.items()}
