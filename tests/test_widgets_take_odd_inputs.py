@@ -33,7 +33,8 @@ def refusal(call, kind=ValueError):
     ("guess", "number"),
     [
         (" 12 ", 12), ("1e3", 1000), ("90%", 90), ("90 %", 90), ("\u22123", -3), ("\u00a07", 7),
-        (".5", 0.5),        ("5.", 5), ("+4", 4), (np.float32(0.5), 0.5), (np.array(3), 3), (Decimal("0.1"), 0.1),
+        (".5", 0.5), ("5.", 5), ("+4", 4), (np.float32(0.5), 0.5), (np.array(3), 3),
+        (Decimal("0.1"), 0.1),
         (Fraction(1, 4), 0.25), (7, 7), (np.int64(7), 7),
     ],
 )  # fmt: skip
@@ -45,7 +46,8 @@ def test_numbers_as_people_type_them(guess, number):
     ("guess", "mend"),
     [
         ("0,9", "as a point"), ("1,000", "as a point"), ("1.000,5", "as a point"),
-        ("90%", "without %"),        ("", "guess one"), ("1_000", "guess one"), ("٣", "guess one"), ("１２", "guess one"),
+        ("90%", "without %"), ("", "guess one"), ("1_000", "guess one"),
+        ("٣", "guess one"), ("１２", "guess one"),
         ("nan", "guess one"), ("inf", "guess one"), (True, "guess one"), (None, "guess one"),
         ([1], "guess one"), (1j, "guess one"), ("half", "guess one"), ("1 000", "guess one"),
         ("x" * 10**6, "guess one"), (b"1", "guess one"), ("1\n2", "guess one"), ({}, "guess one"),
