@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ensemble_lab.core.errors import check_known
+from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.requested import RequestError
 
 Record = dict
@@ -85,7 +85,7 @@ def load(path: Path, prompts: str | Path | None = None) -> dict[str, Measurement
     spec.loader.exec_module(module)
     if prompts is not None:
         if not hasattr(module, "use_prompts"):
-            raise RequestError(f"the benchmark {path.stem!r} takes no --prompts; leave it out")
+            raise RequestError(f"the benchmark {shown(path.stem)} takes no --prompts; leave it out")
         module.use_prompts(prompts)
     return module.RECORDS
 

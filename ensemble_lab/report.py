@@ -18,6 +18,7 @@ from ensemble_lab.requested import (
     check_parameters,
     excerpt,
     find_notebooks,
+    named,
     output_folder,
     read_notebook,
     tagged,
@@ -79,7 +80,7 @@ def check_tools() -> None:
         import papermill  # noqa: F401
     except ImportError as error:
         raise RequestError(
-            f"{error.name} is not installed; {sys.executable} -m pip install"
+            f"{excerpt(error.name)} is not installed; {named(Path(sys.executable))} -m pip install"
             " papermill nbconvert ipykernel latex2mathml"
         ) from None
 

@@ -21,6 +21,8 @@ TYPES |= {list: "a list", tuple: "a list", dict: "a dictionary"}
 FITS = {float: (float, int), list: (list, tuple), tuple: (list, tuple)}
 ANNOTATED = {kind.__name__: kind for kind in TYPES}
 TEXTS = (".py", ".md", ".Rmd", ".qmd")  # what jupytext turns into notebooks
+KEYS = ("explorer", "version", "state")  # of a copied state
+NO_PARAMETERS = "none; tag the cell of its defaults 'parameters'"
 LONGEST_PATH = 120  # characters of a path in a message
 
 
@@ -64,11 +66,11 @@ def find_notebooks(notebooks: Sequence[str | Path]) -> list[Path]:
         if not _is(path.is_file):
             known = [p.name for p in path.parent.glob("*.ipynb")]
             near = nearest(path.name, known) if known else "; give the path of a notebook"
-            raise RequestError(f"no notebook {named(path)!r}{near}")
+            raise RequestError(f"no notebook '{named(path)}'{near}")
     pages = [path.with_suffix("").name for path in paths]
     twice = [path.name for path in paths if pages.count(path.with_suffix("").name) > 1]
     if twice:
-        told = f"two notebooks named {twice[0]!r}"
+        told = f"two notebooks named {shown(twice[0])}"
         if len(set(twice)) > 1:
             told = f"{shown(twice[0], 40)} and {shown(sorted(set(twice))[-1], 40)}"
         raise RequestError(f"{told} would share a page; run them apart")
@@ -106,7 +108,11 @@ def read_notebook(path: Path) -> NotebookNode:
         ) from error
     except Exception as error:  # nbformat passes on whatever its readers raise
         why = excerpt(" ".join(str(error).split()), 100)  # a failed validation has many lines
-        mend = f"; jupytext --to ipynb {path.name} makes one" if path.suffix in TEXTS else ""
+        mend = (
+            f"; jupytext --to ipynb {excerpt(path.name)} makes one"
+            if path.suffix in TEXTS
+            else "; give an .ipynb"
+        )
         raise RequestError(f"{named(path)} cannot be read as a notebook: {why}{mend}") from error
     return notebook
 
@@ -158,7 +164,7 @@ def check_parameters(path: Path, parameters: Mapping[str, Any]) -> None:
             )
             has = excerpt(", ".join(all_of_them), 120)
             raise RequestError(
-                f"{excerpt(path.name)} has no parameter {shown(name, 40)}; it has: {has or 'none'}"
+                f"{excerpt(path.name)} has no parameter {shown(name, 40)}; it has: {has or NO_PARAMETERS}"
             )
         _check_type(path, name, value, *defaults[name])
 
@@ -175,9 +181,10 @@ def _check_type(path: Path, name: str, value, default, wanted: type | None) -> N
         quote = f"; to give it as text, write \"'{shown(value, 40)}'\""
     elif wanted is int and isinstance(value, float) and value.is_integer():
         quote = f"; write {int(value)}"
+    words = excerpt(TYPES.get(wanted, wanted.__name__))
     raise RequestError(
-        f"{excerpt(path.name)}: {excerpt(name, 40)} = {shown(value)} should be"
-        f" {TYPES.get(wanted, wanted.__name__)}, as its default {shown(default, 40)} is{quote}"
+        f"{excerpt(path.name)}: {excerpt(name, 40)} = {shown(value)} should be {words},"
+        f" as its default {shown(default, 40)} is{quote}"
     )
 
 
@@ -217,7 +224,8 @@ def defaults_in(notebook: NotebookNode, name: str) -> dict[str, tuple[Any, type 
     except (SyntaxError, ValueError) as error:
         why = getattr(error, "msg", error)
         raise RequestError(
-            f"{excerpt(name)}: its parameters cell is not Python: {why}; mend that cell"
+            f"{excerpt(name)}: its parameters cell is not Python: {excerpt(str(why), 100)}; mend"
+            " that cell"
         ) from error
     found = {}
     for line in body:
@@ -281,7 +289,7 @@ def read_state(path: str | Path) -> dict[str, Any]:
     """
     from ensemble_lab.widgets.explorer import VERSION
 
-    where = named(Path(path))
+    where = f"'{named(Path(path))}'"
     try:
         found = json.loads(
             Path(path).read_bytes().decode("utf-8-sig"),
@@ -290,28 +298,27 @@ def read_state(path: str | Path) -> dict[str, Any]:
         )
     except OSError as error:
         raise RequestError(
-            f"cannot read the state {where!r}: {error.strerror}; save it there"
+            f"cannot read the state {where}: {error.strerror}; save it there"
         ) from error
     except UnicodeDecodeError as error:
-        raise RequestError(f"{where!r} is no text in UTF-8; copy the state again") from error
+        raise RequestError(f"{where} is no text in UTF-8; copy the state again") from error
     except (ValueError, RecursionError) as error:
         raise RequestError(
-            f"{where!r} is not JSON: {excerpt(str(error), 90)}; copy the state again"
+            f"{where} is not JSON: {excerpt(str(error), 90)}; copy the state again"
         ) from error
-    keys = ("explorer", "version", "state")
-    if not (isinstance(found, dict) and found.keys() >= set(keys)):
+    if not (isinstance(found, dict) and found.keys() >= set(KEYS)):
         raise RequestError(
-            f"{where!r} is no state of an explorer, which has {', '.join(keys)}; copy it again"
+            f"{where} is no state of an explorer, which has {', '.join(KEYS)}; copy it again"
         )
     version = found["version"]
     if type(version) is not int or version != VERSION:  # True is 1
         raise RequestError(
-            f"{where!r} has version {shown(version, 20)}, this package reads {VERSION}; copy it"
+            f"{where} has version {shown(version, 20)}, this package reads {VERSION}; copy it"
             " again from an explorer of this version"
         )
     if not isinstance(found["state"], dict):
         raise RequestError(
-            f"{where!r}: its state is {shown(found['state'], 60)}, not a dictionary; copy it again"
+            f"{where}: its state is {shown(found['state'], 60)}, not a dictionary; copy it again"
         )
     return found["state"]
 
@@ -326,4 +333,4 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str):
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{excerpt(name)} is no number of JSON")

@@ -127,8 +127,8 @@ def _says_solution(summary: str) -> bool:
 
 def _lacks(where: str) -> RequestError:
     return RequestError(
-        f"{where}: a solution lacks its <details>, its </details> or its </summary>; tags in code"
-        " do not count"
+        f"{where}: a solution lacks its <details>, its </details> or its </summary>; write all"
+        " of them, outside of code"
     )
 
 

@@ -18,12 +18,16 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.exercises import Verdict
 
 MOST = 60  # characters of what was returned in a hint
+MOST_SAID = 160  # of an error of the reader's
 
 
-def said(value, deep: int = 3) -> str:
+def said(value, most: int = MOST) -> str:
     """What was returned, for a hint: plain numbers however deep they stand, and no addresses."""
-    plain = _plain(value, deep)
-    return str(plain) if isinstance(plain, _Words) else shown(plain, MOST)
+    plain = _plain(value, deep=3)
+    if not isinstance(plain, _Words):
+        return shown(plain, most)
+    text = " ".join(plain[: 4 * most].split())
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _plain(value, deep: int):
@@ -104,11 +108,11 @@ class _readers_own:
     def __exit__(self, kind, error, trace):
         if isinstance(error, Exception | SystemExit) and not isinstance(error, Unfit):
             try:
-                told = " ".join(str(error)[:1000].split())
+                told = said(_Words(error), MOST_SAID)
             except Exception:  # their error may be broken, too
                 told = ""
-            told = told if len(told) <= 160 else told[:159] + "…"
-            raise Unfit(f"your function raised {kind.__name__}{told and ': ' + told}") from None
+            name = said(_Words(kind.__name__))
+            raise Unfit(f"your function raised {name}{': ' if told else ''}{told}") from None
 
 
 def parts(got, names: Sequence[str], wanted: str) -> list:
@@ -186,7 +190,7 @@ def number(value, what: str, nan: bool = False) -> float:
     if isinstance(value, str | bytes):
         raise Unfit(f"{what} is text, {said(value)}; return a number")
     if isinstance(value, bool):
-        raise Unfit(f"{what} is {value}; return a number")
+        raise Unfit(f"{what} is {said(value)}; return a number")
     if value is np.ma.masked:
         value = float("nan")
     if not isinstance(value, Real) and not hasattr(value, "as_integer_ratio"):  # Decimal
@@ -242,7 +246,9 @@ def array(got, shape: tuple[int, ...], what: str, wanted: str, kind=number, **ho
     """
     cells = _cells(got, len(shape))
     if cells is None or np.shape(cells) != shape:
-        raise Unfit(f"return {wanted}, not {_shape_in_words(cells, got)}")
+        few = "" if cells is None else f"{len(cells)} of them, "
+        what_it_is = "what your generator gives" if isinstance(got, Iterator) else said(got)
+        raise Unfit(f"return {wanted}, not {few}{what_it_is}")
     flat = [kind(cell, what, **how) for cell in cells.ravel()]
     return np.array(flat, dtype=int if kind is whole else float).reshape(shape)
 
@@ -280,12 +286,6 @@ def _shape(nested: list, depth: int) -> tuple[int, ...] | None:
         return (len(nested),)
     shapes = {_shape(one, depth - 1) for one in nested}
     return None if len(shapes) != 1 or None in shapes else (len(nested), *shapes.pop())
-
-
-def _shape_in_words(cells: np.ndarray | None, got) -> str:
-    if cells is None or isinstance(got, Iterator):
-        return said(got) if not isinstance(got, Iterator) else "what your generator gives"
-    return " times ".join(map(str, cells.shape)) + f" of them, {said(got)}"
 
 
 def yes_or_no(value: Any, wanted: str) -> bool:

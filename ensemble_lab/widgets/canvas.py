@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.widgets.backends import PLOTLY
 from ensemble_lab.widgets.still import full_layout, page, plain, plain_figure
 
@@ -37,7 +38,8 @@ class LiveCanvas:
         kinds = [[trace["type"] for trace in traces] for traces in (before[0], now[0])]
         if kinds[0] != kinds[1]:
             raise ValueError(
-                f"the traces changed from {kinds[0]} to {kinds[1]}; draw the same ones"
+                f"the traces changed from {shown(kinds[0])} to {shown(kinds[1])}; draw the same"
+                " ones"
             )
         with self.widget.batch_update():
             for trace, old, new in zip(self.widget.data, before[0], now[0], strict=True):

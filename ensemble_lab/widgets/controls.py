@@ -47,7 +47,7 @@ class Control:
     def __post_init__(self):
         object.__setattr__(self, "options", tuple(self.options))
         if not self.options:
-            raise ValueError(f"control {self.name!r} has no options")
+            raise ValueError(f"control {shown(self.name)} has no options")
         object.__setattr__(self, "default", self.checked(self.default))
 
     def checked(self, value):
@@ -64,8 +64,9 @@ class Control:
             try:
                 value = several(value, self.name)
             except ValueError:
-                told = f"{self.name}={shown(value)}"
-                raise ValueError(f"{told}; give a list of {self.label}") from None
+                raise ValueError(
+                    f"{self.name}={shown(value)}; give a list of {self.label}"
+                ) from None
             chosen = [self._option(part) for part in value]
             if not chosen:
                 raise ValueError(f"{self.name} is empty; choose at least one of {self.label}")
@@ -92,7 +93,7 @@ class Control:
             max(value, self.options[0]), self.options[-1]
         )  # a huge whole number is no float
         near = sorted(self.options, key=lambda option: abs(option - reach))[:2]
-        return f"; the nearest are {' and '.join(map(str, sorted(near)))}"
+        return f"; the nearest are {' and '.join(map(shown, sorted(near)[:2]))}"
 
     def _few(self) -> str:
         few = ", ".join(shown(option, 20) for option in self.options[:5])

@@ -63,12 +63,12 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     build = import_module(EXPLORERS[name]).explorer
     if name in ALONE:
         if outcomes is not None:
-            raise ValueError(f"explore({name!r}) takes no outcomes; leave them out")
+            raise ValueError(f"explore({shown(name)}) takes no outcomes; leave them out")
         return build(start=start)
     if outcomes is not None and not isinstance(outcomes, Outcomes):
         raise TypeError(f"outcomes is {_kind_of(outcomes)}")
     if outcomes is None and name != "escalate":
-        raise ValueError(f"explore({name!r}) needs outcomes: load_outcomes(name) or your own")
+        raise ValueError(f"explore({shown(name)}) needs outcomes: load_outcomes(name) or your own")
     return build(outcomes, policy=policy, start=start)
 
 

@@ -110,7 +110,7 @@ class Explorer:
         state = {name: control.default for name, control in controls.items()}
         for name, value in {**self.start, **changes}.items():
             if name in self.missing:
-                raise ValueError(f"{name!r} cannot be set here: {self.missing[name]}")
+                raise ValueError(f"{shown(name)} cannot be set here: {self.missing[name][:200]}")
             if name not in controls:
                 known = nearest(name, controls)
                 raise ValueError(f"{shown(name, 60)} is no control of {self.name!r}{known}")

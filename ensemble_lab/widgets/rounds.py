@@ -89,7 +89,10 @@ def checked(traces: Trace | Sequence[Trace]) -> tuple[Trace, ...]:
     try:
         found = (traces,) if isinstance(traces, Trace) else tuple(several(traces, "traces"))
     except ValueError as error:
-        raise TypeError(f"{error} of traces, as trace(target, prompt, …) makes them") from None
+        kind = type(traces).__name__
+        raise TypeError(
+            f"traces is a {kind}; give a list of what trace(target, …) makes"
+        ) from error
     for one in found:
         if not isinstance(one, Trace):
             raise TypeError(f"{type(one).__name__} is no Trace; trace(target, prompt, …) makes one")
@@ -105,7 +108,11 @@ def by_setting(traces: Sequence[Trace]) -> dict[tuple, Trace]:
         raise ValueError("two traces have the same prompt, draft, gamma and temperature; name them")
     for setting in product(*(dict.fromkeys(part) for part in zip(*grid, strict=True))):
         if setting not in grid:
-            told = ", ".join(f"{k}={shown(v, 40)}" for k, v in zip(KEYS, setting, strict=True))
+            prompt, draft, gamma, temperature = setting
+            told = (
+                f"prompt={shown(prompt, 40)}, draft={shown(draft, 40)}, gamma={shown(gamma)},"
+                f" temperature={shown(temperature)}"
+            )
             raise ValueError(f"no trace has {told}; give one for every combination")
     return grid
 

@@ -40,5 +40,5 @@ def typed_number(guess, unit: str = "") -> float:
     if "," in text:
         mend = "write the decimal mark as a point, 0.9, and nothing between thousands, 1000"
     elif text.endswith("%"):
-        mend = f"write it in {unit or 'the numbers asked for'}, without %"
+        mend = "write the number that is asked for, without %"
     raise ValueError(f"{shown(guess, 40)} is no number; {mend}")
