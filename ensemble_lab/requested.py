@@ -164,7 +164,8 @@ def check_parameters(path: Path, parameters: Mapping[str, Any]) -> None:
             )
             has = excerpt(", ".join(all_of_them), 120)
             raise RequestError(
-                f"{excerpt(path.name)} has no parameter {shown(name, 40)}; it has: {has or NO_PARAMETERS}"
+                f"{excerpt(path.name)} has no parameter {shown(name, 40)};"
+                f" it has: {has or NO_PARAMETERS}"
             )
         _check_type(path, name, value, *defaults[name])
 

@@ -98,6 +98,7 @@ def test_a_truth_that_nobody_knows_is_not_compared():
 def test_places_of_a_curve_in_any_form(xs):
     curve = PredictCurve("?", xs, truth=lambda places: [x / 4 for x in places])
     curve.value = pd.Series([0, "0.25", 1], index=[2, 1, 0])
+    assert [type(x) for x in curve.xs] == [int] * 3  # as a place in an array, for a truth
     assert curve.xs == [0, 1, 2] and curve.value == [0, 0.25, 1]
     assert PredictCurve("?", (x for x in xs)).xs == [0, 1, 2]
 

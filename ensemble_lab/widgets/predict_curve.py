@@ -45,7 +45,8 @@ class PredictCurve:
         x_label: str = "x",
         y_label: str = "y",
     ):
-        xs = [typed_number(x) for x in several(xs, "xs")]
+        # A whole number stays one: `truth` may look its place up in an array.
+        xs = [x if type(x) is int else typed_number(x) for x in several(xs, "xs")]
         if len(xs) < 2:
             raise ValueError(f"a curve over {shown(xs)} is none; give two places or more")
         if not low < high:

@@ -88,7 +88,7 @@ def checked(traces: Trace | Sequence[Trace]) -> tuple[Trace, ...]:
     """One trace or several, none of them empty."""
     try:
         found = (traces,) if isinstance(traces, Trace) else tuple(several(traces, "traces"))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         kind = type(traces).__name__
         raise TypeError(
             f"traces is a {kind}; give a list of what trace(target, …) makes"
