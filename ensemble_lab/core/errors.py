@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
@@ -15,8 +16,24 @@ def shown(value, most: int = MOST_SHOWN) -> str:
     >>> shown(np.int64(7)), shown([np.float64(0.5)]), shown("a" * 100, most=12)
     ('7', '[0.5]', "'aaaaaaaaaa…")
     """
-    text = " ".join(repr(_bare(value, most)).split()).replace("Ellipsis", "…")
+    return excerpt(_written(_bare(value, most)).replace("Ellipsis", "…"), most)
+
+
+def excerpt(text: str, most: int = MOST_SHOWN) -> str:
+    """The begin of a text on one line, cut to `most` characters."""
+    text = " ".join(text[: 4 * most].split())
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _written(value) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more than 4,300 digits
+        return f"a {type(value).__name__} that is too long to be written"
+    except Exception as error:  # somebody's own class
+        return f"a {type(value).__name__} that cannot be written ({type(error).__name__})"
+    # Where an object lies in memory helps nobody.
+    return re.sub(r" (object )?at 0x[0-9a-fA-F]+", "", text)
 
 
 def _bare(value, most: int):
@@ -70,7 +87,7 @@ def several(values, what: str) -> list:
     if isinstance(values, Mapping):
         raise ValueError(f"{what} is a {kind}, which iterates over its keys; give a list")
     columns = getattr(values, "column_names", getattr(values, "columns", None))
-    if columns is not None:
+    if columns is not None and not callable(columns):
         name = shown(next(reversed(list(columns)), "name"), 40)
         raise ValueError(
             f"{what} is a {kind}, which iterates over its columns; give one column of it, such as"
