@@ -148,7 +148,7 @@ class Says(ClassifierMixin, BaseEstimator):
     laws = iter(())
 
     def fit(self, X, y):
-        self.classes_, self.law_ = np.arange(3), next(Says.laws)
+        self.classes_, self.law_ = np.array([5, 6, 7]), next(Says.laws)
         return self
 
     def predict_proba(self, X):
@@ -430,8 +430,11 @@ def test_bad_data_is_named(cancer):
     with pytest.raises(ValueError, match="one class only, 4"):
         BaggingClassifier().fit(X, np.full(len(X), 4))
     for model in (BaggingClassifier(), BaggingRegressor()):
-        with pytest.raises(ValueError, match="NaN"):
-            model.fit(np.where(X > 3, np.nan, X), y)
+        with pytest.raises(ValueError, match="row 3, column 2 of X is infinite"):
+            model.fit(np.where(np.arange(X.size).reshape(X.shape) == 92, np.inf, X), y)
+    for model in (BaggingClassifier(NetworkClassifier()), BaggingRegressor(NetworkRegressor())):
+        with pytest.raises(ValueError, match="row 3, column 2 of X is NaN"):
+            model.fit(np.where(np.arange(X.size).reshape(X.shape) == 92, np.nan, X), y)
     wild = NetworkClassifier(partial(perceptron, hidden=2), learning_rate=1e38, epochs=3)
     with pytest.warns(UserWarning), pytest.raises(ValueError, match="all members became NaN"):
         BaggingClassifier(wild, 2).fit(1e9 * X, y)

@@ -423,8 +423,8 @@ def test_an_interrupted_network_at_the_end_of_a_pipeline_ends_the_whole(monkeypa
 @pytest.mark.parametrize("kind", KINDS)
 def test_bad_input_is_named(kind):
     X, y = load_iris(return_X_y=True)
-    with pytest.raises(ValueError, match="NaN"):
-        kind().fit(np.where(X > 7, np.nan, X), y)
+    with pytest.raises(ValueError, match="is infinite"):
+        kind().fit(np.where(X > 7, np.inf, X), y)
     for bad in ({"n_estimators": 0}, {"n_estimators": 2.5}):
         with pytest.raises(ValueError, match=f"n_estimators={bad['n_estimators']}.*1 stage"):
             kind(**bad).fit(X, y)
@@ -453,7 +453,7 @@ def test_members_that_cannot_be_stages_are_named():
 def test_margins_of_classes_never_seen_are_refused():
     X, y = load_iris(return_X_y=True)
     model = AdaBoostClassifier(n_estimators=2).fit(X, y)
-    with pytest.raises(ValueError, match="y holds 9, which is none of"):
+    with pytest.raises(ValueError, match="y says 9, which is none of"):
         model.margins(X[:2], [0, 9])
     with pytest.raises(ValueError, match="inconsistent"):
         model.margins(X, y[:3])

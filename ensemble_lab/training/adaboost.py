@@ -8,17 +8,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier
 from sklearn.metrics import accuracy_score
 from sklearn.tree import DecisionTreeClassifier
-from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    has_fit_parameter,
-    validate_data,
-)
+from sklearn.utils import check_consistent_length, get_tags
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from ensemble_lab.core.votes import first_best
-from ensemble_lab.training.labels import encoded
-from ensemble_lab.training.stages import check_stages, finished, fitted, last, seeded
+from ensemble_lab.training.labels import encoded, places
+from ensemble_lab.training.named import asked, named_fit
+from ensemble_lab.training.rows import learned_rows, names_of, new_rows, targets, weights_of
+from ensemble_lab.training.settings import check_instance, random_of
+from ensemble_lab.training.stages import check_stages, finished, last, seeded
 
 LEAST = np.finfo(float).eps  # a weight that has become 0 could never grow again
 ROUNDING = 1e-10
@@ -110,14 +108,15 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            One class only, NaN in `X`, no stages, a learning rate not above 0, or a member that
-            takes no sample weights or does no better than chance from the start.
+            One class only, infinity in `X`, NaN there where a member takes none, a label that is
+            missing, no stages, a learning rate not above 0, weights that are none, or a member that
+            takes no sample weights, fails or does no better than chance from the start.
         """
-        X, y = validate_data(self, X, y)
+        X, y = learned_rows(self, X, y, gaps=True, weights=sample_weight)
         self.classes_, _ = encoded(y)
         check_stages(self.n_estimators, self.learning_rate)
         member = self._member()
-        weights = _check_sample_weight(sample_weight, X, dtype=float, ensure_non_negative=True)
+        weights = weights_of(sample_weight, X)
         done = finished(self._stages(X, y, weights, member))
         if not done:
             raise ValueError(
@@ -133,11 +132,14 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
     def _stages(self, X, y, weights: np.ndarray, member) -> Iterator[tuple]:
         """Stage after stage: what it is, its error, its say and the weights it learned from."""
         k, counts = len(self.classes_), weights > 0
-        draw, weights = check_random_state(self.random_state), weights / weights.sum()
-        for _ in range(self.n_estimators):
+        draw, weights = random_of(self.random_state), weights / weights.sum()
+        names = names_of(self)
+        for i in range(self.n_estimators):
+            who = f"stage {i}"
             weights = np.where(counts, np.maximum(weights, LEAST), 0.0)
             stage = seeded(member, lambda: draw.randint(np.iinfo(np.int32).max))
-            wrong = fitted(stage, X, y, sample_weight=weights).predict(X) != y
+            named_fit(who, stage, X, y, names, sample_weight=weights)
+            wrong = asked(who, stage, "predict", X, names) != y
             error = np.average(wrong, weights=weights)
             # A stage that is the last one again has exactly the error of chance, but for rounding.
             if error >= 1 - 1 / k - ROUNDING:
@@ -150,6 +152,7 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
 
     def _member(self):
         member = DecisionTreeClassifier(max_depth=1) if self.estimator is None else self.estimator
+        check_instance(member, "estimator")
         name = type(member).__name__
         if not is_classifier(member):
             raise ValueError(f"the member {name} is no classifier: the stages vote on classes")
@@ -160,16 +163,21 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
             )
         return member
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        member = DecisionTreeClassifier() if self.estimator is None else self.estimator
+        tags.input_tags.allow_nan = get_tags(member).input_tags.allow_nan
+        return tags
+
     def _staged_shares(self, X) -> Iterator[np.ndarray]:
         """Share (k, n) of the vote for every class, after each stage."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
+        X, names = new_rows(self, X, gaps=True), names_of(self)
         votes, items = np.zeros((len(self.classes_), len(X))), np.arange(len(X))
         totals = np.cumsum(self.estimator_weights_)
-        for stage, say, total in zip(
-            self.estimators_, self.estimator_weights_, totals, strict=True
-        ):
-            votes[np.searchsorted(self.classes_, stage.predict(X)), items] += say
+        says = zip(self.estimators_, self.estimator_weights_, totals, strict=True)
+        for i, (stage, say, total) in enumerate(says):
+            predicted = asked(f"stage {i}", stage, "predict", X, names)
+            votes[places(self.classes_, predicted, f"stage {i}"), items] += say
             yield votes / total
 
     def staged_decision_function(self, X) -> Iterator[np.ndarray]:
@@ -197,7 +205,7 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
 
     def staged_score(self, X, y) -> Iterator[float]:
         """Accuracy on rows X of classes y after each stage."""
-        y = np.asarray(y)
+        y = targets(y)
         for predicted in self.staged_predict(X):
             yield accuracy_score(y, predicted)
 
@@ -205,11 +213,9 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
         """Margins (n,) after each stage, as `margins` gives them at the end."""
         check_is_fitted(self)
         check_consistent_length(X, y)
-        y = np.asarray(y)
-        unknown = y[~np.isin(y, self.classes_)]
-        if len(unknown):
-            raise ValueError(f"y holds {unknown.tolist()[0]!r}, which is none of {self.classes_}")
-        own = np.searchsorted(self.classes_, y) == np.arange(len(self.classes_))[:, None]  # (k, n)
+        own = (
+            places(self.classes_, targets(y), "y") == np.arange(len(self.classes_))[:, None]
+        )  # (k, n)
         for shares in self._staged_shares(X):
             others = np.where(own, -np.inf, shares).max(axis=0)
             yield shares.T[own.T] - others

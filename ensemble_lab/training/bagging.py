@@ -7,12 +7,12 @@ from scipy.special import softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from sklearn.utils.validation import validate_data
 
 from ensemble_lab.core.votes import first_best
 from ensemble_lab.training.bag import Bag
 from ensemble_lab.training.bootstrap import variance_of_mean
-from ensemble_lab.training.labels import encoded
+from ensemble_lab.training.labels import encoded, places
+from ensemble_lab.training.named import asked, law_of
 
 __all__ = ["BaggingClassifier", "BaggingRegressor", "variance_of_mean"]
 
@@ -44,8 +44,9 @@ class BaggingClassifier(ClassifierMixin, Bag):
     ----------
     classes_ : (k,) array
     estimators_ : list of m classifiers
-        Each takes its own columns, and knows the classes by their codes 0 to k - 1. Fewer than
-        asked for where training was interrupted, or where the loss of a network became NaN.
+        Each takes its own columns, and knows the classes by their labels: a `class_weight` names
+        these. Fewer than asked for where training was interrupted, or where the loss of a network
+        became NaN.
     members_ : Members or None
         The networks as one batch; None where members learned one by one.
     estimators_samples_, estimators_features_ : list of m arrays
@@ -95,8 +96,9 @@ class BaggingClassifier(ClassifierMixin, Bag):
         Raises
         ------
         ValueError
-            One class only, NaN in `X`, a member that is no classifier, a setting out of its range,
-            or networks of different shapes or whose losses all became NaN.
+            One class only, infinity in `X`, NaN there where a member takes none (networks do not),
+            a label that is missing, a member that is no classifier or that fails (named), a setting
+            out of its range, or networks of different shapes or whose losses all became NaN.
 
         Warns
         -----
@@ -106,9 +108,9 @@ class BaggingClassifier(ClassifierMixin, Bag):
         """
         if self.voting not in ("soft", "hard"):
             raise ValueError(f"voting={self.voting!r}: use 'soft' or 'hard'")
-        X, y = validate_data(self, X, y)
+        X, y = self._read(X, y)
         self.classes_, codes = encoded(y)
-        self._fit(X, codes, len(self.classes_))
+        self._fit(X, y, codes, len(self.classes_))
         if self.oob_score:
             self.oob_decision_function_ = law = self._out_of_bag(self._laws(X))
             judged = ~np.isnan(law[:, 0])
@@ -132,7 +134,7 @@ class BaggingClassifier(ClassifierMixin, Bag):
 
     def _network(self, network, members, columns: int):
         one = super()._network(network, members, columns)
-        one.classes_ = np.arange(len(self.classes_))
+        one.classes_ = self.classes_
         return one
 
     @staticmethod
@@ -149,14 +151,12 @@ class BaggingClassifier(ClassifierMixin, Bag):
             laws = np.eye(laws.shape[-1])[np.stack([self._winners(law) for law in laws])]
         return laws
 
-    def _answer(self, member, X) -> np.ndarray:
+    def _answer(self, who, member, X, names) -> np.ndarray:
         """Probabilities (n, k) of all classes, whichever of them the member has met."""
-        law = np.zeros((len(X), len(self.classes_)))
         if hasattr(member, "predict_proba"):
-            law[:, member.classes_] = member.predict_proba(X)
-        else:
-            law[np.arange(len(X)), member.predict(X)] = 1.0
-        return law
+            return law_of(who, member, X, self.classes_, names)
+        predicted = asked(who, member, "predict", X, names)
+        return np.eye(len(self.classes_))[places(self.classes_, predicted, who)]
 
 
 class BaggingRegressor(RegressorMixin, Bag):
@@ -199,16 +199,15 @@ class BaggingRegressor(RegressorMixin, Bag):
         Raises
         ------
         ValueError
-            NaN, a member that is no regressor, a setting out of its range, or networks of different
-            shapes or whose losses all became NaN.
+            As in `BaggingClassifier`, and a member that is no regressor.
 
         Warns
         -----
         UserWarning
             As in `BaggingClassifier`.
         """
-        X, y = validate_data(self, X, y, y_numeric=True)
-        self._fit(X, y.astype(float), 1)
+        X, y = self._read(X, y, numeric=True)
+        self._fit(X, y.astype(float), y.astype(float), 1)
         if self.oob_score:
             self.oob_prediction_ = mean = self._out_of_bag(self._numbers(X))
             judged = ~np.isnan(mean)
@@ -228,5 +227,5 @@ class BaggingRegressor(RegressorMixin, Bag):
             return self._answers(X)
         return self.members_.outputs(X)[..., 0].astype(float)
 
-    def _answer(self, member, X) -> np.ndarray:
-        return member.predict(X)
+    def _answer(self, who, member, X, names) -> np.ndarray:
+        return asked(who, member, "predict", X, names)

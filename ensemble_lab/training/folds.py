@@ -7,34 +7,72 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit, check_cv
 
+from ensemble_lab.core.errors import shown
+
 Splits = list[tuple[np.ndarray, np.ndarray]]
 
 
-def splits_of(cv, X: np.ndarray, y: np.ndarray, classes: int | None) -> Splits:
+def splits_of(cv, X, y: np.ndarray, classes: np.ndarray | None) -> Splits:
     """Rows to learn from and rows to judge, for every fold; one pair where members are blended.
+
+    Rows may be left unjudged, as the first of a time series are, but none is judged twice.
 
     Parameters
     ----------
-    cv : int, float, splitter or None
+    cv : int, float, splitter, list of splits or None
         As in `StackingClassifier`.
-    X : (n, d) array
+    X : (n, d) array or data frame
     y : (n,) array
-    classes : int, optional
-        k, where `y` are the codes of classes.
+        Numbers, or codes of classes.
+    classes : (k,) array, optional
+        The classes in order, where `y` are their codes.
 
     Raises
     ------
     ValueError
-        Fewer rows than folds, a share outside (0, 1), rows that are judged twice or never, or a
-        class that is missing from what a member would learn from.
+        Fewer rows than folds, a share outside (0, 1), rows that are judged twice or by who learned
+        from them, rows that X does not have, or a class that is missing from what a member or the
+        final model would learn from.
     """
+    splits = [_rows(split, len(X)) for split in _split(_splitter(cv, y, classes), X, y)]
+    if not splits:
+        raise ValueError("cv gives no splits; where it is a generator, it is used up: give a list")
+    judged = np.concatenate([rows for _, rows in splits])
+    times = np.bincount(judged, minlength=len(X))
+    if times.max() > 1:
+        raise ValueError(
+            f"cv={shown(cv, 40)} judges row {times.argmax()} twice: use folds, or a splitter or list"
+            " of splits in which each row is judged once at most"
+        )
+    for learned, rows in splits:
+        if len(both := np.intersect1d(learned, rows)):
+            raise ValueError(f"cv has row {both[0]} judged by members that learned from it")
+    for rows in [rows for rows, _ in splits] + [judged]:
+        lacking = np.setdiff1d(np.arange(0 if classes is None else len(classes)), y[rows])
+        if len(lacking):
+            raise ValueError(
+                f"class {shown(classes[lacking[0]])} is in no row of a fold: use fewer folds, a"
+                " stratified splitter, or more rows of it"
+            )
+    return splits
+
+
+def _splitter(cv, y: np.ndarray, classes):
+    """What splits, where `cv` is a number of folds or a share of the rows as well."""
     cv = 5 if cv is None else cv
+    if isinstance(cv, str):
+        raise ValueError(
+            f"cv={shown(cv)}: use a number of folds or a share. For members that are fitted already"
+            " put each in a sklearn.frozen.FrozenEstimator"
+        )
+    if isinstance(cv, bool) or (isinstance(cv, Integral) and cv < 2):
+        raise ValueError(f"cv={cv}: use 2 folds or more, or a share of the rows such as 0.3")
     if isinstance(cv, Integral):
-        most = len(X) if classes is None else np.bincount(y).max()
+        most = len(y) if classes is None else np.bincount(y).max()
         if cv > most:
             of = "" if classes is None else f", at most {most} of one class"
             raise ValueError(
-                f"cv={cv} folds are more than X has rows ({len(X)} samples{of}): use fewer, or a"
+                f"cv={cv} folds are more than X has rows ({len(y)} samples{of}): use fewer, or a"
                 " single split such as cv=0.3"
             )
     elif isinstance(cv, Real):
@@ -42,15 +80,37 @@ def splits_of(cv, X: np.ndarray, y: np.ndarray, classes: int | None) -> Splits:
             raise ValueError(f"cv={cv} is no share of the rows: use one in (0, 1), such as 0.3")
         kind = ShuffleSplit if classes is None else StratifiedShuffleSplit
         cv = kind(1, test_size=cv, random_state=0)
-    splits = list(check_cv(cv, y, classifier=classes is not None).split(X, y))
-    judged = np.concatenate([rows for _, rows in splits])
-    if len(splits) > 1 and not np.array_equal(np.sort(judged), np.arange(len(X))):
-        raise ValueError(f"cv={cv} judges some rows twice or never: use folds, or a single split")
-    for rows in [rows for rows, _ in splits] + [judged]:
-        lacking = np.setdiff1d(np.arange(classes or 0), y[rows])
-        if len(lacking):
+    return check_cv(cv, y, classifier=classes is not None)
+
+
+def _split(splitter, X, y: np.ndarray) -> list:
+    try:
+        return list(splitter.split(X, y))
+    except ValueError as error:
+        if "groups" not in str(error):
+            raise
+        kind = type(splitter).__name__
+        raise ValueError(
+            f"{kind} needs groups, which a stack does not know: give its splits, as in"
+            f" cv=list({kind}(…).split(X, y, groups))"
+        ) from error
+
+
+def _rows(split, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the rows to learn from and to judge, where masks of n rows do as well."""
+    try:
+        pair = [np.asarray(rows) for rows in split]
+        pair = [np.flatnonzero(rows) if rows.dtype == bool else rows for rows in pair]
+        learned, judged = (rows.astype(int, casting="safe") for rows in pair)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"cv gives {shown(split, 40)}, which is no split: each is a pair, the rows to learn from"
+            " and the rows to judge"
+        ) from None
+    for rows in (learned, judged):
+        if rows.ndim != 1 or not len(rows) or rows.min() < 0 or rows.max() >= n:
             raise ValueError(
-                f"class {lacking[0]} of 0 to {classes - 1} (in order) is in no row of a fold: use"
-                " fewer folds, a stratified splitter, or more rows of it"
+                f"cv gives rows {shown(rows, 40)}, and X has rows 0 to {n - 1}: a split needs some"
+                " of these on both sides"
             )
-    return splits
+    return learned, judged

@@ -10,16 +10,14 @@ from scipy.special import expit, logit, logsumexp, softmax
 from scipy.stats import gmean
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_regressor
 from sklearn.tree import BaseDecisionTree, DecisionTreeRegressor
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    has_fit_parameter,
-    validate_data,
-)
+from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
 
 from ensemble_lab.training.labels import encoded
-from ensemble_lab.training.stages import check_stages, finished, fitted, last, seeded
+from ensemble_lab.training.named import asked, named_fit
+from ensemble_lab.training.rows import learned_rows, names_of, new_rows, weights_of
+from ensemble_lab.training.settings import check_instance, random_of
+from ensemble_lab.training.stages import check_stages, finished, last, seeded
 
 
 class GradientBoosting(BaseEstimator, ABC):
@@ -69,7 +67,7 @@ class GradientBoosting(BaseEstimator, ABC):
         """Learn targets (n, k) stage by stage."""
         check_stages(self.n_estimators, self.learning_rate)
         member = self._member(sample_weight is not None)
-        weights = _check_sample_weight(sample_weight, X, dtype=float, ensure_non_negative=True)
+        weights = weights_of(sample_weight, X)
         how = {} if sample_weight is None else {"sample_weight": weights}
         self.start_ = self._constants(np.average(target, axis=0, weights=weights))
         done = finished(self._stages(X, target, weights, member, how))
@@ -79,14 +77,15 @@ class GradientBoosting(BaseEstimator, ABC):
 
     def _stages(self, X, target, weights, member, how: dict) -> Iterator[tuple]:
         """Stage after stage, with the mean loss after it."""
-        draw = check_random_state(self.random_state)
+        draw, names = random_of(self.random_state), names_of(self)
         scores = np.tile(self.start_, (len(X), 1))  # (n, k)
-        for _ in range(self.n_estimators):
+        for i in range(self.n_estimators):
             expected = self._expected(scores)
             stage = []
             for residual, now in zip((target - expected).T, expected.T, strict=True):
                 # All share one stream of random numbers, as scikit-learn's stages do.
-                one = fitted(seeded(member, lambda: draw), X, residual, **how)
+                one = seeded(member, lambda: draw)
+                named_fit(f"stage {i}", one, X, residual, names, **how)
                 self._refit(one, X, residual, now, weights)
                 stage.append(one)
             scores = scores + self._step(stage, X)
@@ -94,6 +93,7 @@ class GradientBoosting(BaseEstimator, ABC):
 
     def _member(self, weighted: bool):
         member = DecisionTreeRegressor(max_depth=3) if self.estimator is None else self.estimator
+        check_instance(member, "estimator")
         name = type(member).__name__
         if not is_regressor(member):
             raise ValueError(f"the member {name} is no regressor: stages learn residuals, numbers")
@@ -103,15 +103,21 @@ class GradientBoosting(BaseEstimator, ABC):
 
     def _step(self, stage: list, X) -> np.ndarray:
         """What a stage adds to the scores (n, k)."""
-        return self.learning_rate * np.column_stack([one.predict(X) for one in stage])
+        said = [asked("a stage", one, "predict", X, names_of(self)) for one in stage]
+        return self.learning_rate * np.column_stack(said)
 
     def _staged_scores(self, X) -> Iterator[np.ndarray]:
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
+        X = new_rows(self, X, gaps=True)
         scores = np.tile(self.start_, (len(X), 1))
         for stage in self.estimators_:
             scores = scores + self._step(stage, X)
             yield scores
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        member = DecisionTreeRegressor() if self.estimator is None else self.estimator
+        tags.input_tags.allow_nan = get_tags(member).input_tags.allow_nan
+        return tags
 
     @abstractmethod
     def _constants(self, mean: np.ndarray) -> np.ndarray:
@@ -134,15 +140,15 @@ class GradientBoostingRegressor(RegressorMixin, GradientBoosting):
 
     The stages are those of scikit-learn's `GradientBoostingRegressor`, which has other losses,
     subsampling and early stopping. For work take its `HistGradientBoostingRegressor`: with features
-    in bins it is many times faster from ten thousand rows on, and it reads NaN. This one takes
-    small networks as stages.
+    in bins it is many times faster from ten thousand rows on. This one takes small networks as
+    stages.
 
     Parameters and attributes: see `GradientBoosting`; k is 1 and the loss the squared error.
     """
 
     def fit(self, X, y, sample_weight=None):
         """Learn from rows X (n, d) with numbers y (n,); see `GradientBoostingClassifier.fit`."""
-        X, y = validate_data(self, X, y, y_numeric=True)
+        X, y = learned_rows(self, X, y, gaps=True, numeric=True, weights=sample_weight)
         return self._boost(X, y.astype(float)[:, None], sample_weight)
 
     def staged_predict(self, X) -> Iterator[np.ndarray]:
@@ -173,7 +179,7 @@ class GradientBoostingClassifier(ClassifierMixin, GradientBoosting):
 
     The stages are those of scikit-learn's `GradientBoostingClassifier`, but for splits so alike
     that rounding decides. For work take its `HistGradientBoostingClassifier`: with features in bins
-    it is many times faster from ten thousand rows on, and it reads NaN. This one takes networks.
+    it is many times faster from ten thousand rows on. This one takes networks.
 
     Parameters and attributes: see `GradientBoosting`; the loss is in nats (for two classes half
     of scikit-learn's). `classes_` holds the classes in order.
@@ -187,13 +193,15 @@ class GradientBoostingClassifier(ClassifierMixin, GradientBoosting):
         Raises
         ------
         ValueError
-            One class only, NaN in `X`, no stages, a learning rate not above 0, a member that is no
-            regressor, or sample weights for one that takes none.
+            One class only, infinity in `X`, NaN there where a member takes none, a label that is
+            missing, no stages, a learning rate not above 0, a member that is no regressor or fails,
+            weights that are none, or sample weights for a member that takes none.
         """
-        X, y = validate_data(self, X, y)
+        X, y = learned_rows(self, X, y, gaps=True, weights=sample_weight)
         self.classes_, codes = encoded(y)
         target = np.eye(len(self.classes_))[codes]  # (n, k)
-        return self._boost(X, target if target.shape[1] > 2 else target[:, 1:], sample_weight)
+        target = target if target.shape[1] > 2 else target[:, 1:]
+        return self._boost(X, target, sample_weight)
 
     def staged_decision_function(self, X) -> Iterator[np.ndarray]:
         """Scores (n, k) of the classes after each stage; with two (n,) of the second."""

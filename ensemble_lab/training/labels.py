@@ -1,9 +1,16 @@
-"""Class labels of any kind, as codes from 0 on."""
+"""Class labels of any kind: which there are, and their codes.
+
+Members learn from the labels themselves, so that all they know of a class by its name
+(`class_weight`, `pos_label`, …) means that class. What they say is put in the order of the
+ensemble's `classes_` by their own `classes_`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
+
+from ensemble_lab.core.errors import shown
 
 
 def encoded(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -18,6 +25,25 @@ def encoded(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"y has one class only, {classes.tolist()[0]!r}: a classifier needs two or more"
+            f"y has one class only, {shown(classes[0])}: a classifier needs two or more"
         )
     return classes, codes.reshape(-1)
+
+
+def places(classes: np.ndarray, labels, who: str) -> np.ndarray:
+    """Code (n,) of every label among `classes` (k,), which are in order.
+
+    Raises
+    ------
+    ValueError
+        A label that is none of them: `who` says it.
+    """
+    labels = np.asarray(labels)
+    if len(labels) and isinstance(labels.flat[0], str) == isinstance(classes.flat[0], str):
+        codes = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
+        unknown = labels[classes[codes] != labels]
+    else:
+        codes, unknown = np.zeros(0, int), labels  # a text is no number
+    if len(unknown):
+        raise ValueError(f"{who} says {shown(unknown[0])}, which is none of {shown(classes)}")
+    return codes

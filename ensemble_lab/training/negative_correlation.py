@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.votes import first_best
 from ensemble_lab.training.labels import encoded
 from ensemble_lab.training.losses import cross_entropy, squared_error, weighted_mean
 from ensemble_lab.training.networks import Network, NetworkClassifier, NetworkRegressor
+from ensemble_lab.training.rows import learned_rows, new_rows
+from ensemble_lab.training.settings import check_count, check_instance, random_of
 
 if TYPE_CHECKING:
     import torch
@@ -61,11 +63,13 @@ class NegativeCorrelation(BaseEstimator):
         self.strength, self.random_state = strength, random_state
 
     def _fit(self, X, y, outputs: int, network: Network, loss):
-        if not 0 <= self.strength <= 1:
+        if not isinstance(self.strength, Real) or not 0 <= self.strength <= 1:
             raise ValueError(
-                f"strength={self.strength}: use 0 (members learn on their own) to 1; above that"
+                f"strength={shown(self.strength)}: use 0 (members learn on their own) to 1; above that"
                 " members run away from each other without end"
             )
+        check_count(self.n_estimators, "n_estimators", "an ensemble has 1 or more members")
+        check_instance(network, "estimator")
         if not isinstance(network, Network):
             raise ValueError(
                 f"the member {type(network).__name__} is no network, and members learn together"
@@ -76,7 +80,7 @@ class NegativeCorrelation(BaseEstimator):
             y,
             outputs,
             members=self.n_estimators,
-            seed=check_random_state(self.random_state).randint(2**31 - 1),
+            seed=random_of(self.random_state).randint(2**31 - 1),
             loss=partial(loss, strength=self.strength),
             same_order=True,
         )
@@ -84,8 +88,8 @@ class NegativeCorrelation(BaseEstimator):
         return self
 
     def _outputs(self, X) -> np.ndarray:
-        check_is_fitted(self)
-        return self.members_.outputs(validate_data(self, X, reset=False)).astype(float)
+        X = new_rows(self, X)
+        return self.members_.outputs(X).astype(float)
 
 
 class NegativeCorrelationRegressor(RegressorMixin, NegativeCorrelation):
@@ -129,7 +133,7 @@ class NegativeCorrelationRegressor(RegressorMixin, NegativeCorrelation):
         ValueError
             A strength outside [0, 1], a member that is no network, NaN, or all losses NaN.
         """
-        X, y = validate_data(self, X, y, y_numeric=True)
+        X, y = learned_rows(self, X, y, numeric=True)
         network = NetworkRegressor() if self.estimator is None else self.estimator
         return self._fit(X, y.astype(float), 1, network, regression_loss)
 
@@ -176,7 +180,7 @@ class NegativeCorrelationClassifier(ClassifierMixin, NegativeCorrelation):
         ValueError
             As in `NegativeCorrelationRegressor`, and one class only.
         """
-        X, y = validate_data(self, X, y)
+        X, y = learned_rows(self, X, y)
         self.classes_, codes = encoded(y)
         network = NetworkClassifier() if self.estimator is None else self.estimator
         return self._fit(X, codes, len(self.classes_), network, classification_loss)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ensemble_lab.training.labels import encoded
 from ensemble_lab.training.losses import cross_entropy, squared_error
 from ensemble_lab.training.members import Members
+from ensemble_lab.training.rows import learned_rows, new_rows, weights_of
+from ensemble_lab.training.settings import random_of
 from ensemble_lab.training.trainer import train_members
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ class Network(BaseEstimator):
     Parameters
     ----------
     make : callable
-        ``make(inputs, outputs)`` gives a `torch.nn.Module` from (B, inputs) to (B, outputs).
+        ``make(inputs, outputs)`` gives a `torch.nn.Module` from (B, inputs) to (B, outputs). A
+        fitted network is pickled with it: use a function with a name at the top of a module, or a
+        `functools.partial` of one. A lambda cannot be pickled.
     epochs, batch_size : int
     learning_rate, weight_decay : float
         Of AdamW. Features should be of like size: put a `StandardScaler` before it.
@@ -82,7 +84,7 @@ class Network(BaseEstimator):
             The losses of all became NaN, and what `train_members` raises.
         """
         if seed is None:
-            seed = check_random_state(self.random_state).randint(2**31 - 1)
+            seed = random_of(self.random_state).randint(2**31 - 1)
         settings = {
             "make": self.maker(X.shape[1], outputs),
             "loss": self._loss,
@@ -108,13 +110,13 @@ class Network(BaseEstimator):
     def _fit(self, X, y, outputs: int, sample_weight):
         weights = None
         if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, X)[None]
+            weights = weights_of(sample_weight, X)[None]
         self.members_ = self.train(X, y, outputs, weights=weights)
         return self
 
     def _outputs(self, X) -> np.ndarray:
-        check_is_fitted(self)
-        return self.members_.outputs(validate_data(self, X, reset=False))[0]  # (n, k)
+        X = new_rows(self, X)
+        return self.members_.outputs(X)[0]  # (n, k)
 
 
 class NetworkClassifier(ClassifierMixin, Network):
@@ -134,7 +136,7 @@ class NetworkClassifier(ClassifierMixin, Network):
 
     def fit(self, X, y, sample_weight=None):
         """Learn from rows X (n, d) of classes y (n,)."""
-        X, y = validate_data(self, X, y)
+        X, y = learned_rows(self, X, y, weights=sample_weight)
         self.classes_, codes = encoded(y)
         return self._fit(X, codes, len(self.classes_), sample_weight)
 
@@ -161,7 +163,7 @@ class NetworkRegressor(RegressorMixin, Network):
 
     def fit(self, X, y, sample_weight=None):
         """Learn from rows X (n, d) with numbers y (n,)."""
-        X, y = validate_data(self, X, y, y_numeric=True)
+        X, y = learned_rows(self, X, y, numeric=True, weights=sample_weight)
         return self._fit(X, y.astype(float), 1, sample_weight)
 
     def predict(self, X) -> np.ndarray:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from sklearn.base import clone, is_classifier
+from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.training.folds import Splits, splits_of
-from ensemble_lab.training.stages import finished, fitted
+from ensemble_lab.training.named import asked, named_fit
+from ensemble_lab.training.rows import names_of, new_rows
+from ensemble_lab.training.settings import check_instance
+from ensemble_lab.training.stages import finished
+
+FINAL = "the final model"
 
 
 class Stacking(_BaseComposition):
@@ -28,76 +34,124 @@ class Stacking(_BaseComposition):
         """Set parameters; a member by its name, and its own as ``tree__max_depth``."""
         return self._set_params("estimators", **params)
 
-    def _fit(self, X: np.ndarray, y: np.ndarray, classes: int | None):
-        splits = splits_of(self.cv, X, y, classes)
+    def _fit(self, X, y: np.ndarray, codes: np.ndarray, classes: np.ndarray | None):
+        """Learn targets y (n,), which are those of `codes` (n,) or, with classes, their labels."""
+        splits = splits_of(self.cv, X, codes, classes)
+        check_instance(self._final(), "final_estimator")
         final = clone(self._final())
         if is_classifier(final) != is_classifier(self):
             kind = "classifier" if is_classifier(self) else "regressor"
             raise ValueError(f"the final model {type(final).__name__} is no {kind}: use one")
-        done = finished(self._members(self._named(), X, y, splits))
+        named = self._named()
+        present = [(name, member) for name, member in named if not _dropped(member)]
+        done = finished(self._members(present, X, y, codes, splits))
         names, self.estimators_, self.stack_method_, said = map(list, zip(*done, strict=True))
-        self.named_estimators_ = dict(zip(names, self.estimators_, strict=True))
+        found = dict(zip(names, self.estimators_, strict=True))
+        self.named_estimators_ = {
+            name: found.get(name, "drop")
+            for name, member in named
+            if name in found or _dropped(member)
+        }
         judged = np.concatenate([rows for _, rows in splits])
         order = np.argsort(judged)
         self.stacked_rows_ = judged[order]
-        self.stacked_ = self._beside(np.hstack(said)[order], X[self.stacked_rows_])
-        self.final_estimator_ = named_fit("the final model", final, self.stacked_, y[judged[order]])
+        self.stacked_ = self._beside(np.hstack(said)[order], _safe_indexing(X, judged[order]))
+        self.final_estimator_ = named_fit(
+            FINAL, final, self.stacked_, y[judged[order]], self._stacked_names(self.stacked_)
+        )
         return self
 
-    def _members(self, named, X, y, splits: Splits) -> Iterator[tuple]:
+    def _members(self, named, X, y, codes, splits: Splits) -> Iterator[tuple]:
         """Member after member: name, what will predict, how, and what it says of the judged rows.
 
         Nothing that judges a row has learned from it. What will predict has learned from all rows
         or, where members are blended, once and for all from those that are not judged.
         """
+        columns = names_of(self)
         for name, member in named:
             method, who = self._method(name, member), f"member {name!r}"
+            own = self._targets(member, y, codes)
             said = []
             for rows, judged in splits:
-                one = named_fit(who, clone(member), X[rows], y[rows])
-                said.append(columns(one, method, X[judged]))
+                one = named_fit(who, clone(member), _safe_indexing(X, rows), own[rows], columns)
+                said.append(self._columns(who, one, method, _safe_indexing(X, judged)))
             if len(splits) > 1:
-                one = named_fit(who, clone(member), X, y)
+                one = named_fit(who, clone(member), X, own, columns)
             yield name, one, method, np.vstack(said)
 
     def _named(self) -> list[tuple]:
         named = self._default_members() if self.estimators is None else self.estimators
+        if isinstance(named, Mapping):
+            raise ValueError("estimators is a mapping: give list(estimators.items())")
         pairs = isinstance(named, list | tuple) and all(
-            isinstance(one, list | tuple) and len(one) == 2 for one in named
+            isinstance(one, list | tuple) and len(one) == 2 and isinstance(one[0], str)
+            for one in named
         )
         if not pairs or not named:
-            raise ValueError(f"estimators={named!r}: give a list of (name, estimator), 1 or more")
+            raise ValueError(
+                f"estimators={shown(named, 60)}: give a list of (name, estimator), 1 or more, such"
+                " as [('tree', DecisionTreeClassifier())]"
+            )
         self._validate_names([name for name, _ in named])
+        for name, member in named:
+            if not _dropped(member):
+                check_instance(member, f"member {name!r}")
+        if all(_dropped(member) for _, member in named):
+            raise ValueError("all members are 'drop': give at least one that learns")
         return named
 
     def _final(self):
         return self._default_final() if self.final_estimator is None else self.final_estimator
 
-    def _beside(self, said: np.ndarray, X: np.ndarray) -> np.ndarray:
-        return np.hstack([said, X]) if self.passthrough else said
+    def _targets(self, member, y: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """What a member learns."""
+        return y
+
+    def _columns(self, who: str, member, method: str, X) -> np.ndarray:
+        """What a member says of rows X (n, d), as columns (n, c)."""
+        return np.asarray(asked(who, member, method, X, names_of(self)), float).reshape(len(X), -1)
+
+    def _beside(self, said: np.ndarray, X) -> np.ndarray:
+        if not self.passthrough:
+            return said
+        try:
+            return np.hstack([said, np.asarray(X, float)])
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "passthrough=True shows the final model X, and not all of it is numbers: leave it"
+                " out, or encode X before the stack"
+            ) from error
+
+    def _stacked_names(self, stacked: np.ndarray):
+        """Names (f,) of what the final model sees: those of X where it is passed through."""
+        names = names_of(self).tolist() if self.passthrough else []
+        return [*range(stacked.shape[1] - len(names)), *names]
+
+    def _says(self, method: str, X) -> np.ndarray:
+        """What the final model says of new rows X (n, d)."""
+        said = self.features(X)
+        return asked(FINAL, self.final_estimator_, method, said, self._stacked_names(said))
 
     def features(self, X) -> np.ndarray:
         """What the final model sees (n, f) of new rows X (n, d), column by column as in `stacked_`.
 
         No `transform`: of the rows that members learned from, only `stacked_` is honest.
         """
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
-        pairs = zip(self.estimators_, self.stack_method_, strict=True)
-        return self._beside(np.hstack([columns(one, method, X) for one, method in pairs]), X)
+        X = new_rows(self, X, gaps=True, frames=True)
+        names = [name for name, one in self.named_estimators_.items() if not _dropped(one)]
+        members = zip(names, self.estimators_, self.stack_method_, strict=True)
+        said = [self._columns(f"member {name!r}", *one, X) for name, *one in members]
+        return self._beside(np.hstack(said), X)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        try:
+            members = [get_tags(member) for _, member in self._named() if not _dropped(member)]
+        except (TypeError, ValueError):  # `fit` says what is wrong with them
+            return tags
+        tags.input_tags.allow_nan = all(one.input_tags.allow_nan for one in members)
+        return tags
 
 
-def columns(member, method: str, X: np.ndarray) -> np.ndarray:
-    """What a member says of rows X (n, d), as columns; of two probabilities the second."""
-    said = np.asarray(getattr(member, method)(X), float)
-    if said.ndim == 1:
-        return said[:, None]
-    return said[:, 1:] if method == "predict_proba" and said.shape[1] == 2 else said
-
-
-def named_fit(who: str, model, X, y):
-    """The fitted model; what it cannot learn from is told with its name."""
-    try:
-        return fitted(model, X, y)
-    except Exception as error:
-        raise ValueError(f"{who} ({type(model).__name__}) failed to learn: {error}") from error
+def _dropped(member) -> bool:
+    return isinstance(member, str) and member == "drop"

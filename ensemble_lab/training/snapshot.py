@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.votes import first_best
 from ensemble_lab.models.device import pick_device
 from ensemble_lab.training.draws import Draws
@@ -19,6 +18,8 @@ from ensemble_lab.training.labels import encoded
 from ensemble_lab.training.losses import cross_entropy
 from ensemble_lab.training.members import Members, made
 from ensemble_lab.training.networks import NetworkClassifier
+from ensemble_lab.training.rows import learned_rows, new_rows
+from ensemble_lab.training.settings import check_instance, random_of
 from ensemble_lab.training.stages import finished, last
 from ensemble_lab.training.threads import threads_for
 from ensemble_lab.training.trainer import Training
@@ -76,15 +77,21 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
         ValueError
             One class only, NaN in `X`, fewer epochs than cycles, or a loss of NaN in the first.
         """
-        X, y = validate_data(self, X, y)
+        X, y = learned_rows(self, X, y)
         self.classes_, codes = encoded(y)
         network = NetworkClassifier() if self.estimator is None else self.estimator
-        most = network.epochs
-        if not isinstance(self.n_estimators, Integral) or not 1 <= self.n_estimators <= most:
+        check_instance(network, "estimator")
+        if not isinstance(network, NetworkClassifier):
             raise ValueError(
-                f"n_estimators={self.n_estimators!r}: use 1 to {most} cycles, which are the epochs"
+                f"the member {type(network).__name__} is no NetworkClassifier, and snapshots are of"
+                " one network's training: use one"
             )
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        cycles, most = self.n_estimators, network.epochs
+        if isinstance(cycles, bool) or not isinstance(cycles, Integral) or not 1 <= cycles <= most:
+            raise ValueError(
+                f"n_estimators={shown(cycles)}: use 1 to {most} cycles, which are the epochs"
+            )
+        seed = random_of(self.random_state).randint(2**31 - 1)
         cycles = finished(self._cycles(network, X, codes, seed))
         if not cycles:
             raise ValueError(
@@ -115,8 +122,7 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
 
     def staged_predict_proba(self, X) -> Iterator[np.ndarray]:
         """Mean probabilities (n, k) of the first snapshot, the first two, and so on."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
+        X = new_rows(self, X)
         laws = softmax(self.members_.outputs(X).astype(float), axis=-1)  # (m, n, k)
         total = np.cumsum(laws, axis=0)
         for count, law in enumerate(total, start=1):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from numbers import Integral
+from numbers import Real
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.training.networks import Network
+from ensemble_lab.training.settings import check_count
 
 
 def check_stages(n_estimators: int, learning_rate: float) -> None:
@@ -21,10 +23,9 @@ def check_stages(n_estimators: int, learning_rate: float) -> None:
     ValueError
         The number or the rate, and what would do.
     """
-    if not isinstance(n_estimators, Integral) or n_estimators < 1:
-        raise ValueError(f"n_estimators={n_estimators!r}: boosting takes 1 stage or more")
-    if not 0 < learning_rate < np.inf:
-        raise ValueError(f"learning_rate={learning_rate!r}: use a number above 0, such as 0.1")
+    check_count(n_estimators, "n_estimators", "boosting takes 1 stage or more")
+    if not isinstance(learning_rate, Real) or not 0 < learning_rate < np.inf:
+        raise ValueError(f"learning_rate={shown(learning_rate)}: use a number above 0, such as 0.1")
 
 
 def seeded(estimator, draw: Callable):

@@ -13,9 +13,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import nnls
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.training.labels import encoded
+from ensemble_lab.training.rows import learned_rows, new_rows
 
 LEAST = np.finfo(float).eps  # a member that gave the right class no chance is not ruled out for it
 NEAR = 1e-9  # nats a row
@@ -84,14 +85,14 @@ class ConvexWeightsRegressor(RegressorMixin, BaseEstimator):
 
     def fit(self, X, y):
         """Learn from predictions X (n, m) of m members and the numbers y (n,)."""
-        X, y = validate_data(self, X, y, y_numeric=True)
+        X, y = learned_rows(self, X, y, numeric=True)
         self.weights_ = convex_least_squares(X - y[:, None])
         return self
 
     def predict(self, X) -> np.ndarray:
         """Numbers (n,)."""
-        check_is_fitted(self)
-        return validate_data(self, X, reset=False) @ self.weights_
+        X = new_rows(self, X)
+        return X @ self.weights_
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -125,7 +126,7 @@ class ConvexWeightsClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             Columns that are no probabilities of these classes.
         """
-        X, y = validate_data(self, X, y)
+        X, y = learned_rows(self, X, y)
         self.classes_, codes = encoded(y)
         laws = self._laws(X)  # (n, m, k)
         self.weights_ = likeliest_mixture(np.maximum(laws[np.arange(len(y)), :, codes], LEAST))
@@ -133,8 +134,8 @@ class ConvexWeightsClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X) -> np.ndarray:
         """Probabilities (n, k) of the classes."""
-        check_is_fitted(self)
-        laws = self._laws(validate_data(self, X, reset=False))
+        X = new_rows(self, X)
+        laws = self._laws(X)
         return np.einsum("nmk,m->nk", laws, self.weights_)
 
     def predict(self, X) -> np.ndarray:
@@ -157,7 +158,7 @@ class ConvexWeightsClassifier(ClassifierMixin, BaseEstimator):
         if bad.any():
             row, member, _ = np.argwhere(bad)[0]
             raise ValueError(
-                f"row {row} of member {member} is {laws[row, member].tolist()}, no probabilities:"
-                " use members with predict_proba"
+                f"row {row} of member {member} is {shown(laws[row, member])}, no probabilities: use"
+                " members with predict_proba"
             )
         return laws
