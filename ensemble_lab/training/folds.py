@@ -41,8 +41,8 @@ def splits_of(cv, X, y: np.ndarray, classes: np.ndarray | None) -> Splits:
     times = np.bincount(judged, minlength=len(X))
     if times.max() > 1:
         raise ValueError(
-            f"cv={shown(cv, 40)} judges row {times.argmax()} twice: use folds, or a splitter or list"
-            " of splits in which each row is judged once at most"
+            f"cv={shown(cv, 40)} judges row {times.argmax()} twice: use folds, or a splitter or"
+            " list of splits in which each row is judged once at most"
         )
     for learned, rows in splits:
         if len(both := np.intersect1d(learned, rows)):
@@ -104,8 +104,8 @@ def _rows(split, n: int) -> tuple[np.ndarray, np.ndarray]:
         learned, judged = (rows.astype(int, casting="safe") for rows in pair)
     except (TypeError, ValueError):
         raise ValueError(
-            f"cv gives {shown(split, 40)}, which is no split: each is a pair, the rows to learn from"
-            " and the rows to judge"
+            f"cv gives {shown(split, 40)}, which is no split: each is a pair, the rows to learn"
+            " from and the rows to judge"
         ) from None
     for rows in (learned, judged):
         if rows.ndim != 1 or not len(rows) or rows.min() < 0 or rows.max() >= n:

@@ -6,12 +6,29 @@ twice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
 
+def learns(kind: str) -> Callable:
+    """Mark a loss by the targets that it takes: "classes", as codes 0 to k - 1, or "numbers"."""
+
+    def marked(loss):
+        loss.learns = kind
+        return loss
+
+    return marked
+
+
+def learned_by(loss) -> str | None:
+    """What the loss, or a partial of it, learns; None where it is not marked."""
+    return getattr(loss, "learns", None) or getattr(getattr(loss, "func", None), "learns", None)
+
+
+@learns("classes")
 def cross_entropy(
     outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
@@ -21,6 +38,7 @@ def cross_entropy(
     return weighted_mean(outputs.logsumexp(-1) - own, weights)
 
 
+@learns("numbers")
 def squared_error(
     outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from ensemble_lab.training.inputs import Feed
+
 
 @dataclass(frozen=True, eq=False)
 class Members:
@@ -27,6 +29,8 @@ class Members:
         Mean training loss of each in every finished epoch.
     alive : (m,) array of bool
         False for a member whose loss became NaN.
+    feed : Feed, optional
+        How rows become tensors, such as ids that stay whole; by default numbers.
     """
 
     make: Callable[[], nn.Module]
@@ -34,6 +38,7 @@ class Members:
     buffers: dict[str, torch.Tensor]
     losses: np.ndarray
     alive: np.ndarray
+    feed: Feed | None = None
 
     def __len__(self) -> int:
         return len(self.alive)
@@ -43,9 +48,10 @@ class Members:
         import torch
 
         from ensemble_lab.training.forward import forward_of
+        from ensemble_lab.training.inputs import Feed
 
         weight = next(iter(self.params.values()))
-        X = torch.as_tensor(np.asarray(X), dtype=weight.dtype)
+        X = (self.feed or Feed(weight.dtype)).rows(X)
         run = forward_of(self.module(0))
         with torch.no_grad():
             said = [
@@ -64,7 +70,8 @@ class Members:
             {name: value[which] for name, value in all_.items()}
             for all_ in (self.params, self.buffers)
         )
-        return Members(self.make, params, buffers, self.losses[:, which], self.alive[which])
+        losses, alive = self.losses[:, which], self.alive[which]
+        return Members(self.make, params, buffers, losses, alive, self.feed)
 
     def module(self, i: int) -> nn.Module:
         """Member i as a network of its own."""

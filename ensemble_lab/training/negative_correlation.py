@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.votes import first_best
 from ensemble_lab.training.labels import encoded
-from ensemble_lab.training.losses import cross_entropy, squared_error, weighted_mean
+from ensemble_lab.training.losses import cross_entropy, learns, squared_error, weighted_mean
 from ensemble_lab.training.networks import Network, NetworkClassifier, NetworkRegressor
 from ensemble_lab.training.rows import learned_rows, new_rows
 from ensemble_lab.training.settings import check_count, check_instance, random_of
@@ -32,6 +32,7 @@ def distance_from_mean(said: torch.Tensor) -> torch.Tensor:
     return ((said - finite.nanmean(0)) ** 2).sum(-1)
 
 
+@learns("numbers")
 def regression_loss(outputs, targets, weights, *, strength: float) -> torch.Tensor:
     """Squared error (m,) less `strength` times the distance from the mean.
 
@@ -42,6 +43,7 @@ def regression_loss(outputs, targets, weights, *, strength: float) -> torch.Tens
     return squared_error(outputs, targets, weights) - strength * apart
 
 
+@learns("classes")
 def classification_loss(outputs, targets, weights, *, strength: float) -> torch.Tensor:
     """Cross-entropy (m,) less `strength` times the distance of the probabilities from the mean."""
     apart = weighted_mean(distance_from_mean(outputs.softmax(-1)), weights)
@@ -65,8 +67,8 @@ class NegativeCorrelation(BaseEstimator):
     def _fit(self, X, y, outputs: int, network: Network, loss):
         if not isinstance(self.strength, Real) or not 0 <= self.strength <= 1:
             raise ValueError(
-                f"strength={shown(self.strength)}: use 0 (members learn on their own) to 1; above that"
-                " members run away from each other without end"
+                f"strength={shown(self.strength)}: use 0 (members learn on their own) to 1; above"
+                " that members run away from each other without end"
             )
         check_count(self.n_estimators, "n_estimators", "an ensemble has 1 or more members")
         check_instance(network, "estimator")

@@ -43,8 +43,8 @@ def learned_rows(estimator, X, y, *, gaps=False, frames=False, numeric=False, we
     ValueError
         What cannot be read, with its row and column.
     """
-    same_order(X, y, "y")
-    same_order(X, weights, "sample_weight")
+    check_order(X, y, "y")
+    check_order(X, weights, "sample_weight")
     if y is not None:
         y = targets(y)
     X = _read(X)
@@ -123,14 +123,20 @@ def targets(y) -> np.ndarray:
         raise ValueError(
             f"y is missing in row {row} (NaN, None or NA): leave such rows out of X and y"
         )
-    if y.ndim > 1 or y.ndim == 0:
+    if y.ndim > 1 and y.shape[1] > 1:
+        raise ValueError(
+            f"y has {y.shape[1]} columns: give one target a row, such as the column frame['name']"
+        )
+    if y.ndim != 1:
         y = column_or_1d(y, warn=True)
     if y.dtype.kind == "O" and len(y):
         y = _one_kind(y)
-    return y if y.dtype.kind == "O" else check_array(y, ensure_2d=False, dtype=None, input_name="y")
+    if y.dtype.kind == "O":
+        return y
+    return check_array(y, ensure_2d=False, dtype=None, ensure_min_samples=0, input_name="y")
 
 
-def same_order(X, other, name: str) -> None:
+def check_order(X, other, name: str) -> None:
     """Refuse a column whose row names are those of X in another order.
 
     Positions are what counts in learning, so that each target would go to another row.
@@ -158,7 +164,9 @@ def is_frame(X) -> bool:
 def as_array(values) -> np.ndarray:
     """Numbers or labels as numpy holds them; a tensor wherever it lies."""
     if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
+        values = values.detach().cpu()
+        # numpy knows no bfloat16, whose numbers are all numbers of float32.
+        values = (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy()
     if isinstance(values, list | tuple) and len({isinstance(one, str) for one in values}) > 1:
         return np.fromiter(values, object, len(values))  # numpy would write numbers as text
     if isinstance(getattr(values, "dtype", None), pd.api.extensions.ExtensionDtype):

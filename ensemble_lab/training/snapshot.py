@@ -14,6 +14,7 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.core.votes import first_best
 from ensemble_lab.models.device import pick_device
 from ensemble_lab.training.draws import Draws
+from ensemble_lab.training.inputs import Feed
 from ensemble_lab.training.labels import encoded
 from ensemble_lab.training.losses import cross_entropy
 from ensemble_lab.training.members import Members, made
@@ -102,13 +103,14 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
         return self
 
     def _cycles(self, network, X, codes, seed: int) -> Iterator[tuple]:
-        """Cycle after cycle: parameters and buffers at its end, and the last epoch's loss."""
+        """Cycle after cycle: parameters and buffers at its end, last losses and the feed."""
         start, order, noise = np.random.SeedSequence(seed).spawn(3)
         place, dtype = pick_device(network.device), torch.float32
-        data = Draws.of(X, codes, 1, None, None, place, dtype)
         draw, size = [np.random.default_rng(order)], network.batch_size
         make, rate = network.maker(X.shape[1], len(self.classes_)), network.learning_rate
         networks = made(make, 1, start, place, dtype)
+        feed = Feed.of(networks[0], X, dtype)
+        data = Draws.of(feed.rows(X), feed.targets(codes, cross_entropy), 1, None, None, place)
         run = Training(networks, cross_entropy, rate, network.weight_decay, noise)
         for cycle in np.array_split(range(network.epochs), self.n_estimators):
             steps = len(cycle) * -(-len(X) // size)
@@ -118,7 +120,7 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
                     loss = run.epoch(at_rates(run.optimiser, rates, data.batches(draw, size)))
             if not run.alive.all():
                 return
-            yield copied(run.params), copied(run.buffers), loss
+            yield copied(run.params), copied(run.buffers), loss, feed
 
     def staged_predict_proba(self, X) -> Iterator[np.ndarray]:
         """Mean probabilities (n, k) of the first snapshot, the first two, and so on."""
@@ -157,7 +159,8 @@ def copied(tensors: dict) -> dict:
 
 def joined(make, cycles: list[tuple]) -> Members:
     """Networks of one member each as the members of one whole."""
-    params, buffers, losses = zip(*cycles, strict=True)
+    params, buffers, losses, feeds = zip(*cycles, strict=True)
     joint = [{name: torch.cat([one[name] for one in some]) for name in some[0]} for some in
              (params, buffers)]  # fmt: skip
-    return Members(make, *joint, np.stack(losses, axis=1), np.ones(len(cycles), dtype=bool))
+    alive = np.ones(len(cycles), dtype=bool)
+    return Members(make, *joint, np.stack(losses, axis=1), alive, feeds[0])

@@ -10,13 +10,18 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterable
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.models.device import pick_device
 from ensemble_lab.training.draws import Draws
+from ensemble_lab.training.inputs import Feed
 from ensemble_lab.training.members import Members, made, stacked
+from ensemble_lab.training.rows import check_order
+from ensemble_lab.training.settings import check_count
 from ensemble_lab.training.threads import threads_for
 
 if TYPE_CHECKING:
@@ -55,8 +60,9 @@ def train_members(
         Gives a network; called once a member, each time under a seed of its own. What its forward
         pass decides in Python may be decided once for all; see `forward.recorded`.
     X : (n, …) array
+        Numbers; whole numbers stay whole where the networks want ids, see `inputs`.
     y : (n,) array
-        Classes 0, 1, … or numbers, as `loss` takes them.
+        Classes 0, 1, … of any integer type or numbers, as `loss` takes them.
     members : int
         m.
     loss : callable
@@ -91,7 +97,8 @@ def train_members(
     ------
     ValueError
         No members, members of different shapes, rows or weights that do not fit, NaN in `X`, no
-        rows, or patience without held-out rows.
+        rows, patience without held-out rows, targets that are missing or that the loss does not
+        take, or ids that an `nn.Embedding` does not have.
 
     Warns
     -----
@@ -105,17 +112,29 @@ def train_members(
     import torch
     from tqdm.auto import tqdm
 
-    if members < 1:
-        raise ValueError(f"members={members}; an ensemble has 1 or more")
+    for name, count in (("members", members), ("epochs", epochs), ("batch_size", batch_size)):
+        check_count(count, name, "use 1 or more")
     if patience is not None and (validation is None or patience < 1):
         raise ValueError(f"patience={patience} needs 1 or more, and validation=(X, y) to look at")
+    if validation is not None and not (
+        isinstance(validation, tuple | list) and len(validation) == 2
+    ):
+        raise ValueError(f"validation is a {type(validation).__name__}: give the pair (X, y)")
+    check_order(X, y, "y")
     place, number = pick_device(device), getattr(torch, dtype)
-    data = Draws.of(X, y, members, rows, weights, place, number)
-    held = None if validation is None else Draws.of(*validation, members, None, None, place, number)
-    start, orders, noise = np.random.SeedSequence(seed).spawn(3)
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed={shown(seed)}: use a whole number from 0 up")
+    start, orders, noise = np.random.SeedSequence(int(seed)).spawn(3)
     streams = orders.spawn(1) * members if same_order else orders.spawn(members)
     draw = [np.random.default_rng(one) for one in streams]
     networks = made(make, members, start, place, number)
+    feed = Feed.of(networks[0], X, number)
+    data = Draws.of(feed.rows(X), feed.targets(y, loss), members, rows, weights, place)
+    held = None
+    if validation is not None:
+        held_X, held_y = validation
+        held = feed.rows(held_X), feed.targets(held_y, loss)
+        held = Draws.of(*held, members, None, None, place)
     run = Training(networks, loss, learning_rate, weight_decay, noise)
     best, told = Best(run.params, patience), []
     bar = tqdm(range(epochs), desc=f"{members} members", unit="epoch", disable=not progress)
@@ -138,7 +157,8 @@ def train_members(
             stacklevel=2,
         )
     final = {name: value.detach() for name, value in best.params.items()}
-    return Members(make, final, run.buffers, np.array(told).reshape(-1, members), living)
+    losses = np.array(told).reshape(-1, members)
+    return Members(make, final, run.buffers, losses, living, feed)
 
 
 class Training:
