@@ -226,11 +226,11 @@ def test_bad_settings_are_named(settings, message):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: ambiguity_decomposition([1.0, 2.0], [1.0, 2.0]), r"shape \(2,\)"),
+        (lambda: ambiguity_decomposition([1.0, 2.0], [1.0, 2.0]), "of one member or none, and y has 2"),
         (lambda: ambiguity_decomposition([[1.0, np.nan]], [1.0, 2.0]), "NaN"),
         (lambda: ambiguity_decomposition([[1.0], [2.0]], [1.0], [1.0, 1.0]), "add up to 1"),
         (lambda: ambiguity_decomposition([[1.0], [2.0]], [1.0], [2.0, -1.0]), "from 0 up"),
-        (lambda: optimal_weights([[1.0, 2.0]], [1.0]), r"y \(1,\)"),
+        (lambda: optimal_weights([[1.0, 2.0]], [1.0]), "of 2 rows, and y has 1"),
     ],
 )
 def test_bad_predictions_are_named(call, message):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
+
+from ensemble_lab.core.errors import several, shown
+from ensemble_lab.training.rows import as_array
 
 
 class Ambiguity(NamedTuple):
@@ -52,14 +57,15 @@ def ambiguity_decomposition(predictions, y, weights=None) -> Ambiguity:
     predictions, y = _checked(predictions, y)
     if weights is None:
         weights = np.full(len(predictions), 1 / len(predictions))
-    weights = np.asarray(weights, dtype=float)
+    given = several(weights, "weights")
+    weights = np.asarray([one if isinstance(one, Real) else np.nan for one in given], dtype=float)
     if (
         weights.shape != (len(predictions),)
         or (weights < 0).any()
         or not np.isclose(weights.sum(), 1)
     ):
         raise ValueError(
-            f"weights={weights.tolist()}: use {len(predictions)} numbers from 0 up that add up to 1"
+            f"weights={shown(given)}: use {len(predictions)} numbers from 0 up that add up to 1"
         )
     whole = weights @ predictions  # (n,)
     return Ambiguity(
@@ -111,12 +117,25 @@ def optimal_weights(predictions, y) -> np.ndarray:
 
 
 def _checked(predictions, y) -> tuple[np.ndarray, np.ndarray]:
-    predictions, y = np.asarray(predictions, dtype=float), np.asarray(y, dtype=float)
+    lists = "give one list a member, of as many numbers as y has"
+    if isinstance(predictions, Mapping) or hasattr(predictions, "columns"):
+        kind = type(predictions).__name__
+        mend = "list(… .values())" if isinstance(predictions, Mapping) else "frame.to_numpy().T"
+        raise ValueError(f"predictions is a {kind}, and members go by order: {lists}, as in {mend}")
+    try:
+        if not hasattr(predictions, "__array__"):
+            predictions = [as_array(one) for one in predictions]
+        predictions = np.asarray(as_array(predictions), dtype=float)
+        y = np.asarray(as_array(several(y, "y") if not hasattr(y, "__array__") else y), dtype=float)
+    except TypeError:
+        raise ValueError(f"predictions or y hold no numbers: {lists}") from None
+    except ValueError as error:
+        if "convert" not in str(error) and "shape" not in str(error):
+            raise
+        raise ValueError(f"predictions or y hold no numbers, or not as many: {lists}") from None
     if predictions.ndim != 2 or y.shape != predictions.shape[1:] or not predictions.size:
-        raise ValueError(
-            f"predictions have shape {predictions.shape} and y {y.shape}; use (members, rows) and"
-            " (rows,)"
-        )
+        of = f"{predictions.shape[1]} rows" if predictions.ndim == 2 else "one member or none"
+        raise ValueError(f"predictions are of {of}, and y has {y.size} numbers: {lists}")
     if not (np.isfinite(predictions).all() and np.isfinite(y).all()):
         raise ValueError("predictions or y hold NaN or infinity: leave out such members or rows")
     return predictions, y

@@ -108,7 +108,7 @@ class Bag(BaseEstimator):
         if has_fit_parameter(member, "sample_weight"):
             counts = np.bincount(rows, minlength=len(X))
             return named_fit(who, member, X, y, names, sample_weight=counts)
-        return named_fit(who, member, X[rows], y[rows], names)
+        return named_fit(who, member, X[rows], y[rows], names, rows)
 
     def _fit_networks(self, network: Network, X, y, outputs: int, parts, seed: int) -> None:
         """All members as one batch; those whose loss became NaN are left out."""

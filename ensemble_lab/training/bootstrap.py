@@ -7,6 +7,8 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils.random import sample_without_replacement
 
+from ensemble_lab.core.errors import shown
+
 
 def drawn(draw: np.random.RandomState, population: int, size: int, replace: bool) -> np.ndarray:
     """Indices (size,) out of `population`, as scikit-learn's bagging draws them."""
@@ -24,9 +26,13 @@ def size_of(share: float | int, population: int, name: str) -> int:
         None, or more than there are, and what would do.
     """
     whole = isinstance(share, Integral)
-    if not isinstance(share, Real) or not 0 < share <= (population if whole else 1.0):
+    if (
+        isinstance(share, bool)
+        or not isinstance(share, Real)
+        or not 0 < share <= (population if whole else 1.0)
+    ):
         raise ValueError(
-            f"{name}={share!r}: use a share above 0 and up to 1.0, or a number from 1 to"
+            f"{name}={shown(share)}: use a share above 0 and up to 1.0, or a number from 1 to"
             f" {population}"
         )
     return int(share) if whole else max(int(share * population), 1)
@@ -56,9 +62,12 @@ def variance_of_mean(sigma2: float, rho: float, m: int) -> float:
     >>> variance_of_mean(1.0, rho=0.5, m=4)
     0.625
     """
-    if m < 1 or sigma2 < 0:
-        raise ValueError(f"m={m}, sigma2={sigma2}: use 1 or more members of a variance from 0 up")
+    whole = isinstance(m, Integral) and not isinstance(m, bool) and m >= 1
+    if not whole or not isinstance(sigma2, Real) or not 0 <= sigma2 < np.inf:
+        raise ValueError(
+            f"m={shown(m)}, sigma2={shown(sigma2)}: use 1 or more members of a variance from 0 up"
+        )
     least = -1 / (m - 1) if m > 1 else -1.0
-    if not least <= rho <= 1:
-        raise ValueError(f"rho={rho}: {m} members are correlated by {least:.3g} to 1")
+    if not isinstance(rho, Real) or not least <= rho <= 1:
+        raise ValueError(f"rho={shown(rho)}: {m} members are correlated by {least:.3g} to 1")
     return rho * sigma2 + (1 - rho) * sigma2 / m

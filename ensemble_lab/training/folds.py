@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral, Real
 
 import numpy as np
@@ -60,6 +61,8 @@ def splits_of(cv, X, y: np.ndarray, classes: np.ndarray | None) -> Splits:
 def _splitter(cv, y: np.ndarray, classes):
     """What splits, where `cv` is a number of folds or a share of the rows as well."""
     cv = 5 if cv is None else cv
+    if isinstance(cv, Mapping):
+        raise ValueError("cv is a mapping: give a list of splits, list(cv.values())")
     if isinstance(cv, str):
         raise ValueError(
             f"cv={shown(cv)}: use a number of folds or a share. For members that are fitted already"
@@ -86,6 +89,10 @@ def _splitter(cv, y: np.ndarray, classes):
 def _split(splitter, X, y: np.ndarray) -> list:
     try:
         return list(splitter.split(X, y))
+    except TypeError:  # what scikit-learn wrapped gives no pairs
+        raise ValueError(
+            "cv is no list of splits: each is a pair, the rows to learn from and the rows to judge"
+        ) from None
     except ValueError as error:
         if "groups" not in str(error):
             raise

@@ -21,6 +21,12 @@ def encoded(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ValueError
         Labels that are no classes, or all the same.
     """
+    if y.dtype.kind == "f" and (y != np.floor(y)).any():
+        row = int((y != np.floor(y)).argmax())
+        raise ValueError(
+            f"Unknown label type: y is {y[row]:g} in row {row}, and classes are no fractions; for"
+            " numbers use a regressor"
+        )
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:

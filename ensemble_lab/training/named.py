@@ -6,18 +6,20 @@ from collections.abc import Mapping
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
+from sklearn.pipeline import Pipeline
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.training.labels import places
-from ensemble_lab.training.rows import first_gap
+from ensemble_lab.training.rows import first_gap, first_text
 from ensemble_lab.training.stages import fitted
 
 # These hand their parts codes 0 to k - 1 in place of the labels.
 ENCODING = BaggingClassifier, StackingClassifier, VotingClassifier
 
 
-def named_fit(who: str, member, X, y, names=None, **how):
+def named_fit(who: str, member, X, y, names=None, rows=None, **how):
     """The fitted member.
 
     Parameters
@@ -30,6 +32,8 @@ def named_fit(who: str, member, X, y, names=None, **how):
     y : (n,) array
     names : (d,) array, optional
         Of the columns.
+    rows : (n,) array of int, optional
+        The numbers of these rows where they are some of more.
     **how
         What else its `fit` takes.
 
@@ -41,10 +45,10 @@ def named_fit(who: str, member, X, y, names=None, **how):
     try:
         return fitted(by_code(member, y), X, y, **how)
     except Exception as error:
-        raise ValueError(_reason(who, member, X, y, names, error)) from error
+        raise ValueError(_reason(who, member, X, y, (names, rows), error)) from error
 
 
-def asked(who: str, member, method: str, X, names=None):
+def asked(who: str, member, method: str, X, names=None, rows=None):
     """What the fitted member says of rows X (n, d) by one of its methods.
 
     Raises
@@ -55,14 +59,14 @@ def asked(who: str, member, method: str, X, names=None):
     try:
         return getattr(member, method)(X)
     except ValueError as error:
-        if "NaN" not in str(error) or not (place := first_gap(X, names)):
+        if "NaN" not in str(error) or not (place := first_gap(X, names, rows)):
             raise
         raise ValueError(_takes_no_gaps(who, member, place)) from error
 
 
-def law_of(who: str, member, X, classes: np.ndarray, names=None) -> np.ndarray:
+def law_of(who: str, member, X, classes: np.ndarray, names=None, rows=None) -> np.ndarray:
     """Probabilities (n, k) of all classes by a member, whichever of them it has met."""
-    said = np.asarray(asked(who, member, "predict_proba", X, names), float)
+    said = np.asarray(asked(who, member, "predict_proba", X, names, rows), float)
     law = np.zeros((len(said), len(classes)))
     law[:, places(classes, getattr(member, "classes_", classes), who)] = said
     return law
@@ -80,10 +84,24 @@ def by_code(member, y):
     within = tuple(
         f"{name}__" if name else "" for name, part in parts.items() if isinstance(part, ENCODING)
     )
-    if not within:
+    torn = tuple(
+        f"{name}__" if name else ""
+        for name, part in parts.items()
+        if isinstance(part, CalibratedClassifierCV) and part.ensemble is False
+    )
+    if not within + torn:
         return member
     codes = {label: code for code, label in enumerate(np.unique(y).tolist())}
     for name, value in parts.items():
+        if (
+            name.startswith(torn)
+            and isinstance(value, Mapping)
+            and [*codes] != [*range(len(codes))]
+        ):
+            raise ValueError(
+                f"CalibratedClassifierCV(ensemble=False) shows its estimator labels and codes, and"
+                f" {name} can name only one of them: use ensemble=True"
+            )
         if not name.startswith(within):
             continue
         if name.endswith("class_weight") and isinstance(value, Mapping):
@@ -95,11 +113,13 @@ def by_code(member, y):
     return member
 
 
-def _reason(who: str, member, X, y, names, error: Exception) -> str:
+def _reason(who: str, member, X, y, at: tuple, error: Exception) -> str:
     said = " ".join(str(error).split())
-    if "NaN" in said and (place := first_gap(X, names)):
+    if "NaN" in said and (place := first_gap(X, *at)):
         return _takes_no_gaps(who, member, place)
     who = f"{who} ({type(member).__name__})"
+    if "could not convert string" in said and (place := first_text(X, *at)):
+        return f"{place}, and {who} takes none: encode it within it, as with a OneHotEncoder"
     if is_classifier(member) and len(classes := np.unique(y)) == 1:
         return (
             f"{who} met rows of one class only, {shown(classes[0], 40)}, and failed to learn: give"
@@ -115,7 +135,7 @@ def _reason(who: str, member, X, y, names, error: Exception) -> str:
 
 def _takes_no_gaps(who: str, member, place: str) -> str:
     name = type(member).__name__
-    return (
-        f"{place} of X is NaN, and {who} ({name}) takes no gaps: fill them within it, as in"
-        f" make_pipeline(SimpleImputer(), {name}())"
-    )
+    mend = f"make it make_pipeline(SimpleImputer(), {name}())"
+    if isinstance(member, Pipeline):
+        mend = "put a SimpleImputer at its start"
+    return f"{place} of X is NaN, and {who} ({name}) takes no gaps: {mend}"

@@ -57,7 +57,12 @@ class Stacking(_BaseComposition):
         self.stacked_rows_ = judged[order]
         self.stacked_ = self._beside(np.hstack(said)[order], _safe_indexing(X, judged[order]))
         self.final_estimator_ = named_fit(
-            FINAL, final, self.stacked_, y[judged[order]], self._stacked_names(self.stacked_)
+            FINAL,
+            final,
+            self.stacked_,
+            y[judged[order]],
+            self._stacked_names(self.stacked_),
+            self.stacked_rows_,
         )
         return self
 
@@ -73,8 +78,9 @@ class Stacking(_BaseComposition):
             own = self._targets(member, y, codes)
             said = []
             for rows, judged in splits:
-                one = named_fit(who, clone(member), _safe_indexing(X, rows), own[rows], columns)
-                said.append(self._columns(who, one, method, _safe_indexing(X, judged)))
+                some = _safe_indexing(X, rows)
+                one = named_fit(who, clone(member), some, own[rows], columns, rows)
+                said.append(self._columns(who, one, method, _safe_indexing(X, judged), judged))
             if len(splits) > 1:
                 one = named_fit(who, clone(member), X, own, columns)
             yield name, one, method, np.vstack(said)
@@ -107,9 +113,10 @@ class Stacking(_BaseComposition):
         """What a member learns."""
         return y
 
-    def _columns(self, who: str, member, method: str, X) -> np.ndarray:
-        """What a member says of rows X (n, d), as columns (n, c)."""
-        return np.asarray(asked(who, member, method, X, names_of(self)), float).reshape(len(X), -1)
+    def _columns(self, who: str, member, method: str, X, rows=None) -> np.ndarray:
+        """What a member says of rows X (n, d) with numbers `rows`, as columns (n, c)."""
+        said = asked(who, member, method, X, names_of(self), rows)
+        return np.asarray(said, float).reshape(len(X), -1)
 
     def _beside(self, said: np.ndarray, X) -> np.ndarray:
         if not self.passthrough:

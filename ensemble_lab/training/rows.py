@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
 from sklearn.utils.validation import (
-    _check_sample_weight,
     check_array,
     check_is_fitted,
     column_or_1d,
@@ -18,6 +17,7 @@ from sklearn.utils.validation import (
 
 from ensemble_lab.core.errors import several, shown
 
+ENCODE = "make it numbers first, as with a OneHotEncoder or TargetEncoder"
 NO_GAPS = "fill gaps before, as in make_pipeline(SimpleImputer(), …)"
 
 
@@ -92,12 +92,18 @@ def weights_of(sample_weight, X: np.ndarray) -> np.ndarray:
     """
     if isinstance(sample_weight, Mapping | str | set):
         sample_weight = several(sample_weight, "sample_weight")  # says what to give instead
-    weights = _check_sample_weight(sample_weight, X, dtype=float)
-    if (weights < 0).any():
-        row = int((weights < 0).argmax())
+    given = np.asarray(1 if sample_weight is None else as_array(sample_weight), float)
+    if given.ndim and given.shape != (len(X),):
+        raise ValueError(
+            f"sample_weight has {given.size} numbers, and X has {len(X)} rows: give one number a"
+            " row, in one list"
+        )
+    weights = np.broadcast_to(given, len(X)).copy()
+    if (bad := ~(weights >= 0) | np.isinf(weights)).any():
+        row = int(bad.argmax())
         raise ValueError(f"sample_weight of row {row} is {weights[row]:g}: use numbers from 0 up")
     if not weights.any():
-        raise ValueError("sample_weight is 0 for every row: leave weights above 0 for some")
+        raise ValueError("Sample weights must contain at least one non-zero number: all are 0")
     return weights
 
 
@@ -174,20 +180,35 @@ def as_array(values) -> np.ndarray:
     return values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
 
 
-def first_gap(X, names=None) -> str:
-    """Where the first NaN of X (n, d) is, such as ``row 3, column 'age'``; empty without any."""
+def first_gap(X, names=None, rows=None) -> str:
+    """Where the first NaN of X (n, d) is, such as ``row 3, column 'age'``; empty without any.
+
+    Columns go by `names` (d,) and rows by their numbers `rows` (n,), where these are given.
+    """
     if is_frame(X):
         missing = X.isna().to_numpy()
     else:
         X = np.asarray(X)
         missing = np.isnan(X) if X.dtype.kind == "f" else np.zeros(X.shape, bool)
-    return _place(missing, X.columns if is_frame(X) else names)
+    return _place(missing, X.columns if is_frame(X) else names, rows)
 
 
-def _place(where: np.ndarray, names) -> str:
+def first_text(X, names=None, rows=None) -> str:
+    """Where the first text of X (n, d) is, and what it says; empty without any."""
+    cells = X.to_numpy(object) if is_frame(X) else np.asarray(X, object)
+    if cells.ndim != 2:
+        return ""
+    texts = np.array([[isinstance(cell, str) for cell in row] for row in cells], bool)
+    if not (where := _place(texts, X.columns if is_frame(X) else names, rows)):
+        return ""
+    return f"{where} of X is text, {shown(cells[tuple(np.argwhere(texts)[0])], 40)}"
+
+
+def _place(where: np.ndarray, names, rows=None) -> str:
     if not where.any():
         return ""
     row, column = np.argwhere(where)[0].tolist()
+    row = row if rows is None else int(rows[row])
     return f"row {row}, column {shown(column if names is None else names[column], 40)}"
 
 
@@ -219,6 +240,13 @@ def _read(X):
     if is_frame(X) and X.columns.has_duplicates:
         twice = X.columns[X.columns.duplicated()][0]
         raise ValueError(f"X has column {shown(twice)} more than once: give each its own name")
+    if is_frame(X):  # nullable numbers: members know NaN, not NA
+        kinds = {
+            name: float
+            for name, kind in X.dtypes.items()
+            if isinstance(kind, pd.api.extensions.ExtensionDtype) and kind.kind in "biuf"
+        }
+        X = X.astype(kinds) if kinds else X
     return list(X) if not hasattr(X, "__len__") and hasattr(X, "__next__") else X
 
 
@@ -233,23 +261,9 @@ def _validated(estimator, X, *y, **how):
                 "X has one dimension, and it needs rows and columns. Reshape your data: for one"
                 " column X.reshape(-1, 1) or frame[['name']]"
             ) from None
-        if "could not convert" in said and (where := _text(X)):
-            raise ValueError(
-                f"{where}: make it numbers first, as with a OneHotEncoder or TargetEncoder"
-            ) from None
+        if "string" in said and (where := first_text(X)):
+            raise ValueError(f"{where}: {ENCODE}") from None
         raise
-
-
-def _text(X) -> str:
-    """Where the first text of X is, and what it says."""
-    names = X.columns if is_frame(X) else None
-    cells = X.to_numpy(object) if is_frame(X) else np.asarray(X, object)
-    if cells.ndim != 2:
-        return ""
-    texts = np.array([[isinstance(cell, str) for cell in row] for row in cells], bool)
-    if not (where := _place(texts, names)):
-        return ""
-    return f"{where} of X is text, {shown(cells[tuple(np.argwhere(texts)[0])], 40)}"
 
 
 def _finite(X, gaps: bool, names) -> None:
@@ -258,6 +272,9 @@ def _finite(X, gaps: bool, names) -> None:
             values = X[name].to_numpy() if X[name].dtype.kind == "f" else np.zeros(1)
             _finite(np.asarray(values, float)[:, None], gaps, [name])
         return
+    if X.dtype.kind not in "biuf":
+        where = first_text(X, names) or f"X holds {shown(X.flat[0])}, which is no number"
+        raise ValueError(f"{where}: {ENCODE}")
     if X.dtype.kind != "f" or np.isfinite(X).all():
         return
     if where := _place(np.isinf(X), names):

@@ -150,15 +150,15 @@ class StackingClassifier(ClassifierMixin, Stacking):
         """Labels; a regressor learns numbers, the codes of the classes."""
         return codes if is_regressor(member) else y
 
-    def _columns(self, who, member, method, X) -> np.ndarray:
+    def _columns(self, who, member, method, X, rows=None) -> np.ndarray:
         """Of two probabilities the second; a class as its code."""
         if method == "predict_proba":
-            law = law_of(who, member, X, self.classes_, names_of(self))
+            law = law_of(who, member, X, self.classes_, names_of(self), rows)
             return law[:, 1:] if len(self.classes_) == 2 else law
         if method == "predict" and (is_classifier(member) or hasattr(member, "classes_")):
-            said = asked(who, member, "predict", X, names_of(self))
+            said = asked(who, member, "predict", X, names_of(self), rows)
             return places(self.classes_, said, who).astype(float)[:, None]
-        return super()._columns(who, member, method, X)
+        return super()._columns(who, member, method, X, rows)
 
     @staticmethod
     def _default_members() -> list[tuple]:
