@@ -113,7 +113,7 @@ def test_who_takes_no_gaps_is_named_with_row_and_column(gapped, name):
     model, message = REFUSING[name]
     X = np.nan_to_num(gapped[0])
     X[[41, 80], slice(None) if name == "some columns" else 2] = np.nan
-    for rows, column in [(X, r"\d"), (pd.DataFrame(X, columns=list("abcdef")), "'.'")]:
+    for rows in (X, pd.DataFrame(X, columns=list("abcdef"))):
         with pytest.raises(ValueError, match=message) as caught:
             model.fit(rows, gapped[1])
         said = str(caught.value)

@@ -8,14 +8,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier
 from sklearn.metrics import accuracy_score
 from sklearn.tree import DecisionTreeClassifier
-from sklearn.utils import check_consistent_length, get_tags
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from ensemble_lab.core.votes import first_best
 from ensemble_lab.training.labels import encoded, places
 from ensemble_lab.training.named import asked, named_fit
 from ensemble_lab.training.rows import learned_rows, names_of, new_rows, targets, weights_of
-from ensemble_lab.training.settings import check_instance, random_of
+from ensemble_lab.training.settings import check_instance, random_of, takes_gaps
 from ensemble_lab.training.stages import check_stages, finished, last, seeded
 
 LEAST = np.finfo(float).eps  # a weight that has become 0 could never grow again
@@ -166,7 +166,7 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         member = DecisionTreeClassifier() if self.estimator is None else self.estimator
-        tags.input_tags.allow_nan = get_tags(member).input_tags.allow_nan
+        tags.input_tags.allow_nan = takes_gaps(member)
         return tags
 
     def _staged_shares(self, X) -> Iterator[np.ndarray]:

@@ -8,7 +8,7 @@ from abc import abstractmethod
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.compose import ColumnTransformer
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
 from ensemble_lab.core.errors import shown
@@ -16,7 +16,7 @@ from ensemble_lab.training.bootstrap import drawn, outside, size_of
 from ensemble_lab.training.named import named_fit
 from ensemble_lab.training.networks import Network
 from ensemble_lab.training.rows import learned_rows, names_of, new_rows
-from ensemble_lab.training.settings import check_count, check_instance, random_of
+from ensemble_lab.training.settings import check_count, check_instance, random_of, takes_gaps
 from ensemble_lab.training.stages import finished, seeded
 
 MOST = np.iinfo(np.int32).max
@@ -153,7 +153,7 @@ class Bag(BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         member = self._default() if self.estimator is None else self.estimator
-        tags.input_tags.allow_nan = get_tags(member).input_tags.allow_nan
+        tags.input_tags.allow_nan = takes_gaps(member)
         return tags
 
     def _out_of_bag(self, said: np.ndarray) -> np.ndarray:

@@ -111,8 +111,8 @@ def _rows(split, n: int) -> tuple[np.ndarray, np.ndarray]:
         learned, judged = (rows.astype(int, casting="safe") for rows in pair)
     except (TypeError, ValueError):
         raise ValueError(
-            f"cv gives {shown(split, 40)}, which is no split: each is a pair, the rows to learn"
-            " from and the rows to judge"
+            "cv gives a split that is no pair of row numbers: each is the rows to learn from and"
+            " those to judge"
         ) from None
     for rows in (learned, judged):
         if rows.ndim != 1 or not len(rows) or rows.min() < 0 or rows.max() >= n:

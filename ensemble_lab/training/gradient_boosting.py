@@ -10,13 +10,12 @@ from scipy.special import expit, logit, logsumexp, softmax
 from scipy.stats import gmean
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_regressor
 from sklearn.tree import BaseDecisionTree, DecisionTreeRegressor
-from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from ensemble_lab.training.labels import encoded
 from ensemble_lab.training.named import asked, named_fit
 from ensemble_lab.training.rows import learned_rows, names_of, new_rows, weights_of
-from ensemble_lab.training.settings import check_instance, random_of
+from ensemble_lab.training.settings import check_instance, random_of, takes_gaps
 from ensemble_lab.training.stages import check_stages, finished, last, seeded
 
 
@@ -116,7 +115,7 @@ class GradientBoosting(BaseEstimator, ABC):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         member = DecisionTreeRegressor() if self.estimator is None else self.estimator
-        tags.input_tags.allow_nan = get_tags(member).input_tags.allow_nan
+        tags.input_tags.allow_nan = takes_gaps(member)
         return tags
 
     @abstractmethod

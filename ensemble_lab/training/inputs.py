@@ -7,6 +7,7 @@ This is decided once, on two rows, and holds for all rows that the members meet 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,7 @@ class Feed:
             if not feed.ids or whole(X):
                 found, error = feed._tried(network, X[[0, -1]])
                 if found:
+                    found.check(network, X)
                     return found
                 why += error
         if "'indices'" in why and not whole(X):
@@ -65,20 +67,49 @@ class Feed:
 
     def _tried(self, network: nn.Module, X: np.ndarray) -> tuple[Feed | None, str]:
         """Itself with the number of outputs, where two rows go through; else the error."""
+        try:
+            said = self._said(network, X)
+        except IndexError as error:  # ids beyond a table: `check` tells which
+            return self, str(error)
+        except Exception as error:
+            return None, str(error)
+        shaped = hasattr(said, "shape") and len(said.shape) > 0
+        return replace(self, outputs=said.shape[-1] if shaped else None), ""
+
+    def _said(self, network: nn.Module, X: np.ndarray):
+        """What the network says, on the CPU, where it tells of ids that it does not know."""
         import torch
 
-        weight, training = next(network.parameters()), network.training
+        if next(network.parameters()).device.type != "cpu":
+            network = copy.deepcopy(network).cpu()
+        training = network.training
         try:
             with torch.no_grad(), torch.random.fork_rng():
-                said = network.eval()(self.rows(X).to(weight.device))
-        except IndexError as error:  # ids beyond a table
-            return (self if self.ids else None), str(error)
-        except Exception as error:
-            return (self if self.ids and "X holds id" in str(error) else None), str(error)
+                return network.eval()(self.rows(X))
         finally:
             network.train(training)
-        shaped = isinstance(said, torch.Tensor) and said.dim() > 0
-        return replace(self, outputs=said.shape[-1] if shaped else None), ""
+
+    def check(self, network: nn.Module, X) -> None:
+        """Refuse ids that one network alone does not know: many as one would read each other's.
+
+        Raises
+        ------
+        ValueError
+            The least and the largest id, and the mend.
+        """
+        X = numbers(X)
+        if self.known is None or not X.size:
+            return
+        flat = X.reshape(len(X), -1)
+        some = np.unique([flat.argmin(0), flat.argmax(0)])  # the extremes of every column
+        try:
+            self._said(network, X[some])
+        except IndexError as error:
+            raise ValueError(
+                f"X holds ids {X.min():g} to {X.max():g}, and an nn.Embedding of the network has"
+                f" {self.known} rows at most, for ids 0 to {self.known - 1}: give it more, or"
+                " number the ids from 0"
+            ) from error
 
     def rows(self, X) -> torch.Tensor:
         """Rows (n, …) as a tensor.
@@ -86,7 +117,7 @@ class Feed:
         Raises
         ------
         ValueError
-            Text, or ids that are no whole numbers or that the network does not know.
+            Text, or ids that are no whole numbers.
         """
         import torch
 
@@ -97,12 +128,6 @@ class Feed:
             raise ValueError(
                 f"X holds {shown(X[X != np.floor(X)].flat[0])}, and the network looks ids up in a"
                 " table, as an nn.Embedding does: give whole numbers"
-            )
-        if X.size and (X.min() < 0 or (self.known and X.max() >= self.known)):
-            bad = X.min() if X.min() < 0 else X.max()
-            raise ValueError(
-                f"X holds id {int(bad)}, and the network knows ids 0 to {(self.known or 0) - 1}:"
-                " give its nn.Embedding more rows, or number the ids from 0"
             )
         return torch.as_tensor(X.astype(np.int64))
 

@@ -51,8 +51,10 @@ class Members:
         from ensemble_lab.training.inputs import Feed
 
         weight = next(iter(self.params.values()))
-        X = (self.feed or Feed(weight.dtype)).rows(X)
-        run = forward_of(self.module(0))
+        feed, first = self.feed or Feed(weight.dtype), self.module(0)
+        feed.check(first, X)
+        X = feed.rows(X)
+        run = forward_of(first)
         with torch.no_grad():
             said = [
                 run(

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 from sklearn.base import clone, is_classifier
-from sklearn.utils import _safe_indexing, get_tags
+from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import _BaseComposition
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.training.folds import Splits, splits_of
 from ensemble_lab.training.named import asked, named_fit
 from ensemble_lab.training.rows import names_of, new_rows
-from ensemble_lab.training.settings import check_instance
+from ensemble_lab.training.settings import check_instance, takes_gaps
 from ensemble_lab.training.stages import finished
 
 FINAL = "the final model"
@@ -153,10 +153,10 @@ class Stacking(_BaseComposition):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         try:
-            members = [get_tags(member) for _, member in self._named() if not _dropped(member)]
+            members = [member for _, member in self._named() if not _dropped(member)]
         except (TypeError, ValueError):  # `fit` says what is wrong with them
             return tags
-        tags.input_tags.allow_nan = all(one.input_tags.allow_nan for one in members)
+        tags.input_tags.allow_nan = all(map(takes_gaps, members))
         return tags
 
 

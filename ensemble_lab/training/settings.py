@@ -5,7 +5,7 @@ from __future__ import annotations
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, get_tags
 
 from ensemble_lab.core.errors import shown
 
@@ -54,3 +54,12 @@ def random_of(random_state) -> np.random.RandomState:
             f"random_state is a {type(random_state).__name__}: use a whole number from 0 up, a"
             " numpy.random.RandomState or None"
         ) from None
+
+
+def takes_gaps(estimator) -> bool:
+    """Whether an estimator says that it reads NaN; what is none says nothing."""
+    return (
+        hasattr(estimator, "__sklearn_tags__")
+        and not isinstance(estimator, type)
+        and (get_tags(estimator).input_tags.allow_nan)
+    )
