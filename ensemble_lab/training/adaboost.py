@@ -14,9 +14,10 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from ensemble_lab.core.votes import first_best
 from ensemble_lab.training.labels import encoded, places
 from ensemble_lab.training.named import asked, named_fit
-from ensemble_lab.training.rows import learned_rows, names_of, new_rows, targets, weights_of
+from ensemble_lab.training.rows import learned_rows, names_of, new_rows
 from ensemble_lab.training.settings import check_instance, random_of, takes_gaps
 from ensemble_lab.training.stages import check_stages, finished, last, seeded
+from ensemble_lab.training.targets import targets, weights_of
 
 LEAST = np.finfo(float).eps  # a weight that has become 0 could never grow again
 ROUNDING = 1e-10

@@ -10,7 +10,7 @@ import numpy as np
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.training.inputs import whole
-from ensemble_lab.training.rows import as_array
+from ensemble_lab.training.targets import as_array
 
 if TYPE_CHECKING:
     import torch

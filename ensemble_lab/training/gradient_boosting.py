@@ -14,9 +14,10 @@ from sklearn.utils.validation import has_fit_parameter
 
 from ensemble_lab.training.labels import encoded
 from ensemble_lab.training.named import asked, named_fit
-from ensemble_lab.training.rows import learned_rows, names_of, new_rows, weights_of
+from ensemble_lab.training.rows import learned_rows, names_of, new_rows
 from ensemble_lab.training.settings import check_instance, random_of, takes_gaps
 from ensemble_lab.training.stages import check_stages, finished, last, seeded
+from ensemble_lab.training.targets import weights_of
 
 
 class GradientBoosting(BaseEstimator, ABC):

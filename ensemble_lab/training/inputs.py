@@ -16,7 +16,7 @@ import pandas as pd
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.training.losses import learned_by
-from ensemble_lab.training.rows import as_array, targets
+from ensemble_lab.training.targets import as_array, targets
 
 if TYPE_CHECKING:
     import torch

@@ -20,8 +20,8 @@ from ensemble_lab.models.device import pick_device
 from ensemble_lab.training.draws import Draws
 from ensemble_lab.training.inputs import Feed
 from ensemble_lab.training.members import Members, made, stacked
-from ensemble_lab.training.rows import check_order
 from ensemble_lab.training.settings import check_count
+from ensemble_lab.training.targets import check_order
 from ensemble_lab.training.threads import threads_for
 
 if TYPE_CHECKING:
