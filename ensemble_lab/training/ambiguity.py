@@ -134,8 +134,8 @@ def _checked(predictions, y) -> tuple[np.ndarray, np.ndarray]:
             raise
         raise ValueError(f"predictions or y hold no numbers, or not as many: {lists}") from None
     if predictions.ndim != 2 or y.shape != predictions.shape[1:] or not predictions.size:
-        of = f"{predictions.shape[1]} rows" if predictions.ndim == 2 else "one member or none"
-        raise ValueError(f"predictions are of {of}, and y has {y.size} numbers: {lists}")
+        of = f"{predictions.shape[1]:d} rows" if predictions.ndim == 2 else "one member or none"
+        raise ValueError(f"predictions are of {of}, and y has {y.size:d} numbers: {lists}")
     if not (np.isfinite(predictions).all() and np.isfinite(y).all()):
         raise ValueError("predictions or y hold NaN or infinity: leave out such members or rows")
     return predictions, y

@@ -183,11 +183,13 @@ def refuse_places(member, max_features) -> None:
     parts = {"estimator": member, **member.get_params()}
     for name, part in parts.items():
         if isinstance(part, ColumnTransformer):
-            part = f"a ColumnTransformer in {name}"
+            known = f"a ColumnTransformer in {shown(name)}"
         elif not name.endswith(BY_PLACE) or part is None or isinstance(part, str):
             continue
+        else:
+            known = shown(name)
         raise ValueError(
             f"max_features={shown(max_features)} gives each member columns of its own, and"
-            f" {part if isinstance(part, str) else name} names columns by place: use"
+            f" {known} names columns by place: use"
             " max_features=1.0"
         )

@@ -8,6 +8,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.votes import first_best
 from ensemble_lab.training.bag import Bag
 from ensemble_lab.training.bootstrap import variance_of_mean
@@ -107,7 +108,7 @@ class BaggingClassifier(ClassifierMixin, Bag):
             rest decides.
         """
         if self.voting not in ("soft", "hard"):
-            raise ValueError(f"voting={self.voting!r}: use 'soft' or 'hard'")
+            raise ValueError(f"voting={shown(self.voting)}: use 'soft' or 'hard'")
         X, y = self._read(X, y)
         self.classes_, codes = encoded(y)
         self._fit(X, y, codes, len(self.classes_))

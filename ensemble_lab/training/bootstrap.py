@@ -17,7 +17,7 @@ def drawn(draw: np.random.RandomState, population: int, size: int, replace: bool
     return sample_without_replacement(population, size, random_state=draw)
 
 
-def size_of(share: float | int, population: int, name: str) -> int:
+def size_of(share: float | int, population: int, what: str) -> int:
     """How many a share or a number is of `population`, which is 1 or more.
 
     Raises
@@ -32,8 +32,8 @@ def size_of(share: float | int, population: int, name: str) -> int:
         or not 0 < share <= (population if whole else 1.0)
     ):
         raise ValueError(
-            f"{name}={shown(share)}: use a share above 0 and up to 1.0, or a number from 1 to"
-            f" {population}"
+            f"{what}={shown(share)}: use a share above 0 and up to 1.0, or a number from 1 to"
+            f" {population:d}"
         )
     return int(share) if whole else max(int(share * population), 1)
 
@@ -69,5 +69,5 @@ def variance_of_mean(sigma2: float, rho: float, m: int) -> float:
         )
     least = -1 / (m - 1) if m > 1 else -1.0
     if not isinstance(rho, Real) or not least <= rho <= 1:
-        raise ValueError(f"rho={shown(rho)}: {m} members are correlated by {least:.3g} to 1")
+        raise ValueError(f"rho={shown(rho)}: {m:d} members are correlated by {least:.3g} to 1")
     return rho * sigma2 + (1 - rho) * sigma2 / m

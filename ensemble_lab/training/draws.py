@@ -98,7 +98,7 @@ def rows_of(rows, members: int, n: int) -> np.ndarray:
         raise ValueError("rows holds fractions or NaN: give whole numbers, those of rows of X")
     if rows.min() < 0 or rows.max() >= n:
         raise ValueError(
-            f"rows name {int(rows.min())} to {int(rows.max())}; X has rows 0 to {n - 1}"
+            f"rows name {int(rows.min())} to {int(rows.max())}; X has rows 0 to {n - 1:d}"
         )
     return rows.astype(np.int64)
 
@@ -113,20 +113,22 @@ def weights_of(weights, members: int, n: int) -> np.ndarray:
     """
     weights = matrix(weights, "weights", members, "numbers")
     if weights.shape[1] != n:
-        raise ValueError(f"weights are for {weights.shape[1]} rows, and X has {n}: give one a row")
+        raise ValueError(
+            f"weights are for {weights.shape[1]:d} rows, and X has {n:d}: give one a row"
+        )
     bad = ~(weights >= 0) | np.isinf(weights)
     if bad.any():
         member, row = np.argwhere(bad)[0].tolist()
         raise ValueError(
-            f"the weight of row {row} for member {member} is {weights[member, row]:g}; use numbers"
-            " from 0 up"
+            f"the weight of row {row:d} for member {member:d} is {weights[member, row]:g}; use"
+            " numbers from 0 up"
         )
     if (idle := ~weights.any(1)).any():
-        raise ValueError(f"member {idle.argmax()} has weight 0 for every row: nothing to learn")
+        raise ValueError(f"member {idle.argmax():d} has weight 0 for every row: nothing to learn")
     return weights
 
 
-def matrix(values, name: str, members: int, what: str) -> np.ndarray:
+def matrix(values, what: str, members: int, kind: str) -> np.ndarray:
     """Numbers (m, …) of each member, the same number for all.
 
     Raises
@@ -134,18 +136,18 @@ def matrix(values, name: str, members: int, what: str) -> np.ndarray:
     ValueError
         A mapping or data frame, or not m lists of one length.
     """
-    lists = f"give {members} lists of as many {what}, one a member"
+    lists = f"give {members:d} lists of as many {kind}, one a member"
     if isinstance(values, Mapping) or hasattr(values, "columns"):
-        raise ValueError(f"{name} is a {type(values).__name__}, and members have no names: {lists}")
+        raise ValueError(f"{what} is a {type(values).__name__}, and members have no names: {lists}")
     if not hasattr(values, "__array__"):
         try:
             values = [as_array(one) for one in values]
         except TypeError:
-            raise ValueError(f"{name} is {shown(values)}: {lists}") from None
+            raise ValueError(f"{what} is {shown(values)}: {lists}") from None
         if len({one.shape for one in values}) > 1:
-            raise ValueError(f"{name} are not as many for each member: {lists}")
+            raise ValueError(f"{what} are not as many for each member: {lists}")
         values = np.array(values)
     array = as_array(values)
     if array.dtype.kind not in "biuf" or array.ndim != 2 or len(array) != members or not array.size:
-        raise ValueError(f"{name} are no numbers for {members} members: {lists}")
+        raise ValueError(f"{what} are no numbers for {members:d} members: {lists}")
     return array

@@ -42,12 +42,12 @@ def splits_of(cv, X, y: np.ndarray, classes: np.ndarray | None) -> Splits:
     times = np.bincount(judged, minlength=len(X))
     if times.max() > 1:
         raise ValueError(
-            f"cv={shown(cv, 40)} judges row {times.argmax()} twice: use folds, or a splitter or"
+            f"cv={shown(cv, 40)} judges row {times.argmax():d} twice: use folds, or a splitter or"
             " list of splits in which each row is judged once at most"
         )
     for learned, rows in splits:
         if len(both := np.intersect1d(learned, rows)):
-            raise ValueError(f"cv has row {both[0]} judged by members that learned from it")
+            raise ValueError(f"cv has row {both[0]:d} judged by members that learned from it")
     for rows in [rows for rows, _ in splits] + [judged]:
         lacking = np.setdiff1d(np.arange(0 if classes is None else len(classes)), y[rows])
         if len(lacking):
@@ -69,18 +69,20 @@ def _splitter(cv, y: np.ndarray, classes):
             " put each in a sklearn.frozen.FrozenEstimator"
         )
     if isinstance(cv, bool) or (isinstance(cv, Integral) and cv < 2):
-        raise ValueError(f"cv={cv}: use 2 folds or more, or a share of the rows such as 0.3")
+        raise ValueError(f"cv={shown(cv)}: use 2 folds or more, or a share of the rows such as 0.3")
     if isinstance(cv, Integral):
         most = len(y) if classes is None else np.bincount(y).max()
         if cv > most:
-            of = "" if classes is None else f", at most {most} of one class"
+            of = "" if classes is None else f", at most {most:d} of one class"
             raise ValueError(
-                f"cv={cv} folds are more than X has rows ({len(y)} samples{of}): use fewer, or a"
-                " single split such as cv=0.3"
+                f"cv={shown(cv)} folds are more than X has rows ({len(y)} samples{of}): use fewer,"
+                " or a single split such as cv=0.3"
             )
     elif isinstance(cv, Real):
         if not 0 < cv < 1:
-            raise ValueError(f"cv={cv} is no share of the rows: use one in (0, 1), such as 0.3")
+            raise ValueError(
+                f"cv={shown(cv)} is no share of the rows: use one in (0, 1), such as 0.3"
+            )
         kind = ShuffleSplit if classes is None else StratifiedShuffleSplit
         cv = kind(1, test_size=cv, random_state=0)
     return check_cv(cv, y, classifier=classes is not None)
@@ -117,7 +119,7 @@ def _rows(split, n: int) -> tuple[np.ndarray, np.ndarray]:
     for rows in (learned, judged):
         if rows.ndim != 1 or not len(rows) or rows.min() < 0 or rows.max() >= n:
             raise ValueError(
-                f"cv gives rows {shown(rows, 40)}, and X has rows 0 to {n - 1}: a split needs some"
-                " of these on both sides"
+                f"cv gives rows {shown(rows, 40)}, and X has rows 0 to {n - 1:d}: a split needs"
+                " some of these on both sides"
             )
     return learned, judged

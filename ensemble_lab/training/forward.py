@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from ensemble_lab.core.errors import excerpt
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
@@ -81,8 +83,9 @@ def tape_of(run: Forward, params: dict, buffers: dict, x: Tensor) -> Forward:
     except RuntimeError as error:
         if "Batching rule not implemented" not in str(error):
             raise
+        why = excerpt(str(error).split(".")[0])
         raise ValueError(
-            f"members cannot be trained as one with this layer: {str(error).split('.')[0]}; use"
+            f"members cannot be trained as one with this layer: {why}; use"
             " another, such as a convolution or, for recurrence, nn.GRUCell"
         ) from error
     return without_idle(tape)

@@ -107,7 +107,7 @@ class Feed:
         except IndexError as error:
             raise ValueError(
                 f"X holds ids {X.min():g} to {X.max():g}, and an nn.Embedding of the network has"
-                f" {self.known} rows at most, for ids 0 to {self.known - 1}: give it more, or"
+                f" {self.known:d} rows at most, for ids 0 to {self.known - 1:d}: give it more, or"
                 " number the ids from 0"
             ) from error
 
@@ -159,14 +159,15 @@ class Feed:
         wrong = (y < 0) | (y >= (self.outputs or np.inf))
         if wrong.any():
             row = int(wrong.argmax())
+            of = f"; the network has {self.outputs:d} outputs" if self.outputs else ""
             raise ValueError(
-                f"y is {int(y[row])} in row {row}, and {rule}; the network has {self.outputs}"
-                " outputs: number the classes from 0, as np.unique(y, return_inverse=True) does"
+                f"y is {int(y[row])} in row {row}, and {rule}{of}: number the classes from 0, as"
+                " np.unique(y, return_inverse=True) does"
             )
         return torch.as_tensor(y.astype(np.int64))
 
 
-def numbers(values, name: str = "X") -> np.ndarray:
+def numbers(values, what: str = "X") -> np.ndarray:
     """Numbers of any kind as an array of numpy's own, gaps as NaN.
 
     Raises
@@ -186,10 +187,10 @@ def numbers(values, name: str = "X") -> np.ndarray:
         held = array.flat[0] if array.ndim and array.size else values
         mend = (
             "give codes 0, 1, …, or use a NetworkClassifier, which takes labels of any kind"
-            if name == "y"
+            if what == "y"
             else "give numbers, in rows of the same length"
         )
-        raise ValueError(f"{name} holds {shown(held, 40)}, which is no number: {mend}")
+        raise ValueError(f"{what} holds {shown(held, 40)}, which is no number: {mend}")
     return found
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ensemble_lab.core.errors import shown
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -112,13 +114,13 @@ def made(make: Callable, members: int, seeds: np.random.SeedSequence, device, dt
         for name in {**shapes[0], **shape}:
             if shape.get(name) != shapes[0].get(name):
                 raise ValueError(
-                    f"{name!r} of member {i} has shape {shape.get(name)}, of member 0"
-                    f" {shapes[0].get(name)}: members trained as one have one architecture"
+                    f"{shown(name)} of member {i:d} has shape {shown(shape.get(name))}, of member 0"
+                    f" {shown(shapes[0].get(name))}: members trained as one have one architecture"
                 )
     for name, layer in networks[0].named_modules():
         if getattr(layer, "track_running_stats", False):
             raise ValueError(
-                f"layer {name!r} ({type(layer).__name__}) counts over batches, which members"
+                f"layer {shown(name)} ({type(layer).__name__}) counts over batches, which members"
                 " trained as one cannot: use LayerNorm or GroupNorm, or track_running_stats=False"
             )
     return networks

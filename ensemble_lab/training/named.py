@@ -10,7 +10,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.pipeline import Pipeline
 
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.training.labels import places
 from ensemble_lab.training.rows import first_gap, first_text
 from ensemble_lab.training.stages import fitted
@@ -45,7 +45,8 @@ def named_fit(who: str, member, X, y, names=None, rows=None, **how):
     try:
         return fitted(by_code(member, y), X, y, **how)
     except Exception as error:
-        raise ValueError(_reason(who, member, X, y, (names, rows), error)) from error
+        said = _reason(who, member, X, y, (names, rows), error)
+        raise ValueError(excerpt(said, 300)) from error
 
 
 def asked(who: str, member, method: str, X, names=None, rows=None):
@@ -61,7 +62,7 @@ def asked(who: str, member, method: str, X, names=None, rows=None):
     except ValueError as error:
         if "NaN" not in str(error) or not (place := first_gap(X, names, rows)):
             raise
-        raise ValueError(_takes_no_gaps(who, member, place)) from error
+        raise ValueError(excerpt(_takes_no_gaps(who, member, place), 300)) from error
 
 
 def law_of(who: str, member, X, classes: np.ndarray, names=None, rows=None) -> np.ndarray:
@@ -100,7 +101,7 @@ def by_code(member, y):
         ):
             raise ValueError(
                 f"CalibratedClassifierCV(ensemble=False) shows its estimator labels and codes, and"
-                f" {name} can name only one of them: use ensemble=True"
+                f" {shown(name)} can name only one of them: use ensemble=True"
             )
         if not name.startswith(within):
             continue

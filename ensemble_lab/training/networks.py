@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.training.labels import encoded
 from ensemble_lab.training.losses import cross_entropy, squared_error
 from ensemble_lab.training.members import Members
@@ -100,7 +101,7 @@ class Network(BaseEstimator):
         if not found.alive.any():
             raise ValueError(
                 "the losses of all members became NaN or infinite; use a learning_rate below"
-                f" {self.learning_rate}"
+                f" {shown(self.learning_rate)}"
             )
         return found
 

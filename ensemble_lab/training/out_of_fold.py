@@ -74,7 +74,7 @@ class Stacking(_BaseComposition):
         """
         columns = names_of(self)
         for name, member in named:
-            method, who = self._method(name, member), f"member {name!r}"
+            method, who = self._method(name, member), f"member {shown(name, 40)}"
             own = self._targets(member, y, codes)
             said = []
             for rows, judged in splits:
@@ -101,7 +101,7 @@ class Stacking(_BaseComposition):
         self._validate_names([name for name, _ in named])
         for name, member in named:
             if not _dropped(member):
-                check_instance(member, f"member {name!r}")
+                check_instance(member, f"member {shown(name, 40)}")
         if all(_dropped(member) for _, member in named):
             raise ValueError("all members are 'drop': give at least one that learns")
         return named
@@ -147,7 +147,7 @@ class Stacking(_BaseComposition):
         X = new_rows(self, X, gaps=True, frames=True)
         names = [name for name, one in self.named_estimators_.items() if not _dropped(one)]
         members = zip(names, self.estimators_, self.stack_method_, strict=True)
-        said = [self._columns(f"member {name!r}", *one, X) for name, *one in members]
+        said = [self._columns(f"member {shown(name, 40)}", *one, X) for name, *one in members]
         return self._beside(np.hstack(said), X)
 
     def __sklearn_tags__(self):

@@ -12,7 +12,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.training.targets import as_array, check_order, targets
 
 ENCODE = "make it numbers first, as with a OneHotEncoder or TargetEncoder"
@@ -114,7 +114,7 @@ def _place(where: np.ndarray, names, rows=None) -> str:
         return ""
     row, column = np.argwhere(where)[0].tolist()
     row = row if rows is None else int(rows[row])
-    return f"row {row}, column {shown(column if names is None else names[column], 40)}"
+    return f"row {row:d}, column {shown(column if names is None else names[column], 40)}"
 
 
 def _read(X):
@@ -153,7 +153,7 @@ def _validated(estimator, X, *y, **how):
                 " column X.reshape(-1, 1) or frame[['name']]"
             ) from None
         if "string" in said and (where := first_text(X)):
-            raise ValueError(f"{where}: {ENCODE}") from None
+            raise ValueError(f"{excerpt(where, 120)}: {ENCODE}") from None
         raise
 
 
@@ -165,10 +165,10 @@ def _finite(X, gaps: bool, names) -> None:
         return
     if X.dtype.kind not in "biuf":
         where = first_text(X, names) or f"X holds {shown(X.flat[0])}, which is no number"
-        raise ValueError(f"{where}: {ENCODE}")
+        raise ValueError(f"{excerpt(where, 120)}: {ENCODE}")
     if X.dtype.kind != "f" or np.isfinite(X).all():
         return
     if where := _place(np.isinf(X), names):
-        raise ValueError(f"{where} of X is infinite (inf): put a number, or NaN for a gap")
+        raise ValueError(f"{excerpt(where)} of X is infinite (inf): put a number, or NaN for a gap")
     if not gaps and (where := _place(np.isnan(X), names)):
-        raise ValueError(f"{where} of X is NaN: {NO_GAPS}")
+        raise ValueError(f"{excerpt(where)} of X is NaN: {NO_GAPS}")

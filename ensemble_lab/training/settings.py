@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state, get_tags
 from ensemble_lab.core.errors import shown
 
 
-def check_count(count, name: str, rule: str) -> None:
+def check_count(count, what: str, kind: str) -> None:
     """Refuse what is no whole number of 1 or more; True is none.
 
     Raises
@@ -19,10 +19,10 @@ def check_count(count, name: str, rule: str) -> None:
         Its name, what it is, and the rule.
     """
     if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
-        raise ValueError(f"{name}={shown(count)}: {rule}, as a whole number")
+        raise ValueError(f"{what}={shown(count)}: {kind}, as a whole number")
 
 
-def check_instance(estimator, name: str) -> None:
+def check_instance(estimator, what: str) -> None:
     """Refuse a class, a list or a name where an estimator is expected.
 
     Raises
@@ -32,10 +32,10 @@ def check_instance(estimator, name: str) -> None:
     """
     if isinstance(estimator, type):
         kind = estimator.__name__
-        raise ValueError(f"{name} is the class {kind}: give an instance, {kind}()")
+        raise ValueError(f"{what} is the class {kind}: give an instance, {kind}()")
     if not hasattr(estimator, "fit"):
         raise ValueError(
-            f"{name}={shown(estimator)} has no fit: give one estimator, such as a decision tree"
+            f"{what}={shown(estimator)} has no fit: give one estimator, such as a decision tree"
         )
 
 

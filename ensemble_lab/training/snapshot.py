@@ -90,14 +90,14 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
         cycles, most = self.n_estimators, network.epochs
         if isinstance(cycles, bool) or not isinstance(cycles, Integral) or not 1 <= cycles <= most:
             raise ValueError(
-                f"n_estimators={shown(cycles)}: use 1 to {most} cycles, which are the epochs"
+                f"n_estimators={shown(cycles)}: use 1 to {shown(most)} cycles, which are the epochs"
             )
         seed = random_of(self.random_state).randint(2**31 - 1)
         cycles = finished(self._cycles(network, X, codes, seed))
         if not cycles:
             raise ValueError(
                 "the loss became NaN or infinite in the first cycle; use a learning_rate below"
-                f" {network.learning_rate}"
+                f" {shown(network.learning_rate)}"
             )
         self.members_ = joined(network.maker(X.shape[1], len(self.classes_)), cycles)
         return self

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.metaestimators import available_if
 
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.training.labels import encoded, places
 from ensemble_lab.training.named import asked, law_of
 from ensemble_lab.training.out_of_fold import Stacking
@@ -27,8 +27,8 @@ def _final_has(name: str):
         final = getattr(stacking, "final_estimator_", stacking._final())
         if not hasattr(final, name):
             raise AttributeError(
-                f"the final model {type(final).__name__} has no {name}: use predict, or a final"
-                " model such as LogisticRegression"
+                f"the final model {type(final).__name__} has no {excerpt(name)}: use predict, or a"
+                " final model such as LogisticRegression"
             )
         return True
 
@@ -142,8 +142,8 @@ class StackingClassifier(ClassifierMixin, Stacking):
                 return method
         lacking = "predict" if self.stack_method == "auto" else self.stack_method
         raise ValueError(
-            f"member {name!r} ({type(member).__name__}) has no {lacking}: use stack_method='auto',"
-            f" or one of {', '.join(METHODS)} that all members have"
+            f"member {shown(name, 40)} ({type(member).__name__}) has no {excerpt(lacking)}: use"
+            f" stack_method='auto', or one of {', '.join(METHODS)} that all members have"
         )
 
     def _targets(self, member, y, codes) -> np.ndarray:

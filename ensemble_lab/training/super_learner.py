@@ -149,7 +149,7 @@ class ConvexWeightsClassifier(ClassifierMixin, BaseEstimator):
             laws = np.stack([1 - X, X], axis=-1)
         elif columns % k:
             raise ValueError(
-                f"X has {columns} columns, no multiple of {k} classes: give every member's"
+                f"X has {columns:d} columns, no multiple of {k:d} classes: give every member's"
                 " probabilities, or leave passthrough out"
             )
         else:
@@ -158,7 +158,7 @@ class ConvexWeightsClassifier(ClassifierMixin, BaseEstimator):
         if bad.any():
             row, member, _ = np.argwhere(bad)[0]
             raise ValueError(
-                f"row {row} of member {member} is {shown(laws[row, member])}, no probabilities: use"
-                " members with predict_proba"
+                f"row {row:d} of member {member:d} is {shown(laws[row, member])}, no probabilities:"
+                " use members with predict_proba"
             )
         return laws

@@ -36,7 +36,7 @@ def targets(y) -> np.ndarray:
         )
     if y.ndim > 1 and y.shape[1] > 1:
         raise ValueError(
-            f"y has {y.shape[1]} columns: give one target a row, such as the column frame['name']"
+            f"y has {y.shape[1]:d} columns: give one target a row, such as the column frame['name']"
         )
     if y.ndim != 1:
         y = column_or_1d(y, warn=True)
@@ -60,7 +60,7 @@ def weights_of(sample_weight, X: np.ndarray) -> np.ndarray:
     given = np.asarray(1 if sample_weight is None else as_array(sample_weight), float)
     if given.ndim and given.shape != (len(X),):
         raise ValueError(
-            f"sample_weight has {given.size} numbers, and X has {len(X)} rows: give one number a"
+            f"sample_weight has {given.size:d} numbers, and X has {len(X)} rows: give one number a"
             " row, in one list"
         )
     weights = np.broadcast_to(given, len(X)).copy()
@@ -72,7 +72,7 @@ def weights_of(sample_weight, X: np.ndarray) -> np.ndarray:
     return weights
 
 
-def check_order(X, other, name: str) -> None:
+def check_order(X, other, what: str) -> None:
     """Refuse a column whose row names are those of X in another order.
 
     Positions are what counts in learning, so that each target would go to another row.
@@ -87,8 +87,8 @@ def check_order(X, other, name: str) -> None:
         return
     if not both[0].equals(both[1]) and Counter(both[0]) == Counter(both[1]):
         raise ValueError(
-            f"X and {name} name the same rows in another order: give {name}.loc[X.index], or"
-            f" {name}.to_numpy() where positions are meant"
+            f"X and {what} name the same rows in another order: give {what}.loc[X.index], or"
+            f" {what}.to_numpy() where positions are meant"
         )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.models.device import pick_device
 from ensemble_lab.training.draws import Draws
 from ensemble_lab.training.inputs import Feed
@@ -115,7 +115,9 @@ def train_members(
     for name, count in (("members", members), ("epochs", epochs), ("batch_size", batch_size)):
         check_count(count, name, "use 1 or more")
     if patience is not None and (validation is None or patience < 1):
-        raise ValueError(f"patience={patience} needs 1 or more, and validation=(X, y) to look at")
+        raise ValueError(
+            f"patience={shown(patience)} needs 1 or more, and validation=(X, y) to look at"
+        )
     if validation is not None and not (
         isinstance(validation, tuple | list) and len(validation) == 2
     ):
@@ -152,8 +154,9 @@ def train_members(
     if not living.all():
         gone = ", ".join(map(str, np.flatnonzero(~living)))
         warnings.warn(
-            f"the loss of member {gone} became NaN or infinite: left out, {living.sum()} of"
-            f" {members} remain; a lower learning_rate than {learning_rate} may mend it",
+            f"the loss of member {excerpt(gone)} became NaN or infinite: left out, {living.sum():d}"
+            f" of {members:d} remain; a lower learning_rate than {shown(learning_rate)} may"
+            " mend it",
             stacklevel=2,
         )
     final = {name: value.detach() for name, value in best.params.items()}

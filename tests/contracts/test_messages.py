@@ -75,25 +75,7 @@ TO_DO: dict[str, int] = {
     "tokens/resolve.py": 2,
     "tokens/sampling.py": 3,
     "tokens/traced.py": 2,
-    "training/adaboost.py": 2,
-    "training/ambiguity.py": 3,
-    "training/bag.py": 1,
-    "training/bagging.py": 1,
-    "training/bootstrap.py": 7,
-    "training/draws.py": 6,
-    "training/folds.py": 6,
-    "training/forward.py": 1,
-    "training/labels.py": 1,
-    "training/members.py": 5,
-    "training/negative_correlation.py": 1,
-    "training/networks.py": 1,
-    "training/out_of_fold.py": 2,
-    "training/snapshot.py": 3,
     "training/stacked_outcomes.py": 1,
-    "training/stacking.py": 3,
-    "training/stages.py": 2,
-    "training/super_learner.py": 4,
-    "training/trainer.py": 6,
     "widgets/cascades.py": 2,
 }
 
@@ -269,7 +251,6 @@ WAITING: dict[str, str] = {
     "read nothing": "core/files.py has no mend for a missing file",
     "frontier": "core/frontier.py writes `against` whole",
     "load long": "models/load.py asks the system for a name that is too long",
-    "bagging share": "training/bootstrap.py writes the share whole",
 }
 
 
