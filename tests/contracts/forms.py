@@ -67,6 +67,12 @@ def csv_holds(table: Table) -> bool:
     return all(text and "\0" not in text and "\r" not in text for text in texts)
 
 
+def measured(name: str) -> bool:
+    """Whether a column holds numbers that the package reads as floats."""
+    field = name.rpartition(":")[2]
+    return field in ("correct", *MEASURES) and not name.startswith("feature:")
+
+
 # -- typed columns ------------------------------------------------------------------------------
 
 
@@ -139,7 +145,7 @@ def arrow_columns(columns: dict) -> dict | None:
     found = {}
     for name, cells in columns.items():
         kinds = {type(cell) for cell in cells if cell is not None}
-        if name in ("correct", *MEASURES) or name.rpartition(":")[2] in ("correct", *MEASURES):
+        if measured(str(name)):
             cells = [None if cell is None else float(cell) for cell in cells]
         elif kinds == {int} and not all(-(2**63) <= c < 2**63 for c in cells if c is not None):
             return None
@@ -167,7 +173,7 @@ def written(columns: dict, separator: str, draw) -> bytes:
                 line.append("")
             elif isinstance(cell, str):
                 line.append(cell)
-            elif name.rpartition(":")[2] in ("correct", *MEASURES):
+            elif measured(name):
                 line.append(flags(cell))
             else:
                 line.append(str(cell))
@@ -184,13 +190,14 @@ def written(columns: dict, separator: str, draw) -> bytes:
 def json_lines(columns: dict, draw) -> bytes:
     """One object a line; a gap is null or left out."""
     lines = []
-    leave = draw(st.booleans())
+    some = {name for name, cells in columns.items() if any(cell is not None for cell in cells)}
+    leave = some if draw(st.booleans()) else ()
     ascii_only = draw(st.booleans())
     for cells in zip(*columns.values(), strict=True):
         row = {
             name: cell
             for name, cell in zip(columns, cells, strict=True)
-            if cell is not None or not leave
+            if cell is not None or name not in leave
         }
         lines.append(json.dumps(row, ensure_ascii=ascii_only))
     ends = draw(st.sampled_from(["\n", "\r\n", "\n\n"]))
@@ -262,7 +269,9 @@ def _arrow(shape):
             return None
         n = len(table.rows if shape is long_columns else table.items)
         found = arrow_columns(shape(table, _shuffled(draw, n)))
-        return None if found is None else pa.table(found)
+        if found is None or any("\0" in name for name in found):
+            return None  # names end at a NUL in Arrow's interface, and polars ends the process
+        return pa.table(found)
 
     return bring
 
@@ -314,7 +323,8 @@ def _json(shape):
     def bring(table, draw, folder):
         if shape is wide_columns and not wide_holds(table):
             return None
-        columns = shape(table)
+        n = len(table.rows if shape is long_columns else table.items)
+        columns = shape(table, _shuffled(draw, n))
         if any(isinstance(cell, Decimal) for cells in columns.values() for cell in cells):
             return None
         return _of_file(folder, "t.jsonl", json_lines(columns, draw))

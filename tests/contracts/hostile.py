@@ -202,24 +202,28 @@ def as_text(table: Table) -> Table:
     )
 
 
-def illegal_notations(table: Table) -> bool:
-    """Whether answers and truths are written in two ways, so that no grade is certain."""
+def illegal_notations(table: Table, text: bool) -> bool:
+    """Whether answers and truths are written in two ways, so that no grade is certain.
+
+    In a `text` file what writes a number is one; elsewhere types tell.
+    """
+
+    def is_number(label) -> bool:
+        return not isinstance(label, str) or (text and number(label) is not None)
+
     if table.graded or not table.answers or not any("truth" in f for f in table.facts.values()):
         return False
     labels = [row["answer"] for row in table.rows if row["answer"] is not None]
     labels += [f["truth"] for f in table.facts.values() if "truth" in f]
     texts = {number(label) for label in labels if isinstance(label, str)}
-    if any(label in texts for label in labels if not isinstance(label, str)):
+    if not text and any(label in texts for label in labels if not isinstance(label, str)):
         return True
     compared = [r for r in table.rows if r["answer"] is not None and table.truth(r["item"]) is not None]
     given = [row["answer"] for row in compared]
     known = [table.truth(row["item"]) for row in compared]
-    apart = not {isinstance(a, str) for a in given} & {isinstance(b, str) for b in known}
-    distinct = []
-    for one in given:
-        if not any(same(one, other) and type(one) is type(other) for other in distinct):
-            distinct.append(one)
-    return apart and len(unlike(given)) > 1
+    apart = not {is_number(a) for a in given} & {is_number(b) for b in known}
+    several = any(not (same(a, given[0]) if text else a == given[0]) for a in given)
+    return apart and several
 
 
 def ambiguous_numbers(table: Table) -> bool:

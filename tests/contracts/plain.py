@@ -40,7 +40,7 @@ class Table:
     facts: dict
     answers: bool = True
     graded: bool = False
-    by_pair: dict = field(default_factory=dict)
+    by_pair: dict = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
         self.by_pair = {(row["item"], row["model"]): row for row in self.rows}
