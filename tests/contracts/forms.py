@@ -103,7 +103,7 @@ def dressed(draw, name: str, cells: list):
                 if all(info.min <= cell <= info.max for cell in known):
                     ways.append(lambda kind=kind: pd.Series(cells, dtype=kind))
     if kinds == {int} and all(0 <= cell < 2**64 for cell in known):
-        ways.append(lambda: pd.Series(pd.array(cells, dtype="UInt64")))
+        ways.append(lambda: pd.Series(_unsigned(cells)))
     if name in ("correct", *MEASURES) and kinds:
         numbers = [math.nan if cell is None else float(cell) for cell in cells]
         ways += [
@@ -121,6 +121,12 @@ def dressed(draw, name: str, cells: list):
                 lambda: pd.Series([gap if c is None else bool(c) for c in cells], dtype=object),
             ]
     return draw(st.sampled_from(ways))().reset_index(drop=True)
+
+
+def _unsigned(cells: list):
+    """Nullable integers up to 2^64; pandas itself goes through floats."""
+    numbers = np.array([0 if cell is None else cell for cell in cells], np.uint64)
+    return pd.arrays.IntegerArray(numbers, np.array([cell is None for cell in cells]))
 
 
 @st.composite
