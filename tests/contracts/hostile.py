@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from decimal import Decimal
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from tests.contracts.plain import MEASURES, Table, number, same
@@ -18,12 +18,13 @@ TIMES = float(os.environ.get("CONTRACTS", "1"))
 """How many times the usual number of examples: `CONTRACTS=50` runs for hours."""
 
 
-def examples(count: int):
+def examples(count: int, shrink: bool = True):
     """Settings for `count` examples at the usual size."""
     return settings(
         max_examples=max(2, int(count * TIMES)),
         deadline=None,
         print_blob=False,
+        phases=[phase for phase in Phase if shrink or phase not in (Phase.shrink, Phase.explain)],
         suppress_health_check=list(HealthCheck),
     )
 
