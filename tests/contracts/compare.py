@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ensemble_lab import ABSENT, UNPARSED
-from tests.contracts.plain import MEASURES, Table, fact_of_text, same
+from tests.contracts.plain import MEASURES, Table, fact_of_text, number, same
 
 CLOSE = 1e-9
 
@@ -57,6 +57,10 @@ def check_table(found, true: Table, text: bool) -> None:
                     assert code == UNPARSED, where
                 else:
                     assert same(labels[code], there["answer"]), where
+                    value = number(there["answer"]) if text else None
+                    if value is not None and value.denominator == 1:
+                        label = found.labels[code]
+                        assert label == value, f"{label!r} of {where} is a number in this file"
             for name in MEASURES:
                 values = getattr(found, name)
                 if true.has(name):
