@@ -91,9 +91,13 @@ def _check_facts(found, true: Table, row: dict, text: bool) -> None:
         for item, cell in zip(true.items, cells, strict=True):
             value = values[row[item]]
             gone = value is None or value != value
-            assert (gone and cell is None) or value == cell, f"{name} of {item!r}: {value!r}, {cell!r}"
+            assert (gone and cell is None) or value == cell, (
+                f"{name} of {item!r}: {value!r}, {cell!r}"
+            )
             assert isinstance(cell, str) == isinstance(value, str) or gone
-    assert set(found.features) == {n.removeprefix("feature:") for n in names if n.startswith("feature:")}
+    assert set(found.features) == {
+        n.removeprefix("feature:") for n in names if n.startswith("feature:")
+    }
 
 
 def check_summary(found, true: Table) -> None:

@@ -110,7 +110,9 @@ def dressed(draw, name: str, cells: list):
             lambda: pd.Series(numbers, dtype="float64"),
             lambda: pd.Series([None if c is None else float(c) for c in cells], dtype="Float64"),
             lambda: pd.Series([None if c is None else repr(c) for c in cells], dtype=object),
-            lambda: pd.Series([gap if c is None else Decimal(repr(c)) for c in cells], dtype=object),
+            lambda: pd.Series(
+                [gap if c is None else Decimal(repr(c)) for c in cells], dtype=object
+            ),
         ]
         for kind in ("float32", "float16"):
             if all(math.isnan(x) or float(np.dtype(kind).type(x)) == x for x in numbers):

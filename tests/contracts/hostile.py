@@ -35,7 +35,16 @@ PLAIN_WORDS = ["small", "big", "gpt-4", "q1", "A", "yes"]
 LIKE_GAPS = ["NA", "nan", "None", "null", "N/A", "NaN", "-", "?"]
 LIKE_NUMBERS = ["007", "1.10", "1e3", "-0", "0", "4", "3.5", "+1", "1_000", "18446744073709551616"]
 OTHER_DIGITS = ["٣", "１２", "²", "Ⅷ"]
-LIKE_FIELDS = ["a:correct", "feature:x", "item", "model", "truth", "group", ":answer", "llama3:latest"]
+LIKE_FIELDS = [
+    "a:correct",
+    "feature:x",
+    "item",
+    "model",
+    "truth",
+    "group",
+    ":answer",
+    "llama3:latest",
+]
 LIKE_FIELDS += ["('correct', 'a')", "Unnamed: 0", "correct", "cost", "index", "m:cost"]
 MARKS = ["a,b", 'say "hi"', "it's", "a;b", "a\tb", "a|b", "<b>x</b>", "{x}", "%s", "\\n", "#"]
 LINES = ["a\nb", "\n", " ", "  x ", ""]
@@ -192,7 +201,9 @@ def as_text(table: Table) -> Table:
         if "answer" in row:
             changed["answer"] = text(row["answer"])
         rows.append(row | changed)
-    facts = {text(item): {k: text(v) for k, v in known.items()} for item, known in table.facts.items()}
+    facts = {
+        text(item): {k: text(v) for k, v in known.items()} for item, known in table.facts.items()
+    }
     return Table(
         [text(name) for name in table.models],
         [text(name) for name in table.items],
@@ -219,7 +230,9 @@ def illegal_notations(table: Table, text: bool) -> bool:
     texts = {number(label) for label in labels if isinstance(label, str)}
     if not text and any(label in texts for label in labels if not isinstance(label, str)):
         return True
-    compared = [r for r in table.rows if r["answer"] is not None and table.truth(r["item"]) is not None]
+    compared = [
+        r for r in table.rows if r["answer"] is not None and table.truth(r["item"]) is not None
+    ]
     given = [row["answer"] for row in compared]
     known = [table.truth(row["item"]) for row in compared]
     apart = not {is_number(a) for a in given} & {is_number(b) for b in known}

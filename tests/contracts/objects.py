@@ -14,7 +14,9 @@ LEGAL = {
     "generator": lambda values: (value for value in values),
     "iterator": iter,
     "numpy": lambda values: np.array([*values, None], object)[:-1],
-    "pandas Series": lambda values: pd.Series(list(values), dtype=object, index=range(9, 9 + len(values))),
+    "pandas Series": lambda values: pd.Series(
+        list(values), dtype=object, index=range(9, 9 + len(values))
+    ),
     "pandas Index": lambda values: pd.Index(list(values), dtype=object),
     "polars": lambda values: pl.Series(list(values)),
     "pyarrow": lambda values: pa.array(list(values)),
@@ -42,5 +44,11 @@ def held(draw, values: list):
         return list(values)
     try:
         return make(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, OverflowError, pl.exceptions.PolarsError):
+    except (
+        pa.ArrowInvalid,
+        pa.ArrowTypeError,
+        TypeError,
+        OverflowError,
+        pl.exceptions.PolarsError,
+    ):
         return list(values)  # mixed types or huge integers, which Arrow does not hold

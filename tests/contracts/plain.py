@@ -284,7 +284,9 @@ def confidence_vote(table: Table, item, members, combine) -> Fate:
             scores.append(None)
             continue
         chances = [_chance(table, item, other, own, k) for other in members]
-        scores.append(combine([(m, c) for m, c in zip(members, chances, strict=True) if c is not None]))
+        scores.append(
+            combine([(m, c) for m, c in zip(members, chances, strict=True) if c is not None])
+        )
     return _of_member(table, item, members, scores)
 
 
@@ -346,7 +348,11 @@ def agreement_cascade(table: Table, item, tiers, agreement) -> Fate:
     for tier in tiers:
         waves.append(list(tier))
         votes = [
-            sum(same(table.said(item, a), b) for b in map(lambda m: table.said(item, m), tier) if b is not None)
+            sum(
+                same(table.said(item, a), b)
+                for b in map(lambda m: table.said(item, m), tier)
+                if b is not None
+            )
             if table.said(item, a) is not None
             else 0
             for a in tier

@@ -11,7 +11,13 @@ from pathlib import Path
 COVERED: dict[str, list[str]] = {}
 ROOT = str(Path(__file__).parents[2] / "ensemble_lab")
 FOREIGN = ("np.", "numpy", "dtype", "pyarrow.lib", "<class")
-RAW = ("not supported between", "object is not", "has no attribute", "unhashable", "not subscriptable")
+RAW = (
+    "not supported between",
+    "object is not",
+    "has no attribute",
+    "unhashable",
+    "not subscriptable",
+)
 RAW += ("invalid literal", "could not convert", "must be real number", "ambiguous", "out of bounds")
 
 
@@ -64,6 +70,18 @@ def refused(thing: str | None = None):
         check_refusal(error, thing)
     else:
         raise Accepted(f"accepted, although {thing!r} is wrong")
+
+
+def collected(calls: dict) -> None:
+    """Every one of these calls must be refused; says which are not."""
+    faults = {}
+    for what, call in calls.items():
+        try:
+            with refused():
+                call()
+        except AssertionError as error:
+            faults[what] = str(error).split("\n")[0][:200]
+    assert not faults, faults
 
 
 @contextmanager

@@ -83,7 +83,12 @@ def renamed(table: Table, items: dict, models: dict, labels: dict) -> Table:
         return None if value is None else labels[value]
 
     rows = [
-        row | {"item": items[row["item"]], "model": models[row["model"]], "answer": label(row["answer"])}
+        row
+        | {
+            "item": items[row["item"]],
+            "model": models[row["model"]],
+            "answer": label(row["answer"]),
+        }
         for row in table.rows
     ]
     facts = {
@@ -124,7 +129,9 @@ def test_names_labels_units_and_orders_change_nothing(table, data):
     names = data.draw(several_of(odd_names, least=12, most=14).filter(lambda v: len(v) >= 11))
     items = dict(zip(table.items, names, strict=False))
     models = dict(zip(table.models, reversed(names), strict=False))
-    words = data.draw(st.sampled_from([["x", "1", ""], [7, 2**70, -1], [True, False, 2], [0.5, "b", "ü"]]))
+    words = data.draw(
+        st.sampled_from([["x", "1", ""], [7, 2**70, -1], [True, False, 2], [0.5, "b", "ü"]])
+    )
     labels = dict(zip(["A", "B", "C"], words, strict=True))
     other = renamed(table, items, models, labels)
     what, make = data.draw(st.sampled_from(_learners(table, feature)), label="learner")
@@ -195,7 +202,11 @@ def test_calibration_does_not_depend_on_the_unit(table, scale, data):
     assert ((one.confidence >= 0) & (one.confidence <= 1)).all()
     if method == "isotonic":
         for j, model in enumerate(table.models):
-            pairs = [(r["confidence"], table.correct(r["item"], model)) for r in table.rows if r["model"] == model]
+            pairs = [
+                (r["confidence"], table.correct(r["item"], model))
+                for r in table.rows
+                if r["model"] == model
+            ]
             true = _isotonic([(x, y) for x, y in pairs if y is not None])
             for i, item in enumerate(table.items):
                 x = table.row(item, model)["confidence"]
@@ -248,7 +259,8 @@ def test_laws_are_combined_as_by_a_loop(n, m, k, data):
     assert close(ensemble, plain.mean([distance(a, t) for _, t, a in pairs]))
     for i, item in enumerate(laws):
         points = [
-            sum((law[c] > p) + Fraction(law[c] == p) / 2 for law in item for p in law) for c in range(k)
+            sum((law[c] > p) + Fraction(law[c] == p) / 2 for law in item for p in law)
+            for c in range(k)
         ]
         for kind, scores in ((lab.MeanVote, means[i]), (lab.RankVote, points)):
             won = int(answers[kind][i][1:])
@@ -257,7 +269,9 @@ def test_laws_are_combined_as_by_a_loop(n, m, k, data):
 
 @contract("bootstrap", "wilson")
 @examples(60)
-@given(values=st.lists(st.sampled_from([0.0, 1.0, 0.5, None]), min_size=1, max_size=8), data=st.data())
+@given(
+    values=st.lists(st.sampled_from([0.0, 1.0, 0.5, None]), min_size=1, max_size=8), data=st.data()
+)
 def test_intervals_hold_what_is_known(values, data):
     known = [value for value in values if value is not None]
     floats = [math.nan if value is None else value for value in values]
@@ -271,4 +285,6 @@ def test_intervals_hold_what_is_known(values, data):
     low, high = lab.wilson(share, len(known))
     expected = plain.wilson(share, len(known))
     assert close(low, expected[0]) and close(high, expected[1])
-    assert unlike([lab.bootstrap(floats, seed=3), lab.bootstrap(floats, seed=3)]) == [lab.bootstrap(floats, seed=3)]
+    assert unlike([lab.bootstrap(floats, seed=3), lab.bootstrap(floats, seed=3)]) == [
+        lab.bootstrap(floats, seed=3)
+    ]

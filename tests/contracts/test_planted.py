@@ -106,7 +106,10 @@ def some_names_are_gaps(patch, folders):
         import pyarrow as pa
 
         gaps = ("NA", "nan", "None", "null")
-        true(self, pa.array([None if cell in gaps else cell for cell in cells.to_pylist()], pa.string()))
+        true(
+            self,
+            pa.array([None if cell in gaps else cell for cell in cells.to_pylist()], pa.string()),
+        )
 
     true = columns.Text.__init__
     patch.setattr(columns.Text, "__init__", parsed)
@@ -183,7 +186,12 @@ KINDS = {
     1: [means_skip_what_is_unknown],
     2: [a_frame_is_its_column_names, a_string_is_its_letters],
     3: [places_stand_for_names, codes_stand_for_labels],
-    4: [labels_are_typed_by_the_column, numbers_go_through_floats, names_are_numbers, some_names_are_gaps],
+    4: [
+        labels_are_typed_by_the_column,
+        numbers_go_through_floats,
+        names_are_numbers,
+        some_names_are_gaps,
+    ],
     5: [one_policy_checks_no_scale],
     6: [prices_become_models, a_column_twice_is_another_model],
     7: [a_curve_knows_the_unit],
@@ -198,7 +206,9 @@ def test_a_planted_fault_is_found(plant, monkeypatch, tmp_path_factory):
     try:
         contract()
     except (Exception, BaseExceptionGroup) as found:
-        assert not isinstance(found, (AttributeError, ImportError)), f"the plant is broken: {found!r}"
+        assert not isinstance(found, (AttributeError, ImportError)), (
+            f"the plant is broken: {found!r}"
+        )
     else:
         raise AssertionError(f"{plant.__name__.replace('_', ' ')}: no contract noticed")
 

@@ -148,7 +148,9 @@ def test_cascades_are_those_of_a_loop(table, data, tmp_path_factory):
     order = order[: data.draw(st.integers(1, len(order)))]
     labels = list(outcomes.labels) if told.answers else []
     ours, loops = _thresholds(data.draw, len(order) - 1, labels, text)
-    abstain = data.draw(st.none() | st.just([data.draw(st.sampled_from(THRESHOLDS)) for _ in order]))
+    abstain = data.draw(
+        st.none() | st.just([data.draw(st.sampled_from(THRESHOLDS)) for _ in order])
+    )
     with quiet():
         cascade = lab.Cascade(
             held(data.draw, [str(name) for name in order]),
@@ -164,7 +166,7 @@ def test_cascades_are_those_of_a_loop(table, data, tmp_path_factory):
 @examples(120)
 @given(table=tables(measures=("confidence", "cost", "latency")), data=st.data())
 def test_a_frontier_is_every_setting(table, data, tmp_path_factory):
-    outcomes, told, text = brought(table, data, tmp_path_factory.mktemp("t"))
+    outcomes, told, _ = brought(table, data, tmp_path_factory.mktemp("t"))
     assume(told.has("confidence") and len(told.models) > 1)
     order = data.draw(st.permutations(told.models), label="order")[:3]
     levels = data.draw(st.lists(st.sampled_from(THRESHOLDS), min_size=1, max_size=4))
@@ -175,7 +177,10 @@ def test_a_frontier_is_every_setting(table, data, tmp_path_factory):
         true = plain.replay(told, lambda i, s=setting: plain.cascade(told, i, order, s))
         calls = sum(true["calls"].values(), Fraction(0))
         rows.append((setting, true, calls))
-    spent = [true["mean cost"] if against == "cost" and told.has("cost") else calls for _, true, calls in rows]
+    spent = [
+        true["mean cost"] if against == "cost" and told.has("cost") else calls
+        for _, true, calls in rows
+    ]
     if against == "cost" and (not told.has("cost") or all(value is None for value in spent)):
         against, spent = "calls", [calls for _, _, calls in rows]
     with quiet():
@@ -282,7 +287,13 @@ def test_diversity_is_that_of_a_loop(table, data, tmp_path_factory):
                 true = getattr(plain, name)(told, a, b)
                 value = found[column[a], column[b]]
                 # A square root of rounding is larger than rounding.
-                assert close(value, true) or abs(value - (true or 0)) < 1e-7, (name, a, b, value, true)
+                assert close(value, true) or abs(value - (true or 0)) < 1e-7, (
+                    name,
+                    a,
+                    b,
+                    value,
+                    true,
+                )
         pairs = [found[i, j] for i in range(len(found)) for j in range(i + 1, len(found))]
         known = [Fraction(value) for value in pairs if value == value]
         assert close(lab.mean_pairwise(found), plain.mean(known))

@@ -9,7 +9,6 @@ import types
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -25,7 +24,9 @@ from tests.contracts.registry import COVERED, check_refusal, contract, quiet, re
 @contract("explore", "widgets")
 @examples(6, shrink=False)
 @given(
-    table=tables(answers=True, graded=False, measures=("confidence", "cost", "latency"), whole=True),
+    table=tables(
+        answers=True, graded=False, measures=("confidence", "cost", "latency"), whole=True
+    ),
     data=st.data(),
 )
 def test_an_explorer_draws_every_legal_table_or_says_what_it_lacks(table, data):
@@ -115,9 +116,13 @@ def test_parts_of_a_table_are_those_of_a_loop(table, data):
             part = first.select(models=held(data.draw, models))
             items = part.items.tolist()
     assert part.items.tolist() == items and list(part.models) == list(models)
-    assert outcomes.columns(held(data.draw, models)).tolist() == [table.models.index(m) for m in models]
+    assert outcomes.columns(held(data.draw, models)).tolist() == [
+        table.models.index(m) for m in models
+    ]
     rows = [row for row in table.rows if row["item"] in items and row["model"] in models]
-    true = plain.Table(list(models), items, rows, {i: table.facts[i] for i in items}, table.answers, table.graded)
+    true = plain.Table(
+        list(models), items, rows, {i: table.facts[i] for i in items}, table.answers, table.graded
+    )
     assume(rows)
     # Columns are kept where their rows are not: a measure may be there and empty.
     for name in ("confidence", "cost", "latency", "tokens"):

@@ -101,7 +101,9 @@ def test_what_is_no_prompt_is_refused(target, what, call):
 
 
 @contract("load")
-@pytest.mark.parametrize("name", ["", "tinny", "no/such folder", "openai:", "a\nb", "x" * 500, 7, None])
+@pytest.mark.parametrize(
+    "name", ["", "tinny", "no/such folder", "openai:", "a\nb", "x" * 500, 7, None]
+)
 def test_a_model_that_is_not_there_is_named(name):
     with refused(str(name) if name else None):
         lab.load(name)

@@ -33,7 +33,9 @@ CLASSIFIERS = {
     "NegativeCorrelationClassifier": lambda: lab.NegativeCorrelationClassifier(
         lab.NetworkClassifier(**net), 2, random_state=0
     ),
-    "SnapshotEnsemble": lambda: lab.SnapshotEnsemble(lab.NetworkClassifier(**net), 2, random_state=0),
+    "SnapshotEnsemble": lambda: lab.SnapshotEnsemble(
+        lab.NetworkClassifier(**net), 2, random_state=0
+    ),
 }
 REGRESSORS = {
     "BaggingRegressor": lambda: lab.BaggingRegressor(stump, 3, random_state=0),
@@ -83,7 +85,9 @@ FRAMES = {
 @pytest.mark.parametrize("name", CLASSIFIERS)
 @pytest.mark.parametrize("labels", LABELS)
 def test_labels_of_any_kind_are_learned_as_codes_are(name, labels):
-    names = np.asarray(LABELS[labels], dtype=object if labels.startswith(("text", "numb")) else None)
+    names = np.asarray(
+        LABELS[labels], dtype=object if labels.startswith(("text", "numb")) else None
+    )
     true = CLASSIFIERS[name]().fit(X, CODES).predict(X)
     faults = {}
     for kept in ("column",) if labels != "text" else KEEP:
@@ -156,18 +160,28 @@ def test_members_learn_from_labels_of_any_whole_type(labels, kept):
 
     def trained(y):
         return lab.train_members(
-            lambda: torch.nn.Linear(3, 3), X, y, members=2, loss=cross_entropy, epochs=1,
-            progress=False, device="cpu",
+            lambda: torch.nn.Linear(3, 3),
+            X,
+            y,
+            members=2,
+            loss=cross_entropy,
+            epochs=1,
+            progress=False,
+            device="cpu",
         ).predict(X)
 
-    dtype = {"bytes": np.uint8, "int8": np.int8, "from zero": np.int64, "float32": np.float32}[labels]
+    dtype = {"bytes": np.uint8, "int8": np.int8, "from zero": np.int64, "float32": np.float32}[
+        labels
+    ]
     with quiet():
         found = trained(KEEP[kept](CODES.astype(dtype)))
     np.testing.assert_allclose(np.asarray(found), np.asarray(trained(CODES)))
 
 
 @contract("train_members")
-@pytest.mark.parametrize("what", ["too few labels", "words", "a string", "a mapping", "labels as a string"])
+@pytest.mark.parametrize(
+    "what", ["too few labels", "words", "a string", "a mapping", "labels as a string"]
+)
 def test_members_do_not_learn_from_what_is_no_table(what):
     torch = pytest.importorskip("torch")
     from ensemble_lab.training.losses import cross_entropy
@@ -175,5 +189,11 @@ def test_members_do_not_learn_from_what_is_no_table(what):
     rows, y = WRONG[what]
     with refused():
         lab.train_members(
-            lambda: torch.nn.Linear(3, 3), rows, y, members=2, loss=cross_entropy, epochs=1, progress=False
+            lambda: torch.nn.Linear(3, 3),
+            rows,
+            y,
+            members=2,
+            loss=cross_entropy,
+            epochs=1,
+            progress=False,
         )
