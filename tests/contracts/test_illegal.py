@@ -63,7 +63,7 @@ simple = tables(items=plain_items, models=plain_models, labels=plain_labels, fac
 
 
 @contract("Outcomes")
-@examples(150)
+@examples(30)
 @given(table=simple, data=st.data())
 def test_a_cell_that_is_no_such_number_is_named(table, data, tmp_path_factory):
     columns = long_columns(table)
@@ -160,7 +160,7 @@ def _answered():
 
 @contract("Cascade", "MeanVote", "MaxVote", "MinVote", "MedianVote", "ProductVote", "BudgetCascade")
 @contract("frontier", "explore")
-@examples(60)
+@examples(30)
 @given(scale=st.sampled_from([100, 10, 2, -1, math.inf]), data=st.data())
 def test_confidences_of_another_scale_are_refused_by_all_who_compare_them(scale, data):
     sure = [[data.draw(st.sampled_from([0.25, 0.5, 0.9])) for _ in "ab"] for _ in range(6)]
@@ -375,7 +375,7 @@ def test_a_field_that_does_not_fit_is_refused(name, value):
 
 
 @contract("Outcomes")
-@examples(60)
+@examples(30)
 @given(table=tables(), data=st.data())
 def test_selections_that_do_not_fit_are_refused(table, data):
     assume(all(type(label).__name__ != "Decimal" for label in table.labels()))

@@ -118,7 +118,7 @@ def _learners(table: Table, feature: bool):
 
 
 @contract("StackedAnswers", "LearnedSelector", "WeightedVote", "MajorityVote", "BudgetCascade")
-@examples(60)
+@examples(30)
 @given(table=whole_table, data=st.data())
 def test_names_labels_units_and_orders_change_nothing(table, data):
     """Fitted on a table and on the same under odd names: the same fates, item by item."""
@@ -183,7 +183,7 @@ def test_answers_unseen_in_fitting_do_not_end_a_replay(table, data):
 
 
 @contract("Calibration")
-@examples(60)
+@examples(30)
 @given(table=whole_table, scale=st.sampled_from([1.0, 100.0, 1e-3, 7.0]), data=st.data())
 def test_calibration_does_not_depend_on_the_unit(table, scale, data):
     method = data.draw(st.sampled_from(["isotonic", "sigmoid"]))
@@ -229,7 +229,7 @@ def _isotonic(pairs: list) -> dict:
 
 
 @contract("ambiguity", "RankVote", "MeanVote")
-@examples(60)
+@examples(30)
 @given(n=st.integers(1, 5), m=st.integers(1, 4), k=st.integers(2, 4), data=st.data())
 def test_laws_are_combined_as_by_a_loop(n, m, k, data):
     weights = st.lists(st.integers(0, 8), min_size=k, max_size=k).filter(any)
@@ -268,7 +268,7 @@ def test_laws_are_combined_as_by_a_loop(n, m, k, data):
 
 
 @contract("bootstrap", "wilson")
-@examples(60)
+@examples(30)
 @given(
     values=st.lists(st.sampled_from([0.0, 1.0, 0.5, None]), min_size=1, max_size=8), data=st.data()
 )

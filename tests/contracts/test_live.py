@@ -64,7 +64,7 @@ no_decimals = tables(answers=True, graded=False)
 
 
 @contract("record", "Reply", "models")
-@examples(80)
+@examples(40)
 @given(table=no_decimals, data=st.data())
 def test_a_recording_is_the_table(table, data, tmp_path_factory):
     table = asked_all(table)

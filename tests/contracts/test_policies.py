@@ -78,7 +78,7 @@ def check_decision(decision, outcomes, told, true: dict, text: bool) -> None:
     "Policy",
     "answers",
 )
-@examples(250)
+@examples(100)
 @given(
     table=tables(answers=True, measures=("confidence", "confidence", "cost", "latency")),
     data=st.data(),
@@ -139,7 +139,7 @@ def _thresholds(draw, count: int, labels: list, text: bool):
 
 
 @contract("Cascade", "frontier", "wilson")
-@examples(250)
+@examples(100)
 @given(table=tables(measures=("confidence", "cost", "latency")), data=st.data())
 def test_cascades_are_those_of_a_loop(table, data, tmp_path_factory):
     outcomes, told, text = brought(table, data, tmp_path_factory.mktemp("t"))
@@ -163,7 +163,7 @@ def test_cascades_are_those_of_a_loop(table, data, tmp_path_factory):
 
 
 @contract("frontier", "wilson")
-@examples(120)
+@examples(50)
 @given(table=tables(measures=("confidence", "cost", "latency")), data=st.data())
 def test_a_frontier_is_every_setting(table, data, tmp_path_factory):
     outcomes, told, _ = brought(table, data, tmp_path_factory.mktemp("t"))
@@ -210,7 +210,7 @@ def test_a_frontier_is_every_setting(table, data, tmp_path_factory):
 
 
 @contract("AgreementCascade")
-@examples(120)
+@examples(50)
 @given(table=tables(answers=True, measures=("cost", "latency")), data=st.data())
 def test_agreement_is_that_of_a_loop(table, data, tmp_path_factory):
     outcomes, told, text = brought(table, data, tmp_path_factory.mktemp("t"))
@@ -227,7 +227,7 @@ def test_agreement_is_that_of_a_loop(table, data, tmp_path_factory):
 
 
 @contract("HeuristicSelector")
-@examples(120)
+@examples(50)
 @given(table=tables(measures=("cost", "latency")), data=st.data())
 def test_a_heuristic_is_that_of_a_loop(table, data, tmp_path_factory):
     values = [facts.get("feature:length") for facts in table.facts.values()]
@@ -253,7 +253,7 @@ def test_a_heuristic_is_that_of_a_loop(table, data, tmp_path_factory):
 
 
 @contract("Outcomes")
-@examples(120)
+@examples(50)
 @given(table=tables(measures=("cost", "latency", "tokens")), data=st.data())
 def test_gaps_are_filled_with_the_models_mean(table, data, tmp_path_factory):
     outcomes, told, text = brought(table, data, tmp_path_factory.mktemp("t"))
@@ -274,7 +274,7 @@ def test_gaps_are_filled_with_the_models_mean(table, data, tmp_path_factory):
 
 
 @contract("disagreement", "q_statistic", "error_correlation", "mean_pairwise")
-@examples(120)
+@examples(50)
 @given(table=tables(measures=()), data=st.data())
 def test_diversity_is_that_of_a_loop(table, data, tmp_path_factory):
     outcomes, told, _ = brought(table, data, tmp_path_factory.mktemp("t"))
@@ -300,7 +300,7 @@ def test_diversity_is_that_of_a_loop(table, data, tmp_path_factory):
 
 
 @contract("condorcet")
-@examples(60)
+@examples(30)
 @given(
     members=st.lists(st.integers(1, 12), min_size=1, max_size=4),
     accuracy=st.sampled_from([0.0, 1.0, 0.5, 0.7, 1 / 3]),

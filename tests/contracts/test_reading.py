@@ -47,7 +47,7 @@ def read(table, form, draw, folder):
 
 @contract("Outcomes", "ABSENT", "UNPARSED", "core")
 @pytest.mark.parametrize("form", FORMS, ids=str)
-@examples(40)
+@examples(15)
 @given(table=tables(), data=st.data())
 def test_every_form_says_what_it_says(form, table, data, tmp_path_factory):
     done = read(table, form, data.draw, tmp_path_factory.mktemp("t"))

@@ -85,7 +85,7 @@ def test_values_are_what_they_were_given():
 
 
 @contract("Outcomes")
-@examples(120)
+@examples(50)
 @given(table=tables(), data=st.data())
 def test_parts_of_a_table_are_those_of_a_loop(table, data):
     """`take`, `select`, `split` and `columns` with names and places in any object."""
