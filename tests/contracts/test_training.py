@@ -168,7 +168,7 @@ def test_members_learn_from_labels_of_any_whole_type(labels, kept):
             epochs=1,
             progress=False,
             device="cpu",
-        ).predict(X)
+        ).outputs(X.astype(np.float32))
 
     dtype = {"bytes": np.uint8, "int8": np.int8, "from zero": np.int64, "float32": np.float32}[
         labels
