@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ensemble_lab as lab
 from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
 
 
@@ -112,7 +113,10 @@ def test_a_table_in_which_nothing_is_right_warns(tmp_path):
 def test_two_texts_of_one_number_are_the_same_answer():
     frame = pd.DataFrame({"item": [1, 2], "m:answer": ["18.0", "8"], "truth": ["18", "7"]})
     table = Outcomes.from_frame(frame)
-    assert table.correct.tolist() == [[1], [0]] and table.labels == ("18", "18.0", "7", "8")
+    assert table.correct.tolist() == [[1], [0]] and table.labels == ("18", "7", "8")
+    votes = pd.DataFrame({"item": [1], "a:answer": ["7"], "b:answer": ["18"], "c:answer": ["18.0"]})
+    table = Outcomes.from_frame(votes.assign(truth="18"))
+    assert lab.MajorityVote(("a", "b", "c")).decide(table).accuracy == 1  # counted as graded
 
 
 def test_mixed_labels_of_a_frame_keep_their_types():
@@ -355,7 +359,7 @@ def test_the_index_that_tools_write_is_no_column(tmp_path):
     assert Outcomes.read(tmp_path / "indexed.csv").models == ("m",)
     again = pd.read_csv(tmp_path / "indexed.csv")  # now it is called "Unnamed: 0"
     assert Outcomes.from_frame(again).models == ("m",)
-    refused(tmp_path, ",item,model,correct\n5,a,m,1\n3,b,m,0\n", "column ''")
+    refused(tmp_path, ",item,model,correct\n5,a,m,1\n3,b,m,0\n", "no name")
 
 
 def test_columns_by_their_own_names(tmp_path):
@@ -554,6 +558,63 @@ def test_things_that_are_several_are_understood():
     assert table.select(items=mask).items.tolist() == table.take(mask).items.tolist() == ["r"]
     with pytest.raises(ValueError, match="select takes names"):
         table.take(["r"])
+
+
+def test_frames_of_every_library_go_by_the_names_of_models():
+    import polars
+    import pyarrow
+
+    cells = {"big": [1.0, 0.0], "small": [0.0, 0.0]}
+    for frame in (pd.DataFrame(cells), polars.DataFrame(cells), pyarrow.table(cells)):
+        table = Outcomes(models=["small", "big"], items=["q", "r"], correct=frame, cost=frame)
+        assert table.correct.tolist() == table.cost.tolist() == [[0, 1], [0, 0]]
+        with pytest.raises(ValueError, match="the models are"):
+            Outcomes(models=["small", "huge"], items=["q", "r"], correct=frame)
+        features = Outcomes(models=["m"], items=[1, 2], correct=[[1], [0]], features=frame).features
+        assert {name: v.tolist() for name, v in features.items()} == cells
+
+
+@pytest.mark.parametrize("gap", ["", "NA"])
+def test_a_whole_number_beside_a_gap_is_exact(tmp_path, gap):
+    table = read(tmp_path, f"item,m:correct,feature:x\n1,1,9007199254740993\n2,0,{gap}\n")
+    assert table.features["x"].tolist() == [9007199254740993, None]
+    frame = pd.DataFrame({"item": [1, 2], "m:correct": [1, 0]})
+    frame["feature:x"] = pd.array([9007199254740993, None], "Int64")
+    assert Outcomes.from_frame(frame).features["x"].tolist() == [9007199254740993, None]
+
+
+def test_odd_items_that_are_legal(tmp_path):
+    zeros = read(tmp_path, "item,m:correct\n-0.0,1\n0.0,0\n").items.tolist()
+    assert zeros == ["-0.0", "0.0"]
+    long = "9" * 5000
+    assert read(tmp_path, f"item,m:correct\n{long},1\n1,0\n").items.tolist() == [long, "1"]
+    table = Outcomes(models=["a"], items=[7, 8], correct=[[1], [0]])
+    assert table.select(items=np.int64(7)).items.tolist() == [7]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda t: t.take([7]), "none of the 2 items"),
+        (lambda t: t.select(models=[["a"]]), "no model"),
+        (lambda t: t.select(items=[["q"]]), "no item"),
+        (lambda t: t.best_single("0.9"), "coverage='0.9' is no share"),
+        (lambda t: t.split(0.5, "x"), "seed='x'"),
+        (lambda t: t.chance_oracle("four"), "options='four'"),
+        (lambda t: Outcomes.read(None), "path is None"),
+        (lambda t: Outcomes.read("https://x.org/a.csv"), "is an address"),
+        (lambda t: Outcomes(models=["a"], items=[1], correct=None), "correct is None"),
+        (lambda t: Outcomes(models=["a"], items=[1], correct={"a": [1]}), "no order"),
+        (lambda t: Outcomes(models=["a"], items=[1], correct=[[1]], truth=[-2]), "truth has code"),
+        (lambda t: Outcomes(models=["a"], items=[1], correct=[[1]], model_group=[["x"]]), "names"),
+        (lambda t: Outcomes.from_frame(pd.DataFrame([[1, 1]], columns=["item", None])), "no name"),
+    ],
+)
+def test_what_is_refused_is_told_in_our_words(call, words):
+    table = Outcomes(models=["a"], items=["q", "r"], correct=[[1], [0]])
+    with pytest.raises((ValueError, KeyError)) as caught:
+        call(table)
+    assert words in str(caught.value) and "numpy" not in str(caught.value)
 
 
 def test_a_mask_over_values_makes_them_unknown():

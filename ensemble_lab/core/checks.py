@@ -36,6 +36,8 @@ def checked(o) -> dict:
     def matrix(name: str):
         return by_name(getattr(o, name), name, names, models)
 
+    if o.correct is None:
+        raise ValueError("correct is None; give how right each answer is, NaN where nobody knows")
     values["correct"] = _unit(_shaped(matrix("correct"), "correct", (n, m)), o)
     for name in MEASURES:
         array = _shaped(matrix(name), name, (n, m))
@@ -43,12 +45,12 @@ def checked(o) -> dict:
     values["answer"] = _codes(matrix("answer"), "answer", (n, m), len(labels))
     truth = by_name(o.truth, "truth", names)
     values["truth"] = _codes(truth, "truth", (n,), len(labels))
+    if truth is not None and (values["truth"] == UNPARSED).any():
+        raise ValueError(f"truth has code {UNPARSED}; it is a label's, or {ABSENT} where unknown")
     values["probability"] = _law(_shaped(o.probability, "probability", (n, m, len(labels))), o)
-    if not isinstance(o.features, Mapping) and not hasattr(o.features, "columns"):
-        raise ValueError(f"features is {shown(o.features)}; give a mapping of name to values")
     values["features"] = {
         name: _facts(by_name(known, f"feature {name!r}", names), f"feature {name!r}", n)
-        for name, known in o.features.items()
+        for name, known in _columns(o.features).items()
     }
     values["group"] = _facts(by_name(o.group, "group", names), "group", n)
     if o.model_group is not None:
@@ -66,7 +68,11 @@ def by_name(values, what: str, items: Sequence, models: Sequence[str] | None = N
     ValueError
         Names that are not those of the items or models, or an index that may be either.
     """
-    if not hasattr(values, "index") or not hasattr(values, "reindex"):
+    if models is not None and hasattr(values, "__arrow_c_stream__") and not _is_pandas(values):
+        import pyarrow as pa
+
+        values = pa.table(values).to_pandas()
+    if not _is_pandas(values):
         return values
     if models is not None and hasattr(values, "columns"):
         columns = [str(name) for name in values.columns]
@@ -114,6 +120,28 @@ def _frozen(array: np.ndarray) -> np.ndarray:
         array = array.copy()
     array.flags.writeable = False
     return array
+
+
+def _is_pandas(values) -> bool:
+    return hasattr(values, "index") and hasattr(values, "reindex")
+
+
+def _columns(features) -> Mapping:
+    """Features by name, from a mapping or a data frame.
+
+    Raises
+    ------
+    ValueError
+        Something else.
+    """
+    if isinstance(features, Mapping) or _is_pandas(features):
+        return features
+    if hasattr(features, "__arrow_c_stream__"):
+        import pyarrow as pa
+
+        table = pa.table(features)
+        return {name: table[name] for name in table.column_names}
+    raise ValueError(f"features is {shown(features)}; give a mapping of name to values")
 
 
 def _values(values, what: str) -> np.ndarray:
@@ -186,6 +214,9 @@ def _unique(names, what: str) -> None:
 def _sized(values: list, m: int) -> list:
     if len(values) != m:
         raise ValueError(f"model_group has {len(values)} entries for {m} models; give one a model")
+    for name in values:
+        if not isinstance(name, str | None):
+            raise ValueError(f"model_group holds {shown(name)}; names are strings")
     return values
 
 
@@ -203,6 +234,8 @@ def _shaped(value, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
 
 def _numbers(value) -> np.ndarray:
     """Floats; texts and dates, which numpy would turn into some, are refused."""
+    if isinstance(value, Mapping):
+        raise ValueError("a mapping has no order; give rows")
     array = np.asarray(value)
     if array.dtype.kind in "USO":
         for one in np.asarray(value, object).ravel().tolist():

@@ -19,6 +19,7 @@ from ensemble_lab.core.numerals import CANONICAL, NUMBER, WHOLE, local_readings,
 
 GAPS = ("", "NA", "N/A", "NaN", "nan", "null", "None")
 """What tools write where a number is missing."""
+EXACT = 2**53  # from it on a float skips whole numbers
 EMPTY = "leave it empty where nothing is known"
 TRUTHS = dict.fromkeys(("True", "TRUE", "true"), 1.0) | dict.fromkeys(
     ("False", "FALSE", "false"), 0.0
@@ -142,9 +143,11 @@ class Typed(Column):
     def facts(self):
         if self.raw.dtype.kind != "O":
             return self.raw
-        if self.numeric and self.empty().any():
-            return self.numbers(no_number)
-        return self.names()
+        if not self.numeric or not self.empty().any():
+            return self.names()
+        if any(isinstance(value, int) and abs(value) >= EXACT for value in self.values):
+            return self.cells()  # as floats they would be other numbers
+        return self.numbers(no_number)
 
     def names(self):
         return self.raw if self.raw.dtype.kind != "O" else names_array(self.cells())
@@ -183,19 +186,31 @@ class Text(Column):
             return self.cells()
         if not gaps.any() and not self.empty().any() and _all(known, WHOLE):
             return self.names()
+        numbers = _floats(known)
+        if np.abs(numbers).max() >= EXACT:  # as floats whole ones would be other numbers
+            return self._exact(gaps)
         found = np.full(len(self.values) + 1, np.nan)
-        found[:-1][~gaps] = _floats(known)
+        found[:-1][~gaps] = numbers
         return found[self.codes]
+
+    def _exact(self, gaps: np.ndarray) -> np.ndarray:
+        """Whole numbers and gaps as objects (n,); text where others stand among them."""
+        read = [None if gap else number_in(v) for gap, v in zip(gaps, self.values, strict=True)]
+        if not all(isinstance(number, int | None) for number in read):
+            return self.cells()
+        return objects([*read, None])[self.codes]
 
     def names(self):
         """Numbers only where each is spelled as Python spells it, else text as it stands."""
         if self.empty().any():
             return self.cells()
         if self._all(WHOLE):
-            return names_array([int(text) for text in self.values])[self.codes]
+            whole = [number_in(text) for text in self.values]
+            return names_array(whole)[self.codes] if None not in whole else self.cells()
         if self._all(CANONICAL):
             numbers = _floats(self.distinct)
-            if [repr(number) for number in numbers.tolist()] == self.values:
+            spelt = [repr(number) for number in numbers.tolist()]
+            if spelt == self.values and len(set(numbers)) == len(numbers):  # -0.0 is 0.0
                 return numbers[self.codes]
         return self.cells()
 

@@ -56,9 +56,11 @@ def _bare(value, most: int):
 def nearest(name, known: Iterable) -> str:
     """A hint such as ``; did you mean 'big'?``, or the first few known names."""
     known = [str(k) for k in known]
+    if not known:
+        return ""
     close = get_close_matches(str(name), known, n=3, cutoff=0.5)
     if close:
-        return "; did you mean " + " or ".join(shown(c, 40) for c in close) + "?"
+        return "; did you mean " + " or ".join(shown(c, 30) for c in close) + "?"
     few = ", ".join(k if len(k) <= 20 else k[:19] + "…" for k in known[:5])
     return f"; known are {few}" + (", …" if len(known) > 5 else "")
 
@@ -114,7 +116,11 @@ class UnknownName(KeyError):
 
 def check_known(name, known, what: str, where: str) -> None:
     """Raise `UnknownName` with the nearest names unless `name` is among `known`."""
-    if name not in known:
+    try:
+        there = name in known
+    except TypeError:  # a list or another thing that names nothing
+        there = False
+    if not there:
         raise UnknownName(f"no {what} {shown(name)} in the {where}{nearest(name, known)}")
 
 

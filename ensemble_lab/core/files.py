@@ -28,9 +28,13 @@ ZIPPED = ".gz"
 
 def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
     """See `Outcomes.read`."""
+    if not isinstance(path, str | Path):
+        raise ValueError(f"path is {shown(path)} ({type(path).__name__}); give the path of a file")
+    if "://" in str(path):
+        raise ValueError(f"{shown(str(path))} is an address; download the file and give its path")
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no file {str(path)!r}")
+        raise FileNotFoundError(f"no file {shown(str(path), 200)}; check the path")
     kind = _kind(path)
     try:
         if kind == ".parquet":
@@ -45,7 +49,7 @@ def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
         return from_columns(json_lines(data), columns, False)
     except (ValueError, TypeError, LookupError, OSError, EOFError, zlib.error) as error:
         why = f"it lacks {error}" if type(error) is KeyError else error
-        raise ValueError(f"{str(path)!r} could not be read: {why}") from error
+        raise ValueError(f"{shown(str(path), 200)} could not be read: {why}") from error
 
 
 def _zipped(path: Path) -> bool:

@@ -33,6 +33,8 @@ def columns_of(frame) -> list[tuple[object, Column]]:
     if hasattr(frame, "__arrow_c_stream__"):  # the PyCapsule interface: polars, pyarrow, DuckDB, …
         import pyarrow as pa
 
+        if any("\0" in str(name) for name in getattr(frame, "columns", ())):
+            raise ValueError("the name of a column holds a NUL character; rename it")
         try:
             table = pa.table(frame)
         except pa.ArrowInvalid:  # one column is no table
@@ -48,7 +50,8 @@ def columns_of(frame) -> list[tuple[object, Column]]:
 
 def _no_frame(thing) -> ValueError:
     kind = type(thing).__name__
-    return ValueError(f"a {kind} is no data frame; pandas.DataFrame(…) makes one of it")
+    mend = ".collect() makes" if hasattr(thing, "collect") else "pandas.DataFrame(…) makes"
+    return ValueError(f"a {kind} is no data frame; {mend} one of it")
 
 
 def _of_pandas(name, series) -> Typed:

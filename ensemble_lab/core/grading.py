@@ -7,13 +7,24 @@ import numpy as np
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.headers import say
 from ensemble_lab.core.numerals import number_in
-from ensemble_lab.core.outcomes import ABSENT, UNPARSED
+from ensemble_lab.core.outcomes import ABSENT
+
+
+def one_spelling(labels, truths) -> dict:
+    """Label to itself, or to how the first of `truths` and `labels` that is this number writes it.
+
+    Texts of one number, such as "18.0" and "18", are one answer where answers are compared.
+    """
+    first: dict = {}
+    found = {}
+    for label in [*truths, *labels]:
+        number = number_in(label) if isinstance(label, str) else None
+        found[label] = label if number is None else first.setdefault(number, label)
+    return found
 
 
 def grade(answer: np.ndarray, truth: np.ndarray | None, labels: tuple) -> np.ndarray:
     """Correctness (n, m) of answer codes (n, m) against `truth` (n,): unparsed is wrong.
-
-    Two texts of one number, such as "18.0" and "18", are the same answer.
 
     Raises
     ------
@@ -24,20 +35,8 @@ def grade(answer: np.ndarray, truth: np.ndarray | None, labels: tuple) -> np.nda
     if truth is None:
         return np.full(answer.shape, np.nan)
     _refuse_two_notations(answer, truth, labels)
-    same = _same_numbers(labels)
-    right = (same[answer] == same[truth][:, None]).astype(float)
-    return np.where((answer == ABSENT) | (truth[:, None] < 0), np.nan, (answer >= 0) * right)
-
-
-def _same_numbers(labels: tuple) -> np.ndarray:
-    """For each code the first code of an equal number; the two negative ones stay apart."""
-    first: dict = {}
-    found = list(range(len(labels)))
-    for code, label in enumerate(labels):
-        number = number_in(label) if isinstance(label, str) else None
-        if number is not None:
-            found[code] = first.setdefault(number, code)
-    return np.array([*found, UNPARSED, ABSENT])
+    right = (answer == truth[:, None]).astype(float)
+    return np.where((answer == ABSENT) | (truth[:, None] < 0), np.nan, right)
 
 
 def _refuse_two_notations(answer: np.ndarray, truth: np.ndarray, labels: tuple) -> None:
@@ -73,8 +72,7 @@ def warn_unequal(answer: np.ndarray, truth: np.ndarray | None, labels: tuple) ->
     if truth is None:
         return
     compared = (answer >= 0) & (truth >= 0)[:, None]
-    same = _same_numbers(labels)
-    if compared.sum() < 2 or (same[answer] == same[truth][:, None])[compared].any():
+    if compared.sum() < 2 or (answer == truth[:, None])[compared].any():
         return
     given, known = np.unique(answer[compared]), np.unique(truth[compared.any(axis=1)])
     say(

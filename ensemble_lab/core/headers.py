@@ -62,8 +62,8 @@ def roles(names: Sequence, columns: Mapping | None = None) -> dict:
         above = "; the header is the first row" if "" in names else ""
         known = nearest("item", [name for name in targets if name])
         raise ValueError(f"there is no column 'item'{known} ({MENDED}{above})")
-    if list(names).count("") > 1:
-        raise ValueError("two columns have no name; name or delete them")
+    if "" in targets or any(name is None or name != name for name in names):
+        raise ValueError("a column has no name; name it, or delete it")
     if "model" in targets:
         return {name: _in_long(target) for name, target in named.items()}
     return _in_wide(named)

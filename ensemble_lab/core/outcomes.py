@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,6 +151,9 @@ class Outcomes:
         if rows.size and rows.dtype.kind not in "biu":
             raise ValueError(f"take needs places or a mask, not {shown(rows)}; select takes names")
         rows = rows if rows.size else rows.astype(int)
+        n = len(self)
+        if rows.size and rows.dtype.kind != "b" and not -n <= rows.min() <= rows.max() < n:
+            raise ValueError(f"take: place {rows.max()} or {rows.min()} is none of the {n} items'")
         parts = {
             f.name: value[rows]
             for f in fields(self)
@@ -204,7 +208,8 @@ class Outcomes:
         names = self.items.tolist()
         if _is_mask(items):
             items = by_name(items, "the mask", names)
-        items = [items] if isinstance(items, str | int | float) else several(items, "items")
+        one = isinstance(items, str | np.generic) or not hasattr(items, "__iter__")
+        items = [_plain(items)] if one else several(items, "items")
         if items and all(isinstance(item, bool | np.bool_) for item in items):
             if len(items) != len(self):
                 raise ValueError(f"the mask has shape ({len(items)},), the table {len(self)} items")
@@ -228,8 +233,10 @@ class Outcomes:
         ValueError
             A fraction outside (0, 1), or one that leaves a part empty.
         """
-        if not 0 < fraction < 1:
-            raise ValueError(f"fraction={fraction} is outside (0, 1); 0.5 halves the items")
+        if not isinstance(fraction, Real) or not 0 < fraction < 1:
+            raise ValueError(f"fraction={shown(fraction)} is outside (0, 1); 0.5 halves the items")
+        if not isinstance(seed, Integral) or seed < 0:
+            raise ValueError(f"seed={shown(seed)}; use a whole number from 0 up")
         shuffled = np.random.default_rng(seed).permutation(len(self))
         first = round(fraction * len(self))
         if not 0 < first < len(self):
@@ -295,6 +302,8 @@ class Outcomes:
 
         A model with few items may have had the easy ones, so it does not compete.
         """
+        if not isinstance(coverage, Real) or not 0 <= coverage <= 1:
+            raise ValueError(f"coverage={shown(coverage)} is no share; use a number in [0, 1]")
         accuracy = np.where(self.coverage() >= coverage, self.accuracy(), np.nan)
         if np.isnan(accuracy).all():
             raise ValueError(
@@ -327,7 +336,12 @@ class Outcomes:
         """
         if options is None:
             options = self.features.get("n_options", len(self.labels))
-        options = np.broadcast_to(np.asarray(options, float), len(self))
+        try:
+            options = np.broadcast_to(np.asarray(options, float), len(self))
+        except ValueError:
+            raise ValueError(
+                f"options={shown(options)}; give a number, or one for each of {len(self)} items"
+            ) from None
         if not (options >= 1).all():
             raise ValueError("the number of options is not known here; pass options=…")
         guessers = (~np.isnan(self.correct)).sum(axis=1)  # as many as `oracle` chooses from
@@ -439,6 +453,10 @@ class Outcomes:
         from ensemble_lab.core.files import to_parquet
 
         return to_parquet(self, path)
+
+
+def _plain(value):
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _is_mask(values) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 
@@ -10,10 +11,11 @@ import numpy as np
 from ensemble_lab.core.checks import check_states
 from ensemble_lab.core.columns import Column, Text, labels_of, no_number
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.grading import grade, warn_unequal
+from ensemble_lab.core.grading import grade, one_spelling, warn_unequal
 from ensemble_lab.core.headers import CELL, FEATURE, PER_ITEM, Role, roles, say
 from ensemble_lab.core.outcomes import ABSENT, MEASURES, UNPARSED, Outcomes
 
+ROW_NUMBERS = re.compile(r"|Unnamed: [0-9.]+")
 PLAIN = {0.0, 0.5, 1.0}  # what a column without a field may hold: right, half right and wrong
 
 
@@ -39,7 +41,7 @@ def from_columns(
 
 def _is_row_number(name, column: Column) -> bool:
     """Whether this is the index that pandas and R write before the first column."""
-    if str(name) not in ("", "Unnamed: 0"):
+    if not ROW_NUMBERS.fullmatch(str(name)):
         return False
     try:
         numbers = column.numbers(no_number)
@@ -114,7 +116,7 @@ def _one_each(role: Role, column: Column, item: Column) -> np.ndarray:
     row[item.codes[rows]] = rows  # the first row is written last
     said = codes[row[item.codes]]
     differ = (codes >= 0) & (codes != said)
-    if role.field == "truth" and differ.any():  # 18 and 18.0 are two texts and one truth
+    if role.field != "group" and differ.any():  # 18 and 18.0 are two texts and one number
         (labels,), _ = labels_of([column], isinstance(column, Text))
         place = {label: i for i, label in enumerate(dict.fromkeys(labels))}
         same = np.array([*(place[label] for label in labels), -1])
@@ -203,7 +205,8 @@ def _assemble(cells: Cells, items: np.ndarray, facts: list, cost_is_estimated: b
     truth = next(((column, rows) for role, column, rows in facts if role.field == "truth"), None)
     answers = [column for column, _ in cells.places.get("answer", ())]
     graded = "correct" in cells.places
-    labels, coded = _coded([*answers, *([truth[0]] if truth else [])])
+    compared = bool(truth) and not graded
+    labels, coded = _coded([*answers, *([truth[0]] if truth else [])], compared)
     if answers:
         parts["answer"] = cells.codes("answer", coded[: len(answers)])
     if truth:
@@ -237,12 +240,17 @@ def _names(column: Column) -> np.ndarray:
     return column.cells() if isinstance(column, Text) else column.names()
 
 
-def _coded(columns: list[Column]) -> tuple[tuple, list[np.ndarray]]:
+def _coded(columns: list[Column], compared: bool) -> tuple[tuple, list[np.ndarray]]:
     """Labels of answers and truth, and the code of every cell of each column.
 
-    Text of a file is read cell by cell; in a data frame types tell text and numbers apart.
+    Text of a file is read cell by cell; in a data frame types tell text and numbers apart, and
+    texts of one number are one label where answers are `compared` with the truth, the last column.
     """
     each, labels = labels_of(columns, all(isinstance(column, Text) for column in columns))
+    if compared:
+        spelling = one_spelling(labels, each[-1])
+        each = [[spelling[label] for label in own] for own in each]
+        labels = tuple(label for label in labels if spelling[label] == label)
     index = {label: code for code, label in enumerate(labels)}
     coded = []
     for column, own in zip(columns, each, strict=True):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from ensemble_lab.core.columns import names_array
-from ensemble_lab.core.grading import grade
+from ensemble_lab.core.grading import grade, one_spelling
 from ensemble_lab.core.outcomes import ABSENT, MEASURES, UNPARSED, Outcomes
 
 
@@ -41,13 +41,19 @@ def tabulate(
     facts = facts or {}
     truths = [facts.get(item, {}).get("truth") for item in items]
     labels = tuple(dict.fromkeys([*(labels or ()), *_labels_in(replies.values(), truths)]))
-    code = {label: j for j, label in enumerate(labels)}
     grid = [[replies.get((item, model)) for model in models] for item in items]
+    graded = _measure(grid, "correct")
+    known = [truth for truth in truths if truth is not None]
+    # Texts of one number are one label where answers are compared with the truth.
+    spelling = one_spelling(labels, known if graded is None else ())
+    compared = bool(known) and graded is None
+    labels = tuple(label for label in labels if spelling[label] == label or not compared)
+    code = {label: j for j, label in enumerate(labels)}
+    code |= {label: code[spelling[label]] for label in spelling if label not in code}
     answer = np.array([[_code(cell, code) for cell in row] for row in grid], np.int32)
     parts = {name: _measure(grid, name) for name in MEASURES}
     if any(t is not None for t in truths):
         parts["truth"] = np.array([ABSENT if t is None else code[t] for t in truths], np.int32)
-    graded = _measure(grid, "correct")
     return Outcomes(
         models=models,
         items=names_array(items),
