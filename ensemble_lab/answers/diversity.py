@@ -13,7 +13,7 @@ from numbers import Real
 
 import numpy as np
 
-from ensemble_lab.core.errors import require, several, shown
+from ensemble_lab.core.errors import check_outcomes, require, several, shown
 from ensemble_lab.core.outcomes import Outcomes
 
 
@@ -137,6 +137,8 @@ def _whole(members) -> np.ndarray:
     if not isinstance(members, Real | np.ndarray):
         members = several(members, "members")
     found = np.asarray(members)
+    if found.dtype.kind == "O":  # whole numbers that came as objects
+        found = np.array(found.tolist())
     if found.dtype.kind not in "iuf" or not (found == np.floor(found)).all():
         raise ValueError(f"members={shown(members)}; it takes whole numbers")
     if (found < 1).any():
@@ -145,6 +147,7 @@ def _whole(members) -> np.ndarray:
 
 
 def _pairs(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
+    check_outcomes(outcomes)
     known = ~np.isnan(outcomes.correct)
     return known.astype(float), np.where(known, outcomes.correct, 0.0)
 

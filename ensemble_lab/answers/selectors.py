@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from ensemble_lab.core.decision import Choice
-from ensemble_lab.core.errors import check_known, shown
+from ensemble_lab.core.errors import check_known, check_outcomes, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names, ranged
 
@@ -122,11 +122,14 @@ class LearnedSelector(_Selector):
         """
         from sklearn.base import clone
 
+        check_outcomes(outcomes)
         right = outcomes.correct[:, outcomes.columns((self.small,))[0]]
         known = ~np.isnan(right)
         target = right[known] >= 0.5
         if target.all() or not target.any():
-            raise ValueError(f"{self.small!r} is never wrong or never right here; nothing to learn")
+            raise ValueError(
+                f"{shown(self.small)} is never wrong or never right here; nothing to learn"
+            )
         named = replace(self, features=_names(outcomes) if self.features is None else self.features)
         estimator = clone(self.estimator) if self.estimator is not None else _logistic()
         fitted = named._read(outcomes, lambda matrix: estimator.fit(matrix[known], target))

@@ -21,7 +21,7 @@ from typing import Self
 import numpy as np
 
 from ensemble_lab.core.decision import ABSTAINED, COMBINED, Choice
-from ensemble_lab.core.errors import require, shown
+from ensemble_lab.core.errors import check_outcomes, require, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names, ranged
 from ensemble_lab.core.scales import check_scales
@@ -53,6 +53,7 @@ class Vote(Policy):
 
     def fit(self, outcomes: Outcomes) -> Self:
         """Order the members by accuracy on `outcomes`, so that the most accurate breaks ties."""
+        check_outcomes(outcomes)
         members = np.array(self._members(outcomes.models))
         accuracy = outcomes.accuracy()[outcomes.columns(members.tolist())]
         ranked = members[np.argsort(-accuracy, kind="stable")]  # NaN sorts last

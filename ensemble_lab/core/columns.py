@@ -187,7 +187,8 @@ class Text(Column):
         if not gaps.any() and not self.empty().any() and _all(known, WHOLE):
             return self.names()
         numbers = _floats(known)
-        if np.abs(numbers).max() >= EXACT:  # as floats whole ones would be other numbers
+        large = known.filter(_mask(np.abs(numbers) >= EXACT))
+        if _any(large, WHOLE):  # as floats they would be other numbers
             return self._exact(gaps)
         found = np.full(len(self.values) + 1, np.nan)
         found[:-1][~gaps] = numbers
@@ -336,6 +337,12 @@ def _all(texts, pattern: str) -> bool:
     import pyarrow.compute as pc
 
     return pc.all(pc.match_substring_regex(texts, f"^({pattern})$")).as_py() is not False
+
+
+def _any(texts, pattern: str) -> bool:
+    import pyarrow.compute as pc
+
+    return pc.any(pc.match_substring_regex(texts, f"^({pattern})$")).as_py() is True
 
 
 def _mask(keep: np.ndarray):

@@ -33,7 +33,8 @@ def columns_of(frame) -> list[tuple[object, Column]]:
     if hasattr(frame, "__arrow_c_stream__"):  # the PyCapsule interface: polars, pyarrow, DuckDB, …
         import pyarrow as pa
 
-        if any("\0" in str(name) for name in getattr(frame, "columns", ())):
+        names = getattr(frame, "column_names", getattr(frame, "columns", ()))
+        if any("\0" in str(name) for name in names):  # C ends a text there
             raise ValueError("the name of a column holds a NUL character; rename it")
         try:
             table = pa.table(frame)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ensemble_lab.core.errors import check_known, several, shown
+from ensemble_lab.core.errors import check_known, check_outcomes, several, shown
 from ensemble_lab.core.intervals import wilson
 from ensemble_lab.core.outcomes import Outcomes
 
@@ -72,6 +72,10 @@ def frontier(
     """
     import pandas as pd
 
+    if isinstance(policy, type) or not hasattr(policy, "sweep"):
+        what = f"the class {policy.__name__}" if isinstance(policy, type) else shown(policy)
+        raise ValueError(f"policy is {what}; give a policy, such as Cascade(order, (0.5,))")
+    check_outcomes(outcomes)
     known = [f.name for f in fields(policy)]
     for name in grid:
         check_known(name, known, "field", type(policy).__name__)

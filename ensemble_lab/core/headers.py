@@ -14,7 +14,7 @@ CELL = ("correct", "answer", *MEASURES)
 """What a table may say about one pair of item and model."""
 PER_ITEM = ("truth", "group")
 FEATURE = "feature:"
-MENDED = "say which is which: Outcomes.read(path, columns={'their name': 'item', …})"
+MENDED = "columns={'theirs': 'item', …} says which is which"
 
 
 class Role(NamedTuple):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from ensemble_lab.core.decision import Choice, Decision, graded
-from ensemble_lab.core.errors import several, shown
+from ensemble_lab.core.errors import check_outcomes, several, shown
 from ensemble_lab.core.frontier import replay_grid
 from ensemble_lab.core.outcomes import Outcomes
 
@@ -71,6 +71,7 @@ class Policy(ABC):
         -------
         Decision
         """
+        check_outcomes(outcomes)
         # Blinded: a policy that peeked at the right answers would see NaN.
         choice = self.choose(outcomes.blinded())
         waves = tuple(tuple(outcomes.columns(wave)) for wave in self.waves(outcomes.models))

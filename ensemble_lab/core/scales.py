@@ -45,8 +45,9 @@ def finite_confidence(outcomes: Outcomes, who: str, columns=None) -> np.ndarray:
     ValueError
         No confidences, or an infinite one.
     """
+    confidence = require(outcomes, "confidence", who)
     columns = np.arange(len(outcomes.models)) if columns is None else columns
-    confidence = require(outcomes, "confidence", who)[:, columns]
+    confidence = confidence[:, columns]
     if np.isinf(confidence).any():
         row, place = np.argwhere(np.isinf(confidence))[0]
         raise ValueError(

@@ -29,10 +29,10 @@ def from_columns(
     ValueError
         What cannot be read with certainty, with its place and the mend.
     """
-    if table and not len(table[0][1]):
-        raise ValueError("the table has no rows; give at least one")
     table = [pair for pair in table if not _is_row_number(*pair)]
     found = roles([name for name, _ in table], columns)
+    if not len(table[0][1]):
+        raise ValueError("the table has no rows; give at least one")
     kept = [(found[name], column) for name, column in table if name in found]
     long = any(role.field == "model" for role, _ in kept)
     cells, items, facts = _long(kept) if long else _wide(kept)
@@ -47,7 +47,11 @@ def _is_row_number(name, column: Column) -> bool:
         numbers = column.numbers(no_number)
     except ValueError:
         return False
-    return np.array_equal(numbers - numbers[0], np.arange(len(column))) and numbers[0] in (0, 1)
+    return (
+        len(numbers) > 0
+        and np.array_equal(numbers - numbers[0], np.arange(len(column)))
+        and numbers[0] in (0, 1)
+    )
 
 
 class Cells:

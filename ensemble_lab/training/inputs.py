@@ -123,7 +123,7 @@ class Feed:
 
         X = numbers(X)
         if not self.ids:
-            return torch.as_tensor(np.ascontiguousarray(X), dtype=self.dtype)
+            return torch.as_tensor(_writable(X), dtype=self.dtype)
         if not whole(X):
             raise ValueError(
                 f"X holds {shown(X[X != np.floor(X)].flat[0])}, and the network looks ids up in a"
@@ -143,11 +143,11 @@ class Feed:
 
         kind = learned_by(loss)
         if kind is None:
-            y = torch.as_tensor(numbers(y, "y"))
+            y = torch.as_tensor(_writable(numbers(y, "y")))
             return y.to(self.dtype) if y.is_floating_point() else y.long()
         y = numbers(targets(y), "y")
         if kind == "numbers":
-            return torch.as_tensor(y, dtype=self.dtype)
+            return torch.as_tensor(_writable(y), dtype=self.dtype)
         wrong = y != np.floor(y)
         rule = "cross-entropy learns classes, as codes 0, 1, …"
         if wrong.any():
@@ -165,6 +165,11 @@ class Feed:
                 " np.unique(y, return_inverse=True) does"
             )
         return torch.as_tensor(y.astype(np.int64))
+
+
+def _writable(array: np.ndarray) -> np.ndarray:
+    """The array in one piece; a copy of one that may not be written, of which PyTorch warns."""
+    return np.require(array, requirements=["C", "W"])
 
 
 def numbers(values, what: str = "X") -> np.ndarray:

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ensemble_lab.core.decision import ABSTAINED, COMBINED, Choice
-from ensemble_lab.core.errors import require
+from ensemble_lab.core.errors import check_outcomes, require
 from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
 from ensemble_lab.core.policy import Policy, model_names
 from ensemble_lab.core.scales import finite_confidence
@@ -75,6 +75,7 @@ class StackedAnswers(Policy):
         ValueError
             No answers recorded, too many labels, or fewer than two right ones.
         """
+        check_outcomes(outcomes)
         if len(outcomes.labels) > MOST_LABELS:
             raise ValueError(
                 f"these outcomes have {len(outcomes.labels)} labels, and a final model must meet"
