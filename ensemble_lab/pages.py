@@ -7,6 +7,7 @@ elsewhere.
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,16 +20,25 @@ import ensemble_lab
 from ensemble_lab.core.errors import shown
 from ensemble_lab.markdown import without_code
 from ensemble_lab.requested import read_notebook
+from ensemble_lab.widgets.plain import unescaped, whole
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+# What a page may fetch: nothing from another place, whoever's markup is in its cells and figures.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob: data:; worker-src blob:;"
+    " style-src 'unsafe-inline'; font-src data:; img-src 'self' data: blob:; connect-src data: blob:;"
+    " media-src 'self' data: blob:; frame-src 'self' data: blob:; base-uri 'none'; form-action 'none'"
+)
 # JupyterLab's own look, less the scripts that nbconvert fetches from the network, in lines that
 # can be read; cells whose code is folded in the notebook are folded here.
 TEMPLATE = """{% extends 'lab/index.html.j2' %}
-{% block html_head_js %}{% endblock %}
+{% block html_head_js %}
+<meta http-equiv="Content-Security-Policy" content="POLICY">
+{% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}
 {% block html_head_js_mathjax %}{% endblock %}
 {% block html_head_css %}
@@ -39,12 +49,13 @@ TEMPLATE = """{% extends 'lab/index.html.j2' %}
 <details><summary>code</summary>{{ super() }}</details>
 {% else %}{{ super() }}{% endif %}
 {% endblock %}
-"""
+""".replace("POLICY", POLICY)
 BETWEEN_BADGES = re.compile(r"(?<=\)) (?=\[!\[)")
 TITLE = re.compile(r"^# (.+)", re.MULTILINE)
 QUESTION = re.compile(r"\*\*([^*]+\?)\*\*")
 INDEX = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Reports of ensemble_lab</title>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif }}
@@ -104,7 +115,7 @@ def write_page(executed: Path) -> None:
         if cell.cell_type == "markdown":
             cell.source = apart(cell.source)
     page, _ = FormulaExporter(raw_template=TEMPLATE).from_notebook_node(notebook)
-    executed.with_suffix(".html").write_text(page, encoding="utf-8")
+    executed.with_suffix(".html").write_text(whole(page), encoding="utf-8")
 
 
 def apart(source: str) -> str:
@@ -157,7 +168,7 @@ def write_index(out: Path, runs: Sequence[Run], parameters: Mapping[str, Any]) -
         parameters=html.escape(f"{given}; others" if given else "") + " as in the notebooks",
         entries="\n".join(map(entry, runs)),
     )
-    (out / "index.html").write_text(page, encoding="utf-8")
+    (out / "index.html").write_text(whole(page), encoding="utf-8")
 
 
 def entry(run: Run) -> str:
@@ -165,7 +176,8 @@ def entry(run: Run) -> str:
     there = run.page.exists()
     notebook = read_notebook(run.executed if there else run.source)
     title = html.escape(title_of(notebook) or run.source.stem)
-    link = f'<a href="{quote(run.page.name)}">{title}</a>' if there else title
+    address = quote(os.fsencode(run.page.name))  # the bytes of the name, whatever they are
+    link = f'<a href="{address}">{title}</a>' if there else title
     question = QUESTION.search(without_code(opening(notebook)))
     lines = [
         (question and question[1], ""),
@@ -197,5 +209,5 @@ def finding_of(notebook: NotebookNode) -> str:
         title = figure and figure.get("layout", {}).get("title")
         text = title.get("text") if isinstance(title, dict) else title
         if isinstance(text, str) and text:
-            return re.sub(r"<[^>]*>", "", text.partition("<br>")[0]).rstrip(",;: ")
+            return unescaped(text.partition("<br>")[0]).rstrip(",;: ")
     return ""

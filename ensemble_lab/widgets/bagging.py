@@ -9,6 +9,7 @@ from ensemble_lab.widgets import bagging_traces as trace
 from ensemble_lab.widgets.bagging_replay import LEARNERS, SIZES, Bags, bags
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Picture, State
+from ensemble_lab.widgets.plain import one_line
 
 MEMBERS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 20, 24, 32)
 DEPTHS = (1, 2, 3, 4, 6, 8, 12)
@@ -88,7 +89,7 @@ def finding(found: Bags, state: State) -> str:
     left = (1 - found.rho) * found.sigma2 / m
     squared = found.floor + left
     return (
-        f"{who}: {whole:.1%} errors; one learner that sees every row once: {alone:.1%}<br>"
+        f"{who}: {whole:.1%} errors; one learner that sees every row once: {alone:.1%}\n"
         f"{_share(found.bias2, squared)} of the squared error is bias,"
         f" {_share(found.floor - found.bias2, squared)} shared variance (ρ = {found.rho:.2f});"
         f" more members could take {_share(left, squared)}"
@@ -103,7 +104,7 @@ def words(found: Bags, said: str, m: int) -> str:
     """The picture for those who cannot see it."""
     last = len(SIZES)
     return (
-        f"{said.replace('<br>', '. ')}. From 1 member to {last} the errors on new rows go from"
+        f"{one_line(said, '. ')}. From 1 member to {last} the errors on new rows go from"
         f" {found.held[:, 0].mean():.1%} to {found.held[:, -1].mean():.1%}. Out-of-bag they are"
         f" {found.out_of_bag[:, m - 1].mean():.1%} with {m}. The squared error is"
         f" {found.squared[:, m - 1].mean():.4f}, its floor {found.floor:.4f}, the squared bias"

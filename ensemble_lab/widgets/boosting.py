@@ -11,6 +11,7 @@ from ensemble_lab.widgets import boosting_traces as trace
 from ensemble_lab.widgets.boosting_replay import ROUNDS, Rounds, rounds
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Picture, State
+from ensemble_lab.widgets.plain import one_line
 
 DEPTHS = (1, 2, 3, 4, 8)
 NOISES = (0.0, 0.1, 0.2, 0.3)
@@ -82,7 +83,7 @@ def finding(found: Rounds, state: State, at: int) -> str:
     )
     start = (
         f"Round {ROUNDS[at]}: {train:.1%} of the training rows wrong, {held:.1%} of new ones (one"
-        f" full-grown tree {tree:.1%})<br>"
+        f" full-grown tree {tree:.1%})\n"
     )
     if ROUNDS[at] > found.stages[0]:
         return f"{start}{stopped(found)}"
@@ -116,7 +117,7 @@ def words(found: Rounds, said: str, at: int) -> str:
     """The picture for those who cannot see it."""
     margin, best = found.margins[at], found.held.mean(0).argmin()
     return (
-        f"{said.replace('<br>', '. ')}. This round's stage errs on {found.wrong[at].sum()} of"
+        f"{one_line(said, '. ')}. This round's stage errs on {found.wrong[at].sum()} of"
         f" {len(margin)} rows, {found.stage_error[0, at]:.0%} of the weight. Half of the rows have"
         f" a margin of {np.median(margin):.2f} or less. Over five draws the held-out error is"
         f" least, {found.held.mean(0)[best]:.1%}, at round {ROUNDS[best]}."

@@ -9,6 +9,7 @@ import numpy as np
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.widgets.backends import PLOTLY
+from ensemble_lab.widgets.plain import unescaped
 from ensemble_lab.widgets.still import full_layout, page, plain, plain_figure
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class RedrawCanvas:
 def figure_output(figure: Mapping) -> dict[str, Any]:
     """An output area's entry that shows a figure, in Jupyter and where only HTML is known."""
     figure = plain(figure)
-    words = figure["layout"]["title"]["text"]
+    words = unescaped(figure["layout"]["title"]["text"])
     data = {PLOTLY: figure, "text/html": page(figure, ""), "text/plain": words}
     return {"output_type": "display_data", "data": data, "metadata": {}}
 

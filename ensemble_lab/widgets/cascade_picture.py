@@ -8,6 +8,7 @@ from ensemble_lab.widgets.cascade_replay import CHOOSE, Replay
 from ensemble_lab.widgets.cascade_view import BINS, View, curve, shares_of
 from ensemble_lab.widgets.cascade_words import finding_of, table_of, text_of
 from ensemble_lab.widgets.explorer import Picture
+from ensemble_lab.widgets.plain import named, one_line
 from ensemble_lab.widgets.style import (
     BIG,
     COMBINED,
@@ -21,6 +22,7 @@ from ensemble_lab.widgets.style import (
     marker,
 )
 
+SHORT = 14  # characters of a name beside a bar
 MANY = 8  # single models; of more, only the chosen ones set the axis
 
 
@@ -32,13 +34,14 @@ def draw(replay: Replay, seen: View) -> Picture:
         layout=_layout(replay, seen),
         finding=finding,
         table=lambda: table_of(replay, seen),
-        text=text_of(replay, seen, finding.replace("<br>", " ")),
+        text=text_of(replay, seen, one_line(finding)),
     )
 
 
 def _frontier(replay: Replay, seen: View) -> list[dict]:
     models, scale = replay.outcomes.models, replay.price.factor
     small, big = models.index(seen.order[0]), models.index(seen.order[-1])
+    names = [named(name) for name in models]
     paid, right = scale * seen.price, seen.accuracy
     spent, reached = curve(seen)
     others = [j for j in range(len(models)) if j not in (small, big)]
@@ -51,10 +54,10 @@ def _frontier(replay: Replay, seen: View) -> list[dict]:
     return [
         _dots(paid[ends], right[ends], "random mixture", hover, line=mixed),
         _dots(scale * spent, reached, "every threshold", hover, line=line(COMBINED)),
-        _dots(paid[others], right[others], "other models", hover, text=[models[j] for j in others],
+        _dots(paid[others], right[others], "other models", hover, text=[names[j] for j in others],
               marker=marker(ORACLE, 9) | {"symbol": "triangle-up"}),
-        _dots([paid[small]], [right[small]], f"{models[small]} alone", hover, marker=marker(SMALL)),
-        _dots([paid[big]], [right[big]], f"{models[big]} alone", hover, marker=marker(BIG)),
+        _dots([paid[small]], [right[small]], f"{names[small]} alone", hover, marker=marker(SMALL)),
+        _dots([paid[big]], [right[big]], f"{names[big]} alone", hover, marker=marker(BIG)),
         _dots(across, [seen.chance] * 2, "oracle over guessers", hover, line=line(ORACLE, 2)),
         _dots([scale * seen.oracle[0]], [seen.oracle[1]], "oracle", hover, marker=best),
         _dots([scale * x], [y], "you are here", hover, marker=marker(COMBINED, 16))
@@ -73,7 +76,7 @@ def _dots(x, y, name: str, hover: str, **how) -> dict:
 
 def _plain(values) -> list:
     """Numbers for JSON: unknown ones are None."""
-    return [None if v is None or np.isnan(v) else float(v) for v in values]
+    return [None if v != v else v for v in np.asarray(values, float).tolist()]
 
 
 def _histogram(seen: View) -> list[dict]:
@@ -115,11 +118,11 @@ def _who(seen: View) -> list[dict]:
 
 def _layout(replay: Replay, seen: View) -> dict:
     kinds = "predicted chance" if seen.mode == CHOOSE else "confidence"
-    knows = f"<br>surer when right: {seen.rank:.0%} of pairs (black: threshold)"
+    knows = f"\nsurer when right: {seen.rank:.0%} of pairs (black: threshold)"
     knows = "" if np.isnan(seen.rank) else knows
     low, high = _range(replay.outcomes.models, seen)
     notes = [
-        _note(f"{_short(seen.order[0])}'s {kinds}{knows}", "x2 domain", "y2 domain"),
+        _note(f"{named(seen.order[0], SHORT)}'s {kinds}{knows}", "x2 domain", "y2 domain"),
         _note("who was asked (grey) and answered", "x3 domain", "y3 domain"),
     ]
     if not np.isnan(seen.chance) and not low <= seen.chance <= high:
@@ -138,13 +141,11 @@ def _layout(replay: Replay, seen: View) -> dict:
         "xaxis3": {"domain": [0.68, 1], "anchor": "y3", "range": [0, 104],
                    "title": {"text": "% of the items"}},
         "yaxis3": {"domain": [0, 0.26], "anchor": "x3", "autorange": "reversed",
-                   "tickvals": list(seen.order), "ticktext": [*map(_short, seen.order)]},
+                   "type": "category",  # also where names look like numbers or dates
+                   "tickvals": list(seen.order),
+                   "ticktext": [named(name, SHORT) for name in seen.order]},
         "legend": {"orientation": "h", "y": -0.2},
     }  # fmt: skip
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 14 else name[:13] + "…"
 
 
 def _note(text: str, x: str, y: str) -> dict:

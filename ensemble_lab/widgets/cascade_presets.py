@@ -9,6 +9,7 @@ import numpy as np
 from ensemble_lab.widgets.cascade_replay import LEVELS, Replay
 from ensemble_lab.widgets.cascade_view import price
 from ensemble_lab.widgets.explorer import State
+from ensemble_lab.widgets.plain import named
 
 MOST_PAIRED = 6  # models among which presets are looked for
 PAYS = 0.95  # a preset pays where it is as right for less than this share of the price
@@ -26,16 +27,14 @@ def presets_of(replay: Replay, mode: str) -> dict[str, State]:
     failing = next((f for f in to_best if not f.pays), None)
     presets = {}
     if bargain:
-        presets[f"{bargain.small}, then {bargain.big}: as right for less"] = bargain.state()
+        presets[f"{bargain.pair}: as right for less"] = bargain.state()
     if top.gain > 0:
-        presets[f"{top.small}, then {top.big}: as right as it gets"] = top.state(top.best)
+        presets[f"{top.pair}: as right as it gets"] = top.state(top.best)
     if failing:
-        presets[f"{failing.small}, then {failing.big}: does not pay"] = failing.state()
+        presets[f"{failing.pair}: does not pay"] = failing.state()
     else:  # all pay at their best setting, but none where it is never sure enough
         dear = max(to_best, key=lambda f: f.share)
-        presets[f"{dear.small}, then {dear.big}, always: does not pay"] = dear.state(
-            len(LEVELS) - 1
-        )
+        presets[f"{dear.pair}, always: does not pay"] = dear.state(len(LEVELS) - 1)
     return presets
 
 
@@ -52,6 +51,10 @@ class Parity(NamedTuple):
     at: int
     best: int
     gain: float
+
+    @property
+    def pair(self) -> str:
+        return f"{named(self.small)}, then {named(self.big)}"
 
     @property
     def pays(self) -> bool:

@@ -8,12 +8,12 @@ from ensemble_lab.core.frontier import pareto
 from ensemble_lab.core.intervals import wilson
 from ensemble_lab.widgets.cascade_replay import CHOOSE, LEVELS, Replay
 from ensemble_lab.widgets.cascade_view import View, shares_of
+from ensemble_lab.widgets.plain import named
 
 
 def finding_of(replay: Replay, seen: View) -> str:
     """The title: how many are passed on, how right that is, and for what price."""
-    big = seen.order[-1]
-    alone = seen.accuracy[replay.outcomes.models.index(big)]
+    alone, big = seen.accuracy[replay.outcomes.models.index(seen.order[-1])], named(seen.order[-1])
     known = "none of its answers is graded" if np.isnan(alone) else f"{alone:.1%} right"
     if len(seen.order) == 1:
         return f"{big} alone: {known}; a cascade takes two different models"
@@ -24,14 +24,14 @@ def finding_of(replay: Replay, seen: View) -> str:
     share = asked[1] if seen.mode != CHOOSE else answered[1]
     gain = 100 * (seen.point[1] - alone)
     return (
-        f"{share:.0f}% {passed} {seen.order[1]}: {_right(seen, sum(answered), gain)}"
-        f"<br>{_bill(replay, seen, gain)}"
+        f"{share:.0f}% {passed} {named(seen.order[1])}: {_right(seen, sum(answered), gain)}"
+        f"\n{_bill(replay, seen, gain)}"
     )
 
 
 def _right(seen: View, answered: float, gain: float) -> str:
     """How right that is, of the `answered` per cent, and how many points that gains."""
-    right, big = seen.point[1], seen.order[-1]
+    right, big = seen.point[1], named(seen.order[-1])
     if np.isnan(right):
         return "no answer that is graded"
     of = f" of the {answered:.0f}% answered" if answered < 99.5 else ""
@@ -42,12 +42,12 @@ def _right(seen: View, answered: float, gain: float) -> str:
 
 
 def _bill(replay: Replay, seen: View, gain: float) -> str:
-    paid, big = replay.price, seen.order[-1]
-    alone = seen.price[replay.outcomes.models.index(big)]
+    paid, big = replay.price, named(seen.order[-1])
+    alone = seen.price[replay.outcomes.models.index(seen.order[-1])]
     if np.isnan(seen.point[0]):
         return f"for a {paid.word} that is not known here"
     if paid.word == "calls":
-        return f"for {seen.point[0]:.2f} calls an item beyond {seen.order[0]}'s"
+        return f"for {seen.point[0]:.2f} calls an item beyond {named(seen.order[0])}'s"
     if not alone > 0:
         return f"for {paid.factor * seen.point[0]:.4g} {paid.unit}"
     share = seen.point[0] / alone
@@ -61,13 +61,14 @@ def text_of(replay: Replay, seen: View, finding: str) -> str:
     """The picture in words."""
     models, paid = replay.outcomes.models, replay.price
     alone = [
-        f"{name} alone is right on {seen.accuracy[j]:.1%}"
+        f"{named(name)} alone is right on {seen.accuracy[j]:.1%}"
         f" for {_amount(paid.factor * seen.price[j])}"
         for j, name in enumerate(models)
         if name in seen.order
     ]
     shares = [
-        f"{n} answers {share:.0f}%" for n, share in zip(seen.order, shares_of(seen)[1], strict=True)
+        f"{named(n)} answers {share:.0f}%"
+        for n, share in zip(seen.order, shares_of(seen)[1], strict=True)
     ]
     low, high = seen.interval
     here = (

@@ -10,10 +10,10 @@ import numpy as np
 from ensemble_lab.answers.budget import BudgetCascade
 from ensemble_lab.answers.cascade import Cascade
 from ensemble_lab.answers.selectors import LearnedSelector
-from ensemble_lab.core.errors import check_known
 from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
 from ensemble_lab.core.policy import Policy
 from ensemble_lab.core.scales import scale_fault
+from ensemble_lab.widgets.cards import row_of
 from ensemble_lab.widgets.cascade_picture import draw
 from ensemble_lab.widgets.cascade_presets import presets_of
 from ensemble_lab.widgets.cascade_replay import CHOOSE, LEVELS, TRY, Replay
@@ -224,9 +224,7 @@ def _card(replay: Replay, seen: View, per_label: bool, item: Any):
     """What every model said about an item, who was asked in which place, and who answered."""
     import pandas as pd
 
-    names = [str(name) for name in replay.outcomes.items.tolist()]  # as they are typed
-    check_known(str(item), names, "item", "outcomes")
-    one = replay.outcomes.take([names.index(str(item))])
+    one = replay.outcomes.take([row_of(replay.outcomes.items, item)])
     policy = replay.policy(seen.order, seen.mode, seen.at, per_label) if seen.sweep else None
     decision = None if policy is None else policy.decide(one)
     said = {**dict(enumerate(one.labels)), ABSENT: "(not recorded)", UNPARSED: "(not readable)"}

@@ -10,6 +10,7 @@ import numpy as np
 from ensemble_lab.answers.diversity import condorcet
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Picture, State
+from ensemble_lab.widgets.plain import one_line
 from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, WRONG, line, marker
 
 MEMBERS = np.arange(1, 102, 2)  # odd: no ties
@@ -93,7 +94,7 @@ def draw(state: State) -> Picture:
         },
         finding=said,
         table=lambda: table(free, tied),
-        text=f"{said.replace('<br>', ' ')}. With ever more such members: {limit:.1%}.",
+        text=f"{one_line(said)}. With ever more such members: {limit:.1%}.",
     )
 
 
@@ -120,9 +121,9 @@ def finding(state: State, free: float, tied: float) -> str:
     worth = 100 * (tied - accuracy)
     start = f"{members} members of {accuracy:.1%} each make a majority of {tied:.1%}"
     if rho == 0:
-        return f"{start}: {worth:+.1f} points,<br>if each errs on its own"
+        return f"{start}: {worth:+.1f} points,\nif each errs on its own"
     return (
-        f"{start} ({worth:+.1f} points),<br>not the {free:.1%} of independent ones: their errors"
+        f"{start} ({worth:+.1f} points),\nnot the {free:.1%} of independent ones: their errors"
         f" correlate by {rho:g}"
     )
 

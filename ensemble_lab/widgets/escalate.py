@@ -17,6 +17,7 @@ from ensemble_lab.core.scales import check_scales
 from ensemble_lab.core.unknown import model_means
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Picture, State
+from ensemble_lab.widgets.plain import named, one_line
 from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, line, marker
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def draw(task: Task, state: State) -> Picture:
 
 def traces(task: Task, share: int) -> list[dict]:
     """The way so far, the two models alone, a coin toss between them, and the reader's place."""
-    small, big = task.models
+    small, big = map(named, task.models)
     here, sofar = task.curve.loc[share], task.curve.loc[:share]
     y, low, high = (float(here[name]) for name in ("accuracy", "low", "high"))
     spread = {"type": "data", "symmetric": False, "color": TEXT, "thickness": 2}
@@ -173,7 +174,7 @@ def _dots(x: list, y: list, name: str, **how) -> dict:
 
 def layout_of(task: Task, here: pd.Series) -> dict:
     """Two numbers above the axes, whose range is that of the whole task, so that it stays."""
-    big = task.models[1]
+    big = named(task.models[1])
     every = [*task.curve["accuracy"], *task.accuracy]
     room = 0.12 * (max(every) - min(every))
     own = float(here["accuracy"]), 1e4 * float(here["cost"])
@@ -199,7 +200,7 @@ def _number(number: str, beside: str, x: float) -> list[dict]:
     place = {"xref": "paper", "yref": "paper", "x": x, "y": 1, "xanchor": "left"}
     place |= {"yanchor": "bottom", "showarrow": False, "align": "left"}
     return [
-        place | {"text": f"<b>{number}</b>", "font": {"size": 44, "color": TEXT}, "yshift": 36},
+        place | {"text": number, "font": {"size": 44, "color": TEXT, "weight": 700}, "yshift": 36},
         place | {"text": beside, "font": {"size": 15, "color": TEXT}, "yshift": 14},
     ]
 
@@ -209,12 +210,12 @@ def _number(number: str, beside: str, x: float) -> list[dict]:
 
 def finding(task: Task, share: int) -> str:
     """How far from the dear model, for what share of its price."""
-    here, big = task.curve.loc[share], task.models[1]
+    here, big = task.curve.loc[share], named(task.models[1])
     gain = 100 * (float(here["accuracy"]) - task.accuracy[1])
     reached = "as right as" if abs(gain) < 0.1 else f"{abs(gain):.1f} points "
     if abs(gain) >= 0.1:
         reached += "better than" if gain > 0 else "short of"
-    return f"{share}% sent to {big}: {reached} {big} alone,<br>{_bill(task, float(here['cost']))}"
+    return f"{share}% sent to {big}: {reached} {big} alone,\n{_bill(task, float(here['cost']))}"
 
 
 def _bill(task: Task, cost: float) -> str:
@@ -236,9 +237,9 @@ def usd(price: float) -> str:
 
 def words(task: Task, here: pd.Series, said: str) -> str:
     """The picture for those who cannot see it."""
-    small, big = task.models
+    small, big = map(named, task.models)
     return (
-        f"{said.replace('<br>', ' ')}. {here['accuracy']:.1%} right (95% interval"
+        f"{one_line(said)}. {here['accuracy']:.1%} right (95% interval"
         f" {here['low']:.1%} to {here['high']:.1%}) for {usd(1e4 * here['cost'])} USD per 10,000;"
         f" {small} alone {task.accuracy[0]:.1%} for {usd(task.price[0])}, {big} alone"
         f" {task.accuracy[1]:.1%} for {usd(task.price[1])}. Shown on {task.items:,} items that"

@@ -9,6 +9,7 @@ from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy
 from ensemble_lab.widgets.explorer import Explorer
+from ensemble_lab.widgets.plain import whole_names
 
 # Name to the module whose `explorer` function builds it; the modules import when first asked for.
 EXPLORERS = {
@@ -69,7 +70,8 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
         raise TypeError(f"outcomes is {_kind_of(outcomes)}")
     if outcomes is None and name != "escalate":
         raise ValueError(f"explore({shown(name)}) needs outcomes: load_outcomes(name) or your own")
-    return build(outcomes, policy=policy, start=start)
+    known = None if outcomes is None else whole_names(outcomes)
+    return build(known, policy=policy, start=start)
 
 
 def _kind_of(outcomes) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble_lab.core.errors import check_known, nearest, shown
 from ensemble_lab.widgets.controls import Control
+from ensemble_lab.widgets.plain import drawable, escaped, legible
 from ensemble_lab.widgets.style import LAYOUT
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ State = dict[str, Any]
 @dataclass(frozen=True, eq=False)
 class Picture:
     """What to draw for one state: plain dicts, since building a figure costs more than drawing it.
+
+    Texts are given as they are, a name's ``<``, ``%{`` and ``$`` included, with a line break where
+    a line ends; a picture keeps them as plotly shows them letter by letter. Only templates are
+    plotly's own language, so no name may stand in one: it goes into ``text`` or ``customdata``.
 
     Parameters
     ----------
@@ -46,6 +51,12 @@ class Picture:
     finding: str
     table: Callable[[], pd.DataFrame]
     text: str
+
+    def __post_init__(self):
+        object.__setattr__(self, "traces", drawable(self.traces))
+        object.__setattr__(self, "layout", drawable(self.layout))
+        object.__setattr__(self, "finding", escaped(self.finding))
+        object.__setattr__(self, "text", legible(self.text))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +50,7 @@ def input_of(control: Control) -> Input:
     widget = kind(
         options=[(words(option), option) for option in control.options],
         value=control.default,
-        description=control.label,
+        description=description(control.label),
         style=LABEL,
         layout={"width": WIDE},
     )
@@ -61,7 +62,7 @@ def _boxes(control: Control) -> Input:
     boxes = [
         ipywidgets.Checkbox(
             value=option in control.default,
-            description=words(option),
+            description=description(words(option)),
             indent=False,
             layout={"width": "auto", "margin": "0 12px 0 0"},
         )
@@ -81,6 +82,11 @@ def _boxes(control: Control) -> Input:
     label = ipywidgets.Label(f"{control.label}:")
     widget = ipywidgets.HBox([label, row], layout={"width": "100%"})
     return Input(widget, read, write, tuple(boxes))
+
+
+def description(text: str) -> str:
+    """The text for a widget's ``description``, which ipywidgets 7 writes as HTML and 8 as text."""
+    return html.escape(text) if int(ipywidgets.__version__.partition(".")[0]) < 8 else text
 
 
 def explain(widget, help: str) -> None:

@@ -14,6 +14,7 @@ from ensemble_lab.widgets.canvas import LiveCanvas, RedrawCanvas
 from ensemble_lab.widgets.controls import MOST_IN_SIGHT
 from ensemble_lab.widgets.folds import Folds
 from ensemble_lab.widgets.inputs import LABEL, WIDE, explain, input_of
+from ensemble_lab.widgets.plain import legible, named, whole
 from ensemble_lab.widgets.still import words
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ensemble_lab.widgets.explorer import Explorer, State
 
 MOST_ROWS = 200  # of a table on the screen
+MOST_TITLE = 120  # characters on a button
 MOST_ITEMS = 1000  # offered by name; any other can be typed
 TABLE, STATE, CARD = "Data table", "State", "Item card"
 COPY = """<button class="jupyter-button lm-Widget widget-button" style="width: auto"
@@ -96,8 +98,9 @@ class Panel:
 
     @staticmethod
     def _button(title: str, pressed, help: str = "") -> ipywidgets.Button:
-        button = ipywidgets.Button(description=title, layout={"width": "auto"})
-        button.tooltip = help or f"Show: {title}"
+        shown = named(title, MOST_TITLE)
+        button = ipywidgets.Button(description=shown, layout={"width": "auto"})
+        button.tooltip = help or f"Show: {shown}"
         button.on_click(pressed)
         return button
 
@@ -185,7 +188,7 @@ class Panel:
         try:
             change()
         except (ValueError, KeyError) as error:
-            self.note.value = f'<p role="alert"><b>{html.escape(str(error))}</b></p>'
+            self.note.value = f'<p role="alert"><b>{html.escape(legible(str(error)))}</b></p>'
         else:
             self.note.value = ""
 
@@ -230,7 +233,8 @@ def by_name(items: Sequence) -> dict[str, Any]:
     found = {}
     for item in items:
         name = str(item)
-        if counts[name] > 1 or name != " ".join(name.split()) or not 0 < len(name) <= MOST_SHOWN:
+        odd = name != " ".join(named(name, MOST_SHOWN).split()) or not name
+        if odd or counts[name] > 1:
             name = shown(item)
         if name in found:  # two long ones that begin alike
             name = f"{name} ({len(found) + 1})"
@@ -241,4 +245,5 @@ def by_name(items: Sequence) -> dict[str, Any]:
 def as_html(table: pd.DataFrame) -> str:
     """A data frame for the screen, cut where it is long."""
     cut = f"<p>The first {MOST_ROWS} of {len(table):,} rows.</p>" if len(table) > MOST_ROWS else ""
-    return table.head(MOST_ROWS).to_html(border=0, float_format=lambda x: f"{x:.4g}") + cut
+    shown = table.head(MOST_ROWS).to_html(border=0, float_format=lambda x: f"{x:.4g}")
+    return whole(shown) + cut

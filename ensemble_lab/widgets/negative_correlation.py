@@ -14,6 +14,7 @@ from ensemble_lab.widgets.negative_correlation_replay import (
     Sweep,
     sweep,
 )
+from ensemble_lab.widgets.plain import one_line
 from ensemble_lab.widgets.style import COMBINED, INK, ORACLE, SMALL, WRONG, line, marker
 
 MEMBERS = (2, 4, 8, 16)
@@ -157,8 +158,8 @@ def layout(found: Sweep, at: int) -> dict:
     members, ambiguity, together = told(found, at)
     low, high = found.problem.y.min(), found.problem.y.max()
     room = 0.15 * (high - low)
-    labels = [f"alone<br>{members:.3f}", f"− ambiguity<br>{ambiguity:.3f}",
-              f"= together<br>{together:.3f}"]  # fmt: skip
+    labels = [f"alone\n{members:.3f}", f"− ambiguity\n{ambiguity:.3f}",
+              f"= together\n{together:.3f}"]  # fmt: skip
     error = {"title": {"text": "squared error, held out"}}
     return {
         "height": 700,
@@ -195,7 +196,7 @@ def finding(found: Sweep, state: State, at: int) -> str:
     return (
         f"Strength {state['strength']:g}: alone {members:.3f}, minus an ambiguity of"
         f" {ambiguity:.3f}, makes {whole:.3f} together ({change})"
-        f"<br>Best together at strength {STRENGTHS[best]:g} ({most})"
+        f"\nBest together at strength {STRENGTHS[best]:g} ({most})"
     )
 
 
@@ -206,7 +207,7 @@ def words(found: Sweep, said: str) -> str:
         f" and that of their mean {found.together[at].mean():.3f}"
         for at in (0, -1)
     ]
-    return f"{said.replace('<br>', '. ')}. Means over {len(SEEDS)} seeds: {'; '.join(ends)}."
+    return f"{one_line(said, '. ')}. Means over {len(SEEDS)} seeds: {'; '.join(ends)}."
 
 
 def table(found: Sweep):

@@ -10,6 +10,7 @@ from typing import Any
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.widgets.backends import backend, view
+from ensemble_lab.widgets.plain import legible
 from ensemble_lab.widgets.typed import typed_number
 
 
@@ -54,7 +55,7 @@ class Predict:
         if not low < high:
             ends = f"low={shown(low, 20)} and high={shown(high, 20)}"
             raise ValueError(f"no number lies between {ends}; swap them")
-        self.question, self.truth, self.unit = question, truth, unit
+        self.question, self.truth, self.unit = legible(question), truth, legible(unit)
         self.low, self.high = low, high
         self._value = None
         if default is not None:
@@ -111,13 +112,15 @@ class Predict:
         """A field for the number and, where the truth is known, a button that reveals it."""
         import ipywidgets
 
+        from ensemble_lab.widgets.inputs import description
+
         name = uuid.uuid4().hex
         question = ipywidgets.HTML(f'<b id="{name}">{html.escape(self.question)}</b>')
         unit = f" ({self.unit})" if self.unit else ""
         field = ipywidgets.Text(
             value="" if self.value is None else f"{self.value:g}",
             placeholder=f"{self.low:g} to {self.high:g}",
-            description=f"your guess{unit}",
+            description=description(f"your guess{unit}"),
             style={"description_width": "initial"},
         )
         said = ipywidgets.HTML()

@@ -10,6 +10,7 @@ import numpy as np
 
 from ensemble_lab.core.errors import several, shown
 from ensemble_lab.widgets.backends import backend, view
+from ensemble_lab.widgets.plain import escaped, legible
 from ensemble_lab.widgets.style import COMBINED, INK, LAYOUT, line, marker
 from ensemble_lab.widgets.typed import typed_number
 
@@ -52,8 +53,8 @@ class PredictCurve:
         if not low < high:
             ends = f"low={shown(low, 20)} and high={shown(high, 20)}"
             raise ValueError(f"no number lies between {ends}; swap them")
-        self.question, self.xs, self.truth = question, xs, truth
-        self.low, self.high, self.labels = low, high, (x_label, y_label)
+        self.question, self.xs, self.truth = legible(question), xs, truth
+        self.low, self.high, self.labels = low, high, (legible(x_label), legible(y_label))
         self._value = [(low + high) / 2] * len(self.xs)
         self._drawn = False
 
@@ -89,7 +90,7 @@ class PredictCurve:
         traces = [_curve(self.xs, truth, "the truth", COMBINED)]
         if self._drawn:
             traces.append(_curve(self.xs, self._value, "your guess", INK))
-        x, y = ({"title": {"text": label}} for label in self.labels)
+        x, y = ({"title": {"text": escaped(label)}} for label in self.labels)
         title = {**LAYOUT["title"], "text": self._verdict(truth)}
         return go.Figure(traces, {**LAYOUT, "title": title, "xaxis": x, "yaxis": y})
 

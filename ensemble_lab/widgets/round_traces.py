@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING
 
 from ensemble_lab.tokens.traced import ACCEPTED, BONUS, CORRECTED, PLAIN, TOP
+from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG, marker
 
 if TYPE_CHECKING:
@@ -72,9 +72,8 @@ def _marks(kind: str, points: list[tuple]) -> dict:
 
 
 def short(word: str) -> str:
-    """A token that fits into its column, with nothing in it that a page would read as its own."""
-    kept = word if len(word) <= LONGEST else word[: LONGEST - 1] + "…"
-    return html.escape(kept, quote=False)
+    """A token that fits into its column."""
+    return named(word if len(word) <= LONGEST else word[: LONGEST - 1] + "…")
 
 
 def _bars(place: Place) -> list[dict]:
@@ -133,7 +132,7 @@ def layout_of(one: Trace, at: int) -> dict:
                   "showticklabels": False},
         "yaxis": {"domain": upper, "anchor": "x", "range": [-0.6, lines + 0.5], **bare,
                   "tickvals": list(range(lines + 1)),
-                  "ticktext": [f"draft of<br>round {number + 1}", *reversed(names)]},
+                  "ticktext": [f"draft of\nround {number + 1}", *reversed(names)]},
         "xaxis2": {"domain": [0, 0.64], "anchor": "y2", "range": [-0.6, TOP - 0.4], **bare,
                    "tickvals": list(range(len(place.tokens))),
                    "ticktext": [short(word) for word in place.tokens]},

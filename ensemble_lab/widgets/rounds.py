@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import product
@@ -13,6 +12,7 @@ from ensemble_lab.core.errors import several, shown
 from ensemble_lab.tokens.traced import ACCEPTED, BONUS, CORRECTED, PLAIN, Trace, read_traces
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Picture, State
+from ensemble_lab.widgets.plain import named, whole
 from ensemble_lab.widgets.round_traces import layout_of, traces_of
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def draw(one: Trace, token: int) -> Picture:
     return Picture(
         traces=traces_of(one, at),
         layout=layout_of(one, at),
-        finding=html.escape(said, quote=False).replace("\n", "<br>"),
+        finding=said,
         table=lambda: table(one),
         text=words(one, at, said.replace("\n", ". ")),
     )
@@ -162,7 +162,7 @@ def finding(one: Trace, at: int) -> str:
     number, place = one.places[at]
     here = one.rounds[number]
     k, new = len(here.drafted), len(here.places)
-    start = f"Token {at + 1} of {len(one.places)}, “{place.token}”: {_verdict(place)}"
+    start = f"Token {at + 1} of {len(one.places)}, “{named(place.token)}”: {_verdict(place)}"
     if not k:
         return f"{start}\nRound {number + 1}: nothing drafted, 1 token: a plain step"
     return (
@@ -179,10 +179,10 @@ def _verdict(place: Place) -> str:
     stays = place.verdict == ACCEPTED
     if place.r is None:
         same = "is" if stays else "is not"
-        fate = "accepted" if stays else f"“{place.drafted}” corrected"
+        fate = "accepted" if stays else f"“{named(place.drafted)}” corrected"
         return f"{fate}, for the draft's choice {same} the target's"
     dice = f"r = {place.r:.3g} {'<' if stays else '≥'} p/q = {place.ratio:.3g}"
-    return f"accepted, {dice}" if stays else f"“{place.drafted}” corrected, {dice}"
+    return f"accepted, {dice}" if stays else f"“{named(place.drafted)}” corrected, {dice}"
 
 
 def words(one: Trace, at: int, said: str) -> str:
@@ -191,13 +191,15 @@ def words(one: Trace, at: int, said: str) -> str:
     every = [p.verdict for _, p in one.places]
     counts = ", ".join(f"{every.count(kind)} {kind}" for kind in dict.fromkeys(every))
     laws = zip(place.tokens, place.p, place.q, place.residual, strict=True)
-    bars = "; ".join(f"“{t}” p {p:.2g}, q {q:.2g}, residual {left:.2g}" for t, p, q, left in laws)
+    bars = "; ".join(
+        f"“{named(t)}” p {p:.2g}, q {q:.2g}, residual {left:.2g}" for t, p, q, left in laws
+    )
     chance = (
         "" if place.drafted is None else f" A drafted token stays here in {1 - place.falls:.0%}."
     )
     return (
         f"{said}.{chance} Likeliest tokens: {bars}. The whole text has {len(every)} tokens in"
-        f" {len(one.rounds)} rounds: {counts}. Written by {one.target}."
+        f" {len(one.rounds)} rounds: {counts}. Written by {named(one.target)}."
     )
 
 
@@ -207,10 +209,10 @@ def table(one: Trace):
 
     rows = [
         {
-            "token": place.token,
+            "token": whole(place.token),
             "round": number + 1,
             "verdict": place.verdict,
-            "drafted": place.drafted or "nothing",
+            "drafted": whole(place.drafted or "nothing"),
             "r": place.r,
             "p/q": place.ratio,
             "sum of min(p, q)": None if place.drafted is None else 1 - place.falls,

@@ -14,6 +14,8 @@ from ensemble_lab.tokens.lengths import best_gamma, speedup, tokens_a_round
 from ensemble_lab.tokens.pairs import Pair, pair_of
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Picture, State
+from ensemble_lab.widgets.plain import named as short
+from ensemble_lab.widgets.plain import one_line, whole
 from ensemble_lab.widgets.style import COMBINED, INK, ORACLE, SMALL, WRONG, line, marker
 
 ALPHAS = np.round(np.arange(0, 1.001, 0.02), 2)
@@ -92,7 +94,7 @@ def named(pairs: Pair | Mapping) -> dict[str, Pair]:
         )
     if isinstance(pairs, Pair) or "alpha" in pairs:
         pairs = {"your pair": pairs}
-    found = {name: pair_of(pair) for name, pair in pairs.items()}
+    found = {whole(name): pair_of(pair) for name, pair in pairs.items()}
     if not found:
         raise ValueError("there is no pair to show; give at least one, with alpha and c")
     return found
@@ -135,10 +137,10 @@ def finding(state: State) -> str:
     pays = "quicker than plain" if here > 1 else "slower than plain: it does not pay"
     start = f"{_tokens(state):.2f} tokens a round for {_cost(state):.2f} plain steps: {here:.2f} ×,"
     if not best:
-        return f"{start} {pays}<br>No draft length pays here: decode plainly (gamma 0)"
+        return f"{start} {pays}\nNo draft length pays here: decode plainly (gamma 0)"
     most = speedup(alpha, best, c, v)
     reach = ", the longest on the slider" if best == max(GAMMAS) else ""
-    return f"{start} {pays}<br>Best here would be gamma = {best}{reach}, with {most:.2f} ×"
+    return f"{start} {pays}\nBest here would be gamma = {best}{reach}, with {most:.2f} ×"
 
 
 def _tokens(state: State) -> float:
@@ -166,7 +168,7 @@ def _map(state: State, pairs: Mapping[str, Pair]) -> list[dict]:
          "hovertemplate": f"{hover}: 1 ×<extra></extra>"},
         {"type": "scatter", "mode": "markers", "name": "measured pairs",
          "x": [p.alpha for p in pairs.values()], "y": [min(p.c, 1.0) for p in pairs.values()],
-         "text": list(pairs), "marker": marker(SMALL, 12),
+         "text": [*map(short, pairs)], "marker": marker(SMALL, 12),
          "hovertemplate": f"%{{text}}: {hover}<extra></extra>"},
         {"type": "scatter", "mode": "markers", "name": "you are here", "x": [state["alpha"]],
          "y": [state["c"]], "marker": marker(COMBINED, 17), "hovertemplate": hover},
@@ -229,8 +231,8 @@ def _layout(state: State) -> dict:
 def words(state: State, pairs: Mapping[str, Pair], said: str) -> str:
     """The picture for those who cannot see it."""
     setting = ", ".join(f"{key} {state[key]:g}" for key in ("alpha", "c", "v", "gamma"))
-    told = [f"{name}: {_measured(pair)}" for name, pair in pairs.items()]
-    return f"{said.replace('<br>', '. ')}. At {setting}. Measured pairs: {'; '.join(told)}."
+    told = [f"{short(name)}: {_measured(pair)}" for name, pair in pairs.items()]
+    return f"{one_line(said, '. ')}. At {setting}. Measured pairs: {'; '.join(told)}."
 
 
 def _measured(pair: Pair) -> str:
@@ -244,10 +246,10 @@ def table(state: State, pairs: Mapping[str, Pair]):
     import pandas as pd
 
     here = pair_of({key: state[key] for key in ("alpha", "c", "v", "gamma")})
-    rows = {
-        name: {"alpha": p.alpha, "c": p.c, "v": p.v, "gamma": p.gamma, "formula (×)": p.formula,
+    rows = [
+        {"alpha": p.alpha, "c": p.c, "v": p.v, "gamma": p.gamma, "formula (×)": p.formula,
                "measured (×)": p.speedup, "least": p.low, "most": p.high,
                "best gamma": best_gamma(p.alpha, p.c, p.v, max(GAMMAS))}
-        for name, p in {"you are here": here, **pairs}.items()
-    }  # fmt: skip
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("pair")
+        for p in (here, *pairs.values())
+    ]  # fmt: skip
+    return pd.DataFrame(rows, index=pd.Index(["you are here", *pairs], name="pair"))

@@ -10,6 +10,7 @@ import numpy as np
 from ensemble_lab.widgets import stacking_traces as trace
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Picture, State
+from ensemble_lab.widgets.plain import one_line
 from ensemble_lab.widgets.stacking_replay import DEPTHS, KINDS, PROBLEMS, Stacks, stacks
 
 ROWS = (60, 100, 200, 300, 400)
@@ -86,7 +87,7 @@ def finding(found: Stacks, state: State, depth: int, kind: int) -> str:
     return (
         f"{state['features'].capitalize()}, the tree of depth {state['depth']} looks {seen:.0%}"
         f" right, is {alone:.0%}, and gets {share:.0%} of the trust"
-        f"<br>The stack is right on {stack.mean():.1%} of new rows; points: {', '.join(compared)}"
+        f"\nThe stack is right on {stack.mean():.1%} of new rows; points: {', '.join(compared)}"
     )
 
 
@@ -99,7 +100,7 @@ def words(found: Stacks, said: str, depth: int, kind: int) -> str:
         for c, (name, j) in enumerate(zip(found.classes, most, strict=True))
     ]
     return (
-        f"{said.replace('<br>', ' ')}. Means over 5 splits. The member with the most weight, by"
+        f"{one_line(said)}. Means over 5 splits. The member with the most weight, by"
         f" class: {'; '.join(told)}."
     )
 

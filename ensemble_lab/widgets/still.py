@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ensemble_lab.widgets.explorer import layout
+from ensemble_lab.widgets.plain import escaped, named
 from ensemble_lab.widgets.style import ORACLE
 
 if TYPE_CHECKING:
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from ensemble_lab.widgets.explorer import Explorer, Picture
 
 MOST_STEPS = 41
+MOST_WIDE = 60  # characters of an option
 DIGITS = 6  # significant ones: a screen shows no more, and a report is a third as long
 SLIDER_ROOM = 90  # pixels below the axes
 LEGEND_ROOM = 60  # two lines of it
 
 PAGE = """<figure style="margin: 0">
 <div id="{name}" style="min-height: {height}px"></div>
-<figcaption>{text}</figcaption>
+<figcaption class="tex2jax_ignore mathjax_ignore">{text}</figcaption>
 </figure>
 <script type="application/json" id="{name}-data">{data}</script>{library}
 <script>
@@ -42,6 +44,13 @@ PAGE = """<figure style="margin: 0">
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).text();
   }};
+  // A page asks nothing of the network on its own.
+  const asked = () => new Promise((press) => {{
+    const button = document.createElement("button");
+    button.textContent = "Fetch plotly.js from cdn.plot.ly and draw the figures";
+    button.onclick = () => press(button.remove());
+    document.getElementById("{name}").append(button);
+  }});
   const load = async () => {{
     if (window.Plotly) return;
     const packed = document.getElementById("ensemble-lab-plotly");
@@ -49,7 +58,10 @@ PAGE = """<figure style="margin: 0">
     const define = window.define;  // a page with require.js would hide Plotly away
     window.define = undefined;
     if (packed) script.textContent = await unpacked(packed);
-    else script.src = "https://cdn.plot.ly/plotly-{version}.min.js";
+    else {{
+      await asked();
+      script.src = "https://cdn.plot.ly/plotly-{version}.min.js";
+    }}
     const loaded = packed || new Promise((done) => (script.onload = script.onerror = done));
     document.head.append(script);
     await loaded;
@@ -159,10 +171,10 @@ def flat(nested: Mapping, before: str = "") -> dict[str, Any]:
 def slider(control: Control, options: Sequence, active: int, moved: Sequence) -> dict[str, Any]:
     """Plotly's own slider; each of its steps is a move."""
     steps = [
-        {"label": words(option), "method": "update", "args": args}
+        {"label": escaped(words(option)), "method": "update", "args": args}
         for option, args in zip(options, moved, strict=True)
     ]
-    shown = {"prefix": f"{control.label}: "}
+    shown = {"prefix": escaped(f"{control.label}: ")}
     return {"active": active, "currentvalue": shown, "steps": steps, "bordercolor": ORACLE}
 
 
@@ -177,12 +189,12 @@ def make_room(own: dict) -> None:
 
 
 def words(option: Any) -> str:
-    """How an option is written beside a control."""
+    """How an option is written beside a control, on one line."""
     if isinstance(option, bool):
         return "yes" if option else "no"
     if isinstance(option, int):
         return f"{option:,}"
-    return f"{option:g}" if isinstance(option, float) else str(option)
+    return f"{option:g}" if isinstance(option, float) else named(option, MOST_WIDE)
 
 
 def plain(value: Any) -> Any:

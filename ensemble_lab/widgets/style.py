@@ -55,5 +55,6 @@ LAYOUT = {
     "font": {"size": 13, "color": INK},
     "legend": {"orientation": "h", "y": -0.2},
     "hovermode": "closest",
+    "hoverlabel": {"namelength": -1},  # plotly cuts after 15 letters, also within one it escaped
 }
 """What all figures share; an explorer's own layout is laid over it."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ensemble_lab.core.intervals import wilson
+from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG, marker
 from ensemble_lab.widgets.vote_replay import Tally, nanmean
 
+SHORT = 15  # characters of a name beside the heat map
 NAMES_IN_SIGHT = 12  # more members are numbered on the heat map
 DOTS_WIDE, DOTS_HIGH = 90, 34  # what the strip has room for
 RESCUED = "rescued", "the best alone is wrong, the vote right"
@@ -53,7 +55,7 @@ def ticks(tally: Tally) -> dict:
         "name": "each member",
         "x": _plain(tally.accuracies),
         "y": [BEST_ROW + 0.45] * len(tally.members),
-        "customdata": list(tally.members),
+        "customdata": [*map(named, tally.members)],
         "marker": {"symbol": "line-ns-open", "size": 9, "color": SMALL, "line": {"width": 2}},
         "hovertemplate": "%{customdata}: %{x:.1%}<extra></extra>",
     }
@@ -107,7 +109,7 @@ def dots(
         "name": name,
         "x": _plain(column + ((place % wide + 0.5) / wide - 0.5) * 0.8),
         "y": _plain(sign * (place // wide + 0.5) * wide * per),
-        "customdata": items[rows].tolist(),
+        "customdata": [named(i) if isinstance(i, str) else i for i in items[rows].tolist()],
         "marker": marker(COMBINED if sign > 0 else WRONG, 6) | {"line": {"width": 0}},
         "hovertemplate": f"item %{{customdata}}: {meaning}<extra>{name}</extra>",
         "xaxis": "x2",
@@ -117,11 +119,12 @@ def dots(
 
 def heat_map(tally: Tally) -> dict:
     """Whose errors go with whose; the diagonal is left empty."""
+    names = [*map(named, tally.members)]
     shown = np.where(np.eye(len(tally.members), dtype=bool), np.nan, tally.correlation)
     return {
         "type": "heatmap",
         "z": [_plain(row) for row in shown],
-        "customdata": [[f"{a}<br>{b}" for b in tally.members] for a in tally.members],
+        "customdata": [[f"{a}\n{b}" for b in names] for a in names],
         "zmin": 0,
         "zmax": 1,
         "colorscale": "Cividis",
@@ -142,7 +145,7 @@ def heat_map_in_words(tally: Tally) -> str:
     ends = []
     for at in (np.nanargmax(pairs), np.nanargmin(pairs)):
         row, column = np.unravel_index(at, pairs.shape)
-        names = f"{tally.members[column]} and {tally.members[row]}"
+        names = f"{named(tally.members[column])} and {named(tally.members[row])}"
         ends.append(f"{names} ({pairs[row, column]:.2f})")
     return f" Errors go together most for {ends[0]}, least for {ends[1]}."
 
@@ -177,7 +180,7 @@ def _bar_axis(tally: Tally) -> dict:
         "best alone": nanmean(tally.alone),
         "the vote": nanmean(tally.voted),
         "oracle": tally.oracle,
-        "oracle over<br>guessers": tally.chance,
+        "oracle over\nguessers": tally.chance,
     }
     known = [f"{name} {value:.1%}" if value == value else name for name, value in rows.items()]
     places = [BEST_ROW, VOTE_ROW, ORACLE_ROW, CHANCE_ROW]
@@ -212,19 +215,13 @@ def _pair_axes(tally: Tally, domain: list[float], few: bool) -> dict:
     m = len(tally.members)
     places = list(range(0, m, 1 if few else -(-m // 6)))
     numbers = [str(i + 1) for i in places]
-    named = [f"{_short(tally.members[i])} {i + 1}" for i in places]
+    shown = [f"{named(tally.members[i], SHORT)} {i + 1}" for i in places]
     frame = {"showline": True, "mirror": True, "linecolor": ORACLE}  # pale cells end somewhere
     both = {"tickvals": places, "showgrid": False, **frame}
     title = {"text": "members, the most trusted first"}
     across = {"domain": domain, "anchor": "y3", "ticktext": numbers, "title": title}
-    down = {"anchor": "x3", "ticktext": named if few else numbers, "autorange": "reversed"}
+    down = {"anchor": "x3", "ticktext": shown if few else numbers, "autorange": "reversed"}
     return {"xaxis3": across | both, "yaxis3": down | both}
-
-
-def _short(name: str, most: int = 15) -> str:
-    """A long name without its middle: models of a family differ at the end."""
-    head = most // 2
-    return name if len(name) <= most else f"{name[:head]}…{name[head + 1 - most :]}"
 
 
 def _plain(values) -> list:

@@ -9,12 +9,13 @@ import numpy as np
 
 from ensemble_lab.answers.diversity import condorcet
 from ensemble_lab.answers.voting import Vote
-from ensemble_lab.core.errors import check_known
 from ensemble_lab.core.intervals import mean_interval, wilson
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.widgets import vote_traces as trace
+from ensemble_lab.widgets.cards import row_of
 from ensemble_lab.widgets.controls import choice, many, steps
 from ensemble_lab.widgets.explorer import Explorer, Picture, State
+from ensemble_lab.widgets.plain import named, one_line
 from ensemble_lab.widgets.vote_replay import Replay, Tally, nanmean, presets
 
 # Name, label, options, default and help.
@@ -149,7 +150,7 @@ def finding(tally: Tally, state: State, rescued: int, ruined: int) -> str:
     who = f"{m} members" if m == of else f"{m} of {of} members"
     return (
         f"{who}, {rule}: {vote:.1%}, {_compared(tally)} the best of them alone ({best:.1%})"
-        f"<br>{rescued:,} items rescued, {ruined:,} ruined{agree}"
+        f"\n{rescued:,} items rescued, {ruined:,} ruined{agree}"
     )
 
 
@@ -167,7 +168,7 @@ def in_words(tally: Tally, said: str, formula: dict, state: State, halved: bool)
     """The picture for those who cannot see it."""
     half = "the half of the items that nothing was fitted on" if halved else "the only item"
     return (
-        f"{said.replace('<br>', '. ')}. Shown on {half}. Best member: {tally.best}. An oracle over"
+        f"{one_line(said, '. ')}. Shown on {half}. Best member: {named(tally.best)}. An oracle over"
         f" the members would reach {tally.oracle:.1%}. Condorcet's formula gives"
         f" {formula['formula']:.1%} at correlation {state['correlation']:g} and"
         f" {formula['measured']:.1%} at the one measured.{trace.heat_map_in_words(tally)}"
@@ -215,9 +216,7 @@ def card(replay: Replay, state: State, item):
     import pandas as pd
 
     outcomes = replay.outcomes
-    names = [str(name) for name in outcomes.items.tolist()]
-    check_known(str(item), names, "item", "outcomes")
-    one = outcomes.take([names.index(str(item))])
+    one = outcomes.take([row_of(outcomes.items, item)])
     policy, decision = replay.decide(voters(replay, state), state["rule"], one)
     columns = one.columns(policy.members)
     said = None if one.answer is None else one.answer[0, columns]
@@ -229,14 +228,16 @@ def card(replay: Replay, state: State, item):
         rows["confidence"] = one.confidence[0, columns]
     if getattr(policy, "weights", None):
         rows["weight"] = [policy.weights[name] for name in policy.members]
-    frame = pd.DataFrame(rows, index=pd.Index(policy.members, name=f"item {item}"))
+    frame = pd.DataFrame(rows, index=list(policy.members))
     chosen = "no answer" if decision.abstained[0] else "not recorded"
     if decision.answer is not None and not decision.abstained[0]:
         chosen = str(decision.labels[decision.answer[0]])
-    frame.loc["the vote", ["said", "right"]] = [chosen, decision.correct[0]]
+    others = {"the vote": (chosen, decision.correct[0])}
     if one.truth is not None:
-        frame.loc["the truth", ["said", "right"]] = [_words(one.truth, one.labels)[0], 1.0]
-    return frame
+        others["the truth"] = _words(one.truth, one.labels)[0], 1.0
+    # Laid below: a member may have one of these names.
+    below = pd.DataFrame.from_dict(others, orient="index", columns=["said", "right"])
+    return pd.concat([frame, below]).rename_axis(f"item {named(item)}")
 
 
 def _words(codes: np.ndarray, labels) -> list[str]:
