@@ -30,8 +30,9 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 # What a page may fetch: nothing from another place, whoever's markup is in its cells and figures.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob: data:; worker-src blob:;"
-    " style-src 'unsafe-inline'; font-src data:; img-src 'self' data: blob:; connect-src data: blob:;"
-    " media-src 'self' data: blob:; frame-src 'self' data: blob:; base-uri 'none'; form-action 'none'"
+    " style-src 'unsafe-inline'; font-src data:; img-src 'self' data: blob:; media-src 'self' data:"
+    " blob:; connect-src data: blob:; frame-src 'self' data: blob:; base-uri 'none';"
+    " form-action 'none'"
 )
 # JupyterLab's own look, less the scripts that nbconvert fetches from the network, in lines that
 # can be read; cells whose code is folded in the notebook are folded here.

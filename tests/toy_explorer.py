@@ -12,7 +12,7 @@ def draw(state):
     x = list(range(-5, 6))
     y = [v ** state["power"] * state["scale"] for v in x]
     parts = list(state["parts"])
-    finding = f"power {state['power']} times {state['scale']:g}<br>over {len(parts)} parts"
+    finding = f"power {state['power']} times {state['scale']:g}\nover {len(parts)} parts"
     return Picture(
         traces=[
             {"type": "scatter", "x": x, "y": y, "name": "curve", "line": {"dash": state["dash"]}},
