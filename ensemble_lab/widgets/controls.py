@@ -13,6 +13,7 @@ import numpy as np
 
 from ensemble_lab.core.errors import nearest, several, shown
 from ensemble_lab.core.policy import Policy
+from ensemble_lab.widgets.plain import whole
 
 MOST_IN_SIGHT = 5
 
@@ -77,7 +78,7 @@ class Control:
         value = value.tolist() if hasattr(value, "tolist") else value
         for option in self.options:
             same_type = isinstance(value, bool) == isinstance(option, bool)
-            if same_type and (_equal(value, option) or _close(value, option)):
+            if same_type and (_equal(whole(value), whole(option)) or _close(value, option)):
                 return option
         raise ValueError(f"{self.name}={shown(value)} is no option{self._hint(value)}")
 
