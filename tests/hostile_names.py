@@ -86,3 +86,16 @@ def explorers(what, names=NAMES):
 
 
 assert set(ALONE) < set(EXPLORERS)
+
+
+def aimed(port):
+    """The names, which ask a server on this machine's `port` for something."""
+    return tuple(name.replace("127.0.0.1:9/", f"127.0.0.1:{port}/") for name in NAMES)
+
+
+def show(port):
+    """Display one explorer of each kind that names something, in a notebook."""
+    from IPython.display import display
+
+    for what in ("votes", "cascade", "escalate", "speedup", "rounds"):
+        display(explorers(what, aimed(port))[0])

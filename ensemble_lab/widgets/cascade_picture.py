@@ -22,7 +22,7 @@ from ensemble_lab.widgets.style import (
     marker,
 )
 
-SHORT = 14  # characters of a name beside a bar
+SHORT, IN_LEGEND = 14, 24  # characters of a name beside a bar, and in the legend
 MANY = 8  # single models; of more, only the chosen ones set the axis
 
 
@@ -41,7 +41,7 @@ def draw(replay: Replay, seen: View) -> Picture:
 def _frontier(replay: Replay, seen: View) -> list[dict]:
     models, scale = replay.outcomes.models, replay.price.factor
     small, big = models.index(seen.order[0]), models.index(seen.order[-1])
-    names = [named(name) for name in models]
+    names = [named(name, IN_LEGEND) for name in models]
     paid, right = scale * seen.price, seen.accuracy
     spent, reached = curve(seen)
     others = [j for j in range(len(models)) if j not in (small, big)]

@@ -1,7 +1,9 @@
 """Fixtures of the tests in a real browser, and a picture of the page where one of them fails."""
 
 import re
+import threading
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from playwright.sync_api import Error
@@ -36,6 +38,25 @@ def page():
     """A page without network but for this machine."""
     with jupyter.open_page() as page:
         yield jupyter.without_network(page)
+
+
+@pytest.fixture
+def loopback():
+    """A server on this machine that keeps what it is asked; (port, paths)."""
+    asked = []
+
+    class Keep(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Keep) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running.server_port, asked
+        running.shutdown()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 
 from tests.browser import jupyter
 from tests.browser.steps import run_all
+from tests.browser.test_hostile_names import live_panels
 from tests.test_old_widgets import OLD
 from tests.test_resolve import uv_environment
 
@@ -42,9 +43,9 @@ def old_python(tmp_path_factory):
 
 
 @pytest.fixture
-def address(old_python, tmp_path):
-    """Its JupyterLab on a folder with a notebook of two explorers."""
-    cells = [new_code_cell(VERSIONS), new_code_cell(SHOW), new_code_cell(SHOW)]
+def address(old_python, tmp_path, cells):
+    """Its JupyterLab on a folder with a notebook of these cells."""
+    cells = [*map(new_code_cell, cells)]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
     nbformat.write(notebook, tmp_path / "old.ipynb")
@@ -58,6 +59,11 @@ def address(old_python, tmp_path):
     environment["JUPYTER_CONFIG_PATH"] = str(jupyter.ROOT / "binder/jupyter")  # nothing asks
     with jupyter.started(command, tmp_path / "lab.log", cwd=tmp_path, env=environment) as address:
         yield address
+
+
+@pytest.fixture
+def cells():
+    return [VERSIONS, SHOW, SHOW]
 
 
 def test_keyboard_presets_and_reset_change_the_figure(address, page):
@@ -80,3 +86,12 @@ def test_keyboard_presets_and_reset_change_the_figure(address, page):
     panel.get_by_text("Data table").click()
     expect(panel.locator("table")).to_contain_text("25")
     expect(outputs.nth(2).locator(".gtitle")).to_contain_text("power 2 times 1")
+
+
+class TestHostileNames:
+    @pytest.fixture
+    def cells(self, loopback):
+        return [f"from tests.hostile_names import show\n\nshow({loopback[0]})"]
+
+    def test_the_live_panels_show_names_as_text(self, address, page, loopback):
+        live_panels(page, address, loopback[1])
