@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from ensemble_lab.widgets.controls import Control
 from ensemble_lab.widgets.still import words
 
 MOST_BOXES = 12  # check boxes; more go into a list
+FORMULA = re.compile(r"\$|\\(?=[(\[]|begin\b)")  # what may begin one
+WIDE_SIGNS = {"$": "\uff04", "\\": "\uff3c"}
 LABEL = {"description_width": "initial"}
 WIDE = "380px"
 
@@ -85,7 +88,11 @@ def _boxes(control: Control) -> Input:
 
 
 def description(text: str) -> str:
-    """The text for a widget's ``description``, which ipywidgets 7 writes as HTML and 8 as text."""
+    """The text for a widget's ``description``, which ipywidgets 7 writes as HTML and 8 as text.
+
+    Both set what looks like a formula, so its signs are replaced by the wide ones.
+    """
+    text = FORMULA.sub(lambda found: WIDE_SIGNS[found[0]], text)
     return html.escape(text) if int(ipywidgets.__version__.partition(".")[0]) < 8 else text
 
 

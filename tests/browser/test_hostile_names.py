@@ -18,7 +18,7 @@ NAMING = ("votes", "cascade", "escalate", "speedup", "rounds")
 # What came out of a name: elements that it writes, inside figures and beside them.
 MADE = """() => [...document.querySelectorAll(
   "[href*='evil'], [src*='evil'], [style*='evil'], [style*='cursor'], .js-plotly-plot img")]
-  .filter((found) => /evil|127/.test(found.outerHTML))
+  .filter((found) => /evil|127\\.0\\.0\\.1/.test(found.outerHTML))
   .filter((found) => !found.closest("[data-mime-type], .jp-CodeMirrorEditor"))
   .map((found) => found.outerHTML.slice(0, 200))"""
 # Some points of every trace with names are hovered; what the labels say. Plotly leaves out what
@@ -76,7 +76,7 @@ def test_still_pages_and_their_hover_ask_nothing(page, tmp_path, loopback, monke
     written(drawn_text(page))
     hovered = page.evaluate(HOVERED)
     assert "<img src=" in hovered and "<a href=" in hovered
-    assert "&lt;" not in hovered + drawn_text(page).replace("evil &lt;b&gt; &amp;", "")
+    assert not re.search(r"&(lt;(img|a |span)|#)", hovered + drawn_text(page))
     for rail in page.locator(".slider-rail-touch-rect").all():
         rail.click(position={"x": rail.bounding_box()["width"] - 1, "y": 5})
     only_text(page, asked)
@@ -154,5 +154,6 @@ def live_panels(page, address, asked):
     boxes = output.locator(".widget-checkbox").all_text_contents()
     assert any(box.strip("\u200b ").startswith('<img src="http:') for box in boxes), boxes
     assert not any("&lt;im" in box for box in boxes)
+    page.wait_for_timeout(1000)  # formulas would be set a moment later
     assert output.locator("mjx-container, .MathJax").count() == 0
     only_text(page, asked)

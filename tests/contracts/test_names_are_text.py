@@ -5,7 +5,9 @@ It holds for every explorer of the registry: one that is added is tried here too
 
 import html
 import json
+import os
 import re
+from urllib.parse import unquote_to_bytes
 
 import ipywidgets
 import numpy as np
@@ -13,10 +15,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import ensemble_lab as lab
+from ensemble_lab import pages
 from ensemble_lab.core.errors import UnknownName
 from ensemble_lab.widgets import Predict, PredictCurve, explore, inputs
+from ensemble_lab.widgets.backends import PLOTLY
 from ensemble_lab.widgets.cards import row_of
 from ensemble_lab.widgets.explore import EXPLORERS
 from ensemble_lab.widgets.explorer import Picture
@@ -200,6 +205,7 @@ def test_descriptions_are_html_only_for_the_version_that_reads_it(what, version,
     if what == "votes":
         boxes = [box.description for box in panel.inputs["members"].sources]
         shown = [named(name, 60) for name in NAMES]
+        shown = [re.sub(r"\\(?=[(\[])", "＼", name.replace("$", "＄")) for name in shown]
         assert boxes == ([html.escape(s) for s in shown] if version < "8" else shown)
 
 
@@ -298,3 +304,28 @@ def test_a_member_may_be_called_the_vote():
 def test_a_pair_may_be_called_as_the_point_is():
     pairs = {"you are here": {"alpha": 0.9, "c": 0.1}}
     assert len(explore("speedup", pairs).table()) == 2
+
+
+# -- pages --------------------------------------------------------------------------------------
+
+
+def test_titles_findings_and_links_of_a_report_are_text(tmp_path):
+    figure = {"data": [], "layout": {"title": {"text": f"{escaped(NAMES[0])}<br>more"}}}
+    for number, stem in enumerate(("javascript:alert(1)", "low\udc80", "a&b<i>#?%20")):
+        cells = [new_markdown_cell(f"# {NAMES[3]}\ud800 **{NAMES[2]}?**"), new_code_cell("1")]
+        cells[1].outputs = [new_output("display_data", {PLOTLY: figure})]
+        path = tmp_path / f"{number}.ipynb"
+        path.write_text(json.dumps(new_notebook(cells=cells)))
+        named_so = tmp_path / f"{stem}.ipynb"
+        path.rename(named_so)
+        pages.write_page(named_so)
+        run = pages.Run(named_so, named_so, 1.0, f"it failed at {NAMES[0]}\ud800")
+        pages.write_index(tmp_path, [run], {"name": NAMES[3]})
+        index = (tmp_path / "index.html").read_text(encoding="utf-8")
+        (link,) = re.findall('href="([^"]*)"', index)
+        assert ":" not in link and (tmp_path / os.fsdecode(unquote_to_bytes(link))).exists()
+        assert not re.search(r"<(img|i|span|script)\b", index)
+        assert html.escape(named(NAMES[0], 100)) in index  # the finding, as it is written
+        page = named_so.with_suffix(".html").read_text(encoding="utf-8")
+        title = re.search("(?s)<title>(.*?)</title>", page)[1]
+        assert "<" not in title and "Content-Security-Policy" in page
