@@ -157,6 +157,13 @@ def test_texts_without_halves_stay_and_all_can_be_sent(left, right):
         assert whole(text) == text
 
 
+def test_names_that_look_like_numbers_or_dates_are_names():
+    table = hostile_names.table(("2020-01-01", "7", "1e3", "", " "))
+    picture = explore("cascade", table, small="7", big="2020-01-01").picture()
+    assert picture.layout["yaxis3"]["type"] == "category"
+    assert picture.layout["yaxis3"]["ticktext"][0] == "7"
+
+
 def test_lines_of_ours_stay_and_numbers_are_not_touched():
     x = [1.0, None, 2]
     assert drawable({"x": x, "name": "a\nb"}) == {"x": x, "name": "a<br>b"}
