@@ -24,7 +24,7 @@ TORCHENSEMBLE := torchensemble==0.2.0
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 ROOT     := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test lint wheel bench pictures data smollm2 constraints
+.PHONY: help lab test nightly lint wheel bench pictures data smollm2 constraints
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -42,6 +42,9 @@ ifeq ($(CHROMIUM),)
 	else echo "make test: no Chromium here, so tests/browser is left out (apt-get install chromium runs it)"; fi
 endif
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --doctest-modules ensemble_lab tests notebooks $(if $(CHROMIUM),,--ignore=tests/browser) $(TEST_ARGS)
+
+nightly: $(STAMP)  ## what takes an hour: simulated tables that show how often intervals hold
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m nightly tests/nightly $(TEST_ARGS)
 
 lint: $(STAMP)  ## ruff and the layers, without the tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.intervals import bootstrap, mean_interval, wilson
+from ensemble_lab.core.intervals import resampled, score_interval
 from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
+from ensemble_lab.core.reach import Reach, Takes, seen_reach
 from ensemble_lab.core.unknown import mean_of_all, mean_of_known, share_known
 
 COMBINED = -1
@@ -60,6 +61,9 @@ class Decision:
         USD, of every model called.
     latency : ndarray (n,) or None
         Seconds: a sum over models asked in sequence, a maximum over those asked in parallel.
+    takes : mapping of str to Takes
+        What every call takes, asked or not, of ``"cost"`` and ``"latency"`` where recorded: how
+        far an interval must reach.
     """
 
     models: tuple[str, ...]
@@ -70,6 +74,7 @@ class Decision:
     correct: np.ndarray
     cost: np.ndarray | None
     latency: np.ndarray | None
+    takes: Mapping[str, Takes] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -118,24 +123,46 @@ class Decision:
         return [self.labels[code] if code >= 0 else None for code in self.answer]
 
     def interval(self, of: str = "accuracy", level: float = 0.95, seed: int | None = None):
-        """Interval of ``"accuracy"``, ``"cost"`` or ``"latency"``.
+        """Interval of the mean of ``"accuracy"``, ``"cost"`` or ``"latency"``.
 
-        Analytic (Wilson for accuracy, normal otherwise); bootstrapped over items with a `seed`.
-        Both ends are NaN where the mean is not known.
+        Analytic (`score_interval`: for accuracy, and for the cost of a cascade of two prices, that
+        is Wilson's); with a `seed` as wide as that of items drawn again and again, at least.
+        Prices and times reach from what an item takes at the least to what it would if everybody
+        was asked, as the table knows them, and are never negative. An interval has no width only
+        where no call that may be made differs in price.
+
+        Both ends are NaN where no honest interval exists, and `no_interval` says why: the mean is
+        not known; fewer than ten items of which each takes something else; a model that may be
+        asked, and whose price is not known at all. What no call in the table shows, such as a
+        price that is high once in a thousand calls of the same model, no interval knows.
         """
+        found = self._reach(of)
+        if isinstance(found, str):
+            return float("nan"), float("nan")
+        values, reach = found
+        ends = score_interval(values, reach.low, reach.high, reach.exact, level)
+        return ends if seed is None else resampled(values, ends, level, seed=seed)
+
+    def no_interval(self, of: str = "accuracy") -> str:
+        """Why `interval` gives none of ``"accuracy"``, ``"cost"`` or ``"latency"``; else empty."""
+        found = self._reach(of)
+        return found if isinstance(found, str) else ""
+
+    def _reach(self, of: str) -> tuple[np.ndarray, Reach] | str:
         values = {"accuracy": self.correct, "cost": self.cost, "latency": self.latency}
         if of not in values:
             raise ValueError(f"interval of {shown(of)}; it is one of {', '.join(values)}")
-        if values[of] is None:
+        known = values[of]
+        if known is None:
             raise ValueError(f"there is no {of} in this decision; the outcomes did not have it")
-        if of != "accuracy" and np.isnan(values[of]).any():
-            return float("nan"), float("nan")
-        if seed is not None:
-            return bootstrap(values[of], level, seed=seed)
         if of == "accuracy":
-            low, high = wilson(self.accuracy, (~np.isnan(self.correct)).sum(), level)
-            return float(low), float(high)
-        return mean_interval(values[of], level)
+            known = known[~np.isnan(known)]
+            return (known, Reach(0.0, 1.0, True)) if len(known) else "no answer is graded"
+        if np.isnan(known).any() or not len(known):
+            return f"the {of} of some calls is not known: outcomes.filled()"
+        takes = self.takes.get(of)
+        reach = seen_reach(known) if takes is None else takes.reach(known, self.called)
+        return f"{of}: {reach}" if isinstance(reach, str) else (known, reach)
 
     def __repr__(self) -> str:
         known = self.known
@@ -178,6 +205,11 @@ def graded(
         latency=None
         if outcomes.latency is None
         else _time(outcomes.latency, called, waves, parallel),
+        takes={
+            name: Takes(values, waves, parallel and name == "latency")
+            for name in ("cost", "latency")
+            if (values := getattr(outcomes, name)) is not None
+        },
     )
 
 
