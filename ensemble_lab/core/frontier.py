@@ -39,7 +39,7 @@ def frontier(
         What the Pareto set trades accuracy for; by default the first of the three that is known,
         with a warning where the outcomes have a cost or latency that no setting's mean is known of.
     intervals : bool
-        Add ``low`` and ``high``, the 95 % Wilson interval of each accuracy.
+        Add ``low`` and ``high``, the 95 % interval of each accuracy.
     **grid
         Field name to the values that it takes, a list or what can be read as one; several fields
         make all combinations. For a `Cascade`, ``thresholds`` takes levels, and every stage runs

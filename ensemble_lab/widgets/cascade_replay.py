@@ -97,10 +97,14 @@ class Replay:
     outcomes : Outcomes
     selector : LearnedSelector, optional
         Whose estimator chooses first; by default a logistic regression.
+    chosen : bool
+        Whether thresholds came with a policy: nobody knows on which items they were fitted.
     """
 
-    def __init__(self, outcomes: Outcomes, selector: LearnedSelector | None = None):
-        self.outcomes = outcomes
+    def __init__(
+        self, outcomes: Outcomes, selector: LearnedSelector | None = None, chosen: bool = False
+    ):
+        self.outcomes, self.chosen = outcomes, chosen
         self.halved = len(outcomes) >= FEWEST_TO_SPLIT
         self.price = price_of(outcomes, outcomes.split() if self.halved else (outcomes,))
         self.template = selector

@@ -88,6 +88,8 @@ def _amount(value: float) -> str:
 
 
 def _items(replay: Replay) -> str:
+    if replay.chosen:
+        return f"{len(replay.shown)} items; policy chosen by you; these items may have been used"
     if replay.halved:
         return f"{len(replay.shown)} items not used for fitting"
     return "all the items, too few to keep some from fitting"

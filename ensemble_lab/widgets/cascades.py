@@ -35,7 +35,9 @@ def explorer(
     outcomes : Outcomes
         n items by m models. Half of the items is for fitting, every number shown is of the rest.
     policy : Cascade, BudgetCascade or LearnedSelector, optional
-        Whose setting to start at; an unfitted one is fitted on the fitting half.
+        Whose setting to start at; an unfitted one is fitted on the fitting half. One that comes
+        with thresholds is shown as it is, and the words say that the items shown may have been
+        used to choose them.
     start : mapping, optional
         Controls that start elsewhere, by name.
 
@@ -52,7 +54,8 @@ def explorer(
     """
     if np.isnan(outcomes.correct).all():
         raise ValueError("no answer here is graded; give correct, or truth with the answers")
-    replay = Replay(outcomes, policy if isinstance(policy, LearnedSelector) else None)
+    selector = policy if isinstance(policy, LearnedSelector) else None
+    replay = Replay(outcomes, selector, _is_chosen(policy))
     missing = _missing(replay)
     fixed = None if "mode" not in missing else (CHOOSE if _no_scores(outcomes) else TRY)
     able = "threshold" not in missing
@@ -211,6 +214,15 @@ def _start(policy: Policy | None, replay: Replay, missing: Mapping) -> dict[str,
             level = float(np.mean(list(level.values())))
         found[name] = _near(level)
     return found
+
+
+def _is_chosen(policy: Policy | None) -> bool:
+    """Whether a policy brings what may have been fitted on any items: these too."""
+    if isinstance(policy, BudgetCascade):
+        return policy.order is not None
+    if isinstance(policy, LearnedSelector):
+        return policy.fitted is not None or policy.threshold != LearnedSelector.threshold
+    return policy is not None
 
 
 def _near(level: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -101,6 +101,10 @@ class Replay:
             zip(outcomes.models, np.where(known, self.fit.accuracy(), -1.0), strict=True)
         )
         self.policies, self.lacking = self._policies(policy)
+        # Members in an order, weights: nobody knows on which items they were fitted.
+        self.chosen = policy is not None and any(
+            repr(getattr(policy, f.name)) != repr(f.default) for f in fields(policy)
+        )
         self.graded = {id(t): graded_answers(t) for t in (outcomes, self.fit, self.shown)}
         self.correlation = {id(t): error_correlation(t) for t in (self.fit, self.shown)}
 
@@ -236,14 +240,20 @@ def _telling(outcomes: Outcomes) -> Outcomes:
 def _fitted(policy: Vote, fit: Outcomes) -> Vote:
     """`policy` fitted for every model: what it says of some of them stands, the rest is learned."""
     weights = getattr(policy, "weights", None)
-    bare = replace(policy, members=None, **({"weights": None} if weights else {}))
-    learned = bare.fit(fit)
+    learned = _bare(policy).fit(fit)
     first = policy.members or ()
     order = (*first, *(name for name in learned.members if name not in first))
     if weights:
         weights = (learned.weights or dict.fromkeys(fit.models, 1.0)) | dict(weights)
         learned = replace(learned, weights=weights)
     return replace(learned, members=order)
+
+
+def _bare(policy: Vote) -> Vote:
+    """`policy` without what it says of single members."""
+    return replace(
+        policy, members=None, **({"weights": None} if hasattr(policy, "weights") else {})
+    )
 
 
 def _or_nan(bound) -> float:

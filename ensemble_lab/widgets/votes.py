@@ -43,7 +43,8 @@ def explorer(
     """Who votes, by which rule, and what that does to every item.
 
     Weights and the order of trust are fitted on one half of the items, everything shown is of
-    the other half.
+    the other half. What a policy brings of them stands, and the words say so: the items shown may
+    have been used to choose it.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def changed(replay: Replay, members: tuple[str, ...], rule: str, most: int = 100
 
 
 def draw(replay: Replay, state: State) -> Picture:
-    """The vote of `state` on the half that nothing was fitted on."""
+    """The vote of `state` on the half that nothing is fitted on here."""
     tally = replay.tally(voters(replay, state), state["rule"])
     formula = jury(tally, state["correlation"])
     up, down = tally.voted > tally.alone, tally.voted < tally.alone
@@ -117,7 +118,7 @@ def draw(replay: Replay, state: State) -> Picture:
         layout=trace.layout(tally, trace.height(tally, up, down), per),
         finding=said,
         table=lambda: table(tally, state, formula),
-        text=in_words(tally, said, formula, state, replay.halved),
+        text=in_words(tally, said, formula, state, _items(replay, state)),
     )
 
 
@@ -159,18 +160,27 @@ def finding(tally: Tally, state: State, rescued: int, ruined: int) -> str:
 def _compared(tally: Tally) -> str:
     """Points more or fewer; where the paired 95 % interval holds zero, that nothing is clear."""
     points = 100 * (tally.voted - tally.alone)
-    low, high = mean_interval(points)
+    low, high = mean_interval(points, bounds=(-100, 100))
     if low > 0 or high < 0:
         return f"{abs(nanmean(points)):.1f} points {'more' if low > 0 else 'fewer'} than"
     spread = "" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]"
     return f"not clearly apart ({nanmean(points):+.1f}{spread} points) from"
 
 
-def in_words(tally: Tally, said: str, formula: dict, state: State, halved: bool) -> str:
+def _items(replay: Replay, state: State) -> str:
+    """Which items are shown, and that nothing was fitted on them only where that is known."""
+    if not replay.halved:
+        return "the only item"
+    if replay.chosen and state["rule"] == replay.started:
+        return f"{len(replay.shown)} items; vote chosen by you; these items may have been used"
+    return "the half of the items that nothing was fitted on"
+
+
+def in_words(tally: Tally, said: str, formula: dict, state: State, items: str) -> str:
     """The picture for those who cannot see it."""
-    half = "the half of the items that nothing was fitted on" if halved else "the only item"
     return (
         f"{one_line(said, '. ')}. Shown on {half}. Best member: {named(tally.best)}. An oracle over"
+        f"{said.replace('<br>', '. ')}. Shown on {items}. Best member: {tally.best}. An oracle over"
         f" the members would reach {tally.oracle:.1%}. Condorcet's formula gives"
         f" {formula['formula']:.1%} at correlation {state['correlation']:g} and"
         f" {formula['measured']:.1%} at the one measured.{trace.heat_map_in_words(tally)}"
@@ -178,7 +188,7 @@ def in_words(tally: Tally, said: str, formula: dict, state: State, halved: bool)
 
 
 def table(tally: Tally, state: State, formula: dict):
-    """The picture in numbers: shares with their 95 % Wilson interval where it is one.
+    """The picture in numbers: shares, with their 95 % interval where they are of items.
 
     Of the heat map it has each member's mean error correlation with the others.
     """
