@@ -9,6 +9,7 @@ import numpy as np
 
 from ensemble_lab.core.columns import names_array
 from ensemble_lab.core.errors import several, shown
+from ensemble_lab.core.frozen import Facts, is_shared
 from ensemble_lab.core.outcomes import ABSENT, MEASURES, UNPARSED
 
 
@@ -48,10 +49,10 @@ def checked(o) -> dict:
     if truth is not None and (values["truth"] == UNPARSED).any():
         raise ValueError(f"truth has code {UNPARSED}; it is a label's, or {ABSENT} where unknown")
     values["probability"] = _law(_shaped(o.probability, "probability", (n, m, len(labels))), o)
-    values["features"] = {
-        name: _facts(by_name(known, f"feature {name!r}", names), f"feature {name!r}", n)
+    values["features"] = Facts(
+        (name, _facts(by_name(known, f"feature {name!r}", names), f"feature {name!r}", n))
         for name, known in _columns(o.features).items()
-    }
+    )
     values["group"] = _facts(by_name(o.group, "group", names), "group", n)
     if o.model_group is not None:
         values["model_group"] = tuple(_sized(several(o.model_group, "model_group"), m))
@@ -116,7 +117,7 @@ def _frozen(array: np.ndarray) -> np.ndarray:
     elif array.dtype.kind == "O":
         gaps = np.array([_is_gap(value) for value in array.ravel()], bool)
         array = np.where(gaps.reshape(array.shape), None, array)
-    elif array.flags.writeable:
+    elif is_shared(array):
         array = array.copy()
     array.flags.writeable = False
     return array

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.frozen import Frozen, view
 from ensemble_lab.core.intervals import resampled, score_interval
 from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
 from ensemble_lab.core.reach import Reach, Takes, seen_reach
@@ -42,7 +43,7 @@ class Choice:
 
 
 @dataclass(frozen=True, eq=False)
-class Decision:
+class Decision(Frozen):
     """A policy's answers to n items, graded and paid for.
 
     Parameters
@@ -75,6 +76,10 @@ class Decision:
     cost: np.ndarray | None
     latency: np.ndarray | None
     takes: Mapping[str, Takes] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, view(value))
 
     def __len__(self) -> int:
         return len(self.chosen)

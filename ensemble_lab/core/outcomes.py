@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble_lab.core.errors import check_known, several, shown
+from ensemble_lab.core.frozen import Frozen, view
 
 ABSENT = -1
 UNPARSED = -2
@@ -40,7 +41,7 @@ class Single(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Outcomes:
+class Outcomes(Frozen):
     """What m models said about n items, as a labelled table over read-only arrays.
 
     Parameters
@@ -476,5 +477,5 @@ def _replace_unchecked(outcomes: Outcomes, **changes) -> Outcomes:
     """`dataclasses.replace` for values already known to fit: no second check of a large table."""
     copy = object.__new__(Outcomes)
     for f in fields(Outcomes):
-        object.__setattr__(copy, f.name, changes.get(f.name, getattr(outcomes, f.name)))
+        object.__setattr__(copy, f.name, view(changes.get(f.name, getattr(outcomes, f.name))))
     return copy

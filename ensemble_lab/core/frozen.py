@@ -1,0 +1,64 @@
+"""Arrays and mappings that nobody writes to, also after `copy`, `deepcopy` and `pickle`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+
+class Facts(dict):
+    """A mapping of names to arrays that refuses to be changed; `dict(facts)` is one's own.
+
+    >>> Facts(length=np.arange(2))["length"] = 3
+    Traceback (most recent call last):
+    TypeError: features are read-only; dataclasses.replace(outcomes, features={…}) makes a new table
+    """
+
+    def __init__(self, *parts, **named):
+        super().__init__(*parts, **named)
+        for value in self.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+
+    def _refuse(self, *args, **kwargs):
+        raise TypeError(
+            "features are read-only; dataclasses.replace(outcomes, features={…}) makes a new table"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self):
+        return type(self), (dict(self),)
+
+
+class Frozen:
+    """A frozen dataclass of arrays that comes back from `pickle` and `deepcopy` as it went."""
+
+    def __setstate__(self, state: Mapping) -> None:
+        for name, value in state.items():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+            object.__setattr__(self, name, value)
+
+
+def is_shared(array: np.ndarray) -> bool:
+    """Whether somebody else can still write to the memory of `array`, read-only or not."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return True
+        array = array.base
+    # What arrow and bytes hold never changes; a bytearray or a mapped file may.
+    return array is not None and not (
+        isinstance(array, bytes) or type(array).__module__.startswith("pyarrow")
+    )
+
+
+def view(value):
+    """A read-only view of an array; anything else as it is."""
+    if not isinstance(value, np.ndarray) or not value.flags.writeable:
+        return value
+    value = value.view()
+    value.flags.writeable = False
+    return value
