@@ -24,6 +24,11 @@ VERSION = 1
 MATRICES = ("correct", "answer", *MEASURES)
 KINDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 ZIPPED = ".gz"
+# What comes of files that are damaged, or made to hurt.
+REFUSED = (
+    ValueError, TypeError, LookupError, ArithmeticError, AttributeError, NotImplementedError,
+    OSError, EOFError, MemoryError, zlib.error,
+)  # fmt: skip
 
 
 def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
@@ -47,7 +52,10 @@ def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
                 raise ValueError("it is a recording, which has names of its own: leave out columns")
             return Recording.load(path).outcomes()
         return from_columns(json_lines(data), columns, False)
-    except (ValueError, TypeError, LookupError, OSError, EOFError, zlib.error) as error:
+    except RecursionError:
+        deep = "something in it is nested too deeply; make it text or numbers"
+        raise ValueError(f"{str(path)!r} could not be read: {deep}") from None
+    except REFUSED as error:
         why = f"it lacks {error}" if type(error) is KeyError else error
         raise ValueError(f"{shown(str(path), 200)} could not be read: {why}") from error
 
