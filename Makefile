@@ -43,8 +43,8 @@ ifeq ($(CHROMIUM),)
 endif
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --doctest-modules ensemble_lab tests notebooks $(if $(CHROMIUM),,--ignore=tests/browser) $(TEST_ARGS)
 
-nightly: $(STAMP)  ## what takes an hour: simulated tables that show how often intervals hold
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m nightly tests/nightly $(TEST_ARGS)
+nightly: $(STAMP)  ## what takes an hour: how often intervals hold, thousands of hostile files
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m nightly tests $(TEST_ARGS)
 
 lint: $(STAMP)  ## ruff and the layers, without the tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

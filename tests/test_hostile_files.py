@@ -1,11 +1,14 @@
-"""Files from strangers: whatever stands in them, a table or one ValueError, and its message short."""
+"""Files from strangers: whatever stands in them, a table or one short ValueError."""
 
 import datetime
 import gzip
 import json
 import random
 import warnings
+from decimal import Decimal
+from fractions import Fraction
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -170,3 +173,40 @@ def test_ten_thousand_hostile_files(kind, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         test_a_hostile_file_is_a_table_or_a_short_error(kind, tmp_path, 10_000)
+
+
+ODD_NUMBERS = (
+    10**400,
+    -(10**400),
+    Fraction(10**400),
+    Decimal("1e400"),
+    Decimal("sNaN"),
+    [1],
+    {},
+    "x",
+)
+
+
+@pytest.mark.parametrize("field", ["correct", "cost", "confidence", "latency", "tokens"])
+@pytest.mark.parametrize("odd", ODD_NUMBERS, ids=lambda odd: str(odd)[:12])
+def test_a_number_that_no_float_holds_is_refused_or_a_gap(field, odd):
+    parts = {"models": ["a"], "items": [1, 2], "correct": [[1], [0]], field: [[odd], [odd]]}
+    try:
+        assert not np.isfinite(getattr(lab.Outcomes(**parts), field)).any()
+    except ValueError as error:
+        assert len(str(error)) <= 300
+
+
+@pytest.mark.parametrize("odd", [[{"a": 1}, 2], [{1}, 2]])
+def test_a_name_that_is_a_thing_is_refused(odd):
+    with pytest.raises(ValueError, match="make it text or a number"):
+        lab.Outcomes(models=["a"], items=odd, correct=[[1], [0]])
+
+
+@pytest.mark.parametrize("text", [DEEP, '{"a":' * 3000 + "1" + "}" * 3000])
+@pytest.mark.parametrize("before", ["", json_line(HEADER)])
+def test_a_row_that_is_nested_deeply_says_so(tmp_path, text, before):
+    path = tmp_path / "t.jsonl"
+    path.write_text(before + '{"item": 1, "model": "m", "answer": ' + text + "}\n")
+    with pytest.raises(ValueError, match="nested too deeply"):
+        lab.Outcomes.read(path)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,12 @@ def test_ci_leaves_nothing_out(checkout):
     done = make(checkout, "test", CI="true")
     assert done.returncode == 0, done.stderr
     assert "--ignore" not in done.stdout
+
+
+def test_what_takes_an_hour_is_left_to_make_nightly(checkout):
+    pretend_installed(checkout)
+    assert "-m nightly" not in make(checkout, "-n", "test").stdout
+    assert "-m nightly tests" in make(checkout, "-n", "nightly").stdout
+    assert "nightly" in make(checkout, "help").stdout
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert "-m 'not nightly'" in settings["addopts"]

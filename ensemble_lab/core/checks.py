@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
@@ -207,6 +207,10 @@ def _labels(labels) -> tuple:
 
 
 def _unique(names, what: str) -> None:
+    for name in names:
+        if not isinstance(name, Hashable):
+            kind = type(name).__name__
+            raise ValueError(f"{what} {shown(name)} is {kind}; make it text or a number")
     if len(set(names)) < len(names):
         twice = [name for name, count in Counter(names).items() if count > 1]
         raise ValueError(f"{what} {shown(twice[0])} is there more than once; keep one of each")
@@ -226,7 +230,7 @@ def _shaped(value, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
         return None
     try:
         array = _numbers(np.ma.filled(value, np.nan) if np.ma.is_masked(value) else value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"{name} does not hold numbers: {error!s:.150}") from None
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; items and models make it {shape}")
@@ -251,7 +255,10 @@ def _numbers(value) -> np.ndarray:
 
 def _is_gap(value) -> bool:
     """None, NaN or pandas' own gap, which is neither equal to itself nor not."""
-    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+    try:
+        return value is None or type(value).__name__ == "NAType" or bool(value != value)
+    except ArithmeticError:  # a signalling NaN of decimal
+        return True
 
 
 def _refuse(bad: np.ndarray, array: np.ndarray, name: str, o, rule: str) -> None:
