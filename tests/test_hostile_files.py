@@ -131,8 +131,8 @@ def zipped(rng):
 def damaged(rng, data):
     """A few bytes that are others, gone or twice."""
     data = bytearray(data)
-    for _ in range(rng.choice([0, 0, 0, 1, 3]) if data else 0):
-        at = rng.randrange(len(data))
+    for _ in range(rng.choice([0, 0, 0, 1, 3])):
+        at = rng.randrange(len(data) + 1)
         data[at : at + rng.choice([0, 1, 1, 5])] = rng.choice(
             [b"", b"\xff", b"\x00", b"\n", b"{", b"9" * 50, b'"', bytes(data[:20])]
         )
