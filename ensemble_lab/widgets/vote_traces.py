@@ -23,7 +23,7 @@ def bars(tally: Tally) -> dict:
     best, vote = nanmean(tally.alone), nanmean(tally.voted)
     share = np.array([best, vote, tally.oracle, tally.chance])
     counted = [(~np.isnan(tally.alone)).sum(), (~np.isnan(tally.voted)).sum(), 0, 0]
-    low, high = share_interval(share, counted)  # NaN for bounds, which are no shares of a sample
+    low, high = wilson(share, counted)  # NaN for bounds, which are no shares of a sample
     colours = [BIG, COMBINED, ORACLE, ORACLE]
     return {
         "type": "bar",
