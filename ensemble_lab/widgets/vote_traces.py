@@ -6,7 +6,6 @@ import numpy as np
 
 from ensemble_lab.core.intervals import wilson
 from ensemble_lab.widgets.plain import named
-from ensemble_lab.core.intervals import share_interval
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG, marker
 from ensemble_lab.widgets.vote_replay import Tally, nanmean
 

@@ -10,8 +10,6 @@ import numpy as np
 from ensemble_lab.answers.diversity import condorcet
 from ensemble_lab.answers.voting import Vote
 from ensemble_lab.core.intervals import mean_interval, wilson
-from ensemble_lab.core.errors import check_known
-from ensemble_lab.core.intervals import mean_interval, wilson
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.widgets import vote_traces as trace
 from ensemble_lab.widgets.cards import row_of
@@ -179,9 +177,8 @@ def _items(replay: Replay, state: State) -> str:
 def in_words(tally: Tally, said: str, formula: dict, state: State, items: str) -> str:
     """The picture for those who cannot see it."""
     return (
-        f"{one_line(said, '. ')}. Shown on {half}. Best member: {named(tally.best)}. An oracle over"
-        f"{said.replace('<br>', '. ')}. Shown on {items}. Best member: {tally.best}. An oracle over"
-        f" the members would reach {tally.oracle:.1%}. Condorcet's formula gives"
+        f"{one_line(said, '. ')}. Shown on {items}. Best member: {named(tally.best)}."
+        f" An oracle over the members would reach {tally.oracle:.1%}. Condorcet's formula gives"
         f" {formula['formula']:.1%} at correlation {state['correlation']:g} and"
         f" {formula['measured']:.1%} at the one measured.{trace.heat_map_in_words(tally)}"
     ).replace("nan%", "unknown")
