@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ensemble_lab.core.errors import check_known, shown
-from ensemble_lab.requested import RequestError
+from ensemble_lab.core.whole import write_whole
+from ensemble_lab.requested import RequestError, named
 
 Record = dict
 Measurement = Callable[[bool], Record]
@@ -42,7 +43,7 @@ def main(
     UnknownName
         There is no such benchmark or record.
     RequestError
-        The benchmark takes no prompts, or the file holds something else.
+        The benchmark takes no prompts, a file holds something else, or it cannot be written.
     """
     records = scripts()
     check_known(name, records, "benchmark", "folder benchmarks")
@@ -50,15 +51,44 @@ def main(
     if only is not None:
         check_known(only, measurements, "record", f"benchmark {name!r}")
     path = Path(json_path)
+    kept = measured_before(path, measurements)
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = {r["name"]: r for r in json.loads(path.read_text())} if path.exists() else {}
     for wanted in [only] if only else measurements:
         print(f"{wanted} …", end=" ", flush=True, file=sys.stderr)
         kept[wanted] = measurements[wanted](quick)
         print(line(kept[wanted]), file=sys.stderr)
         ordered = [kept[n] for n in measurements if n in kept]
-        path.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(ordered, indent=1) + "\n")
     return 0
+
+
+def measured_before(path: Path, known: Iterable[str]) -> dict[str, Record]:
+    """The records in `path` by name; nothing is measured for a file that would lose something.
+
+    Raises
+    ------
+    RequestError
+        It is damaged, or holds something else than records of this benchmark.
+    """
+    where = f"--json '{named(path)}'"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        names = [record["name"] for record in found]
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise RequestError(f"{where}: {error.strerror}; name another file") from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise RequestError(
+            f"{where} is no list of records; move the file away, or name another"
+        ) from error
+    known = list(known)
+    others = [name for name in names if name not in known]
+    if others:
+        raise RequestError(
+            f"{where} has {shown(others[0])}, no record of this benchmark; name another file"
+        )
+    return dict(zip(names, found, strict=True))
 
 
 def scripts() -> dict[str, Path]:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
 
 import ensemble_lab
 
@@ -18,11 +23,73 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when all went well, 1 when something is broken, 2 for words that were not understood.
+        0 when all went well, 1 when something is broken, 2 for words that were not understood,
+        128 and the signal's number when one stopped it: 130 for Ctrl-C, 143 for SIGTERM, and 141
+        when nobody reads what is printed any more, as behind ``| head -1``.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without these letters is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     chosen = build_parser().parse_args(_with_values(words))
-    return chosen.run(chosen)
+    try:
+        with _orderly():
+            status = chosen.run(chosen)
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here and not on the way out, where its errors are tracebacks
+        return status
+    except KeyboardInterrupt as stop:
+        _say(chosen, str(stop) or "stopped")
+        return 128 + getattr(stop, "number", signal.SIGINT)
+    except BrokenPipeError:
+        _silence()
+        return 128 + 13
+    except OSError as error:
+        if error.filename is not None:  # not of the terminal, the pipe or the file behind >
+            raise
+        _silence()
+        _say(chosen, f"what was found cannot be printed: {error.strerror}")
+        return 1
+
+
+@contextmanager
+def _orderly() -> Iterator[None]:
+    """SIGTERM goes the way of an error, so that files that are half written are cleared away."""
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM)
+    if not here or before != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _silence() -> None:
+    """Let what is still to be printed go nowhere, so that leaving raises nothing."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, sys.stdout.fileno())
+    except (OSError, ValueError):  # no file, as in a notebook
+        pass
+    finally:
+        os.close(nowhere)
+
+
+def _say(chosen, text: str) -> None:
+    """One line for people, in which nothing steers their terminal."""
+    from ensemble_lab.requested import plain
+
+    print(f"ensemble-lab {chosen.command}: {plain(text)}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        from ensemble_lab.requested import plain
+
+        super().error(plain(message))
 
 
 def _with_values(words: list[str]) -> list[str]:
@@ -43,10 +110,10 @@ def _with_values(words: list[str]) -> list[str]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Every subcommand with its options; each sets ``run``, a function of the parsed words."""
-    parser = argparse.ArgumentParser(prog="ensemble-lab", description=ensemble_lab.__doc__)
+    parser = _Parser(prog="ensemble-lab", description=ensemble_lab.__doc__)
     parser.add_argument("--version", action="version", version=ensemble_lab.__version__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
 
     doctor = commands.add_parser("doctor", help="what works here, and how to mend what does not")
     doctor.add_argument("--json", action="store_true", help="the same, for programs")
@@ -65,6 +132,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="set one of the notebook's parameters",
     )
     report.add_argument("--state", metavar="FILE", help="a view that an explorer's button copied")
+    report.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="the most for one notebook; default: none"
+    )
     report.set_defaults(run=_report)
 
     student = commands.add_parser("student", help="write notebooks without their solutions")
@@ -86,23 +156,28 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _doctor(chosen) -> int:
     from ensemble_lab.doctor import examine, healthy, to_json, to_table
+    from ensemble_lab.requested import plain
 
     findings = examine()
-    print(to_json(findings) if chosen.json else to_table(findings))
+    print(to_json(findings) if chosen.json else plain(to_table(findings)))
     return 0 if healthy(findings) else 1
 
 
 def _report(chosen) -> int:
-    from ensemble_lab.report import report
+    from ensemble_lab.report import Stopped, report
     from ensemble_lab.requested import RequestError
 
     try:
-        failures = report(chosen.notebooks, chosen.out, _parameters(chosen))
+        failures = report(chosen.notebooks, chosen.out, _parameters(chosen), chosen.timeout)
     except RequestError as error:
-        print(f"ensemble-lab report: {error}", file=sys.stderr)
+        _say(chosen, str(error))
         return 1
+    except Stopped as stop:
+        for failure in stop.failures:
+            _say(chosen, failure)
+        raise
     for failure in failures:
-        print(f"ensemble-lab report: {failure}", file=sys.stderr)
+        _say(chosen, failure)
     return 1 if failures else 0
 
 
@@ -130,16 +205,16 @@ def _parameters(chosen) -> dict:
 
 
 def _student(chosen) -> int:
-    from ensemble_lab.requested import RequestError
+    from ensemble_lab.requested import RequestError, plain
     from ensemble_lab.student import student
 
     try:
         written = student(chosen.notebooks, chosen.out)
     except RequestError as error:
-        print(f"ensemble-lab student: {error}", file=sys.stderr)
+        _say(chosen, str(error))
         return 1
     for path in written:
-        print(path)
+        print(plain(str(path)))
     return 0
 
 
@@ -151,7 +226,9 @@ def _bench(chosen) -> int:
     try:
         return bench(chosen.name, chosen.only, chosen.quick, chosen.json, chosen.prompts)
     except (UnknownName, RequestError, OSError) as error:
-        print(f"ensemble-lab bench: {error}", file=sys.stderr)
+        if isinstance(error, BrokenPipeError):
+            raise
+        _say(chosen, str(error))
         return 1
 
 

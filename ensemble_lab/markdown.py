@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
+from collections import defaultdict
+from collections.abc import Sequence
 
 # A fence may stand in a list or a quotation; the one that closes it is as long, and alone.
-OPENS = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?P<fence>`{3,}(?!.*`)|~{3,})")
+OPENS = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?P<fence>`{3,}+(?!.*`)|~{3,})")
 LIST_ITEM = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])[ \t]")
 INDENTED = re.compile(r"(?: {4}| {0,3}\t)\s*\S")
 TICKS = re.compile(r"`+")
@@ -35,9 +38,17 @@ def code_spans(text: str, indented: bool = False) -> list[tuple[int, int]]:
 
 def without_code(text: str) -> str:
     """`text` with blanks in the place of its code, so that all other places stay where they are."""
+    parts, at = [], 0
     for start, end in code_spans(text, indented=True):
-        text = text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
-    return text
+        parts += [text[at:start], re.sub(r"[^\n]", " ", text[start:end])]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+def is_inside(place: int, spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether a place of the text lies in one of the spans, which are in order."""
+    before = bisect(spans, place, key=lambda span: span[0]) - 1
+    return before >= 0 and place < spans[before][1]
 
 
 def _blocks(text: str, indented: bool) -> list[tuple[int, int]]:
@@ -70,17 +81,26 @@ def _inline(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """
     spans = []
     for paragraph in re.finditer(r"(?:(?!\n[ \t]*\r?\n).)+", text[start:end], re.DOTALL):
-        runs = [
-            (found.start() + start + paragraph.start(), len(found[0]))
-            for found in TICKS.finditer(paragraph[0])
-        ]
-        while runs:
-            (at, length), *runs = runs
-            slashes = len(text[:at]) - len(text[:at].rstrip("\\"))
-            if slashes % 2:  # the first of these marks is a letter like any other
-                at, length = at + 1, length - 1
-            closes = next((i for i, run in enumerate(runs) if run[1] == length), None)
-            if length and closes is not None:
-                spans.append((at, runs[closes][0] + length))
-                runs = runs[closes + 1 :]
+        part, offset, done = paragraph[0], start + paragraph.start(), 0
+        runs = [found.span() for found in TICKS.finditer(part)]
+        starts = defaultdict(list)  # by length where the runs begin, in order
+        for first, last in runs:
+            starts[last - first].append(first)
+        for first, last in runs:
+            if first < done:  # inside of the span before
+                continue
+            begin = first + _is_escaped(part, first)  # that mark is a letter like any other
+            same = starts[last - begin]
+            closes = bisect(same, first)
+            if begin < last and closes < len(same):
+                done = same[closes] + last - begin
+                spans.append((offset + begin, offset + done))
     return spans
+
+
+def _is_escaped(text: str, place: int) -> bool:
+    """Whether an odd number of backslashes stands before the place."""
+    at = place
+    while at and text[at - 1] == "\\":
+        at -= 1
+    return (place - at) % 2 == 1

@@ -18,8 +18,9 @@ from urllib.parse import quote
 
 import ensemble_lab
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.whole import write_whole
 from ensemble_lab.markdown import without_code
-from ensemble_lab.requested import read_notebook
+from ensemble_lab.requested import RequestError, plain, read_notebook
 from ensemble_lab.widgets.plain import unescaped, whole
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def write_page(executed: Path) -> None:
         if cell.cell_type == "markdown":
             cell.source = apart(cell.source)
     page, _ = FormulaExporter(raw_template=TEMPLATE).from_notebook_node(notebook)
-    executed.with_suffix(".html").write_text(whole(page), encoding="utf-8")
+    write_whole(executed.with_suffix(".html"), whole(page))
 
 
 def apart(source: str) -> str:
@@ -169,13 +170,13 @@ def write_index(out: Path, runs: Sequence[Run], parameters: Mapping[str, Any]) -
         parameters=html.escape(f"{given}; others" if given else "") + " as in the notebooks",
         entries="\n".join(map(entry, runs)),
     )
-    (out / "index.html").write_text(whole(page), encoding="utf-8")
+    write_whole(out / "index.html", whole(page))
 
 
 def entry(run: Run) -> str:
     """The list item of one notebook: title, question, first finding, seconds, what failed."""
-    there = run.page.exists()
-    notebook = read_notebook(run.executed if there else run.source)
+    there = run.page.is_file()  # a folder in its place is no page
+    notebook = _read_if_possible(run.executed if there else run.source)
     title = html.escape(title_of(notebook) or run.source.stem)
     address = quote(os.fsencode(run.page.name))  # the bytes of the name, whatever they are
     link = f'<a href="{address}">{title}</a>' if there else title
@@ -183,11 +184,21 @@ def entry(run: Run) -> str:
     lines = [
         (question and question[1], ""),
         (finding_of(notebook), ""),
-        (f"{run.source.name}, {run.seconds:.0f} s", "small"),
+        (plain(run.source.name) + f", {run.seconds:.0f} s" * bool(run.seconds), "small"),
         (run.failure, "failed"),
     ]
     told = [f'<p class="{kind}">{html.escape(text)}</p>' for text, kind in lines if text]
     return f"<li>{link}\n" + "\n".join(told) + "</li>"
+
+
+def _read_if_possible(path: Path) -> NotebookNode:
+    """A source may be gone or spoiled by now; the index is for the others as well."""
+    import nbformat
+
+    try:
+        return read_notebook(path)
+    except RequestError:
+        return nbformat.v4.new_notebook()
 
 
 def opening(notebook: NotebookNode) -> str:
@@ -207,7 +218,8 @@ def finding_of(notebook: NotebookNode) -> str:
     """The first line of the first figure's title, as plain text, or nothing."""
     for output in _outputs(notebook):
         figure = output.get("data", {}).get(PLOTLY)
-        title = figure and figure.get("layout", {}).get("title")
+        layout = figure.get("layout") if isinstance(figure, dict) else None
+        title = layout.get("title") if isinstance(layout, dict) else None
         text = title.get("text") if isinstance(title, dict) else title
         if isinstance(text, str) and text:
             return unescaped(text.partition("<br>")[0]).rstrip(",;: ")

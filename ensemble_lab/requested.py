@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ensemble_lab.core import errors
 from ensemble_lab.core.errors import MOST_SHOWN, nearest, shown
 
 if TYPE_CHECKING:
@@ -24,33 +27,47 @@ TEXTS = (".py", ".md", ".Rmd", ".qmd")  # what jupytext turns into notebooks
 KEYS = ("explorer", "version", "state")  # of a copied state
 NO_PARAMETERS = "none; tag the cell of its defaults 'parameters'"
 LONGEST_PATH = 120  # characters of a path in a message
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# Control characters but the tab and the end of a line, and what turns the direction of writing.
+STEERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class RequestError(Exception):
     """Nothing was run or written: what was asked for cannot be done; the message says why."""
 
 
+def plain(text: str) -> str:
+    r"""A text for a terminal: without colours, and what else would steer it is written out.
+
+    >>> plain("\x1b[31mred\x1b[0m \x1b]0;a title\x07") == r"red \x1b]0;a title\x07"
+    True
+    """
+    text = COLOUR.sub("", text)
+    return STEERS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def excerpt(text: str, most: int = MOST_SHOWN) -> str:
-    """A text for a message without quotes: on one line, cut to `most` characters."""
-    text = " ".join(text[: 4 * most].split())
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """A text for a message without quotes: plain, on one line, cut to `most` characters."""
+    return errors.excerpt(plain(text[: 8 * most].replace("\r", " ")), most)
 
 
 def named(path: Path) -> str:
     """A path for a message: the end of it where it is long."""
-    text = " ".join(str(path).split())
+    text = plain(" ".join(str(path).split()))
     return text if len(text) <= LONGEST_PATH else "…" + text[1 - LONGEST_PATH :]
 
 
 def find_notebooks(notebooks: Sequence[str | Path]) -> list[Path]:
     """The notebooks as absolute paths: a folder stands for all of its own.
 
-    All of ``notebooks/`` where none is named. A link keeps its own name and place.
+    All of ``notebooks/`` where none is named. A link keeps its own name and place. What systems
+    and editors leave in a folder is passed over: names that begin with a dot (``._01.ipynb`` of a
+    Mac, ``.#01.ipynb`` of Emacs), folders called ``x.ipynb`` and links to nothing.
 
     Raises
     ------
     RequestError
-        None there, or two that would have one page.
+        None there, two that would have one page, or a name that begins with a dot.
     """
     if isinstance(notebooks, str | Path):
         raise RequestError(f"notebooks is one path, {shown(str(notebooks))}; give a list of it")
@@ -58,15 +75,20 @@ def find_notebooks(notebooks: Sequence[str | Path]) -> list[Path]:
     asked = list(notebooks)
     for path in [Path(os.path.abspath(notebook)) for notebook in asked or ["notebooks"]]:
         is_folder = _is(path.is_dir)
-        inside = sorted(filter(Path.is_file, path.glob("*.ipynb"))) if is_folder else []
+        inside = _notebooks_in(path) if is_folder else []
         if not inside and (is_folder or not asked):
             raise RequestError(f"no notebooks in {named(path)}; name one")
         paths += inside or [path]
     for path in paths:
         if not _is(path.is_file):
-            known = [p.name for p in path.parent.glob("*.ipynb")]
+            known = [p.name for p in _notebooks_in(path.parent)]
             near = nearest(path.name, known) if known else "; give the path of a notebook"
-            raise RequestError(f"no notebook '{named(path)}'{near}")
+            raise RequestError(f"no notebook '{named(path)}'{plain(near)}")
+        if path.name.startswith("."):  # its page would be hidden, too
+            raise RequestError(
+                f"{excerpt(path.name)} begins with a dot, as files of systems and editors do;"
+                " rename it if it is a notebook"
+            )
     pages = [path.with_suffix("").name for path in paths]
     twice = [path.name for path in paths if pages.count(path.with_suffix("").name) > 1]
     if twice:
@@ -77,10 +99,18 @@ def find_notebooks(notebooks: Sequence[str | Path]) -> list[Path]:
     return paths
 
 
+def _notebooks_in(folder: Path) -> list[Path]:
+    try:
+        found = sorted(folder.glob("*.ipynb"))
+    except (OSError, ValueError):  # a name longer than the system takes
+        return []
+    return [path for path in found if not path.name.startswith(".") and _is(path.is_file)]
+
+
 def _is(kind: Callable[[], bool]) -> bool:
     try:
         return kind()
-    except (OSError, ValueError):  # a name longer than the system takes
+    except (OSError, ValueError):
         return False
 
 
@@ -102,6 +132,10 @@ def read_notebook(path: Path) -> NotebookNode:
             notebook = nbformat.reads(text, as_version=4)
             notebook = normalize(notebook)[1]
             nbformat.validate(notebook)
+    except OSError as error:
+        raise RequestError(
+            f"{named(path)} cannot be read: {error.strerror}; make it readable, or leave it out"
+        ) from error
     except UnicodeDecodeError as error:
         raise RequestError(
             f"{named(path)} cannot be read as a notebook: save it as UTF-8"
@@ -127,16 +161,17 @@ def output_folder(out: str | Path, notebooks: Sequence[Path]) -> Path:
     """
     if not str(out):  # as from a shell variable that is not set; Path("") is the folder one is in
         raise RequestError("--out '' names no folder; write . for this one")
-    out = Path(out).resolve()
+    try:
+        out = Path(out).resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a null character, links in a circle
+        raise RequestError(f"--out {shown(str(out))} is no path; choose another") from error
     if out in {
         place for path in notebooks for place in (path.parent.resolve(), path.resolve().parent)
     }:
         raise RequestError(f"{named(out)} holds the notebooks themselves; choose another --out")
-    trial = out / ".ensemble-lab-trial"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-        trial.unlink()
+        tempfile.TemporaryFile(dir=out).close()
     except OSError as error:
         raise RequestError(
             f"cannot write into {named(out)}: {error.strerror}; choose another --out"

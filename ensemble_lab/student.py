@@ -7,12 +7,12 @@ One source gives both versions, so that they cannot drift apart. A solution is a
 from __future__ import annotations
 
 import html
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensemble_lab.core.whole import write_whole
 from ensemble_lab.markdown import code_spans
 from ensemble_lab.requested import (
     RequestError,
@@ -160,14 +160,9 @@ def _drop_attachments(cell: NotebookNode) -> None:
 
 
 def _write(notebook: NotebookNode, path: Path) -> Path:
-    """Written beside its place and moved there: a link to the source is replaced, not followed."""
     import nbformat
 
-    part = path.with_name(".ensemble-lab-part")  # of its own name, for a long one has no room left
     try:
-        nbformat.write(notebook, part)
-        os.replace(part, path)
+        return write_whole(path, nbformat.writes(notebook) + "\n")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise RequestError(f"cannot write {named(path)}: {error.strerror}") from error
-    return path

@@ -12,7 +12,7 @@ from ensemble_lab.cli import main, parse_value
 from ensemble_lab.formulas import only_formulas
 from ensemble_lab.markdown import code_spans, without_code
 from ensemble_lab.pages import Run, apart, entry, title_of, write_page
-from ensemble_lab.report import literal, prepare
+from ensemble_lab.report.kernel import literal, prepare
 from ensemble_lab.requested import (
     RequestError,
     check_parameters,
@@ -311,7 +311,7 @@ def test_a_value_may_begin_with_a_dash(value, monkeypatch):
     monkeypatch.setattr(module, "report", lambda *words: seen.append(words) or [])
     words = ["report", "a.ipynb", "-p", "name", value, "--out", "o"]
     assert main(words) == 0
-    assert seen == [(["a.ipynb"], "o", {"name": parse_value(value)})]
+    assert seen == [(["a.ipynb"], "o", {"name": parse_value(value)}, None)]
 
 
 # -- states -------------------------------------------------------------------------------------
