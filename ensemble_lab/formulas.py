@@ -22,7 +22,11 @@ FORMULA = re.compile(
     r"(?s)(?<!\\)\$\$.*?(?<!\\)\$\$|\\begin\{(?P<name>[a-z]*\*?)\}.*?\\end\{(?P=name)\}"
     r"|(?<![$\\])\$(?![\s$])(?:(?!\n[ \t]*\r?\n)(?:\\.|[^$\\]))*?(?<!\s)\$(?![\d$])"
 )
-IMAGE_TAG = re.compile(r"(?i)<img\b(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
+BEGIN = re.compile(r"\\begin(?=\{([a-z]*\*?)\})")
+END = re.compile(r"\\end\{([a-z]*\*?)\}")
+# It gives up at the next <img, so that its time does not grow with the square of the text.
+IMAGE_TAG = re.compile(r"(?i)<img\b(?:[^<>\"']|\"[^\"]*\"|'[^']*'|<(?!img\b))*+>")
+LEADS_AWAY = re.compile(r"(?i)<(?=(?:meta|link|base)[\s/>])")  # which no policy of a page stops
 REMOTE_SOURCE = re.compile(r"(?i)\ssrc(?:set)?\s*=\s*[\"']?\s*(?:https?:)?//")
 ALTERNATIVE = re.compile(r"(?i)\salt\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 REMOTE = re.compile(r"(?i)\s*(?:https?:)?//")
@@ -66,8 +70,11 @@ def mathml(latex: str, display: str = "inline") -> str:
 
 
 def local_only(markup: str) -> str:
-    """A piece of HTML whose images from the network have become their words."""
-    return IMAGE_TAG.sub(_words_of, markup)
+    """A piece of HTML whose images from the network have become their words.
+
+    What would lead a page away, or fetch something before anybody looks, is shown as text.
+    """
+    return LEADS_AWAY.sub("&lt;", IMAGE_TAG.sub(_words_of, markup))
 
 
 def _words_of(tag: re.Match) -> str:
@@ -79,13 +86,23 @@ def _words_of(tag: re.Match) -> str:
 
 def only_formulas(source: str) -> str:
     """The markdown text with all dollars and backslashes hidden that would be mistaken."""
+    parts, at = [], 0
     for start, end in code_spans(source, indented=True):
-        source = source[:start] + source[start:end].translate(HIDE) + source[end:]
-    kept, at = "", 0
+        parts += [source[at:start], source[start:end].translate(HIDE)]
+        at = end
+    source = "".join([*parts, source[at:]])
+    ends = {found[1]: found.start() for found in END.finditer(source)}  # of each name the last
+    source = BEGIN.sub(  # one that never ends is none, and need not be looked for again and again
+        lambda found: (
+            found[0] if ends.get(found[1], -1) > found.start() else found[0].translate(HIDE)
+        ),
+        source,
+    )
+    parts, at = [], 0
     for found in FORMULA.finditer(source):
-        kept += BARE.sub(HIDE[ord("$")], source[at : found.start()]) + found[0]
+        parts += [BARE.sub(HIDE[ord("$")], source[at : found.start()]), found[0]]
         at = found.end()
-    return kept + BARE.sub(HIDE[ord("$")], source[at:])
+    return "".join([*parts, BARE.sub(HIDE[ord("$")], source[at:])])
 
 
 class FormulaRenderer(IPythonRenderer):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import os
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -52,6 +53,14 @@ TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% else %}{{ super() }}{% endif %}
 {% endblock %}
 """.replace("POLICY", POLICY)
+# Only the scripts that were written here run: a page has no kernel behind it,
+# and whoever opens it did not choose to run its notebook. plotly.js compiles what draws in 3D.
+OWN_SCRIPTS = (
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"script-src 'nonce-{}' 'unsafe-eval'"
+    " blob:; object-src 'none'; form-action 'none'\">"
+)
+SCRIPT = re.compile(r"(?is)<script\b(.*?</script>)")
+MARKUP = ("text/html", "image/svg+xml")
 BETWEEN_BADGES = re.compile(r"(?<=\)) (?=\[!\[)")
 TITLE = re.compile(r"^# (.+)", re.MULTILINE)
 QUESTION = re.compile(r"\*\*([^*]+\?)\*\*")
@@ -104,20 +113,24 @@ class Run:
         return self.executed.with_suffix(".html")
 
 
-def write_page(executed: Path) -> None:
-    """Write the HTML page of an executed notebook beside it."""
+def write_page(executed: Path) -> list[str]:
+    """Write the HTML page of an executed notebook beside it; returns what it could not show."""
     from ensemble_lab.formulas import FormulaExporter
 
     if not executed.exists():  # the kernel died before the first cell
-        return
+        return []
     notebook = read_notebook(executed)
     notebook.metadata["title"] = title_of(notebook) or executed.stem
-    draw_figures(notebook)
+    stay_here(notebook)
+    nonce = secrets.token_urlsafe(16)
+    faults = draw_figures(notebook, nonce)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = apart(cell.source)
     page, _ = FormulaExporter(raw_template=TEMPLATE).from_notebook_node(notebook)
+    page = page.replace("<head>", f"<head>{OWN_SCRIPTS.format(nonce)}", 1)
     write_whole(executed.with_suffix(".html"), whole(page))
+    return faults
 
 
 def apart(source: str) -> str:
@@ -128,30 +141,61 @@ def apart(source: str) -> str:
     return source
 
 
-def draw_figures(notebook: NotebookNode) -> None:
-    """Turn plotly's data in the outputs into HTML, in place; the first brings plotly.js along."""
-    from plotly.io import to_html
+def stay_here(notebook: NotebookNode) -> None:
+    """Make text of what would lead a page away in outputs and raw cells, in place."""
+    from ensemble_lab.formulas import local_only
 
-    library = True
+    for output in _outputs(notebook):
+        for kind in MARKUP:
+            if isinstance(output.get("data", {}).get(kind), str):
+                output.data[kind] = local_only(output.data[kind])
+    for cell in notebook.cells:
+        if cell.cell_type == "raw":
+            cell.source = local_only(cell.source)
+
+
+def draw_figures(notebook: NotebookNode, nonce: str) -> list[str]:
+    """Turn plotly's data in the outputs into HTML, in place; the first brings plotly.js along.
+
+    The scripts bear `nonce`, which nothing that a notebook wrote can know. Returns what could not
+    be drawn, which the page says in its place.
+    """
+    library, faults = True, []
     for output in _outputs(notebook):
         if PLOTLY not in output.get("data", {}):
             continue
         figure = output.data.pop(PLOTLY)
         output.data.pop(WIDGET, None)  # nothing answers it on a page
-        known = {name: figure[name] for name in ("data", "layout", "frames") if name in figure}
-        drawn = {"data": [], "layout": {}} | known
-        output.data["text/html"] = to_html(
-            drawn,
-            config={**(figure.get("config") or {}), "plotlyServerURL": ""},
-            include_plotlyjs=library,
-            full_html=False,
-            default_height=drawn["layout"].get("height", 525),
-            validate=False,
-        )
-        meta = drawn["layout"].get("meta")
-        if isinstance(meta, dict) and "text" in meta:  # an explorer's picture in words
-            output.data["text/html"] += f"<p>{html.escape(str(meta['text']))}</p>"
+        try:
+            drawing, words = _drawn(figure, library)
+        except (
+            Exception
+        ) as error:  # of a stranger's data plotly passes on whatever it stumbles over
+            faults.append(f"a figure cannot be drawn ({shown(error, 60)})")
+            output.data["text/html"] = f"<p>{html.escape(faults[-1])}</p>"
+            continue
+        output.data["text/html"] = SCRIPT.sub(rf'<script nonce="{nonce}"\1', drawing) + words
         library = False
+    return faults
+
+
+def _drawn(figure, library: bool) -> tuple[str, str]:
+    """The figure's HTML, and an explorer's picture in words or nothing."""
+    from plotly.io import to_html
+
+    known = {name: figure[name] for name in ("data", "layout", "frames") if figure.get(name)}
+    drawn = {"data": [], "layout": {}} | known
+    drawing = to_html(
+        drawn,
+        config={**(figure.get("config") or {}), "plotlyServerURL": ""},
+        include_plotlyjs=library,
+        full_html=False,
+        default_height=drawn["layout"].get("height", 525),
+        validate=False,
+    )
+    meta = drawn["layout"].get("meta")
+    told = isinstance(meta, dict) and "text" in meta
+    return drawing, f"<p>{html.escape(str(meta['text']))}</p>" if told else ""
 
 
 def _outputs(notebook: NotebookNode) -> list:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ensemble_lab.core.whole import write_whole
-from ensemble_lab.markdown import code_spans
+from ensemble_lab.markdown import code_spans, is_inside
 from ensemble_lab.requested import (
     RequestError,
     find_notebooks,
@@ -25,12 +25,14 @@ from ensemble_lab.requested import (
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-# A tag ends at the first > that does not stand in quotes.
+# A tag ends at the first > that does not stand in quotes. Each pattern gives up at the next <, so
+# that its time grows with the text and not with the square of it.
 TAG = re.compile(
-    r"<(?P<close>/?)(?P<name>details|summary)\b(?:[^>\"']|\"[^\"]*\"|'[^']*')*>", re.IGNORECASE
+    r"<(?P<close>/?)(?P<name>details|summary)\b(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+>", re.IGNORECASE
 )
 SAYS_SOLUTION = re.compile(r"(?<!\bno )(?<!\bwithout )(?<!\bwithout a )\bsolution", re.IGNORECASE)
-OTHERS_MARKS = re.compile(r"^\s*#+\s*(?:BEGIN|END) SOLUTION", re.MULTILINE)  # nbgrader's, otter's
+# Those of nbgrader and otter.
+OTHERS_MARKS = re.compile(r"^[ \t]*#+[ \t]*(?:BEGIN|END) SOLUTION", re.MULTILINE)
 ATTACHED = "attachment:"
 
 
@@ -91,7 +93,7 @@ def without_folded(text: str, where: str) -> str:
         A solution lacks one of its tags.
     """
     code = code_spans(text)
-    tags = [t for t in TAG.finditer(text) if not any(a <= t.start() < b for a, b in code)]
+    tags = [tag for tag in TAG.finditer(text) if not is_inside(tag.start(), code)]
     opened, cut, summary = [], [], None  # opened: [start of the element, its summary or None]
     for tag in tags:
         kind, closes = tag["name"].lower(), bool(tag["close"])
@@ -114,14 +116,16 @@ def without_folded(text: str, where: str) -> str:
     half = text[summary:] if summary is not None else ""
     if any(_says_solution(said or "") for said in (half, *(said for _, said in opened))):
         raise _lacks(where)
-    for start, end in sorted(cut, reverse=True):
-        if not any(a < start and end < b for a, b in cut):  # one in another goes with it
-            text = text[:start] + text[end:]
-    return text
+    parts, at = [], 0
+    for start, end in sorted(cut):
+        if start >= at:  # one in another goes with it
+            parts.append(text[at:start])
+            at = end
+    return "".join([*parts, text[at:]])
 
 
 def _says_solution(summary: str) -> bool:
-    words = html.unescape(re.sub(r"<[^>]*>", "", summary))
+    words = html.unescape(re.sub(r"<[^<>]*>", "", summary))
     return bool(SAYS_SOLUTION.search(" ".join(words.split())))
 
 
@@ -136,14 +140,24 @@ def _refuse_in_code(source: str, where: str) -> None:
     """Raise `RequestError` for a code cell with a solution, which nothing here would take out."""
     if OTHERS_MARKS.search(source):
         told = "has BEGIN SOLUTION, which belongs to another tool"
-    elif any(
-        _says_solution(found[1])
-        for found in re.finditer(r"(?is)<summary\b[^>]*>(.*?)</summary>", source)
-    ):
+    elif any(map(_says_solution, _summaries(source))):
         told = "has a folded solution in code"
     else:
         return
     raise RequestError(f"{where}: {told}; fold the solution into <details> in a markdown cell")
+
+
+def _summaries(text: str) -> list[str]:
+    """What stands between each begin of a summary and the next end of one."""
+    said, start = [], None
+    for tag in TAG.finditer(text):
+        if tag["name"].lower() == "summary":
+            if not tag["close"]:
+                start = tag.end() if start is None else start
+            elif start is not None:
+                said.append(text[start : tag.start()])
+                start = None
+    return said
 
 
 def _drop_attachments(cell: NotebookNode) -> None:

@@ -140,7 +140,11 @@ def _one(
     seconds = perf_counter() - start
     try:
         with stop.interruptible():
-            write_page(executed)
+            faults = write_page(executed)
+        if faults:
+            more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
+            told = f"in the page of {excerpt(path.name)}, {faults[0]}{more}"
+            failure = f"{failure}; {told}" if failure else told
     except Stopped:
         failure = failure or f"{excerpt(path.name)} ran, and its page was stopped"
     except Exception as error:  # nbconvert and plotly pass on whatever they stumble over
