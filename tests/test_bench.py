@@ -12,6 +12,7 @@ from benchmarks.parts.decoders import Run, ours, theirs
 from benchmarks.parts.prompts import read_prompts, token_ids
 from benchmarks.parts.random_llama import random_llama
 from ensemble_lab.bench import load, main, scripts
+from ensemble_lab.cli import main as command
 from ensemble_lab.requested import RequestError
 from ensemble_lab.tokens import compiled
 
@@ -40,6 +41,43 @@ def test_one_record_keeps_the_others_in_the_file(tmp_path):
     path.write_text('[{"name": "decide", "ours": 1}]')
     main("answers", "threshold-grid", True, path)
     assert [r["name"] for r in json.loads(path.read_text())] == ["decide", "threshold-grid"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[" * 100_000,
+        "null",
+        "5",
+        '"decide"',
+        '{"name": "decide"}',
+        "[1]",
+        '[{"ours": 1}]',
+        '[{"name": "greedy"}]',
+        '[{"name": ["decide"]}]',
+        b"\xff\xfe",
+    ],
+)
+def test_a_file_that_would_lose_something_is_refused_before_anything_runs(text, tmp_path, capsys):
+    path = tmp_path / "x.json"
+    before = text if isinstance(text, bytes) else text.encode()
+    path.write_bytes(before)
+    words = ["bench", "answers", "--only", "decide", "--quick", "--json", str(path)]
+    assert command(words) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("ensemble-lab bench: --json '") and said.count("\n") == 1
+    assert len(said) <= 300 and path.read_bytes() == before
+
+
+@pytest.mark.parametrize("place", ["folder", "file/x.json"])
+def test_a_file_that_cannot_be_written_is_refused(place, tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    words = ["bench", "answers", "--only", "decide", "--quick", "--json", str(tmp_path / place)]
+    assert command(words) == 1
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_budget_cascades_are_at_least_as_accurate_as_brute_force(tmp_path):

@@ -1,6 +1,8 @@
 """`ensemble-lab doctor` finds what is really broken, and says how to mend it."""
 
+import hashlib
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -207,3 +209,81 @@ def test_the_display_falls_back(blocked, backend):
     done = without(blocked, "from ensemble_lab.doctor import display; print(display())")
     assert f"value='{backend}" in done.stdout, done.stderr
     assert "pip install" in done.stdout
+
+
+# -- keys ---------------------------------------------------------------------------------------
+
+PLANTED = "sk-Qz7vXw93pLmT81hRbN4e"
+
+
+@pytest.fixture
+def planted(monkeypatch, tmp_path):
+    """A key in every place that is looked at, or in none: a function of the places."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY", "HF_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+
+    def plant(*places):
+        for place in places:
+            if place == "file":
+                (tmp_path / "token").write_text(PLANTED)
+            else:
+                monkeypatch.setenv(place, PLANTED + "\n")
+        return {finding.name: finding.value for finding in doctor.keys()}
+
+    return plant
+
+
+def assert_hidden(said):
+    """Neither the key, nor a beginning, an end, a length or a hash of it."""
+    pieces = {PLANTED[i : i + 4] for i in range(len(PLANTED) - 3)}
+    pieces |= {str(len(PLANTED)), str(len(PLANTED) + 1)}
+    for name in ("md5", "sha1", "sha256"):
+        pieces.add(hashlib.new(name, PLANTED.encode()).hexdigest()[:8])
+    assert not [piece for piece in pieces if piece in said]
+
+
+@pytest.mark.parametrize(
+    ("place", "about"),
+    [
+        ("HF_TOKEN", "key for the Hub"),
+        ("HUGGING_FACE_HUB_TOKEN", "key for the Hub"),
+        ("file", "key for the Hub"),
+        ("OPENAI_API_KEY", "key for endpoints"),
+    ],
+)
+def test_where_a_key_is_found_is_told_and_never_the_key(place, about, planted, tmp_path):
+    before, after = planted(), planted(place)
+    changed = [name for name in after if after[name] != before[name]]
+    assert changed == [about]
+    named = f"the file {tmp_path / 'token'} has one" if place == "file" else f"{place} is set"
+    assert named in after[about]
+    assert_hidden(" ".join(after.values()).replace(str(tmp_path), ""))
+
+
+def test_no_key_stands_in_all_that_the_doctor_says(planted, monkeypatch, capsys):
+    address = f"http://me:{PLANTED}@127.0.0.1:1/?key={PLANTED}#{PLANTED}"
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    planted("file", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY")
+    for words in (["doctor"], ["doctor", "--json"]):
+        main(words)
+        said = capsys.readouterr()
+        assert PLANTED[:6] not in said.out + said.err and "127.0.0.1:1" in said.out
+    found = doctor.hub(f"http://me:{PLANTED}@127.0.0.1:no-port/", seconds=0.2)
+    assert PLANTED[:6] not in f"{found.value} {found.mend}"
+
+
+def test_keys_that_are_blank_are_none(planted, monkeypatch, tmp_path):
+    before = planted()
+    (tmp_path / "token").touch()
+    monkeypatch.setenv("HF_TOKEN", " \n")
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    assert planted() == before
+
+
+def test_the_file_is_where_the_hubs_own_package_looks(monkeypatch):
+    constants = pytest.importorskip("huggingface_hub.constants")
+    for name in ("HF_HOME", "HF_TOKEN_PATH", "XDG_CACHE_HOME"):
+        if name in os.environ:
+            pytest.skip("set before the package was imported")
+    assert str(doctor._token_file()) == constants.HF_TOKEN_PATH

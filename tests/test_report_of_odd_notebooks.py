@@ -1,7 +1,9 @@
 """Reports of notebooks as other tools write them, with names and values as people have them."""
 
 import json
+import os
 import warnings
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -9,7 +11,7 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from ensemble_lab.cli import main, parse_value
-from ensemble_lab.formulas import only_formulas
+from ensemble_lab.formulas import local_only, only_formulas
 from ensemble_lab.markdown import code_spans, without_code
 from ensemble_lab.pages import Run, apart, entry, title_of, write_page
 from ensemble_lab.report.kernel import literal, prepare
@@ -17,6 +19,7 @@ from ensemble_lab.requested import (
     RequestError,
     check_parameters,
     find_notebooks,
+    output_folder,
     parameters_of,
     read_notebook,
     read_state,
@@ -90,8 +93,6 @@ def test_a_link_keeps_its_own_name_and_place(tmp_path):
 
 
 def main_or_raise(path, out):
-    from ensemble_lab.requested import output_folder
-
     output_folder(out, find_notebooks([path]))
 
 
@@ -117,6 +118,106 @@ def test_one_path_is_no_list_of_paths(tmp_path):
 def test_a_generator_of_paths_is_read_once(tmp_path):
     nbformat.write(plain(), tmp_path / "a.ipynb")
     assert find_notebooks(path for path in [tmp_path / "a.ipynb"]) == [tmp_path / "a.ipynb"]
+
+
+LEFT = {
+    "._01.ipynb": b"\0\5\26\7Mac OS X        ",
+    ".01.ipynb": b"",
+    ".ipynb": b"{}",
+    ".~01.ipynb": b"",
+    ".nfs0001.ipynb": b"",
+    "Thumbs.db": b"\xd0\xcf",
+    "desktop.ini": b"[.ShellClassInfo]",
+    "01.ipynb~": b"",
+    "#01.ipynb#": b"",
+    "01.ipynb.swp": b"",
+    "~$01.docx": b"",
+}
+
+
+@pytest.fixture
+def littered(tmp_path):
+    """A folder of one notebook and of what systems and editors leave."""
+    for name, content in LEFT.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / ".#01.ipynb").symlink_to("user@host.1")
+    (tmp_path / "gone.ipynb").symlink_to("nowhere")
+    (tmp_path / "loop.ipynb").symlink_to("loop.ipynb")
+    (tmp_path / "folder.ipynb").mkdir()
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    nbformat.write(plain(), tmp_path / ".ipynb_checkpoints/01-checkpoint.ipynb")
+    os.mkfifo(tmp_path / "pipe.ipynb")
+    nbformat.write(plain(), tmp_path / "01.ipynb")
+    return tmp_path
+
+
+def test_what_systems_leave_in_a_folder_is_passed_over(littered):
+    assert find_notebooks([littered]) == [littered / "01.ipynb"]
+    assert main(["student", str(littered), "--out", f"{littered}/out"]) == 0
+    (littered / "01.ipynb").unlink()
+    assert "no notebooks in" in refusal(find_notebooks, [littered])
+
+
+@pytest.mark.parametrize(
+    "name", [*LEFT, ".#01.ipynb", "gone.ipynb", "loop.ipynb", "folder.ipynb", "pipe.ipynb"]
+)
+def test_what_systems_leave_is_refused_by_name_where_it_is_named(name, littered, capsys):
+    assert main(["student", str(littered / name), "--out", f"{littered}/out"]) == 1
+    said = capsys.readouterr().err
+    assert name in said and said.count("\n") == 1 and len(said) < 330
+    assert f"did you mean '{name}'" not in said
+    assert not (littered / "out").exists()
+
+
+def test_a_notebook_that_may_not_be_read(tmp_path, monkeypatch):
+    nbformat.write(plain(), tmp_path / "a.ipynb")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert "a.ipynb cannot be read: Permission denied" in refusal(
+        read_notebook, tmp_path / "a.ipynb"
+    )
+
+
+@pytest.mark.parametrize("out", ["a\0b", "loop"])
+def test_an_output_folder_that_is_no_path(out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    assert "choose another" in refusal(output_folder, out, [])
+
+
+def test_trying_a_folder_follows_no_link(tmp_path):
+    (tmp_path / "out").mkdir()
+    for name in (".ensemble-lab-trial", ".ensemble-lab-part"):
+        (tmp_path / "out" / name).symlink_to(tmp_path / "elsewhere")
+    nbformat.write(plain(), tmp_path / "a.ipynb")
+    assert main(["student", f"{tmp_path}/a.ipynb", "--out", f"{tmp_path}/out"]) == 0
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"papermill": []},
+        {"papermill": 5},
+        {"papermill": {"parameters": [1]}},
+        {"kernelspec": []},
+        {"language_info": []},
+        {"tags": "x"},
+    ],
+)
+def test_odd_metadata_is_refused_or_left_out(metadata, tmp_path):
+    raw = json.loads(nbformat.writes(plain()))
+    raw["metadata"] = metadata
+    (tmp_path / "a.ipynb").write_text(json.dumps(raw))
+    try:
+        check_parameters(tmp_path / "a.ipynb", {"alpha": 1})
+    except RequestError:
+        return
+    prepare(tmp_path / "a.ipynb", tmp_path / "b.ipynb", {"alpha": 1})
+    assert "papermill" not in read_notebook(tmp_path / "b.ipynb").metadata
 
 
 # -- files as other tools write them ------------------------------------------------------------
@@ -469,3 +570,28 @@ def test_prices_are_no_formulas_and_formulas_are(text, formulas, tmp_path):
 
 def test_hidden_dollars_come_back():
     assert only_formulas("$x$ `y`") == "$x$ `y`"
+
+
+# -- hostile lengths ----------------------------------------------------------------------------
+
+UNITS = [
+    "`", "` ``", "``` ", "\\`", "<img ", "<img '", "<img <", "\\begin{a}", "$$ ", "\\$$", "<",
+    "$a ", "\n", "\n\n    x", "- ```\n", "- ", "`a` ", "[![a](b) ", "**a?",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_long_texts_end_soon(unit):
+    """150 KB take fractions of a second; with the square of the length they took minutes."""
+    text = unit * (150_000 // len(unit))
+    code_spans(text, indented=True)
+    without_code(text)
+    only_formulas(text)
+    local_only(text)
+    apart(text)
+
+
+def test_a_begin_without_an_end_is_text(tmp_path):
+    page = page_of(tmp_path, r"\begin{a} x and $y$ and \begin{equation} z \end{equation}").main
+    assert [formula["alttext"] for formula in page("math")] == ["y", "z"]
+    assert r"\begin{a} x" in page.text

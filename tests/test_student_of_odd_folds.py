@@ -124,3 +124,20 @@ def test_images_of_a_solution_go_with_it():
     cell["attachments"] = {"b.png": {"image/png": "eA=="}}
     (left,) = without_solutions(new_notebook(cells=[cell]), "a").cells
     assert "attachments" not in left
+
+
+LONG = [
+    "<details><summary>solution", "<details>", "<details ", "<details '", "<summary>", "</summary>",
+    "<", "\n", "`", "` ``", "<details><summary>Solution</summary></details>", "<details a='\"",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", LONG)
+def test_long_cells_end_soon(unit):
+    """150 KB take fractions of a second; with the square of the length they took minutes."""
+    text = unit * (150_000 // len(unit))
+    for cell in (new_markdown_cell(text), new_code_cell(text)):
+        try:
+            without_solutions(new_notebook(cells=[cell]), "x")
+        except RequestError as refused:
+            assert len(str(refused)) <= 300
