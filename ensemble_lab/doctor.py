@@ -242,6 +242,7 @@ def without_secrets(address: str) -> str:
 
 def _asked(address: str, seconds: float) -> str:
     """What went wrong when `address` was asked; empty when it answered at all."""
+    from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
@@ -249,7 +250,7 @@ def _asked(address: str, seconds: float) -> str:
         urlopen(Request(address, method="HEAD"), timeout=seconds).close()
     except HTTPError as error:
         return f"status {error.code}" if error.code >= 500 else ""
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         return str(getattr(error, "reason", error))
     return ""
 

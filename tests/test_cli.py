@@ -120,7 +120,7 @@ def test_a_disk_that_is_full(value):
 
 
 def test_a_terminal_without_these_letters():
-    code = DOCTOR.format(value="'\u00e4 \u6a21 \udc80'")
+    code = DOCTOR.format(value=r"'\u00e4 \u6a21 \udc80'")
     done = run(code, stdout=subprocess.PIPE, env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     assert done.returncode == 0 and "\\xe4 \\u6a21 \\udc80" in done.stdout
 
