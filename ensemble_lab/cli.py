@@ -184,7 +184,7 @@ def _report(chosen) -> int:
 def _parameters(chosen) -> dict:
     """The report's parameters, each given once: by ``-p``, or by ``--state``."""
     from ensemble_lab.core.errors import shown
-    from ensemble_lab.requested import RequestError, excerpt, read_state
+    from ensemble_lab.requested import RequestError, excerpt, find_notebooks, read_state
 
     given = {}
     for name, text in chosen.parameter:
@@ -201,7 +201,7 @@ def _parameters(chosen) -> dict:
             f"--state {shown(chosen.state)} and -p state {shown(given['state'])} both set the"
             " parameter 'state'; give one of them"
         )
-    return parameters | {"state": read_state(chosen.state)}
+    return parameters | {"state": read_state(chosen.state, find_notebooks(chosen.notebooks))}
 
 
 def _student(chosen) -> int:

@@ -83,7 +83,7 @@ def find_notebooks(notebooks: Sequence[str | Path]) -> list[Path]:
         if not _is(path.is_file):
             known = [p.name for p in _notebooks_in(path.parent)]
             near = nearest(path.name, known) if known else "; give the path of a notebook"
-            raise RequestError(f"no notebook '{named(path)}'{plain(near)}")
+            raise RequestError(f"no notebook '{named(path)}'{excerpt(near, 150)}")
         if path.name.startswith("."):  # its page would be hidden, too
             raise RequestError(
                 f"{excerpt(path.name)} begins with a dot, as files of systems and editors do;"
@@ -315,13 +315,14 @@ def _written(default) -> str:
     return "…" if default is NOT_LITERAL else shown(default, 30)
 
 
-def read_state(path: str | Path) -> dict[str, Any]:
+def read_state(path: str | Path, notebooks: Sequence[Path] = ()) -> dict[str, Any]:
     """The state in a file that holds what an explorer's "copy state" gave.
 
     Raises
     ------
     RequestError
-        No such file, no state in it, or one of another version.
+        No such file, no state in it, one of another version, or one of an explorer that one of
+        `notebooks` does not show.
     """
     from ensemble_lab.widgets.explorer import VERSION
 
@@ -356,7 +357,36 @@ def read_state(path: str | Path) -> dict[str, Any]:
         raise RequestError(
             f"{where}: its state is {shown(found['state'], 60)}, not a dictionary; copy it again"
         )
+    for notebook in notebooks:
+        shows = explorers_in(read_notebook(notebook))
+        if shows and found["explorer"] not in shows:
+            raise RequestError(
+                f"{where} is a state of {shown(found['explorer'], 30)}, and"
+                f" {excerpt(notebook.name, 40)} shows {shown(sorted(shows)[0], 30)}; give it to a"
+                " notebook with that explorer"
+            )
     return found["state"]
+
+
+def explorers_in(notebook: NotebookNode) -> set[str]:
+    """The names in ``explore("name", …)``; none where one is computed, for then it may be any."""
+    names = set()
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        try:
+            calls = [
+                n for n in ast.walk(ast.parse(_python(cell.source))) if isinstance(n, ast.Call)
+            ]
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return set()
+        for call in calls:
+            if getattr(call.func, "id", getattr(call.func, "attr", "")) == "explore":
+                name = call.args[0] if call.args else None
+                if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+                    return set()
+                names.add(name.value)
+    return names
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

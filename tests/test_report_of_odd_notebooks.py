@@ -449,6 +449,29 @@ def test_a_state_in_another_encoding(tmp_path):
     assert "UTF-8" in refusal(read_state, tmp_path / "v.json")
 
 
+@pytest.mark.parametrize(
+    ("source", "fits"),
+    [
+        ('explore("votes", t, **state)', True),
+        ('lab.explore("condorcet")\nlab.explore("votes", t, **state)', True),
+        ('lab.explore("cascade", t, **state)', False),
+        ("%time\nexplore('cascade', t, **state)", False),
+        ("explore(name, t, **state)", True),
+        ("explore(*words)", True),
+        ("print(state)", True),
+        ("not Python (", True),
+    ],
+)
+def test_a_state_of_another_explorer(source, fits, tmp_path):
+    (tmp_path / "v.json").write_text(json.dumps(VIEW))
+    nbformat.write(plain(source), tmp_path / "a.ipynb")
+    if fits:
+        assert read_state(tmp_path / "v.json", [tmp_path / "a.ipynb"]) == VIEW["state"]
+    else:
+        said = refusal(read_state, tmp_path / "v.json", [tmp_path / "a.ipynb"])
+        assert "is a state of 'votes', and a.ipynb shows 'cascade'" in said
+
+
 # -- pages --------------------------------------------------------------------------------------
 
 

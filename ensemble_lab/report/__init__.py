@@ -86,7 +86,8 @@ def report(
         except OSError as error:
             failures.append(f"index.html cannot be written into {named(out)}: {_why(error)}")
     if stop.number is not None:
-        raise Stopped(stop.number, _told(left, stop.number), failures)
+        told = _told(left, stop.number)
+        raise Stopped(excerpt(told, 280), number=stop.number, failures=failures)
     return failures
 
 

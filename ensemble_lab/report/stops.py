@@ -21,15 +21,15 @@ class Stopped(KeyboardInterrupt):
 
     Parameters
     ----------
-    number : int
-        The signal.
     message : str
         What was not run.
+    number : int
+        The signal.
     failures : sequence of str
         Of the notebooks that had been run.
     """
 
-    def __init__(self, number: int, message: str = "", failures: Sequence[str] = ()) -> None:
+    def __init__(self, message: str = "", *, number: int, failures: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.number, self.failures = int(number), list(failures)
 
@@ -74,7 +74,7 @@ class Stop:
         first, self.number = self.number is None, self.number or number
         self._kill()
         if first and self._raises:
-            raise Stopped(number)
+            raise Stopped(number=number)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -82,7 +82,7 @@ class Stop:
         self._raises = True
         try:
             if self.number is not None:
-                raise Stopped(self.number)
+                raise Stopped(number=self.number)
             yield
         finally:
             self._raises = False
