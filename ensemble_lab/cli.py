@@ -198,7 +198,7 @@ def _parameters(chosen) -> dict:
         return parameters
     if "state" in given:
         raise RequestError(
-            f"--state {shown(chosen.state)} and -p state {shown(given['state'])} both set the"
+            f"--state {shown(chosen.state, 150)} and -p state {shown(given['state'], 40)} both set the"
             " parameter 'state'; give one of them"
         )
     return parameters | {"state": read_state(chosen.state, find_notebooks(chosen.notebooks))}

@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-# What a page may fetch: nothing from another place, whoever's markup is in its cells and figures.
+# What a page may do: fetch nothing from another place, and run only the scripts that were written
+# here, whoever's markup is in its cells. Whoever opens it did not choose to run its notebook.
+# plotly.js compiles what draws in 3D.
 POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob: data:; worker-src blob:;"
-    " style-src 'unsafe-inline'; font-src data:; img-src 'self' data: blob:; media-src 'self' data:"
-    " blob:; connect-src data: blob:; frame-src 'self' data: blob:; base-uri 'none';"
-    " form-action 'none'"
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\';'
+    " script-src 'nonce-{}' 'unsafe-eval' blob:; worker-src blob:; style-src 'unsafe-inline';"
+    " font-src data:; img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src data:"
+    " blob:; frame-src 'self' data: blob:; base-uri 'none'; form-action 'none'\">"
 )
 # JupyterLab's own look, less the scripts that nbconvert fetches from the network, in lines that
 # can be read; cells whose code is folded in the notebook are folded here.
 TEMPLATE = """{% extends 'lab/index.html.j2' %}
-{% block html_head_js %}
-<meta http-equiv="Content-Security-Policy" content="POLICY">
-{% endblock %}
+{% block html_head_js %}{% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}
 {% block html_head_js_mathjax %}{% endblock %}
 {% block html_head_css %}
@@ -52,13 +52,7 @@ TEMPLATE = """{% extends 'lab/index.html.j2' %}
 <details><summary>code</summary>{{ super() }}</details>
 {% else %}{{ super() }}{% endif %}
 {% endblock %}
-""".replace("POLICY", POLICY)
-# Only the scripts that were written here run: a page has no kernel behind it,
-# and whoever opens it did not choose to run its notebook. plotly.js compiles what draws in 3D.
-OWN_SCRIPTS = (
-    "<meta http-equiv=\"Content-Security-Policy\" content=\"script-src 'nonce-{}' 'unsafe-eval'"
-    " blob:; object-src 'none'; form-action 'none'\">"
-)
+"""
 SCRIPT = re.compile(r"(?is)<script\b(.*?</script>)")
 MARKUP = ("text/html", "image/svg+xml")
 BETWEEN_BADGES = re.compile(r"(?<=\)) (?=\[!\[)")
@@ -128,7 +122,7 @@ def write_page(executed: Path) -> list[str]:
         if cell.cell_type == "markdown":
             cell.source = apart(cell.source)
     page, _ = FormulaExporter(raw_template=TEMPLATE).from_notebook_node(notebook)
-    page = page.replace("<head>", f"<head>{OWN_SCRIPTS.format(nonce)}", 1)
+    page = page.replace("<head>", f"<head>{POLICY.format(nonce)}", 1)
     write_whole(executed.with_suffix(".html"), whole(page))
     return faults
 
@@ -168,9 +162,7 @@ def draw_figures(notebook: NotebookNode, nonce: str) -> list[str]:
         output.data.pop(WIDGET, None)  # nothing answers it on a page
         try:
             drawing, words = _drawn(figure, library)
-        except (
-            Exception
-        ) as error:  # of a stranger's data plotly passes on whatever it stumbles over
+        except Exception as error:  # plotly passes on whatever a stranger's data make it meet
             faults.append(f"a figure cannot be drawn ({shown(error, 60)})")
             output.data["text/html"] = f"<p>{html.escape(faults[-1])}</p>"
             continue
