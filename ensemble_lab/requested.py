@@ -375,16 +375,16 @@ def explorers_in(notebook: NotebookNode) -> set[str]:
         if cell.cell_type != "code":
             continue
         try:
-            calls = [
-                n for n in ast.walk(ast.parse(_python(cell.source))) if isinstance(n, ast.Call)
-            ]
+            parts = list(ast.walk(ast.parse(_python(cell.source))))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return set()
-        for call in calls:
-            if getattr(call.func, "id", getattr(call.func, "attr", "")) == "explore":
-                name = call.args[0] if call.args else None
-                if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
-                    return set()
+        for call in (part for part in parts if isinstance(part, ast.Call)):
+            called = getattr(call.func, "id", getattr(call.func, "attr", ""))
+            name = call.args[0] if call.args else None
+            is_text = isinstance(name, ast.Constant) and isinstance(name.value, str)
+            if called == "Explorer" or (called == "explore" and not is_text):  # one of their own
+                return set()
+            if called == "explore":
                 names.add(name.value)
     return names
 

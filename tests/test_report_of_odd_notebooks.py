@@ -458,6 +458,7 @@ def test_a_state_in_another_encoding(tmp_path):
         ("%time\nexplore('cascade', t, **state)", False),
         ("explore(name, t, **state)", True),
         ("explore(*words)", True),
+        ("mine = Explorer('votes', draw)\nexplore('cascade')", True),
         ("print(state)", True),
         ("not Python (", True),
     ],
