@@ -198,8 +198,8 @@ def _parameters(chosen) -> dict:
         return parameters
     if "state" in given:
         raise RequestError(
-            f"--state {shown(chosen.state, 150)} and -p state {shown(given['state'], 40)} both set the"
-            " parameter 'state'; give one of them"
+            f"--state {shown(chosen.state, 150)} and -p state {shown(given['state'], 40)} both set"
+            " the parameter 'state'; give one of them"
         )
     return parameters | {"state": read_state(chosen.state, find_notebooks(chosen.notebooks))}
 
