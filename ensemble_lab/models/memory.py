@@ -80,13 +80,12 @@ def check_memory(name: str, parameters: int, device: torch.device, dtype: torch.
         f"dtype='bfloat16' would need {format_size(half)} and fit"
         if dtype.itemsize > 2 and half <= free
         else f"a model of up to {_number(free / (2 * HEADROOM))} parameters would fit in "
-        "bfloat16: choose a smaller one, close other programs, or serve it elsewhere and "
-        "load('openai:...')"
+        "bfloat16: choose a smaller one, or serve it elsewhere and load('openai:…')"
     )
     raise NotEnoughMemory(
-        f"{shown(name, 60)} has {_number(parameters)} parameters and needs about"
-        f" {format_size(need)} in {str(dtype).removeprefix('torch.')} (weights and a fifth"
-        f" on top), but {device} has {format_size(free)} free; {mend}"
+        f"{shown(name, 62)} has {_number(parameters)} parameters and needs about"
+        f" {format_size(need)} in {str(dtype).removeprefix('torch.')}, but {device} has"
+        f" {format_size(free)} free; {mend}"
     )
 
 

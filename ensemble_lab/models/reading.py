@@ -50,7 +50,7 @@ def open_folder(
     network = laid_out(config, folder, found.tensors)
     quantised = getattr(config, "quantization_config", None) is not None
     described = 0 if quantised else size_of(network)
-    check_memory(str(folder), max(found.parameters, described), device, dtype)
+    check_memory(short(folder, 60), max(found.parameters, described), device, dtype)
     tokenizer = read_tokenizer(folder)
     model = read_weights(network, folder, found, dtype, type(network.config) is not type(config))
     model.generation_config = read_generation(folder, model)
@@ -68,11 +68,23 @@ def open_folder(
 
 def check_quantised(config: PretrainedConfig, folder: Path) -> None:
     """Raise `ModelError` where weights are quantised by a package that is not installed."""
+    from transformers.quantizers import AutoHfQuantizer
+
     told = getattr(config, "quantization_config", None)
     if told is None:
         return
-    method = told.get("quant_method") if isinstance(told, dict) else told.quant_method
+    told = told.to_dict() if hasattr(told, "to_dict") else told
+    method = told.get("quant_method") if isinstance(told, dict) else told
     method = str(getattr(method, "value", method))
+    try:
+        known = AutoHfQuantizer.supports_quant_method(told)
+    except Exception:  # no mapping, or one without the method's name
+        known = False
+    if not known:
+        raise ModelError(
+            f"the weights in {short(folder)} are quantised by {shown(method, 40)}, which is not"
+            " known: take the model without quantisation"
+        )
     package = QUANTISERS.get(method)
     if package is not None and importlib.util.find_spec(package) is None:
         raise ModelError(

@@ -49,10 +49,10 @@ class Contents:
     parameters: int
 
 
-def short(path: Path) -> str:
+def short(path: Path, most: int = MOST_SHOWN) -> str:
     """A path in a message, its end if it is long."""
     text = "".join(c if c.isprintable() else "?" for c in str(path))
-    return text if len(text) <= MOST_SHOWN else "…" + text[1 - MOST_SHOWN :]
+    return text if len(text) <= most else "…" + text[1 - most :]
 
 
 def read_json(path: Path) -> dict[str, Any]:
