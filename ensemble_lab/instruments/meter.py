@@ -7,6 +7,8 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
+from ensemble_lab.core.errors import shown
+
 if TYPE_CHECKING:
     import torch
 
@@ -98,24 +100,30 @@ class Clock(Protocol):
         """Wait for the device and return the seconds since the start."""
 
 
-def clock_for(device: str | torch.device = "cpu") -> Clock:
+def clock_for(device: str | torch.device | None = "cpu") -> Clock:
     """Choose the clock that is right for a device, for those who need no more than seconds.
+
+    Parameters
+    ----------
+    device
+        None and ``"auto"``, as some models say where they leave it to others, stand for the wall
+        clock.
 
     Raises
     ------
     ValueError
         The device is none of cpu, cuda and mps.
     """
-    kind = str(device).partition(":")[0]
+    kind = "cpu" if device is None else str(device).partition(":")[0]
     if kind == "cuda":
         return _CudaClock(device)
     if kind == "mps":
         import torch
 
         return _WallClock(torch.mps.synchronize)
-    if kind == "cpu":
+    if kind in ("cpu", "auto"):
         return _WallClock(lambda: None)  # CPU kernels return when they are done
-    raise ValueError(f"no clock for device {device!r}; use 'cpu', 'cuda' or 'mps'")
+    raise ValueError(f"no clock for device {shown(device)}; use 'cpu', 'cuda' or 'mps'")
 
 
 class _WallClock:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.layout import config_of, not_read
+from ensemble_lab.models.weights import WHOLE, contents
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -40,12 +42,12 @@ def open_layers(folder: Path, target: PreTrainedModel) -> PreTrainedModel:
     Raises
     ------
     ModelError
-        The target's embeddings have another size.
+        The target's embeddings have another size, or the folder is damaged.
     """
     from safetensors.torch import load_file
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    config = AutoConfig.from_pretrained(folder)
+    config = config_of(folder, contents(folder).tensors)
     embedding = target.get_input_embeddings()
     wanted, found = (config.vocab_size, config.hidden_size), tuple(embedding.weight.shape)
     if wanted != found:
@@ -55,7 +57,10 @@ def open_layers(folder: Path, target: PreTrainedModel) -> PreTrainedModel:
     model = AutoModelForCausalLM.from_config(config).to(target.device, target.dtype)
     model.set_input_embeddings(embedding)
     model.set_output_embeddings(target.get_output_embeddings())
-    left = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+    try:
+        left = model.load_state_dict(load_file(folder / WHOLE), strict=False)
+    except Exception as error:  # of safetensors, or sizes that differ
+        raise not_read(folder, error) from error
     missing = [name for name in left.missing_keys if "embed_tokens" not in name]
     if left.unexpected_keys or [name for name in missing if name != "lm_head.weight"]:
         raise ModelError(f"{folder} does not hold the layers that its config.json describes")

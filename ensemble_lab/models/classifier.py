@@ -32,7 +32,8 @@ class Classifier:
     Raises
     ------
     ModelError
-        The classifier is not fitted, or is none, or labels are missing.
+        The classifier is not fitted, or is none, or labels are missing; and, of an item, what it
+        gives is NaN or infinite.
 
     Examples
     --------
@@ -99,6 +100,7 @@ class _SklearnLaw:
         if not hasattr(self.model, "predict_proba"):
             return answer, None
         law = self.model.predict_proba(row)[0]  # (k,)
+        _check_finite(type(self.model).__name__, law)
         return answer, {_plain(c): float(p) for c, p in zip(self.model.classes_, law, strict=True)}
 
 
@@ -144,7 +146,17 @@ class _TorchLaw:
                 f"return (1, {len(self.labels)}) logits"
             )
         law = logits[0].float().softmax(-1).tolist()  # (k,)
+        _check_finite(type(self.model).__name__, law)
         return self.labels[int(np.argmax(law))], dict(zip(self.labels, law, strict=True))
+
+
+def _check_finite(name: str, law: Sequence[float]) -> None:
+    """Raise `ModelError` for a law (k,) that is no law."""
+    if not np.isfinite(law).all():
+        raise ModelError(
+            f"{name} gives {shown(list(law), 60)} for this item, which are no probabilities: look"
+            " for NaN among its weights and in the item, or compute in dtype='float32'"
+        )
 
 
 def is_module(model: Any) -> bool:

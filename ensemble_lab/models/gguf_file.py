@@ -52,7 +52,10 @@ def gguf_at(path: Path) -> Path | None:
             f"there is no file {shown(str(path))}: give the path of a .gguf on this disk"
             " (`hf download owner/name FILE.gguf` fetches one from the Hub)"
         )
-    if not path.is_dir() or any(path.glob("*.safetensors")):
+    try:
+        if not path.is_dir() or any(path.glob("*.safetensors")):
+            return None
+    except OSError:  # a folder that may not be looked into, which others name
         return None
     found = sorted(one for one in path.iterdir() if is_gguf(one))
     if len(found) > 1 and not all(is_part(one.name) for one in found):

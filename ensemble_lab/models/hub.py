@@ -27,6 +27,7 @@ from ensemble_lab.models.weights import (
     read_json,
     shards,
     short,
+    weight_files,
 )
 
 if TYPE_CHECKING:
@@ -162,14 +163,15 @@ def _cached(repo: str, revision: str | None) -> Path | None:
     """The snapshot's folder in the Hub's cache, if it holds the model."""
     from huggingface_hub import snapshot_download
 
+    wanted = ["config.json"]  # the rest is looked for below
     try:
-        wanted = ["config.json"]
-        folder = snapshot_download(
-            repo, revision=revision, local_files_only=True, allow_patterns=wanted
+        folder = Path(
+            snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=wanted)
         )
+        weight_files(folder)
     except Exception:  # the reason why the Hub was not used is what is told
         return None
-    return Path(folder) if (Path(folder) / "config.json").exists() else None
+    return folder if (folder / "config.json").exists() else None
 
 
 def _other_weights(repo: str, files: Iterable[str]) -> ModelError:

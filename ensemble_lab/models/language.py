@@ -11,6 +11,7 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reply import Reply
 from ensemble_lab.models.chats import spoken
 from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.finite import LEAST, heated, not_finite
 from ensemble_lab.models.prompts import Prompt, chat_messages, read_prompt
 from ensemble_lab.models.settings import number, whole
 
@@ -139,7 +140,8 @@ class LanguageModel:
         Raises
         ------
         ModelError
-            The prompt is no text or chat, is empty, or does not fit into the model's context.
+            The prompt is no text or chat, is empty, or does not fit into the model's context; or
+            the model's logits are NaN or infinite.
         ValueError
             `max_new_tokens` is below 1 or `temperature` negative.
         """
@@ -161,6 +163,8 @@ class LanguageModel:
             logits[0].float().log_softmax(-1)[token].item()  # logits (1, vocabulary), raw
             for logits, token in zip(out.logits, tokens, strict=True)
         ]
+        if not all(map(math.isfinite, chosen)):
+            raise not_finite(self.weights, self.dtype)
         text = self.tokenizer.decode(tokens, skip_special_tokens=True)
         return Generation(text, tuple(tokens.tolist()), tuple(chosen))
 
@@ -242,7 +246,7 @@ class LanguageModel:
         )
 
     def _sampler(self, temperature: float, seed: int | None) -> list[GumbelMax]:
-        return [GumbelMax(temperature, seed, self.device)] if temperature > 0 else []
+        return [GumbelMax(temperature, seed, self.device)] if temperature >= LEAST else []
 
 
 class GumbelMax:
@@ -272,7 +276,7 @@ class GumbelMax:
 
         # The logarithm of an Exponential(1) variable is minus a Gumbel variable.
         noise = torch.empty_like(scores).exponential_(generator=self.generator).log()
-        return scores / self.temperature - noise
+        return heated(scores, self.temperature) - noise
 
 
 def _is_ids(prompt: Prompt) -> bool:

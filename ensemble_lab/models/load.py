@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import nearest, shown
 from ensemble_lab.models.errors import HubUnreachable, ModelError, NotEnoughMemory
 
 if TYPE_CHECKING:
@@ -69,19 +71,35 @@ def load(
     if not isinstance(source, str | Path):
         return _load_classifier(source, device, dtype, options)
     text = str(source)
+    if "\0" in text:  # which no file's name can hold
+        raise ModelError(f"unknown model {shown(text)}; give {FORMS}")
     if text.startswith("openai:"):
         return _load_endpoint(text, device, dtype, options)
+    from ensemble_lab.models.language import LanguageModel
+
+    from_hub = text in ("smollm2", "smollm2-draft") or _is_hub_id(source)
+    check_options(LanguageModel, options, *["revision"] * from_hub)
     if text == "smollm2":
         return _load_smollm2(device, dtype, options)
     if text == "smollm2-draft":
         return _load_smollm2_draft(device, dtype, options)
     if text in TINY:
         return _load_tiny(text, device, dtype, options)
-    if isinstance(source, Path) or _looks_like_path(text):
-        return _load_local(Path(text).expanduser(), f"local folder {text}", device, dtype, options)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", text):
+    if from_hub:
         return _load_hub(text, device, dtype, options)
+    if isinstance(source, Path) or _looks_like_path(text):
+        try:
+            folder = Path(text).expanduser()
+        except RuntimeError as error:
+            raise ModelError(f"no user is called so: {shown(text)}; give the whole path") from error
+        return _load_local(folder, f"local folder {text}", device, dtype, options)
     raise ModelError(f"unknown model {shown(text)}; give {FORMS}")
+
+
+def _is_hub_id(source: str | Path) -> bool:
+    if isinstance(source, Path) or _looks_like_path(source):
+        return False
+    return re.fullmatch(r"[\w.-]+/[\w.-]+", source) is not None
 
 
 def _looks_like_path(text: str) -> bool:
@@ -89,7 +107,31 @@ def _looks_like_path(text: str) -> bool:
         return True
     if text.lower().endswith(".gguf"):
         return True
-    return text != "" and Path(text).exists()
+    try:
+        return text != "" and Path(text).exists()
+    except OSError:  # too long for a name
+        return False
+
+
+def check_options(kind: Callable, options: dict, *more: str) -> None:
+    """Refuse options that a model does not take, before anything is fetched or opened.
+
+    Raises
+    ------
+    ModelError
+        Names the first one, and the nearest that is known.
+    """
+    if "trust_remote_code" in options:
+        raise ModelError(
+            "trust_remote_code is no option here: code that comes with a model is never run; leave"
+            " it out, and choose an architecture that transformers has"
+        )
+    taken = signature(kind).parameters.values()
+    known = [one.name for one in taken if one.kind is one.KEYWORD_ONLY] + list(more)
+    for name in options:
+        if name not in known:
+            what = kind.__name__
+            raise ModelError(f"a {what} has no option {shown(name, 40)}{nearest(name, known)}")
 
 
 def _load_classifier(source: Any, device: Any, dtype: Any, options: dict) -> Classifier:
@@ -101,6 +143,7 @@ def _load_classifier(source: Any, device: Any, dtype: Any, options: dict) -> Cla
             f"{kind} is a language model, not a classifier: give its folder or Hub id, or use"
             " LanguageModel(model, tokenizer, 'name')"
         )
+    check_options(Classifier, options, "labels")
     if is_module(source):
         return Classifier(source, device=device, dtype=dtype, **options)
     if not (hasattr(source, "fit") and hasattr(source, "predict")) or isinstance(source, type):
@@ -116,6 +159,7 @@ def _load_endpoint(text: str, device: Any, dtype: Any, options: dict) -> Endpoin
     url, _, name = text.removeprefix("openai:").partition("#")
     if not name:
         raise ModelError(f"{shown(text)} names no model: write 'openai:{url}#name'")
+    check_options(Endpoint, options)
     if device is not None or dtype is not None:
         raise ModelError(f"{shown(text)} computes on its server: leave device= and dtype= out")
     return Endpoint(url, name, **options)
@@ -135,32 +179,36 @@ def _load_local(
     return _open(local_folder(folder), weights, place, number, options)
 
 
-def _load_hub(repo: str, device: Any, dtype: Any, options: dict) -> LanguageModel:
+def _load_hub(repo: str, device: Any, dtype: Any, options: dict, spare=None) -> LanguageModel:
+    """A model of the Hub; where there is none to be had, what `spare` says of the error."""
     from ensemble_lab.models.device import pick_device, pick_dtype
     from ensemble_lab.models.hub import hub_folder
 
     place = pick_device(device)
     number = pick_dtype(place, dtype)
     rest = dict(options)
-    folder = hub_folder(repo, place, number, rest.pop("revision", None))
+    try:
+        folder = hub_folder(repo, place, number, rest.pop("revision", None))
+    except ModelError as error:
+        if spare is None or isinstance(error, NotEnoughMemory):
+            raise
+        return spare(error)
     # The Hub's cache names a snapshot's folder after its commit.
     return _open(folder, f"{repo} at revision {folder.name[:12]}", place, number, rest)
 
 
 def _load_smollm2(device: Any, dtype: Any, options: dict) -> LanguageModel:
-    from ensemble_lab.models.gguf_wheel import smollm2_folder
-
-    try:
-        return _load_hub(SMOLLM2, device, dtype, options)
-    except NotEnoughMemory:
-        raise
-    except ModelError as error:
+    def from_wheel(error: ModelError) -> LanguageModel:
         # A portal may answer for the Hub, with a page or "unknown"; the Hub does know this model.
         if "revision" in options and not isinstance(error, HubUnreachable):
-            raise
-    folder, weights = smollm2_folder()
-    rest = {key: value for key, value in options.items() if key != "revision"}
-    return _load_local(folder, weights, device, dtype, rest)
+            raise error
+        from ensemble_lab.models.gguf_wheel import smollm2_folder
+
+        folder, weights = smollm2_folder()
+        rest = {key: value for key, value in options.items() if key != "revision"}
+        return _load_local(folder, weights, device, dtype, rest)
+
+    return _load_hub(SMOLLM2, device, dtype, options, from_wheel)
 
 
 def _load_smollm2_draft(device: Any, dtype: Any, options: dict) -> LanguageModel:

@@ -7,12 +7,15 @@ max(p - q, 0), and where all stay the target adds one more.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ensemble_lab.tokens.sampling import sampled
 
 if TYPE_CHECKING:
     import torch
+
+NO_TOKEN = -1  # where the target has no law
 
 
 def accept_greedy(
@@ -23,7 +26,8 @@ def accept_greedy(
     Parameters
     ----------
     choices : (B, k + 1)
-        The target's likeliest token after the last one and after each drafted one.
+        The target's likeliest token after the last one and after each drafted one; `NO_TOKEN`
+        where its logits are not finite.
     drafted : (B, k)
     count : (B,)
         How many of the k were drafted in each row; the rest is padding.
@@ -33,7 +37,7 @@ def accept_greedy(
     accepted : (B,)
         How many drafted tokens stay.
     follow : (B,)
-        The target's own token behind them: correction or bonus.
+        The target's own token behind them: correction or bonus; negative where there is none.
     """
     stays = (drafted == choices[:, :-1]) & _within(drafted, count)
     accepted = stays.cumprod(-1).sum(-1)
@@ -63,7 +67,7 @@ def accept_sampled(
     Returns
     -------
     accepted, follow : (B,), (B,)
-        As in `accept_greedy`.
+        As in `accept_greedy`; `follow` is `NO_TOKEN` where p is NaN.
 
     References
     ----------
@@ -80,8 +84,19 @@ def accept_sampled(
     rows = torch.arange(len(p), device=p.device)
     law = p[rows, accepted]  # (B, V)
     fell = accepted < count
-    law = torch.where(fell[:, None], residual(law, q, drafted, accepted, rows), law)
-    return accepted, sampled(law, generator)
+    left = torch.where(fell[:, None], residual(law, q, drafted, accepted, rows), law)
+    follow = sampled(left, generator)
+    # A law with a NaN is NaN everywhere: one of its numbers tells.
+    return accepted, follow.where(law[:, 0] >= 0, NO_TOKEN)
+
+
+def likeliest(logits: torch.Tensor) -> torch.Tensor:
+    """The likeliest token (…) of logits (…, V), `NO_TOKEN` where the largest is not finite.
+
+    The largest is NaN where any of them is.
+    """
+    top, token = logits.max(-1)
+    return token.where(top.abs() < math.inf, NO_TOKEN)
 
 
 def residual(p, q, drafted, at, rows) -> torch.Tensor:

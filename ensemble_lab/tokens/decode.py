@@ -195,7 +195,8 @@ def stream(
     ModelError
         A target or draft that cannot be read by position, vocabularies that differ, what is no
         prompt, an empty prompt or one that fills the context, a token that the target does not
-        know, too little memory, or nothing to compile with.
+        know, too little memory, or nothing to compile with; and, while it writes, logits that
+        are NaN or infinite.
     ValueError
         A setting out of its range.
     """
@@ -216,7 +217,8 @@ def stream(
         rows = Rows(encoded, capacity, target.device)
         reader, drafter = resolved(target, draft, rows, compiled)
         ends = target.ends
-        session = Session(reader, rows, limits, ends, sampling, generator, drafter, length)
+        settings = sampling, generator, drafter, length
+        session = Session(reader, rows, limits, ends, *settings, target.weights)
         if target.device.type == "cuda":  # else the first round would wait for the prompt
             torch.cuda.synchronize(target.device)
     return Decoding(session, encoded, target.tokenizer, perf_counter() - begun, alone)

@@ -17,7 +17,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.weights import header, short
 from ensemble_lab.tokens.cache import RowCache
 from ensemble_lab.tokens.drafts import ModelDraft, Proposal
 from ensemble_lab.tokens.ngram import shipped_draft
@@ -144,16 +146,29 @@ class FeatureHead(nn.Module):
 
     @classmethod
     def read(cls, path: Path) -> FeatureHead:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ModelError
+            The file is damaged, or holds something else.
+        """
         from safetensors.torch import load_file, safe_open
         from transformers import LlamaConfig
 
-        with safe_open(path, "pt") as file:
-            about = json.loads(file.metadata()["about"])
-        weights = load_file(path)
-        ids = weights.pop("ids").long()
-        head = cls(LlamaConfig(**about.pop("config")), ids, about)
-        head.load_state_dict({**weights, "ids": ids})
+        header(path)  # before anything is opened
+        try:
+            with safe_open(path, "pt") as file:
+                about = json.loads(file.metadata()["about"])
+            weights = load_file(path)
+            ids = weights.pop("ids").long()
+            head = cls(LlamaConfig(**about.pop("config")), ids, about)
+            head.load_state_dict({**weights, "ids": ids})
+        except Exception as error:  # of safetensors, transformers, or what the file says
+            raise ModelError(
+                f"{short(path)} holds no feature-level head ({type(error).__name__}:"
+                f" {shown(str(error))}): write it with FeatureHead.save"
+            ) from error
         return head.eval()
 
 

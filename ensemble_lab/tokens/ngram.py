@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ensemble_lab.catalogue import MEND, data_folder
+from ensemble_lab.core.errors import shown
+from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.weights import header, short
 from ensemble_lab.tokens.drafts import Proposal, padded
 from ensemble_lab.tokens.vocabulary import check_vocabulary
 
@@ -151,12 +154,25 @@ class NgramTable:
 
     @classmethod
     def read(cls, path: Path) -> NgramTable:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ModelError
+            The file is damaged, or holds something else.
+        """
         from safetensors import safe_open
 
-        with safe_open(path, "numpy") as file:
-            about = json.loads(file.metadata()["about"])
-            return cls(file.get_tensor("words"), about.pop("order"), about)
+        header(path)  # before anything is opened
+        try:
+            with safe_open(path, "numpy") as file:
+                about = json.loads(file.metadata()["about"])
+                return cls(file.get_tensor("words"), about.pop("order"), about)
+        except Exception as error:  # of safetensors, or what the file says
+            raise ModelError(
+                f"{short(path)} holds no n-gram table ({type(error).__name__}:"
+                f" {shown(str(error))}): write it with NgramTable.save"
+            ) from error
 
 
 class NgramDraft:

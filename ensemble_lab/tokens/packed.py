@@ -7,6 +7,7 @@ weights in rows and parts them anew at every product; here it is done once.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -18,15 +19,20 @@ from ensemble_lab.models.memory import available_memory
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+LOOKED_AT = 32  # places of a matrix, beside the sum of all
 _twins: WeakKeyDictionary = WeakKeyDictionary()  # model to the state of its weights and its twin
 
 
 def packed(model: PreTrainedModel) -> PreTrainedModel:
     """The same model with packed copies of the weights of its linear layers.
 
-    They are made once for each model, and again where its weights have changed, as an optimizer or
-    `load_state_dict` changes them; a write through ``.data`` is not seen. They take as much memory
-    again as the weights.
+    They are made once for each model, and again where its weights or its parts have changed, by
+    an optimizer, by `load_state_dict`, or through ``.data``, which PyTorch does not count and a
+    sum of the weights' bits tells. They take as much memory again as the weights.
+
+    The weights are looked at here, not while text is written: a change halfway through a text is
+    seen by the next call. Through ``.data``, numbers that only change places within a matrix are
+    seen if one of a few dozen places that are looked at is among them.
 
     Returns
     -------
@@ -37,7 +43,7 @@ def packed(model: PreTrainedModel) -> PreTrainedModel:
     linear = [module for module in model.modules() if is_packable(module)]
     if not linear:
         return model
-    state = [(module.weight.data_ptr(), module.weight._version) for module in linear]
+    state = [id(module) for module in model.modules()], fingerprints(linear)
     if model not in _twins or _twins[model][0] != state:
         _twins.pop(model, None)  # its memory is free before the next is made
         if sum(module.weight.nbytes for module in linear) > available_memory() / 2:
@@ -47,9 +53,41 @@ def packed(model: PreTrainedModel) -> PreTrainedModel:
     return _twins[model][1]
 
 
+def fingerprints(linear: Sequence[nn.Linear]) -> list[tuple[int, ...]]:
+    """What changes with the weights of linear layers: a few integers each.
+
+    Their bits are added up as integers: a number that is lost in no rounding, in about the time
+    in which one token is read.
+    """
+    with torch.inference_mode():
+        sums = [bits_of(module.weight) for module in linear]
+        told = torch.stack([torch.cat([x.sum()[None], _few(x)]) for x in sums]).tolist()
+    return [
+        (module.weight.data_ptr(), module.weight._version, *values)
+        for module, values in zip(linear, told, strict=True)
+    ]
+
+
+def bits_of(weight: torch.Tensor) -> torch.Tensor:
+    """The bits of a matrix as integers, in pieces of eight bytes where they part so."""
+    weight, size = weight.detach(), weight.element_size()
+    whole = weight.is_contiguous() and weight.shape[-1] * size % 8 == 0
+    kinds = {2: torch.int16, 4: torch.int32}
+    return weight.view(torch.int64 if whole else kinds[size])
+
+
+def _few(bits: torch.Tensor) -> torch.Tensor:
+    """Some integers of a matrix, spread out over its rows and columns."""
+    rows, columns = bits.shape
+    places = torch.arange(LOOKED_AT)
+    return bits[places * 7919 % rows, places * 104729 % columns].long()
+
+
 def is_packable(module: nn.Module) -> bool:
     """Whether a module is a linear layer with weights that oneDNN takes."""
     if type(module) is not nn.Linear or module.weight.is_inference():  # these count no changes
+        return False
+    if not module.weight.numel():
         return False
     if module.weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False

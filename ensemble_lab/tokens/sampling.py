@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ensemble_lab.models.finite import LEAST, heated
 from ensemble_lab.models.settings import number, whole
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class Sampling:
     Parameters
     ----------
     temperature : float
-        0 takes the likeliest token.
+        0 takes the likeliest token, and so does what float32 cannot tell from 0.
     top_k : int, optional
         Only the k likeliest tokens, and those that tie with the last of them.
     top_p : float, optional
@@ -45,10 +46,13 @@ class Sampling:
 
     @property
     def greedy(self) -> bool:
-        return self.temperature == 0
+        return self.temperature < LEAST
 
     def law(self, logits: torch.Tensor) -> torch.Tensor:
         """Probabilities (…, V) of logits (…, V), in float32 or, where these are, float64.
+
+        They are NaN where the logits have a NaN, or no largest one that is finite; greedily the
+        law then lies on the first of these.
 
         The filters are those of transformers' logits warpers, in their order. Greedy decoding
         is the law that gives all to the likeliest token.
@@ -63,7 +67,7 @@ class Sampling:
         if self.greedy:
             best = scores.argmax(-1, keepdim=True)
             return torch.zeros_like(scores).scatter_(-1, best, 1.0)
-        scores = scores / self.temperature
+        scores = heated(scores, self.temperature)
         if self.top_k is not None and self.top_k < scores.shape[-1]:
             last = scores.topk(self.top_k).values[..., -1:]  # (…, 1)
             scores = scores.masked_fill(scores < last, -math.inf)

@@ -8,7 +8,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ensemble_lab.models.errors import ModelError
-from ensemble_lab.tokens.accept import accept_greedy, accept_sampled
+from ensemble_lab.models.finite import not_finite
+from ensemble_lab.tokens.accept import NO_TOKEN, accept_greedy, accept_sampled, likeliest
 from ensemble_lab.tokens.clock import clock_on
 from ensemble_lab.tokens.rows import on_device
 
@@ -65,6 +66,8 @@ class Session:
     draft : Draft, optional
     length : FixedLength or AdaptiveLength, optional
         How many tokens are drafted; needed with a draft.
+    weights : str
+        What the target is called in an error.
     """
 
     def __init__(
@@ -77,11 +80,12 @@ class Session:
         generator: torch.Generator,
         draft: Draft | None = None,
         length: FixedLength | AdaptiveLength | None = None,
+        weights: str = "the target",
     ):
         import torch
 
         self.reader, self.rows, self.sampling, self.generator = reader, rows, sampling, generator
-        self.draft, self.draft_length = draft, length
+        self.draft, self.draft_length, self.weights = draft, length, weights
         self.limits, self.ends = list(limits), set(ends)
         device = rows.tokens.device
         self._limits = torch.tensor(self.limits, device=device)
@@ -102,7 +106,13 @@ class Session:
             yield self.round()
 
     def round(self) -> list[Round | None]:
-        """Draft, verify, accept, write; None for rows that had ended before."""
+        """Draft, verify, accept, write; None for rows that had ended before.
+
+        Raises
+        ------
+        ModelError
+            The target's logits are not finite, so that there is nothing to choose from.
+        """
         running = list(self.running)
         begun, clock = perf_counter(), clock_on(self.rows.tokens.device)
         proposal = self._propose()
@@ -158,7 +168,7 @@ class Session:
         """How many drafted tokens stay in each row, and the target's own behind them."""
         count = on_device(proposal.counts, logits.device)
         if self.sampling.greedy:
-            return accept_greedy(logits.argmax(-1), proposal.tokens, count)
+            return accept_greedy(likeliest(logits), proposal.tokens, count)
         p = self.sampling.law(logits)
         if proposal.laws is not None and proposal.laws.shape[-1] != p.shape[-1]:
             raise ModelError(
@@ -187,6 +197,8 @@ class Session:
         # The round's one wait for the device.
         table = torch.cat([accepted[:, None], kept[:, None], new, drafted], 1).tolist()
         told = [(row[0], row[2 : 2 + row[1]], row[2 + k :]) for row in table]
+        if any(added and added[-1] == NO_TOKEN for _, added, _ in told):
+            raise not_finite(self.weights, self.reader.model.dtype)
         for i, (_, added, _) in enumerate(told):
             text = self.rows.texts[i]
             text += added
