@@ -132,12 +132,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 UNREACHABLE = [
-"silent", "drip_header", "drip_body", "continue", "junk", "login", "status500",
-               "status403", "circle", "drip_config", "drip_words", "drip_weights", "stall_weights",
-               "deep", "nothing", "status401", "status404"]  # fmt: skip
-REFUSED = {
-"index_pickle": "PickledWeights",
-           "index_up": "ModelError", "index_gone": "ModelError"}  # fmt: skip
+    *("silent", "drip_header", "drip_body", "continue", "junk", "login", "circle", "deep"),
+    *("nothing", "drip_config", "drip_words", "drip_weights", "stall_weights"),
+    *("status401", "status403", "status404", "status500"),
+]
+REFUSED = {"index_pickle": "PickledWeights", "index_up": "ModelError", "index_gone": "ModelError"}
 
 
 @pytest.fixture(scope="module")

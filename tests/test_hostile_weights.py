@@ -295,7 +295,7 @@ def pickled(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["weights.txt", "pytorch_model.bin", "a.safetensors.bin", "a.pt", "a", ".SAFETENSORS"]
+    "name", ["weights.txt", "pytorch_model.bin", "a.safetensors.bin", "a.pt", "a", "a.SAFETENSORS"]
 )
 def test_an_index_leads_to_no_pickle(name, folder):
     pickled(name)(folder)
@@ -397,6 +397,11 @@ def test_what_is_counted_is_what_is_made(folder):
     shutil.copy(folder / MODEL, folder / "consolidated.safetensors")
     model = load(folder, device="cpu", dtype="float32").model
     assert memory.count_parameters(folder) == model.num_parameters()
+
+
+def test_settings_that_only_sound_like_layers_are_let_be(folder):
+    config(max_window_layers=28, layer_norm_eps=1e-5, layerdrop=0.0)(folder)
+    assert load(folder, device="cpu", dtype="float32").generate("Hello", 2).tokens
 
 
 @pytest.mark.parametrize("layers", [12, 2_000, 2_000_000, 10**12])
