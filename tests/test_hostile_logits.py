@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble_lab.models import ModelError, load
-from ensemble_lab.models.language import GumbelMax
+from ensemble_lab.models.finite import GumbelMax
 from ensemble_lab.tokens.accept import NO_TOKEN, accept_greedy, accept_sampled, likeliest
 from ensemble_lab.tokens.decode import decode, stream
 from ensemble_lab.tokens.packed import packed

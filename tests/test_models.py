@@ -12,8 +12,8 @@ import torch
 
 from ensemble_lab.models import LanguageModel, ModelError, load, memory, pick_device, pick_dtype
 from ensemble_lab.models.errors import HubUnreachable, NotEnoughMemory, PickledWeights
+from ensemble_lab.models.finite import GumbelMax
 from ensemble_lab.models.gguf_wheel import cache_folder
-from ensemble_lab.models.language import GumbelMax
 from tests.tiny_llama import save_tiny_llama
 
 

@@ -17,6 +17,7 @@ from ensemble_lab.models.errors import HubUnreachable, ModelError, PickledWeight
 from ensemble_lab.models.layout import config_of, laid_out, size_of
 from ensemble_lab.models.memory import check_memory
 from ensemble_lab.models.patience import cause_of, within, without_secrets
+from ensemble_lab.models.safetensors_head import short
 from ensemble_lab.models.weights import (
     ADAPTER,
     INDEX,
@@ -26,7 +27,6 @@ from ensemble_lab.models.weights import (
     check_no_adapter,
     read_json,
     shards,
-    short,
     weight_files,
 )
 

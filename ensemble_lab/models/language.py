@@ -11,7 +11,7 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reply import Reply
 from ensemble_lab.models.chats import spoken
 from ensemble_lab.models.errors import ModelError
-from ensemble_lab.models.finite import LEAST, heated, not_finite
+from ensemble_lab.models.finite import LEAST, GumbelMax, not_finite
 from ensemble_lab.models.prompts import Prompt, chat_messages, read_prompt
 from ensemble_lab.models.settings import number, whole
 
@@ -247,36 +247,6 @@ class LanguageModel:
 
     def _sampler(self, temperature: float, seed: int | None) -> list[GumbelMax]:
         return [GumbelMax(temperature, seed, self.device)] if temperature >= LEAST else []
-
-
-class GumbelMax:
-    """Samples a token as an argmax: softmax(z / T) is the law of argmax(z / T + g), g Gumbel.
-
-    It draws from a generator of its own, so that models sampling in parallel threads do not
-    disturb one another's seeds.
-
-    References
-    ----------
-    Gumbel, Statistical Theory of Extreme Values and Some Practical Applications, 1954.
-    """
-
-    def __init__(self, temperature: float, seed: int | None, device: torch.device):
-        import torch
-
-        self.temperature = temperature
-        self.generator = torch.Generator(device)
-        if seed is None:
-            self.generator.seed()
-        else:
-            self.generator.manual_seed(seed)
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Return scores (1, vocabulary) divided by the temperature plus Gumbel noise."""
-        import torch
-
-        # The logarithm of an Exponential(1) variable is minus a Gumbel variable.
-        noise = torch.empty_like(scores).exponential_(generator=self.generator).log()
-        return heated(scores, self.temperature) - noise
 
 
 def _is_ids(prompt: Prompt) -> bool:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
-from ensemble_lab.models.weights import read_json, short
+from ensemble_lab.models.safetensors_head import short
+from ensemble_lab.models.weights import read_json
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel

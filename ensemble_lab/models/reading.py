@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.finite import check_finite, few
 from ensemble_lab.models.layout import config_of, laid_out, not_read, size_of
 from ensemble_lab.models.memory import check_memory
-from ensemble_lab.models.weights import Contents, contents, short
+from ensemble_lab.models.safetensors_head import short
+from ensemble_lab.models.weights import Contents, contents
 
 if TYPE_CHECKING:
     import torch
@@ -194,13 +196,13 @@ def check_places(told: dict, folder: Path, part: bool = False) -> None:
         )
     if missing:
         raise ModelError(
-            f"{where} lacks {len(missing)} tensors that config.json describes: {_few(missing)};"
+            f"{where} lacks {len(missing)} tensors that config.json describes: {few(missing)};"
             " fetch the model again"
         )
     if unexpected:
         raise ModelError(
             f"{where} holds {len(unexpected)} tensors that config.json does not describe:"
-            f" {_few(unexpected)}; fetch config.json and weights of one model"
+            f" {few(unexpected)}; fetch config.json and weights of one model"
         )
     if told.get("error_msgs"):
         raise ModelError(f"{where} cannot be read: {shown(str(told['error_msgs'][0]))}")
@@ -233,35 +235,6 @@ def read_generation(folder: Path, model: PreTrainedModel):
                 " in generation_config.json or config.json must be a token id, such as 2"
             )
     return config
-
-
-def check_finite(model: PreTrainedModel, folder: Path) -> None:
-    """Raise `ModelError` where weights are NaN or infinite, which would write any text.
-
-    A sum is read faster than every number is looked at, and tells whether that is needed.
-    """
-    import torch
-
-    bad = []
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if weight.is_floating_point() and weight.element_size() > 1:
-                total = weight.sum(dtype=torch.promote_types(weight.dtype, torch.float32))
-                if not total.isfinite() and not weight.isfinite().all():
-                    bad.append(name)
-    if bad:
-        raise ModelError(
-            f"{short(folder)} holds numbers that are NaN or infinite in {model.dtype}, in"
-            f" {len(bad)} tensors: {_few(bad)}; fetch it again, or use dtype='float32'".replace(
-                "torch.", ""
-            )
-        )
-
-
-def _few(names: Iterable[str]) -> str:
-    """The first few names, and whether there are more."""
-    names = list(names)
-    return ", ".join(shown(name, 50) for name in names[:2]) + (", …" if len(names) > 2 else "")
 
 
 def _sizes(shape: Iterable[int]) -> str:

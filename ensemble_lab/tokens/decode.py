@@ -141,6 +141,11 @@ def decode(
     ModelError, ValueError
         As in `stream`.
 
+    Notes
+    -----
+    The target's weights are read as they are when the call begins; see `packed` for how a change
+    of them is noticed.
+
     References
     ----------
     Leviathan, Kalman and Matias, ICML 2023; Chen et al., 2023.

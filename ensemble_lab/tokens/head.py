@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
-from ensemble_lab.models.weights import header, short
+from ensemble_lab.models.safetensors_head import header, short
 from ensemble_lab.tokens.cache import RowCache
 from ensemble_lab.tokens.drafts import ModelDraft, Proposal
 from ensemble_lab.tokens.ngram import shipped_draft

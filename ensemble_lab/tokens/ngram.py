@@ -19,7 +19,7 @@ import numpy as np
 from ensemble_lab.catalogue import MEND, data_folder
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
-from ensemble_lab.models.weights import header, short
+from ensemble_lab.models.safetensors_head import header, short
 from ensemble_lab.tokens.drafts import Proposal, padded
 from ensemble_lab.tokens.vocabulary import check_vocabulary
 
