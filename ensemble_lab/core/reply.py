@@ -84,6 +84,18 @@ def exact(value, what: str, where: str = ""):
     )
 
 
+def in_utf8(text: str) -> str:
+    """`text` with a replacement character for each half of one, which no file could keep.
+
+    A model that is stopped within an emoji ends in such a half; two halves in a row are joined.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 def entry(reply: Reply, latency: float, where: str) -> dict:
     """The fields of a reply as a line of a recording; absent ones are left out.
 

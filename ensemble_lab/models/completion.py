@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
-from ensemble_lab.core.errors import MOST_SHOWN, shown
+from ensemble_lab.core.errors import excerpt as cut
+from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import Prompt, mean_probability
+
+ROUNDING = 1e-6  # a logarithm of a probability may be so much above 0 in a server's float32
+MOST_TOKENS = 2**53
 
 
 def messages(item: Prompt) -> list[dict[str, Any]]:
@@ -41,14 +47,23 @@ def confidence(choice: Mapping[str, Any]) -> float | None:
         tokens = [token["logprob"] for token in choice["logprobs"]["content"]]
     except (KeyError, TypeError):
         return None
-    return mean_probability(tokens) if tokens and all(map(is_count, tokens)) else None
+    if not tokens or not all(is_number(token) and token <= ROUNDING for token in tokens):
+        return None
+    return mean_probability([min(token, 0.0) for token in tokens])
+
+
+def count(value) -> int | None:
+    """A number of tokens, where it is one."""
+    if not is_number(value) or not 0 <= value <= MOST_TOKENS or value != int(value):
+        return None
+    return int(value)
 
 
 def reason(content: bytes) -> str:
     """The sentence in an error's JSON, where one of the usual fields holds one."""
     text = content.decode(errors="replace")
     try:
-        told = json.loads(text)
+        told = parsed(content)
     except ValueError:
         return text
     for name in ("error", "message", "detail"):
@@ -56,23 +71,39 @@ def reason(content: bytes) -> str:
     return told if isinstance(told, str) else text
 
 
-def excerpt(text: object) -> str:
-    """A text as a message shows it, without quotes."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= MOST_SHOWN else line[: MOST_SHOWN - 1] + "…"
+def parsed(content: bytes) -> Any:
+    """What JSON says.
+
+    Raises
+    ------
+    ValueError
+        No JSON, or nested deeper than Python reads.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def excerpt(text: str) -> str:
+    """A text as a message shows it, without quotes and without what would steer a terminal."""
+    return cut("".join(c if c.isprintable() else " " for c in text[:4000]))
 
 
 def mend(status: int) -> str:
     """Say what to do about a common HTTP error."""
     mends = {
-        401: "set OPENAI_API_KEY to a valid key",
-        403: "set OPENAI_API_KEY to a key that may use this model",
+        401: "give key= or set OPENAI_API_KEY to a valid key",
+        403: "give key= or set OPENAI_API_KEY to a key that may use this model",
         404: "check the address and the model's name",
         429: "the service limits your rate: ask more slowly",
     }
     return f" ({mends[status]})" if status in mends else ""
 
 
-def is_count(value) -> bool:
-    """Whether a server's or a caller's value is a number."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_number(value) -> bool:
+    """Whether a server's or a caller's value is a finite number."""
+    try:
+        return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+    except OverflowError:  # a whole number of 400 digits
+        return False

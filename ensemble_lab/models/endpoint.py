@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
-import time
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from http import HTTPStatus
+from typing import Any
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.reply import Reply
-from ensemble_lab.models.completion import confidence, excerpt, is_count, mend, messages, reason
+from ensemble_lab.core.reply import Reply, in_utf8
+from ensemble_lab.models.address import Address, without_secrets
+from ensemble_lab.models.completion import (
+    confidence,
+    count,
+    excerpt,
+    is_number,
+    mend,
+    messages,
+    parsed,
+    reason,
+)
+from ensemble_lab.models.connection import Answer, Broken, Late, Lines, Unreadable
 from ensemble_lab.models.errors import (
     EndpointNonsense,
     EndpointStatus,
@@ -18,30 +31,36 @@ from ensemble_lab.models.errors import (
     EndpointUnreachable,
     ModelError,
 )
+from ensemble_lab.models.keys import VARIABLE, Secrets, environment_key, given_key
 from ensemble_lab.models.language import Parse, Prompt
 
-if TYPE_CHECKING:
-    import httpx
-
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+DAY = 86_400  # seconds: no reply takes longer, and no clock overflows
+MOST_READ = 4000  # characters of a server's words from which a message is made
+NAMES = {status.value: status.phrase for status in HTTPStatus}
+PLAIN = "over plain http everybody on the way can read it: use https, or give key= to send one"
 
 
 class Endpoint:
     """A served model, asked with one chat completion an item.
 
-    The key in the environment variable `OPENAI_API_KEY`, if there is one, is sent as the bearer
-    token; it is read at each call and kept nowhere.
+    The key is sent as the bearer token, and is shown nowhere: not in errors, in a repr or in what
+    a server repeats. Without `key`, it is read from the environment variable `OPENAI_API_KEY` at
+    each call, and sent over https or to this machine only; over plain http, where everybody on
+    the way can read it, an explicit `key` alone is sent. No proxy is used for this machine, and no
+    redirect is followed. A pickle or a recording of an endpoint holds no key.
 
     Parameters
     ----------
     url
-        Base address up to and with the version, such as `http://127.0.0.1:8000/v1`.
+        Base address up to and with the version, such as `http://127.0.0.1:8000/v1`. A name and
+        password in it are sent as they are meant, in place of a key, and what stands behind a
+        question mark goes behind the path.
     name
         The model's name on that server.
     parse
         Turns the text into the answer; `None` means that there is none in it.
     timeout
-        Seconds that one reply may take, from request to last byte.
+        Seconds that one reply may take, from the look-up of the server's name to the last byte.
     price
         USD per million input tokens and per million output tokens, if calls are paid for.
     max_tokens, temperature, seed
@@ -49,6 +68,8 @@ class Endpoint:
     logprobs
         Ask for log-probabilities, from which the confidence comes. Servers that do not know the
         field mostly ignore it; those that refuse it need `False`.
+    key
+        The key of this service, where it is another than that in the environment.
 
     References
     ----------
@@ -72,34 +93,64 @@ class Endpoint:
         temperature: float | None = 0.0,
         seed: int | None = None,
         logprobs: bool = True,
+        key: str | None = None,
     ):
-        import httpx
-
-        if not isinstance(url, str) or not _is_address(url):
-            raise ModelError(
-                f"endpoint {shown(url)} is no address such as http://127.0.0.1:8000/v1"
-            )
+        self._address = Address.of(url)
         if not isinstance(name, str):
             raise ModelError(
                 f"the model's name {shown(name)} is {type(name).__name__}; make it str"
             )
         if not callable(parse):
             raise ValueError(f"parse={shown(parse)} must be a function of the text")
-        if not is_count(timeout) or not timeout > 0:
-            raise ValueError(f"timeout={shown(timeout)} must be a number of seconds above 0")
+        if not is_number(timeout) or not 0 < timeout <= DAY:
+            raise ValueError(
+                f"timeout={shown(timeout)} must be a number of seconds above 0, at most {DAY}"
+            )
         if price is not None and not _is_price(price):
             raise ValueError(f"price={shown(price)} must be two numbers: USD per million in, out")
-        self.url, self.name = url.rstrip("/"), name
-        self.parse, self.timeout, self.price = parse, timeout, price
+        self.url, self.name = self._address.plain, name
+        self.parse, self.timeout, self.price = parse, float(timeout), price
         fields = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-        self._fields = {key: value for key, value in fields.items() if value is not None}
+        self._fields = {k: _field(k, value) for k, value in fields.items() if value is not None}
         self._fields |= {"logprobs": True} if logprobs else {}
-        # A proxy named in the environment cannot reach this machine's own loopback.
-        proxied = urlsplit(url).hostname not in LOOPBACK
-        self._client = httpx.Client(timeout=timeout, trust_env=proxied)
+        given = given_key(key)
+        if given and self._address.user:
+            raise ModelError("the address holds a name or password, and key= is given; give one")
+        # A function, so that nothing that prints the attributes prints the key.
+        self._given = (lambda: given) if given else None
+        self._start()
+
+    def _start(self) -> None:
+        self._lines, self._warned, self._lost = Lines(self._address.proxy), False, False
 
     def __repr__(self) -> str:
-        return f"Endpoint({shown(self.url)}, {shown(self.name)})"
+        text = f"Endpoint({shown(self.url, 60)}, {shown(self.name, 40)})"
+        return self._secrets().out_of(text)
+
+    def __copy__(self) -> Endpoint:
+        made = object.__new__(type(self))
+        made.__dict__ |= self.__dict__
+        made._start()
+        made._lost = self._lost
+        return made
+
+    def __deepcopy__(self, memo: dict) -> Endpoint:
+        made = copy.copy(self)
+        made._fields, made.price = dict(self._fields), copy.deepcopy(self.price, memo)
+        return made
+
+    def __getstate__(self) -> dict:
+        """What a pickle holds: neither key nor password nor what stands behind a question mark."""
+        state = {k: v for k, v in self.__dict__.items() if k not in ("_lines", "_given")}
+        secret = self._given or self._address.user or self._address.query
+        state["_lost"] = self._lost or bool(secret)
+        state["_address"] = Address(self._address.plain, self._address.host)
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__ |= state | {"_given": None}
+        self._start()
+        self._lost = state["_lost"]
 
     def __call__(self, item: Prompt) -> Reply:
         """Ask the server for one reply; the caller's clock measures the latency.
@@ -113,109 +164,167 @@ class Endpoint:
         EndpointStatus
             The server answered with an HTTP error.
         EndpointNonsense
-            The reply is not JSON, or not a chat completion.
+            The reply is not JSON, not a chat completion, or longer than 8 MB.
+        ModelError
+            A prompt that cannot be sent, or a key that no header may hold.
+
+        Warns
+        -----
+        UserWarning
+            The key in the environment is not sent, over plain http to another machine.
         """
+        if self._lost:
+            raise ModelError(
+                f"{self} comes out of a pickle, which holds no key, password or query; make it anew"
+            )
         body = {"model": self.name, "messages": messages(item), **self._fields}
-        data = self._json(self._post(body))
-        choice = self._choice(data)
+        content = self._post(_written(body, item))
+        choice, usage = self._read(content)
         text = choice["message"]["content"]
-        usage = data["usage"] if isinstance(data.get("usage"), dict) else {}
-        tokens = usage.get("completion_tokens")
         return Reply(
             # A null text (all tokens spent on reasoning, say) is paid for, and holds no answer.
-            answer=None if text is None else self.parse(text),
+            answer=None if text is None else self.parse(in_utf8(text)),
             confidence=confidence(choice),
             cost=self._cost(usage),
-            tokens=tokens if is_count(tokens) else None,
-            text=text or "",
+            tokens=count(usage.get("completion_tokens")),
+            text=in_utf8(text or ""),
         )
 
-    def _post(self, body: Mapping[str, Any]) -> bytes:
-        import httpx
-
-        key = os.environ.get("OPENAI_API_KEY")
-        request = self._client.build_request(
-            "POST",
-            f"{self.url}/chat/completions",
-            json=body,
-            headers={"Authorization": f"Bearer {key}"} if key else None,
-        )
-        deadline = time.monotonic() + self.timeout
+    def _post(self, body: bytes) -> bytes:
+        """What the server answers; no error has another one in its chain, which may hold a key."""
+        self._look_at_the_key()
         try:
-            content, status = self._read(request, deadline)
-        except httpx.TimeoutException as error:
-            raise EndpointTimeout(
+            answer = self._lines.post(
+                self._address.at("/chat/completions"), self._headers, body, self.timeout
+            )
+        except Late:
+            failed = EndpointTimeout(
                 f"{self} did not finish its reply in {self.timeout:g} s: raise timeout=, lower "
                 "max_tokens=, or look whether the server is overloaded"
-            ) from error
-        except httpx.RequestError as error:
-            raise EndpointUnreachable(
-                f"{self} cannot be reached ({excerpt(error)}): is the server running, and is the "
-                "address right?"
-            ) from error
-        if status >= 300:
-            why = excerpt(reason(content)) + mend(status)
-            raise EndpointStatus(f"{self} answered HTTP {status}: {why}")
-        return content
+            )
+        except Unreadable as error:
+            failed = EndpointNonsense(f"the reply of {self} {excerpt(str(error))}")
+        except Broken as error:
+            told = excerpt(self._secrets().out_of(str(error)[:MOST_READ]))
+            failed = EndpointUnreachable(
+                f"{self} cannot be reached ({told}): is the server running, and is the address "
+                "right?"
+            )
+        else:
+            if answer.status < 300:
+                return self._secrets().out_of_reply(answer.content)
+            why = self._why(answer)
+            failed = EndpointStatus(f"{self} answered HTTP {answer.status}: {why}")
+        raise failed
 
-    def _read(self, request: httpx.Request, deadline: float) -> tuple[bytes, int]:
-        """Read the whole answer, part by part.
+    def _key(self) -> str | None:
+        """What is sent as the bearer token."""
+        if self._given is not None:
+            return self._given()
+        return environment_key() if self._address.safe and not self._address.user else None
 
-        httpx limits the silence between two parts; a server that drips would never run into it.
-        """
-        import httpx
+    def _headers(self) -> dict[str, str]:
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "ensemble-lab",
+        }
+        key = self._key()
+        token = f"Bearer {key}" if key else self._address.basic
+        return headers | ({"Authorization": token} if token else {})
 
-        response = self._client.send(request, stream=True)
+    def _secrets(self) -> Secrets:
+        own = self._given() if self._given is not None else None
+        return Secrets([own, os.environ.get(VARIABLE, "").strip(), *self._address.secrets])
+
+    def _withheld(self) -> bool:
+        """Whether there is a key in the environment that is not sent."""
+        bare = self._given is None and not self._address.user and not self._address.safe
+        return bare and bool(os.environ.get(VARIABLE, "").strip())
+
+    def _look_at_the_key(self) -> None:
+        """Refuse a key that cannot be sent, and say so once where one is not."""
+        self._key()
+        if self._withheld() and not self._warned:
+            self._warned = True
+            warnings.warn(f"{VARIABLE} is not sent to {self}: {PLAIN}", stacklevel=4)
+
+    def _why(self, answer: Answer) -> str:
+        """The server's reason for an error, and what to do about it."""
+        secrets = self._secrets()
+        if 300 <= answer.status < 400:
+            to = secrets.out_of(without_secrets(answer.location[:MOST_READ]))
+            where = f"it points to {shown(to, 60)}" if to else "it points nowhere"
+            return f"{where}, which is not followed; give that address if it is right"
+        told = excerpt(secrets.out_of(reason(answer.content)[:MOST_READ]))
+        told = told or NAMES.get(answer.status, "no reason is given")
+        if answer.status in (401, 403) and self._withheld():
+            return f"{told} ({VARIABLE} is not sent: {PLAIN})"
+        return told + mend(answer.status)
+
+    def _read(self, content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The first choice, which has a text or none, and what was used."""
         try:
-            parts = []
-            for part in response.iter_bytes():
-                parts.append(part)
-                if time.monotonic() > deadline:
-                    raise httpx.ReadTimeout("deadline passed", request=request)
-            return b"".join(parts), response.status_code
-        finally:
-            response.close()
-
-    def _json(self, content: bytes) -> dict[str, Any]:
-        import json
-
-        try:
-            data = json.loads(content)
-        except ValueError as error:
-            raise self._nonsense("is not JSON", content) from error
+            data = parsed(content)
+        except ValueError:
+            data = None
+            what = "is not JSON"
+        else:
+            what = "is JSON, but no object"
         if not isinstance(data, dict):
-            raise self._nonsense("is JSON, but no object", content)
-        return data
-
-    def _choice(self, data: Mapping[str, Any]) -> dict[str, Any]:
+            raise self._nonsense(what, content)
         try:
             choice = data["choices"][0]
             text = choice["message"]["content"]
-        except (KeyError, IndexError, TypeError) as error:
-            raise self._nonsense("has no choices[0].message.content", data) from error
+        except (KeyError, IndexError, TypeError):
+            choice = None
+        if choice is None:
+            raise self._nonsense("has no choices[0].message.content", content)
         if not isinstance(text, str | None):
-            raise self._nonsense("has a text that is no string", data)
-        return choice
+            raise self._nonsense("has a text that is no string", content)
+        return choice, data["usage"] if isinstance(data.get("usage"), dict) else {}
 
-    def _nonsense(self, what: str, content: Any) -> EndpointNonsense:
-        told = content[:400].decode(errors="replace") if isinstance(content, bytes) else content
+    def _nonsense(self, what: str, content: bytes) -> EndpointNonsense:
+        told = self._secrets().out_of(content[:MOST_READ].decode(errors="replace"))
         return EndpointNonsense(
-            f"the reply of {self} {what}: {shown(told)}. Does the address end in the API's version"
-            " (…/v1)?"
+            f"the reply of {self} {what}: {shown(told, 60)}. Does the address end in the API's"
+            " version (…/v1)?"
         )
 
     def _cost(self, usage: Mapping[str, Any]) -> float | None:
         """USD for one call, or None where the price or the server's count is missing."""
-        counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        if self.price is None or not all(map(is_count, counts)):
+        counts = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+        if self.price is None or None in counts:
             return None
-        return sum(count * price for count, price in zip(counts, self.price, strict=True)) / 1e6
-
-
-def _is_address(url: str) -> bool:
-    return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+        return sum(number * price for number, price in zip(counts, self.price, strict=True)) / 1e6
 
 
 def _is_price(price) -> bool:
     pair = isinstance(price, Sequence) and len(price) == 2
-    return pair and all(is_count(usd) and usd >= 0 for usd in price)
+    return pair and all(is_number(usd) and usd >= 0 for usd in price)
+
+
+def _field(name: str, value) -> int | float:
+    """A field of the request as JSON takes it."""
+    if name == "temperature":
+        if not is_number(value) or value < 0:
+            raise ValueError(f"temperature={shown(value)} must be a number, 0 or above")
+        return float(value)
+    if not is_number(value) or value != int(value) or (name == "max_tokens" and value < 1):
+        least = " above 0" if name == "max_tokens" else ""
+        raise ValueError(f"{name}={shown(value)} must be a whole number{least}")
+    return int(value)
+
+
+def _written(body: dict, item: Prompt) -> bytes:
+    """The request as JSON."""
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        why = "it holds half a character"
+    except RecursionError:
+        why = "it is nested too deep, or in itself"
+    except (TypeError, ValueError) as error:
+        why = excerpt(str(error))
+    raise ModelError(f"prompt {shown(item)} cannot be sent as JSON: {why}")

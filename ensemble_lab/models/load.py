@@ -154,14 +154,16 @@ def _load_classifier(source: Any, device: Any, dtype: Any, options: dict) -> Cla
 
 
 def _load_endpoint(text: str, device: Any, dtype: Any, options: dict) -> Endpoint:
+    from ensemble_lab.models.address import without_secrets
     from ensemble_lab.models.endpoint import Endpoint
 
     url, _, name = text.removeprefix("openai:").partition("#")
+    plain = "openai:" + without_secrets(url)
     if not name:
-        raise ModelError(f"{shown(text)} names no model: write 'openai:{url}#name'")
+        raise ModelError(f"{shown(plain)} names no model: write {shown(plain + '#name')}")
     check_options(Endpoint, options)
     if device is not None or dtype is not None:
-        raise ModelError(f"{shown(text)} computes on its server: leave device= and dtype= out")
+        raise ModelError(f"{shown(plain)} computes on its server: leave device= and dtype= out")
     return Endpoint(url, name, **options)
 
 

@@ -1,0 +1,271 @@
+"""One request to a server: with one deadline for all of it, and with a most of bytes.
+
+httpx limits the silence between two parts of a reply, so that a server which drips would hold the
+caller for ever. Here a thread asks and the caller waits, no longer than the deadline: a name that
+is looked up, a handshake, headers that come letter by letter and a slow body all count. What is
+late is cut off, and nothing more is sent.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+
+MOST_BYTES = 8 * 2**20  # of a reply, unpacked: some 80,000 tokens with their log-probabilities
+LOOK = 0.2  # seconds: where waiting cannot be interrupted (Windows), it is done in such steps
+GZIP = 31  # zlib's code for a stream with gzip's header
+
+
+class Late(Exception):
+    """The deadline passed."""
+
+
+class Broken(Exception):
+    """Nothing listens, or the connection broke: the text says how."""
+
+
+class Unreadable(Exception):
+    """The reply is too long, or packed in a way that was not asked for: the text says which."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back.
+
+    Attributes
+    ----------
+    status : int
+    content : bytes
+    location : str
+        Where a redirect points.
+    """
+
+    status: int
+    content: bytes
+    location: str
+
+
+class Line:
+    """A connection to one server, kept open between requests, that another thread can cut.
+
+    Parameters
+    ----------
+    proxy : str or None
+    """
+
+    def __init__(self, proxy: str | None):
+        import httpx
+
+        one = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+        self._transport = httpx.HTTPTransport(verify=_certificates(), limits=one, proxy=proxy)
+        self._streams: list = []
+        self._cut = False
+
+    def ask(self, request: httpx.Request) -> Answer:
+        """Send a request and read the answer, as far as it may go."""
+        request.extensions["trace"] = self._watch
+        response = self._transport.handle_request(request)
+        try:
+            packing = response.headers.get("content-encoding", "identity").strip().lower()
+            if packing not in ("identity", "", "gzip", "x-gzip"):
+                raise Unreadable("is packed, though it was asked not to be")
+            content = _read(response.stream)
+            content = _unpacked(content) if packing.endswith("gzip") else content
+            return Answer(response.status_code, content, response.headers.get("location", ""))
+        finally:
+            response.close()
+
+    def cut(self) -> None:
+        """End what goes on: a read that waits returns, and nothing is connected or sent after."""
+        self._cut = True
+        for stream in list(self._streams):
+            _shut(stream)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._transport.close()
+
+    def _watch(self, event: str, info: dict) -> None:
+        """Called by httpcore before and after each step."""
+        made = info.get("return_value")
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._streams = [*self._streams[-3:], made]  # through a proxy several for one
+        if self._cut:
+            for stream in self._streams:
+                _shut(stream)
+            raise Late
+
+
+class Lines:
+    """Lines to one server: one for each request that goes on at the same time.
+
+    Parameters
+    ----------
+    proxy : callable
+        The proxy for the next line, or None.
+    """
+
+    def __init__(self, proxy: Callable[[], str | None]):
+        self._proxy, self._free, self._process = proxy, [], os.getpid()
+
+    def post(self, url: str, headers: Callable[[], dict], body: bytes, seconds: float) -> Answer:
+        """Send `body` and wait for the whole answer.
+
+        Parameters
+        ----------
+        url : str
+        headers : callable
+            Makes them when they are needed, so that no frame of a traceback holds a key.
+        body : bytes
+        seconds : float
+            From now to the last byte.
+
+        Raises
+        ------
+        Late, Broken, Unreadable
+            With no exception in their chain: those of the libraries may hold headers.
+        """
+        if self._process != os.getpid():  # a fork: its parent reads from the same connections
+            self._free, self._process = [], os.getpid()
+        call = _Call(self, url, headers, body, seconds)
+        failed = call.wait()
+        if failed is not None:
+            raise failed
+        return call.answer
+
+    def take(self) -> Line:
+        """A line that is free, or a new one."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return Line(self._proxy())
+
+    def give(self, line: Line) -> None:
+        """Keep a line for the next request."""
+        self._free.append(line)
+
+
+class _Call:
+    """A request in a thread of its own."""
+
+    def __init__(self, lines: Lines, url: str, headers, body: bytes, seconds: float):
+        self._lines, self._url, self._headers, self._body = lines, url, headers, body
+        self._seconds, self._end = seconds, time.monotonic() + seconds
+        self._done, self._lock = threading.Event(), threading.Lock()
+        self._line: Line | None = None
+        self._given_up = False
+        self._failed: Exception | None = None
+        self.answer: Answer | None = None
+
+    def wait(self) -> Exception | None:
+        """What went wrong, if anything did."""
+        # A daemon: a name that takes minutes to be looked up must not hold the end of the process.
+        thread = threading.Thread(target=self._work, daemon=True, name="endpoint")
+        try:
+            thread.start()
+            while not self._done.wait(max(min(LOOK, self._end - time.monotonic()), 0)):
+                if time.monotonic() >= self._end:
+                    self._give_up()
+                    return Late()
+        except BaseException:  # Ctrl-C
+            self._give_up()
+            raise
+        return self._failed
+
+    def _give_up(self) -> None:
+        with self._lock:
+            self._given_up = True
+            if self._line is not None:
+                self._line.cut()
+
+    def _work(self) -> None:
+        # What is kept of an error is a text: its chain would hold the request with its headers.
+        try:
+            self.answer = self._asked()
+        except Unreadable as error:
+            self._failed = Unreadable(str(error))
+        except BaseException as error:
+            late = isinstance(error, Late) or type(error).__name__.endswith("Timeout")
+            self._failed = Late() if late else Broken(str(error) or type(error).__name__)
+        finally:
+            self._let_go()
+            self._done.set()
+
+    def _asked(self) -> Answer:
+        import httpx
+
+        line = self._lines.take()
+        with self._lock:
+            self._line = line
+            if self._given_up:
+                raise Late
+        wait = dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)
+        request = httpx.Request(
+            "POST",
+            self._url,
+            headers=self._headers(),
+            content=self._body,
+            extensions={"timeout": wait},
+        )
+        return line.ask(request)
+
+    def _let_go(self) -> None:
+        """Keep the line for the next call if nothing is wrong with it."""
+        with self._lock:
+            line, self._line = self._line, None  # what is kept can no longer be cut
+            whole = self.answer is not None and not self._given_up
+        if line is not None:
+            (self._lines.give if whole else Line.close)(line)
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Read once: it takes as long as a request on this machine."""
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
+def _read(stream) -> bytes:
+    parts, size = [], 0
+    for part in stream:
+        parts.append(part)
+        size += len(part)
+        if size > MOST_BYTES:
+            raise Unreadable(f"is longer than {MOST_BYTES >> 20} MB")
+    return b"".join(parts)
+
+
+def _unpacked(content: bytes) -> bytes:
+    """Unzipped once, never further than it may go."""
+    machine = zlib.decompressobj(GZIP)
+    try:
+        plain = machine.decompress(content, MOST_BYTES + 1)
+    except zlib.error:
+        raise Unreadable("says that it is packed by gzip, and is not") from None
+    if len(plain) > MOST_BYTES:
+        raise Unreadable(f"is longer than {MOST_BYTES >> 20} MB when it is unpacked")
+    if not machine.eof:
+        raise Unreadable("is packed by gzip, and is cut short")
+    return plain
+
+
+def _shut(stream) -> None:
+    """Wake whoever reads from a connection: closing alone would not."""
+    connection = stream.get_extra_info("socket")
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except (OSError, AttributeError):
+        pass  # closed already
