@@ -251,7 +251,7 @@ def test_a_disk_that_is_full_costs_one_line(tmp_path, monkeypatch):
 
     class Full:
         def __init__(self, file):
-            self.file, self.left = file, 400
+            self.file, self.left = file, 800
 
         def write(self, data):
             if not self.left:

@@ -50,7 +50,7 @@ def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
         if is_recording(data):
             if columns is not None:
                 raise ValueError("it is a recording, which has names of its own: leave out columns")
-            return Recording.load(path).outcomes()
+            return Recording.parse(data, texts=False).outcomes()
         return from_columns(json_lines(data), columns, False)
     except RecursionError:
         deep = "something in it is nested too deeply; make it text or numbers"

@@ -8,7 +8,8 @@ import warnings
 from pathlib import Path
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.recording import HEADER, Recording, json_line
+from ensemble_lab.core.lines import json_line
+from ensemble_lab.core.recording import HEADER, Recording
 
 try:
     import fcntl
@@ -83,6 +84,10 @@ class Journal:
         self.write({"item": item, "model": model, "graded": correct})
         self.recording.replies[item, model]["correct"] = correct
 
+    def failed(self, item, model: str, kind: str) -> None:
+        """Note that there is no reply; the words of an error may hold what nobody should read."""
+        self.write({"item": item, "model": model, "failed": kind})
+
     def close(self) -> None:
         """Let go of the file."""
         if self._file is None:
@@ -139,20 +144,22 @@ class Journal:
     def _begin(self) -> None:
         """Read what is there, and cut off what was cut short."""
         self._file.seek(0)
-        data = self._file.read()
         try:
-            self.recording = Recording.parse(data)
+            # The same open file, and so the same lock, read in larger parts.
+            with os.fdopen(os.dup(self._file.fileno()), "rb") as whole:
+                self.recording = Recording.of(whole)
         except ValueError as error:
             raise ValueError(
                 f"{shown(str(self.path))} is not a recording to go on with: {error}"
             ) from error
-        whole = data[: self.recording.length]
-        if len(whole) < len(data):
-            self._file.truncate(len(whole))
+        self._size = self.recording.length
+        if self._size < os.fstat(self._file.fileno()).st_size:
+            self._file.truncate(self._size)
         # An editor may have trimmed the last newline: it is written before the next line.
-        self._missing = b"" if whole.endswith((b"\n", b"\r")) or not whole else b"\n"
-        self._size = len(whole)
-        if not whole:  # new, or killed while writing the header
+        self._file.seek(max(self._size - 1, 0))
+        last = self._file.read(1)
+        self._missing = b"" if last in (b"\n", b"\r", b"") else b"\n"
+        if not self._size:  # new, or killed while writing the header
             self._append(HEADER)
 
     def _append(self, line: dict) -> None:
@@ -185,8 +192,11 @@ class Journal:
         for item, known in said.facts.items():
             self.facts(item, known)
         for (item, model), line in said.replies.items():
-            if (item, model) not in self.recording.replies:
+            there = self.recording.replies.get((item, model))
+            if there is None:
                 self.reply(item, model, line)
+            elif "correct" in line and "correct" not in there:
+                self.grade(item, model, line["correct"])
 
 
 def _lock(file) -> None:

@@ -1,32 +1,33 @@
 """A recording: one JSON object a line, appended as models answer, so that a kill loses nothing.
 
 The first line is a header. A line with a ``model`` is a reply; one without holds what is known of
-an item (truth, group, features), and the last such line stands; one with ``graded`` grades a reply
-that stands above it. A last line cut short by a kill is dropped and asked again. What editors do
-to text (another end of line, blank lines, a byte order mark, no last newline) changes nothing.
+an item (truth, group, features, and in ``asked`` a hash of what the models were asked), and the
+last such line stands; one with ``graded`` grades a reply that stands above it; one with ``failed``
+says that a model gave no usable reply, and of what kind the error was. A last line cut short by a
+kill is dropped and asked again. What editors do to text (another end of line, blank lines, a byte
+order mark, no last newline) changes nothing.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from ensemble_lab.core.errors import MOST_SHOWN, shown
+from ensemble_lab.core.lines import BOM, json_line, lines_with, loads, whole_lines, without_marks
 from ensemble_lab.core.outcomes import MEASURES, Outcomes
-from ensemble_lab.core.reply import exact
+from ensemble_lab.core.reply import exact, unwrapped
 from ensemble_lab.core.tabulate import tabulate
 
 HEADER = {"ensemble_lab": "recording", "version": 1}
-BOM = b"\xef\xbb\xbf"  # some editors begin UTF-8 with it
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 NUMBERS = (*MEASURES, "correct", "graded")
-
-
-def json_line(line: dict) -> str:
-    """One line of a recording."""
-    return json.dumps(line) + "\n"
+TEXTS = ("text", "asked", "failed")
 
 
 def is_recording(data: bytes) -> bool:
@@ -35,18 +36,19 @@ def is_recording(data: bytes) -> bool:
     A header counts with a byte order mark, any end of line, in UTF-16, of another version, or
     cut short: `Recording.parse` says what is wrong with it.
     """
-    text = data.lstrip(BOM + b"".join(UTF16)).replace(b"\0", b"")
-    lines = text.splitlines() if b'"ensemble_lab"' in text else []
-    lines = [_without_marks(line) for line in lines]
-    first = next((line for line in lines if line), b"")
-    cut = first.startswith(b'{"ensemble_lab"') and json_line(HEADER).encode().startswith(first)
-    return cut or any(map(_is_header, lines))
+    if data.startswith(UTF16) or b"\0" in data[:4]:
+        data = data.lstrip(BOM + b"".join(UTF16)).replace(b"\0", b"")
+    first = without_marks(data[:400].lstrip()).splitlines()[:1]
+    if first and first[0].startswith(b'{"ensemble_lab"'):
+        if json_line(HEADER).encode().startswith(first[0].strip()):
+            return True
+    return any(map(_is_header, lines_with(b'"ensemble_lab"', data)))
 
 
 def _is_header(line: bytes) -> bool:
     """Whether this is a header of a recording, of any version."""
     try:
-        found = json.loads(line) if b'"ensemble_lab"' in line else None
+        found = loads(line) if b'"ensemble_lab"' in line else None
     except ValueError:
         return False
     return isinstance(found, dict) and found.get("ensemble_lab") == HEADER["ensemble_lab"]
@@ -62,22 +64,32 @@ class Recording:
         Item to what is known of it: ``truth``, ``group``, ``features``.
     replies : dict
         (item, model) to the fields of its `Reply`, with ``correct`` where it was graded.
+    failed : dict
+        (item, model) to the kind of the error, where no reply came since; the latest is the last.
     length : int
         Bytes of the file that are whole lines.
     """
 
     facts: dict = field(default_factory=dict)
     replies: dict = field(default_factory=dict)
+    failed: dict = field(default_factory=dict)
     length: int = 0
 
     @classmethod
-    def load(cls, path: str | Path) -> Recording:
-        """Read a recording; see `parse`."""
-        return cls.parse(Path(path).read_bytes())
+    def load(cls, path: str | Path, texts: bool = True) -> Recording:
+        """Read a recording line by line; see `parse`."""
+        with Path(path).open("rb") as file:
+            return cls.of(file, texts)
 
     @classmethod
-    def parse(cls, data: bytes) -> Recording:
+    def parse(cls, data: bytes, texts: bool = True) -> Recording:
         """Read the bytes of a recording.
+
+        Parameters
+        ----------
+        data : bytes
+        texts : bool
+            Keep the raw texts, which a table does not need, and which may be most of the file.
 
         Raises
         ------
@@ -85,26 +97,28 @@ class Recording:
             Not a recording, text that is not UTF-8, or a damaged line other than the last: named
             by its number, with the mend.
         """
-        if data.startswith(UTF16) or b"\0" in data[:4]:
+        return cls.of(io.BytesIO(data), texts)
+
+    @classmethod
+    def of(cls, file: BinaryIO, texts: bool = True) -> Recording:
+        """Read an open file line by line; see `parse`."""
+        begin = file.read(4)
+        if begin.startswith(UTF16) or b"\0" in begin:
             raise ValueError("it is no UTF-8 text (UTF-16, perhaps); save it as UTF-8")
-        recording, begun, end = cls(), False, 0
-        # Of bytes these are ends of line: \n, \r and \r\n, which JSON never holds in a text.
-        lines = data.splitlines(keepends=True)
-        texts = [_without_marks(raw) for raw in lines]
-        last = max((i for i, text in enumerate(texts, 1) if text), default=0)
-        for number, (text, raw) in enumerate(zip(texts, lines, strict=True), 1):
-            if number == last and _is_cut(text, raw, begun):
+        file.seek(0)
+        recording, begun = cls(), False
+        for number, end, text, raw, last in whole_lines(file):
+            if last and _is_cut(text, raw, begun):
                 break
-            if text and begun:
-                recording._add(_parsed(text, number), number)
-            elif text:
-                _check_header(text, lines)
+            if begun:
+                recording._add(_parsed(text, number), number, texts)
+            else:
+                _check_header(text, file)
                 begun = True
-            end += len(raw)
-            recording.length = end if begun else 0
+            recording.length = end
         return recording
 
-    def _add(self, line: dict, number: int) -> None:
+    def _add(self, line: dict, number: int, texts: bool) -> None:
         if not isinstance(line, dict) or "item" not in line:
             second = isinstance(line, dict) and "ensemble_lab" in line
             why = "is a second header; delete it" if second else "names no item; delete it"
@@ -113,6 +127,8 @@ class Recording:
             item, model = item_name(line.pop("item")), line.pop("model", None)
             if not isinstance(model, str | None):
                 raise ValueError(f"the model is {shown(model)}; make it text")
+            if not texts:
+                line.pop("text", None)
             line = _checked(line)
         except (TypeError, ValueError) as error:
             raise ValueError(f"line {number}: {error}") from None
@@ -124,10 +140,15 @@ class Recording:
             if (item, model) not in self.replies:
                 raise ValueError(f"line {number} grades {pair}, which no line above it answers")
             self.replies[item, model]["correct"] = line["graded"]
+        elif "failed" in line:
+            if (item, model) not in self.replies:
+                self.failed.pop((item, model), None)  # in the order of the last failures
+                self.failed[item, model] = line["failed"]
         elif (item, model) in self.replies:
             raise ValueError(f"line {number} repeats {pair}; delete one of the two lines")
         else:
             self.replies[item, model] = line
+            self.failed.pop((item, model), None)
 
     def outcomes(self) -> Outcomes:
         """The recording as a table: items and models in the order of their first appearance."""
@@ -146,27 +167,21 @@ def item_name(name):
     TypeError, ValueError
         Any other name.
     """
-    plain = exact(name, "item name")
+    plain = exact(name_in_utf8(name, "item"), "item name")
     if plain is None or isinstance(plain, bool) or plain in (math.inf, -math.inf):
         raise ValueError(f"the item name {shown(name)} is no text and no finite number; rename it")
-    return name_in_utf8(plain, "item")
+    return plain
 
 
 def name_in_utf8(name, what: str):
     """`name`, or a `ValueError` where it holds half a character, which no file could keep."""
+    bare = unwrapped(name)
     try:
-        str(name).encode()
+        str.__str__(bare if isinstance(bare, str) else "").encode()
     except UnicodeEncodeError:
         half = ascii(name)[:MOST_SHOWN]
         raise ValueError(f"the {what} name {half} holds half a character; rename it") from None
     return name
-
-
-def _without_marks(raw: bytes) -> bytes:
-    text = raw.strip()
-    while text.startswith(BOM):
-        text = text.removeprefix(BOM).strip()
-    return text
 
 
 def _is_cut(text: bytes, raw: bytes, begun: bool) -> bool:
@@ -176,7 +191,7 @@ def _is_cut(text: bytes, raw: bytes, begun: bool) -> bool:
     if not text.strip(b"\0"):  # what a file system leaves after the power failed
         return True
     try:
-        json.loads(text.decode())
+        loads(text)
     except UnicodeDecodeError as error:
         return error.reason == "unexpected end of data"  # cut within a character
     except ValueError:
@@ -188,7 +203,7 @@ def _is_cut(text: bytes, raw: bytes, begun: bool) -> bool:
 
 def _parsed(text: bytes, number: int):
     try:
-        return json.loads(text.decode())
+        return loads(text)
     except UnicodeDecodeError:
         raise ValueError(f"line {number} is not UTF-8; save the file as UTF-8") from None
     except json.JSONDecodeError as error:
@@ -196,11 +211,14 @@ def _parsed(text: bytes, number: int):
         if error.msg == "Extra data":
             raise ValueError(f"{why}; put each object on a line of its own") from None
         raise ValueError(f"{why}; delete the line to have it asked again") from None
+    except ValueError as error:
+        why = "holds a number of over 4,300 digits" if "digits" in str(error) else str(error)
+        raise ValueError(f"line {number} {why}; delete the line to have it asked again") from None
 
 
-def _check_header(text: bytes, lines: list[bytes]) -> None:
+def _check_header(text: bytes, file: BinaryIO) -> None:
     try:
-        line = json.loads(text.decode())
+        line = loads(text)
     except ValueError:
         line = text[:400].decode(errors="replace")
     if line == HEADER:
@@ -210,8 +228,9 @@ def _check_header(text: bytes, lines: list[bytes]) -> None:
             f"it has version {shown(line.get('version'))}, this package reads {HEADER['version']};"
             " update the package"
         )
-    for number, raw in enumerate(lines, 1):
-        if _is_header(raw):
+    file.seek(0)
+    for number, _, other, _, _ in whole_lines(file):
+        if _is_header(other):
             raise ValueError(f"its header is in line {number}; move it up to be the first")
     header = json_line(HEADER).strip()
     raise ValueError(f"the first line is {shown(line)}, not the header of a recording, {header}")
@@ -230,9 +249,19 @@ def _field(name: str, value):
         return exact(value, name)
     if name == "features" and isinstance(value, dict):
         return {key: exact(given, f"feature {shown(key, 40)}") for key, given in value.items()}
-    if name == "probability" and isinstance(value, list):
+    if name == "probability" and _is_law(value):
         return [[exact(label, "label"), float(p)] for label, p in value]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if name in ("features", "probability") or (name in NUMBERS and not number):
+    wrong = name in ("features", "probability") or (name in NUMBERS and not _is_number(value))
+    if wrong or (name in TEXTS and not isinstance(value, str)):
         raise ValueError(f"the {name} is {shown(value)}, which no recording holds; mend the line")
     return value
+
+
+def _is_number(value) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and not abs(value) > sys.float_info.max
+
+
+def _is_law(value) -> bool:
+    pairs = isinstance(value, list) and all(isinstance(pair, list) for pair in value)
+    return pairs and all(len(pair) == 2 and _is_number(pair[1]) for pair in value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,15 +71,22 @@ def exact(value, what: str, where: str = ""):
     ------
     TypeError
         Neither text nor a number.
+    ValueError
+        A whole number so long that no table holds it.
     """
-    bare = _unwrapped(value)
+    bare = unwrapped(value)
     if isinstance(bare, str):
-        return str.__str__(bare)  # not str(): an Enum would give the name of its member
+        return in_utf8(str.__str__(bare))  # not str(): an Enum would give the name of its member
     if bare is None or isinstance(bare, bool):
         return bare
-    if isinstance(bare, int | float):
-        bare = int(bare) if isinstance(bare, int) else float(bare)
-        return None if bare != bare else bare
+    if isinstance(bare, int):
+        if abs(bare) > sys.float_info.max:
+            raise ValueError(
+                f"the {what} is a whole number of over 308 digits{where}; make it text"
+            )
+        return int(bare)
+    if isinstance(bare, float):
+        return None if bare != bare else float(bare)
     raise TypeError(
         f"the {what} {shown(value)} is {type(value).__name__}{where}; make it str or number"
     )
@@ -117,7 +125,7 @@ def entry(reply: Reply, latency: float, where: str) -> dict:
     said = {
         "answer": exact(reply.answer, "answer", where),
         "probability": _law(reply.probability, where),
-        "text": reply.text,
+        "text": None if reply.text is None else in_utf8(reply.text),
     }
     # A measure that is NaN is written as null: the model tells it, but not this time.
     told = {name: getattr(reply, name) for name in MEASURES}
@@ -127,7 +135,7 @@ def entry(reply: Reply, latency: float, where: str) -> dict:
     }
 
 
-def _unwrapped(value):
+def unwrapped(value):
     """A scalar of numpy or torch as Python's own, and None for pandas' gaps."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()
@@ -136,13 +144,16 @@ def _unwrapped(value):
 
 def _number(value, name: str, where: str) -> float | None:
     """A measure as a float; None where it is NaN."""
-    bare = _unwrapped(value)
+    bare = unwrapped(value)
     if bare is None:
         return None
     # Text is not guessed at: "90" may be a share or per cent. Decimals and fractions are numbers.
     if isinstance(bare, bool | str) or hasattr(bare, "ndim") or not hasattr(bare, "__float__"):
         raise TypeError(f"the {name} is {shown(value)}{where}; make it a number, or None")
-    number = float(bare)
+    try:
+        number = float(bare)
+    except OverflowError:
+        number = math.inf
     if math.isinf(number) or (number < 0 and name != "confidence"):
         rule = "finite" if name == "confidence" else "finite and never negative"
         raise ValueError(f"the {name} is {number:g}{where}; it is {rule}, or None")

@@ -107,3 +107,46 @@ def is_number(value) -> bool:
         return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
     except OverflowError:  # a whole number of 400 digits
         return False
+
+
+def is_price(price) -> bool:
+    """Whether this is USD per million input tokens and per million output tokens."""
+    pair = isinstance(price, Sequence) and len(price) == 2
+    return pair and all(is_number(usd) and usd >= 0 for usd in price)
+
+
+def field(name: str, value) -> int | float:
+    """A field of the request as JSON takes it.
+
+    Raises
+    ------
+    ValueError
+        A value that no server takes.
+    """
+    if name == "temperature":
+        if not is_number(value) or value < 0:
+            raise ValueError(f"temperature={shown(value)} must be a number, 0 or above")
+        return float(value)
+    if not is_number(value) or value != int(value) or (name == "max_tokens" and value < 1):
+        least = " above 0" if name == "max_tokens" else ""
+        raise ValueError(f"{name}={shown(value)} must be a whole number{least}")
+    return int(value)
+
+
+def written(body: dict, item: Prompt) -> bytes:
+    """The request as JSON.
+
+    Raises
+    ------
+    ModelError
+        A prompt that JSON does not hold.
+    """
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        why = "it holds half a character"
+    except RecursionError:
+        why = "it is nested too deep, or in itself"
+    except (TypeError, ValueError) as error:
+        why = excerpt(str(error))
+    raise ModelError(f"prompt {shown(item)} cannot be sent as JSON: {why}")

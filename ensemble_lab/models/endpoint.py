@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -17,11 +16,14 @@ from ensemble_lab.models.completion import (
     confidence,
     count,
     excerpt,
+    field,
     is_number,
+    is_price,
     mend,
     messages,
     parsed,
     reason,
+    written,
 )
 from ensemble_lab.models.connection import Answer, Broken, Late, Lines, Unreadable
 from ensemble_lab.models.errors import (
@@ -106,12 +108,12 @@ class Endpoint:
             raise ValueError(
                 f"timeout={shown(timeout)} must be a number of seconds above 0, at most {DAY}"
             )
-        if price is not None and not _is_price(price):
+        if price is not None and not is_price(price):
             raise ValueError(f"price={shown(price)} must be two numbers: USD per million in, out")
         self.url, self.name = self._address.plain, name
         self.parse, self.timeout, self.price = parse, float(timeout), price
         fields = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-        self._fields = {k: _field(k, value) for k, value in fields.items() if value is not None}
+        self._fields = {k: field(k, value) for k, value in fields.items() if value is not None}
         self._fields |= {"logprobs": True} if logprobs else {}
         given = given_key(key)
         if given and self._address.user:
@@ -178,7 +180,7 @@ class Endpoint:
                 f"{self} comes out of a pickle, which holds no key, password or query; make it anew"
             )
         body = {"model": self.name, "messages": messages(item), **self._fields}
-        content = self._post(_written(body, item))
+        content = self._post(written(body, item))
         choice, usage = self._read(content)
         text = choice["message"]["content"]
         return Reply(
@@ -265,24 +267,18 @@ class Endpoint:
 
     def _read(self, content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         """The first choice, which has a text or none, and what was used."""
+        what = "is not JSON"
         try:
             data = parsed(content)
-        except ValueError:
-            data = None
-            what = "is not JSON"
-        else:
-            what = "is JSON, but no object"
-        if not isinstance(data, dict):
-            raise self._nonsense(what, content)
-        try:
+            what = "is JSON, but no object" if not isinstance(data, dict) else ""
+            what = what or "has no choices[0].message.content"
             choice = data["choices"][0]
             text = choice["message"]["content"]
-        except (KeyError, IndexError, TypeError):
-            choice = None
-        if choice is None:
-            raise self._nonsense("has no choices[0].message.content", content)
-        if not isinstance(text, str | None):
-            raise self._nonsense("has a text that is no string", content)
+            what = "" if isinstance(text, str | None) else "has a text that is no string"
+        except (ValueError, LookupError, TypeError):
+            pass
+        if what:
+            raise self._nonsense(what, content)
         return choice, data["usage"] if isinstance(data.get("usage"), dict) else {}
 
     def _nonsense(self, what: str, content: bytes) -> EndpointNonsense:
@@ -298,33 +294,3 @@ class Endpoint:
         if self.price is None or None in counts:
             return None
         return sum(number * price for number, price in zip(counts, self.price, strict=True)) / 1e6
-
-
-def _is_price(price) -> bool:
-    pair = isinstance(price, Sequence) and len(price) == 2
-    return pair and all(is_number(usd) and usd >= 0 for usd in price)
-
-
-def _field(name: str, value) -> int | float:
-    """A field of the request as JSON takes it."""
-    if name == "temperature":
-        if not is_number(value) or value < 0:
-            raise ValueError(f"temperature={shown(value)} must be a number, 0 or above")
-        return float(value)
-    if not is_number(value) or value != int(value) or (name == "max_tokens" and value < 1):
-        least = " above 0" if name == "max_tokens" else ""
-        raise ValueError(f"{name}={shown(value)} must be a whole number{least}")
-    return int(value)
-
-
-def _written(body: dict, item: Prompt) -> bytes:
-    """The request as JSON."""
-    try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
-    except UnicodeEncodeError:
-        why = "it holds half a character"
-    except RecursionError:
-        why = "it is nested too deep, or in itself"
-    except (TypeError, ValueError) as error:
-        why = excerpt(str(error))
-    raise ModelError(f"prompt {shown(item)} cannot be sent as JSON: {why}")

@@ -45,7 +45,7 @@ def named_models(models) -> dict[str, Model]:
                 f"model {shown(name, 40)} is asynchronous; give"
                 " lambda item: asyncio.run(model(item))"
             )
-        named[name_in_utf8(exact(name, "model name"), "model")] = model
+        named[exact(name_in_utf8(name, "model"), "model name")] = model
     return named
 
 
@@ -195,7 +195,7 @@ def _features(features) -> Mapping:
 def _feature_name(name: Any) -> str:
     if not isinstance(name, str):
         raise TypeError(f"the feature name {shown(name)} is {type(name).__name__}; make it str")
-    return name_in_utf8(exact(name, "feature name"), "feature")
+    return exact(name_in_utf8(name, "feature"), "feature name")
 
 
 def _has_index(values) -> bool:
@@ -206,7 +206,7 @@ def _has_index(values) -> bool:
 def _bare(key):
     try:
         return exact(key, "name")
-    except TypeError:
+    except (TypeError, ValueError):
         return key  # no item has such a name
 
 

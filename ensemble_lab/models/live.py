@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from ensemble_lab.core.outcomes import ABSENT, MEASURES, Outcomes
 from ensemble_lab.core.policy import Policy
 from ensemble_lab.core.reply import Model
 from ensemble_lab.core.tabulate import features_of, tabulate
+from ensemble_lab.models.failures import failed_on
 from ensemble_lab.models.given import facts_of, known_labels, named_items, named_models, one_row
 from ensemble_lab.models.recorder import Recorder, ask, blaming
+from ensemble_lab.models.together import together
 
 
 def record(
@@ -37,6 +40,10 @@ def record(
     Each reply is written to `path` before the next call. Called again with the same path, it
     goes on where it was stopped: what is there is not asked again. One process records to a path
     at a time; others may read it. What cannot be read with certainty is refused before any call.
+
+    A call that fails does not stop the others: its error is raised at the end, with notes about
+    how many failed, and it is asked again the next time, after all others. A model that fails ten
+    times in a row is not asked any more in this call.
 
     Parameters
     ----------
@@ -69,11 +76,14 @@ def record(
     Raises
     ------
     ValueError, TypeError
-        Arguments that do not fit; a path that is no recording, or that holds another truth for
-        an item of the same name; a reply that could not be read back (it is not written); answers
-        that can equal no truth (they are written, and are there when the truth is mended).
+        Arguments that do not fit; a path that is no recording, or that holds another question or
+        another truth for an item of the same name; a reply that could not be read back (it is not
+        written); answers that can equal no truth (they are written, and are there when the truth
+        is mended).
     BlockingIOError
         Another process or thread is recording to this path.
+    Exception
+        The first error of a model, when all others have been asked.
 
     Warns
     -----
@@ -96,10 +106,12 @@ def record(
         begun = total - len(todo)
         with tqdm(total=total, initial=begun, unit="call", disable=not progress) as bar:
             for item, name in todo:
-                bar.set_postfix_str(name, refresh=False)
-                with blaming(name, f"item {shown(item)}; {path} keeps the rest"):
+                failed = f", {len(recorder.failures)} failed" if len(recorder.failures) else ""
+                bar.set_postfix_str(name + failed, refresh=False)
+                with blaming(failed_on(item, name, path)):
                     recorder.ask(item, name)
                 bar.update()
+        recorder.raise_failures()
         table = recorder.table()
         if recorder.by_truth:
             warn_unequal(table.answer, table.truth, table.labels)
@@ -136,7 +148,8 @@ def run(
         beyond them that a model names is added behind them; a policy treats it as one that it
         has not seen.
     parallel : bool
-        Call the models of one wave in threads at the same time.
+        Call the models of one wave in threads at the same time. An error of one of them is raised
+        at once; the others are left to end by themselves.
 
     Returns
     -------
@@ -161,17 +174,19 @@ def run(
     for wave in waves:
         called = policy.choose(table).called[0]
         asked = [name for name in wave if called[names.index(name)]]
-        with ThreadPoolExecutor(len(asked) or 1 if parallel else 1) as threads:
-            lines = list(threads.map(lambda name: _ask_named(models, name, item), asked))
+        one = partial(_ask_named, models, item)
+        lines = together(one, asked) if parallel else [one(name) for name in asked]
         replies |= {(0, name): line for name, line in zip(asked, lines, strict=True)}
         if asked:
             table = tabulate(replies, [0], names, facts, labels)
+            if len(replies) < len({name for wave in waves for name in wave}):
+                table = _with_every_measure(table)
     columns = tuple(tuple(table.columns(wave)) for wave in waves)
     return graded(policy.choose(table), table, columns, parallel)
 
 
-def _ask_named(models: Mapping[str, Model], name: str, item: Any) -> dict:
-    with blaming(name, "this item"):
+def _ask_named(models: Mapping[str, Model], item: Any, name: str) -> dict:
+    with blaming(f"model {shown(name, 40)} failed on this item"):
         return ask(models[name], item, f" of model {shown(name, 40)}")
 
 
@@ -188,3 +203,13 @@ def _unasked(models: tuple[str, ...], features: Mapping, labels: Sequence) -> Ou
         features=features_of([features]),
         **{name: np.full(shape, np.nan) for name in MEASURES},
     )
+
+
+def _with_every_measure(table: Outcomes) -> Outcomes:
+    """With the measures that nobody told yet: those who were not asked may tell them.
+
+    In a recording they would be there, so a model that does not tell its confidence is not sure,
+    and is no error as long as others are left.
+    """
+    gaps = np.full(table.correct.shape, np.nan)
+    return replace(table, **{n: gaps for n in MEASURES if getattr(table, n) is None})

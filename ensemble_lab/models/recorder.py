@@ -7,16 +7,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.identity import identity
 from ensemble_lab.core.journal import Journal
 from ensemble_lab.core.notation import Notation, is_right
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.reply import Model, as_reply, entry, exact
 from ensemble_lab.core.tabulate import tabulate
 from ensemble_lab.instruments.meter import clock_for
+from ensemble_lab.models.failures import Failures
 
 
 class Recorder:
     """Some models and items in a journal: what was said so far, and one more reply at a time.
+
+    A reply that fails does not stop the others: what goes wrong is kept for `raise_failures`.
 
     Parameters
     ----------
@@ -30,7 +34,8 @@ class Recorder:
     Raises
     ------
     ValueError
-        Facts or a grade that do not go with what was recorded before; nothing is asked then.
+        Facts, a grade or questions that do not go with what was recorded before; nothing is asked
+        then.
     """
 
     def __init__(
@@ -42,7 +47,9 @@ class Recorder:
         grade: Callable | None,
     ):
         self._journal, self._models, self._items, self._grade = journal, models, items, grade
+        self.failures = Failures(models)
         _refuse_other_truth(journal, facts)
+        facts = _with_questions(journal, items, facts)
         facts = {item: _joined(journal.recording.facts.get(item), facts[item]) for item in facts}
         truths = [known["truth"] for known in facts.values() if "truth" in known]
         self._notation = Notation(truths)
@@ -53,26 +60,46 @@ class Recorder:
             self._look_again(*pair)
 
     def todo(self) -> list[tuple]:
-        """(item, model) that nobody was asked, one model after the other."""
-        replies = self._journal.recording.replies
+        """(item, model) without a reply, one model after the other; what failed before is last."""
+        recording = self._journal.recording
         pairs = [(item, name) for name in self._models for item in self._items]
-        return [pair for pair in pairs if pair not in replies]
+        pairs = [pair for pair in pairs if pair not in recording.replies]
+        known = {pair: place for place, pair in enumerate(recording.failed)}
+        return sorted(pairs, key=lambda pair: known.get(pair, -1))
 
     def ask(self, item, name: str) -> None:
         """Ask one model about one item and write down what it says.
 
+        A model that fails, and a reply that could not be read back, is noted as a failure; after
+        ten of them in a row a model is not asked.
+
         Raises
         ------
-        TypeError, ValueError
-            A reply that could not be read back, which is not written; or an answer that shows
-            that none can equal its truth, which is.
+        ValueError
+            An answer, which is written, that shows that none can equal its truth.
         """
+        if self.failures.gives_up(name):
+            return
         where = f" for item {shown(item, 40)}, model {shown(name, 40)}"
-        line = ask(self._models[name], self._items[item], where)
-        if self._grade is not None and "truth" in self._known(item):
-            line["correct"] = self._graded(line, item, where)
-        self._journal.reply(item, name, line)
+        try:
+            line = ask(self._models[name], self._items[item], where)
+        except Exception as error:
+            self.failures.note(item, name, error)
+            self._journal.failed(item, name, type(error).__name__)
+            return
+        try:
+            if self._grade is not None and "truth" in self._known(item):
+                line["correct"] = self._graded(line, item, where)
+            self.failures.worked(name)
+        except Exception as error:
+            self.failures.note(item, name, error)
+        finally:  # it was paid for: also when the grade is interrupted
+            self._journal.reply(item, name, line)
         self._hear(item, name)
+
+    def raise_failures(self) -> None:
+        """Raise the first failure, if there was one; see `Failures`."""
+        self.failures.raise_first(self._journal.path)
 
     def table(self) -> Outcomes:
         """These items and models as far as they are recorded."""
@@ -99,7 +126,12 @@ class Recorder:
             self._hear(item, name)
         elif "correct" not in line and "truth" in self._known(item):
             where = f" for item {shown(item, 40)}, model {shown(name, 40)}"
-            self._journal.grade(item, name, self._graded(line, item, where))
+            try:
+                correct = self._graded(line, item, where)
+            except Exception as error:
+                self.failures.note(item, name, error)
+            else:
+                self._journal.grade(item, name, correct)
 
     def _hear(self, item, name: str) -> None:
         line, known = self._journal.recording.replies[item, name], self._known(item)
@@ -136,13 +168,29 @@ def ask(model: Model, item: Any, where: str) -> dict:
 
 
 @contextmanager
-def blaming(name: str, which: str):
+def blaming(note: str):
     """Tell any error which model failed on what."""
     try:
         yield
     except Exception as error:
-        error.add_note(f"model {shown(name, 40)} failed on {which}")
+        error.add_note(note)
         raise
+
+
+def _with_questions(journal: Journal, items: Mapping, facts: Mapping) -> dict:
+    """Facts with what is asked; another question under a name that has replies is refused."""
+    recording, found = journal.recording, {}
+    replied = {item for item, _ in recording.replies}
+    for item, thing in items.items():
+        now, before = identity(thing), recording.facts.get(item, {}).get("asked")
+        if item in replied and None not in (now, before) and now != before:
+            raise ValueError(
+                f"{shown(str(journal.path))} holds replies to another question as item"
+                f" {shown(item, 40)}, now it is {shown(thing, 40)}; give the questions names of"
+                " their own, {'q1': …}, or record to another path"
+            )
+        found[item] = facts[item] if now is None else facts[item] | {"asked": now}
+    return found
 
 
 def _joined(before: dict | None, now: dict) -> dict:

@@ -1,0 +1,110 @@
+"""What an item is, as a short text that a recording keeps: the same for the same question only."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import struct
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+import numpy as np
+
+DIGITS = 16  # of 64 bits: two of a million questions agree with a chance of 1 in 40 million
+EXACT = 2**53  # a float64 holds every whole number below it
+
+
+def identity(item: Any) -> str | None:
+    """A hash of what is asked, or None where nothing stable can be said.
+
+    Text, numbers, bytes, arrays, tensors and images, and lists and mappings of them, have one. The
+    order of a mapping's keys, tuple or list, and the type of a number make no difference.
+
+    >>> identity({"role": "user", "content": "?"}) == identity({"content": "?", "role": "user"})
+    True
+    >>> identity(object()) is None
+    True
+    """
+    try:
+        return hashlib.sha256(_tokens(item)).hexdigest()[:DIGITS]
+    except (TypeError, ValueError, RecursionError, RuntimeError, OverflowError, AttributeError):
+        return None  # a generator, an object of somebody's own, a list that holds itself
+
+
+def _tokens(item: Any) -> bytes:
+    """Bytes that no other item has; each part is written with its kind and its length."""
+    if item is None:
+        return b"none"
+    if isinstance(item, str):
+        return _part(b"text", str.__str__(item).encode(errors="surrogatepass"))
+    if isinstance(item, bytes | bytearray | memoryview):
+        return _part(b"bytes", bytes(item))
+    if hasattr(item, "detach"):  # a tensor
+        item = item.detach().cpu()
+        item = (item.float() if item.is_floating_point() else item).numpy()
+    if getattr(item, "ndim", None) == 0 and hasattr(item, "item"):
+        return _tokens(item.item())
+    if isinstance(item, int | float):
+        return _part(b"number", _number(item))
+    if isinstance(item, Mapping):
+        pairs = sorted(_tokens(key) + _tokens(value) for key, value in item.items())
+        return _part(b"mapping", b"".join(pairs))
+    if isinstance(item, Set):
+        return _part(b"set", b"".join(sorted(map(_tokens, item))))
+    if hasattr(item, "columns") or isinstance(item, type):
+        raise TypeError
+    if isinstance(item, np.ndarray) or hasattr(item, "__array_interface__"):
+        return _array(np.asarray(item))
+    if isinstance(item, Sequence):
+        return _sequence(item)
+    if dataclasses.is_dataclass(item):
+        named = {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
+        return _part(type(item).__qualname__.encode(), _tokens(named))
+    if hasattr(item, "isoformat") or type(item).__module__ in ("decimal", "fractions", "pathlib"):
+        return _part(type(item).__name__.encode(), str(item).encode(errors="surrogatepass"))
+    raise TypeError
+
+
+def _sequence(items: Sequence) -> bytes:
+    """A list of numbers, or of lists of numbers, is what an array of them is."""
+    if isinstance(items, range) or (items and isinstance(items[0], int | float | list | tuple)):
+        try:
+            array = np.array(items)
+        except ValueError:  # of lists of several lengths
+            array = np.array(None)
+        # Whole numbers beyond 64 bits among others would be rounded.
+        if array.dtype.kind in "bi" or (array.dtype.kind == "f" and not _is_large(array)):
+            return _array(array)
+    return _part(b"list", b"".join(map(_tokens, items)))
+
+
+def _array(array: np.ndarray) -> bytes:
+    """Shape and values: the same ones of another number format are the same."""
+    if array.dtype.kind not in "biuf":
+        return _part(b"list", b"".join(_tokens(part) for part in array.tolist()))
+    if array.dtype.kind in "bf" or not _is_large(array):
+        array = array.astype(np.float64) + 0.0  # -0 is 0
+        array[np.isnan(array)] = np.nan
+    values = np.ascontiguousarray(array).tobytes()
+    return _part(b"array", str(array.shape).encode() + values)
+
+
+def _is_large(array: np.ndarray) -> bool:
+    """Whether a float64 may round these numbers."""
+    finite = array[np.isfinite(array)]
+    return bool(finite.size) and max(abs(finite.max().item()), abs(finite.min().item())) >= EXACT
+
+
+def _number(value: int | float) -> bytes:
+    """One text for 1, 1.0 and True."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(float(value)).encode()
+    if value == int(value):
+        number = int(value)
+        return number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
+    return b"." + struct.pack(">d", value)
+
+
+def _part(kind: bytes, content: bytes) -> bytes:
+    return b"%s %d:%s;" % (kind, len(content), content)

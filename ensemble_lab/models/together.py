@@ -1,0 +1,47 @@
+"""Several models asked at the same time, in threads that nothing waits for once one has failed."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+LOOK = 0.2  # seconds: where waiting cannot be interrupted (Windows), it is done in such steps
+
+
+def together(function: Callable[[str], T], names: Sequence[str]) -> list[T]:
+    """`function` of every name, all at once, in the order of the names.
+
+    One name is asked in the caller's thread. The threads of several are daemons: after an error or
+    Ctrl-C they are left behind, and the interpreter can end while a model hangs. (Those of
+    `concurrent.futures` are waited for, there and at the end of the process.)
+
+    Raises
+    ------
+    BaseException
+        The first error, as soon as it comes.
+    """
+    if len(names) < 2:
+        return [function(name) for name in names]
+    done: queue.SimpleQueue = queue.SimpleQueue()
+
+    def work(place: int, name: str) -> None:
+        try:
+            done.put((place, function(name), None))
+        except BaseException as error:
+            done.put((place, None, error))
+
+    for place, name in enumerate(names):
+        threading.Thread(target=work, args=(place, name), daemon=True, name=f"ask {name}").start()
+    found: dict[int, T] = {}
+    while len(found) < len(names):
+        try:
+            place, result, error = done.get(timeout=LOOK)
+        except queue.Empty:
+            continue
+        if error is not None:
+            raise error
+        found[place] = result
+    return [found[place] for place in range(len(names))]
