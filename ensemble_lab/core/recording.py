@@ -127,9 +127,9 @@ class Recording:
             item, model = item_name(line.pop("item")), line.pop("model", None)
             if not isinstance(model, str | None):
                 raise ValueError(f"the model is {shown(model)}; make it text")
+            line = _checked(line)
             if not texts:
                 line.pop("text", None)
-            line = _checked(line)
         except (TypeError, ValueError) as error:
             raise ValueError(f"line {number}: {error}") from None
         if model is None:

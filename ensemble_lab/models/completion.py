@@ -146,7 +146,9 @@ def written(body: dict, item: Prompt) -> bytes:
     except UnicodeEncodeError:
         why = "it holds half a character"
     except RecursionError:
-        why = "it is nested too deep, or in itself"
+        raise ModelError("the prompt is nested too deep to be sent as JSON") from None
     except (TypeError, ValueError) as error:
         why = excerpt(str(error))
+        if "Circular" in why:
+            raise ModelError("the prompt holds itself, which JSON cannot say") from None
     raise ModelError(f"prompt {shown(item)} cannot be sent as JSON: {why}")
