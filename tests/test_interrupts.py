@@ -170,7 +170,7 @@ def test_a_failure_line_is_read_as_what_it_is(tmp_path):
     with pytest.raises(RuntimeError):
         go({"m": Moody(0), "n": Moody()}, 2, path)
     said = [json.loads(line) for line in path.read_text().splitlines()]
-    assert {"item": 0, "model": "m", "failed": "RuntimeError"} in said
+    assert {"item": 0, "failed": "RuntimeError", "by": "m"} in said
     table = Outcomes.read(path)
     assert table.absent.tolist() == [[True, False], [False, False]]
     path.write_text(path.read_text().replace('"RuntimeError"', "[1]"))

@@ -1,6 +1,7 @@
 """Live is replay, also for replies that lack something, or say what nobody has seen."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import ensemble_lab as lab
-from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.outcomes import MEASURES, Outcomes
 from ensemble_lab.core.reply import Reply
 from ensemble_lab.models.live import record, run
 from tests.policies import every_policy, learning_policies
@@ -97,11 +98,11 @@ POLICIES = [*every_policy(MODELS, SEEN), *fitted()]
 def test_one_item_is_decided_live_as_in_its_recording(tmp_path_factory, policy, data, parallel):
     said = data.draw(st.tuples(*[replies(told=False)] * len(MODELS)))
     models = {name: (lambda item, r=r: r) for name, r in zip(MODELS, said, strict=True)}
-    # Whether anybody tells a measure is asked of the policy's own models: `run` asks no others.
-    named = {name for wave in policy.waves(MODELS) for name in wave}
-    models = {name: model for name, model in models.items() if name in named}
     path = tmp_path_factory.mktemp("r") / "r.jsonl"
     table = record(models, ["?"], path, features={"length": [300]}, progress=False)
+    # In a recording of more items somebody would tell each measure now and then.
+    gaps = np.full(table.correct.shape, NAN)
+    table = replace(table, **{n: gaps for n in MEASURES if getattr(table, n) is None})
     replay = outcome_of(policy.decide, table, parallel=parallel)
     about = {"features": {"length": 300}, "labels": table.labels, "parallel": parallel}
     assert_same(policy, outcome_of(run, policy, models, "?", **about), replay)
@@ -141,7 +142,16 @@ def test_a_small_model_that_does_not_say_how_sure_it_is_defers(confidence):
 def test_nobody_says_how_sure_he_is():
     cascade = lab.Cascade(("small", "big"), (0.5,))
     with pytest.raises(ValueError, match="Cascade needs 'confidence'"):
-        run(cascade, {"small": sure("a"), "big": sure("b")}, "?")
+        run(cascade, {"small": lambda item: "a", "big": lambda item: "b"}, "?")
+
+
+def test_nobody_says_how_sure_he_is_this_time():
+    """As in a recording in which other items have confidences."""
+    cascade, vote = lab.Cascade(("small", "big"), (0.5,)), lab.MeanVote(("big", "small"))
+    models = {"small": sure("a"), "big": sure("b")}
+    decision = run(cascade, models, "?")
+    assert decision.answers == ["b"] and decision.called.all()
+    assert run(vote, models, "?").answers == ["b"]
 
 
 @pytest.mark.parametrize("cost", [None, NAN])

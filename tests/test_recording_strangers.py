@@ -59,7 +59,8 @@ def refused(path, data):
         (f'{{"item": 0, "model": "m", "probability": [["a", {HUGE}]]}}', "the probability is"),
         ('{"item": 0, "model": "m", "text": 7}', "the text is 7"),
         ('{"item": 0, "model": "m", "text": ["a"]}', "the text is"),
-        ('{"item": 0, "model": "m", "failed": 7}', "the failed is 7"),
+        ('{"item": 0, "failed": 7, "by": "m"}', "the failed is 7"),
+        ('{"item": 0, "failed": "x", "by": 7}', "the by is 7"),
         ('{"item": 0, "model": ["m"]}', "the model is"),
         ('{"item": "\\ud83d", "model": "m"}', "half a character"),
     ],
@@ -100,7 +101,7 @@ anything = st.recursive(
     max_leaves=4,
 )
 FIELDS = ["answer", "confidence", "cost", "latency", "tokens", "probability", "text", "correct"]
-FIELDS += ["graded", "failed", "truth", "group", "features", "asked", "model", "item"]
+FIELDS += ["graded", "failed", "truth", "group", "features", "asked", "by", "model", "item"]
 
 
 @settings(max_examples=300, deadline=None)

@@ -86,7 +86,7 @@ class Journal:
 
     def failed(self, item, model: str, kind: str) -> None:
         """Note that there is no reply; the words of an error may hold what nobody should read."""
-        self.write({"item": item, "model": model, "failed": kind})
+        self.write({"item": item, "failed": kind, "by": model})
 
     def close(self) -> None:
         """Let go of the file."""

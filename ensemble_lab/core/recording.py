@@ -3,9 +3,9 @@
 The first line is a header. A line with a ``model`` is a reply; one without holds what is known of
 an item (truth, group, features, and in ``asked`` a hash of what the models were asked), and the
 last such line stands; one with ``graded`` grades a reply that stands above it; one with ``failed``
-says that a model gave no usable reply, and of what kind the error was. A last line cut short by a
-kill is dropped and asked again. What editors do to text (another end of line, blank lines, a byte
-order mark, no last newline) changes nothing.
+says that the model in ``by`` gave no usable reply, and of what kind the error was. A last line cut
+short by a kill is dropped and asked again. What editors do to text (another end of line, blank
+lines, a byte order mark, no last newline) changes nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ensemble_lab.core.tabulate import tabulate
 HEADER = {"ensemble_lab": "recording", "version": 1}
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 NUMBERS = (*MEASURES, "correct", "graded")
-TEXTS = ("text", "asked", "failed")
+TEXTS = ("text", "asked", "failed", "by")
 
 
 def is_recording(data: bytes) -> bool:
@@ -122,7 +122,7 @@ class Recording:
         if not isinstance(line, dict) or "item" not in line:
             second = isinstance(line, dict) and "ensemble_lab" in line
             why = "is a second header; delete it" if second else "names no item; delete it"
-            raise ValueError(f"line {number} {why}")
+            raise ValueError(f"line {number:d} {why}")
         try:
             item, model = item_name(line.pop("item")), line.pop("model", None)
             if not isinstance(model, str | None):
@@ -131,21 +131,23 @@ class Recording:
             if not texts:
                 line.pop("text", None)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"line {number}: {error}") from None
+            raise ValueError(f"line {number:d}: {error}") from None
+        if "failed" in line:
+            pair = item, line.get("by")
+            if pair not in self.replies:
+                self.failed.pop(pair, None)  # in the order of the last failures
+                self.failed[pair] = line["failed"]
+            return
         if model is None:
             self.facts[item] = line  # what was learned later stands
             return
         pair = f"item {shown(item, 40)} and model {shown(model, 40)}"
         if "graded" in line:
             if (item, model) not in self.replies:
-                raise ValueError(f"line {number} grades {pair}, which no line above it answers")
+                raise ValueError(f"line {number:d} grades {pair}, which no line above it answers")
             self.replies[item, model]["correct"] = line["graded"]
-        elif "failed" in line:
-            if (item, model) not in self.replies:
-                self.failed.pop((item, model), None)  # in the order of the last failures
-                self.failed[item, model] = line["failed"]
         elif (item, model) in self.replies:
-            raise ValueError(f"line {number} repeats {pair}; delete one of the two lines")
+            raise ValueError(f"line {number:d} repeats {pair}; delete one of the two lines")
         else:
             self.replies[item, model] = line
             self.failed.pop((item, model), None)
@@ -205,15 +207,15 @@ def _parsed(text: bytes, number: int):
     try:
         return loads(text)
     except UnicodeDecodeError:
-        raise ValueError(f"line {number} is not UTF-8; save the file as UTF-8") from None
+        raise ValueError(f"line {number:d} is not UTF-8; save the file as UTF-8") from None
     except json.JSONDecodeError as error:
-        why = f"line {number} is no JSON ({error.msg} at character {error.pos + 1})"
+        why = f"line {number:d} is no JSON ({error.msg} at character {error.pos + 1})"
         if error.msg == "Extra data":
             raise ValueError(f"{why}; put each object on a line of its own") from None
         raise ValueError(f"{why}; delete the line to have it asked again") from None
     except ValueError as error:
         why = "holds a number of over 4,300 digits" if "digits" in str(error) else str(error)
-        raise ValueError(f"line {number} {why}; delete the line to have it asked again") from None
+        raise ValueError(f"line {number:d} {why}; delete the line to have it asked again") from None
 
 
 def _check_header(text: bytes, file: BinaryIO) -> None:
@@ -231,7 +233,7 @@ def _check_header(text: bytes, file: BinaryIO) -> None:
     file.seek(0)
     for number, _, other, _, _ in whole_lines(file):
         if _is_header(other):
-            raise ValueError(f"its header is in line {number}; move it up to be the first")
+            raise ValueError(f"its header is in line {number:d}; move it up to be the first")
     header = json_line(HEADER).strip()
     raise ValueError(f"the first line is {shown(line)}, not the header of a recording, {header}")
 

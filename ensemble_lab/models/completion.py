@@ -115,7 +115,7 @@ def is_price(price) -> bool:
     return pair and all(is_number(usd) and usd >= 0 for usd in price)
 
 
-def field(name: str, value) -> int | float:
+def field(what: str, value) -> int | float:
     """A field of the request as JSON takes it.
 
     Raises
@@ -123,13 +123,13 @@ def field(name: str, value) -> int | float:
     ValueError
         A value that no server takes.
     """
-    if name == "temperature":
+    if what == "temperature":
         if not is_number(value) or value < 0:
             raise ValueError(f"temperature={shown(value)} must be a number, 0 or above")
         return float(value)
-    if not is_number(value) or value != int(value) or (name == "max_tokens" and value < 1):
-        least = " above 0" if name == "max_tokens" else ""
-        raise ValueError(f"{name}={shown(value)} must be a whole number{least}")
+    if not is_number(value) or value != int(value) or (what == "max_tokens" and value < 1):
+        least = " above 0" if what == "max_tokens" else ""
+        raise ValueError(f"{what}={shown(value)} must be a whole number{least}")
     return int(value)
 
 

@@ -186,8 +186,14 @@ def run(
 
 
 def _ask_named(models: Mapping[str, Model], item: Any, name: str) -> dict:
+    """A reply, with every measure: in a recording, other items would have those that it lacks.
+
+    So a reply without confidence is not sure, and one without price has none that is known. A model
+    that gives bare answers tells nothing ever.
+    """
     with blaming(f"model {shown(name, 40)} failed on this item"):
-        return ask(models[name], item, f" of model {shown(name, 40)}")
+        line, bare = ask(models[name], item, f" of model {shown(name, 40)}")
+    return line if bare else dict.fromkeys(MEASURES) | line
 
 
 def _unasked(models: tuple[str, ...], features: Mapping, labels: Sequence) -> Outcomes:
@@ -206,10 +212,6 @@ def _unasked(models: tuple[str, ...], features: Mapping, labels: Sequence) -> Ou
 
 
 def _with_every_measure(table: Outcomes) -> Outcomes:
-    """With the measures that nobody told yet: those who were not asked may tell them.
-
-    In a recording they would be there, so a model that does not tell its confidence is not sure,
-    and is no error as long as others are left.
-    """
+    """With the measures that nobody told yet: those who were not asked may tell them."""
     gaps = np.full(table.correct.shape, np.nan)
     return replace(table, **{n: gaps for n in MEASURES if getattr(table, n) is None})

@@ -11,7 +11,7 @@ from ensemble_lab.core.identity import identity
 from ensemble_lab.core.journal import Journal
 from ensemble_lab.core.notation import Notation, is_right
 from ensemble_lab.core.outcomes import Outcomes
-from ensemble_lab.core.reply import Model, as_reply, entry, exact
+from ensemble_lab.core.reply import Model, Reply, as_reply, entry, exact
 from ensemble_lab.core.tabulate import tabulate
 from ensemble_lab.instruments.meter import clock_for
 from ensemble_lab.models.failures import Failures
@@ -82,7 +82,7 @@ class Recorder:
             return
         where = f" for item {shown(item, 40)}, model {shown(name, 40)}"
         try:
-            line = ask(self._models[name], self._items[item], where)
+            line, _ = ask(self._models[name], self._items[item], where)
         except Exception as error:
             self.failures.note(item, name, error)
             self._journal.failed(item, name, type(error).__name__)
@@ -159,12 +159,15 @@ class Recorder:
                 raise ValueError(f"{path} was graded with grade=; give the same grade= again")
 
 
-def ask(model: Model, item: Any, where: str) -> dict:
-    """The fields of a model's reply, with the latency that was measured where it tells none."""
+def ask(model: Model, item: Any, where: str) -> tuple[dict, bool]:
+    """The fields of a model's reply, and whether that was a bare answer.
+
+    The latency is measured where the reply tells none.
+    """
     clock = clock_for(getattr(model, "device", "cpu"))
     clock.start()
-    reply = as_reply(model(item))
-    return entry(reply, clock.stop(), where)
+    said = model(item)
+    return entry(as_reply(said), clock.stop(), where), not isinstance(said, Reply)
 
 
 @contextmanager
