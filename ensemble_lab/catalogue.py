@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from ensemble_lab.core.errors import check_known
+from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.core.outcomes import Outcomes
 
 MEND = "reinstall ensemble-lab, or in a checkout run: git checkout -- data"
@@ -100,11 +100,13 @@ def load_outcomes(name: str) -> Outcomes:
     entry = describe(name)
     path = data_folder() / "outcomes" / f"{name}.parquet"
     if not path.is_file():
-        raise FileNotFoundError(f"the table {name!r} has no file {str(path)!r}; {MEND}")
+        raise FileNotFoundError(
+            f"the table {shown(name)} has no file {shown(str(path), 200)}; {MEND}"
+        )
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != entry["sha256"]:
         raise ValueError(
-            f"{str(path)!r} is damaged: its sha256 is {found[:12]}…, the catalogue has"
+            f"{shown(str(path), 200)} is damaged: its sha256 is {found[:12]}…, the catalogue has"
             f" {entry['sha256'][:12]}…; {MEND}"
         )
     return Outcomes.read(path)

@@ -39,7 +39,7 @@ class Calibration:
 
     def __post_init__(self):
         if self.method not in ("isotonic", "sigmoid"):
-            raise ValueError(f"method={self.method!r}; it is 'isotonic' or 'sigmoid'")
+            raise ValueError(f"method={shown(self.method)}; it is 'isotonic' or 'sigmoid'")
 
     def fit(self, outcomes: Outcomes) -> Self:
         """Learn a curve a model from its confidences and correctness on `outcomes`.

@@ -147,7 +147,7 @@ def require(outcomes, name: str, who: str):
     value = getattr(outcomes, name)
     if value is None:
         raise ValueError(
-            f"{who} needs {name!r}, which these outcomes do not have"
+            f"{who} needs {shown(name)}, which these outcomes do not have"
             f" (they have {', '.join(outcomes.known)}); record it or choose another policy"
         )
     return value

@@ -39,7 +39,7 @@ def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
         raise ValueError(f"{shown(str(path))} is an address; download the file and give its path")
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no file {shown(str(path), 200)}; check the path")
+        raise FileNotFoundError(f"no file {shown(str(path), 200)}; give the path of a file that is there")
     kind = _kind(path)
     try:
         if kind == ".parquet":
@@ -54,7 +54,7 @@ def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
         return from_columns(json_lines(data), columns, False)
     except RecursionError:
         deep = "something in it is nested too deeply; make it text or numbers"
-        raise ValueError(f"{str(path)!r} could not be read: {deep}") from None
+        raise ValueError(f"{shown(str(path), 200)} could not be read: {deep}") from None
     except REFUSED as error:
         why = f"it lacks {error}" if type(error) is KeyError else error
         raise ValueError(f"{shown(str(path), 200)} could not be read: {why}") from error
@@ -75,7 +75,9 @@ def _kind(path: Path) -> str:
         mend = "pandas.read_json(path) and Outcomes.from_frame(frame) may do"
     else:
         mend = "rename it, or Outcomes.from_frame(frame) takes a data frame"
-    raise ValueError(f"{path.name!r} is not {', '.join(KINDS)} or such a text file .gz: {mend}")
+    raise ValueError(
+        f"{shown(path.name)} is not {', '.join(KINDS)} or such a text file .gz: {mend}"
+    )
 
 
 def to_parquet(outcomes: Outcomes, path: str | Path) -> Path:

@@ -75,7 +75,7 @@ def _of_arrow(name: str, column) -> Typed:
 def to_frame(outcomes: Outcomes, form: str = "long"):
     """See `Outcomes.to_frame`."""
     if form not in ("long", "wide"):
-        raise ValueError(f"form={form!r}; it is 'long' or 'wide'")
+        raise ValueError(f"form={shown(form)}; it is 'long' or 'wide'")
     cells = {c: _decoded(outcomes, c) for c in CELL if getattr(outcomes, c) is not None}
     rows = {f"{FEATURE}{name}": values for name, values in outcomes.features.items()}
     if outcomes.group is not None:

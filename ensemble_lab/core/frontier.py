@@ -119,20 +119,22 @@ def _axis(table: pd.DataFrame, outcomes: Outcomes, against: str | None) -> str:
     """What accuracy is traded for: `against`, else the first that is recorded and known."""
     axes = ("cost", "latency", "calls")
     if against is not None and against not in axes:
-        raise ValueError(f"against={shown(against)}; it is one of {', '.join(axes)}")
+        raise ValueError(f"against={shown(against)}; use one of {', '.join(axes)}")
     recorded = [name for name in axes if getattr(outcomes, name, True) is not None]
     wanted = against or recorded[0]
     if table[wanted].notna().any():
         return wanted
     instead = next(name for name in axes if table[name].notna().any())
     if wanted not in recorded:
-        raise ValueError(f"against={wanted!r}: there is no {wanted} here; try against={instead!r}")
+        raise ValueError(
+            f"against={shown(wanted)}: there is no {wanted} here; try against={shown(instead)}"
+        )
     why = (
         f"no setting's mean {wanted} is known, as that of some calls is not: outcomes.filled()"
         " fills such gaps with the model's mean"
     )
     if against is not None:
-        raise ValueError(f"against={against!r}: {why}, or try against={instead!r}")
+        raise ValueError(f"against={shown(against)}: {why}, or try against={shown(instead)}")
     warnings.warn(f"{why}; pareto is against {instead} here", stacklevel=3)
     return instead
 

@@ -14,7 +14,7 @@ CELL = ("correct", "answer", *MEASURES)
 """What a table may say about one pair of item and model."""
 PER_ITEM = ("truth", "group")
 FEATURE = "feature:"
-MENDED = "columns={'theirs': 'item', …} says which is which"
+MENDED = "give columns={'theirs': 'item', …} to say which is which"
 
 
 class Role(NamedTuple):

@@ -90,7 +90,7 @@ def _long(kept: list[tuple[Role, Column]]):
     for what, column in (("item", item), ("model", model)):
         if column.empty().any():
             row = int(column.empty().argmax())
-            raise ValueError(f"column {what!r} is empty in row {row}; fill it or drop the row")
+            raise ValueError(f"column {shown(what)} is empty in row {row}; fill it or drop the row")
     models = [str(name) for name in model.values]
     asked = np.zeros((len(item.values), len(models)), bool)
     at = item.codes, model.codes

@@ -49,7 +49,7 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     if (wish.index or 0) >= _count(wish.type):
         raise ValueError(
             f"this machine has no device {shown(device)} (it has {_count(wish.type)} of type "
-            f"{wish.type!r}); use device='cpu' or leave it out"
+            f"{shown(wish.type)}); use device='cpu' or leave it out"
         )
     return wish
 

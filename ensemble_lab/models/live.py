@@ -94,7 +94,7 @@ def record(
 
     path, models, items = Path(path), named_models(models), named_items(items)
     if path.suffix != ".jsonl":
-        raise ValueError(f"a recording is named *.jsonl, not {path.name!r}")
+        raise ValueError(f"a recording is named *.jsonl, not {shown(path.name)}")
     if not items or not models:
         raise ValueError(f"{len(items)} items and {len(models)} models; give at least one of each")
     if grade is not None and not callable(grade):

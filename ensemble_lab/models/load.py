@@ -71,10 +71,10 @@ def load(
     if not isinstance(source, str | Path):
         return _load_classifier(source, device, dtype, options)
     text = str(source)
-    if "\0" in text:  # which no file's name can hold
-        raise ModelError(f"unknown model {shown(text)}; give {FORMS}")
     if text.startswith("openai:"):
         return _load_endpoint(text, device, dtype, options)
+    if "\0" in text:  # which no file's name can hold
+        raise ModelError(f"unknown model {shown(text)}; give {FORMS}")
     from ensemble_lab.models.language import LanguageModel
 
     from_hub = text in ("smollm2", "smollm2-draft") or _is_hub_id(source)
@@ -220,7 +220,9 @@ def _load_smollm2_draft(device: Any, dtype: Any, options: dict) -> LanguageModel
 
     folder = data_folder() / "models" / "smollm2-draft"
     if not folder.is_dir():
-        raise ModelError(f"the model 'smollm2-draft' has no folder {str(folder)!r}; {MEND}")
+        raise ModelError(
+            f"the model 'smollm2-draft' has no folder {shown(str(folder), 200)}; {MEND}"
+        )
     target = _load_smollm2(device, dtype, options)
     rest = {key: value for key, value in options.items() if key != "revision"}
     weights = f"smollm2-draft, distilled by this project, with embeddings of {target.weights}"
@@ -232,7 +234,7 @@ def _load_tiny(name: str, device: Any, dtype: Any, options: dict) -> LanguageMod
 
     folder = data_folder() / "models" / "tiny" / TINY[name]
     if not folder.is_dir():
-        raise ModelError(f"the model {name!r} has no folder {str(folder)!r}; {MEND}")
+        raise ModelError(f"the model {shown(name)} has no folder {shown(str(folder), 200)}; {MEND}")
     weights = f"{name}, trained by this project on text of SmolLM2-135M-Instruct"
     return _load_local(folder, weights, device, dtype, options)
 

@@ -191,7 +191,7 @@ def check_places(told: dict, folder: Path, part: bool = False) -> None:
     prefix = next((p for p in PREFIXES if unexpected and unexpected[0].startswith(p)), None)
     if missing and prefix:
         raise ModelError(
-            f"{where}: the names of its {len(unexpected)} tensors begin with {prefix!r}, as in"
+            f"{where}: the names of its {len(unexpected)} tensors begin with {shown(prefix)}, as in"
             f" {shown(unexpected[0], 60)}: save the network that was wrapped, or rename them"
         )
     if missing:

@@ -230,5 +230,5 @@ def shipped_draft(name: str) -> Path:
     """The file of a draft that ships with the package."""
     path = data_folder() / "drafts" / f"{name}.safetensors"
     if not path.is_file():
-        raise FileNotFoundError(f"no draft {str(path)!r}; {MEND}")
+        raise FileNotFoundError(f"no draft {shown(str(path), 200)}; {MEND}")
     return path

@@ -132,7 +132,9 @@ def read_traces(path: str | Path) -> list[Trace]:
         ]  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         why = shown(error)
-        raise ValueError(f"{str(path)!r} holds no traces ({why}); record them again") from None
+        raise ValueError(
+            f"{shown(str(path), 200)} holds no traces ({why}); record them again"
+        ) from None
 
 
 def _read_place(kept: Sequence) -> Place:

@@ -10,6 +10,7 @@ import numpy as np
 from ensemble_lab.answers.budget import BudgetCascade
 from ensemble_lab.answers.cascade import Cascade
 from ensemble_lab.answers.selectors import LearnedSelector
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
 from ensemble_lab.core.policy import Policy
 from ensemble_lab.core.scales import scale_fault
@@ -199,7 +200,7 @@ def _start(policy: Policy | None, replay: Replay, missing: Mapping) -> dict[str,
     if not isinstance(policy, Cascade) or len(policy.order) > 3 or policy.abstain is not None:
         raise ValueError(
             f"the cascade explorer shows cascades of one to three stages without abstention, and"
-            f" LearnedSelector, not {policy!r:.120}"
+            f" LearnedSelector, not {shown(policy)}"
         )
     if len(policy.order) == 1 and "big" in missing:
         return {"small": policy.order[0]}

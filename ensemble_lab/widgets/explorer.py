@@ -124,7 +124,7 @@ class Explorer:
                 raise ValueError(f"{shown(name)} cannot be set here: {self.missing[name][:200]}")
             if name not in controls:
                 known = nearest(name, controls)
-                raise ValueError(f"{shown(name, 60)} is no control of {self.name!r}{known}")
+                raise ValueError(f"{shown(name, 60)} is no control of {shown(self.name)}{known}")
             state[name] = controls[name].checked(value)
         return state
 
@@ -167,7 +167,7 @@ class Explorer:
         if about["explorer"] != self.name:
             other = shown(about["explorer"], 60)
             raise ValueError(
-                f"this state is of {other}, this explorer {self.name!r}; paste it there"
+                f"this state is of {other}, this explorer {shown(self.name)}; paste it there"
             )
         if type(about["version"]) is not int or about["version"] != VERSION:  # True is 1
             other = shown(about["version"], 20)
