@@ -258,7 +258,7 @@ def _asked(address: str, seconds: float) -> str:
 def keys() -> list[Finding]:
     """Where keys are taken from and what they are sent with: never the keys, nor anything of them.
 
-    A key in an environment variable goes to whatever endpoint is named there and then.
+    The key for endpoints goes to whatever endpoint is named, over https or to this machine.
     """
     token = next((name for name in HUB_TOKENS if os.environ.get(name, "").strip()), None)
     file = _token_file()
@@ -271,7 +271,7 @@ def keys() -> list[Finding]:
     own = f"the variable {ENDPOINT_KEY} is set" if asked else f"none in {ENDPOINT_KEY}"
     return [
         Finding(
-            "key for endpoints", f"{own}; it goes, with the prompts, to the endpoints you name"
+            "key for endpoints", f"{own}; it goes to the endpoints you name, not over plain http"
         ),
         Finding("key for the Hub", f"{source}; it goes to the Hub alone, with the names of models"),
     ]
