@@ -303,6 +303,15 @@ def test_other_machines(monkeypatch, host):
     assert Address.of(f"http://{host}/v1").proxy() is None
 
 
+@pytest.mark.parametrize("host", ["10.1.2.3", "llm.corp.example", "[fd00::7]"])
+def test_no_proxy_may_name_networks_and_domains(monkeypatch, host):
+    monkeypatch.setenv("http_proxy", "http://proxy:1")
+    assert Address.of(f"http://{host}/v1").proxy() == "http://proxy:1"
+    monkeypatch.setenv("no_proxy", "192.168.0.0/16, 10.0.0.0/8,*.corp.example fd00::/8,nonsense/x")
+    assert Address.of(f"http://{host}/v1").proxy() is None
+    assert Address.of("http://11.1.2.3/v1").proxy() == "http://proxy:1"
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "127.1", "0.0.0.0", "2130706433"])
 def test_a_proxy_hears_nothing_of_this_machine(monkeypatch, key, host):
     with raw_server(http(completion("proxy"))) as (proxy, heard):

@@ -82,7 +82,7 @@ class Address:
 
     def proxy(self) -> str | None:
         """The proxy that the environment names for it; never one for this machine."""
-        if self.here or proxy_bypass(self.host):
+        if self.here or proxy_bypass(self.host) or _in_no_proxy(self.host):
             return None
         named = getproxies()
         proxy = named.get(self.plain.partition(":")[0]) or named.get("all")
@@ -122,6 +122,19 @@ def is_loopback(host: str) -> bool:
         elif 1 < int(number) < 2**32:  # ::127.0.0.1, an old form of the same
             number = ipaddress.ip_address(int(number))
     return number.is_loopback or number.is_unspecified
+
+
+def _in_no_proxy(host: str) -> bool:
+    """Whether NO_PROXY names the host by a network or by ``*.domain``, which urllib passes over."""
+    for name in getproxies().get("no", "").replace(",", " ").split():
+        if name.startswith("*.") and host.endswith(name[1:].lower()):
+            return True
+        try:
+            if ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False):
+                return True
+        except ValueError:
+            continue  # names, not numbers
+    return False
 
 
 def _taken_apart(url: str) -> Address | None:
