@@ -39,7 +39,9 @@ def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
         raise ValueError(f"{shown(str(path))} is an address; download the file and give its path")
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no file {shown(str(path), 200)}; give the path of a file that is there")
+        raise FileNotFoundError(
+            f"no file {shown(str(path), 200)}; give the path of a file that is there"
+        )
     kind = _kind(path)
     try:
         if kind == ".parquet":
