@@ -162,7 +162,7 @@ def escalated_latency(passed: float, law: str) -> Case:
     return Case(f"latency {law}, {passed:g} passed on", mean * (1 + 10 * passed), draw)
 
 
-RATES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99)
+RATES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.982, 0.985, 0.99)
 PASSED = (0.01, 0.02, 0.03, 0.05, 0.1)
 CASES = (
     *(share(rate) for rate in RATES),

@@ -9,7 +9,7 @@ import numpy as np
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.frozen import Frozen, view
-from ensemble_lab.core.intervals import resampled, score_interval, wilson
+from ensemble_lab.core.intervals import resampled, score_interval, share_interval
 from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
 from ensemble_lab.core.reach import Reach, Takes, seen_reach
 from ensemble_lab.core.unknown import mean_of_all, mean_of_known, share_known
@@ -130,9 +130,10 @@ class Decision(Frozen):
     def interval(self, of: str = "accuracy", level: float = 0.95, seed: int | None = None):
         """Interval of the mean of ``"accuracy"``, ``"cost"`` or ``"latency"``.
 
-        Analytic (Wilson's for accuracy, else `score_interval`, which of a cascade of two prices is
-        that of the share passed on); with a `seed` as wide as `score_interval` and that of items
-        drawn again and again.
+        Analytic: `share_interval` for accuracy, else `score_interval`, which of a cascade of two
+        prices is that of the share passed on. With a `seed` as wide as `score_interval` and that
+        of items drawn again and again.
+
         Prices and times reach from what an item takes at the least to what it would if everybody
         was asked, as the table knows them, and are never negative. An interval has no width only
         where no call that may be made differs in price.
@@ -147,7 +148,7 @@ class Decision(Frozen):
             return float("nan"), float("nan")
         values, reach = found
         if of == "accuracy" and seed is None:
-            low, high = wilson(self.accuracy, len(values), level)
+            low, high = share_interval(self.accuracy, len(values), level)
             return float(low), float(high)
         ends = score_interval(values, reach.low, reach.high, reach.exact, level)
         return ends if seed is None else resampled(values, ends, level, seed=seed)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ensemble_lab.core.errors import check_known, check_outcomes, several, shown
-from ensemble_lab.core.intervals import wilson
+from ensemble_lab.core.intervals import share_interval
 from ensemble_lab.core.outcomes import Outcomes
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def frontier(
     spent = table[_axis(table, outcomes, against)]
     table["pareto"] = pareto(spent.to_numpy(), table["accuracy"].to_numpy())
     if intervals:
-        table["low"], table["high"] = wilson(table["accuracy"], graded)
+        table["low"], table["high"] = share_interval(table["accuracy"], graded)
     return table
 
 

@@ -9,43 +9,15 @@ seen. `tests/nightly/test_coverage.py` simulates how often they hold.
 
 from __future__ import annotations
 
-from statistics import NormalDist
-
 import numpy as np
 
 from ensemble_lab.core.errors import several, shown
+from ensemble_lab.core.shares import checked_level, rare_end, share_interval, student, wilson
+
+__all__ = ["bootstrap", "mean_interval", "share_interval", "wilson"]
 
 FEWEST = 10
 """Values that differ: of fewer, no interval holds as often as it says, and both ends are NaN."""
-RARE = 8  # items: an end that rests on so few is that of Poisson's law
-
-
-def wilson(mean, n, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Score interval of a share `mean` of `n` items (Wilson, 1927); arrays broadcast.
-
-    It stays inside [0, 1] and holds near 0 and 1, where mean ± z s/√n does not. At single rates,
-    where one or two of 30 to 100 items are wrong, it holds in as few as 90 % of the tables;
-    `mean_interval` of the items, with bounds (0, 1), is wider there and holds in 93 %.
-
-    Returns
-    -------
-    low, high : ndarray
-        NaN where `n` is 0.
-
-    Raises
-    ------
-    ValueError
-        A mean outside [0, 1], such as one in per cent; fewer than no items.
-    """
-    z = NormalDist().inv_cdf(_upper(level))
-    mean, n = _share(mean), np.asarray(n, float)
-    if (n < 0).any():
-        raise ValueError(f"n={shown(n[n < 0].flat[0])} items; give how many there are")
-    with np.errstate(invalid="ignore", divide="ignore"):
-        centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * np.sqrt(mean * (1 - mean) / n + (z / (2 * n)) ** 2)
-    # Rounding must not carry an end past its bound or the mean.
-    return np.clip(centre - half, 0.0, mean), np.clip(centre + half, mean, 1.0)
 
 
 def mean_interval(
@@ -78,7 +50,7 @@ def mean_interval(
     ValueError
         A value outside of the bounds.
     """
-    values, level = _known(values), _checked(level)
+    values, level = _known(values), checked_level(level)
     reach = _bounds(values, bounds)
     if reach is None:
         return np.nan, np.nan
@@ -98,7 +70,7 @@ def bootstrap(
     For the difference of two policies pass their item-wise difference, with bounds (-1, 1): the
     items are paired. Parameters, NaN and errors are as in `mean_interval`.
     """
-    values, level = _known(values), _checked(level)
+    values, level = _known(values), checked_level(level)
     reach = _bounds(values, bounds)
     if reach is None:
         return np.nan, np.nan
@@ -149,14 +121,13 @@ def score_interval(
     Were a share e of the items at a bound D away from the mean m, and the rest as seen, the mean
     were m + e D, the variance (1 - e) s² + e (1 - e) D². The end is where e D is t standard
     errors: (n + t²) D² e² - t² (D² - s²) e - t² s² = 0. For zeros and ones this is Wilson's, with
-    Student's t for z. Where the bounds are `exact`, not guessed, an end that rests on eight items
-    or fewer is that of Poisson's law (Brown, Cai and DasGupta, 2001): with both it holds in 93 % or
-    more at every rate from .5 to .99, from 30 items on.
+    Student's t for z; where the bounds are `exact`, not guessed, an end that rests on few items is
+    that of Poisson's law, as in `share_interval`.
     """
     n, mean, variance = len(values), float(values.mean()), float(values.var())
     if exact and high - low <= 1e-12 * abs(high):  # nothing can differ, but for the last digit
         return min(low, mean), max(high, mean)
-    t = _t(level, n)
+    t = float(student(level, n))
     moved = []
     for far in (mean - low, high - mean):
         a, b = (n + t * t) * far * far, t * t * (far * far - variance)
@@ -167,7 +138,7 @@ def score_interval(
     if exact:  # in shares of the way from one bound to the other
         mean, ends = (mean - low) / (high - low), (ends - low) / (high - low)
         ends = np.array(
-            [_rare(mean, n, level, ends[0]), 1 - _rare(1 - mean, n, level, 1 - ends[1])]
+            [rare_end(mean, n, level, ends[0]), 1 - rare_end(1 - mean, n, level, 1 - ends[1])]
         )
         ends = low + (high - low) * np.clip(ends, 0, 1)
     return min(float(ends[0]), middle), max(float(ends[1]), middle)
@@ -196,23 +167,6 @@ def _bounds(values: np.ndarray, bounds) -> tuple[float, float, bool] | None:
     return *farthest(values), False
 
 
-def _rare(share: float, n: int, level: float, low: float) -> float:
-    """The lower end `low` of a share, by Poisson's law where it rests on few items."""
-    if not 0 < share * n < RARE + 0.5:  # whole items, but for the last digit
-        return low
-    from scipy.special import gammaincinv
-
-    return min(low, float(gammaincinv(share * n, 1 - level)) / n)
-
-
-def _share(mean) -> np.ndarray:
-    mean = np.asarray(mean, float)
-    outside = (mean < -1e-9) | (mean > 1 + 1e-9)  # sums of shares end a digit beside 0 and 1
-    if outside.any():
-        raise ValueError(f"mean={mean[outside].flat[0]:g} is outside [0, 1]; give a share")
-    return np.clip(mean, 0, 1)
-
-
 def _known(values) -> np.ndarray:
     if not isinstance(values, np.ndarray) or values.ndim != 1:
         values = several(values, "values")
@@ -221,20 +175,3 @@ def _known(values) -> np.ndarray:
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"values holds {shown(values)}; give numbers") from None
     return values[~np.isnan(values)]
-
-
-def _t(level: float, n: int) -> float:
-    """Student's quantile for the mean of n values."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(max(n - 1, 1), _upper(level)))
-
-
-def _upper(level: float) -> float:
-    return 0.5 + _checked(level) / 2
-
-
-def _checked(level: float) -> float:
-    if not 0 < level < 1:
-        raise ValueError(f"level={shown(level)} is outside (0, 1); 0.95 is usual")
-    return level

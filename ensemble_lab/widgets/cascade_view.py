@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble_lab.core.frontier import pareto
-from ensemble_lab.core.intervals import wilson
+from ensemble_lab.core.intervals import share_interval
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.unknown import mean_of_all, mean_of_known, model_means
 from ensemble_lab.widgets.cascade_replay import CHOOSE, LEVELS, Replay, Sweep, ranking
@@ -56,7 +56,7 @@ def view(replay: Replay, order, mode: str, at, able: bool, state: Mapping) -> Vi
     return View(
         order, mode, at, sweep, accuracy, paid, *bounds,
         point=(float(sweep.price[at]), float(right)) if sweep else (np.nan, np.nan),
-        interval=tuple(float(end) for end in wilson(right, graded)),
+        interval=tuple(float(end) for end in share_interval(right, graded)),
         thresholds=levels, bars=bars, rank=rank,
     )  # fmt: skip
 

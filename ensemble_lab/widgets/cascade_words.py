@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ensemble_lab.core.frontier import pareto
-from ensemble_lab.core.intervals import wilson
+from ensemble_lab.core.intervals import share_interval
 from ensemble_lab.widgets.cascade_replay import CHOOSE, LEVELS, Replay
 from ensemble_lab.widgets.cascade_view import View, shares_of
 from ensemble_lab.widgets.plain import named
@@ -113,7 +113,7 @@ def table_of(replay: Replay, seen: View):
         paid.title: paid.factor * seen.sweep.price.ravel(),
     }
     columns |= {f"{n} answers": seen.sweep.answered[s].ravel() for s, n in enumerate(seen.order)}
-    low, high = wilson(seen.sweep.accuracy.ravel(), seen.sweep.graded.ravel())
+    low, high = share_interval(seen.sweep.accuracy.ravel(), seen.sweep.graded.ravel())
     table = pd.DataFrame(columns | {"low": low, "high": high})
     table["here"] = np.arange(len(table)) == np.ravel_multi_index(seen.at, shape)
     if len(shape) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ensemble_lab.core.intervals import wilson
+from ensemble_lab.core.intervals import share_interval
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG, marker
 from ensemble_lab.widgets.vote_replay import Tally, nanmean
@@ -22,7 +22,7 @@ def bars(tally: Tally) -> dict:
     best, vote = nanmean(tally.alone), nanmean(tally.voted)
     share = np.array([best, vote, tally.oracle, tally.chance])
     counted = [(~np.isnan(tally.alone)).sum(), (~np.isnan(tally.voted)).sum(), 0, 0]
-    low, high = wilson(share, counted)  # NaN for bounds, which are no shares of a sample
+    low, high = share_interval(share, counted)  # NaN for bounds, which are no shares of a sample
     colours = [BIG, COMBINED, ORACLE, ORACLE]
     return {
         "type": "bar",

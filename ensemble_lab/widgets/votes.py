@@ -9,7 +9,7 @@ import numpy as np
 
 from ensemble_lab.answers.diversity import condorcet
 from ensemble_lab.answers.voting import Vote
-from ensemble_lab.core.intervals import mean_interval, wilson
+from ensemble_lab.core.intervals import mean_interval, share_interval
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.widgets import vote_traces as trace
 from ensemble_lab.widgets.cards import row_of
@@ -202,7 +202,7 @@ def table(tally: Tally, state: State, formula: dict):
         rows += [("rescued", (change > 0).sum() / compared, compared)]
         rows += [("ruined", (change < 0).sum() / compared, compared)]
     frame = pd.DataFrame(rows, columns=["what", "share", "items"]).set_index("what")
-    frame["low"], frame["high"] = wilson(frame["share"], frame["items"])
+    frame["low"], frame["high"] = share_interval(frame["share"], frame["items"])
     bounds = {
         "oracle": tally.oracle,
         "oracle over guessers": tally.chance,
