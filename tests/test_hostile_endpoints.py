@@ -206,6 +206,7 @@ def zipped(times, size=2**26, letter=b" "):
         ("identity, gzip", zipped(1)),
         ("nonsense", b"{}"),
     ],
+    ids=lambda part: part if isinstance(part, str) else "",
 )
 def test_packed_replies_take_no_memory(packing, body):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -252,6 +252,12 @@ def test_an_address_that_is_none_is_shown_without_secrets(address):
         assert caught.value.__context__ is None and caught.value.__cause__ is None
 
 
+def test_an_address_without_openai_in_front_is_shown_without_secrets():
+    with pytest.raises(ModelError, match="'https://h/v1' is an address; write 'openai:'") as caught:
+        load("https://me:PASSWORD@h/v1?k=SECRET#m")
+    assert "PASSWORD" not in str(caught.value) and "SECRET" not in str(caught.value)
+
+
 def test_without_secrets():
     assert without_secrets("https://a:b@h:1/v1?c=d") == "https://h:1/v1"
     assert without_secrets("https://h:1/v1") == "https://h:1/v1"

@@ -36,20 +36,24 @@ def _written(value) -> str:
     return re.sub(r" (object )?at 0x[0-9a-fA-F]+", "", text)
 
 
-def _bare(value, most: int):
+def _bare(value, most: int, deep: int = 4):
     """The value without the types of numpy and torch, which write them into a repr, and not long.
 
-    A text of megabytes is not written out to be cut.
+    A text of megabytes is not written out to be cut, nor what lies many levels deep or holds
+    itself.
     """
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, str | bytes):
         return value[: most + 1]
+    nested = isinstance(value, Mapping) or type(value) in (tuple, list, set, frozenset)
+    if nested and not deep:
+        return ...
     if isinstance(value, Mapping) and len(value) <= 10:
-        return {_bare(key, most): _bare(part, most) for key, part in value.items()}
-    if type(value) in (tuple, list, set, frozenset):
-        parts = [_bare(part, most) for part in list(value)[:10]] + [...] * (len(value) > 10)
-        return parts if len(value) > 10 else type(value)(parts)
+        return {_bare(k, most, deep - 1): _bare(v, most, deep - 1) for k, v in value.items()}
+    if nested and not isinstance(value, Mapping):
+        few = [_bare(part, most, deep - 1) for part in list(value)[:10]]
+        return [*few, ...] if len(value) > 10 else type(value)(few)
     return value
 
 

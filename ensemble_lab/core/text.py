@@ -108,6 +108,8 @@ def _object(line: str, number: int) -> dict:
             f"line {number} is no JSON: {error.msg} at character {error.pos}; a table has one"
             " object a line"
         ) from None
+    except RecursionError:
+        raise ValueError(f"line {number} is nested too deeply; give numbers and texts") from None
     if not isinstance(row, dict):
         raise ValueError(f"line {number} is {shown(row, 40)}; a table has one object a line")
     return row

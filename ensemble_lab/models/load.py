@@ -73,6 +73,13 @@ def load(
     text = str(source)
     if text.startswith("openai:"):
         return _load_endpoint(text, device, dtype, options)
+    if "://" in text:  # it may hold a password
+        from ensemble_lab.models.address import without_secrets
+
+        raise ModelError(
+            f"{shown(without_secrets(text))} is an address; write 'openai:' before it, and '#' and"
+            " the model's name behind it"
+        )
     if "\0" in text:  # which no file's name can hold
         raise ModelError(f"unknown model {shown(text)}; give {FORMS}")
     from ensemble_lab.models.language import LanguageModel

@@ -234,7 +234,7 @@ def test_questions_that_iterate_as_something_else_are_refused_before_any_call(ki
         lab.Reply("x", latency=math.nan),
         lab.Reply("x", cost=math.inf),
     ],
-    ids=str,
+    ids=lambda reply: type(reply).__name__,
 )
 def test_a_reply_that_no_file_holds_is_refused_and_not_written(reply, tmp_path):
     path = tmp_path / "r.jsonl"
