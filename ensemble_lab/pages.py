@@ -54,6 +54,7 @@ TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% endblock %}
 """
 SCRIPT = re.compile(r"(?is)<script\b(.*?</script>)")
+MERMAID = "text/vnd.mermaid"
 MARKUP = ("text/html", "image/svg+xml")
 BETWEEN_BADGES = re.compile(r"(?<=\)) (?=\[!\[)")
 TITLE = re.compile(r"^# (.+)", re.MULTILINE)
@@ -140,6 +141,7 @@ def stay_here(notebook: NotebookNode) -> None:
     from ensemble_lab.formulas import local_only
 
     for output in _outputs(notebook):
+        output.get("data", {}).pop(MERMAID, None)  # its text would be markup, and nothing draws it
         for kind in MARKUP:
             if isinstance(output.get("data", {}).get(kind), str):
                 output.data[kind] = local_only(output.data[kind])
@@ -177,9 +179,15 @@ def _drawn(figure, library: bool) -> tuple[str, str]:
 
     known = {name: figure[name] for name in ("data", "layout", "frames") if figure.get(name)}
     drawn = {"data": [], "layout": {}} | known
+    # plotly writes these two and its configuration into the markup as they come.
+    for size in ("height", "width"):
+        if not isinstance(drawn["layout"].get(size), int | float):
+            drawn["layout"] = {k: v for k, v in drawn["layout"].items() if k != size}
+    config = figure.get("config") or {}
+    known = {k: v for k, v in config.items() if isinstance(v, bool) and str(k).isidentifier()}
     drawing = to_html(
         drawn,
-        config={**(figure.get("config") or {}), "plotlyServerURL": ""},
+        config={**known, "plotlyServerURL": ""},
         include_plotlyjs=library,
         full_html=False,
         default_height=drawn["layout"].get("height", 525),

@@ -83,7 +83,8 @@ class Calibration:
                     f"no curve was fitted for model {shown(name)}; fit on a table with it"
                 )
             known = ~np.isnan(confidence[:, j])
-            confidence[known, j] = self.curves[name].predict(confidence[known, j])
+            if known.any():
+                confidence[known, j] = self.curves[name].predict(confidence[known, j])
         return replace(outcomes, confidence=np.clip(confidence, 0, 1))
 
 

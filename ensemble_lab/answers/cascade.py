@@ -116,6 +116,8 @@ class Cascade(Policy):
         if not len(levels) or not all(isinstance(level, Real) for level in levels):
             return super().sweep(outcomes, grid)
         deferring = len(self.thresholds)
+        if not deferring:
+            raise ValueError("a cascade of one stage has no threshold; leave thresholds out")
         for level in levels:
             replace(self, thresholds=(level,) * deferring)  # refuses one out of range
         if set(grid) == {"thresholds"} and self.abstain is None:
@@ -181,11 +183,9 @@ class AgreementCascade(Policy):
 
 
 def replied(outcomes: Outcomes, column: int) -> np.ndarray:
-    """(n,) bool: the model gave an answer that could be read."""
+    """(n,) bool: the model gave an answer that could be read; where none are recorded, it did."""
     if outcomes.answer is not None:
         return outcomes.answer[:, column] >= 0
-    if outcomes.confidence is not None:
-        return ~np.isnan(outcomes.confidence[:, column])
     return np.ones(len(outcomes), bool)
 
 

@@ -123,6 +123,15 @@ def _frozen(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def _unmasked(values):
+    """The values with NaN (None among objects) where a mask hides one."""
+    if not np.ma.is_masked(values):
+        return values
+    if values.dtype.kind in "biuf":
+        return np.ma.filled(values.astype(float), np.nan)
+    return np.ma.filled(values.astype(object), None)
+
+
 def _is_pandas(values) -> bool:
     return hasattr(values, "index") and hasattr(values, "reindex")
 
@@ -164,7 +173,7 @@ def _facts(values, what: str, n: int) -> np.ndarray | None:
     """What is known of each item (n,): numbers stay numbers, mixed ones keep their types."""
     if values is None:
         return None
-    array = _values(values, what)
+    array = _values(_unmasked(values), what)
     if array.dtype.kind == "O" and {type(value) for value in array.tolist()} == {int, float}:
         array = array.astype(float)
     if array.shape != (n,):
@@ -229,7 +238,7 @@ def _shaped(value, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
     if value is None:
         return None
     try:
-        array = _numbers(np.ma.filled(value, np.nan) if np.ma.is_masked(value) else value)
+        array = _numbers(_unmasked(value))
     except (TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"{name} does not hold numbers: {error!s:.150}") from None
     if array.shape != shape:

@@ -172,8 +172,8 @@ class Text(Column):
         return self.distinct.to_pylist()
 
     def numbers(self, where, flags=False):
-        if self._all(NUMBER):
-            return np.append(_floats(self.distinct), np.nan)[self.codes]
+        if self._all(NUMBER) and not np.isinf(numbers := _floats(self.distinct)).any():
+            return np.append(numbers, np.nan)[self.codes]
         return self._converted(lambda text: _float_in(text, flags), where)
 
     def facts(self):

@@ -42,7 +42,8 @@ def _tokens(item: Any) -> bytes:
         return _part(b"bytes", bytes(item))
     if hasattr(item, "detach"):  # a tensor
         item = item.detach().cpu()
-        item = (item.float() if item.is_floating_point() else item).numpy()
+        # numpy knows no bfloat16, whose numbers are all numbers of float64.
+        item = (item.double() if item.is_floating_point() else item).numpy()
     if getattr(item, "ndim", None) == 0 and hasattr(item, "item"):
         return _tokens(item.item())
     if isinstance(item, int | float):

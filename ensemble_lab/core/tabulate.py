@@ -43,11 +43,9 @@ def tabulate(
     labels = tuple(dict.fromkeys([*(labels or ()), *_labels_in(replies.values(), truths)]))
     grid = [[replies.get((item, model)) for model in models] for item in items]
     graded = _measure(grid, "correct")
-    known = [truth for truth in truths if truth is not None]
-    # Texts of one number are one label where answers are compared with the truth.
-    spelling = one_spelling(labels, known if graded is None else ())
-    compared = bool(known) and graded is None
-    labels = tuple(label for label in labels if spelling[label] == label or not compared)
+    # Texts of one number are one answer, here as in `run`, which knows no truth.
+    spelling = one_spelling(labels, [truth for truth in truths if truth is not None])
+    labels = tuple(label for label in labels if spelling[label] == label)
     code = {label: j for j, label in enumerate(labels)}
     code |= {label: code[spelling[label]] for label in spelling if label not in code}
     answer = np.array([[_code(cell, code) for cell in row] for row in grid], np.int32)

@@ -24,9 +24,11 @@ def separated(data: bytes, separator: str) -> list[tuple[str, Column]]:
     import pyarrow.csv as arrow_csv
 
     data = _utf8(data)
-    header = next(
-        csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""), delimiter=separator), []
-    )
+    lines = io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
+    try:
+        header = next((row for row in csv.reader(lines, delimiter=separator) if row), [])
+    except csv.Error as error:
+        raise ValueError(f"its header cannot be read ({error}); close its quotes") from None
     if not header:
         raise ValueError("it is empty; a table has a header and a row an item")
     if len(header) == 1:

@@ -26,7 +26,9 @@ def tokens_of(target: LanguageModel, prompts) -> tuple[list[list[int]], bool]:
             " load('tiny')"
         )
     found, alone = read_prompts(prompts)
-    check_unpadded([one for one in found if isinstance(one[0], int)], target.tokenizer)
+    check_unpadded(
+        [one for one in found if isinstance(next(iter(one), None), int)], target.tokenizer
+    )
     return [target.token_ids(one) for one in found], alone
 
 

@@ -125,6 +125,8 @@ def _read(X):
         )
     if hasattr(X, "detach"):
         return as_array(X)
+    if np.ma.is_masked(X):  # what a mask hides is a gap
+        return np.ma.filled(X.astype(float), np.nan)
     names = getattr(X, "column_names", getattr(X, "columns", None))
     if names is not None and not is_frame(X) and hasattr(X, "__getitem__"):
         X = pd.DataFrame({name: np.asarray(X[name]) for name in names})  # polars, pyarrow

@@ -26,7 +26,7 @@ def targets(y) -> np.ndarray:
         y = several(y, "y")
     y = as_array(y)
     if y.dtype.kind == "O" or isinstance(y, np.ma.MaskedArray):
-        missing = np.ma.getmaskarray(y) | pd.isna(y)
+        missing = np.ma.getmaskarray(y) | pd.isna(np.ma.getdata(y))
     else:
         missing = y != y
     if np.any(missing):
@@ -57,7 +57,8 @@ def weights_of(sample_weight, X: np.ndarray) -> np.ndarray:
     """
     if isinstance(sample_weight, Mapping | str | set):
         sample_weight = several(sample_weight, "sample_weight")  # says what to give instead
-    given = np.asarray(1 if sample_weight is None else as_array(sample_weight), float)
+    given = as_array(1 if sample_weight is None else sample_weight)
+    given = np.ma.filled(np.ma.asarray(given, float), np.nan)  # what a mask hides is not known
     if given.ndim and given.shape != (len(X),):
         raise ValueError(
             f"sample_weight has {given.size:d} numbers, and X has {len(X)} rows: give one number a"
