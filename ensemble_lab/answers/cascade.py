@@ -34,7 +34,8 @@ class Cascade(Policy):
     A stage answers where its confidence reaches its threshold and defers below it: threshold 0
     never defers, one above 1 always does. A missing confidence is not sure, and neither is a label
     without a threshold of its own where labels have theirs. A reply without a parsed answer cannot
-    stop the cascade. Where the last stage has no answer either, the latest one given stands.
+    stop the cascade. Where the last stage has no answer either, the latest one given stands. In a
+    table without answers whoever was asked is taken to have replied.
 
     Parameters
     ----------

@@ -119,7 +119,7 @@ def _axis(table: pd.DataFrame, outcomes: Outcomes, against: str | None) -> str:
     """What accuracy is traded for: `against`, else the first that is recorded and known."""
     axes = ("cost", "latency", "calls")
     if against is not None and against not in axes:
-        raise ValueError(f"against={shown(against)}; use one of {', '.join(axes)}")
+        raise ValueError(f"against={shown(against)}; it is one of {', '.join(axes)}: choose one")
     recorded = [name for name in axes if getattr(outcomes, name, True) is not None]
     wanted = against or recorded[0]
     if table[wanted].notna().any():

@@ -324,12 +324,8 @@ def cascade(table: Table, item, order, thresholds, abstain=None) -> Fate:
     for stage, name in enumerate(order):
         waves.append([name])
         sure = table.measure("confidence", item, name)
-        if table.answers:
-            replied = table.said(item, name) is not None
-        elif table.has("confidence"):
-            replied = sure is not None
-        else:
-            replied = True
+        # Where no answers are recorded, whoever was asked is taken to have replied.
+        replied = not table.answers or table.said(item, name) is not None
         if replied:
             model, answer = name, table.said(item, name)
             if abstain is not None and sure is not None and sure < exact(abstain[stage]):
