@@ -136,7 +136,7 @@ def services(raw: Path, dataset: str) -> Outcomes:
         answer=answer,
         labels=range(1 + max(answer.max(), truth.max())),
         truth=truth,
-        confidence=rows[[f"{api}:conf" for api in apis]],
+        confidence=rows[[f"{api}:conf" for api in apis]].to_numpy(),
         cost=np.tile(prices[apis] / 10_000, (len(rows), 1)),
     )
 
@@ -154,7 +154,7 @@ def imagenet(raw: Path, distortion: str) -> Outcomes:
         answer=answer,
         labels=labels,
         truth=truth,
-        confidence=rows[[f"{net}:top_prob" for net in NETWORKS]],
+        confidence=rows[[f"{net}:top_prob" for net in NETWORKS]].to_numpy(),
         group=rows["condition"],
     )
 
@@ -187,7 +187,7 @@ def routellm_mmlu(raw: Path) -> Outcomes:
     return Outcomes(
         models=list(PRICED),
         items=items.to_numpy(object),
-        correct=rows[["mixtral_8x7b_correct", "gpt4_1106_correct"]],
+        correct=rows[["mixtral_8x7b_correct", "gpt4_1106_correct"]].to_numpy(),
         cost=estimated_cost(raw, PRICED, rows["prompt_chars"], 1),  # the answer is one letter
         cost_is_estimated=True,
         group=rows["subject"],
@@ -204,7 +204,7 @@ def routellm_gsm8k(raw: Path) -> Outcomes:
     return Outcomes(
         models=list(PRICED),
         items=rows["item"].to_numpy(),
-        correct=rows[["mixtral_8x7b_correct", "gpt4_1106_correct"]],
+        correct=rows[["mixtral_8x7b_correct", "gpt4_1106_correct"]].to_numpy(),
         tokens=tokens,
         cost=estimated_cost(raw, PRICED, rows["prompt_chars"], tokens),
         cost_is_estimated=True,
@@ -271,7 +271,7 @@ def gsm8k_openai_2021(raw: Path) -> Outcomes:
     """GPT-3 of two sizes on GSM8K, finetuned and with a verifier: right or wrong."""
     rows = table(raw, "gsm8k_openai_2021/correct.csv.gz", index_col="item")
     models = [name.replace("b_", "B ") for name in rows]
-    return Outcomes(models=models, items=rows.index.to_numpy(), correct=rows)
+    return Outcomes(models=models, items=rows.index.to_numpy(), correct=rows.to_numpy())
 
 
 BUILDERS = {

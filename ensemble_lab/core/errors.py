@@ -65,7 +65,7 @@ def nearest(name, known: Iterable) -> str:
     close = get_close_matches(str(name), known, n=3, cutoff=0.5)
     if close:
         return "; did you mean " + " or ".join(shown(c, 30) for c in close) + "?"
-    few = ", ".join(k if len(k) <= 20 else k[:19] + "…" for k in known[:5])
+    few = ", ".join(k if len(k) <= 16 else k[:15] + "…" for k in known[:5])
     return f"; known are {few}" + (", …" if len(known) > 5 else "")
 
 

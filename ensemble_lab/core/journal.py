@@ -123,8 +123,8 @@ class Journal:
         about = os.fstat(self._file.fileno())
         self._key = about.st_dev, about.st_ino
         busy = BlockingIOError(
-            f"{shown(str(self.path))} is being recorded by another process or thread; wait until"
-            " it ends, or record to another path"
+            f"{shown(str(self.path), 150)} is being recorded by another process or thread; wait"
+            " until it ends, or record to another path"
         )
         # Some file systems lock for a process, not for a thread.
         if _held.setdefault(self._key, self) is not self:
@@ -136,7 +136,7 @@ class Journal:
                 del _held[self._key]
                 raise busy from None
             warnings.warn(
-                f"{shown(str(self.path))} is on a file system without locks; see to it that no"
+                f"{shown(str(self.path), 150)} is on a file system without locks; see to it that no"
                 " other process records there",
                 stacklevel=5,
             )
@@ -150,7 +150,7 @@ class Journal:
                 self.recording = Recording.of(whole)
         except ValueError as error:
             raise ValueError(
-                f"{shown(str(self.path))} is not a recording to go on with: {error}"
+                f"{shown(str(self.path), 150)} is not a recording to go on with: {error}"
             ) from error
         self._size = self.recording.length
         if self._size < os.fstat(self._file.fileno()).st_size:
@@ -182,8 +182,8 @@ class Journal:
     def _rejoin(self) -> None:
         """Go on after an editor saved the file, or somebody removed it: nothing said is lost."""
         warnings.warn(
-            f"{shown(str(self.path))} was changed while it was recorded; its lines are kept, and"
-            " those that it lacks are written again",
+            f"{shown(str(self.path), 150)} was changed while it was recorded; its lines are kept,"
+            " and those that it lacks are written again",
             stacklevel=6,
         )
         said = self.recording

@@ -30,7 +30,7 @@ def loads(text: bytes):
     try:
         return json.loads(text.decode())
     except RecursionError:
-        raise ValueError("is nested too deep") from None
+        raise ValueError("is nested too deeply") from None
 
 
 def whole_lines(file: BinaryIO) -> Iterator[tuple[int, int, bytes, bytes, bool]]:

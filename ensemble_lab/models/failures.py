@@ -68,6 +68,5 @@ class Failures:
 
 def failed_on(item, name: str, path: Path) -> str:
     """The note of an error that says where it was."""
-    return (
-        f"model {shown(name, 40)} failed on item {shown(item)}; {shown(str(path))} keeps the rest"
-    )
+    kept = shown(str(path), 120)
+    return f"model {shown(name, 40)} failed on item {shown(item)}; {kept} keeps the rest"

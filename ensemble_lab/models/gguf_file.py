@@ -49,7 +49,7 @@ def gguf_at(path: Path) -> Path | None:
             return path if is_gguf(path) or file.read(4) == b"GGUF" else None
     if is_gguf(path) and not path.is_dir():
         raise ModelError(
-            f"there is no file {shown(str(path))}: give the path of a .gguf on this disk"
+            f"there is no file {shown(str(path), 150)}: give the path of a .gguf on this disk"
             " (`hf download owner/name FILE.gguf` fetches one from the Hub)"
         )
     try:

@@ -150,7 +150,7 @@ class Recorder:
         return None if grade is None else float(grade)
 
     def _refuse_other_grade(self, truths: bool) -> None:
-        path = shown(str(self._journal.path))
+        path = shown(str(self._journal.path), 150)
         if self._grade is not None and not truths:
             raise ValueError("grade= compares answers with truth=; give truth= too")
         replies = self._journal.recording.replies.values()
@@ -188,7 +188,7 @@ def _with_questions(journal: Journal, items: Mapping, facts: Mapping) -> dict:
         now, before = identity(thing), recording.facts.get(item, {}).get("asked")
         if item in replied and None not in (now, before) and now != before:
             raise ValueError(
-                f"{shown(str(journal.path))} holds replies to another question as item"
+                f"{shown(str(journal.path), 150)} holds replies to another question as item"
                 f" {shown(item, 40)}, now it is {shown(thing, 40)}; give the questions names of"
                 " their own, {'q1': …}, or record to another path"
             )
@@ -223,7 +223,7 @@ def _refuse_other_truth(journal: Journal, facts: Mapping) -> None:
     if changed and stands:
         item = changed[0]
         raise ValueError(
-            f"{shown(str(journal.path))} has truth {shown(before[item], 40)} for item"
+            f"{shown(str(journal.path), 150)} has truth {shown(before[item], 40)} for item"
             f" {shown(item, 40)}, now it is {shown(facts[item]['truth'], 40)}; record other items"
             " to another path"
         )

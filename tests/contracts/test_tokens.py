@@ -75,7 +75,6 @@ def test_what_a_tokenizer_returns_is_its_ids(target, tensors):
 
 NO_PROMPTS = {
     "nothing": [],
-    "empty text": "",
     "None": None,
     "a number": 7,
     "a float": [0.5],
