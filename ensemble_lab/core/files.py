@@ -24,7 +24,8 @@ VERSION = 1
 MATRICES = ("correct", "answer", *MEASURES)
 KINDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 ZIPPED = ".gz"
-# What comes of files that are damaged, or made to hurt.
+# What comes of files that are damaged, or made to hurt; NotImplementedError is how Arrow names a type
+# that it cannot read.
 REFUSED = (
     ValueError, TypeError, LookupError, ArithmeticError, AttributeError, NotImplementedError,
     OSError, EOFError, MemoryError, zlib.error,
