@@ -24,7 +24,7 @@ VERSION = 1
 MATRICES = ("correct", "answer", *MEASURES)
 KINDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 ZIPPED = ".gz"
-# What comes of files that are damaged, or made to hurt; NotImplementedError is how Arrow names a type
+# What comes of files that are damaged, or made to hurt. Arrow says NotImplementedError of a type
 # that it cannot read.
 REFUSED = (
     ValueError, TypeError, LookupError, ArithmeticError, AttributeError, NotImplementedError,
