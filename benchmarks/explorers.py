@@ -1,26 +1,22 @@
 """Speed of what a reader touches: sliders, the first figure, whole notebooks.
 
-Run with ``ensemble-lab bench explorers --json benchmarks/results/explorers.json``; the record
+Run with ``python -m benchmarks explorers --json benchmarks/results/explorers.json``; the record
 `slider-browser` needs Chromium and Playwright.
 """
 
-import sys
 from functools import partial
 from itertools import cycle
-from pathlib import Path
 from statistics import quantiles
 from time import perf_counter
 
 import plotly
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for the parts, and for tests.browser
-
 import ensemble_lab as lab
 from benchmarks.parts import in_browser, in_kernels
-from ensemble_lab.instruments import record, side_by_side
+from benchmarks.parts.compare import record, side_by_side
+from ensemble_lab.explorers.explore import explore
 from ensemble_lab.widgets.canvas import LiveCanvas
-from ensemble_lab.widgets.explore import explore
-from ensemble_lab.widgets.live import Panel
+from ensemble_lab.widgets.panel import Panel
 from ensemble_lab.widgets.still import full_layout
 
 SHOWN = {  # what is dragged, and over which table

@@ -1,6 +1,6 @@
 """Speed of the tokens level: speculative decoding beside transformers' `generate`.
 
-Run with ``ensemble-lab bench speculative --json benchmarks/results/speculative.json`` on a machine
+Run with ``make bench BENCH=speculative`` on a machine
 that does nothing else; about half an hour on two cores. Prompts of your own:
 ``--prompts FILE``, JSON lines with `turns` or `prompt` and perhaps a `category`.
 
@@ -9,13 +9,11 @@ and from the first again up to five pairs), then the geometric mean over kinds. 
 milliseconds a generated token, because in bfloat16 two texts may part and end elsewhere.
 """
 
-import sys
 from functools import cache
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for the parts, and for the tests' tokenizer
-
 from benchmarks.parts.accounts import host_percent, middle_of
+from benchmarks.parts.compare import record
 from benchmarks.parts.decoders import ours, theirs
 from benchmarks.parts.on_gpu import big_share_of_formula, has_gpu
 from benchmarks.parts.paired import by_kind, over_kinds, quickest
@@ -32,7 +30,6 @@ from benchmarks.parts.speculating import (
     Bench,
     timed,
 )
-from ensemble_lab.instruments import record
 
 COMPILED = f"{BEST}, compiled"
 asked = {"prompts": FROZEN}

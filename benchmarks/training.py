@@ -1,15 +1,16 @@
 """Speed of the training level: many small networks in one batch, and one after another.
 
-Run with ``ensemble-lab bench training --json benchmarks/results/training.json``. Its peer comes by
+Run with ``make bench BENCH=training``. Its peer comes by
 ``pip install --no-deps torchensemble==0.2.0``.
 """
 
 from dataclasses import replace
 from statistics import mean, median
 
+from benchmarks.parts.compare import record, side_by_side
 from benchmarks.parts.on_gpu import has_gpu
 from benchmarks.parts.training_peers import Task, accuracy, check_peer, peer_version
-from ensemble_lab.instruments import Meter, record, side_by_side
+from ensemble_lab.instruments import Meter
 
 SEEDS = 5  # timed pairs, each with a seed of its own
 ON_CPU = Task(members=32, epochs=20)

@@ -3,75 +3,31 @@
 >>> import ensemble_lab as lab
 >>> outcomes = lab.load_outcomes("audiomnist-services")
 
-Public names load when they are first used, so that importing costs next to nothing.
+The public names are those of the levels, which are listed once, in the stub beside each level.
+They load when they are first used, so that importing costs next to nothing.
 """
 
-import lazy_loader
+from importlib import import_module
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submodules=[
-        "answers",
-        "catalogue",
-        "core",
-        "exercises",
-        "instruments",
-        "models",
-        "tokens",
-        "training",
-        "widgets",
-    ],
-    submod_attrs={
-        "answers": [
-            "AgreementCascade",
-            "BudgetCascade",
-            "Calibration",
-            "Cascade",
-            "HeuristicSelector",
-            "LearnedSelector",
-            "MajorityVote",
-            "MaxVote",
-            "MeanVote",
-            "MedianVote",
-            "MinVote",
-            "ProductVote",
-            "RankVote",
-            "WeightedVote",
-            "ambiguity",
-            "condorcet",
-            "disagreement",
-            "error_correlation",
-            "mean_pairwise",
-            "q_statistic",
-        ],
-        "catalogue": ["load_outcomes", "outcomes_catalogue"],
-        "core.decision": ["Choice", "Decision"],
-        "core.frontier": ["frontier"],
-        "core.intervals": ["bootstrap", "wilson"],
-        "core.outcomes": ["ABSENT", "UNPARSED", "Outcomes"],
-        "core.policy": ["Policy"],
-        "core.reply": ["Reply"],
-        "instruments": ["Meter"],
-        "models": ["load", "record", "run"],
-        "tokens.decode": ["decode", "stream"],
-        "training": [
-            "AdaBoostClassifier",
-            "BaggingClassifier",
-            "BaggingRegressor",
-            "GradientBoostingClassifier",
-            "GradientBoostingRegressor",
-            "NegativeCorrelationClassifier",
-            "NegativeCorrelationRegressor",
-            "NetworkClassifier",
-            "NetworkRegressor",
-            "SnapshotEnsemble",
-            "StackedAnswers",
-            "StackingClassifier",
-            "StackingRegressor",
-            "train_members",
-        ],
-        "widgets": ["explore"],
-    },
-)
+LEVELS = ("core", "instruments", "models", "answers", "tokens", "training", "explorers")
+SUBMODULES = (*LEVELS, "catalogue", "doctor", "exercises", "widgets")
+
+_home = {name: level for level in LEVELS for name in import_module(f".{level}", __name__).__all__}
+_home |= dict.fromkeys(("describe", "load_outcomes", "outcomes_catalogue"), "catalogue")
+__all__ = sorted(_home)
+
+
+def __getattr__(name: str):
+    if name in _home:
+        value = getattr(import_module(f".{_home[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    if name in SUBMODULES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *SUBMODULES})

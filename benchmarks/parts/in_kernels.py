@@ -9,7 +9,7 @@ from time import perf_counter
 import nbformat
 import psutil
 
-from ensemble_lab.instruments import record
+from benchmarks.parts.compare import record
 from tests.browser.jupyter import ROOT, kernel_environment
 
 NOTEBOOKS = ROOT / "notebooks"

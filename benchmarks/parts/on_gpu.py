@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 
 from benchmarks.parts.accounts import held_to_formula
+from benchmarks.parts.compare import record
 from benchmarks.parts.decoders import ours
-from ensemble_lab.instruments import record
 from ensemble_lab.models.language import LanguageModel
 
 GAMMA, ALPHA = 4, 0.8

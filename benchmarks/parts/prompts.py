@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ensemble_lab.requested import RequestError
+from ensemble_lab.reports.request import RequestError
 
 FORM = '{"category": "chat", "turns": ["…"]}, or with "prompt": "…" in place of the turns'
 

@@ -1,7 +1,7 @@
 """Llamas with random weights: enough to see that a benchmark of decoding runs."""
 
 from ensemble_lab.models.language import LanguageModel
-from tests.tiny_llama import CHAT_TEMPLATE, make_tokenizer
+from tests.support.tiny_llama import CHAT_TEMPLATE, make_tokenizer
 
 
 def random_llama(seed, layers=12, template=CHAT_TEMPLATE):

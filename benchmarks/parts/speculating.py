@@ -4,11 +4,11 @@ from functools import cached_property
 from pathlib import Path
 
 import ensemble_lab as lab
+from benchmarks.parts.compare import record
 from benchmarks.parts.decoders import theirs
 from benchmarks.parts.paired import by_kind, interleaved, over_kinds, quickest
 from benchmarks.parts.prompts import read_prompts, token_ids
 from benchmarks.parts.random_llama import random_llama
-from ensemble_lab.instruments import record
 
 BEST = "head"  # the best single setting of ours; its length is adaptive
 DRAFT = "smollm2-draft"  # a draft model for ours and for transformers'

@@ -16,7 +16,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from ensemble_lab.requested import RequestError
+from ensemble_lab.reports.request import RequestError
 from ensemble_lab.training import BaggingClassifier, NetworkClassifier
 from ensemble_lab.training.networks import perceptron
 

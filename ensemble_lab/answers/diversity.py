@@ -13,8 +13,9 @@ from numbers import Real
 
 import numpy as np
 
-from ensemble_lab.core.errors import check_outcomes, require, several, shown
+from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.required import check_outcomes, require
 
 
 def error_correlation(outcomes: Outcomes) -> np.ndarray:

@@ -21,9 +21,10 @@ from typing import Self
 import numpy as np
 
 from ensemble_lab.core.decision import ABSTAINED, COMBINED, Choice
-from ensemble_lab.core.errors import check_outcomes, require, shown
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names, ranged
+from ensemble_lab.core.required import check_outcomes, require
 from ensemble_lab.core.scales import check_scales
 from ensemble_lab.core.votes import NOBODY, at_own, best_label, compact, first_best, plurality
 

@@ -1,1 +1,5 @@
-"""What every level speaks: outcomes, policies, decisions, votes, intervals and frontiers."""
+"""What every level speaks: outcomes, policies, decisions, intervals."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

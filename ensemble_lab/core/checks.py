@@ -7,10 +7,9 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
-from ensemble_lab.core.columns import names_array
 from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.frozen import Facts, is_shared
-from ensemble_lab.core.outcomes import ABSENT, MEASURES, UNPARSED
+from ensemble_lab.core.states import ABSENT, MEASURES, UNPARSED
 
 
 def checked(o) -> dict:
@@ -317,3 +316,21 @@ def _law(array: np.ndarray | None, o) -> np.ndarray | None:
     bad = negative | partly | (np.abs(total - 1) > 1e-3)
     _refuse(bad, total, "the sum of a probability row", o, "each row is a law that sums to 1")
     return array
+
+
+def names_array(values) -> np.ndarray:
+    """Names or facts (n,) with the type that each has: mixed ones stay Python objects."""
+    values = list(values)
+    kinds = {type(value) for value in values}
+    if kinds == {bool} or kinds == {float}:
+        return np.array(values)
+    if kinds == {int} and all(-(2**63) <= value < 2**63 for value in values):
+        return np.array(values, np.int64)
+    return objects(values)
+
+
+def objects(values) -> np.ndarray:
+    """(n,) of Python objects; numpy would look into tuples and lists."""
+    found = np.empty(len(values), object)
+    found[:] = values
+    return found

@@ -10,8 +10,9 @@ import numpy as np
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.frozen import Frozen, view
 from ensemble_lab.core.intervals import resampled, score_interval, share_interval
-from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
+from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.reach import Reach, Takes, seen_reach
+from ensemble_lab.core.states import ABSENT, UNPARSED
 from ensemble_lab.core.unknown import mean_of_all, mean_of_known, share_known
 
 COMBINED = -1

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble_lab.core.columns import names_array
+from ensemble_lab.core.checks import names_array
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.frames import columns_of
-from ensemble_lab.core.headers import FEATURE
-from ensemble_lab.core.outcomes import MEASURES, Outcomes
-from ensemble_lab.core.recording import Recording, is_recording
-from ensemble_lab.core.tables import from_columns
-from ensemble_lab.core.text import json_lines, separated
+from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.reading.frames import columns_of
+from ensemble_lab.core.reading.headers import FEATURE
+from ensemble_lab.core.reading.tables import from_columns
+from ensemble_lab.core.reading.text import json_lines, separated
+from ensemble_lab.core.recordings.recording import Recording, is_recording
+from ensemble_lab.core.states import MEASURES
 
 VERSION = 1
 MATRICES = ("correct", "answer", *MEASURES)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ensemble_lab.core.errors import check_known, check_outcomes, several, shown
+from ensemble_lab.core.errors import check_known, several, shown
 from ensemble_lab.core.intervals import share_interval
 from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.policy import Policy
+from ensemble_lab.core.required import check_outcomes
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from ensemble_lab.core.policy import Policy
 
 
 def frontier(
@@ -63,7 +61,7 @@ def frontier(
     --------
     >>> table = Outcomes(models=["small", "big"], items=[0, 1], correct=[[1, 1], [0, 1]],
     ...                  confidence=[[0.9, 1], [0.4, 1]], cost=[[1, 10], [1, 10]])
-    >>> from ensemble_lab.answers.cascade import Cascade
+    >>> from ensemble_lab.answers.cascades.cascade import Cascade
     >>> cascade = Cascade(("small", "big"), (0.5,))
     >>> frontier(cascade, table, thresholds=[0, 0.5])[["accuracy", "cost", "pareto"]]
        accuracy  cost  pareto
@@ -87,25 +85,6 @@ def frontier(
     if intervals:
         table["low"], table["high"] = share_interval(table["accuracy"], graded)
     return table
-
-
-def replay_grid(policy: Policy, outcomes: Outcomes, grid: Mapping[str, Sequence]) -> dict:
-    """Columns for every combination in `grid`, one replay each."""
-    rows = []
-    for values in itertools.product(*grid.values()):
-        tried = replace(policy, **dict(zip(grid, values, strict=True)))
-        decision = tried.decide(outcomes)
-        rows.append(
-            {name: getattr(tried, name) for name in grid}
-            | {
-                "accuracy": decision.accuracy,
-                "cost": decision.mean_cost,
-                "latency": decision.mean_latency,
-                "calls": float(decision.called.sum(axis=1).mean()),
-                "graded": int((~np.isnan(decision.correct)).sum()),
-            }
-        )
-    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def _listed(values, name: str) -> list:

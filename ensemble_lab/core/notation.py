@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.numerals import number_in
+from ensemble_lab.core.reading.numerals import number_in
 
 FEW = 3  # examples of each in a message
 MEND = "give truth in the answers' notation, or grade="
@@ -14,7 +14,7 @@ MEND = "give truth in the answers' notation, or grade="
 class Notation:
     """Looks at answers as they come in, so that a wrong notation costs few calls.
 
-    What it refuses is what `ensemble_lab.core.grading.grade` would refuse in the whole table, and
+    What it refuses is what `reading.grading.grade` would refuse in the whole table, and
     one thing more: a model of several that alone has another notation.
 
     Parameters

@@ -23,14 +23,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ensemble_lab.core.checks import by_name, checked
 from ensemble_lab.core.errors import check_known, several, shown
 from ensemble_lab.core.frozen import Frozen, view
-
-ABSENT = -1
-UNPARSED = -2
-
-MEASURES = ("confidence", "cost", "latency", "tokens")
-"""The (n, m) float fields beside `correct`, NaN where unknown."""
+from ensemble_lab.core.states import ABSENT, MEASURES, UNPARSED
 
 
 class Single(NamedTuple):
@@ -103,8 +99,6 @@ class Outcomes(Frozen):
     model_group: Sequence[str] | None = None
 
     def __post_init__(self):
-        from ensemble_lab.core.checks import checked
-
         for name, value in checked(self).items():
             object.__setattr__(self, name, value)
 
@@ -142,8 +136,6 @@ class Outcomes(Frozen):
 
     def take(self, rows) -> Outcomes:
         """The items at integer positions or under a boolean mask `rows`, in that order."""
-        from ensemble_lab.core.checks import by_name
-
         rows = np.asarray(
             by_name(rows, "the mask", self.items.tolist()) if _is_mask(rows) else rows
         )
@@ -204,8 +196,6 @@ class Outcomes(Frozen):
         return replace(table, models=models, **parts)
 
     def _rows(self, items) -> np.ndarray:
-        from ensemble_lab.core.checks import by_name
-
         names = self.items.tolist()
         if _is_mask(items):
             items = by_name(items, "the mask", names)
@@ -434,7 +424,7 @@ class Outcomes(Frozen):
         >>> Outcomes.from_frame(pd.DataFrame({"item": [1, 2], "small:correct": [1, 0]}))
         Outcomes(2 items x 1 models; models, items, correct)
         """
-        from ensemble_lab.core.frames import from_frame
+        from ensemble_lab.core.reading.frames import from_frame
 
         return from_frame(frame, columns=columns, cost_is_estimated=cost_is_estimated)
 
@@ -445,7 +435,7 @@ class Outcomes(Frozen):
         Wide keeps them, but an unparsed reply with nothing else known becomes absent.
         Probabilities, model groups and unused labels fit in neither: `to_parquet` keeps all.
         """
-        from ensemble_lab.core.frames import to_frame
+        from ensemble_lab.core.reading.frames import to_frame
 
         return to_frame(self, form)
 

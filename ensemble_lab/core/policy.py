@@ -6,16 +6,19 @@ tables (`decide`) and run on live models (`ensemble_lab.run`) without change.
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
+import numpy as np
+
 from ensemble_lab.core.decision import Choice, Decision, graded
-from ensemble_lab.core.errors import check_outcomes, several, shown
-from ensemble_lab.core.frontier import replay_grid
+from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.required import check_outcomes
 
 
 def ranged(default: Any, low: float, high: float, help: str, step: float | None = None):
@@ -80,6 +83,25 @@ class Policy(ABC):
     def sweep(self, outcomes: Outcomes, grid: Mapping[str, Sequence]) -> dict:
         """Columns for every combination in `grid`; policies that know a shortcut override it."""
         return replay_grid(self, outcomes, grid)
+
+
+def replay_grid(policy: Policy, outcomes: Outcomes, grid: Mapping[str, Sequence]) -> dict:
+    """Columns for every combination in `grid`, one replay each."""
+    rows = []
+    for values in itertools.product(*grid.values()):
+        tried = replace(policy, **dict(zip(grid, values, strict=True)))
+        decision = tried.decide(outcomes)
+        rows.append(
+            {name: getattr(tried, name) for name in grid}
+            | {
+                "accuracy": decision.accuracy,
+                "cost": decision.mean_cost,
+                "latency": decision.mean_latency,
+                "calls": float(decision.called.sum(axis=1).mean()),
+                "graded": int((~np.isnan(decision.correct)).sum()),
+            }
+        )
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def model_names(values, what: str) -> tuple[str, ...]:

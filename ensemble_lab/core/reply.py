@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.outcomes import MEASURES
+from ensemble_lab.core.states import MEASURES
 
 SLACK = 9.99e-4  # a table allows 1e-3: what is written here must pass there, summed in any order
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ensemble_lab.core.errors import require, shown
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.required import require
 
 MEND = "map it there with Calibration().fit(…).apply(…)"
 

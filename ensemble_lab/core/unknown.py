@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ensemble_lab.core.errors import check_known, require
+from ensemble_lab.core.errors import check_known
+from ensemble_lab.core.required import require
 
 if TYPE_CHECKING:
     from ensemble_lab.core.outcomes import Outcomes

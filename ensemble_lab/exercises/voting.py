@@ -9,7 +9,8 @@ import numpy as np
 
 from ensemble_lab.answers.voting import MajorityVote
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.outcomes import ABSENT, UNPARSED, Outcomes
+from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.states import ABSENT, UNPARSED
 from ensemble_lab.exercises import Verdict
 from ensemble_lab.exercises.given import Unfit, aligned, array, judged, number, returned
 

@@ -6,16 +6,4 @@ a Hub id, a local folder, an endpoint's address or a fitted classifier.
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "classifier": ["Classifier"],
-        "device": ["pick_device", "pick_dtype"],
-        "endpoint": ["Endpoint"],
-        "errors": ["ModelError"],
-        "language": ["Generation", "LanguageModel"],
-        "live": ["record", "run"],
-        "load": ["load"],
-        "memory": ["available_memory"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ensemble_lab.models.errors import ModelError
-from ensemble_lab.models.layout import config_of, not_read
-from ensemble_lab.models.weights import WHOLE, contents
+from ensemble_lab.models.weights.contents import WHOLE, contents
+from ensemble_lab.models.weights.layout import config_of, not_read
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

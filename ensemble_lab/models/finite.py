@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
-from ensemble_lab.models.safetensors_head import short
+from ensemble_lab.models.weights.safetensors_head import short
 
 if TYPE_CHECKING:
     import torch

@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import HubUnreachable, ModelError, PickledWeights
-from ensemble_lab.models.layout import config_of, laid_out, size_of
 from ensemble_lab.models.memory import check_memory
 from ensemble_lab.models.patience import cause_of, within, without_secrets
-from ensemble_lab.models.safetensors_head import short
-from ensemble_lab.models.weights import (
+from ensemble_lab.models.weights.contents import (
     ADAPTER,
     INDEX,
     PICKLES,
@@ -29,6 +27,8 @@ from ensemble_lab.models.weights import (
     shards,
     weight_files,
 )
+from ensemble_lab.models.weights.layout import config_of, laid_out, size_of
+from ensemble_lab.models.weights.safetensors_head import short
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from ensemble_lab.models.classifier import Classifier
-    from ensemble_lab.models.endpoint import Endpoint
+    from ensemble_lab.models.endpoints.endpoint import Endpoint
     from ensemble_lab.models.language import LanguageModel
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -74,7 +74,7 @@ def load(
     if text.startswith("openai:"):
         return _load_endpoint(text, device, dtype, options)
     if "://" in text:  # it may hold a password
-        from ensemble_lab.models.address import without_secrets
+        from ensemble_lab.models.endpoints.address import without_secrets
 
         raise ModelError(
             f"{shown(without_secrets(text))} is an address; write 'openai:' before it, and '#' and"
@@ -161,8 +161,8 @@ def _load_classifier(source: Any, device: Any, dtype: Any, options: dict) -> Cla
 
 
 def _load_endpoint(text: str, device: Any, dtype: Any, options: dict) -> Endpoint:
-    from ensemble_lab.models.address import without_secrets
-    from ensemble_lab.models.endpoint import Endpoint
+    from ensemble_lab.models.endpoints.address import without_secrets
+    from ensemble_lab.models.endpoints.endpoint import Endpoint
 
     url, _, name = text.removeprefix("openai:").partition("#")
     plain = "openai:" + without_secrets(url)
@@ -178,8 +178,8 @@ def _load_local(
     folder: Path, weights: str, device: Any, dtype: Any, options: dict
 ) -> LanguageModel:
     from ensemble_lab.models.device import pick_device, pick_dtype
-    from ensemble_lab.models.gguf_file import gguf_at, gguf_folder
     from ensemble_lab.models.hub import local_folder
+    from ensemble_lab.models.weights.gguf_file import gguf_at, gguf_folder
 
     if (gguf := gguf_at(folder)) is not None:
         folder, weights = gguf_folder(gguf)
@@ -211,7 +211,7 @@ def _load_smollm2(device: Any, dtype: Any, options: dict) -> LanguageModel:
         # A portal may answer for the Hub, with a page or "unknown"; the Hub does know this model.
         if "revision" in options and not isinstance(error, HubUnreachable):
             raise error
-        from ensemble_lab.models.gguf_wheel import smollm2_folder
+        from ensemble_lab.models.weights.gguf_wheel import smollm2_folder
 
         folder, weights = smollm2_folder()
         rest = {key: value for key, value in options.items() if key != "revision"}
@@ -251,7 +251,7 @@ def _open(
 ) -> LanguageModel:
     """Read a checked folder: safetensors only, no remote code, no network."""
     from ensemble_lab.models.language import LanguageModel
-    from ensemble_lab.models.reading import open_folder
+    from ensemble_lab.models.weights.reading import open_folder
 
     model, tokenizer = open_folder(folder, device, dtype)
     return LanguageModel(model, tokenizer, weights, **options)

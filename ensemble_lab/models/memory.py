@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import NotEnoughMemory
-from ensemble_lab.models.weights import contents
+from ensemble_lab.models.weights.contents import contents
 
 if TYPE_CHECKING:
     import torch

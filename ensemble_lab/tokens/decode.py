@@ -11,8 +11,8 @@ from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.settings import whole
 from ensemble_lab.tokens.lengths import AdaptiveLength, FixedLength
 from ensemble_lab.tokens.prompts import check_room, limits_of, tokens_of
+from ensemble_lab.tokens.reading.rows import Rows
 from ensemble_lab.tokens.resolve import resolved
-from ensemble_lab.tokens.rows import Rows
 from ensemble_lab.tokens.sampling import Sampling
 from ensemble_lab.tokens.session import Round, Session
 

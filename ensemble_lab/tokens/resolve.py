@@ -9,14 +9,19 @@ from weakref import WeakKeyDictionary
 from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import LanguageModel
-from ensemble_lab.tokens.compiled import COMPILED
-from ensemble_lab.tokens.drafts import Draft, EarlyExitDraft, LookupDraft, ModelDraft
-from ensemble_lab.tokens.head import FeatureHead, HeadDraft
-from ensemble_lab.tokens.ngram import NgramDraft
-from ensemble_lab.tokens.packed import packed
-from ensemble_lab.tokens.reader import Reader, SplitReader, StateReader
-from ensemble_lab.tokens.rows import Rows
-from ensemble_lab.tokens.stacked import StackedDraft, TurnsDraft
+from ensemble_lab.tokens.drafts.base import Draft
+from ensemble_lab.tokens.drafts.combined import StackedDraft, TurnsDraft
+from ensemble_lab.tokens.drafts.early_exit import EarlyExitDraft
+from ensemble_lab.tokens.drafts.head import FeatureHead, HeadDraft
+from ensemble_lab.tokens.drafts.lookup import LookupDraft
+from ensemble_lab.tokens.drafts.model import ModelDraft
+from ensemble_lab.tokens.drafts.ngram import NgramDraft
+from ensemble_lab.tokens.reading.compiled import COMPILED
+from ensemble_lab.tokens.reading.packed import packed
+from ensemble_lab.tokens.reading.reader import Reader
+from ensemble_lab.tokens.reading.rows import Rows
+from ensemble_lab.tokens.reading.split import SplitReader
+from ensemble_lab.tokens.reading.states import StateReader
 from ensemble_lab.tokens.vocabulary import check_same_tokens, check_vocabulary, is_known
 
 _shipped: WeakKeyDictionary = WeakKeyDictionary()  # by target, to which a head is attached

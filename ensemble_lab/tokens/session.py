@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from ensemble_lab.instruments.spans import clock_on
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.finite import not_finite
 from ensemble_lab.tokens.accept import NO_TOKEN, accept_greedy, accept_sampled, likeliest
-from ensemble_lab.tokens.clock import clock_on
-from ensemble_lab.tokens.rows import on_device
+from ensemble_lab.tokens.reading.rows import on_device
 
 if TYPE_CHECKING:
     import torch
 
-    from ensemble_lab.tokens.drafts import Draft, Proposal
+    from ensemble_lab.tokens.drafts.base import Draft, Proposal
     from ensemble_lab.tokens.lengths import AdaptiveLength, FixedLength
-    from ensemble_lab.tokens.reader import Reader
-    from ensemble_lab.tokens.rows import Rows
+    from ensemble_lab.tokens.reading.reader import Reader
+    from ensemble_lab.tokens.reading.rows import Rows
     from ensemble_lab.tokens.sampling import Sampling
 
 
@@ -136,7 +136,7 @@ class Session:
 
     def _propose(self) -> Proposal:
         """What the draft proposes, cut to what pays and to what the rows have room for."""
-        from ensemble_lab.tokens.drafts import Proposal
+        from ensemble_lab.tokens.drafts.base import Proposal
 
         on = [i for i, running in enumerate(self.running) if running]
         room = max(self.limits[i] - len(self.rows.texts[i]) for i in on) - 1

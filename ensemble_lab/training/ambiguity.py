@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble_lab.core.errors import several, shown
-from ensemble_lab.training.targets import as_array
+from ensemble_lab.training.inputs.targets import as_array
 
 
 class Ambiguity(NamedTuple):

@@ -12,11 +12,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.votes import first_best
+from ensemble_lab.training.batched.losses import cross_entropy, learns, squared_error, weighted_mean
+from ensemble_lab.training.inputs.rows import learned_rows, new_rows
+from ensemble_lab.training.inputs.settings import check_count, check_instance, random_of
 from ensemble_lab.training.labels import encoded
-from ensemble_lab.training.losses import cross_entropy, learns, squared_error, weighted_mean
 from ensemble_lab.training.networks import Network, NetworkClassifier, NetworkRegressor
-from ensemble_lab.training.rows import learned_rows, new_rows
-from ensemble_lab.training.settings import check_count, check_instance, random_of
 
 if TYPE_CHECKING:
     import torch

@@ -11,13 +11,13 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.training.batched.losses import cross_entropy, squared_error
+from ensemble_lab.training.batched.members import Members
+from ensemble_lab.training.batched.trainer import train_members
+from ensemble_lab.training.inputs.rows import learned_rows, new_rows
+from ensemble_lab.training.inputs.settings import random_of
+from ensemble_lab.training.inputs.targets import weights_of
 from ensemble_lab.training.labels import encoded
-from ensemble_lab.training.losses import cross_entropy, squared_error
-from ensemble_lab.training.members import Members
-from ensemble_lab.training.rows import learned_rows, new_rows
-from ensemble_lab.training.settings import random_of
-from ensemble_lab.training.targets import weights_of
-from ensemble_lab.training.trainer import train_members
 
 if TYPE_CHECKING:
     from torch import nn

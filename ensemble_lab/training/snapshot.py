@@ -13,17 +13,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.votes import first_best
 from ensemble_lab.models.device import pick_device
-from ensemble_lab.training.draws import Draws
-from ensemble_lab.training.inputs import Feed
+from ensemble_lab.training.batched.draws import Draws
+from ensemble_lab.training.batched.losses import cross_entropy
+from ensemble_lab.training.batched.members import Members, made
+from ensemble_lab.training.batched.threads import threads_for
+from ensemble_lab.training.batched.trainer import Training
+from ensemble_lab.training.inputs.feed import Feed
+from ensemble_lab.training.inputs.rows import learned_rows, new_rows
+from ensemble_lab.training.inputs.settings import check_instance, random_of
 from ensemble_lab.training.labels import encoded
-from ensemble_lab.training.losses import cross_entropy
-from ensemble_lab.training.members import Members, made
 from ensemble_lab.training.networks import NetworkClassifier
-from ensemble_lab.training.rows import learned_rows, new_rows
-from ensemble_lab.training.settings import check_instance, random_of
 from ensemble_lab.training.stages import finished, last
-from ensemble_lab.training.threads import threads_for
-from ensemble_lab.training.trainer import Training
 
 
 def cooled(step: int, steps: int, hottest: float) -> float:

@@ -11,8 +11,8 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.training.inputs.settings import check_count
 from ensemble_lab.training.networks import Network
-from ensemble_lab.training.settings import check_count
 
 
 def check_stages(n_estimators: int, learning_rate: float) -> None:

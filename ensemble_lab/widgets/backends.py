@@ -1,15 +1,12 @@
-"""Which way of showing an explorer works here, and the one bundle that every display is."""
+"""Which way of showing an explorer works here."""
 
 from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ensemble_lab.core.errors import nearest, shown
-
-if TYPE_CHECKING:
-    from ensemble_lab.widgets.explorer import Explorer
 
 VARIABLE = "ENSEMBLE_LAB_BACKEND"
 BACKENDS = ("live", "redraw", "still")
@@ -56,34 +53,3 @@ def best() -> str:
 def view(widget) -> dict[str, Any]:
     """The mime bundle that shows an ipywidget, in a form that versions 7 and 8 share."""
     return {VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
-
-
-def bundle(explorer: Explorer) -> dict[str, Any]:
-    """One display of an explorer: a widget where there are any, with its still figure behind it.
-
-    Frontends take the first kind that they can show. A page that has no widget state, such as
-    an exported report, shows the still figure.
-
-    Returns
-    -------
-    dict of mime type to data
-    """
-    from ensemble_lab.widgets.still import page, still
-
-    chosen = backend()
-    figure = still(explorer)
-    shown = {
-        "text/plain": explorer.picture().text,
-        "text/html": page(figure, figure["layout"]["meta"]["text"]),
-        PLOTLY: figure,
-    }
-    if chosen == "still":
-        return shown
-    import ipywidgets
-
-    from ensemble_lab.widgets.live import Panel
-
-    if int(ipywidgets.__version__.partition(".")[0]) < 8:
-        del shown[PLOTLY]  # the JupyterLab of that time would show it instead of the widget
-
-    return shown | view(Panel(explorer, live=chosen == "live").widget)

@@ -15,7 +15,7 @@ from ensemble_lab.widgets.still import full_layout, page, plain, plain_figure
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from ensemble_lab.widgets.explorer import Picture
+    from ensemble_lab.widgets.picture import Picture
 
 
 class LiveCanvas:

@@ -1,7 +1,7 @@
 """`Explorer`: controls and a pure function from their state to a picture.
 
 The state is a plain dict, so it is at once what a slider moves, what is copied as JSON, what a
-papermill parameter holds and what a test compares. Who shows it is decided in `backends`.
+papermill parameter holds and what a test compares. Who shows it is decided in `display`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble_lab.core.errors import check_known, nearest, shown
 from ensemble_lab.widgets.controls import Control
-from ensemble_lab.widgets.plain import drawable, escaped, legible
-from ensemble_lab.widgets.style import LAYOUT
+from ensemble_lab.widgets.picture import Picture, layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,41 +21,6 @@ if TYPE_CHECKING:
 
 VERSION = 1
 State = dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """What to draw for one state: plain dicts, since building a figure costs more than drawing it.
-
-    Texts are given as they are, a name's ``<``, ``%{`` and ``$`` included, with a line break where
-    a line ends; a picture keeps them as plotly shows them letter by letter. Only templates are
-    plotly's own language, so no name may stand in one: it goes into ``text`` or ``customdata``.
-
-    Parameters
-    ----------
-    traces : list of dict
-        Plotly traces with their ``type``: the same number, types and order for every state.
-    layout : dict
-        Plotly layout, laid over the series' own.
-    finding : str
-        The title: one sentence that says what this state shows.
-    table : callable
-        () to the data frame behind the picture.
-    text : str
-        The picture in words, for those who cannot see it.
-    """
-
-    traces: list[dict]
-    layout: dict
-    finding: str
-    table: Callable[[], pd.DataFrame]
-    text: str
-
-    def __post_init__(self):
-        object.__setattr__(self, "traces", drawable(self.traces))
-        object.__setattr__(self, "layout", drawable(self.layout))
-        object.__setattr__(self, "finding", escaped(self.finding))
-        object.__setattr__(self, "text", legible(self.text))
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,13 +142,6 @@ class Explorer:
         return self.state(**state)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        from ensemble_lab.widgets.backends import bundle
+        from ensemble_lab.widgets.display import bundle
 
         return bundle(self)
-
-
-def layout(picture: Picture) -> dict:
-    """The series' layout with the picture's own over it and its finding as the title."""
-    own = {**LAYOUT, **picture.layout}
-    own["title"] = {**LAYOUT["title"], **picture.layout.get("title", {}), "text": picture.finding}
-    return own

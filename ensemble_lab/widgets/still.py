@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ensemble_lab.widgets.explorer import layout
+from ensemble_lab.widgets.picture import layout
 from ensemble_lab.widgets.plain import escaped, named
 from ensemble_lab.widgets.style import ORACLE
 
 if TYPE_CHECKING:
     from ensemble_lab.widgets.controls import Control
-    from ensemble_lab.widgets.explorer import Explorer, Picture
+    from ensemble_lab.widgets.explorer import Explorer
+    from ensemble_lab.widgets.picture import Picture
 
 MOST_STEPS = 41
 MOST_WIDE = 60  # characters of an option

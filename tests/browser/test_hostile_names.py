@@ -11,7 +11,7 @@ from ensemble_lab.cli import main
 from ensemble_lab.widgets import still
 from tests.browser.jupyter import ROOT
 from tests.browser.steps import finished, run_all
-from tests.hostile_names import aimed, explorers
+from tests.support.hostile_names import aimed, explorers
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 NAMING = ("votes", "cascade", "escalate", "speedup", "rounds")
@@ -102,10 +102,10 @@ def test_a_page_that_lost_its_library_fetches_it_when_asked(page, tmp_path, monk
 def test_a_report_asks_nothing(page, tmp_path, loopback, monkeypatch):
     port, asked = loopback
     figure = (
-        "import plotly.graph_objects as go\nfrom tests.hostile_names import aimed\n"
+        "import plotly.graph_objects as go\nfrom tests.support.hostile_names import aimed\n"
         f"go.Figure(go.Bar(x=aimed({port}), y=[1] * 10), {{'title': {{'text': aimed({port})[2]}}}})"
     )
-    shown = f"from tests.hostile_names import show\n\nshow({port})"
+    shown = f"from tests.support.hostile_names import show\n\nshow({port})"
     notebook = new_notebook(
         cells=[new_code_cell(shown), new_code_cell(figure)], metadata={"kernelspec": KERNEL}
     )
@@ -130,7 +130,7 @@ def test_a_report_asks_nothing(page, tmp_path, loopback, monkeypatch):
 @pytest.mark.parametrize("environment", ["live"], indirect=True)
 def test_the_live_panels_show_names_as_text(page, tmp_path, loopback, serve, environment):
     port, asked = loopback
-    cells = [new_code_cell(f"from tests.hostile_names import show\n\nshow({port})")]
+    cells = [new_code_cell(f"from tests.support.hostile_names import show\n\nshow({port})")]
     nbformat.write(
         new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), tmp_path / "names.ipynb"
     )

@@ -14,13 +14,13 @@ from playwright.sync_api import expect
 from tests.browser import jupyter
 from tests.browser.steps import run_all
 from tests.browser.test_hostile_names import live_panels
-from tests.test_old_widgets import OLD
-from tests.test_resolve import uv_environment
+from tests.packaging.test_resolve import uv_environment
+from tests.widgets.test_old_widgets import OLD
 
 VERSIONS = """import ipywidgets, plotly
 
 print(plotly.__version__, ipywidgets.__version__)"""
-SHOW = "from tests.toy_explorer import toy\n\ntoy()"
+SHOW = "from tests.support.toy_explorer import toy\n\ntoy()"
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_keyboard_presets_and_reset_change_the_figure(address, page):
 class TestHostileNames:
     @pytest.fixture
     def cells(self, loopback):
-        return [f"from tests.hostile_names import show\n\nshow({loopback[0]})"]
+        return [f"from tests.support.hostile_names import show\n\nshow({loopback[0]})"]
 
     def test_the_live_panels_show_names_as_text(self, address, page, loopback):
         live_panels(page, address, loopback[1])

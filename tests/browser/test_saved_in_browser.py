@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tests.browser.steps import run_all
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-SHOW = "from tests.toy_explorer import toy\n\ntoy()"
+SHOW = "from tests.support.toy_explorer import toy\n\ntoy()"
 LIBRARIES = "[...globalThis.ensembleLabFigures.keys()].length"
 
 

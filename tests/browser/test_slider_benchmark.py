@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ensemble_lab.bench import main
+from benchmarks.parts.run import main
 from tests.browser import jupyter
 
 

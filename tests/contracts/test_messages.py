@@ -10,17 +10,18 @@ import pytest
 
 import ensemble_lab as lab
 from ensemble_lab import exercises
-from ensemble_lab.requested import (
+from ensemble_lab.explorers import explore
+from ensemble_lab.reports.request import (
     check_parameters,
     find_notebooks,
     output_folder,
     read_notebook,
     read_state,
 )
-from ensemble_lab.student import without_folded
-from ensemble_lab.widgets import Predict, PredictCurve, explore
+from ensemble_lab.reports.student import without_folded
+from ensemble_lab.widgets import Predict, PredictCurve
 from tests.contracts.audit import offences
-from tests.toy_explorer import toy
+from tests.support.toy_explorer import toy
 
 PACKAGE = Path(lab.__file__).parent
 

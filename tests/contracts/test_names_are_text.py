@@ -18,18 +18,19 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import ensemble_lab as lab
-from ensemble_lab import pages
 from ensemble_lab.core.errors import UnknownName
-from ensemble_lab.widgets import Predict, PredictCurve, explore, inputs
+from ensemble_lab.explorers import explore
+from ensemble_lab.explorers.explore import EXPLORERS
+from ensemble_lab.reports import page as pages
+from ensemble_lab.widgets import Predict, PredictCurve, inputs
 from ensemble_lab.widgets.backends import PLOTLY
 from ensemble_lab.widgets.cards import row_of
-from ensemble_lab.widgets.explore import EXPLORERS
-from ensemble_lab.widgets.explorer import Picture
-from ensemble_lab.widgets.live import Panel, as_html, by_name
+from ensemble_lab.widgets.panel import Panel, as_html, by_name
+from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import drawable, escaped, named, unescaped, whole
 from ensemble_lab.widgets.still import page, plain_figure, still
-from tests import hostile_names
-from tests.hostile_names import NAMES
+from tests.support import hostile_names
+from tests.support.hostile_names import NAMES
 
 NAMING = ["cascade", "votes", "escalate", "speedup", "rounds"]  # the others name nothing
 UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

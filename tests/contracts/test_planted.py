@@ -10,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from ensemble_lab.answers import calibration, voting
-from ensemble_lab.core import checks, columns, decision, headers, recording, tables, unknown
+from ensemble_lab.core import checks, decision, unknown
 from ensemble_lab.core.outcomes import Outcomes
-from ensemble_lab.models import given as taken
+from ensemble_lab.core.reading import columns, headers, tables
+from ensemble_lab.core.recordings import recording
+from ensemble_lab.models.asking import given as taken
 from tests.contracts import test_illegal, test_learning, test_live, test_policies, test_reading
 from tests.contracts.forms import FORMS
 

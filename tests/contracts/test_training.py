@@ -156,7 +156,7 @@ def test_what_cannot_be_learned_from_is_refused(name, what):
 @pytest.mark.parametrize("kept", ["list", "Series", "column", "tuple"])
 def test_members_learn_from_labels_of_any_whole_type(labels, kept):
     torch = pytest.importorskip("torch")
-    from ensemble_lab.training.losses import cross_entropy
+    from ensemble_lab.training.batched.losses import cross_entropy
 
     def trained(y):
         return lab.train_members(
@@ -184,7 +184,7 @@ def test_members_learn_from_labels_of_any_whole_type(labels, kept):
 )
 def test_members_do_not_learn_from_what_is_no_table(what):
     torch = pytest.importorskip("torch")
-    from ensemble_lab.training.losses import cross_entropy
+    from ensemble_lab.training.batched.losses import cross_entropy
 
     rows, y = WRONG[what]
     with refused():

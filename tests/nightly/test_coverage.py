@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.coverage_cases import CASES
+from tests.support.coverage_cases import CASES
 
 pytestmark = pytest.mark.nightly
 

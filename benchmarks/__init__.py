@@ -1,0 +1,1 @@
+"""What the README claims, measured: one script a family, one record a claim."""

@@ -1,0 +1,23 @@
+from . import answers as answers
+from . import catalogue as catalogue
+from . import core as core
+from . import doctor as doctor
+from . import exercises as exercises
+from . import explorers as explorers
+from . import instruments as instruments
+from . import models as models
+from . import tokens as tokens
+from . import training as training
+from . import widgets as widgets
+from .answers import *
+from .catalogue import describe as describe
+from .catalogue import load_outcomes as load_outcomes
+from .catalogue import outcomes_catalogue as outcomes_catalogue
+from .core import *
+from .explorers import *
+from .instruments import *
+from .models import *
+from .tokens import *
+from .training import *
+
+__version__: str

@@ -1,0 +1,1 @@
+"""Try a cheap model first, and a more expensive one where it is not sure."""

@@ -1,0 +1,1 @@
+"""Choose one model before it runs."""

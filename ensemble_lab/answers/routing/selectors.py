@@ -1,0 +1,215 @@
+"""Big-little in the strict sense: choose first, then run one model only.
+
+A cascade pays for the small model's try; a selector does not, but must judge an item before
+anybody has seen it, from the item's features alone.
+
+References
+----------
+Park et al., Big/little deep neural network for ultra low power inference, CODES+ISSS 2015.
+Ong et al., RouteLLM, arXiv 2406.18665.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+
+from ensemble_lab.core.decision import Choice
+from ensemble_lab.core.errors import check_known, shown
+from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.policy import Policy, model_names, ranged
+from ensemble_lab.core.required import check_outcomes
+
+
+@dataclass(frozen=True)
+class _Selector(Policy):
+    """Runs `big` where the item looks hard and `small` elsewhere."""
+
+    small: str
+    big: str
+
+    def choose(self, outcomes: Outcomes) -> Choice:
+        small, big = outcomes.columns((self.small, self.big))
+        chosen = np.where(self._hard(outcomes), big, small)
+        called = np.zeros(outcomes.correct.shape, bool)
+        called[np.arange(len(chosen)), chosen] = True
+        return Choice(chosen, called)
+
+    def waves(self, models: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        return ((self.small, self.big),)
+
+    @abstractmethod
+    def _hard(self, outcomes: Outcomes) -> np.ndarray:
+        """(n,) bool: the big model is asked."""
+
+
+@dataclass(frozen=True)
+class HeuristicSelector(_Selector):
+    """Ask the big model where one feature exceeds a threshold, such as a long prompt.
+
+    An item whose feature is not known is neither long nor short: it is refused by name, as
+    `LearnedSelector` does.
+
+    Parameters
+    ----------
+    small, big : str
+    feature : str
+        Name of an item feature.
+    threshold : float
+        In the feature's unit.
+
+    Raises
+    ------
+    KeyError
+        A feature that the outcomes do not have.
+    ValueError
+        A feature that is no number, or not known for an item.
+    """
+
+    feature: str
+    threshold: float = ranged(0.0, -1e12, 1e12, "big model above this value of the feature")
+
+    def _hard(self, outcomes: Outcomes) -> np.ndarray:
+        values = _numbers(outcomes, self.feature)
+        if np.isnan(values).any():
+            raise ValueError(_gap(outcomes, self.feature, values))
+        return values > self.threshold
+
+
+@dataclass(frozen=True)
+class LearnedSelector(_Selector):
+    """Ask the big model where the small one is predicted to fail.
+
+    `fit` learns the probability that the small model is right, from the numeric features, and
+    remembers their names: other tables may have them in another order, and others beside them.
+
+    Parameters
+    ----------
+    small, big : str
+    threshold : float
+        Ask the big model below this predicted probability.
+    estimator : scikit-learn classifier, optional
+        Cloned by `fit`; by default a standardised logistic regression. One that takes NaN, such
+        as a pipeline with an imputer, takes features with gaps; else they are refused by name.
+    features : sequence of str, optional
+        Which features to read; by default all numeric ones of the outcomes that it is fitted on.
+    fitted : optional
+        Learned by `fit`.
+    """
+
+    threshold: float = ranged(0.5, 0.0, 1.0, "big model below this chance of a right answer", 0.01)
+    estimator: Any = None
+    features: tuple[str, ...] | None = None
+    fitted: Any = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.features is not None:
+            object.__setattr__(self, "features", model_names(self.features, "features"))
+
+    def fit(self, outcomes: Outcomes) -> Self:
+        """Learn when the small model is right.
+
+        Raises
+        ------
+        ValueError
+            No numeric feature, one with a gap that the estimator does not take, or a small model
+            that is always right or always wrong.
+        """
+        from sklearn.base import clone
+
+        check_outcomes(outcomes)
+        right = outcomes.correct[:, outcomes.columns((self.small,))[0]]
+        known = ~np.isnan(right)
+        target = right[known] >= 0.5
+        if target.all() or not target.any():
+            raise ValueError(
+                f"{shown(self.small)} is never wrong or never right here; nothing to learn"
+            )
+        named = replace(self, features=_names(outcomes) if self.features is None else self.features)
+        estimator = clone(self.estimator) if self.estimator is not None else _logistic()
+        fitted = named._read(outcomes, lambda matrix: estimator.fit(matrix[known], target))
+        return replace(named, fitted=fitted)
+
+    def chance(self, outcomes: Outcomes) -> np.ndarray:
+        """Predicted probability (n,) that the small model would be right.
+
+        Raises
+        ------
+        KeyError
+            A feature that it was fitted on is not there.
+        ValueError
+            Not fitted, or a feature that is text or has a gap.
+        """
+        if self.fitted is None:
+            raise ValueError("this LearnedSelector is not fitted; call fit(outcomes) first")
+        return self._read(outcomes, self.fitted.predict_proba)[:, 1]
+
+    def _read(self, outcomes: Outcomes, read: Callable):
+        """What `read` makes of the features (n, f); what it cannot read is named."""
+        columns = {name: _numbers(outcomes, name) for name in self.features}
+        try:
+            return read(np.column_stack(list(columns.values())))
+        except ValueError as error:
+            for name, values in columns.items():
+                if not np.isfinite(values).all():
+                    raise ValueError(_gap(outcomes, name, values)) from error
+            raise
+
+    def _hard(self, outcomes: Outcomes) -> np.ndarray:
+        return self.chance(outcomes) < self.threshold
+
+
+def _logistic():
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+
+
+def _names(outcomes: Outcomes) -> tuple[str, ...]:
+    """The features that are numbers, in the order of their names."""
+    numeric = tuple(k for k, v in sorted(outcomes.features.items()) if _as_numbers(v) is not None)
+    if not numeric:
+        raise ValueError(
+            "these outcomes have no numeric features to choose by; add feature:NAME columns"
+            " or use a cascade, which needs none"
+        )
+    return numeric
+
+
+def _numbers(outcomes: Outcomes, name: str) -> np.ndarray:
+    """A feature (n,) as numbers, NaN where it is not known."""
+    check_known(name, outcomes.features, "feature", "outcomes")
+    numbers = _as_numbers(outcomes.features[name])
+    if numbers is None:
+        text = next(v for v in outcomes.features[name].tolist() if not isinstance(v, Real | None))
+        raise ValueError(
+            f"feature {shown(name)} holds {shown(text)}: choose by one that is numbers"
+        )
+    return numbers
+
+
+def _as_numbers(values: np.ndarray) -> np.ndarray | None:
+    """Numbers (n,) as floats, None among them as NaN; None where some are no numbers."""
+    if values.dtype.kind in "iufb":
+        return values.astype(float)
+    known = [value for value in values.tolist() if value is not None]
+    if not known or not all(isinstance(value, Real) for value in known):
+        return None
+    return np.array([np.nan if value is None else value for value in values.tolist()], float)
+
+
+def _gap(outcomes: Outcomes, name: str, values: np.ndarray) -> str:
+    row = int(np.argmin(np.isfinite(values)))
+    gone = "is not known" if np.isnan(values[row]) else f"is {values[row]:g}"
+    return (
+        f"feature {shown(name)} {gone} for item {shown(outcomes.items[row])}, so nobody can be"
+        " chosen by it: fill it in, or leave such items out"
+    )

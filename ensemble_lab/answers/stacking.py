@@ -1,0 +1,200 @@
+"""Stacking of recorded answers: a final model learns from them what the right one is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ensemble_lab.core.decision import ABSTAINED, COMBINED, Choice
+from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.policy import Policy, model_names
+from ensemble_lab.core.required import check_outcomes, require
+from ensemble_lab.core.scales import finite_confidence
+from ensemble_lab.core.states import ABSENT, UNPARSED
+
+MOST_LABELS = 100
+
+
+@dataclass(frozen=True)
+class StackedAnswers(Policy):
+    """The label that a final model makes of what all members say.
+
+    It sees each member's probabilities or, where none are recorded, its answer and its confidence
+    in it. So it learns which member to believe about which label, and that some answers of one
+    mean something else. The models never saw these items, so nothing has to be left out of fold.
+    Any label may win, also one that no member gave, or that the outcomes do not list. An answer
+    that it did not learn is no answer. Where all are silent it abstains.
+
+    Confidences may be on any scale, also one a member: each is standardised with what `fit` saw.
+    A missing one is no low one, but a thing of its own.
+
+    It asks all members every time. With many members or labels and few items a `WeightedVote` is
+    safer, and the best single model may be better than both.
+
+    Parameters
+    ----------
+    members : tuple of str, optional
+        By default every model of the outcomes that it is fitted on.
+    estimator : scikit-learn classifier, optional
+        Cloned by `fit`; by default a standardised logistic regression.
+    labels : tuple, optional
+        What was to be told apart; learned by `fit`, as the next three.
+    by_law : bool
+        Whether it reads probabilities.
+    scales : tuple of (mean, spread), optional
+        Of each member's confidences; None where there were none.
+    fitted : optional
+
+    References
+    ----------
+    Wolpert, Stacked generalization, Neural Networks 1992.
+    """
+
+    members: tuple[str, ...] | None = None
+    estimator: Any = None
+    labels: tuple | None = None
+    by_law: bool = False
+    scales: tuple[tuple[float, float], ...] | None = None
+    fitted: Any = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.members is not None:
+            object.__setattr__(self, "members", model_names(self.members, "members"))
+
+    def fit(self, outcomes: Outcomes) -> Self:
+        """Learn from the items whose right answer is known and to which a member said something.
+
+        Raises
+        ------
+        ValueError
+            No answers recorded, too many labels, or fewer than two right ones.
+        """
+        check_outcomes(outcomes)
+        if len(outcomes.labels) > MOST_LABELS:
+            raise ValueError(
+                f"these outcomes have {len(outcomes.labels)} labels, and a final model must meet"
+                f" each of at most {MOST_LABELS} often: use a WeightedVote"
+            )
+        members = tuple(outcomes.models if self.members is None else self.members)
+        learned = replace(
+            self,
+            members=members,
+            labels=tuple(outcomes.labels),
+            by_law=outcomes.probability is not None,
+            scales=None if outcomes.probability is not None else _scales(outcomes, members),
+        )
+        shown, right = learned._features(outcomes), _right(outcomes)
+        rows = (right >= 0) & shown.any(axis=1)
+        if len(np.unique(right[rows])) < 2:
+            raise ValueError(
+                f"the right answers of {rows.sum()} usable items are fewer than two different ones:"
+                " fit on more items, or give truth"
+            )
+        final = clone(self.estimator) if self.estimator is not None else _logistic()
+        return replace(learned, fitted=final.fit(shown[rows], right[rows]))
+
+    def waves(self, models: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        return (tuple(models if self.members is None else self.members),)
+
+    def choose(self, outcomes: Outcomes) -> Choice:
+        if self.fitted is None:
+            raise ValueError("this StackedAnswers is not fitted; call fit(outcomes) first")
+        columns = outcomes.columns(self.members)
+        called = np.zeros(outcomes.correct.shape, bool)
+        called[:, columns] = True
+        unlisted = [label for label in self.labels if label not in set(outcomes.labels)]
+        labels = (*outcomes.labels, *unlisted)
+        answer = self._elect(outcomes, labels)
+        chosen = np.where(answer < 0, ABSTAINED, COMBINED)
+        if outcomes.answer is not None:  # whoever gave it, the first of them
+            gave = (outcomes.answer[:, columns] == answer[:, None]) & (answer >= 0)[:, None]
+            chosen = np.where(gave.any(axis=1), columns[gave.argmax(axis=1)], chosen)
+        return Choice(chosen, called, answer, labels)
+
+    def _elect(self, outcomes: Outcomes, labels: tuple) -> np.ndarray:
+        """Code (n,) of the answer among `labels`, `ABSENT` where all members are silent."""
+        shown, answer = self._features(outcomes), np.full(len(outcomes), ABSENT)
+        heard = shown.any(axis=1)
+        if not heard.any():
+            return answer
+        place = {label: code for code, label in enumerate(labels)}
+        codes = np.array([place[label] for label in self.labels])
+        answer[heard] = codes[self.fitted.predict(shown[heard])]
+        return answer
+
+    def _features(self, outcomes: Outcomes) -> np.ndarray:
+        """What the members say (n, c): 0 where one is silent."""
+        columns = outcomes.columns(self.members)
+        said = self._answers(outcomes, columns)  # (n, m, k)
+        if self.by_law:
+            return self._laws(outcomes, columns, said).reshape(len(said), -1)
+        sure, unsaid = self._sureness(outcomes, columns)
+        parts = [said, said * sure[..., None], said * unsaid[..., None]]
+        return np.concatenate(parts, axis=2).reshape(len(said), -1)
+
+    def _sureness(self, outcomes: Outcomes, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How much surer than usual each member is (n, m), and where it does not say (n, m)."""
+        shape = len(outcomes), len(columns)
+        if self.scales is None:  # nothing was learned of confidences
+            return np.zeros(shape), np.zeros(shape, bool)
+        if outcomes.confidence is None:
+            return np.zeros(shape), np.ones(shape, bool)
+        mean, spread = np.array(self.scales).T
+        sure = (finite_confidence(outcomes, "StackedAnswers", columns) - mean) / spread
+        # Nine digits, so that the last ones of another unit decide nothing.
+        return np.nan_to_num(np.round(sure, 9)), np.isnan(sure)
+
+    def _answers(self, outcomes: Outcomes, columns: np.ndarray) -> np.ndarray:
+        """1 (n, m, k) for the label that a member gives, among those that were learned."""
+        if outcomes.answer is None and self.by_law:
+            return np.zeros((len(outcomes), len(columns), len(self.labels)))
+        given = require(outcomes, "answer", "StackedAnswers")[:, columns]
+        place = {label: code for code, label in enumerate(self.labels)}
+        codes = np.array([*(place.get(label, UNPARSED) for label in outcomes.labels), UNPARSED])
+        given = codes[np.where(given < 0, len(outcomes.labels), given)]
+        return (given[..., None] == np.arange(len(self.labels))).astype(float)
+
+    def _laws(self, outcomes: Outcomes, columns: np.ndarray, said: np.ndarray) -> np.ndarray:
+        """Probabilities (n, m, k); an answer without any is taken for sure."""
+        if outcomes.probability is None:
+            return said
+        laws = outcomes.probability[:, columns]
+        wide = np.zeros_like(said)
+        for code, label in enumerate(outcomes.labels):
+            if label in self.labels:
+                wide[..., self.labels.index(label)] = laws[..., code]
+        return np.where(np.isnan(laws).any(axis=2, keepdims=True), said, wide)
+
+
+def _scales(outcomes: Outcomes, members: tuple[str, ...]) -> tuple | None:
+    """Mean and spread of each member's confidences; (0, 1) for a member without any."""
+    if outcomes.confidence is None:
+        return None
+    found = []
+    for column in finite_confidence(outcomes, "StackedAnswers", outcomes.columns(members)).T:
+        known = column[~np.isnan(column)]
+        varied = len(known) > 0 and np.ptp(known) > 0
+        mean = float(known.mean()) if len(known) else 0.0
+        found.append((mean, float(known.std()) if varied else 1.0))
+    return tuple(found)
+
+
+def _right(outcomes: Outcomes) -> np.ndarray:
+    """Code (n,) of the right answer: the truth, else the answer of a model that was right."""
+    if outcomes.truth is not None:
+        return outcomes.truth
+    answer = require(outcomes, "answer", "StackedAnswers without truth")
+    right = (outcomes.correct == 1) & (answer >= 0)
+    first = answer[np.arange(len(answer)), right.argmax(axis=1)]
+    return np.where(right.any(axis=1), first, ABSENT)
+
+
+def _logistic():
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))

@@ -1,0 +1,11 @@
+from .decision import Choice as Choice
+from .decision import Decision as Decision
+from .frontier import frontier as frontier
+from .intervals import bootstrap as bootstrap
+from .intervals import wilson as wilson
+from .outcomes import Outcomes as Outcomes
+from .policy import Policy as Policy
+from .reply import Reply as Reply
+from .states import ABSENT as ABSENT
+from .states import UNPARSED as UNPARSED
+from .votes import first_best as first_best

@@ -1,0 +1,1 @@
+"""Tables of recorded answers as people have them: CSV, TSV, JSON lines, parquet, data frames."""

@@ -1,0 +1,334 @@
+"""Columns of somebody's table: typed, as in a data frame, or text, as in a CSV file.
+
+Both answer the same questions: what are these cells as numbers, as names, as labels? Cells are
+looked at one value at a time, each value once, so that no cell changes what another one means.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ensemble_lab.core.checks import names_array, objects
+from ensemble_lab.core.errors import shown
+from ensemble_lab.core.reading.numerals import CANONICAL, NUMBER, WHOLE, local_readings, number_in
+
+GAPS = ("", "NA", "N/A", "NaN", "nan", "null", "None")
+"""What tools write where a number is missing."""
+EXACT = 2**53  # from it on a float skips whole numbers
+EMPTY = "leave it empty where nothing is known"
+TRUTHS = dict.fromkeys(("True", "TRUE", "true"), 1.0) | dict.fromkeys(
+    ("False", "FALSE", "false"), 0.0
+)
+
+
+class Column(ABC):
+    """n cells, each the place of its value among the distinct ones.
+
+    Attributes
+    ----------
+    codes : ndarray of int (n,)
+        Places in `values`; -1 where the cell is empty.
+    values : list
+        Each distinct value once, in the order of its first cell.
+    """
+
+    codes: np.ndarray
+    values: list
+
+    @abstractmethod
+    def numbers(self, where: Callable[..., str], flags: bool = False) -> np.ndarray:
+        """The cells as floats (n,), NaN where empty; `flags` lets true and false be 1 and 0.
+
+        `where` writes the error: of the row, what stands there and the mend.
+
+        Raises
+        ------
+        ValueError
+            A cell that is no number.
+        """
+
+    @abstractmethod
+    def facts(self) -> np.ndarray:
+        """What the cells say of an item (n,): numbers where all are, else values with None."""
+
+    @abstractmethod
+    def names(self) -> np.ndarray:
+        """The cells as names (n,), each with its type and spelling; None where empty."""
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def cells(self) -> np.ndarray:
+        """The values (n,) as they are, None where empty."""
+        return objects([*self.values, None])[self.codes]
+
+    def empty(self) -> np.ndarray:
+        """(n,) bool."""
+        return self.codes < 0
+
+    def _converted(self, convert: Callable[[Any], float], where) -> np.ndarray:
+        """Floats (n,), each distinct value converted once."""
+        found = np.full(len(self.values) + 1, np.nan)
+        for code, value in enumerate(self.values):
+            try:
+                found[code] = convert(value)
+            except (TypeError, ValueError, OverflowError) as error:
+                first = int((self.codes == code).argmax())
+                raise ValueError(where(first, shown(value), _mend(error))) from None
+        return found[self.codes]
+
+
+class NotANumber(ValueError):
+    """A cell that is no number, and what to do about it."""
+
+
+def _mend(error: Exception) -> str:
+    return str(error) if isinstance(error, NotANumber) else EMPTY
+
+
+class Typed(Column):
+    """Cells that have types of their own: of a data frame, or of JSON.
+
+    Parameters
+    ----------
+    cells : ndarray (n,)
+        Numbers, or objects with None where empty.
+    name
+        Of the column, for errors.
+    numeric : bool
+        Whether the objects are numbers by the type of their column.
+    """
+
+    def __init__(self, cells: np.ndarray, name, numeric: bool = False):
+        self.raw, self.name, self.numeric = cells, name, numeric
+
+    @cached_property
+    def _factorized(self):
+        import pandas as pd
+
+        try:
+            return pd.factorize(self.raw)
+        except TypeError:
+            bad = next(cell for cell in self.raw if not _hashable(cell))
+            raise ValueError(
+                f"a cell of column {shown(self.name, 40)} holds {shown(bad)}"
+                f" ({type(bad).__name__}); make it text or a number"
+            ) from None
+
+    @property
+    def codes(self) -> np.ndarray:
+        return self._factorized[0]
+
+    @cached_property
+    def values(self) -> list:
+        if self.raw.dtype.kind in "mM":  # numpy would make numbers of dates
+            import pandas as pd
+
+            return list(pd.Series(self._factorized[1]))
+        return self._factorized[1].tolist()
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def numbers(self, where, flags=False):
+        if self.raw.dtype.kind in "iuf" or (self.raw.dtype.kind == "b" and flags):
+            return self.raw.astype(float)
+        return self._converted(lambda value: _float(value, flags), where)
+
+    def facts(self):
+        if self.raw.dtype.kind != "O":
+            return self.raw
+        if not self.numeric or not self.empty().any():
+            return self.names()
+        if any(isinstance(value, int) and abs(value) >= EXACT for value in self.values):
+            return self.cells()  # as floats they would be other numbers
+        return self.numbers(no_number)
+
+    def names(self):
+        return self.raw if self.raw.dtype.kind != "O" else names_array(self.cells())
+
+
+class Text(Column):
+    """Cells of a text file.
+
+    Parameters
+    ----------
+    cells : pyarrow.StringArray (n,)
+        Null where nothing stands between two separators.
+    """
+
+    def __init__(self, cells):
+        coded = cells.dictionary_encode()
+        self.codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(int)
+        self.distinct = coded.dictionary
+
+    @cached_property
+    def values(self) -> list:
+        return self.distinct.to_pylist()
+
+    def numbers(self, where, flags=False):
+        if self._all(NUMBER) and not np.isinf(numbers := _floats(self.distinct)).any():
+            return np.append(numbers, np.nan)[self.codes]
+        return self._converted(lambda text: _float_in(text, flags), where)
+
+    def facts(self):
+        """Numbers, or true and false, only where each is spelled as Python does: 007 is a name."""
+        if self.values and {*self.values} <= {"True", "False"} and not self.empty().any():
+            return np.array([value == "True" for value in self.values])[self.codes]
+        gaps = np.array([value in GAPS for value in self.values], bool)
+        known = self.distinct.filter(_mask(~gaps))
+        if not len(known) or not _all(known, CANONICAL):
+            return self.cells()
+        if not gaps.any() and not self.empty().any() and _all(known, WHOLE):
+            return self.names()
+        numbers = _floats(known)
+        large = known.filter(_mask(np.abs(numbers) >= EXACT))
+        if _any(large, WHOLE):  # as floats they would be other numbers
+            return self._exact(gaps)
+        found = np.full(len(self.values) + 1, np.nan)
+        found[:-1][~gaps] = numbers
+        return found[self.codes]
+
+    def _exact(self, gaps: np.ndarray) -> np.ndarray:
+        """Whole numbers and gaps as objects (n,); text where others stand among them."""
+        read = [None if gap else number_in(v) for gap, v in zip(gaps, self.values, strict=True)]
+        if not all(isinstance(number, int | None) for number in read):
+            return self.cells()
+        return objects([*read, None])[self.codes]
+
+    def names(self):
+        """Numbers only where each is spelled as Python spells it, else text as it stands."""
+        if self.empty().any():
+            return self.cells()
+        if self._all(WHOLE):
+            whole = [number_in(text) for text in self.values]
+            return names_array(whole)[self.codes] if None not in whole else self.cells()
+        if self._all(CANONICAL):
+            numbers = _floats(self.distinct)
+            spelt = [repr(number) for number in numbers.tolist()]
+            if spelt == self.values and len(set(numbers)) == len(numbers):  # -0.0 is 0.0
+                return numbers[self.codes]
+        return self.cells()
+
+    def _all(self, pattern: str) -> bool:
+        return _all(self.distinct, pattern)
+
+
+def no_number(row: int, cell: str, mend: str) -> str:
+    """The error for a cell that is no number, by its row."""
+    return f"row {row} holds something that is no number: {cell}; {mend}"
+
+
+def labels_of(columns: Sequence[Column], as_text: bool) -> tuple[list[list], tuple]:
+    """What each distinct value of each column is as a label, and all labels in order.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        Answers and truth.
+    as_text : bool
+        Text that writes a number is that number.
+
+    Raises
+    ------
+    ValueError
+        A number in the notation of some country that would be another label of these.
+    """
+    each = [[_label(value, as_text) for value in column.values] for column in columns]
+    every = dict.fromkeys(label for labels in each for label in labels)
+    if as_text:
+        _refuse_local(every)
+    return each, tuple(sorted(every, key=lambda label: (isinstance(label, str), label)))
+
+
+def _refuse_local(labels: dict) -> None:
+    for label in labels:
+        if isinstance(label, str) and (same := local_readings(label) & labels.keys()):
+            raise ValueError(
+                f"{shown(label)} may be {shown(next(iter(same)))}, which stands here too: write"
+                " numbers without marks for thousands and with a decimal point"
+            )
+
+
+def _label(value, as_text: bool):
+    from ensemble_lab.core.checks import plain
+
+    if isinstance(value, Decimal):
+        value, as_text = str(value), True
+    if isinstance(value, str):
+        number = number_in(value) if as_text else None
+        return value if number is None else number
+    try:
+        value = plain(value, "label")
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _hashable(value) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _float(value, flags: bool) -> float:
+    if isinstance(value, str):
+        return _float_in(value, flags)
+    if isinstance(value, bool | np.bool_) and not flags:
+        raise NotANumber(f"write a number, or {EMPTY}")
+    if isinstance(value, complex):
+        raise TypeError
+    return float(value)
+
+
+def _float_in(text: str, flags: bool) -> float:
+    text = text.strip(" \t")
+    if text in GAPS:
+        return np.nan
+    if flags and text in TRUTHS:
+        return TRUTHS[text]
+    number = number_in(text)
+    if number is not None:
+        return float(number)
+    if local_readings(text):
+        raise NotANumber(
+            "some countries write numbers so: use a decimal point and no mark for thousands"
+        )
+    if text.endswith("%") and number_in(text[:-1]) is not None:
+        raise NotANumber("a percentage is written as a share, such as 0.95")
+    raise NotANumber(EMPTY)
+
+
+def _floats(texts) -> np.ndarray:
+    """Floats of a pyarrow array of numbers, each rounded once."""
+    import pyarrow.compute as pc
+
+    # Arrow reads no leading plus.
+    plain = pc.replace_substring_regex(texts, pattern=r"^\+", replacement="")
+    return pc.cast(plain, "float64").to_numpy(zero_copy_only=False)
+
+
+def _all(texts, pattern: str) -> bool:
+    import pyarrow.compute as pc
+
+    return pc.all(pc.match_substring_regex(texts, f"^({pattern})$")).as_py() is not False
+
+
+def _any(texts, pattern: str) -> bool:
+    import pyarrow.compute as pc
+
+    return pc.any(pc.match_substring_regex(texts, f"^({pattern})$")).as_py() is True
+
+
+def _mask(keep: np.ndarray):
+    import pyarrow as pa
+
+    return pa.array(keep)

@@ -1,0 +1,86 @@
+"""Is an answer right? Codes against codes, where both are written in one notation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ensemble_lab.core.errors import shown
+from ensemble_lab.core.reading.headers import say
+from ensemble_lab.core.reading.numerals import number_in
+from ensemble_lab.core.states import ABSENT
+
+
+def one_spelling(labels, truths) -> dict:
+    """Label to itself, or to how the first of `truths` and `labels` that is this number writes it.
+
+    Texts of one number, such as "18.0" and "18", are one answer where answers are compared.
+    """
+    first: dict = {}
+    found = {}
+    for label in [*truths, *labels]:
+        number = number_in(label) if isinstance(label, str) else None
+        found[label] = label if number is None else first.setdefault(number, label)
+    return found
+
+
+def grade(answer: np.ndarray, truth: np.ndarray | None, labels: tuple) -> np.ndarray:
+    """Correctness (n, m) of answer codes (n, m) against `truth` (n,): unparsed is wrong.
+
+    Raises
+    ------
+    ValueError
+        Answers and truth in two notations: a number here and the same as text there, or nothing
+        but text here and nothing but numbers there.
+    """
+    if truth is None:
+        return np.full(answer.shape, np.nan)
+    _refuse_two_notations(answer, truth, labels)
+    right = (answer == truth[:, None]).astype(float)
+    return np.where((answer == ABSENT) | (truth[:, None] < 0), np.nan, right)
+
+
+def _refuse_two_notations(answer: np.ndarray, truth: np.ndarray, labels: tuple) -> None:
+    written = {number_in(label): label for label in labels if isinstance(label, str)}
+    for label in labels:
+        if not isinstance(label, str) and label in written:
+            raise ValueError(
+                f"answers and truth hold both {shown(label)} and {shown(written[label])}, which"
+                " are not equal; make them all numbers or all strings"
+            )
+    compared = (answer >= 0) & (truth >= 0)[:, None]
+    given = [labels[code] for code in np.unique(answer[compared])]
+    known = [labels[code] for code in np.unique(truth[compared.any(axis=1)])]
+    apart = {isinstance(label, str) for label in given}.isdisjoint(
+        isinstance(label, str) for label in known
+    )
+    if apart and len(given) > 1:
+        raise ValueError(
+            f"answers and truth are written in two ways: {_three(given)} are answers, and"
+            f" {_three(known)} are truths; write both as text, or both as numbers"
+        )
+
+
+def warn_unequal(answer: np.ndarray, truth: np.ndarray | None, labels: tuple) -> None:
+    """Warn where two or more answers could be right and none is: they may be written in two ways.
+
+    Parameters
+    ----------
+    answer : ndarray of int (n, m)
+    truth : ndarray of int (n,) or None
+    labels : tuple
+    """
+    if truth is None:
+        return
+    compared = (answer >= 0) & (truth >= 0)[:, None]
+    if compared.sum() < 2 or (answer == truth[:, None])[compared].any():
+        return
+    given, known = np.unique(answer[compared]), np.unique(truth[compared.any(axis=1)])
+    say(
+        f"not one of {compared.sum()} answers equals its truth: answers are such as"
+        f" {_three([labels[code] for code in given])}, truths such as"
+        f" {_three([labels[code] for code in known])}"
+    )
+
+
+def _three(labels: list) -> str:
+    return ", ".join(shown(label, 25) for label in labels[:3])

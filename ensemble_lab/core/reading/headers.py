@@ -1,0 +1,173 @@
+"""Which column of a table says what: by its name, never by its numbers."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ensemble_lab.core.errors import check_known, nearest, shown
+from ensemble_lab.core.states import MEASURES
+
+CELL = ("correct", "answer", *MEASURES)
+"""What a table may say about one pair of item and model."""
+PER_ITEM = ("truth", "group")
+FEATURE = "feature:"
+MENDED = "give columns={'theirs': 'item', …} to say which is which"
+
+
+class Role(NamedTuple):
+    """What a column is about.
+
+    Parameters
+    ----------
+    field : str
+        ``"item"``, ``"model"``, a field of `CELL` or `PER_ITEM`, or ``"feature"``.
+    name : str or None
+        The model of a column in the wide form, or the name of a feature.
+    bare : bool
+        A column of the wide form that names its model only.
+    """
+
+    field: str
+    name: str | None = None
+    bare: bool = False
+
+
+def roles(names: Sequence, columns: Mapping | None = None) -> dict:
+    """Column to its `Role`; with `columns` only those that it names.
+
+    Parameters
+    ----------
+    names : sequence
+        The header: texts, or pairs of field and model as `pivot` makes them.
+    columns : mapping, optional
+        Name in the table to what `Outcomes.from_frame` calls it.
+
+    Raises
+    ------
+    ValueError
+        A name that stands twice, or one that nothing is known by.
+    """
+    names = [name for name in names if not str(name).startswith("__index_level_")]  # pandas' own
+    _refuse_twice([str(name) for name in names if name != ""], "column")
+    if columns is None:
+        named = {name: _flat(name) for name in names}
+        _refuse_twice(list(named.values()), "column")
+    else:
+        named = _renamed(names, columns)
+    targets = list(named.values())
+    if "item" not in targets:
+        above = "; the header is the first row" if "" in names else ""
+        known = nearest("item", [name for name in targets if name])
+        raise ValueError(f"there is no column 'item'{known} ({MENDED}{above})")
+    if "" in targets or any(name is None or name != name for name in names):
+        raise ValueError("a column has no name; name it, or delete it")
+    if "model" in targets:
+        return {name: _in_long(target) for name, target in named.items()}
+    return _in_wide(named)
+
+
+def _renamed(names: Sequence, columns: Mapping) -> dict:
+    if not isinstance(columns, Mapping):
+        raise ValueError(f"columns is {shown(columns)}; give a mapping: columns={{'id': 'item'}}")
+    for name, target in columns.items():
+        check_known(name, names, "column", "table")
+        if not isinstance(target, str):
+            raise ValueError(f"columns makes {shown(name)} {shown(target)}; give a name as text")
+    _refuse_twice(list(columns.values()), "columns: what is called")
+    return dict(columns)
+
+
+def _flat(name) -> str:
+    """One text for a name: (field, model) and (model, field) are MODEL:FIELD."""
+    if not isinstance(name, tuple):
+        return str(name)
+    parts = [str(part) for part in name if str(part) != ""]
+    if len(parts) < 2:
+        return "".join(parts)
+    fields = [part in CELL for part in parts]
+    if len(parts) > 2 or sum(fields) != 1:
+        raise ValueError(
+            f"column {shown(name)} is no pair of a model and one of {', '.join(CELL)}; name it"
+            " MODEL:FIELD"
+        )
+    field, model = parts if fields[0] else reversed(parts)
+    return f"{model}:{field}"
+
+
+def _in_long(target: str) -> Role:
+    if target in ("item", "model", *CELL, *PER_ITEM):
+        return Role(target)
+    if target.startswith(FEATURE):
+        return Role("feature", target[len(FEATURE) :])
+    raise ValueError(
+        f"unknown column {shown(target)}{nearest(target, (*CELL, *PER_ITEM))} (what else is known"
+        f" of an item goes into {FEATURE}NAME; columns={{…}} leaves out what it does not name)"
+    )
+
+
+def _in_wide(named: Mapping) -> dict:
+    found = {}
+    for name, target in named.items():
+        if target == "item" or target in PER_ITEM:
+            found[name] = Role(target)
+        elif target.startswith(FEATURE):
+            found[name] = Role("feature", target[len(FEATURE) :])
+        elif target in CELL:
+            raise ValueError(
+                f"column {shown(target)} belongs to the long form, which needs a column 'model'"
+                f"{nearest('model', list(named.values()))}"
+            )
+        else:
+            found[name] = _model_role(target)
+    return _without_misspelt(found, named)
+
+
+def _model_role(target: str) -> Role:
+    model, mark, field = target.rpartition(":")
+    return Role(field, model) if mark and field in CELL else Role("correct", target, bare=True)
+
+
+def _without_misspelt(found: dict, named: Mapping) -> dict:
+    """Refuse ``a:corect``: one edit from a field, or of a model that has other columns."""
+    models = {role.name for role in found.values() if role.field in CELL and not role.bare}
+    for name, role in found.items():
+        model, mark, field = named[name].rpartition(":")
+        if role.bare and mark:
+            slip = next((known for known in CELL if one_edit(field.casefold(), known)), None)
+            if slip or (model in models and nearest(field, CELL).startswith("; did")):
+                raise ValueError(
+                    f"unknown column {shown(named[name])}{nearest(slip or field, CELL)} (a model of"
+                    f" this name is written {shown(named[name] + ':correct')})"
+                )
+    return found
+
+
+def one_edit(a: str, b: str) -> bool:
+    """Whether at most one letter put in, left out, changed or swapped makes `a` into `b`."""
+    if a == b:
+        return True
+    short, long = sorted((a, b), key=len)
+    start = next((i for i, (x, y) in enumerate(zip(short, long, strict=False)) if x != y), None)
+    if start is None or len(long) - len(short) > 1:
+        return len(long) - len(short) == 1
+    if len(short) < len(long):
+        return short[start:] == long[start + 1 :]
+    rest = start + 1
+    swapped = (
+        short[start:][:2] == long[start:][:2][::-1] and short[start + 2 :] == long[start + 2 :]
+    )
+    return short[rest:] == long[rest:] or swapped
+
+
+def say(words: str) -> None:
+    """Say aloud what was understood of a table."""
+    warnings.warn(words, UserWarning, stacklevel=2)
+
+
+def _refuse_twice(names: list[str], what: str) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"{what} {shown(twice[0])} stands there twice; rename or drop one")

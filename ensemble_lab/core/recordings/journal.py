@@ -1,0 +1,221 @@
+"""A recording that is being written: by one writer at a time, and never less than was said."""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from pathlib import Path
+
+from ensemble_lab.core.errors import shown
+from ensemble_lab.core.recordings.lines import json_line
+from ensemble_lab.core.recordings.recording import HEADER, Recording
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+try:
+    import msvcrt
+except ImportError:
+    msvcrt = None
+
+TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what a lock held elsewhere gives
+FAR = 2**31 - 2  # Windows keeps readers out of a locked byte: lock one that no recording reaches
+
+_held: dict[tuple[int, int], Journal] = {}  # by device and file number: those of this process
+
+
+class Journal:
+    """Hold a recording for writing until it is closed.
+
+    The lock is on the file itself, so nothing is left behind when the process is killed: the
+    system lets go of it. `Outcomes.read` may read meanwhile.
+
+    Parameters
+    ----------
+    path : Path
+        Made, with its folder, if it is not there.
+
+    Attributes
+    ----------
+    recording : Recording
+        What the file holds.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process or thread is recording there.
+    ValueError
+        A file that is no recording; it is left as it is.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self._file = path, None
+        self._open()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def write(self, line: dict) -> None:
+        """Append one line; what is written is in the system's hands and survives a kill."""
+        if not self._as_we_left_it():
+            self._rejoin()
+        self._append(line)
+
+    def facts(self, item, known: dict) -> None:
+        """Note what is known of an item, if that is news."""
+        before = self.recording.facts.get(item)
+        # Compared as written: two spellings of one number are not the same fact.
+        if before is None or json_line(before) != json_line(known):
+            self.write({"item": item} | known)
+            self.recording.facts[item] = known
+
+    def reply(self, item, model: str, line: dict) -> None:
+        """Note a reply."""
+        self.write({"item": item, "model": model} | line)
+        self.recording.replies[item, model] = line
+
+    def grade(self, item, model: str, correct: float | None) -> None:
+        """Note the grade of a reply that is there."""
+        self.write({"item": item, "model": model, "graded": correct})
+        self.recording.replies[item, model]["correct"] = correct
+
+    def failed(self, item, model: str, kind: str) -> None:
+        """Note that there is no reply; the words of an error may hold what nobody should read."""
+        self.write({"item": item, "failed": kind, "by": model})
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is None:
+            return
+        _held.pop(self._key, None)
+        if fcntl is None and msvcrt is not None:
+            self._file.seek(FAR)
+            msvcrt.locking(self._file.fileno(), msvcrt.LK_UNLCK, 1)
+        self._file.close()
+        self._file = None
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            # Unbuffered: a process forked meanwhile has no half line to write a second time.
+            self._file = self.path.open("a+b", buffering=0)
+            try:
+                self._claim()
+                if self._is_there():
+                    break
+            except BaseException:
+                self._file.close()
+                raise
+            self.close()  # another file was put in its place before we had the lock
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _claim(self) -> None:
+        """Take the lock, or refuse."""
+        about = os.fstat(self._file.fileno())
+        self._key = about.st_dev, about.st_ino
+        busy = BlockingIOError(
+            f"{shown(str(self.path), 150)} is being recorded by another process or thread; wait"
+            " until it ends, or record to another path"
+        )
+        # Some file systems lock for a process, not for a thread.
+        if _held.setdefault(self._key, self) is not self:
+            raise busy
+        try:
+            _lock(self._file)
+        except OSError as error:
+            if error.errno in TAKEN:
+                del _held[self._key]
+                raise busy from None
+            warnings.warn(
+                f"{shown(str(self.path), 150)} is on a file system without locks; see to it that no"
+                " other process records there",
+                stacklevel=5,
+            )
+
+    def _begin(self) -> None:
+        """Read what is there, and cut off what was cut short."""
+        self._file.seek(0)
+        try:
+            # The same open file, and so the same lock, read in larger parts.
+            with os.fdopen(os.dup(self._file.fileno()), "rb") as whole:
+                self.recording = Recording.of(whole)
+        except ValueError as error:
+            raise ValueError(
+                f"{shown(str(self.path), 150)} is not a recording to go on with: {error}"
+            ) from error
+        self._size = self.recording.length
+        if self._size < os.fstat(self._file.fileno()).st_size:
+            self._file.truncate(self._size)
+        # An editor may have trimmed the last newline: it is written before the next line.
+        self._file.seek(max(self._size - 1, 0))
+        last = self._file.read(1)
+        self._missing = b"" if last in (b"\n", b"\r", b"") else b"\n"
+        if not self._size:  # new, or killed while writing the header
+            self._append(HEADER)
+
+    def _append(self, line: dict) -> None:
+        data = self._missing + json_line(line).encode()
+        self._missing = b""
+        self._size += len(data)
+        while data:
+            data = data[self._file.write(data) :]
+
+    def _is_there(self) -> bool:
+        """Whether the path still leads to the file that we hold."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
+        except FileNotFoundError:
+            return False
+
+    def _as_we_left_it(self) -> bool:
+        return self._is_there() and os.fstat(self._file.fileno()).st_size == self._size
+
+    def _rejoin(self) -> None:
+        """Go on after an editor saved the file, or somebody removed it: nothing said is lost."""
+        warnings.warn(
+            f"{shown(str(self.path), 150)} was changed while it was recorded; its lines are kept,"
+            " and those that it lacks are written again",
+            stacklevel=6,
+        )
+        said = self.recording
+        self.close()
+        self._open()
+        for item, known in said.facts.items():
+            self.facts(item, known)
+        for (item, model), line in said.replies.items():
+            there = self.recording.replies.get((item, model))
+            if there is None:
+                self.reply(item, model, line)
+            elif "correct" in line and "correct" not in there:
+                self.grade(item, model, line["correct"])
+
+
+def _lock(file) -> None:
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    elif msvcrt is not None:
+        file.seek(FAR)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        raise OSError(errno.ENOLCK, "no locks on this system")
+
+
+def _let_go_in_child() -> None:
+    """A forked child shares the lock: it would keep it when its parent is killed."""
+    for journal in list(_held.values()):
+        journal._file.close()
+        journal._file = None
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_in_child)

@@ -1,0 +1,5 @@
+"""What one family shows: one explorer a name."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,264 @@
+"""What the votes explorer knows of a table, worked out once, and one vote replayed on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+
+from ensemble_lab.answers.diversity import error_correlation, mean_pairwise
+from ensemble_lab.answers.voting import (
+    MajorityVote,
+    MaxVote,
+    MeanVote,
+    MedianVote,
+    MinVote,
+    ProductVote,
+    RankVote,
+    Vote,
+    WeightedVote,
+)
+from ensemble_lab.core.decision import Decision
+from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.states import ABSENT
+
+RULES: dict[str, Vote] = {
+    "majority": MajorityVote(),
+    "log-odds weights": WeightedVote(),
+    "mean confidence": MeanVote(),
+    "product of confidences": ProductVote(),
+    "highest confidence": MaxVote(),
+    "least doubt": MinVote(),
+    "median confidence": MedianVote(),
+    "Borda count": RankVote(),
+}
+RIGHT_OR_WRONG = "right or wrong only"
+"""A majority over correctness, as if all wrong answers were the same: no policy, a reference."""
+
+SEED = 0  # which half is which
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """One vote on one half of the items.
+
+    Parameters
+    ----------
+    members : tuple of str, length m
+        In the order of trust.
+    best : str
+        The member that was the best alone on the fit half.
+    alone, voted : ndarray (n,)
+        Correctness of that member and of the vote; NaN where absent or unlabelled.
+    supporters : ndarray of int (n,)
+        How many members are right.
+    accuracies : ndarray (m,)
+    oracle, chance : float
+        NaN where not known.
+    correlation : ndarray (m, m)
+        Of the members' errors.
+    """
+
+    members: tuple[str, ...]
+    best: str
+    alone: np.ndarray
+    voted: np.ndarray
+    supporters: np.ndarray
+    accuracies: np.ndarray
+    oracle: float
+    chance: float
+    correlation: np.ndarray
+    mean_correlation: float = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "mean_correlation", mean_pairwise(self.correlation))
+
+
+class Replay:
+    """A table in two halves with every rule that it allows fitted on the first.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+    policy : Vote, optional
+        A vote of the reader's own: its members are trusted in its order, its weights count.
+
+    Raises
+    ------
+    ValueError
+        A policy that needs what these outcomes do not have, or no graded answer at all.
+    """
+
+    def __init__(self, outcomes: Outcomes, policy: Vote | None = None):
+        if np.isnan(outcomes.correct).all():
+            raise ValueError("no answer here is graded; give correct, or truth with the answers")
+        self.outcomes = outcomes
+        self.halved = len(outcomes) > 1
+        self.fit, self.shown = outcomes.split(0.5, SEED) if self.halved else (outcomes, outcomes)
+        covered = self.fit.coverage() >= 0.9 * self.fit.coverage().max()
+        known = covered & ~np.isnan(self.fit.accuracy())
+        self.skill = dict(
+            zip(outcomes.models, np.where(known, self.fit.accuracy(), -1.0), strict=True)
+        )
+        self.policies, self.lacking = self._policies(policy)
+        # Members in an order, weights: nobody knows on which items they were fitted.
+        self.chosen = policy is not None and any(
+            repr(getattr(policy, f.name)) != repr(f.default) for f in fields(policy)
+        )
+        self.graded = {id(t): graded_answers(t) for t in (outcomes, self.fit, self.shown)}
+        self.correlation = {id(t): error_correlation(t) for t in (self.fit, self.shown)}
+
+    def _policies(self, own: Vote | None) -> tuple[dict[str, Vote], dict[str, str]]:
+        """Rule to its fitted policy, and the rules that cannot be, each with the reason."""
+        wanted = dict(RULES)
+        self.started = rule_of(own) if own is not None else None
+        if own is not None:
+            wanted[self.started] = own
+        possible, lacking, telling = {}, {}, _telling(self.outcomes)
+        for rule, policy in wanted.items():
+            try:
+                fitted = _fitted(policy, self.fit)
+                fitted.decide(telling)  # raises where a field is missing, or on another scale
+            except ValueError as error:
+                if rule == self.started:
+                    raise
+                lacking[rule] = str(error)
+            else:
+                possible[rule] = fitted
+        possible[RIGHT_OR_WRONG] = MajorityVote().fit(self.fit)
+        return possible, lacking
+
+    def decide(self, members: Sequence[str], rule: str, table: Outcomes) -> tuple[Vote, Decision]:
+        """The vote of `members` on `table`, as the policy that was used and what it decided."""
+        fitted = self.policies[rule]
+        policy = replace(fitted, members=tuple(m for m in fitted.members if m in set(members)))
+        if rule == RIGHT_OR_WRONG:
+            table = self.graded.get(id(table)) or graded_answers(table)
+        return policy, policy.decide(table)
+
+    def most_trusted(self, members: Sequence[str], rule: str, share: int) -> list[str]:
+        """The first `share` per cent of `members`, at least one, in the order of trust."""
+        ranked = [name for name in self.policies[rule].members if name in set(members)]
+        return ranked[: max(1, -(-len(ranked) * share // 100))]  # -(-a // b) rounds up
+
+    def tally(self, members: Sequence[str], rule: str, table: Outcomes | None = None) -> Tally:
+        """What the vote of `members` by `rule` did with every item of `table`, the shown half."""
+        table = self.shown if table is None else table
+        policy, decision = self.decide(members, rule, table)
+        columns = table.columns(policy.members)
+        part = table.select(models=policy.members)
+        best = max(policy.members, key=self.skill.get)
+        return Tally(
+            members=policy.members,
+            best=best,
+            alone=table.correct[:, table.columns([best])[0]],
+            voted=decision.correct,
+            supporters=(part.correct >= 0.5).sum(axis=1),
+            accuracies=part.accuracy(),
+            oracle=_or_nan(part.oracle),
+            chance=_or_nan(part.chance_oracle),
+            correlation=self.correlation[id(table)][np.ix_(columns, columns)],
+        )
+
+    def gain(self, members: Sequence[str], rule: str) -> float:
+        """Accuracy over the best member's on the fit half: for choosing what to look at."""
+        tally = self.tally(members, rule, self.fit)
+        return float(np.nan_to_num(nanmean(tally.voted - tally.alone)))
+
+
+def presets(replay: Replay) -> dict[str, dict]:
+    """Views worth seeing, found on the fit half; the last one fails, or pays the least."""
+    models = replay.outcomes.models
+    ranked = sorted(models, key=replay.skill.get, reverse=True)
+    ranked = [name for name in ranked if replay.skill[name] >= 0] or list(models)
+    groups = {}
+    if len(ranked) > 10:
+        groups["the ten weakest"] = ranked[-10:]
+    elif len(ranked) > 2:
+        groups["all but the best"] = ranked[1:]
+    if len(ranked) > 5:
+        groups["the five best"] = ranked[:5]
+    if len(ranked) > 3:
+        groups["the three most alike"] = most_alike(replay, 3)
+    rules = [rule for rule in replay.policies if rule != RIGHT_OR_WRONG] or [RIGHT_OR_WRONG]
+    found = {title: {"members": group, "rule": rules[0]} for title, group in groups.items()}
+    everybody = f"all {len(models)}" if len(models) > 1 else "the only model"
+    # Everybody by the worst rule if that loses, else the worst of all that is here.
+    tried = {(everybody, rule): replay.gain(models, rule) for rule in rules}
+    if min(tried.values()) >= 0:
+        tried |= {(g, r): replay.gain(members, r) for g, members in groups.items() for r in rules}
+    title, rule = worst = min(tried, key=tried.get)
+    verdict = "fails" if tried[worst] < 0 else "pays least"
+    found[f"{verdict}: {title}, {rule}"] = {"members": groups.get(title, models), "rule": rule}
+    return found
+
+
+def most_alike(replay: Replay, size: int) -> list[str]:
+    """The models whose errors go together most: the closest pair, then whoever is nearest."""
+    close = replay.correlation[id(replay.fit)].copy()
+    np.fill_diagonal(close, np.nan)
+    close = np.nan_to_num(close, nan=-1.0)
+    group = list(np.unravel_index(close.argmax(), close.shape))
+    while len(group) < size:
+        total = close[group].sum(axis=0)
+        total[group] = -np.inf
+        group.append(total.argmax())
+    return [replay.outcomes.models[j] for j in group]
+
+
+def graded_answers(outcomes: Outcomes) -> Outcomes:
+    """The same table with "right" and "wrong" for answers, so that wrong ones are all alike."""
+    code = np.where(np.isnan(outcomes.correct), ABSENT, outcomes.correct >= 0.5).astype(int)
+    models, items, correct = outcomes.models, outcomes.items, outcomes.correct
+    return Outcomes(
+        models=models, items=items, correct=correct, answer=code, labels=("wrong", "right")
+    )
+
+
+def rule_of(policy: Vote) -> str:
+    """The name of a policy's rule; a vote of the reader's own goes by its class."""
+    for rule, known in RULES.items():
+        if type(policy) is type(known):
+            return rule
+    return type(policy).__name__
+
+
+def nanmean(values: np.ndarray) -> float:
+    """Mean of what is known, NaN where nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _telling(outcomes: Outcomes) -> Outcomes:
+    """One to three items that show what a policy would refuse: the most extreme confidences."""
+    if outcomes.confidence is None:
+        return outcomes.take([0])
+    known = np.nan_to_num(outcomes.confidence, nan=0.5, posinf=np.inf, neginf=-np.inf)
+    return outcomes.take(np.unique([known.max(axis=1).argmax(), known.min(axis=1).argmin()]))
+
+
+def _fitted(policy: Vote, fit: Outcomes) -> Vote:
+    """`policy` fitted for every model: what it says of some of them stands, the rest is learned."""
+    weights = getattr(policy, "weights", None)
+    learned = _bare(policy).fit(fit)
+    first = policy.members or ()
+    order = (*first, *(name for name in learned.members if name not in first))
+    if weights:
+        weights = (learned.weights or dict.fromkeys(fit.models, 1.0)) | dict(weights)
+        learned = replace(learned, weights=weights)
+    return replace(learned, members=order)
+
+
+def _bare(policy: Vote) -> Vote:
+    """`policy` without what it says of single members."""
+    return replace(
+        policy, members=None, **({"weights": None} if hasattr(policy, "weights") else {})
+    )
+
+
+def _or_nan(bound) -> float:
+    try:
+        return bound()
+    except ValueError:  # nothing graded, or the number of options is not known
+        return float("nan")

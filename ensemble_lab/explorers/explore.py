@@ -1,0 +1,105 @@
+"""`explore`: an explorer for a policy or a name, over anybody's outcomes."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from ensemble_lab.core.errors import check_known, shown
+from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.policy import Policy
+from ensemble_lab.widgets.explorer import Explorer
+from ensemble_lab.widgets.plain import whole_names
+
+# Name to the module whose `explorer` function builds it; the modules import when first asked for.
+EXPLORERS = {
+    "escalate": "ensemble_lab.explorers.answers.escalate",
+    "condorcet": "ensemble_lab.explorers.answers.condorcet",
+    "votes": "ensemble_lab.explorers.answers.votes.votes",
+    "cascade": "ensemble_lab.explorers.answers.cascades.cascades",
+    "rounds": "ensemble_lab.explorers.tokens.rounds",
+    "speedup": "ensemble_lab.explorers.tokens.speedup",
+    "bagging": "ensemble_lab.explorers.training.bagging",
+    "boosting": "ensemble_lab.explorers.training.boosting",
+    "stacking": "ensemble_lab.explorers.training.stacking",
+    "negative-correlation": "ensemble_lab.explorers.training.negative_correlation",
+}
+# What takes no outcomes: it shows a formula, or a problem of its own.
+ALONE = ("condorcet", "bagging", "boosting", "stacking", "negative-correlation")
+TOKENS = ("rounds", "speedup")  # what shows traces or measured pairs, or recorded ones
+
+
+def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) -> Explorer:
+    """Something to drag: ``"escalate"``, ``"votes"``, ``"rounds"`` and so on, or a policy.
+
+    Parameters
+    ----------
+    what : str or Policy
+        A policy starts the explorer at its own settings.
+    outcomes : Outcomes, optional
+        Yours or the catalogue's. ``"escalate"`` has its own; ``"condorcet"``, ``"bagging"``,
+        ``"boosting"``, ``"stacking"`` and ``"negative-correlation"`` take none; ``"rounds"`` takes
+        traces and ``"speedup"`` measured pairs instead, or has its own.
+    **start
+        Controls to start elsewhere, by name.
+
+    Returns
+    -------
+    Explorer
+        Shown by the best backend that works here; ``.figure()`` and ``.table()`` without one.
+
+    Raises
+    ------
+    KeyError
+        No explorer of that name.
+    ValueError
+        No outcomes where they are needed, some where they are not, or a start that does not fit.
+    TypeError
+        Outcomes of another type, such as a data frame.
+    """
+    name, policy = (what, None) if isinstance(what, str) else (_name_of(what), what)
+    check_known(name, EXPLORERS, "explorer", "package")
+    if name in TOKENS:
+        return import_module(EXPLORERS[name]).explorer(outcomes, start=start)
+    build = import_module(EXPLORERS[name]).explorer
+    if name in ALONE:
+        if outcomes is not None:
+            raise ValueError(f"explore({shown(name)}) takes no outcomes; leave them out")
+        return build(start=start)
+    if outcomes is not None and not isinstance(outcomes, Outcomes):
+        raise TypeError(f"outcomes is {_kind_of(outcomes)}")
+    if outcomes is None and name != "escalate":
+        raise ValueError(f"explore({shown(name)}) needs outcomes: load_outcomes(name) or your own")
+    known = None if outcomes is None else whole_names(outcomes)
+    return build(known, policy=policy, start=start)
+
+
+def _kind_of(outcomes) -> str:
+    """What was given in the place of outcomes, and how to make some of it."""
+    if isinstance(outcomes, str):
+        told = shown(outcomes, 40)
+        return f"text, {told}; load_outcomes(name) has recorded ones, Outcomes.read(path) a file's"
+    if isinstance(outcomes, list | tuple):
+        return f"a {type(outcomes).__name__}; give one Outcomes at a time"
+    return (
+        f"a {type(outcomes).__name__}; Outcomes.from_frame(frame) makes Outcomes of a data frame,"
+        " Outcomes.read(path) of a file"
+    )
+
+
+def _name_of(policy: Policy) -> str:
+    for base in type(policy).__mro__:
+        if base.__name__ in ("Cascade", "BudgetCascade", "_Selector"):
+            return "cascade"
+        if base.__name__ == "Vote":
+            return "votes"
+    if isinstance(policy, type):
+        name = policy.__name__
+        raise ValueError(
+            f"there is no explorer for the class {name}; give a policy made of it, {name}(…)"
+        )
+    known = ", ".join(map(repr, EXPLORERS))
+    raise ValueError(
+        f"there is no explorer for {shown(policy, 60)}; give one of {known}, or a vote, Cascade,"
+        " BudgetCascade or LearnedSelector"
+    )

@@ -1,0 +1,189 @@
+"""Bags of members on rows of two measures, worked out when a setting is first seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+MOST = 32
+SIZES = np.arange(1, MOST + 1)
+DRAWS = range(5)
+ROWS, HELD_OUT = 120, 1000
+NOISE = 0.3  # standard deviation around the half circles
+CELLS = 60  # of the map, along each side
+LEFT, RIGHT, BOTTOM, TOP = -1.9, 2.9, -1.4, 1.9
+ACROSS, UP = np.linspace(LEFT, RIGHT, CELLS + 1), np.linspace(BOTTOM, TOP, CELLS + 1)
+MIDDLES = tuple((edges[1:] + edges[:-1]) / 2 for edges in (ACROSS, UP))
+MAP = np.stack([one.ravel() for one in np.meshgrid(*MIDDLES)], axis=1)  # the middle of each cell
+LEARNERS = ("tree", "stump", "nearest neighbours", "small network")
+
+
+@dataclass(frozen=True, eq=False)
+class Bags:
+    """Bags of 32 on five draws of rows; a smaller bag is the first members of a large one.
+
+    Squared errors are of the chance of class 1, against the true chance at new places; they are
+    means over places.
+
+    Parameters
+    ----------
+    X : (n, 2) array
+        The rows of the first draw.
+    label : (n,) array of int
+    member : (32, cells, cells) array of bool
+        Where on the map each member says 1, in the first draw; rows of cells from the bottom up.
+    chance : (32, cells, cells) array
+        Chance of class 1 by the first 1, 2, … members.
+    held, out_of_bag : (5, 32) array
+        Share of errors on new rows, and on rows that a member has not seen.
+    alone : (5,) array
+        Share of errors of one learner that sees every row once.
+    squared : (5, 32) array
+        Squared error of the mean of the first members.
+    bias2, sigma2, rho : float
+        Squared bias, variance of one member over draws and bootstraps, and how two members of a
+        bag are correlated.
+    correlation : (32, 32) array
+        The same for each pair.
+    """
+
+    X: np.ndarray
+    label: np.ndarray
+    member: np.ndarray
+    chance: np.ndarray
+    held: np.ndarray
+    out_of_bag: np.ndarray
+    alone: np.ndarray
+    squared: np.ndarray
+    bias2: float
+    sigma2: float
+    rho: float
+    correlation: np.ndarray
+
+    @property
+    def floor(self) -> float:
+        """The squared error that no number of members goes below."""
+        return self.bias2 + self.rho * self.sigma2
+
+
+@cache
+def bags(learner: str, depth: int, share: float) -> Bags:
+    """Five bags of `learner`; `depth` is that of trees, `share` how many rows a bootstrap has."""
+    places, _ = moons(HELD_OUT, len(DRAWS))
+    truth = chance_of_one(places)
+    said, out_of_bag, alone = [], [], []
+    for seed in DRAWS:
+        X, y = moons(ROWS, seed)
+        bag = _fitted(learner, depth, share, seed, X, y)
+        said.append(chances(bag, places))
+        out_of_bag.append(_unseen(bag, X, y))
+        one = _estimator(learner, depth, seed).fit(X, y)
+        alone.append(missed(one.predict_proba(places)[:, 1], truth))
+        if seed == DRAWS[0]:
+            first = {"X": X, "label": y, **_map(bag)}
+    mean = running_mean(np.stack(said), axis=1)  # (draws, members, places)
+    return Bags(
+        **first,
+        held=missed(mean, truth),
+        out_of_bag=np.stack(out_of_bag),
+        alone=np.array(alone),
+        squared=((mean - truth) ** 2).mean(-1),
+        **parts(np.stack(said), truth),
+    )
+
+
+def moons(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two half circles that reach into each other: places (n, 2) and classes (n,)."""
+    from sklearn.datasets import make_moons
+
+    return make_moons(rows, noise=NOISE, random_state=seed)
+
+
+def chance_of_one(places: np.ndarray) -> np.ndarray:
+    """The true chance of class 1 at places (n, 2): both half circles with their noise around."""
+    t = np.linspace(0, np.pi, 200)
+    arcs = (np.cos(t), np.sin(t)), (1 - np.cos(t), 0.5 - np.sin(t))
+    away = [(places[:, :1] - x) ** 2 + (places[:, 1:] - y) ** 2 for x, y in arcs]  # (n, 200)
+    zero, one = (np.exp(-each / (2 * NOISE**2)).sum(1) for each in away)
+    return one / (zero + one)
+
+
+def missed(chance: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Share of errors to expect (…) of who decides by `chance` (…, n), where `truth` is (n,)."""
+    return np.where(chance > 0.5, 1 - truth, truth).mean(-1)
+
+
+def running_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Means of the first 1, 2, … entries along an axis."""
+    shape = [1] * values.ndim
+    shape[axis] = -1
+    return values.cumsum(axis) / np.arange(1, values.shape[axis] + 1).reshape(shape)
+
+
+def chances(bag, X: np.ndarray) -> np.ndarray:
+    """Chance (m, n) of class 1 by every member; 0 by one that has never met it."""
+    return np.stack(
+        [
+            law[:, -1] * (member.classes_[-1] == 1)
+            for member in bag.estimators_
+            for law in [member.predict_proba(X)]
+        ]
+    )
+
+
+def parts(said: np.ndarray, truth: np.ndarray) -> dict:
+    """What the squared error of chances (draws, m, n) is made of, without the draws' own luck."""
+    draws, m, _ = said.shape
+    within = said.var(1, ddof=1).mean()
+    whole = said.mean(1)
+    spread = whole.var(0, ddof=1).mean()
+    shared = max(spread - within / m, 0.0)
+    away = (said - whole.mean(0)).swapaxes(0, 1).reshape(m, -1)
+    scale = np.sqrt((away**2).mean(1))
+    scale[scale == 0] = np.nan
+    return {
+        "bias2": float(((whole.mean(0) - truth) ** 2).mean() - spread / draws),
+        "sigma2": float(shared + within),
+        "rho": float(shared / (shared + within)) if shared + within else 0.0,
+        "correlation": away @ away.T / away.shape[1] / np.outer(scale, scale),
+    }
+
+
+def _estimator(learner: str, depth: int, seed: int):
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.tree import DecisionTreeClassifier
+
+    from ensemble_lab.training.networks import NetworkClassifier
+
+    if learner == "nearest neighbours":
+        return KNeighborsClassifier(9)
+    if learner == "small network":
+        settings = {"epochs": 60, "batch_size": ROWS, "learning_rate": 0.1}
+        return NetworkClassifier(**settings, random_state=seed)
+    return DecisionTreeClassifier(max_depth=1 if learner == "stump" else depth, random_state=seed)
+
+
+def _fitted(learner: str, depth: int, share: float, seed: int, X, y):
+    from ensemble_lab.training.bagging.bagging import BaggingClassifier
+
+    estimator = _estimator(learner, depth, seed)
+    return BaggingClassifier(estimator, MOST, max_samples=share, random_state=seed).fit(X, y)
+
+
+def _unseen(bag, X, y) -> np.ndarray:
+    """Share of errors on rows that some of the first 1, 2, … members have not seen."""
+    from ensemble_lab.training.bagging.bootstrap import outside
+
+    out = outside(bag.estimators_samples_, len(X))
+    heard = out.cumsum(0)
+    total = np.where(out, chances(bag, X), 0.0).cumsum(0)
+    wrong = (2 * total > heard) != y
+    return (wrong & (heard > 0)).sum(1) / (heard > 0).sum(1)
+
+
+def _map(bag) -> dict[str, np.ndarray]:
+    """What is said at the middle of every cell."""
+    said = chances(bag, MAP).reshape(MOST, CELLS, CELLS)
+    return {"member": said > 0.5, "chance": running_mean(said)}

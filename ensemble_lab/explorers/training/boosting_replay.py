@@ -1,0 +1,157 @@
+"""AdaBoost on rows of two measures, every round of it worked out when a setting is first seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+ROUNDS = range(1, 61)
+DRAWS = range(5)
+ROWS, HELD_OUT = 120, 2000
+CELLS = 60  # of the map, along each side
+LEFT, RIGHT, BOTTOM, TOP = -1.9, 2.9, -1.4, 1.9
+ACROSS, UP = np.linspace(LEFT, RIGHT, CELLS + 1), np.linspace(BOTTOM, TOP, CELLS + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Rounds:
+    """Every round of five draws of rows; what belongs to single rows is of the first draw.
+
+    A boosting that stops early is held at its last stage.
+
+    Parameters
+    ----------
+    X : (n, 2) array
+    label : (n,) array of int
+        0 or 1, as they are learned from.
+    turned : (n,) array of bool
+        Where that is not the true one.
+    weights : (rounds, n) array
+        What the stage of that round learned from; they add up to 1.
+    wrong : (rounds, n) array of bool
+        Where the stage is.
+    margins : (rounds, n) array
+    stage, whole : (rounds, cells, cells) array of bool
+        Where on the map they say 1; rows of cells from the bottom up.
+    train, held : (5, rounds) array
+        Share of errors of the whole, on rows with turned labels and on new ones without.
+    stage_error : (5, rounds) array
+        Of the stage, on the rows by their weights.
+    burden : (5, rounds) array
+        Share of all weight on turned labels; NaN without any.
+    stages : (5,) array of int
+        How many there are before it stops.
+    tree : (5,) array
+        Held-out share of errors of one full-grown tree.
+    """
+
+    X: np.ndarray
+    label: np.ndarray
+    turned: np.ndarray
+    weights: np.ndarray
+    wrong: np.ndarray
+    margins: np.ndarray
+    stage: np.ndarray
+    whole: np.ndarray
+    train: np.ndarray
+    held: np.ndarray
+    stage_error: np.ndarray
+    burden: np.ndarray
+    stages: np.ndarray
+    tree: np.ndarray
+
+    @property
+    def settled(self) -> int:
+        """The first round, from 0 on, with the fewest training errors of the first draw."""
+        return int(self.train[0].argmin())
+
+
+@cache
+def rounds(depth: int, noise: float, learning_rate: float) -> Rounds:
+    """AdaBoost of trees of that depth on five draws, with that share of labels turned over."""
+    drawn = [_draw(seed, noise) for seed in DRAWS]
+    fitted = [_fitted(depth, learning_rate, seed, *drawn[seed]) for seed in DRAWS]
+    new, truth = moons(HELD_OUT, len(DRAWS))
+    columns = zip(*map(_judged, fitted, drawn, [(new, truth)] * len(DRAWS)), strict=True)
+    train, held, stage_error, burden = (np.stack(column) for column in columns)
+    X, label, turned = drawn[0]
+    return Rounds(
+        X,
+        label,
+        turned,
+        **_first(fitted[0], X, label),
+        train=train,
+        held=held,
+        stage_error=stage_error,
+        burden=burden,
+        stages=np.array([len(one.estimators_) for one in fitted]),
+        tree=_full_grown(noise),
+    )
+
+
+def moons(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two half circles that reach into each other: places (n, 2) and classes (n,)."""
+    from sklearn.datasets import make_moons
+
+    return make_moons(rows, noise=0.25, random_state=seed)
+
+
+def _draw(seed: int, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, labels and which labels are turned; more noise turns the same ones and others."""
+    X, y = moons(ROWS, seed)
+    turned = np.random.default_rng(seed).permutation(ROWS) < round(noise * ROWS)
+    return X, np.where(turned, 1 - y, y), turned
+
+
+def _fitted(depth: int, learning_rate: float, seed: int, X, label, _):
+    from sklearn.tree import DecisionTreeClassifier
+
+    from ensemble_lab.training.boosting.adaboost import AdaBoostClassifier
+
+    tree = DecisionTreeClassifier(max_depth=depth)
+    boosted = AdaBoostClassifier(tree, len(ROUNDS), learning_rate=learning_rate, random_state=seed)
+    return boosted.fit(X, label)
+
+
+@cache
+def _full_grown(noise: float) -> np.ndarray:
+    from sklearn.tree import DecisionTreeClassifier
+
+    new, truth = moons(HELD_OUT, len(DRAWS))
+    shares = []
+    for seed in DRAWS:
+        X, label, _ = _draw(seed, noise)
+        tree = DecisionTreeClassifier(random_state=seed).fit(X, label)
+        shares.append(1 - tree.score(new, truth))
+    return np.array(shares)
+
+
+def _judged(boosted, drawn, held) -> tuple[np.ndarray, ...]:
+    """Errors on rows learned from and on new ones, of each stage, and the weight on turned ones."""
+    X, label, turned = drawn
+    train, new = (1 - np.array(list(boosted.staged_score(*rows))) for rows in ((X, label), held))
+    burden = boosted.sample_weights_[:, turned].sum(1)
+    if not turned.any():
+        burden = np.full(len(train), np.nan)
+    return tuple(map(held_on, (train, new, boosted.estimator_errors_, burden)))
+
+
+def _first(boosted, X, label) -> dict[str, np.ndarray]:
+    """What is shown of single rows and of the map."""
+    middles = np.meshgrid(*((edges[1:] + edges[:-1]) / 2 for edges in (ACROSS, UP)))
+    cells = np.stack([one.ravel() for one in middles], axis=1)
+    found = {
+        "weights": boosted.sample_weights_,
+        "wrong": [stage.predict(X) != label for stage in boosted.estimators_],
+        "margins": list(boosted.staged_margins(X, label)),
+        "stage": [stage.predict(cells).reshape(CELLS, CELLS) == 1 for stage in boosted.estimators_],
+        "whole": [said.reshape(CELLS, CELLS) == 1 for said in boosted.staged_predict(cells)],
+    }
+    return {name: held_on(np.array(values)) for name, values in found.items()}
+
+
+def held_on(values: np.ndarray) -> np.ndarray:
+    """Values (stages, …) for all rounds: the last ones stand after boosting has stopped."""
+    return values[np.minimum(np.arange(len(ROUNDS)), len(values) - 1)]

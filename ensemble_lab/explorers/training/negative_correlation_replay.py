@@ -1,0 +1,192 @@
+"""Negative correlation at every strength and seed, trained as one batch when first asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, partial
+
+import numpy as np
+
+STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+SEEDS = range(5)
+PROBLEMS = ("a wave", "diabetes")
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Rows for five splits, and a line through the inputs to draw curves over.
+
+    Parameters
+    ----------
+    X : (n, d) array
+    y : (n,) array
+        Of all splits together.
+    learned, held : (5, r) and (5, h) array of int
+        Which rows a split learns from, and which it is judged on.
+    grid : (g, d) array
+    x, across : (n,) and (g,) array
+        What the curves are drawn over, for rows and grid.
+    truth : (g,) array
+        Targets without noise; empty where nobody knows them.
+    titles : (str, str)
+        Of the curves' axes, with units.
+    epochs : int
+    learning_rate : float
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    learned: np.ndarray
+    held: np.ndarray
+    grid: np.ndarray
+    x: np.ndarray
+    across: np.ndarray
+    truth: np.ndarray
+    titles: tuple[str, str]
+    epochs: int
+    learning_rate: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What came of every strength.
+
+    Parameters
+    ----------
+    problem : Problem
+    curves : (strengths, m, g) array
+        Members of the first seed over the problem's grid.
+    together, alone, ambiguity : (strengths, 5) array
+        Held-out squared error of the mean, mean of the members', and how far they differ.
+    """
+
+    problem: Problem
+    curves: np.ndarray
+    together: np.ndarray
+    alone: np.ndarray
+    ambiguity: np.ndarray
+
+
+@cache
+def sweep(name: str, members: int, units: int) -> Sweep:
+    """Train m networks for each strength and seed, all at once, and judge them."""
+    from ensemble_lab.training.ambiguity import ambiguity_decomposition
+
+    where = {"a wave": wave, "diabetes": diabetes}[name]()
+    shape = len(STRENGTHS), len(SEEDS), members
+    trained = learned_together(where, shape, units)
+    said = trained.outputs(where.X)[..., 0].astype(float).reshape(*shape, -1)  # (S, 5, m, n)
+    errors = np.array([
+        [ambiguity_decomposition(one[:, held], where.y[held])
+         for one, held in zip(of, where.held, strict=True)]
+        for of in said
+    ])  # fmt: skip
+    curves = trained.outputs(where.grid)[..., 0].reshape(*shape, -1)[:, 0]
+    return Sweep(where, curves, *np.moveaxis(errors, -1, 0))
+
+
+def learned_together(where: Problem, shape: tuple[int, int, int], units: int):
+    """Members of all strengths, seeds and places (S, 5, m), trained as one batch."""
+    from ensemble_lab.training.batched.trainer import train_members
+
+    strengths, _, m = shape
+    rows = np.tile(where.learned.repeat(m, 0), (strengths, 1))  # (S * 5 * m, r)
+    return train_members(
+        make=Repeated(partial(network, where.X.shape[1], units), len(SEEDS) * m),
+        X=where.X,
+        y=where.y,
+        members=len(rows),
+        loss=partial(penalised, m=m),
+        rows=rows,
+        same_order=True,
+        epochs=where.epochs,
+        batch_size=rows.shape[1],
+        learning_rate=where.learning_rate,
+    )
+
+
+def penalised(outputs, targets, weights, m: int):
+    """Losses (S * 5 * m,): every m members are an ensemble, with the strength of their place."""
+    from torch.func import vmap
+
+    from ensemble_lab.training.negative_correlation import regression_loss
+
+    strength = outputs.new_tensor(STRENGTHS).repeat_interleave(len(SEEDS))
+    parts = (part.unflatten(0, (len(strength), m)) for part in (outputs, targets, weights))
+    return vmap(lambda *one: regression_loss(*one[:3], strength=one[3]))(*parts, strength).flatten()
+
+
+def network(inputs: int, units: int):
+    """One hidden layer of tanh units and one number."""
+    from ensemble_lab.training.networks import perceptron
+
+    return perceptron(inputs, 1, units)
+
+
+class Repeated:
+    """Makes networks whose initial weights come round again after `period` of them.
+
+    So every strength starts from the same networks, and what differs later is its doing.
+    """
+
+    def __init__(self, make, period: int):
+        self.make, self.period, self.made = make, period, 0
+
+    def __call__(self):
+        import torch
+
+        torch.manual_seed(self.made % self.period)
+        self.made += 1
+        return self.make()
+
+
+# -- the problems -------------------------------------------------------------------------------
+
+
+def wave(rows: int = 25, noise: float = 0.4) -> Problem:
+    """Noisy rows of a sine, few of them; judged on 500 others."""
+    rng = np.random.default_rng(0)
+    count = rows * len(SEEDS)
+    x = rng.uniform(-3, 3, count + 500)
+    y = np.sin(2 * x) + noise * rng.normal(size=len(x))
+    across = np.linspace(-3, 3, 121)
+    held = np.tile(np.arange(count, len(x)), (len(SEEDS), 1))
+    return Problem(
+        X=x[:, None],
+        y=y,
+        learned=np.arange(count).reshape(len(SEEDS), rows),
+        held=held,
+        grid=across[:, None],
+        x=x,
+        across=across,
+        truth=np.sin(2 * across),
+        titles=("x (no unit)", "y (no unit)"),
+        epochs=500,
+        learning_rate=0.05,
+    )
+
+
+def diabetes(rows: int = 200) -> Problem:
+    """442 patients, ten measurements; curves over the body mass index, all else at its mean."""
+    from sklearn.datasets import load_diabetes
+
+    data = load_diabetes(scaled=False)
+    X = (data.data - data.data.mean(0)) / data.data.std(0)
+    order = np.stack([np.random.default_rng(seed).permutation(len(X)) for seed in SEEDS])
+    index = data.feature_names.index("bmi")
+    across = np.linspace(*np.quantile(data.data[:, index], (0, 1)), 121)
+    grid = np.zeros((len(across), X.shape[1]))
+    grid[:, index] = (across - data.data[:, index].mean()) / data.data[:, index].std()
+    return Problem(
+        X=X,
+        y=(data.target - data.target.mean()) / data.target.std(),
+        learned=order[:, :rows],
+        held=order[:, rows:],
+        grid=grid,
+        x=data.data[:, index],
+        across=across,
+        truth=np.array([]),
+        titles=("body mass index (kg/m²)", "progression (standard deviations)"),
+        epochs=200,
+        learning_rate=0.02,
+    )

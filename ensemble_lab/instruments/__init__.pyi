@@ -1,0 +1,2 @@
+from .meter import Meter as Meter
+from .meter import clock_for as clock_for

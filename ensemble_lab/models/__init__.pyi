@@ -1,0 +1,11 @@
+from .asking.live import record as record
+from .asking.live import run as run
+from .classifier import Classifier as Classifier
+from .device import pick_device as pick_device
+from .device import pick_dtype as pick_dtype
+from .endpoints.endpoint import Endpoint as Endpoint
+from .errors import ModelError as ModelError
+from .language import Generation as Generation
+from .language import LanguageModel as LanguageModel
+from .load import load as load
+from .memory import available_memory as available_memory

@@ -1,0 +1,1 @@
+"""Weights on disk: safetensors and GGUF, checked before they are read."""

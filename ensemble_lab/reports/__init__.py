@@ -1,0 +1,1 @@
+"""Notebooks as one-file reports, and their student versions."""

@@ -1,0 +1,270 @@
+"""Pages: an executed notebook as one HTML file, and the index over several of them.
+
+A page needs no network: plotly.js is embedded once, formulas are MathML, and no script comes from
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import ensemble_lab
+from ensemble_lab.core.errors import shown
+from ensemble_lab.core.whole import write_whole
+from ensemble_lab.reports.markdown import without_code
+from ensemble_lab.reports.request import RequestError, plain, read_notebook
+from ensemble_lab.widgets.plain import unescaped, whole
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+PLOTLY = "application/vnd.plotly.v1+json"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+# What a page may do: fetch nothing from another place, and run only the scripts that were written
+# here, whoever's markup is in its cells. Whoever opens it did not choose to run its notebook.
+# plotly.js compiles what draws in 3D.
+POLICY = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\';'
+    " script-src 'nonce-{}' 'unsafe-eval' blob:; worker-src blob:; style-src 'unsafe-inline';"
+    " font-src data:; img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src data:"
+    " blob:; frame-src 'self' data: blob:; base-uri 'none'; form-action 'none'\">"
+)
+# JupyterLab's own look, less the scripts that nbconvert fetches from the network, in lines that
+# can be read; cells whose code is folded in the notebook are folded here.
+TEMPLATE = """{% extends 'lab/index.html.j2' %}
+{% block html_head_js %}{% endblock %}
+{% block html_head_js_mermaidjs %}{% endblock %}
+{% block html_head_js_mathjax %}{% endblock %}
+{% block html_head_css %}
+<style>main { max-width: 68rem; margin: auto; } math { font-size: 1.15em; }</style>
+{% endblock %}
+{% block input_group %}
+{% if cell.metadata.get("jupyter", {}).get("source_hidden") %}
+<details><summary>code</summary>{{ super() }}</details>
+{% else %}{{ super() }}{% endif %}
+{% endblock %}
+"""
+SCRIPT = re.compile(r"(?is)<script\b(.*?</script>)")
+MERMAID = "text/vnd.mermaid"
+MARKUP = ("text/html", "image/svg+xml")
+BETWEEN_BADGES = re.compile(r"(?<=\)) (?=\[!\[)")
+TITLE = re.compile(r"^# (.+)", re.MULTILINE)
+QUESTION = re.compile(r"\*\*([^*]+\?)\*\*")
+INDEX = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Reports of ensemble_lab</title>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif }}
+body {{ max-width: 45rem; margin: 3rem auto; padding: 0 1rem }}
+li {{ margin: 0 0 1.5rem; list-style: none }}
+ul {{ padding: 0 }}
+a {{ font-size: 1.2rem; color: #0b4f8a }}
+p {{ margin: .2rem 0 }}
+.small {{ color: #555; font-size: .9rem }}
+.failed {{ color: #a40000 }}
+</style>
+</head><body><h1>Reports</h1>
+<p class="small">ensemble_lab {version}, {date}. Parameters: {parameters}.</p>
+<ul>
+{entries}
+</ul>
+</body></html>
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One notebook that was run.
+
+    Parameters
+    ----------
+    source : Path
+        The notebook.
+    executed : Path
+        Where its executed copy is, if it came to a first cell; its page stands beside it.
+    seconds : float
+        How long it took.
+    failure : str
+        What went wrong, or nothing.
+    """
+
+    source: Path
+    executed: Path
+    seconds: float
+    failure: str
+
+    @property
+    def page(self) -> Path:
+        return self.executed.with_suffix(".html")
+
+
+def write_page(executed: Path) -> list[str]:
+    """Write the HTML page of an executed notebook beside it; returns what it could not show."""
+    from ensemble_lab.reports.formulas import FormulaExporter
+
+    if not executed.exists():  # the kernel died before the first cell
+        return []
+    notebook = read_notebook(executed)
+    notebook.metadata["title"] = title_of(notebook) or executed.stem
+    stay_here(notebook)
+    nonce = secrets.token_urlsafe(16)
+    faults = draw_figures(notebook, nonce)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = apart(cell.source)
+    page, _ = FormulaExporter(raw_template=TEMPLATE).from_notebook_node(notebook)
+    page = page.replace("<head>", f"<head>{POLICY.format(nonce)}", 1)
+    write_whole(executed.with_suffix(".html"), whole(page))
+    return faults
+
+
+def apart(source: str) -> str:
+    """Badges with a dot between them: on a page they are words, not images from the network."""
+    badges = [found.start() for found in BETWEEN_BADGES.finditer(without_code(source))]
+    for at in reversed(badges):
+        source = f"{source[:at]} · {source[at + 1 :]}"
+    return source
+
+
+def stay_here(notebook: NotebookNode) -> None:
+    """Make text of what would lead a page away in outputs and raw cells, in place."""
+    from ensemble_lab.reports.formulas import local_only
+
+    for output in _outputs(notebook):
+        output.get("data", {}).pop(MERMAID, None)  # its text would be markup, and nothing draws it
+        for kind in MARKUP:
+            if isinstance(output.get("data", {}).get(kind), str):
+                output.data[kind] = local_only(output.data[kind])
+    for cell in notebook.cells:
+        if cell.cell_type == "raw":
+            cell.source = local_only(cell.source)
+
+
+def draw_figures(notebook: NotebookNode, nonce: str) -> list[str]:
+    """Turn plotly's data in the outputs into HTML, in place; the first brings plotly.js along.
+
+    The scripts bear `nonce`, which nothing that a notebook wrote can know. Returns what could not
+    be drawn, which the page says in its place.
+    """
+    library, faults = True, []
+    for output in _outputs(notebook):
+        if PLOTLY not in output.get("data", {}):
+            continue
+        figure = output.data.pop(PLOTLY)
+        output.data.pop(WIDGET, None)  # nothing answers it on a page
+        try:
+            drawing, words = _drawn(figure, library)
+        except Exception as error:  # plotly passes on whatever a stranger's data make it meet
+            faults.append(f"a figure cannot be drawn ({shown(error, 60)})")
+            output.data["text/html"] = f"<p>{html.escape(faults[-1])}</p>"
+            continue
+        output.data["text/html"] = SCRIPT.sub(rf'<script nonce="{nonce}"\1', drawing) + words
+        library = False
+    return faults
+
+
+def _drawn(figure, library: bool) -> tuple[str, str]:
+    """The figure's HTML, and an explorer's picture in words or nothing."""
+    from plotly.io import to_html
+
+    known = {name: figure[name] for name in ("data", "layout", "frames") if figure.get(name)}
+    drawn = {"data": [], "layout": {}} | known
+    # plotly writes these two and its configuration into the markup as they come.
+    for size in ("height", "width"):
+        if not isinstance(drawn["layout"].get(size), int | float):
+            drawn["layout"] = {k: v for k, v in drawn["layout"].items() if k != size}
+    config = figure.get("config") or {}
+    known = {k: v for k, v in config.items() if isinstance(v, bool) and str(k).isidentifier()}
+    drawing = to_html(
+        drawn,
+        config={**known, "plotlyServerURL": ""},
+        include_plotlyjs=library,
+        full_html=False,
+        default_height=drawn["layout"].get("height", 525),
+        validate=False,
+    )
+    meta = drawn["layout"].get("meta")
+    told = isinstance(meta, dict) and "text" in meta
+    return drawing, f"<p>{html.escape(str(meta['text']))}</p>" if told else ""
+
+
+def _outputs(notebook: NotebookNode) -> list:
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+# -- index --------------------------------------------------------------------------------------
+
+
+def write_index(out: Path, runs: Sequence[Run], parameters: Mapping[str, Any]) -> None:
+    """Write ``index.html``: a link to every page with what it asks and found, and what failed."""
+    given = ", ".join(f"{name} = {shown(value, 200)}" for name, value in parameters.items())
+    page = INDEX.format(
+        version=ensemble_lab.__version__,
+        date=date.today().isoformat(),
+        parameters=html.escape(f"{given}; others" if given else "") + " as in the notebooks",
+        entries="\n".join(map(entry, runs)),
+    )
+    write_whole(out / "index.html", whole(page))
+
+
+def entry(run: Run) -> str:
+    """The list item of one notebook: title, question, first finding, seconds, what failed."""
+    there = run.page.is_file()  # a folder in its place is no page
+    notebook = _read_if_possible(run.executed if there else run.source)
+    title = html.escape(title_of(notebook) or run.source.stem)
+    address = quote(os.fsencode(run.page.name))  # the bytes of the name, whatever they are
+    link = f'<a href="{address}">{title}</a>' if there else title
+    question = QUESTION.search(without_code(opening(notebook)))
+    lines = [
+        (question and question[1], ""),
+        (finding_of(notebook), ""),
+        (plain(run.source.name) + f", {run.seconds:.0f} s" * bool(run.seconds), "small"),
+        (run.failure, "failed"),
+    ]
+    told = [f'<p class="{kind}">{html.escape(text)}</p>' for text, kind in lines if text]
+    return f"<li>{link}\n" + "\n".join(told) + "</li>"
+
+
+def _read_if_possible(path: Path) -> NotebookNode:
+    """A source may be gone or spoiled by now; the index is for the others as well."""
+    import nbformat
+
+    try:
+        return read_notebook(path)
+    except RequestError:
+        return nbformat.v4.new_notebook()
+
+
+def opening(notebook: NotebookNode) -> str:
+    """The first markdown cell with a heading of the first level, or nothing."""
+    cells = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return next((source for source in cells if TITLE.search(without_code(source))), "")
+
+
+def title_of(notebook: NotebookNode) -> str:
+    """The first heading of the first level, or nothing."""
+    source = opening(notebook)
+    found = TITLE.search(without_code(source))  # a comment in code is no heading
+    return source[found.start(1) : found.end(1)].strip() if found else ""
+
+
+def finding_of(notebook: NotebookNode) -> str:
+    """The first line of the first figure's title, as plain text, or nothing."""
+    for output in _outputs(notebook):
+        figure = output.get("data", {}).get(PLOTLY)
+        layout = figure.get("layout") if isinstance(figure, dict) else None
+        title = layout.get("title") if isinstance(layout, dict) else None
+        text = title.get("text") if isinstance(title, dict) else title
+        if isinstance(text, str) and text:
+            return unescaped(text.partition("<br>")[0]).rstrip(",;: ")
+    return ""

@@ -1,0 +1,9 @@
+from .decode import decode as decode
+from .decode import stream as stream
+from .drafts.base import Draft as Draft
+from .drafts.base import Proposal as Proposal
+from .drafts.head import FeatureHead as FeatureHead
+from .lengths import best_gamma as best_gamma
+from .lengths import speedup as speedup
+from .measure import measure_pair as measure_pair
+from .tracing import trace as trace

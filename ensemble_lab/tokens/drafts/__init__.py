@@ -1,0 +1,1 @@
+"""Drafts: whoever proposes the next tokens, for the target to check."""

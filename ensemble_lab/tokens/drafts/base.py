@@ -1,0 +1,86 @@
+"""Drafts: whoever proposes the next tokens, for the target to check.
+
+A draft has two methods. `begin` is called once with the rows; `propose` once a round with the
+rows as they are then, and returns a `Proposal`. Whatever it proposes, the text keeps the target's
+law; a better draft makes it quicker, not different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ensemble_lab.tokens.reading.rows import on_device
+from ensemble_lab.tokens.sampling import sampled
+
+if TYPE_CHECKING:
+    import torch
+
+    from ensemble_lab.tokens.reading.rows import Rows
+    from ensemble_lab.tokens.sampling import Sampling
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """What a draft proposes for B rows.
+
+    Parameters
+    ----------
+    tokens : (B, k) tensor
+        On the rows' device; padding where a row has fewer.
+    counts : list of int
+        How many of the k each row has; perhaps none.
+    laws : (B, k, V) tensor, optional
+        What each token was sampled from; None where the draft was certain of it.
+    kinds : list of list of int, optional
+        Kind of each token, by which an adaptive length tells good proposals from poor ones; by
+        default they are all of one kind.
+    states : (B, k, D) tensor, optional
+        What the target has already computed for the last token and the drafted ones but the last.
+    """
+
+    tokens: torch.Tensor
+    counts: Sequence[int]
+    laws: torch.Tensor | None = None
+    kinds: Sequence[Sequence[int]] | None = None
+    states: torch.Tensor | None = None
+
+    def kinds_of(self, row: int) -> Sequence[int]:
+        """The kinds of a row's tokens; sampled ones are all alike.
+
+        What was drawn must not decide whether it is verified, or the law would change.
+        """
+        alike = self.kinds is None or self.laws is not None
+        return [0] * self.counts[row] if alike else self.kinds[row]
+
+
+def padded(found: Sequence[Sequence[int]], kinds: Sequence[Sequence[int]], rows: Rows) -> Proposal:
+    """A proposal of tokens that were found on the host, one list a row."""
+    counts = [len(tokens) for tokens in found]
+    k = max(counts, default=0)
+    table = [[*tokens, *[0] * (k - len(tokens))] for tokens in found]
+    tokens = on_device(table, rows.tokens.device).reshape(len(found), k)
+    return Proposal(tokens, counts, kinds=kinds)
+
+
+class Draft(Protocol):
+    """What a draft of your own must have."""
+
+    def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
+        """Take note of the prompts."""
+
+    def propose(self, rows: Rows, most: int) -> Proposal:
+        """Propose at most `most` tokens for every row.
+
+        How many there are must not depend on tokens that were drawn at random: the text would no
+        longer follow the target's law.
+        """
+
+
+def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator):
+    """A token (B,) for logits (B, V), and the law that it was drawn from; None when greedy."""
+    if sampling.greedy:
+        return logits.argmax(-1), None
+    law = sampling.law(logits)
+    return sampled(law, generator), law

@@ -1,0 +1,46 @@
+"""The target's own first layers as a draft."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ensemble_lab.tokens.reading.split import SplitReader
+
+if TYPE_CHECKING:
+    import torch
+
+    from ensemble_lab.tokens.reading.rows import Rows
+    from ensemble_lab.tokens.sampling import Sampling
+from ensemble_lab.tokens.drafts.base import Proposal, draw
+
+
+class EarlyExitDraft:
+    """The target's own first layers, whose keys, values and states the verification goes on with.
+
+    Parameters
+    ----------
+    reader : SplitReader
+        The target.
+    """
+
+    def __init__(self, reader: SplitReader):
+        self.reader = reader
+
+    def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
+        self.sampling, self.generator = sampling, generator
+
+    def propose(self, rows: Rows, most: int) -> Proposal:
+        import torch
+
+        tokens, start = rows.last(1)
+        drafted, laws, states = [], [], []
+        for i in range(most):
+            state, logits = self.reader.early(tokens, start, rows.spans(i - 1))
+            token, law = draw(logits[:, -1], self.sampling, self.generator)
+            drafted.append(token)
+            laws.append(law)
+            states.append(state)
+            tokens, start = token[:, None], rows.length + i
+        drafted = torch.stack(drafted, 1)
+        laws = None if self.sampling.greedy else torch.stack(laws, 1)
+        return Proposal(drafted, [most] * len(drafted), laws, states=torch.cat(states, 1))

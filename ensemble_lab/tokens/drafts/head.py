@@ -1,0 +1,249 @@
+"""A feature-level head: one layer that reads the target's hidden states and writes ahead.
+
+The state behind a token holds more than the token: the target has already thought about what
+comes next. So a layer that reads it together with the next token can go on for a few tokens, from
+its own states once the target's are used up.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ensemble_lab.core.errors import shown
+from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.weights.safetensors_head import header, short
+from ensemble_lab.tokens.drafts.base import Proposal
+from ensemble_lab.tokens.drafts.model import ModelDraft
+from ensemble_lab.tokens.drafts.ngram import shipped_draft
+from ensemble_lab.tokens.reading.cache import RowCache
+from ensemble_lab.tokens.reading.reader import Reader
+from ensemble_lab.tokens.reading.states import StateReader
+from ensemble_lab.tokens.vocabulary import check_vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+    from ensemble_lab.models.language import LanguageModel
+    from ensemble_lab.tokens.reading.rows import Rows
+
+
+LIKELY = 0.15  # the chance that all so far stay, below which another token is not worth its cost
+BLIND = 4  # tokens that are drafted where the chances are not looked at
+
+
+class FeatureHead(nn.Module):
+    """A joint of state and token, one decoder layer, and some rows of the target's own head.
+
+    Parameters
+    ----------
+    config : LlamaConfig
+        Of the layer; `hidden_size` is the target's, and so is `vocab_size`, but for padding.
+    ids : (R,) tensor
+        The tokens that it can propose, a reduced vocabulary.
+    about : mapping, optional
+        What it was trained on.
+
+    References
+    ----------
+    Li et al., EAGLE: speculative sampling requires rethinking feature uncertainty, ICML 2024.
+    """
+
+    def __init__(self, config: PretrainedConfig, ids: torch.Tensor, about: Mapping | None = None):
+        from transformers import LlamaModel
+
+        super().__init__()
+        self.config, self.about = config, dict(about or {})
+        self.join = nn.Linear(2 * config.hidden_size, config.hidden_size, bias=False)
+        few = copy.copy(config)
+        few.vocab_size, few.pad_token_id = 1, None
+        self.trunk = LlamaModel(few)
+        del self.trunk.embed_tokens  # the target's serve
+        self.register_buffer("ids", ids)
+
+    def attach(self, target: PreTrainedModel, same_tokens: bool = False) -> FeatureHead:
+        """Use the embeddings and the head of `target`, on its device and in its number format.
+
+        Parameters
+        ----------
+        target : PreTrainedModel
+        same_tokens : bool
+            The target's tokenizer is known to be the head's: its table may be padded to another
+            size.
+
+        Raises
+        ------
+        ModelError
+            The target has states or a vocabulary of another size.
+        """
+        embedding, rows = target.get_input_embeddings().weight, target.lm_head.weight
+        size, width = self.config.vocab_size, self.config.hidden_size
+        fits = same_tokens and int(self.ids.max()) < len(rows)
+        widths = {rows.shape[1], embedding.shape[1]}
+        if widths != {width} or (not fits and {len(rows), len(embedding)} != {size}):
+            raise ModelError(
+                f"this head reads states of {width} numbers and writes {size:,} tokens; the"
+                f" target has {rows.shape[1]} and {len(rows):,}: train one for it"
+            )
+        self.size = len(rows)
+        self.to(rows.device, rows.dtype)
+        # Plain attributes: they are the target's, neither saved nor trained with the head.
+        self.__dict__["embedding"] = embedding.detach()
+        self.__dict__["rows"] = rows.detach()[self.ids]  # (R, D)
+        return self
+
+    def step(
+        self, states: torch.Tensor, tokens: torch.Tensor, position_ids: torch.Tensor, **where
+    ) -> torch.Tensor:
+        """States (B, k, D) behind `tokens` (B, k), as the target's would be.
+
+        `states` (B, k, D) are those behind the token before each; `where` says what a decoder
+        layer attends to, as in transformers.
+        """
+        token = F.embedding(tokens, self.embedding)
+        both = [F.rms_norm(x, x.shape[-1:]) for x in (states, token)]  # they differ in size
+        states = self.join(torch.cat(both, -1))  # (B, k, 2 D) to (B, k, D)
+        # As in the trunk's own forward, without what it does for whole models: a third quicker.
+        turns = self.trunk.rotary_emb(states, position_ids)
+        for layer in self.trunk.layers:
+            states = layer(states, position_ids=position_ids, position_embeddings=turns, **where)
+        return self.trunk.norm(states)
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits (…, R) over the reduced vocabulary."""
+        return F.linear(states, self.rows.to(states.dtype))
+
+    def save(self, path: Path) -> None:
+        """Write as safetensors in bfloat16; what belongs to the target stays out."""
+        from safetensors.torch import save_file
+
+        weights = {
+            name: value.to(torch.bfloat16) if value.is_floating_point() else value.int()
+            for name, value in self.state_dict().items()
+        }
+        about = json.dumps({**self.about, "config": self.config.to_diff_dict()}, sort_keys=True)
+        save_file(weights, path, metadata={"about": about})
+
+    @classmethod
+    def load(cls, name: str, target: LanguageModel) -> FeatureHead:
+        """The head in `data/drafts` that was trained on the states of model `name`.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such head.
+        ModelError
+            It was trained with another tokenizer.
+        """
+        head = cls.read(shipped_draft(f"{name}-head"))
+        check_vocabulary(head.about, f"the head {name!r}", target.tokenizer)
+        return head
+
+    @classmethod
+    def read(cls, path: Path) -> FeatureHead:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ModelError
+            The file is damaged, or holds something else.
+        """
+        from safetensors.torch import load_file, safe_open
+        from transformers import LlamaConfig
+
+        header(path)  # before anything is opened
+        try:
+            with safe_open(path, "pt") as file:
+                about = json.loads(file.metadata()["about"])
+            weights = load_file(path)
+            ids = weights.pop("ids").long()
+            head = cls(LlamaConfig(**about.pop("config")), ids, about)
+            head.load_state_dict({**weights, "ids": ids})
+        except Exception as error:  # of safetensors, transformers, or what the file says
+            raise ModelError(
+                f"{short(path)} holds no feature-level head ({type(error).__name__}:"
+                f" {shown(str(error))}): write it with FeatureHead.save"
+            ) from error
+        return head.eval()
+
+
+class HeadReader(Reader):
+    """Reads tokens as a `Reader` does, each with the target's state behind the token before it.
+
+    Its logits are over the head's reduced vocabulary.
+
+    Where the target has not been yet, the state is the head's own guess, which it leaves at the
+    place where the target's will be written over it.
+    """
+
+    def __init__(self, head: FeatureHead, target: StateReader, rows: int, capacity: int):
+        self.head, self.target, self.capacity = head, target, capacity
+        self.model = head.trunk  # what `_place` asks for its number format
+        self.cache = RowCache(head.config.num_hidden_layers, rows, capacity)
+
+    def read(self, tokens, start, spans):
+        states = self._states(tokens, start, spans)
+        self.target.keep(states[:, -1:], start + tokens.shape[1] - 1)
+        return self.head.logits(states)  # (B, k, R)
+
+    def fill(self, tokens, start, spans):
+        self._states(tokens, start, spans)
+
+    def _states(self, tokens, start, spans):
+        positions, mask = self._place(tokens.shape[1], start, spans)
+        return self.head.step(
+            self.target.behind(positions - 1),
+            tokens,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=self.cache,
+        )
+
+
+class HeadDraft(ModelDraft):
+    """A `FeatureHead` that writes ahead.
+
+    Parameters
+    ----------
+    head : FeatureHead
+        Attached to the target.
+    target : StateReader
+    choosy : bool
+        Stop where what was drafted is unlikely to stay, or else after `BLIND` tokens: a look at
+        the chances would bend the law of sampled tokens, and a GPU would have to be waited for.
+    """
+
+    at_once = 16  # a small vocabulary makes logits cheap
+
+    def __init__(self, head: FeatureHead, target: StateReader, choosy: bool = False):
+        super().__init__(head.trunk, lambda _, *shape: HeadReader(head, target, *shape))
+        self.ids, self.size, self.choosy = head.ids, head.size, choosy
+
+    def propose(self, rows: Rows, most: int) -> Proposal:
+        self.looks = self.choosy and self.sampling.greedy and self.ids.device.type == "cpu"
+        self.chance = 1.0
+        return super().propose(rows, min(most, BLIND) if self.choosy and not self.looks else most)
+
+    def stale(self, new: int, paused: bool) -> int:
+        """All new tokens: it has read them, if at all, with its own guesses of their states."""
+        return new
+
+    def goes_on(self, logits: torch.Tensor) -> bool:
+        if not self.looks:
+            return True
+        self.chance = self.chance * logits.softmax(-1).amax(-1)  # (B,)
+        return bool(self.chance.max() > LIKELY)
+
+    def draw(self, logits: torch.Tensor):
+        """A token (B,) for logits (B, R), and its law (B, V), 0 outside the reduced vocabulary."""
+        token, law = super().draw(logits)
+        if law is not None:
+            law = law.new_zeros(len(law), self.size).index_copy_(1, self.ids, law)
+        return self.ids[token], law

@@ -1,0 +1,1 @@
+"""Read tokens at given positions: caches, readers, compiled and packed ones."""

@@ -1,0 +1,246 @@
+"""The compiled mode: decoder layers through `torch.compile`, and CUDA graphs around them.
+
+One layer is compiled, for any number of tokens, and serves as all layers: a whole model steps
+somewhat quicker, and takes minutes to compile. Without a GPU attention looks at the longest row's
+positions; on one all shapes are fixed, so that a read is one graph replayed: attention looks at
+the whole capacity, and the few widths that there are are met again and again.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from itertools import count
+from types import FunctionType
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from ensemble_lab.core.errors import shown
+from ensemble_lab.models.errors import ModelError
+from ensemble_lab.tokens.reading.graphs import captured
+from ensemble_lab.tokens.reading.reader import Reader
+from ensemble_lab.tokens.reading.split import SplitReader
+from ensemble_lab.tokens.reading.states import StateReader
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from ensemble_lab.tokens.reading.rows import Rows
+
+BACKEND = "inductor"
+WIDEST = 64  # more tokens than that are read as they are, unpadded
+ALIGNED = 64  # positions of a fixed capacity come in so many, as attention kernels like them
+_twins: WeakKeyDictionary = WeakKeyDictionary()
+_numbers = count()
+
+
+class Slot:
+    """What a compiled layer takes for its cache: views of one layer's keys and values.
+
+    Everything in it is a tensor, so that nothing but shapes and types is compiled in.
+    """
+
+    def __init__(self, positions: torch.Tensor, keys: torch.Tensor, values: torch.Tensor):
+        self.positions, self.keys, self.values = positions, keys, values
+
+    def update(self, key_states, value_states, *args, **kwargs):
+        """Write (B, H, k, D) at the rows' positions; returns all that is in sight."""
+        index = self.positions[:, None, :, None].expand_as(key_states)
+        self.keys.scatter_(2, index, key_states)
+        self.values.scatter_(2, index, value_states)
+        return self.keys, self.values
+
+
+def step(layer, states, positions, keys, values, rest):
+    """One decoder layer."""
+    return layer(states, past_key_values=Slot(positions, keys, values), **rest)
+
+
+def compiled_step() -> Callable:
+    """`step` compiled for any sizes; with code of its own, to which torch counts compilations."""
+    import torch
+
+    code = step.__code__.replace(co_name=f"step_{next(_numbers)}")
+    own = FunctionType(code, step.__globals__)
+    return torch.compile(own, dynamic=True, fullgraph=True, backend=BACKEND)
+
+
+def compiled_twin(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model, weights shared, whose layers run compiled; made once for each model."""
+    from torch import nn
+
+    if model not in _twins:
+        run, layers = compiled_step(), []
+        for i, layer in enumerate(model.model.layers):
+            layers.append(copy.copy(layer))
+            layers[i].forward = partial(_layer, run, layer, i)
+        trunk, twin = copy.copy(model.model), copy.copy(model)
+        trunk._modules = {**model.model._modules, "layers": nn.ModuleList(layers)}
+        twin._modules = {**model._modules, "model": trunk}
+        _twins[model] = twin
+    return _twins[model]
+
+
+def _layer(run, layer, i, states, past_key_values, **rest):
+    """A layer's forward: eager as long as its cache does not exist, then compiled."""
+    kept, place = past_key_values.layers[i], past_key_values.place
+    if place.eager or not kept.is_initialized:
+        return layer(states, past_key_values=past_key_values, **rest)
+    keys, values = (x[:, :, : place.reach] for x in (kept.keys, kept.values))
+    return run(layer, states, place.positions, keys, values, rest)
+
+
+class Compiled:
+    """Makes a `Reader` read through its model's compiled twin; the prompt is read eagerly.
+
+    What is read is padded to few widths. Padding is written behind the row, where the next tokens
+    are written over it before anything sees it, as over rejected ones.
+    """
+
+    def __init__(self, model: PreTrainedModel, rows: int, capacity: int, *rest):
+        self.fixed, self.graphs, self.trusting = is_fixed(model.device), {}, nullcontext
+        spare = capacity + WIDEST // 2  # more padding than that there never is
+        capacity = -(-spare // ALIGNED) * ALIGNED if self.fixed else capacity + 1
+        super().__init__(compiled_twin(model), rows, capacity, *rest)
+
+    def fill(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]) -> None:
+        """Read (B, k) tokens eagerly: a prompt's length is met once."""
+        with self._eagerly():
+            super().fill(tokens, start, spans)
+
+    @contextmanager
+    def _eagerly(self) -> Iterator[None]:
+        self.cache.place.eager = True
+        try:
+            yield
+        finally:
+            self.cache.place.eager = False
+
+    def warm(self, rows: Rows, most: int) -> None:
+        """Compile, and on a GPU capture, what is needed to read up to `most` tokens at once.
+
+        Rounds then take what they will take, of which an adaptive length learns. What is read is
+        read again, or written over, as a rejected token is.
+        """
+        places, zeros = (rows.length - 1, rows.spans(-1)), rows.tokens.new_zeros(len(rows), most)
+        if not self.cache.layers[-1].is_initialized:  # prompts of one token: nothing was read
+            with self._eagerly():
+                self._warm(zeros[:, :1], *places)
+        several = range(1, most + 1) if self.fixed else [1]  # else one serves all
+        for k in sorted({width(k, self.fixed) for k in several}):
+            self._warm(zeros[:, :k], *places)
+        self.trusting = unguarded  # from here on only lengths change
+
+    def _warm(self, *asked) -> None:
+        self.read(*asked)
+
+    def _run(self, trunk, start, spans, **inputs):
+        from torch.fx.experimental import _config
+
+        if self.cache.place.eager:
+            return super()._run(trunk, start, spans, **inputs)
+        [(name, states)] = inputs.items()
+        k = states.shape[1]
+        states = padded(states, width(k, self.fixed))
+        # Rows of the same length are read like others: one more kind would be one more compiled.
+        spans = (-1, self.capacity - states.shape[1] if self.fixed else spans[1])
+        read = partial(super()._run, trunk, spans=spans)
+        try:
+            # Sizes that are equal by chance, such as 2 rows of 2 tokens, must not stay equal.
+            with _config.patch(use_duck_shape=False), self.trusting():
+                if self.fixed:
+                    out = self._replayed(read, (trunk, name, states.shape), start, states)
+                else:
+                    out = read(start=start, **{name: states})
+        except Exception as error:
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise ModelError(explained(error)) from error
+            raise
+        for told in ("logits", "last_hidden_state"):
+            if told in out:
+                out[told] = out[told][:, :k]
+        return out
+
+    def _replayed(self, read, key, start, states):
+        """The same by a CUDA graph: captured at the first time, replayed ever after."""
+        import torch
+
+        if key not in self.graphs:
+            self.graphs[key] = captured(read, key[1], start, states)
+        graph, kept, out = self.graphs[key]
+        for there, new in zip(kept, (start, states), strict=True):
+            there.copy_(new)
+        graph.replay()
+        # The next replay writes over what the graph returned.
+        tensors = {name: x for name, x in out.items() if isinstance(x, torch.Tensor)}
+        return type(out)(**{name: x.clone() for name, x in tensors.items()})
+
+
+class CompiledReader(Compiled, Reader):
+    """A `Reader` in compiled mode."""
+
+
+class CompiledStateReader(Compiled, StateReader):
+    """A `StateReader` in compiled mode."""
+
+
+class CompiledSplitReader(Compiled, SplitReader):
+    """A `SplitReader` in compiled mode."""
+
+    def _warm(self, *asked) -> None:
+        self.finish(self.early(*asked)[0], *asked[1:])
+
+
+COMPILED = {
+    Reader: CompiledReader,
+    StateReader: CompiledStateReader,
+    SplitReader: CompiledSplitReader,
+}
+
+
+def is_fixed(device: torch.device) -> bool:
+    """Whether shapes are fixed: to launch small kernels costs more than they, but for a graph."""
+    return device.type == "cuda"
+
+
+def width(k: int, fixed: bool) -> int:
+    """How many tokens are read for k: never one, whose shape would be compiled by itself."""
+    if not fixed or k > WIDEST:
+        return max(k, 2)
+    return max(1 << (k - 1).bit_length(), 2)
+
+
+def padded(states: torch.Tensor, k: int) -> torch.Tensor:
+    """Tokens (B, k) or states (B, k, D) out of fewer, filled up with zeros, and contiguous."""
+    import torch
+
+    rows, some, *rest = states.shape
+    return torch.cat([states, states.new_zeros(rows, k - some, *rest)], 1).contiguous()
+
+
+def unguarded() -> AbstractContextManager:
+    """Compiled code is run without first checking that everything is as when it was compiled.
+
+    The checks, of every weight of every layer, take a tenth of a millisecond a layer.
+    """
+    import torch
+
+    try:
+        return torch.compiler.set_stance(skip_guard_eval_unsafe=True)
+    except (AttributeError, TypeError):  # before PyTorch 2.6
+        return nullcontext()
+
+
+def explained(error: Exception) -> str:
+    """Why the compiler failed, and what mends it."""
+    told = f"{type(error).__name__} {error}"
+    if "InvalidCxxCompiler" in told:
+        why, mend = "finds no C++ compiler", "install g++"
+    elif "Python.h" in told:
+        why, mend = "finds no Python.h", "install your Python's headers (python3-dev)"
+    else:
+        why, mend = f"fails ({shown(str(error).strip())})", "see the error above this one"
+    return f"torch.compile {why}: {mend}, or leave out compiled=True"

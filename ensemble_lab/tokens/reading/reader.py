@@ -1,0 +1,113 @@
+"""A model that reads tokens at given positions, with the cache that it fills."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ensemble_lab.models.errors import ModelError
+from ensemble_lab.tokens.reading.cache import RowCache
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from ensemble_lab.tokens.reading.rows import Rows
+
+FULL = "full_attention"
+
+
+class Reader:
+    """Logits after every token read, rows of different length side by side.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        A decoder-only language model with full attention in every layer.
+    rows : int
+    capacity : int
+        Tokens that a row may have in the end.
+
+    Raises
+    ------
+    ModelError
+        A model of another kind.
+    """
+
+    def __init__(self, model: PreTrainedModel, rows: int, capacity: int):
+        check_readable(model)
+        self.model, self.capacity = model, capacity
+        self.cache = RowCache(model.config.num_hidden_layers, rows, capacity)
+
+    def read(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]):
+        """Logits (B, k, V) after each of `tokens` (B, k), which stand from `start` (B,) on.
+
+        `spans` are the lowest and the highest of `start`: known on the host, so that nobody has
+        to wait for the device.
+        """
+        return self._run(self.model, start, spans, input_ids=tokens).logits
+
+    def fill(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]) -> None:
+        """Read (B, k) tokens without asking what comes next."""
+        self._run(self.model.model, start, spans, input_ids=tokens)
+
+    def warm(self, rows: Rows, most: int) -> None:
+        """Get ready to read up to `most` tokens at once: nothing to do but in compiled mode."""
+
+    def _run(self, trunk, start, spans, **inputs):
+        states = next(iter(inputs.values()))
+        positions, mask = self._place(states.shape[1], start, spans)
+        return trunk(
+            **inputs,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+
+    def _place(self, k: int, start: torch.Tensor, spans: tuple[int, int]):
+        """Positions (B, k) and mask (B, 1, k, reach): each token sees those up to itself."""
+        import torch
+
+        positions = start[:, None] + torch.arange(k, device=start.device)
+        self.cache.move(positions, *spans)
+        seen = positions if spans[0] != spans[1] else positions[:1]  # one mask for equal rows
+        keys = torch.arange(self.cache.place.reach, device=start.device)
+        mask = (keys <= seen[:, :, None])[:, None]  # (B or 1, 1, k, reach)
+        if self.model.config._attn_implementation == "eager":  # it adds its mask
+            low = torch.finfo(self.model.dtype).min
+            return positions, torch.zeros_like(mask, dtype=self.model.dtype).masked_fill(~mask, low)
+        return positions, mask
+
+
+class ShortReader:
+    """A draft's reader whose table lacks ids that the target may write: it reads its last instead.
+
+    What a draft makes of them decides how well it guesses, never the text.
+    """
+
+    def __init__(self, reader: Reader, size: int):
+        self.reader, self.last = reader, size - 1
+
+    def read(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]):
+        return self.reader.read(tokens.clamp(max=self.last), start, spans)
+
+    def fill(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]) -> None:
+        self.reader.fill(tokens.clamp(max=self.last), start, spans)
+
+    def warm(self, rows: Rows, most: int) -> None:
+        self.reader.warm(rows, most)
+
+
+def check_readable(model: PreTrainedModel) -> None:
+    """Raise `ModelError` for a model whose layers cannot be read by position."""
+    config, name = model.config, type(model).__name__
+    if getattr(config, "is_encoder_decoder", False) or not hasattr(model, "lm_head"):
+        raise ModelError(f"{name} is not a decoder-only language model; load one, such as a Llama")
+    kinds = set(getattr(config, "layer_types", None) or [FULL]) - {FULL}
+    if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
+        kinds.add("sliding_attention")
+    if kinds or not hasattr(getattr(model, "model", None), "layers"):
+        kind = ", ".join(sorted(kinds)) or "other"
+        raise ModelError(
+            f"{name} has {kind} layers; tokens are read by position, which needs full attention"
+        )

@@ -1,0 +1,92 @@
+"""A reader that can stop after some layers and go on from there later."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from ensemble_lab.models.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+from ensemble_lab.tokens.reading.reader import Reader
+
+
+class SplitReader(Reader):
+    """A reader that can stop after some layers and go on from there later.
+
+    The first `layers` are the draft: its keys and values are the target's own, so they are
+    computed once, and to verify is to read the remaining layers.
+
+    References
+    ----------
+    Elhoushi et al., LayerSkip: enabling early exit inference and self-speculative decoding, ACL
+    2024.
+    """
+
+    def __init__(self, model: PreTrainedModel, rows: int, capacity: int, layers: int):
+        super().__init__(model, rows, capacity)
+        depth = model.config.num_hidden_layers
+        if not 0 < layers < depth:
+            raise ValueError(
+                f"early exit after layer {layers}; this model has {depth}: use 1 to {depth - 1}"
+            )
+        self.first, self.rest = part(model, 0, layers), part(model, layers, depth)
+        check_whole(self, layers, lambda *where: self.finish(self.early(*where)[0], *where[1:]))
+
+    def early(self, tokens, start, spans):
+        """Hidden states (B, k, D) after the first layers, and the logits that they would give."""
+        states = self._run(self.first, start, spans, input_ids=tokens).last_hidden_state
+        return states, self.model.lm_head(self.model.model.norm(states))
+
+    def finish(self, states, start, spans):
+        """Logits (B, k, V) of the whole model, from the states after the first layers."""
+        last = self._run(self.rest, start, spans, inputs_embeds=states).last_hidden_state
+        return self.model.lm_head(self.model.model.norm(last))
+
+
+_whole: WeakKeyDictionary = WeakKeyDictionary()  # model to where it may be parted
+
+
+def check_whole(reader: Reader, after: int, parts: Callable) -> None:
+    """Raise `ModelError` where a model read in `parts` is not the whole, as with scaled logits.
+
+    It is looked at once for each model and number of layers `after` which it is parted.
+    """
+    import torch
+
+    found = _whole.setdefault(reader.model, set())
+    if after in found:
+        return
+    token = torch.zeros(
+        reader.cache.layers[0].rows, 1, dtype=torch.long, device=reader.model.device
+    )
+    where = token, token[:, 0], (0, 0)
+    reader.cache.place.eager = True  # compiled layers would round in another way
+    with torch.inference_mode():
+        same = torch.allclose(parts(*where), Reader.read(reader, *where), 1e-2, 1e-2, True)
+    reader.cache.place.eager = False
+    if not same:
+        raise ModelError(
+            f"{type(reader.model).__name__} does more between its layers than pass states on, so"
+            " its first layers cannot draft, nor can a head: use another draft"
+        )
+    found.add(after)
+
+
+def part(model: PreTrainedModel, first: int, last: int):
+    """Some layers of a model as a trunk of its own, weights shared and without the last norm."""
+    from torch import nn
+
+    trunk = copy.copy(model.model)
+    trunk._modules = {
+        **model.model._modules,
+        "layers": model.model.layers[first:last],
+        "norm": nn.Identity(),
+    }
+    trunk.config = copy.copy(model.config)
+    trunk.config.num_hidden_layers = last - first
+    return trunk

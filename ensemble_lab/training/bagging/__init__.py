@@ -1,0 +1,1 @@
+"""Bagging: members that learn from their own draws of the rows."""

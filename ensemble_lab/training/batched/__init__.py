@@ -1,0 +1,1 @@
+"""The engine: members of one shape, trained as one batched model."""

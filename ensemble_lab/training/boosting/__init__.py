@@ -1,0 +1,1 @@
+"""Boosting: each stage works on what the last one got wrong."""

@@ -1,0 +1,1 @@
+"""What estimators are given: rows, targets, names and settings, checked."""

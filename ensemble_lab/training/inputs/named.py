@@ -1,0 +1,142 @@
+"""Members that learn and answer: what goes wrong with one is told by its name, with the mend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
+from sklearn.pipeline import Pipeline
+
+from ensemble_lab.core.errors import excerpt, shown
+from ensemble_lab.training.inputs.rows import first_gap, first_text
+from ensemble_lab.training.labels import places
+from ensemble_lab.training.stages import fitted
+
+# These hand their parts codes 0 to k - 1 in place of the labels.
+ENCODING = BaggingClassifier, StackingClassifier, VotingClassifier
+
+
+def named_fit(who: str, member, X, y, names=None, rows=None, **how):
+    """The fitted member.
+
+    Parameters
+    ----------
+    who : str
+        Such as ``member 'tree'``.
+    member : estimator
+        It is the one that is fitted, and no copy.
+    X : (n, d) array or data frame
+    y : (n,) array
+    names : (d,) array, optional
+        Of the columns.
+    rows : (n,) array of int, optional
+        The numbers of these rows where they are some of more.
+    **how
+        What else its `fit` takes.
+
+    Raises
+    ------
+    ValueError
+        It cannot learn from these rows: who it is, why, and what may mend it.
+    """
+    try:
+        return fitted(by_code(member, y), X, y, **how)
+    except Exception as error:
+        said = _reason(who, member, X, y, (names, rows), error)
+        raise ValueError(excerpt(said, 300)) from error
+
+
+def asked(who: str, member, method: str, X, names=None, rows=None):
+    """What the fitted member says of rows X (n, d) by one of its methods.
+
+    Raises
+    ------
+    ValueError
+        Rows have gaps, and the member takes none.
+    """
+    try:
+        return getattr(member, method)(X)
+    except ValueError as error:
+        if "NaN" not in str(error) or not (place := first_gap(X, names, rows)):
+            raise
+        raise ValueError(excerpt(_takes_no_gaps(who, member, place), 300)) from error
+
+
+def law_of(who: str, member, X, classes: np.ndarray, names=None, rows=None) -> np.ndarray:
+    """Probabilities (n, k) of all classes by a member, whichever of them it has met."""
+    said = np.asarray(asked(who, member, "predict_proba", X, names, rows), float)
+    law = np.zeros((len(said), len(classes)))
+    law[:, places(classes, getattr(member, "classes_", classes), who)] = said
+    return law
+
+
+def by_code(member, y):
+    """The member, with labels that its encoding parts know written as the codes that these give.
+
+    scikit-learn's votes, bags and stacks hand on codes, so that a `class_weight` in one of their
+    parts would weigh another class than it names.
+    """
+    if not (is_classifier(member) and hasattr(member, "get_params")):
+        return member
+    parts = {"": member, **member.get_params()}
+    within = tuple(
+        f"{name}__" if name else "" for name, part in parts.items() if isinstance(part, ENCODING)
+    )
+    torn = tuple(
+        f"{name}__" if name else ""
+        for name, part in parts.items()
+        if isinstance(part, CalibratedClassifierCV) and part.ensemble is False
+    )
+    if not within + torn:
+        return member
+    codes = {label: code for code, label in enumerate(np.unique(y).tolist())}
+    for name, value in parts.items():
+        if (
+            name.startswith(torn)
+            and isinstance(value, Mapping)
+            and [*codes] != [*range(len(codes))]
+        ):
+            raise ValueError(
+                f"CalibratedClassifierCV(ensemble=False) shows its estimator labels and codes, and"
+                f" {shown(name)} can name only one of them: use ensemble=True"
+            )
+        if not name.startswith(within):
+            continue
+        if name.endswith("class_weight") and isinstance(value, Mapping):
+            # A label that y lacks stays none of the codes.
+            said = {codes.get(label, f"no {label}"): weight for label, weight in value.items()}
+            member.set_params(**{name: said})
+        elif name.endswith("pos_label") and isinstance(value, str | int) and value in codes:
+            member.set_params(**{name: codes[value]})
+    return member
+
+
+def _reason(who: str, member, X, y, at: tuple, error: Exception) -> str:
+    said = " ".join(str(error).split())
+    if "NaN" in said and (place := first_gap(X, *at)):
+        return _takes_no_gaps(who, member, place)
+    who = f"{who} ({type(member).__name__})"
+    if "could not convert string" in said and (place := first_text(X, *at)):
+        return f"{place}, and {who} takes none: encode it within it, as with a OneHotEncoder"
+    if is_classifier(member) and len(classes := np.unique(y)) == 1:
+        return (
+            f"{who} met rows of one class only, {shown(classes[0], 40)}, and failed to learn: give"
+            " more rows of the others, larger draws, or a member whose fit takes sample_weight"
+        )
+    if "only supported for" in said and "frame" in said:
+        return (
+            f"{who} chooses columns by name, and here members get arrays: choose before, as in"
+            " make_pipeline(columns, BaggingClassifier())"
+        )
+    return f"{who} failed to learn: {said if len(said) <= 160 else said[:159] + '…'}"
+
+
+def _takes_no_gaps(who: str, member, place: str) -> str:
+    name = type(member).__name__
+    mend = f"make it make_pipeline(SimpleImputer(), {name}())"
+    if isinstance(member, Pipeline):
+        mend = "put a SimpleImputer at its start"
+    return f"{place} of X is NaN, and {who} ({name}) takes no gaps: {mend}"

@@ -1,0 +1,176 @@
+"""Rows as people have them: read once at the door with their targets, refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import issparse
+from sklearn.utils.validation import (
+    check_is_fitted,
+    validate_data,
+)
+
+from ensemble_lab.core.errors import excerpt, shown
+from ensemble_lab.training.inputs.targets import as_array, check_order, targets
+
+ENCODE = "make it numbers first, as with a OneHotEncoder or TargetEncoder"
+NO_GAPS = "fill gaps before, as in make_pipeline(SimpleImputer(), …)"
+
+
+def learned_rows(estimator, X, y, *, gaps=False, frames=False, numeric=False, weights=None):
+    """Rows X (n, d) and targets y (n,) to learn from; the estimator notes number and names of d.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array, data frame, tensor or list of rows
+    y : array, column or list
+    gaps : bool
+        Whether NaN is left in X, for members that know what to do with it. Infinity never is.
+    frames : bool
+        Whether a data frame stays one, for members that choose columns by name.
+    numeric : bool
+        Whether targets are numbers.
+    weights : optional
+        Sample weights, of which the order of rows is looked at here; see `weights_of`.
+
+    Raises
+    ------
+    ValueError
+        What cannot be read, with its row and column.
+    """
+    check_order(X, y, "y")
+    check_order(X, weights, "sample_weight")
+    if y is not None:
+        y = targets(y)
+    X = _read(X)
+    if frames and is_frame(X) and y is not None:
+        X, y = validate_data(estimator, X, y, skip_check_array=True)
+        if len(X) != len(y) or not X.size:
+            raise ValueError(f"X has {len(X)} rows and y {len(y)}: give as many of both, 1 or more")
+        y = y.astype(float) if numeric else y
+    else:
+        X, y = _validated(estimator, X, y, y_numeric=numeric)
+    _finite(X, gaps, names_of(estimator))
+    return X, y
+
+
+def new_rows(estimator, X, *, gaps=False, frames=False):
+    """Rows X (n, d) to answer, with the columns that the fitted estimator has learned from.
+
+    Raises
+    ------
+    ValueError
+        Other columns or another order of them, and what `learned_rows` refuses.
+    """
+    check_is_fitted(estimator)
+    X = _read(X)
+    if frames and is_frame(X) and hasattr(estimator, "feature_names_in_"):
+        X = validate_data(estimator, X, reset=False, skip_check_array=True)
+    else:
+        X = _validated(estimator, X, reset=False)
+    _finite(X, gaps, names_of(estimator))
+    return X
+
+
+def names_of(estimator) -> np.ndarray:
+    """Names (d,) of the columns that it has learned from, or their numbers."""
+    return getattr(estimator, "feature_names_in_", np.arange(estimator.n_features_in_))
+
+
+def is_frame(X) -> bool:
+    """Whether it is a pandas data frame; `_read` makes those of others one."""
+    return isinstance(X, pd.DataFrame)
+
+
+def first_gap(X, names=None, rows=None) -> str:
+    """Where the first NaN of X (n, d) is, such as ``row 3, column 'age'``; empty without any.
+
+    Columns go by `names` (d,) and rows by their numbers `rows` (n,), where these are given.
+    """
+    if is_frame(X):
+        missing = X.isna().to_numpy()
+    else:
+        X = np.asarray(X)
+        missing = np.isnan(X) if X.dtype.kind == "f" else np.zeros(X.shape, bool)
+    return _place(missing, X.columns if is_frame(X) else names, rows)
+
+
+def first_text(X, names=None, rows=None) -> str:
+    """Where the first text of X (n, d) is, and what it says; empty without any."""
+    cells = X.to_numpy(object) if is_frame(X) else np.asarray(X, object)
+    if cells.ndim != 2:
+        return ""
+    texts = np.array([[isinstance(cell, str) for cell in row] for row in cells], bool)
+    if not (where := _place(texts, X.columns if is_frame(X) else names, rows)):
+        return ""
+    return f"{where} of X is text, {shown(cells[tuple(np.argwhere(texts)[0])], 40)}"
+
+
+def _place(where: np.ndarray, names, rows=None) -> str:
+    if not where.any():
+        return ""
+    row, column = np.argwhere(where)[0].tolist()
+    row = row if rows is None else int(rows[row])
+    return f"row {row:d}, column {shown(column if names is None else names[column], 40)}"
+
+
+def _read(X):
+    """X with what sklearn does not read understood or refused."""
+    if isinstance(X, Mapping | str | set) and not issparse(X):  # one kind of sparse is a dict
+        raise ValueError(
+            f"X is a {type(X).__name__}: give rows and columns, such as pd.DataFrame(X)"
+        )
+    if hasattr(X, "detach"):
+        return as_array(X)
+    if np.ma.is_masked(X):  # what a mask hides is a gap
+        return np.ma.filled(X.astype(float), np.nan)
+    names = getattr(X, "column_names", getattr(X, "columns", None))
+    if names is not None and not is_frame(X) and hasattr(X, "__getitem__"):
+        X = pd.DataFrame({name: np.asarray(X[name]) for name in names})  # polars, pyarrow
+    if is_frame(X) and X.columns.has_duplicates:
+        twice = X.columns[X.columns.duplicated()][0]
+        raise ValueError(f"X has column {shown(twice)} more than once: give each its own name")
+    if is_frame(X):  # nullable numbers: members know NaN, not NA
+        kinds = {
+            name: float
+            for name, kind in X.dtypes.items()
+            if isinstance(kind, pd.api.extensions.ExtensionDtype) and kind.kind in "biuf"
+        }
+        X = X.astype(kinds) if kinds else X
+    return list(X) if not hasattr(X, "__len__") and hasattr(X, "__next__") else X
+
+
+def _validated(estimator, X, *y, **how):
+    """What scikit-learn reads, but for gaps, which are looked at afterwards."""
+    try:
+        return validate_data(estimator, X, *y, ensure_all_finite=False, **how)
+    except (ValueError, TypeError) as error:
+        said = str(error)
+        if said.startswith("Expected 2D array, got 1D") or "2-dimensional container" in said:
+            raise ValueError(
+                "X has one dimension, and it needs rows and columns. Reshape your data: for one"
+                " column X.reshape(-1, 1) or frame[['name']]"
+            ) from None
+        if "string" in said and (where := first_text(X)):
+            raise ValueError(f"{excerpt(where, 120)}: {ENCODE}") from None
+        raise
+
+
+def _finite(X, gaps: bool, names) -> None:
+    if is_frame(X):
+        for name in X.columns:
+            values = X[name].to_numpy() if X[name].dtype.kind == "f" else np.zeros(1)
+            _finite(np.asarray(values, float)[:, None], gaps, [name])
+        return
+    if X.dtype.kind not in "biuf":
+        where = first_text(X, names) or f"X holds {shown(X.flat[0])}, which is no number"
+        raise ValueError(f"{excerpt(where, 120)}: {ENCODE}")
+    if X.dtype.kind != "f" or np.isfinite(X).all():
+        return
+    if where := _place(np.isinf(X), names):
+        raise ValueError(f"{excerpt(where)} of X is infinite (inf): put a number, or NaN for a gap")
+    if not gaps and (where := _place(np.isnan(X), names)):
+        raise ValueError(f"{excerpt(where)} of X is NaN: {NO_GAPS}")

@@ -1,0 +1,1 @@
+"""Stacking: a final model learns whom to trust where."""

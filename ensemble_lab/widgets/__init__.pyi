@@ -1,0 +1,17 @@
+from .controls import Control as Control
+from .controls import choice as choice
+from .controls import controls_of as controls_of
+from .controls import many as many
+from .controls import steps as steps
+from .explorer import Explorer as Explorer
+from .picture import Picture as Picture
+from .predict import Predict as Predict
+from .predict_curve import PredictCurve as PredictCurve
+from .style import BIG as BIG
+from .style import COMBINED as COMBINED
+from .style import INK as INK
+from .style import ORACLE as ORACLE
+from .style import SMALL as SMALL
+from .style import WRONG as WRONG
+from .style import line as line
+from .style import marker as marker

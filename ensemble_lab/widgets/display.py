@@ -1,0 +1,39 @@
+"""The one bundle that every display of an explorer is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ensemble_lab.widgets.backends import PLOTLY, backend, view
+from ensemble_lab.widgets.panel import Panel
+from ensemble_lab.widgets.still import page, still
+
+if TYPE_CHECKING:
+    from ensemble_lab.widgets.explorer import Explorer
+
+
+def bundle(explorer: Explorer) -> dict[str, Any]:
+    """One display of an explorer: a widget where there are any, with its still figure behind it.
+
+    Frontends take the first kind that they can show. A page that has no widget state, such as
+    an exported report, shows the still figure.
+
+    Returns
+    -------
+    dict of mime type to data
+    """
+    chosen = backend()
+    figure = still(explorer)
+    shown = {
+        "text/plain": explorer.picture().text,
+        "text/html": page(figure, figure["layout"]["meta"]["text"]),
+        PLOTLY: figure,
+    }
+    if chosen == "still":
+        return shown
+    import ipywidgets
+
+    if int(ipywidgets.__version__.partition(".")[0]) < 8:
+        del shown[PLOTLY]  # the JupyterLab of that time would show it instead of the widget
+
+    return shown | view(Panel(explorer, live=chosen == "live").widget)

@@ -1,0 +1,1 @@
+"""What made `data/` and the weights that ship: run on the raw recordings, not in the wheel."""

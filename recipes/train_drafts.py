@@ -1,0 +1,273 @@
+"""Distil drafts for smollm2 from text that it wrote: a feature-level head, or a small model.
+
+    python -m recipes.train_drafts head --raw DIR --work DIR
+    python -m recipes.train_drafts model --raw DIR --work DIR
+
+`--raw` holds `*.jsonl.gz` files of lines with `kind`, `greedy`, `prompt` and `completion`. The
+target's states on them are computed once into `--work` (1.7 GB), and training goes on from its
+last checkpoint there. Every twentieth prompt, by its hash, is left out and judged.
+
+Both learn the target's law over its most frequent tokens, and both work with the target's own
+embeddings and head, which are frozen here and not shipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
+
+from ensemble_lab.models.borrowed import save_layers
+from ensemble_lab.tokens.drafts.head import FeatureHead
+from ensemble_lab.tokens.vocabulary import vocabulary_fingerprint
+from recipes.distilling import CONTEXT, SEED, Batch, Texts, batches, compute_states, frequent
+from recipes.train_ngram import answers_of
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+REDUCED = 4096  # tokens whose law is learned: 91 % of what the target writes
+PASSES = 2  # how often a head reads in training: first the target's states, then its own
+BATCH = 16  # texts a step
+EVERY = 150  # steps between looks at held-out text, with a checkpoint
+LAYERS = {"head": 1, "model": 2}
+INNER = {"head": 1024, "model": 576}  # so that either stays below 8 MB
+
+
+class HeadTrainer:
+    """Laws of a head that reads the target's states once and then its own."""
+
+    def __init__(self, head: FeatureHead):
+        self.network, self.rows = head, head.rows
+
+    def laws(self, batch: Batch) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Logits of head and target (tokens, R) after each pass.
+
+        In the first pass the states are the target's, in later ones the head's own, so that it
+        learns to go on from what it will have (training-time test).
+
+        References
+        ----------
+        Li et al., EAGLE-3: scaling up inference acceleration of large language models via
+        training-time test, NeurIPS 2025.
+        """
+        width, counts = batch.tokens.shape[1] - 1, batch.counts[:, 1:]
+        target = F.linear(batch.states[:, 1:][counts], self.rows)
+        states, cache, found = batch.states[:, :-1], DynamicCache(), []
+        for made in range(PASSES):
+            states = self.network.step(
+                states,
+                batch.tokens[:, 1:],
+                position_ids=torch.arange(width)[None],
+                attention_mask=passes_mask(width, made),
+                past_key_values=cache,
+            )
+            found.append((self.network.logits(states[counts]), target))
+            states = F.pad(states, (0, 0, 1, 0))[:, :-1]  # what one token makes, the next reads
+        return found
+
+
+def passes_mask(width: int, made: int) -> torch.Tensor:
+    """Who sees whom (1, 1, width, (made + 1) width) in a pass after `made` others.
+
+    A token of pass i is one that the head drafts i tokens ahead: right before it lie one token of
+    each earlier pass, and before these those of the first.
+    """
+    back = torch.arange(width)[:, None] - torch.arange(width)  # how far a key lies back
+    later = [back == made - i for i in range(1, made + 1)]
+    return torch.cat([back >= made, *later], 1)[None, None]
+
+
+class ModelTrainer:
+    """Laws of a small model that writes on its own."""
+
+    def __init__(self, model: LlamaForCausalLM, rows: torch.Tensor):
+        self.network, self.rows = model, rows
+
+    def laws(self, batch: Batch) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        states = self.network.model(batch.tokens, use_cache=False).last_hidden_state
+        ours = F.linear(states[batch.counts].to(self.rows.dtype), self.rows)
+        return [(ours, F.linear(batch.states[batch.counts], self.rows))]
+
+
+def distillation(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """Mean KL of the target's law and the draft's, in nats a token.
+
+    References
+    ----------
+    Zhou et al., DistillSpec: improving speculative decoding via knowledge distillation, ICLR 2024.
+    """
+    logs = [(q.float().log_softmax(-1), p.float().log_softmax(-1)) for q, p in pairs]
+    each = [F.kl_div(q, p, log_target=True, reduction="batchmean") for q, p in logs]
+    return sum(each) / len(each)
+
+
+def optimisers_of(network: nn.Module) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al., 2024) for the matrices, AdamW for the rest."""
+    learned = [p for p in network.parameters() if p.requires_grad]
+    return [
+        torch.optim.Muon([p for p in learned if p.dim() == 2], lr=0.02, weight_decay=0.01),
+        torch.optim.AdamW([p for p in learned if p.dim() < 2], lr=4e-3, betas=(0.9, 0.95)),
+    ]
+
+
+def rate(share: float) -> float:
+    """The learning rate's share at a share of the time: up quickly, level, and down from half."""
+    return min(1.0, 0.02 + 50 * share, 2 * (1 - share))
+
+
+@torch.no_grad()
+def judged(trainer, texts: Texts, held: list[int]) -> list[dict]:
+    """For each pass: KL in nats, and how often draft and target find the same token likeliest."""
+    found = []
+    for batch in batches(texts, held, BATCH, np.random.default_rng(SEED)):
+        with torch.autocast("cpu", torch.bfloat16):
+            pairs = trainer.laws(batch)
+        kl = [distillation([pair]).item() for pair in pairs]
+        agree = [(q.argmax(-1) == p.argmax(-1)).float().mean().item() for q, p in pairs]
+        n = len(pairs[0][0])  # laws
+        found.append((n, n * np.array([kl, agree])))
+    sums = sum(row for _, row in found) / sum(n for n, _ in found)  # (2, passes)
+    return [{"kl": round(kl, 4), "agree": round(agree, 4)} for kl, agree in sums.T.tolist()]
+
+
+def fit(trainer, texts: Texts, minutes: float, checkpoint: Path) -> list[dict]:
+    """Train for so many minutes of computing, going on from a checkpoint; what was seen on the way.
+
+    The learning rate falls with the time that is spent: a slow machine ends as settled as a quick
+    one, having seen less.
+    """
+    answers = texts.answers
+    train = [i for i in texts.there if not answers[i].held_out]
+    held = [i for i in texts.there if answers[i].held_out and answers[i].greedy]
+    run = Run(trainer.network, checkpoint)
+    bar = tqdm(total=round(minutes, 1), unit="min", initial=run.seconds / 60, mininterval=20)
+    while run.seconds < 60 * minutes:
+        run.passes += 1
+        for batch in batches(texts, train, BATCH, np.random.default_rng([SEED, run.passes])):
+            begun = time.monotonic()
+            with torch.autocast("cpu", torch.bfloat16):
+                pairs = trainer.laws(batch)
+            loss = distillation(pairs)
+            run.step(loss, rate(run.seconds / 60 / minutes))
+            run.seconds += time.monotonic() - begun
+            bar.update((time.monotonic() - begun) / 60)
+            over = run.seconds >= 60 * minutes
+            if over or run.steps % EVERY == 0:
+                run.note({"train": round(loss.item(), 4), "held_out": judged(trainer, texts, held)})
+            if over:
+                break
+    return run.told
+
+
+class Run:
+    """A training under way, as it is kept in a checkpoint."""
+
+    def __init__(self, network: nn.Module, checkpoint: Path):
+        self.network, self.checkpoint, self.optimisers = network, checkpoint, optimisers_of(network)
+        self.peaks = [one.param_groups[0]["lr"] for one in self.optimisers]
+        self.seconds, self.steps, self.passes, self.told = 0.0, 0, 0, []
+        if checkpoint.exists():
+            kept = torch.load(checkpoint, weights_only=True)
+            network.load_state_dict(kept.pop("network"))
+            for one, state in zip(self.optimisers, kept.pop("optimisers"), strict=True):
+                one.load_state_dict(state)
+            self.__dict__.update(kept)
+
+    def step(self, loss: torch.Tensor, share: float) -> None:
+        """One step down the loss's gradient, at a share of the peak learning rate."""
+        self.network.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        for one, peak in zip(self.optimisers, self.peaks, strict=True):
+            one.param_groups[0]["lr"] = peak * share
+            one.step()
+        self.steps += 1
+
+    def note(self, seen: dict) -> None:
+        """Keep what was seen and all that is needed to go on."""
+        self.told.append({"step": self.steps, "minutes": round(self.seconds / 60, 1), **seen})
+        tqdm.write(json.dumps(self.told[-1]))
+        kept = {name: getattr(self, name) for name in ("seconds", "steps", "passes", "told")}
+        kept["network"] = self.network.state_dict()
+        kept["optimisers"] = [one.state_dict() for one in self.optimisers]
+        unfinished = self.checkpoint.with_suffix(".part")
+        torch.save(kept, unfinished)
+        unfinished.rename(self.checkpoint)
+
+
+def config_of(what: str, target: LlamaConfig) -> LlamaConfig:
+    """A Llama as wide as its target, with fewer and thinner layers."""
+    shape = {"num_hidden_layers": LAYERS[what], "intermediate_size": INNER[what]}
+    kept = {key: value for key, value in target.to_dict().items() if key != "layer_types"}
+    return LlamaConfig(**{**kept, **shape, "dtype": "float32"})
+
+
+def trainer_of(what: str, target, ids: torch.Tensor, about: dict):
+    """A head or a small model with random weights by SEED, and the target's embeddings and head."""
+    torch.manual_seed(SEED)
+    config = config_of(what, target.config)
+    if what == "head":
+        head = FeatureHead(config, ids, about).attach(target)
+        return HeadTrainer(head.float())  # matrices in float32, states and rows as the target's
+    model = LlamaForCausalLM(config)
+    shared = target.get_input_embeddings().weight.detach().float()
+    model.model.embed_tokens.weight = nn.Parameter(shared, requires_grad=False)
+    model.tie_weights()
+    return ModelTrainer(model, target.lm_head.weight.detach()[ids])
+
+
+def save(what: str, network: nn.Module, about: dict, out: Path) -> None:
+    """Write the weights that were learned, in bfloat16, with what they were learned from."""
+    if what == "head":
+        network.about.update(about)
+        (out / "drafts").mkdir(parents=True, exist_ok=True)
+        network.save(out / "drafts/smollm2-head.safetensors")
+        return
+    save_layers(network, out / "models/smollm2-draft", about)
+
+
+def main() -> None:
+    """Command line."""
+    import ensemble_lab as lab
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=list(LAYERS))
+    parser.add_argument("--raw", type=Path, required=True, help="folder with *.jsonl.gz")
+    parser.add_argument("--work", type=Path, required=True, help="for states and checkpoints")
+    parser.add_argument("--share", type=float, default=0.5, help="of the answers to learn from")
+    parser.add_argument("--minutes", type=float, default=60, help="of computing")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--out", type=Path, default=DATA)
+    args = parser.parse_args()
+    target = lab.load("smollm2", dtype="bfloat16")
+    answers = answers_of(args.raw, target.tokenizer)
+    args.work.mkdir(parents=True, exist_ok=True)
+    texts = compute_states(target.model, answers, args.share, args.work / "states.bin")
+    torch.set_num_threads(args.threads)
+    ids = frequent([answer for answer in answers if not answer.held_out], REDUCED)
+    about = {
+        "weights": target.weights,
+        "vocabulary": vocabulary_fingerprint(target.tokenizer),
+        "licence": "Apache-2.0",
+    }
+    trainer = trainer_of(args.what, target.model, ids, about)
+    told = fit(trainer, texts, args.minutes, args.work / f"{args.what}.pt")
+    about |= {
+        "answers": len(texts.there),
+        "prompt_tokens_seen": CONTEXT,
+        "texts_a_step": BATCH,
+        "seed": SEED,
+        "losses": told,
+    }
+    save(args.what, trainer.network, about, args.out)
+
+
+if __name__ == "__main__":
+    main()

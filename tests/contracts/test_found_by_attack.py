@@ -1,0 +1,131 @@
+"""What a fresh attack found, each with its right value."""
+
+import re
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from sklearn.tree import DecisionTreeRegressor
+
+import ensemble_lab as lab
+from ensemble_lab.core.identity import identity
+from ensemble_lab.reports.page import write_page
+
+NAN = np.nan
+
+
+def test_the_last_stage_needs_no_confidence():
+    table = lab.Outcomes(
+        models=["small", "big"],
+        items=[0, 1, 2],
+        correct=[[1, 1], [0, 1], [0, 1]],
+        confidence=[[0.9, NAN], [0.4, NAN], [0.3, NAN]],
+        cost=[[1, 10]] * 3,
+    )
+    decision = lab.Cascade(("small", "big"), (0.5,)).decide(table)
+    assert decision.accuracy == 1 and decision.mean_cost == pytest.approx((1 + 11 + 11) / 3)
+    assert lab.Cascade(("big",), ()).decide(table).accuracy == 1
+    grid = lab.frontier(lab.Cascade(("small", "big"), (0.5,)), table, thresholds=[0, 0.5, 1.01])
+    assert grid["accuracy"].tolist() == pytest.approx([1 / 3, 1, 1])
+    assert lab.BudgetCascade(8.0, max_stages=2).fit(table).decide(table).accuracy == 1
+    with pytest.raises(ValueError, match="one stage has no threshold"):
+        lab.frontier(lab.Cascade(("big",), ()), table, thresholds=[0.1])
+
+
+def test_live_counts_texts_of_one_number_as_replay_does(tmp_path):
+    said = {"a": "19", "b": "18", "c": "18.0"}
+    models = {name: lambda item, word=word: word for name, word in said.items()}
+    for how in ({}, {"truth": {"q": "18"}}):
+        path = tmp_path / f"{len(how)}.jsonl"
+        table = lab.record(models, {"q": "9+9?"}, path, progress=False, **how)
+        assert lab.MajorityVote().decide(table).answers == ["18"]
+    assert lab.run(lab.MajorityVote(), models, "9+9?").answers == ["18"]
+
+
+def test_what_a_mask_hides_is_learned_nowhere():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
+    hidden = np.ma.array([99, *y[1:]], mask=[1] + [0] * 39)
+    for model in (lab.BaggingClassifier(n_estimators=2), lab.AdaBoostClassifier(n_estimators=2)):
+        with pytest.raises(ValueError, match="y is missing in row 0"):
+            model.fit(X, hidden)
+        with pytest.raises(ValueError, match="sample_weight of row 0"):
+            lab.AdaBoostClassifier(n_estimators=2).fit(
+                X, y, sample_weight=np.ma.array(np.full(40, 1e9), mask=[1] + [0] * 39)
+            )
+    rows = np.ma.array(X, mask=np.eye(40, 3))
+    bag = lab.BaggingRegressor(DecisionTreeRegressor(), 2, random_state=0)
+    gaps = np.ma.filled(rows, NAN)
+    assert (bag.fit(rows, y).predict(gaps) == bag.fit(gaps, y).predict(gaps)).all()
+    length = np.ma.array([1.0, 1000.0], mask=[0, 1])
+    table = lab.Outcomes(
+        models=["s", "b"], items=[0, 1], correct=[[1, 0], [1, 0]], features={"len": length}
+    )
+    with pytest.raises(ValueError, match="len"):
+        lab.HeuristicSelector("s", "b", "len", 10.0).decide(table)
+    graded = np.ma.array([[1], [0]], mask=[[0], [1]])  # whole numbers have no NaN
+    table = lab.Outcomes(models=["s"], items=[0, 1], correct=graded)
+    assert np.isnan(table.correct[1, 0])
+
+
+def test_a_model_without_confidence_stays_without():
+    known = {"models": ["s", "b"], "items": [0, 1], "correct": [[1, 0], [0, 1]]}
+    fitted = lab.Calibration().fit(lab.Outcomes(**known, confidence=[[0.9, 0.2], [0.1, 0.8]]))
+    later = fitted.apply(lab.Outcomes(**known, confidence=[[0.9, NAN], [0.5, NAN]]))
+    assert np.isnan(later.confidence[:, 1]).all()
+
+
+@pytest.mark.parametrize("other", ["0.5", "nan", ""])
+def test_a_number_beyond_floats_is_refused_beside_any_other(tmp_path, other):
+    path = tmp_path / "t.csv"
+    path.write_text(f"item,m:correct,m:confidence\n1,1,1e400\n2,1,{other}\n")
+    with pytest.raises(ValueError, match="'1e400'"):
+        lab.Outcomes.read(path)
+
+
+def test_odd_beginnings_of_a_table(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("\nitem,m:correct\n1,1\n")
+    assert lab.Outcomes.read(path).items.tolist() == [1]
+    path.write_text('"item,m:correct\n' + "1,1\n" * 40_000)
+    with pytest.raises(ValueError, match="header cannot be read"):
+        lab.Outcomes.read(path)
+
+
+def test_numbers_that_float32_cannot_tell_apart_are_two_questions():
+    torch = pytest.importorskip("torch")
+    one, other = (torch.tensor([x], dtype=torch.float64) for x in (1.0, 1.0 + 1e-9))
+    assert identity(one) != identity(other)
+
+
+EVIL = "</div><script>location='http://127.0.0.1:9/'</script><div a="
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        {"data": [], "layout": {"height": f'1px">{EVIL}"'}},
+        {"data": [], "layout": {"width": f'1px">{EVIL}"'}},
+        {"data": [], "layout": {}, "config": {"x": EVIL}},
+        {"data": [], "layout": {}, "config": {EVIL: True}},
+        {"data": [], "layout": {"title": {"text": EVIL}}},
+        {"data": [{"name": EVIL, "y": [1]}], "layout": {"meta": {"text": EVIL}}},
+    ],
+)
+def test_a_strangers_figure_brings_no_script(tmp_path, figure):
+    page = written(tmp_path, {"application/vnd.plotly.v1+json": figure})
+    assert not re.search("<script[^>]*>location", page)
+
+
+def test_a_strangers_diagram_leads_nowhere(tmp_path):
+    away = '</pre><meta http-equiv="refresh" content="0;url=http://127.0.0.1:9/">'
+    assert "127.0.0.1:9" not in written(tmp_path, {"text/vnd.mermaid": away})
+
+
+def written(folder, data):
+    output = new_output("display_data", data=data)
+    path = folder / "n.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("1", outputs=[output])]), path)
+    write_page(path)
+    return path.with_suffix(".html").read_text()

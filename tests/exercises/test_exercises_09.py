@@ -1,0 +1,186 @@
+"""Notebook 09's checks take the solution that it folds away, and refuse what people get wrong."""
+
+import numpy as np
+import pytest
+
+from ensemble_lab.exercises.boosting import check_boosting_step, check_samme_round
+from ensemble_lab.training.boosting.adaboost import reweighted, stage_weight
+from tests.support.folded import solution
+
+NOTEBOOK = "09_boosting"
+
+
+def test_the_folded_solutions_pass():
+    one = check_samme_round(solution(NOTEBOOK, "solution-1", "samme_round", np=np))
+    assert one, one
+    step = check_boosting_step(solution(NOTEBOOK, "solution-2", "boosting_step", np=np))
+    assert step, step
+    assert repr(step).startswith("Right")
+
+
+# -- a round of SAMME ---------------------------------------------------------------------------
+
+
+def by_the_package(weights, wrong, classes):
+    """The exercise by what the estimator itself uses."""
+    say = stage_weight(weights[wrong].sum(), classes)
+    return say, reweighted(weights, wrong, say)
+
+
+def by_rows(weights, wrong, classes, say=None, factor=np.exp, right=1.0, total=True):
+    """A round row by row, with its parts exchanged: what a wrong solution amounts to."""
+    error = sum(w for w, bad in zip(weights, wrong, strict=True) if bad)
+    share = np.log((1 - error) / error) + np.log(classes - 1) if say is None else say(error)
+    new = [w * (factor(share) if bad else right) for w, bad in zip(weights, wrong, strict=True)]
+    return share, [w / sum(new) for w in new] if total else new
+
+
+def spoiling(weights, wrong, classes):
+    answer = by_the_package(weights, wrong, classes)
+    weights[:], wrong[:] = 0, True
+    return answer
+
+
+def test_other_right_ways_pass():
+    assert check_samme_round(by_the_package)
+    assert check_samme_round(by_rows)
+    assert check_samme_round(spoiling)
+
+
+def raised(kind, total=True):
+    """Weights by their row's kind; the say is right."""
+
+    def answer(weights, wrong, classes):
+        say = by_rows(weights, wrong, classes)[0]
+        new = kind(weights, wrong, say)
+        return say, new / new.sum() if total else new
+
+    return answer
+
+
+def half(weights, wrong, classes):
+    say = by_rows(weights, wrong, classes)[0] / 2
+    new = weights * np.exp(np.where(wrong, say, -say))
+    return say, new / new.sum()
+
+
+def logs(error, classes, ratio=1, more=1, scale=1.0):
+    return scale * (ratio * np.log((1 - error) / error) + more * np.log(classes - 1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, -1)), "inverted"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, -1, 0)), "inverted"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, more=0)), "log(k - 1) is forgotten"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, more=-1)), "wrong sign"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k + 1)), "not k"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, scale=-1)), "sign is wrong"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(x.mean(), k)), "share of the *weight*"),
+        (half, "half of it"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, more=0, scale=0.5)), "and the half"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: 1 - e), "an error of"),
+        (lambda w, x, k: by_rows(w, x, k, total=False), "not normalised"),
+        (raised(lambda w, x, say: w * np.exp(say * ~x)), "rows that are right were raised"),
+        (raised(lambda w, x, say: w * np.exp(say * ~x), total=False), "and the weights not"),
+        (raised(lambda w, x, say: w * np.exp(np.where(x, say, -say))), "moved twice"),
+        (raised(lambda w, x, say: np.exp(say * x)), "old weights are forgotten"),
+        (raised(lambda w, x, say: w * np.where(x, say, 1)), "not by the say itself"),
+        (raised(lambda w, x, say: w + say * x), "nothing is added"),
+        (raised(lambda w, x, say: w), "the old ones"),
+        (raised(lambda w, x, say: w * np.exp(-say * x)), "rows that are right were raised"),
+        (raised(lambda w, x, say: w * np.where(x, 2, 1)), "the new weight of a row that is"),
+        (lambda w, x, k: (by_rows(w, x, k)[0], w * np.nan), "the new weight of a row"),
+        (lambda w, x, k: (float("nan"), w), "the say is"),
+        (lambda w, x, k: (1.0, w[:-1]), "8 weights, not 7"),
+        (lambda w, x, k: 1.0, "a number and"),
+        (lambda w, x, k: (w, 1.0), "a number and"),
+        (lambda w, x, k: None, "returned nothing"),
+        (lambda w: 1, "TypeError"),
+    ],
+)
+def test_wrong_rounds_are_refused_with_their_hint(wrong, hint):
+    verdict = check_samme_round(wrong)
+    assert not verdict and hint in verdict.message
+    assert repr(verdict).startswith("Not yet")
+
+
+# -- a step of gradient boosting ----------------------------------------------------------------
+
+
+def by_gradient(y, scores, loss):
+    """Downhill, by finite differences of the losses: what a right solution amounts to."""
+
+    def losses(f):
+        return (y - f) ** 2 / 2 if loss == "squared" else np.logaddexp(0, f) - y * f
+
+    return (losses(scores - 1e-5) - losses(scores + 1e-5)) / 2e-5
+
+
+def step(learner, X, y, scores, loss, rate, residual=None, learned=None, add=None):
+    """A step with its parts exchanged."""
+    left = (residual or by_gradient)(y, scores, loss)
+    said = learner.fit(X, left if learned is None else learned(y, left)).predict(X)
+    return left, scores + rate * said if add is None else add(scores, rate, said, left)
+
+
+def wasteful(learner, X, y, scores, loss, rate):
+    """The right answer, and everything given to it laid waste."""
+    answer = step(learner, X, y, scores.copy(), loss, rate)
+    X[:], y[:], scores[:] = 0, 0, 0
+    return answer
+
+
+def test_a_step_down_the_measured_gradient_passes():
+    assert check_boosting_step(step)
+    assert check_boosting_step(lambda *case: np.array(step(*case)))
+    assert check_boosting_step(wasteful)
+
+
+def sigmoid(scores):
+    return 1 / (1 + np.exp(-scores))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ({"residual": lambda y, f, loss: -by_gradient(y, f, loss)}, "points uphill"),
+        ({"residual": lambda y, f, loss: y - f}, "the sigmoid of the score"),
+        ({"residual": lambda y, f, loss: f - y}, "through the sigmoid first"),
+        ({"residual": lambda y, f, loss: y - sigmoid(f)}, "no sigmoid there"),
+        ({"residual": lambda y, f, loss: y}, "these are the targets"),
+        ({"residual": lambda y, f, loss: (1 + (loss == "squared")) * by_gradient(y, f, loss)},
+         "twice too much"),
+        ({"residual": lambda y, f, loss: by_gradient(y, f, loss) * (
+            sigmoid(f) * (1 - sigmoid(f)) if loss == "log" else 1)}, "squared* error"),
+        ({"residual": lambda y, f, loss: y - (f > 0 if loss == "log" else f)}, "rounded to"),
+        ({"residual": lambda y, f, loss: y * np.nan, "learned": lambda y, left: y},
+         "the residual is"),
+        ({"add": lambda f, rate, said, left: f + said}, "not shrunk"),
+        ({"add": lambda f, rate, said, left: f - rate * said}, "wrong way"),
+        ({"add": lambda f, rate, said, left: rate * said}, "the step alone"),
+        ({"add": lambda f, rate, said, left: f + rate * left}, "new rows have none"),
+        ({"learned": lambda y, left: y}, "learned the targets"),
+        ({"add": lambda f, rate, said, left: f}, "the old ones"),
+        ({"add": lambda f, rate, said, left: f + 0.5 * said}, "the new score of row"),
+    ],
+)  # fmt: skip
+def test_wrong_steps_are_refused_with_their_hint(wrong, hint):
+    verdict = check_boosting_step(lambda *case: step(*case, **wrong))
+    assert not verdict and hint in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (lambda *case: None, "returned nothing"),
+        (lambda *case: case[3], "two arrays"),
+        (lambda *case: (case[3], 1.0), "two arrays"),
+        (lambda learner: 1, "TypeError"),
+        (lambda *case: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+def test_other_wrong_answers_are_refused(wrong, hint):
+    verdict = check_boosting_step(wrong)
+    assert not verdict and hint in verdict.message

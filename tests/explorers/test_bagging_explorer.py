@@ -1,0 +1,188 @@
+"""The bagging explorer: the package's bags, a true chance that is true, a formula that holds."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.ensemble import BaggingClassifier
+from sklearn.tree import DecisionTreeClassifier
+
+from ensemble_lab.explorers.training import bagging_replay as replay
+from ensemble_lab.explorers.training.bagging import MEMBERS, explorer
+from ensemble_lab.explorers.training.bagging_traces import formula
+from ensemble_lab.widgets.still import still
+from ensemble_lab.widgets.style import COMBINED, WRONG
+from tests.explorers.test_accessible import drawn, look_alike, pale
+from tests.support.any_state import promises_kept
+
+HEAT, OWN, TRUE, WHOLE, ZERO, ONE = range(6)
+HELD, OUT, ALONE, HERE, OUT_HERE, FORMULA, MEASURED, FLOOR, BIAS, SQUARED_HERE, PAIRS = range(6, 17)
+CHANCE = st.floats(0, 1)
+FULL = ("tree", 12, 1.0)
+
+
+@pytest.fixture(scope="module")
+def shown():
+    return explorer()
+
+
+def states(controls):
+    """Random states, on few settings only: each is worked out when first asked for."""
+    few = {"depth": (1, 12), "share": (0.1, 1.0), "learner": replay.LEARNERS[:3]}
+    return st.fixed_dictionaries(
+        {c.name: st.sampled_from(few.get(c.name, list(c.options))) for c in controls}
+    )
+
+
+@settings(max_examples=20, deadline=None)  # the first look at a setting works it out
+@given(st.data())
+def test_any_state_has_the_same_traces(shown, data):
+    state = shown.state(**data.draw(states(shown.controls)))
+    picture = promises_kept(shown, state)
+    assert picture.finding.count("<br>") == 1
+
+
+def test_a_smaller_bag_is_the_first_members_of_a_larger_one():
+    """Errors, out-of-bag errors and the map against scikit-learn's bags of each size."""
+    found = replay.bags(*FULL)
+    places, _ = replay.moons(replay.HELD_OUT, 5)
+    truth = replay.chance_of_one(places)
+    for seed in replay.DRAWS:
+        X, y = replay.moons(replay.ROWS, seed)
+        tree = DecisionTreeClassifier(max_depth=12)
+        for m in (1, 6, 32):
+            bag = BaggingClassifier(tree, m, oob_score=m == 32, random_state=seed).fit(X, y)
+            one = bag.predict(places) == 1
+            assert found.held[seed, m - 1] == pytest.approx(np.where(one, 1 - truth, truth).mean())
+        assert found.out_of_bag[seed, -1] == pytest.approx(1 - bag.oob_score_)
+        if seed == 0:
+            said = bag.predict_proba(replay.MAP)[:, 1].reshape(found.chance[-1].shape)
+            np.testing.assert_allclose(found.chance[-1], said, atol=1e-12)
+
+
+def test_the_true_chance_is_the_share_of_rows_there():
+    places, y = replay.moons(20_000, 9)
+    chance = replay.chance_of_one(places)
+    for low in np.arange(0, 1, 0.1):
+        here = (chance >= low) & (chance < low + 0.1)
+        assert y[here].mean() == pytest.approx(chance[here].mean(), abs=0.05)
+
+
+@given(
+    arrays(float, (4, 3, 5), elements=st.floats(0, 1)), arrays(float, 5, elements=st.floats(0, 1))
+)
+def test_parts_add_up_to_what_a_whole_bag_measures(said, truth):
+    found = replay.parts(said, truth)
+    whole = said.mean(1)
+    if found["rho"] > 0:
+        predicted = found["bias2"] + found["sigma2"] * (found["rho"] + (1 - found["rho"]) / 3)
+        assert predicted == pytest.approx(((whole - truth) ** 2).mean(), abs=1e-9)
+    assert 0 <= found["rho"] <= 1 and found["sigma2"] >= 0
+
+
+def test_parts_are_recovered_where_they_are_known():
+    """Chances made of a bias, a part that the members of a draw share and a part of their own."""
+    rng = np.random.default_rng(0)
+    shared, own = rng.normal(size=(20, 1, 3000)), rng.normal(size=(20, 32, 3000))
+    found = replay.parts(0.7 + 0.6 * shared + 0.8 * own, np.full(3000, 0.2))
+    assert found["bias2"] == pytest.approx(0.25, abs=0.02)
+    assert found["sigma2"] == pytest.approx(1.0, abs=0.02)
+    assert found["rho"] == pytest.approx(0.36, abs=0.02)
+    pairs = found["correlation"][~np.eye(32, dtype=bool)]
+    assert pairs.mean() == pytest.approx(0.36, abs=0.03)  # the means of draws take a little away
+
+
+@pytest.mark.parametrize("learner", replay.LEARNERS)
+def test_the_formula_foretells_the_squared_error(learner):
+    found = replay.bags(learner, 12 if learner == "tree" else 1, 1.0)
+    by_formula = formula(found)
+    assert by_formula[-1] == pytest.approx(found.squared[:, -1].mean())
+    np.testing.assert_allclose(found.squared.mean(0)[3:], by_formula[3:], rtol=0.25)
+    assert (np.diff(by_formula) < 0).all() and by_formula[-1] > found.floor > found.bias2 > 0
+
+
+def test_a_member_that_never_met_a_class_gives_it_no_chance():
+    X, y = np.arange(12.0).reshape(-1, 1), np.r_[0, np.ones(11, int)]
+    members = [DecisionTreeClassifier().fit(X[rows], y[rows]) for rows in ([0], [5, 6], [0, 5])]
+    bag = type("Bag", (), {"estimators_": members})
+    np.testing.assert_array_equal(replay.chances(bag, X[[0, 9]]), [[0, 0], [1, 1], [0, 1]])
+
+
+def test_running_means_are_those_of_the_first_entries():
+    values = np.random.default_rng(0).random((2, 4, 3))
+    for m in range(4):
+        found = replay.running_mean(values, axis=1)[:, m]
+        np.testing.assert_allclose(found, values[:, : m + 1].mean(1))
+
+
+def test_the_picture_says_what_the_table_says(shown):
+    for view in ({"members": 1}, {"learner": "stump", "members": 12}, {"share": 0.1}):
+        picture, state = shown.picture(**view), shown.state(**view)
+        row, m, traces = picture.table().loc[state["members"]], state["members"], picture.traces
+        for here, curve, column in (
+            (HERE, HELD, "held-out error"),
+            (OUT_HERE, OUT, "out-of-bag error"),
+            (SQUARED_HERE, MEASURED, "squared error"),
+        ):
+            assert traces[here]["x"] == [m]
+            assert traces[here]["y"][0] == traces[curve]["y"][m - 1]
+            assert traces[here]["y"][0] == pytest.approx(row[column], abs=1e-5)
+        spread = traces[HERE]["error_y"]["array"][0]
+        assert spread == pytest.approx(row["its spread over 5 draws"], abs=1e-5)
+        assert f"{row['held-out error']:.1%} errors" in picture.finding
+        assert traces[FLOOR]["y"][0] == pytest.approx(row["its floor"], abs=1e-5)
+        assert traces[BIAS]["y"][0] < traces[FLOOR]["y"][0] < traces[FORMULA]["y"][m - 1]
+        assert len(traces[PAIRS]["z"]) == m and traces[PAIRS]["z"][0][0] is None
+        assert len(traces[ZERO]["x"]) + len(traces[ONE]["x"]) == replay.ROWS
+
+
+def test_one_member_is_the_whole(shown):
+    traces = shown.picture(members=1).traces
+    assert traces[OWN]["x"] == traces[WHOLE]["x"] and len(traces[WHOLE]["x"]) > 3
+    assert shown.picture(members=2).traces[OWN]["x"] != traces[OWN]["x"]
+    assert shown.picture(members=3).traces[OWN] == shown.picture(members=32).traces[OWN]
+
+
+def test_presets_show_what_they_promise(shown):
+    def bags(title):
+        state = shown.state(**shown.presets[title])
+        depth = state["depth"] if state["learner"] == "tree" else 1
+        return replay.bags(state["learner"], depth, state["share"])
+
+    trees, fewer = bags("32 of them"), bags("32 that share fewer rows")
+    assert trees.held[:, -1].mean() < trees.held[:, 0].mean() - 0.03
+    assert trees.held[:, -1].mean() < trees.alone.mean()
+    assert fewer.rho < trees.rho and fewer.squared[:, 0].mean() > trees.squared[:, 0].mean()
+    stumps = bags("does not pay: stumps, the bias stays")
+    assert stumps.bias2 > 0.8 * stumps.squared[:, -1].mean()
+    assert stumps.held[:, -1].mean() > trees.held[:, -1].mean()
+    near = bags("does not pay: nearest neighbours")
+    gain = [(each.alone - each.held[:, -1]).mean() for each in (near, trees)]
+    assert abs(gain[0]) < gain[1] / 10
+    assert near.alone.mean() < trees.held[:, -1].mean()
+    colour = {title: shown.picture(**view).traces[HERE]["marker"]["color"]
+              for title, view in shown.presets.items()}  # fmt: skip
+    assert colour["32 of them"] == COMBINED
+    assert colour["one tree that knows its rows by heart"] == WRONG
+
+
+def test_it_can_be_read_by_everybody(shown):
+    for view in ({}, *shown.presets.values()):
+        figure = drawn(shown, view)
+        assert pale(figure) == [] and look_alike(figure) == []
+    assert len(still(explorer())["layout"]["sliders"][0]["steps"]) == len(MEMBERS) >= 10
+
+
+def test_dragging_members_works_nothing_out_again(shown):
+    shown.picture(learner="stump")
+    before = replay.bags.cache_info().misses
+    for m in MEMBERS:
+        shown.picture(learner="stump", members=m, depth=3)  # a stump has no other depth
+    assert replay.bags.cache_info().misses == before
+
+
+@pytest.mark.parametrize("wrong", [{"members": 7}, {"learner": "forest"}, {"colour": 1}])
+def test_a_start_that_does_not_fit_is_refused(wrong):
+    with pytest.raises(ValueError, match="no option|no control"):
+        explorer(start=wrong)

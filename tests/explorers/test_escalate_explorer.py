@@ -1,0 +1,126 @@
+"""The first look at a cascade: its numbers are those of `Cascade`, and it fails where it should."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ensemble_lab as lab
+from ensemble_lab.explorers.answers.escalate import TASKS, Task, pair_of, recorded
+
+
+@pytest.fixture(scope="module")
+def first():
+    return lab.explore("escalate")
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("share", [0, 17, 63, 100])
+def test_the_numbers_are_those_of_a_cascade(first, name, share):
+    table = first.table(share=share, task=name)
+    outcomes = recorded(name)
+    fit, shown = outcomes.split(0.5, seed=0)
+    level = float(np.quantile(fit.confidence[:, 0], share / 100)) if share < 100 else 1.01
+    decision = lab.Cascade(outcomes.models, (level,)).decide(shown)
+    row = table.loc[share]
+    assert row["accuracy"] == pytest.approx(decision.accuracy)
+    assert row["USD per 10,000"] == pytest.approx(1e4 * decision.mean_cost)
+    assert row["sent on (%)"] == pytest.approx(100 * decision.called[:, 1].mean())
+    assert f"{decision.accuracy:.1%}" in first.picture(share=share, task=name).text
+
+
+def test_the_slider_sends_on_about_as_many_as_it_says(first):
+    table = first.table()
+    assert (table["sent on (%)"] - table.index).abs().max() < 1.5  # thresholds are of other rows
+
+
+def test_two_tasks_pay_and_one_does_not(first):
+    """What the notebook tells, from the recordings themselves."""
+    alone = {name: Task.of(recorded(name)).accuracy[1] for name in TASKS}
+    digits, faces, reviews = (first.table(task=name) for name in TASKS)
+    assert digits.loc[20, "accuracy"] > alone["spoken digits"]
+    assert faces.loc[60, "low"] > alone["faces"]
+    assert reviews.loc[90, "accuracy"] < alone["film reviews"]
+    assert "points short of Google alone" in first.picture(share=90, task="film reviews").finding
+    assert "better than Google alone" in first.picture(share=60, task="faces").finding
+
+
+def test_everything_sent_on_costs_more_than_the_dear_model(first):
+    for name in TASKS:
+        price = Task.of(recorded(name)).price
+        assert first.table(task=name).loc[100, "USD per 10,000"] == pytest.approx(price.sum())
+
+
+def test_the_way_is_drawn_as_far_as_it_was_dragged(first):
+    assert first.picture(share=30).traces[2]["x"] == list(range(31))
+    titles = {first.picture(share=share).finding for share in range(101)}
+    assert len(titles) == 101
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(4, 40), st.integers(0, 2**32 - 1))
+def test_any_two_models_can_be_shown(n, seed):
+    rng = np.random.default_rng(seed)
+    confidence = np.round(rng.random((n, 2)), 1)
+    confidence[rng.random((n, 2)) < 0.2] = np.nan
+    confidence[0, 0] = 0.5
+    answer, truth = rng.integers(0, 2, (n, 2)), rng.integers(0, 2, n)
+    own = lab.Outcomes(
+        models=("small", "big"),
+        items=np.arange(n),
+        correct=answer == truth[:, None],
+        answer=answer,
+        labels=("no", "yes"),
+        truth=truth,
+        confidence=confidence,
+        cost=np.broadcast_to([0.0, 1e-3], (n, 2)),
+    )
+    view = lab.explore("escalate", own)
+    assert len(view.controls[1].options) == 1 and not view.presets
+    for share in (0, 50, 100):
+        picture = view.picture(share=share)
+        assert "nan" not in picture.text and len(picture.traces) == 5
+    assert view.table().loc[100, "sent on (%)"] == 100
+
+
+def test_what_cannot_be_shown_is_refused_with_the_mend():
+    three = lab.load_outcomes("imdb-services")
+    with pytest.raises(ValueError, match=r"two models.*not 4: outcomes.select"):
+        lab.explore("escalate", three)
+    with pytest.raises(ValueError, match="3 items are too few"):
+        lab.explore("escalate", recorded("faces").select(items=recorded("faces").items[:3]))
+    both = three.select(models=["Vader", "Google"])
+    for name in ("confidence", "cost"):
+        parts = {"models": both.models, "items": both.items, "correct": both.correct}
+        kept = {k: getattr(both, k) for k in ("confidence", "cost") if k != name}
+        with pytest.raises(ValueError, match=f"needs the cheap model's {name}"):
+            lab.explore("escalate", lab.Outcomes(**parts, **kept))
+    assert pair_of(three, lab.Cascade(("Vader", "Google"), (0.5,))).models == ("Vader", "Google")
+
+
+def test_the_first_figure_needs_nothing_heavy():
+    """Neither torch nor transformers nor scikit-learn stand between a reader and the figure."""
+    code = (
+        "import sys, ensemble_lab as lab; lab.explore('escalate')._repr_mimebundle_();"
+        "print([m for m in ('torch', 'transformers', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "mend"),
+    [(17.4, "nearest are 17 and 18"), (400, "nearest are 99 and 100"), ("17", "not text")],
+)
+def test_a_share_that_the_slider_does_not_take_is_answered_with_the_mend(first, value, mend):
+    with pytest.raises(ValueError, match=f"share=.*{mend}"):
+        first.state(share=value)
+
+
+@pytest.mark.parametrize("state", ["[1]", "null", '"share"', "[[" * 50_000])
+def test_what_is_no_state_is_said_to_be_none(first, state):
+    with pytest.raises(ValueError, match="no state of an explorer"):
+        first.read(f'{{"explorer": "escalate", "version": 1, "state": {state}}}')

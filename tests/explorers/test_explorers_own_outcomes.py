@@ -1,0 +1,312 @@
+"""Explorers over a reader's own outcomes of any shape: drawn, said in words, never broken."""
+
+import json
+import re
+import warnings
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ensemble_lab as lab
+from ensemble_lab.core.states import ABSENT, UNPARSED
+from ensemble_lab.explorers import explore
+from ensemble_lab.widgets import backends
+from ensemble_lab.widgets.panel import Panel, as_html
+from ensemble_lab.widgets.still import page, still
+from tests.support.strategies import outcomes
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+UNSAID = re.compile(r"(?<![^\W_])(nan|inf|None(?! of these))(?![^\W_])")
+MEASURED = ("confidence", "cost", "latency")
+BARE = dict.fromkeys((*MEASURED, "answer", "truth"), None) | {"labels": (), "features": {}}
+EVIL = ("<b>x</b>", "<!--<script>window.evil=1</script>", '</script><img src=x onerror="evil()">')
+
+
+def parts(n=40, m=3, k=3, **over):
+    """Fields of a table whose models grow more accurate and dearer."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, k, n)
+    right = rng.random((n, m)) < np.linspace(0.5, 0.9, m)
+    answer = np.where(right, truth[:, None], (truth[:, None] + 1) % k)
+    return {
+        "models": [f"model {j}" for j in range(m)],
+        "items": np.arange(n),
+        "correct": (answer == truth[:, None]) * 1.0,
+        "answer": answer,
+        "labels": tuple(f"label {code}" for code in range(k)),
+        "truth": truth,
+        "confidence": np.clip(rng.normal(0.5 + 0.2 * right, 0.2), 0, 1),
+        "cost": np.geomspace(0.001, 0.1, m) * np.ones((n, m)),
+        "latency": rng.uniform(0.1, 0.2, (n, m)),
+        "features": {"length": rng.normal(size=n), "subject": np.array(["a", "b"] * n)[:n]},
+    } | over
+
+
+def absent(where, **over):
+    """`parts` in which nothing is recorded where the mask `where` holds."""
+    found = parts(**over)
+    for name in ("correct", *MEASURED):
+        found[name] = np.where(where, np.nan, found[name])
+    return found | {"answer": np.where(where, ABSENT, found["answer"])}
+
+
+def changed(name, rows, columns, value):
+    """`parts` with another value in some places of one field."""
+    values = np.array(parts()[name], float)
+    values[rows, columns] = value
+    return parts(**{name: values})
+
+
+EVERY, ODD = slice(None), slice(None, None, 2)
+SHAPES = {
+    "everything known": parts(),
+    "correctness only": parts(**BARE),
+    "no confidence": parts(confidence=None),
+    "nothing to go by": parts(confidence=None, features={}),
+    "latency, no cost": parts(cost=None),
+    "neither cost nor latency": parts(cost=None, latency=None),
+    "no truth": parts(truth=None),
+    "some confidences missing": changed("confidence", ODD, EVERY, np.nan),
+    "one model without confidence": changed("confidence", EVERY, 0, np.nan),
+    "no confidence after all": changed("confidence", EVERY, EVERY, np.nan),
+    "one model without cost": changed("cost", EVERY, 2, np.nan),
+    "one model with one cost": changed("cost", slice(1, None), 2, np.nan),
+    "no cost after all": changed("cost", EVERY, EVERY, np.nan),
+    "free": changed("cost", EVERY, EVERY, 0.0),
+    "one ungraded model": changed("correct", EVERY, 1, np.nan),
+    "one absent model": absent(np.arange(3) == 1),
+    "no item in common": absent(np.arange(40)[:, None] % 2 == np.arange(2), m=2),
+    "one graded answer": parts(**BARE)
+    | {"correct": np.where(np.arange(120).reshape(40, 3), np.nan, 1.0)},
+    "nothing readable": parts(answer=np.full((40, 3), UNPARSED), correct=np.zeros((40, 3))),
+    "one model": parts(m=1),
+    "two models": parts(m=2),
+    "one item": parts(n=1),
+    "two items": parts(n=2),
+    "one item of one model": parts(n=1, m=1, **BARE),
+    "confidences all equal": changed("confidence", EVERY, EVERY, 0.5),
+    "logits": parts(confidence=9 * parts()["confidence"] - 3),
+    "identical models": {
+        name: np.repeat(values[:, :1], 3, axis=1) if np.ndim(values) == 2 else values
+        for name, values in parts().items()
+    },
+    "always right": parts(
+        answer=np.tile(parts()["truth"][:, None], 3), correct=np.ones((40, 3))
+    ),
+    "always wrong": parts(**BARE) | {"correct": np.zeros((40, 3))},
+    "partly right": parts(**BARE) | {"correct": np.linspace(0, 1, 120).reshape(40, 3)},
+    "markup": parts(
+        models=EVIL, labels=EVIL, items=np.array([f"{EVIL[2]}{i}" for i in range(40)], object)
+    ),
+    "names that controls use": parts(models=["none", "(none)", "oracle"]),
+    "odd names": parts(models=["", "模型 %{x}", "x" * 300], labels=(1, 2, 3)),
+    "truth values for items": parts(n=2, items=np.array([True, False])),
+    "infinite feature": parts(features={"length": np.r_[np.inf, np.arange(39.0)]}),
+    "constant feature": parts(features={"length": np.ones(40)}, confidence=None),
+    "3,000 labels": parts(n=100, k=3000),
+    "groups and samples": parts(
+        m=4, group=np.array([*"ab"] * 20), model_group=["a", "a", "b", "b"]
+    ),
+    "a hundred models": parts(m=100),
+}  # fmt: skip
+
+
+def states(explorer):
+    """The start, every preset, and each control at its first and last option."""
+    found = [{}, *explorer.presets.values()]
+    for control in explorer.controls:
+        ends = control.options[0], control.options[-1]
+        found += [{control.name: (end,) if control.kind == "many" else end} for end in ends]
+    return found
+
+
+def drawn(explorer, changes):
+    """The picture of a state, looked through."""
+    picture = explorer.picture(**changes)
+    json.dumps([picture.traces, picture.layout], allow_nan=False)
+    for words in (picture.finding, picture.text):
+        assert not UNSAID.search(words), words
+    assert len(picture.table())
+    return [(trace["type"], trace.get("mode")) for trace in picture.traces]
+
+
+@pytest.mark.parametrize("what", ["votes", "cascade"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_any_shape_is_drawn_and_said_in_every_state(shape, what):
+    explorer = explore(what, lab.Outcomes(**SHAPES[shape]))
+    forms = [drawn(explorer, changes) for changes in states(explorer)]
+    assert all(form == forms[0] for form in forms)
+    assert not any(UNSAID.search(why) for why in explorer.missing.values())
+    for item in explorer.items[:2]:
+        assert len(explorer.card(explorer.state(), item))
+    figure = still(explorer)
+    json.dumps(figure, allow_nan=False)
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "redraw"])
+@pytest.mark.parametrize("what", ["votes", "cascade"])
+@pytest.mark.parametrize("shape", ["correctness only", "one item", "one ungraded model", "markup"])
+def test_the_panel_shows_them_too(shape, what, live):
+    explorer = explore(what, lab.Outcomes(**SHAPES[shape]))
+    panel = Panel(explorer, live)
+    panel.below.selected_index = 0
+    for changes in states(explorer):
+        panel.set(**changes)
+    panel.below.selected_index = 2
+    panel.item.value = str(explorer.items[-1])
+    assert panel.note.value == "" and "<table" in panel.card.value
+
+
+@settings(max_examples=15)
+@given(st.data())
+def test_any_table_is_said_without_gaps(data):
+    table = data.draw(outcomes(max_items=12, with_cost=None, with_confidence=None))
+    for what in ("votes", "cascade"):
+        if np.isnan(table.correct).all():
+            with pytest.raises(ValueError, match="give correct, or truth"):
+                explore(what, table)
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            explorer = explore(what, table)
+            for changes in states(explorer):
+                drawn(explorer, changes)
+
+
+# -- what is said -------------------------------------------------------------------------------
+
+
+def finding(shape, what="cascade", **changes):
+    return explore(what, lab.Outcomes(**SHAPES[shape])).picture(**changes).finding
+
+
+def test_what_is_not_known_is_said():
+    ungraded = finding("one ungraded model", small="model 0", big="model 1", threshold=0.0)
+    assert "while model 1 alone is not graded" in ungraded
+    alone = finding("one ungraded model", small="model 1", big="model 1")
+    assert alone.startswith("model 1 alone: none of its answers is graded")
+    assert "no answer that is graded" in finding("nothing readable")
+    apart = {"small": "model 0", "big": "model 1", "threshold": 1.01}
+    assert "for a price that is not known" in finding("no item in common", **apart)
+    assert "too few to keep some" in explore("cascade", lab.Outcomes(**parts(n=1))).picture().text
+
+
+def test_shares_are_of_what_was_answered():
+    gone = np.arange(40)[:, None] % 4 == np.array([[0, 0, 9]])
+    table = lab.Outcomes(**absent(gone))
+    said = explore("cascade", table, small="model 0", big="model 1", threshold=1.01)
+    _, shown = table.split()
+    given_ = 1 - shown.absent[:, 1].mean()
+    assert f"right of the {given_:.0%} answered" in said.picture().finding
+
+
+def test_the_first_view_has_two_models_even_where_the_cheapest_is_the_best():
+    free = parts()
+    table = lab.Outcomes(**free | {"cost": free["cost"][:, ::-1]})
+    state = explore("cascade", table).state()
+    assert (state["small"], state["big"]) == ("model 1", "model 2")
+
+
+def test_a_model_called_none_can_be_asked_between():
+    explorer = explore("cascade", lab.Outcomes(**SHAPES["names that controls use"]))
+    assert explorer.state()["middle"] == "((none))"
+    picture = explorer.picture(small="(none)", middle="none", big="oracle", threshold=1.01)
+    asked = next(trace for trace in picture.traces if trace["name"] == "asked")
+    assert asked["y"] == ["(none)", "none", "oracle"]
+
+
+def test_items_are_found_as_they_are_typed():
+    explorer = explore("cascade", lab.Outcomes(**parts(n=500)))
+    typed = explorer.card(explorer.state(), "499")
+    pd.testing.assert_frame_equal(typed, explorer.card(explorer.state(), 499))
+
+
+# -- policies that do not fit -------------------------------------------------------------------
+
+
+def test_a_cascade_without_confidence_is_refused_not_shown_as_something_else():
+    table = lab.Outcomes(**SHAPES["no confidence"])
+    with pytest.raises(ValueError, match="2 stages cannot be shown: .* no confidence"):
+        explore(lab.Cascade(("model 0", "model 1"), (0.5,)), table)
+    one = explore(lab.Cascade(("model 0",)), lab.Outcomes(**SHAPES["one model"]))
+    assert one.state() == {"small": "model 0"}
+
+
+@pytest.mark.parametrize(
+    ("what", "given_", "error", "said"),
+    [
+        ("cascade", pd.DataFrame({"item": [0]}), TypeError, "DataFrame.*Outcomes.from_frame"),
+        ("votes", "mine.csv", TypeError, r"Outcomes.read\(path\)"),
+        (lab.MajorityVote(), [[1, 0]], TypeError, "outcomes is a list"),
+        ("cascade", None, ValueError, "needs outcomes"),
+        ("casade", None, KeyError, "did you mean 'cascade'"),
+        (lab.Outcomes(**parts()), None, ValueError, "'votes', 'cascade'"),
+        (lab.Cascade, None, ValueError, "class Cascade; give a policy made of it"),
+    ],
+)
+def test_what_cannot_be_explored_is_named_with_its_mend(what, given_, error, said):
+    with pytest.raises(error, match=said):
+        explore(what, given_)
+
+
+def test_a_state_that_does_not_fit_is_said_on_the_panel_which_stays():
+    explorer = explore("cascade", lab.Outcomes(**parts()))
+    panel = Panel(explorer)
+    good, before = json.loads(explorer.to_json()), dict(panel.state)
+    bad = {
+        "{": "copy it again",
+        json.dumps({"explorer": "cascade", "state": {}}): "version",
+        json.dumps(good | {"version": 0}): "has version 0",
+        json.dumps(good | {"explorer": "votes"}): "is of 'votes'",
+        json.dumps(good | {"state": {"smal": "model 0"}}): "did you mean 'small'",
+        json.dumps(good | {"state": {"small": "modl 0"}}): "did you mean 'model 0'",
+        json.dumps(good | {"state": {"threshold": None}}): "threshold=None is no option",
+    }
+    for text, said in bad.items():
+        with pytest.raises(ValueError, match=re.escape(said)):
+            explorer.read(text)
+        panel.json.value = text
+        assert said in panel.note.value.replace("&#x27;", "'")
+        assert panel.state == before
+
+
+# -- names that are markup ----------------------------------------------------------------------
+
+
+class Tags(HTMLParser):
+    """Every tag that a browser would see."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append(tag)
+
+
+def tags(text):
+    parser = Tags()
+    parser.feed(text)
+    return parser.found
+
+
+@pytest.mark.parametrize("what", ["votes", "cascade"])
+def test_no_name_becomes_a_tag_or_a_script(what, monkeypatch):
+    monkeypatch.setenv(backends.VARIABLE, "redraw")
+    explorer = explore(what, lab.Outcomes(**SHAPES["markup"]))
+    figure = still(explorer)
+    shown = page(figure, figure["layout"]["meta"]["text"])
+    data = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', shown, re.S)[1]
+    assert json.loads(data)["data"] == json.loads(json.dumps(figure["data"]))
+    assert "<" not in data and not {"img", "b"} & set(tags(shown))
+    panel = Panel(explorer)
+    panel.below.selected_index = 2
+    panel.item.value = explorer.items[0]
+    table = as_html(explorer.table())
+    for text in (panel.text.value, panel.card.value, panel.copy.value, table):
+        assert not {"img", "b", "script"} & set(tags(text))

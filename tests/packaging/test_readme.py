@@ -1,0 +1,67 @@
+"""The README's numbers are what its commands write, and its code runs as it stands."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+import ensemble_lab as lab
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_every_number_is_the_one_that_the_command_writes():
+    written = runpy.run_path(str(ROOT / "benchmarks/results/write_readme.py"))["written"]
+    assert written(README) == README
+
+
+def test_the_quickstart_prints_numbers():
+    first = r"```text\nask DeepSpeech then Microsoft below confidence 0\.\d+"
+    assert re.search(first + r"\ncascade +9\d\.\d\d%", README)
+
+
+def test_bring_your_own_outcomes_runs_on_a_csv(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = ["item,model,answer,truth,confidence,cost"]
+    rows += [
+        f"{i},small,{i % 2},1,{0.5 + 0.4 * (i % 2)},0.001\n{i},big,1,1,0.9,0.01" for i in range(8)
+    ]
+    Path("mine.csv").write_text("\n".join(rows))
+    exec(BLOCKS[1], {"lab": lab})
+    printed = capsys.readouterr().out
+    assert "accuracy 1.0000" in printed  # small is unsure where it is wrong
+    assert "pareto" in printed
+
+
+def test_the_live_block_records_and_runs(tmp_path, monkeypatch):
+    """With two stand-ins for the models: those have their own tests against real servers."""
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    def load(source, parse=str.strip):
+        def model(question):
+            asked.append(source)
+            return lab.Reply(parse(" Paris "), confidence=0.9, cost=0.001)
+
+        return model
+
+    monkeypatch.setattr(lab, "load", load, raising=False)
+    names = {"lab": lab, "questions": ["What is the capital of France?"], "answers": ["Paris"]}
+    exec(BLOCKS[2], names | {"cascade": lab.Cascade(("small", "big"), (0.8,))} | names)
+    assert asked[2:] == ["smollm2"]  # two recorded, then one live call: the small model was sure
+
+
+def test_networks_learn_at_once_and_well(capsys):
+    exec(BLOCKS[4], {"lab": lab})
+    judged = [float(number) for number in capsys.readouterr().out.split()]
+    assert all(0.93 < share < 1 for share in judged) and len(judged) == 2
+
+
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"`((?:\w+/)*[\w.-]+\.(?:md|json|cff))`", README)))
+)
+def test_every_file_named_is_there(path):
+    assert (ROOT / path).is_file()

@@ -1,0 +1,133 @@
+"""Tiny language models whose law of the next few tokens can be written down, and tests against it.
+
+The exact joint law of n tokens is the product of the model's conditionals over all prefixes, read
+without any cache; samples are compared with it by a chi-square test.
+"""
+
+import __future__
+
+import inspect
+import itertools
+import textwrap
+from functools import cache
+from types import SimpleNamespace
+
+import torch
+from scipy.stats import chi2
+
+from ensemble_lab.models.language import LanguageModel
+from ensemble_lab.tokens.decode import stream
+
+VOCABULARY = 6
+NO_WORDS = SimpleNamespace(eos_token_id=None, chat_template=None, decode=lambda tokens, **_: "")
+
+
+def network(seed, layers=2, vocabulary=VOCABULARY, hidden=16, spread=0.5, **settings):
+    """A Llama in float64 with random weights, spread out so that its law is far from uniform."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        **{
+            "vocab_size": vocabulary,
+            "hidden_size": hidden,
+            "intermediate_size": hidden,
+            "num_hidden_layers": layers,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "max_position_embeddings": 64,
+            "initializer_range": spread,
+            "eos_token_id": None,
+            "bos_token_id": None,
+            "pad_token_id": None,
+            **settings,
+        }
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config).double().eval()
+
+
+def language_model(model):
+    return LanguageModel(model, NO_WORDS, "a toy")
+
+
+@cache
+def toy(seed, layers=2, **settings):
+    return language_model(network(seed, layers, **settings))
+
+
+def toy_head(seed, config, ids):
+    """A feature-level head with random weights for a toy, which can propose only some tokens."""
+    from transformers import LlamaConfig
+
+    from ensemble_lab.tokens.drafts.head import FeatureHead
+
+    small = LlamaConfig(**{**config.to_diff_dict(), "num_hidden_layers": 1})
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        head = FeatureHead(small, torch.tensor(ids))
+        torch.nn.init.normal_(head.join.weight, std=0.5)
+    return head.double().eval()
+
+
+@torch.inference_mode()
+def exact_law(target, sampling, prompt, n):
+    """The joint law (V,) * n of the n tokens behind a prompt; none of them ends a text."""
+    size = target.model.config.vocab_size
+    joint = torch.ones(1, dtype=torch.float64)
+    for i in range(n):
+        prefixes = [[*prompt, *rest] for rest in itertools.product(range(size), repeat=i)]
+        logits = target.model(torch.tensor(prefixes), use_cache=False).logits[:, -1]
+        joint = (joint[:, None] * sampling.law(logits)).flatten()  # (V^(i + 1),)
+    return joint.reshape((size,) * n)
+
+
+def drawn(target, prompts, draft, n, seed, **settings):
+    """The first n tokens behind every prompt (B, n), as texts that are stopped when they are there.
+
+    What is drafted is not cut by the end of the text: there is always room for more.
+    """
+    decoding = stream(target, prompts, draft, seed=seed, **settings)
+    starts = [len(prompt) for prompt in prompts]
+    texts = decoding.session.rows.texts
+    for _ in decoding:
+        if all(len(text) - start >= n for text, start in zip(texts, starts)):
+            break
+    return torch.tensor([text[start : start + n] for text, start in zip(texts, starts)])
+
+
+def counted(tokens, size=VOCABULARY):
+    """How often each n-gram is among the rows (B, n): (V,) * n."""
+    n = tokens.shape[1]
+    places = size ** torch.arange(n - 1, -1, -1)
+    return torch.bincount(tokens @ places, minlength=size**n).reshape((size,) * n)
+
+
+def p_value(*pairs, least=5.0):
+    """Of Pearson's chi-square test of counts with laws, all pairs together.
+
+    Cells expected less than `least` times are pooled; 0 where something was counted that cannot
+    happen.
+    """
+    found = [_statistic(counts.flatten(), law.flatten(), least) for counts, law in pairs]
+    return float(chi2.sf(sum(x for x, _ in found), sum(freedom for _, freedom in found)))
+
+
+def _statistic(counts, law, least):
+    if counts[law == 0].any():
+        return float("inf"), 1
+    expected = law * counts.sum()
+    rare = expected < least
+    cells = [torch.cat([x[~rare], x[rare].sum()[None]]) for x in (counts.double(), expected)]
+    seen, expected = (x[cells[1] > 0] for x in cells)
+    return ((seen - expected) ** 2 / expected).sum().item(), len(expected) - 1
+
+
+def mutant(function, old, new):
+    """The function with a fault planted: `old` stands once in its source and becomes `new`."""
+    source = textwrap.dedent(inspect.getsource(function))
+    assert source.count(old) == 1, (old, source)
+    code = compile(source.replace(old, new), "mutant", "exec", __future__.annotations.compiler_flag)
+    made = {}
+    exec(code, function.__globals__, made)
+    return made[function.__name__]
