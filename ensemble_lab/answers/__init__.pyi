@@ -8,6 +8,7 @@ from .diversity import disagreement as disagreement
 from .diversity import error_correlation as error_correlation
 from .diversity import mean_pairwise as mean_pairwise
 from .diversity import q_statistic as q_statistic
+from .routing.leader import FollowTheLeader as FollowTheLeader
 from .routing.selectors import HeuristicSelector as HeuristicSelector
 from .routing.selectors import LearnedSelector as LearnedSelector
 from .stacking import StackedAnswers as StackedAnswers

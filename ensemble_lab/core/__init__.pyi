@@ -3,6 +3,9 @@ from .decision import Decision as Decision
 from .frontier import frontier as frontier
 from .intervals import bootstrap as bootstrap
 from .intervals import wilson as wilson
+from .online import Feedback as Feedback
+from .online import Learner as Learner
+from .online import OnlinePolicy as OnlinePolicy
 from .outcomes import Outcomes as Outcomes
 from .policy import Policy as Policy
 from .reply import Reply as Reply

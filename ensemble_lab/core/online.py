@@ -1,0 +1,162 @@
+"""`OnlinePolicy`: a rule that learns while it answers, one item after another.
+
+A `Policy` sees a whole table at once and is fitted on other rows. An online policy meets the items
+in order and is told how good a reply was only where it asked for that reply, perhaps later. Replay
+keeps to this: no grade, price or time of a model that was not asked ever reaches the policy.
+"""
+
+from __future__ import annotations
+
+import heapq
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from ensemble_lab.core.decision import ABSTAINED, Choice, Decision, graded
+from ensemble_lab.core.errors import several, shown
+from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.policy import Policy
+from ensemble_lab.core.required import check_outcomes
+
+
+class Feedback(NamedTuple):
+    """What became known of one reply.
+
+    Parameters
+    ----------
+    time : int
+        Position of the item for which the model was asked.
+    model : int
+        Its position in `models`.
+    grade : float
+        How right it was, in [0, 1]; NaN where nobody knows.
+    cost, latency : float
+        USD and seconds of this reply; NaN where unknown.
+    """
+
+    time: int
+    model: int
+    grade: float
+    cost: float
+    latency: float
+
+
+class Learner(Protocol):
+    """What `OnlinePolicy.begin` returns: it keeps what was learned."""
+
+    def choose(self, features: Mapping[str, Any], time: int) -> Sequence[int]:
+        """Positions of the models to ask, each once; the first one's answer is given."""
+
+    def learn(self, feedback: Feedback) -> None:
+        """Take in what became known of one reply."""
+
+
+@dataclass(frozen=True)
+class OnlinePolicy(ABC):
+    """A frozen dataclass of settings; what it learns lives in the learner that `begin` makes.
+
+    Subclasses write `begin`. So one policy can be replayed many times, and with one learner it can
+    go on from table to table.
+
+    References
+    ----------
+    Lai and Robbins, Asymptotically efficient adaptive allocation rules, 1985. Joulani et al.,
+    Online learning under delayed feedback, ICML 2013.
+    """
+
+    __post_init__ = Policy.__post_init__  # the same declared ranges
+
+    @abstractmethod
+    def begin(self, models: tuple[str, ...], rng: np.random.Generator) -> Learner:
+        """A learner that knows nothing yet; all its randomness comes from `rng`."""
+
+    def decide(
+        self,
+        outcomes: Outcomes,
+        *,
+        delay: int | Sequence[int] = 0,
+        seed: int = 0,
+        parallel: bool = True,
+    ) -> Decision:
+        """Replay the policy on recorded outcomes, item by item in the order of the table.
+
+        Parameters
+        ----------
+        outcomes : Outcomes
+            n items by m models. An item's features are seen before it is answered. Of its cells
+            those of the models that were asked are seen, and no others.
+        delay : int, or sequence of n ints
+            How many more items are answered before the feedback on an item comes.
+        seed : int
+            Of the learner's random numbers.
+        parallel : bool
+            Whether models asked together run at the same time, as in `Policy.decide`.
+
+        Returns
+        -------
+        Decision
+            An item whose first model is absent there is not answered.
+
+        Raises
+        ------
+        ValueError
+            A delay that is no whole number from 0 up, or a choice that names no model.
+        """
+        check_outcomes(outcomes)
+        n, m = outcomes.correct.shape
+        late = _delays(delay, n)
+        learner = self.begin(outcomes.models, np.random.default_rng(seed))
+        features = {name: column.tolist() for name, column in outcomes.features.items()}
+        known = {
+            name: np.full((n, m), np.nan) if values is None else values
+            for name, values in zip(Feedback._fields[2:], _revealed(outcomes), strict=True)
+        }
+        chosen, called, due = np.full(n, ABSTAINED), np.zeros((n, m), bool), []
+        for time in range(n):
+            while due and due[0][0] <= time:  # what has become known since the last item
+                _, asked, model = heapq.heappop(due)
+                cells = (float(values[asked, model]) for values in known.values())
+                learner.learn(Feedback(asked, model, *cells))
+            asked = _asked(learner.choose({k: v[time] for k, v in features.items()}, time), m)
+            called[time, asked] = True
+            chosen[time] = asked[0]
+            for model in asked:
+                heapq.heappush(due, (time + 1 + late[time], time, model))
+        absent = outcomes.absent[np.arange(n), chosen]
+        return graded(
+            Choice(np.where(absent, ABSTAINED, chosen), called),
+            outcomes,
+            (tuple(range(m)),),
+            parallel,
+        )
+
+
+def _revealed(outcomes: Outcomes) -> tuple:
+    return outcomes.correct, outcomes.cost, outcomes.latency
+
+
+def _asked(choice, m: int) -> list[int]:
+    """The positions that a learner chose, checked."""
+    asked = [choice] if isinstance(choice, Integral) else several(choice, "choose(…)")
+    if not asked:
+        raise ValueError("choose(…) named no model; name at least one, by its position")
+    for model in asked:
+        if not isinstance(model, Integral) or isinstance(model, bool) or not 0 <= model < m:
+            raise ValueError(f"choose(…) named {shown(model)}; models are 0 to {m - 1}")
+    if len(set(asked)) < len(asked):
+        raise ValueError(f"choose(…) named a model twice: {shown(asked)}; name each once")
+    return [int(model) for model in asked]
+
+
+def _delays(delay, n: int) -> list[int]:
+    late = [delay] * n if isinstance(delay, Integral) else several(delay, "delay")
+    if len(late) != n:
+        raise ValueError(f"delay has {len(late)} numbers for {n} items; give one an item, or one")
+    for number in late:
+        if not isinstance(number, Integral) or isinstance(number, bool) or number < 0:
+            raise ValueError(f"delay is {shown(number)}; give a whole number of items from 0 up")
+    return [int(number) for number in late]
