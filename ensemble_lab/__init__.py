@@ -15,7 +15,9 @@ LEVELS = ("core", "instruments", "models", "answers", "tokens", "training", "exp
 SUBMODULES = (*LEVELS, "catalogue", "doctor", "exercises", "widgets")
 
 _home = {name: level for level in LEVELS for name in import_module(f".{level}", __name__).__all__}
-_home |= dict.fromkeys(("describe", "load_outcomes", "outcomes_catalogue"), "catalogue")
+_home |= dict.fromkeys(
+    ("data_folder", "describe", "load_outcomes", "outcomes_catalogue"), "catalogue"
+)
 __all__ = sorted(_home)
 
 

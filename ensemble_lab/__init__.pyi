@@ -10,6 +10,7 @@ from . import tokens as tokens
 from . import training as training
 from . import widgets as widgets
 from .answers import *
+from .catalogue import data_folder as data_folder
 from .catalogue import describe as describe
 from .catalogue import load_outcomes as load_outcomes
 from .catalogue import outcomes_catalogue as outcomes_catalogue
