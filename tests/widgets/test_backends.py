@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from ensemble_lab import doctor
 from ensemble_lab.cli import main
 from ensemble_lab.core.errors import UnknownName
-from ensemble_lab.widgets import backends, still
+from ensemble_lab.widgets import backends, display, still
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.panel import Panel
 from ensemble_lab.widgets.predict import Predict
@@ -49,7 +49,7 @@ def test_the_environment_forces_a_backend(monkeypatch, name):
     monkeypatch.setenv(backends.VARIABLE, name)
     assert backends.backend() == name
     assert doctor.display().value.startswith(name)
-    shown = backends.bundle(toy())
+    shown = display.bundle(toy())
     assert (backends.VIEW in shown) is (name != "still")
     assert {"text/plain", "text/html", backends.PLOTLY} <= set(shown)
 
@@ -70,8 +70,9 @@ def test_the_best_that_works_is_chosen_and_shown(blocked, expected):
     code = (
         f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
         f"if {blocked!r}: sys.modules[{blocked!r}] = None\n"
-        "from ensemble_lab.widgets import backends\nfrom tests.support.toy_explorer import toy\n"
-        "print(backends.backend(), len(backends.bundle(toy())))"
+        "from ensemble_lab.widgets import backends, display\n"
+        "from tests.support.toy_explorer import toy\n"
+        "print(backends.backend(), len(display.bundle(toy())))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == [expected, "3" if expected == "still" else "4"], done.stderr

@@ -16,13 +16,13 @@ NEEDED = ["ipython_genutils", "tenacity"]  # by these old versions only
 DRAG = """
 import json
 import ipywidgets, plotly
-from ensemble_lab.widgets import backends
+from ensemble_lab.widgets import backends, display
 from ensemble_lab.widgets.panel import Panel
 from ensemble_lab.widgets.predict import Predict
 from tests.support.toy_explorer import toy
 
 said = {"versions": [plotly.__version__, ipywidgets.__version__], "backend": backends.backend()}
-said["bundle"] = sorted(backends.bundle(toy()))
+said["bundle"] = sorted(display.bundle(toy()))
 for live in (True, False):
     panel = Panel(toy(), live=live)
     panel.inputs["power"].widget.value = 3
