@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ensemble_lab.widgets.backends import PLOTLY, backend, view
-from ensemble_lab.widgets.panel import Panel
 from ensemble_lab.widgets.still import page, still
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ def bundle(explorer: Explorer) -> dict[str, Any]:
     if chosen == "still":
         return shown
     import ipywidgets
+
+    from ensemble_lab.widgets.panel import Panel
 
     if int(ipywidgets.__version__.partition(".")[0]) < 8:
         del shown[PLOTLY]  # the JupyterLab of that time would show it instead of the widget
