@@ -17,7 +17,7 @@ import numpy as np
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
-from ensemble_lab.core.scales import finite_confidence
+from ensemble_lab.core.scales import centre_and_spread, finite_confidence, standardised
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,10 @@ class Calibration:
 
 
 class _Curve:
-    """A regressor of one confidence, which it first standardises: neither fit knows the unit.
+    """A regressor of one confidence that does not know its unit, were that 1e-200 or 1e200.
 
-    scikit-learn's isotonic fit joins values nearer than an absolute 1e-15, and its logistic one
-    prefers small coefficients, so both would depend on it.
+    scikit-learn's isotonic fit joins values nearer than an absolute 1e-15: it gets places in the
+    order of the values. Its logistic one prefers small coefficients: it gets standardised values.
     """
 
     def __init__(self, method: str):
@@ -102,20 +102,24 @@ class _Curve:
         from sklearn.isotonic import IsotonicRegression
         from sklearn.linear_model import LogisticRegression
 
-        self.centre = confidence.mean()
-        self.spread = confidence.std() if np.ptp(confidence) else 1.0
         if self.method == "isotonic":
-            self.model = IsotonicRegression(out_of_bounds="clip")
-            self.model.fit(self._standard(confidence), right)
-        else:
-            self.model = LogisticRegression(C=1e6)
-            self.model.fit(self._standard(confidence)[:, None], right >= 0.5)
+            self.knots, place = np.unique(confidence, return_inverse=True)
+            self.model = IsotonicRegression(out_of_bounds="clip").fit(place, right)
+            return self
+        self.unit = centre_and_spread(confidence)
+        self.model = LogisticRegression(C=1e6)
+        self.model.fit(standardised(confidence, *self.unit)[:, None], right >= 0.5)
         return self
 
     def predict(self, confidence: np.ndarray) -> np.ndarray:
         if self.method == "isotonic":
-            return self.model.predict(self._standard(confidence))
-        return self.model.predict_proba(self._standard(confidence)[:, None])[:, 1]
+            return self.model.predict(self._places(confidence))
+        return self.model.predict_proba(standardised(confidence, *self.unit)[:, None])[:, 1]
 
-    def _standard(self, confidence: np.ndarray) -> np.ndarray:
-        return (confidence - self.centre) / self.spread
+    def _places(self, confidence: np.ndarray) -> np.ndarray:
+        """Places in the order of the learned values, with the part of the way to the next."""
+        low = np.searchsorted(self.knots[1:-1], confidence, side="right")
+        here, there = self.knots[low], self.knots[np.minimum(low + 1, len(self.knots) - 1)]
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            part = (confidence - here) / (there - here)
+        return low + np.clip(np.nan_to_num(part), 0, 1)

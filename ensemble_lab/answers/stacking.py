@@ -15,7 +15,7 @@ from ensemble_lab.core.decision import ABSTAINED, COMBINED, Choice
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names
 from ensemble_lab.core.required import check_outcomes, require
-from ensemble_lab.core.scales import finite_confidence
+from ensemble_lab.core.scales import centre_and_spread, finite_confidence, standardised
 from ensemble_lab.core.states import ABSENT, UNPARSED
 
 MOST_LABELS = 100
@@ -147,7 +147,7 @@ class StackedAnswers(Policy):
         if outcomes.confidence is None:
             return np.zeros(shape), np.ones(shape, bool)
         mean, spread = np.array(self.scales).T
-        sure = (finite_confidence(outcomes, "StackedAnswers", columns) - mean) / spread
+        sure = standardised(finite_confidence(outcomes, "StackedAnswers", columns), mean, spread)
         # Nine digits, so that the last ones of another unit decide nothing.
         return np.nan_to_num(np.round(sure, 9)), np.isnan(sure)
 
@@ -177,13 +177,8 @@ def _scales(outcomes: Outcomes, members: tuple[str, ...]) -> tuple | None:
     """Mean and spread of each member's confidences; (0, 1) for a member without any."""
     if outcomes.confidence is None:
         return None
-    found = []
-    for column in finite_confidence(outcomes, "StackedAnswers", outcomes.columns(members)).T:
-        known = column[~np.isnan(column)]
-        varied = len(known) > 0 and np.ptp(known) > 0
-        mean = float(known.mean()) if len(known) else 0.0
-        found.append((mean, float(known.std()) if varied else 1.0))
-    return tuple(found)
+    confidence = finite_confidence(outcomes, "StackedAnswers", outcomes.columns(members))
+    return tuple(centre_and_spread(column) for column in confidence.T)
 
 
 def _right(outcomes: Outcomes) -> np.ndarray:

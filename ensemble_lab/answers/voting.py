@@ -300,7 +300,11 @@ def _fold(smaller_or_larger: np.ufunc, laws: dict[str, np.ndarray]) -> np.ndarra
 
 
 def _weights_of(members, weights: Mapping[str, float], who: str) -> np.ndarray:
-    """Weights of `members`, the largest of size 1: only their ratios count, in ties as well."""
+    """Weights of `members`, of which only the ratios count: the largest is near 2**900.
+
+    There sums do not overflow, and small weights keep their digits beside an absent member's
+    large one.
+    """
     lacking = [name for name in members if name not in weights]
     if lacking:
         raise ValueError(f"{who} has no weight for member {shown(lacking[0])}; add it to weights")
@@ -309,4 +313,4 @@ def _weights_of(members, weights: Mapping[str, float], who: str) -> np.ndarray:
             value = shown(weights[name])
             raise ValueError(f"the weight of {shown(name)} is {value}; it must be a finite number")
     plain = np.array([weights[name] for name in members], float)
-    return plain / (np.abs(plain).max() or 1.0)
+    return np.ldexp(plain, 900 - np.frexp(np.abs(plain).max())[1])

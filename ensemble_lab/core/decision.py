@@ -9,9 +9,10 @@ import numpy as np
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.frozen import Frozen, view
-from ensemble_lab.core.intervals import resampled, score_interval, share_interval
+from ensemble_lab.core.intervals import checked_seed, resampled, score_interval, share_interval
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.reach import Reach, Takes, seen_reach
+from ensemble_lab.core.shares import checked_level
 from ensemble_lab.core.states import ABSENT, UNPARSED
 from ensemble_lab.core.unknown import mean_of_all, mean_of_known, share_known
 
@@ -143,7 +144,14 @@ class Decision(Frozen):
         not known; fewer than ten items of which each takes something else; a model that may be
         asked, and whose price is not known at all. What no call in the table shows, such as a
         price that is high once in a thousand calls of the same model, no interval knows.
+
+        Raises
+        ------
+        ValueError
+            Another name, one that is not recorded, a level outside (0, 1), a seed that is no whole
+            number from 0 up.
         """
+        level, seed = checked_level(level), None if seed is None else checked_seed(seed)
         found = self._reach(of)
         if isinstance(found, str):
             return float("nan"), float("nan")
@@ -161,8 +169,8 @@ class Decision(Frozen):
 
     def _reach(self, of: str) -> tuple[np.ndarray, Reach] | str:
         values = {"accuracy": self.correct, "cost": self.cost, "latency": self.latency}
-        if of not in values:
-            raise ValueError(f"interval of {shown(of)}; it is one of {', '.join(values)}")
+        if not isinstance(of, str) or of not in values:
+            raise ValueError(f"interval of {shown(of)}; it is one of {', '.join(values)}: name one")
         known = values[of]
         if known is None:
             raise ValueError(f"there is no {of} in this decision; the outcomes did not have it")

@@ -46,9 +46,10 @@ def frontier(
     Returns
     -------
     pandas.DataFrame
-        One row a setting; ``pareto`` is True where no other setting is as right for less. A mean
-        cost or latency is NaN where that of one call is not known (`Outcomes.filled`), and such a
-        setting is neither in the Pareto set nor does it keep another out.
+        One row a setting; ``pareto`` is True where no other setting is as right for less, or more
+        right for as much, and of equal settings for the first. A mean cost or latency is NaN where
+        that of one call is not known (`Outcomes.filled`), and such a setting is neither in the
+        Pareto set nor does it keep another out.
 
     Raises
     ------
@@ -119,7 +120,10 @@ def _axis(table: pd.DataFrame, outcomes: Outcomes, against: str | None) -> str:
 
 
 def pareto(spent: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
-    """(n,) bool: no other point is at least as accurate for at most as much, and better in one."""
+    """(n,) bool: no other point is at least as accurate for at most as much, and better in one.
+
+    Of equal points the first is marked. One whose spend or accuracy is NaN is not.
+    """
     order = np.lexsort((-accuracy, spent))
     best_before = np.concatenate([[-np.inf], np.fmax.accumulate(accuracy[order])[:-1]])
     kept = np.zeros(len(order), bool)

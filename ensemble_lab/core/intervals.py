@@ -9,10 +9,12 @@ seen. `tests/nightly/test_coverage.py` simulates how often they hold.
 
 from __future__ import annotations
 
+from numbers import Integral, Real
+
 import numpy as np
 
 from ensemble_lab.core.errors import several, shown
-from ensemble_lab.core.shares import checked_level, rare_end, share_interval, student, wilson
+from ensemble_lab.core.shares import checked_level, rare_end, real, share_interval, student, wilson
 
 __all__ = ["bootstrap", "mean_interval", "share_interval", "wilson"]
 
@@ -48,10 +50,10 @@ def mean_interval(
     Raises
     ------
     ValueError
-        A value outside of the bounds.
+        What is no number; a value outside of the bounds.
     """
     values, level = _known(values), checked_level(level)
-    reach = _bounds(values, bounds)
+    reach = _bounds(values, None if bounds is None else _pair(bounds))
     if reach is None:
         return np.nan, np.nan
     return score_interval(values, *reach, level)
@@ -68,13 +70,24 @@ def bootstrap(
     than `mean_interval`: no resample holds what the sample did not.
 
     For the difference of two policies pass their item-wise difference, with bounds (-1, 1): the
-    items are paired. Parameters, NaN and errors are as in `mean_interval`.
+    items are paired. Parameters, NaN and errors are as in `mean_interval`; `resamples` counts from
+    1, `seed` from 0.
     """
+    if isinstance(resamples, bool) or not isinstance(resamples, Integral) or resamples < 1:
+        raise ValueError(f"resamples={shown(resamples)}; use a whole number from 1 up")
+    seed = checked_seed(seed)
     values, level = _known(values), checked_level(level)
-    reach = _bounds(values, bounds)
+    reach = _bounds(values, None if bounds is None else _pair(bounds))
     if reach is None:
         return np.nan, np.nan
     return resampled(values, score_interval(values, *reach, level), level, resamples, seed)
+
+
+def checked_seed(seed: int) -> int:
+    """`seed`, where it is a whole number from 0 up."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed={shown(seed)}; use a whole number from 0 up")
+    return int(seed)
 
 
 def resampled(
@@ -153,7 +166,8 @@ def _bounds(values: np.ndarray, bounds) -> tuple[float, float, bool] | None:
         low, high = bounds
         if not low <= lowest + 1e-9 or not highest - 1e-9 <= high:
             raise ValueError(
-                f"values reach from {lowest:g} to {highest:g}, outside {shown(bounds)}"
+                f"values reach from {lowest:g} to {highest:g}, outside bounds={shown(bounds)};"
+                " give the least and the most that a value can be"
             )
         return float(min(low, lowest)), float(max(high, highest)), True
     far = np.abs(values).max()
@@ -170,8 +184,18 @@ def _bounds(values: np.ndarray, bounds) -> tuple[float, float, bool] | None:
 def _known(values) -> np.ndarray:
     if not isinstance(values, np.ndarray) or values.ndim != 1:
         values = several(values, "values")
-    try:
-        values = np.asarray(values, float)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"values holds {shown(values)}; give numbers") from None
+    values = real(values, "values")
+    if values.ndim != 1:
+        raise ValueError(f"values has {values.ndim} dimensions; give a list of one dimension")
     return values[~np.isnan(values)]
+
+
+def _pair(bounds) -> tuple[float, float]:
+    ends = several(bounds, "bounds")
+    known = all(isinstance(end, Real) and np.isfinite(end) for end in ends)
+    if known and len(ends) == 2 and ends[0] <= ends[1]:
+        return float(ends[0]), float(ends[1])
+    raise ValueError(
+        f"bounds={shown(bounds)}; give two finite numbers, the least and the most that a value can"
+        " be, such as (0, 1), or leave them out"
+    )

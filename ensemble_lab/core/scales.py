@@ -58,6 +58,26 @@ def finite_confidence(outcomes: Outcomes, who: str, columns=None) -> np.ndarray:
     return confidence
 
 
+def centre_and_spread(values: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of values (n,), NaN left out; spread 1 where none differ.
+
+    Both are right for values near 1e-300 and 1e300 too, whose squares no float holds.
+    """
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return 0.0, 1.0
+    power = np.frexp(np.abs(known).max())[1]
+    scaled = np.ldexp(known, -power)  # up to 1
+    spread = np.ldexp(scaled.std(), power) if np.ptp(scaled) else 1.0
+    return float(np.ldexp(scaled.mean(), power)), float(spread)
+
+
+def standardised(values: np.ndarray, centre, spread) -> np.ndarray:
+    """How many spreads above the centre; what is farther than 1e100 is as far as that."""
+    with np.errstate(over="ignore"):
+        return np.clip((values - centre) / spread, -1e100, 1e100)
+
+
 def _outside(confidence: np.ndarray) -> bool:
     low, high = np.fmin.reduce(confidence, axis=None), np.fmax.reduce(confidence, axis=None)
     return bool(low < 0 or high > 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from statistics import NormalDist
 
 import numpy as np
@@ -76,7 +77,7 @@ def rare_end(share, n, level: float, low) -> np.ndarray:
 
 
 def _share(mean) -> np.ndarray:
-    mean = np.asarray(mean, float)
+    mean = real(mean, "mean")
     outside = (mean < -1e-9) | (mean > 1 + 1e-9)  # sums of shares end a digit beside 0 and 1
     if outside.any():
         raise ValueError(f"mean={mean[outside].flat[0]:g} is outside [0, 1]; give a share")
@@ -84,10 +85,30 @@ def _share(mean) -> np.ndarray:
 
 
 def _count(n) -> np.ndarray:
-    n = np.asarray(n, float)
+    n = real(n, "n")
     if (n < 0).any():
         raise ValueError(f"n={shown(n[n < 0].flat[0])} items; give how many there are")
     return n
+
+
+def real(values, what: str) -> np.ndarray:
+    """Numbers of any shape as floats, None as NaN.
+
+    Raises
+    ------
+    ValueError
+        Text, complex numbers, or what is no number.
+    """
+    try:
+        array = np.asarray(values)
+        odd = str | bytes | complex | np.complexfloating
+        if array.dtype.kind in "biuf" or (
+            array.dtype.kind == "O" and not any(isinstance(one, odd) for one in array.flat)
+        ):
+            return array.astype(float, copy=False)
+    except (TypeError, ValueError, OverflowError):  # lists of several lengths, a number too large
+        pass
+    raise ValueError(f"{what} holds {shown(values)}; give numbers")
 
 
 def student(level: float, n) -> np.ndarray:
@@ -104,6 +125,6 @@ def _upper(level: float) -> float:
 
 def checked_level(level: float) -> float:
     """`level`, where it is a share."""
-    if not 0 < level < 1:
-        raise ValueError(f"level={shown(level)} is outside (0, 1); 0.95 is usual")
-    return level
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
+        raise ValueError(f"level={shown(level)}; give a float in (0, 1), such as 0.95")
+    return float(level)

@@ -66,22 +66,28 @@ def at_own(score: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return np.where(codes >= 0, own, -np.inf)
 
 
-def first_best(score: np.ndarray) -> np.ndarray:
-    """First row (n,) of `score` (m, n) within rounding of its item's best; `NOBODY` if all -inf.
+def near_best(score: np.ndarray, size=0.0) -> np.ndarray:
+    """Whether each score (m, n) is within rounding of its item's best: bool (m, n).
 
-    Sums of the same weights in another order differ in the last bits and are still ties.
+    Sums of the same weights in another order differ in the last bits and are still ties. Rounding
+    grows with what is summed: `size` (n,) is the total of an item's votes without their signs,
+    where scores can cancel; else the best score says how large these are.
     """
     best = score.max(axis=0)
-    nobody = np.isneginf(best)
-    best[nobody] = 0.0
-    winner = (score >= best - 1e-9 * np.maximum(1.0, np.abs(best))).argmax(axis=0)
-    winner[nobody] = NOBODY
-    return winner
+    best[np.isneginf(best)] = 0.0
+    return score >= best - 1e-9 * np.maximum(size, np.abs(best))
+
+
+def first_best(score: np.ndarray, size=0.0) -> np.ndarray:
+    """First row (n,) of `score` (m, n) that is `near_best`; `NOBODY` where all are -inf."""
+    near = near_best(score, size)
+    return np.where(near.any(axis=0), near.argmax(axis=0), NOBODY)
 
 
 def plurality(codes: np.ndarray, weight: np.ndarray, k: int) -> np.ndarray:
     """First member (n,) who gave the answer with the most weight behind it, else `NOBODY`."""
-    return first_best(support(codes, weight, k))
+    cancel = (weight < 0).any()
+    return first_best(support(codes, weight, k), np.abs(weight) @ (codes >= 0) if cancel else 0.0)
 
 
 def best_label(score: np.ndarray, laws: np.ndarray) -> np.ndarray:
@@ -90,8 +96,7 @@ def best_label(score: np.ndarray, laws: np.ndarray) -> np.ndarray:
     The next member decides what the first leaves tied. Label order is left only for labels that
     every member finds equally likely. Items without any law give `NOBODY`.
     """
-    best = score.max(axis=0)
-    tied = score >= best - 1e-9 * np.maximum(1.0, np.abs(best))
+    tied = near_best(score)
     open_ = np.flatnonzero(tied.sum(axis=0) > 1)
     for law in laws[:, :, open_]:
         among = np.where(tied[:, open_], np.nan_to_num(law, nan=0.0), -1.0)

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.reply import in_utf8
 from ensemble_lab.models.errors import ModelError
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function", "ipython")
 TEXTS = ("text", "input_text", "output_text")  # what providers call a part that is text
+HALF = "holds half a character; take it out, as text.encode('utf-8', 'ignore').decode() does"
 
 
 def plain(part: Any) -> Any:
@@ -77,3 +79,16 @@ def _text(content: Any) -> Any:
                 " text only: leave that part out, or load a model of that kind by 'openai:...'"
             )
     return "".join(part["text"] for part in content)
+
+
+def check_characters(*parts: Any) -> None:
+    """Refuse texts with half a character, which no tokenizer reads; what is no text is passed over.
+
+    Raises
+    ------
+    ModelError
+        The text, and the mend.
+    """
+    for text in parts:
+        if isinstance(text, str) and in_utf8(text) != text:
+            raise ModelError(f"prompt {shown(text)} {HALF}")

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.models.errors import HubUnreachable, ModelError, PickledWeights
 from ensemble_lab.models.memory import check_memory
 from ensemble_lab.models.patience import cause_of, within, without_secrets
@@ -211,9 +211,9 @@ def _told(repo: str, revision: str | None, error: Exception) -> ModelError:
     if isinstance(error, RepositoryNotFoundError | RevisionNotFoundError | HFValidationError):
         at = f" at revision {shown(revision, 40)}" if revision else ""
         return ModelError(f"the Hub has no model {shown(repo)}{at}: check the spelling")
-    why = f"{type(error).__name__}: {shown(without_secrets(str(error)), 60)}"
+    why = f"{excerpt(type(error).__name__, 30)}: {shown(without_secrets(str(error)), 50)}"
     return HubUnreachable(
-        f"cannot fetch {shown(repo, 60)}: the Hub does not answer (no network, or HF_HUB_OFFLINE"
+        f"cannot fetch {shown(repo, 40)}: the Hub does not answer (no network, or HF_HUB_OFFLINE"
         " is set) and its cache holds no copy; load a local folder, or load('smollm2'), which"
         f" comes in a wheel ({why})"
     )

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reply import Reply
-from ensemble_lab.models.chats import spoken
+from ensemble_lab.models.chats import check_characters, spoken
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.finite import LEAST, GumbelMax, not_finite
 from ensemble_lab.models.prompts import Prompt, chat_messages, read_prompt
-from ensemble_lab.models.settings import number, whole
+from ensemble_lab.models.settings import number, seed_of, whole
 
 __all__ = ["Generation", "LanguageModel", "Parse", "Prompt", "chat_messages", "mean_probability"]
 
@@ -143,20 +143,22 @@ class LanguageModel:
             The prompt is no text or chat, is empty, or does not fit into the model's context; or
             the model's logits are NaN or infinite.
         ValueError
-            `max_new_tokens` is below 1 or `temperature` negative.
+            `max_new_tokens` is below 1, `temperature` negative, or `seed` no whole number of at
+            most 64 bits.
         """
         import torch
 
         most = self.max_new_tokens if max_new_tokens is None else max_new_tokens
         heat = self.temperature if temperature is None else temperature
         _check_settings(most, heat)
+        seed = seed_of(self.seed if seed is None else seed)
         inputs = self.encode(prompt)
         self._check_context(inputs["input_ids"].shape[-1], most)
         with torch.inference_mode():
             out = self.model.generate(
                 **inputs,
                 generation_config=self._config(most),
-                logits_processor=self._sampler(heat, self.seed if seed is None else seed),
+                logits_processor=self._sampler(heat, seed),
             )
         tokens = out.sequences[0, inputs["input_ids"].shape[-1] :].cpu()  # (t,)
         chosen = [
@@ -198,11 +200,14 @@ class LanguageModel:
     def _tokenized(self, prompt: Prompt) -> list[int]:
         """The token ids of a text or a chat; where there is a template, a text is a user's turn."""
         template = self.tokenizer.chat_template
+        if isinstance(prompt, str):
+            check_characters(prompt)
         if isinstance(prompt, str) and template is None:
             return list(self.tokenizer(prompt)["input_ids"])
         if template is None:
             raise ModelError(f"{self.weights} has no chat template: give the prompt as text")
         messages = spoken(chat_messages(prompt))
+        check_characters(*(part for one in messages for part in one.values()))
         try:
             made = self.tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, return_dict=True

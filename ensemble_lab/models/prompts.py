@@ -21,6 +21,10 @@ FORMS = "text, a list of {'role': ..., 'content': ...} messages, or token ids"
 OTHER_INPUTS = ("pixel_values", "input_features", "input_values", "inputs_embeds")
 
 
+class Unpadded(list):
+    """Token ids without padding: an attention mask came with them, and told where that was."""
+
+
 def read_prompts(given: Any) -> tuple[list[Prompt], bool]:
     """The prompts in what was given, and whether it was one prompt rather than several.
 
@@ -35,7 +39,7 @@ def read_prompts(given: Any) -> tuple[list[Prompt], bool]:
     Returns
     -------
     prompts : list
-        Each a str, a list of messages, or a list of int.
+        Each a str, a list of messages, or a list of int (`Unpadded` where a mask came with it).
     alone : bool
         Whether the caller gave one prompt, not a list of one.
 
@@ -165,7 +169,7 @@ def _encoded(given: Mapping) -> tuple[list[list[int]], bool]:
         if wrong := [value for row in seen for value in row if value not in (0, 1)]:
             raise ModelError(f"attention_mask holds {shown(wrong[0])}: give 1 or 0 for every id")
         rows = [
-            [token for token, on in zip(row, shows, strict=True) if on]
+            Unpadded(token for token, on in zip(row, shows, strict=True) if on)
             for row, shows in zip(rows, seen, strict=True)
         ]
     if not rows or not all(rows):

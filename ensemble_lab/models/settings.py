@@ -8,6 +8,8 @@ from typing import Any
 
 from ensemble_lab.core.errors import shown
 
+LOWEST, HIGHEST = -(2**63), 2**64 - 1  # the seeds that PyTorch knows
+
 
 def whole(value: Any, name: str) -> int:
     """A whole number, numpy's included.
@@ -33,3 +35,16 @@ def number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"{name}={shown(value)} is no number; give one, such as {name}=0.7")
     return value
+
+
+def seed_of(value: Any) -> int | None:
+    """A seed of PyTorch's generators, numpy's whole numbers included; None stays.
+
+    Raises
+    ------
+    ValueError
+        No whole number, or one that has no place in 64 bits.
+    """
+    if value is None or LOWEST <= whole(value, "seed") <= HIGHEST:
+        return None if value is None else index(value)
+    raise ValueError(f"seed={shown(value)} does not fit into 64 bits; use 0 to 2**64 - 1")

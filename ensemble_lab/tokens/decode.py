@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ensemble_lab.models.language import LanguageModel
-from ensemble_lab.models.settings import whole
+from ensemble_lab.models.settings import seed_of, whole
 from ensemble_lab.tokens.lengths import AdaptiveLength, FixedLength
 from ensemble_lab.tokens.prompts import check_room, limits_of, tokens_of
 from ensemble_lab.tokens.reading.rows import Rows
@@ -210,6 +210,7 @@ def stream(
     sampling = Sampling(temperature, top_k, top_p)
     if whole(max_new_tokens, "max_new_tokens") < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
+    seed = seed_of(seed)
     length = AdaptiveLength() if gamma is None else FixedLength(gamma)
     encoded, alone = tokens_of(target, prompts)
     limits = limits_of(target, encoded, max_new_tokens)

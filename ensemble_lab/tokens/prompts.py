@@ -8,7 +8,7 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError, NotEnoughMemory
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.memory import available_memory, format_size
-from ensemble_lab.models.prompts import read_prompts
+from ensemble_lab.models.prompts import Unpadded, read_prompts
 
 
 def tokens_of(target: LanguageModel, prompts) -> tuple[list[list[int]], bool]:
@@ -26,23 +26,27 @@ def tokens_of(target: LanguageModel, prompts) -> tuple[list[list[int]], bool]:
             " load('tiny')"
         )
     found, alone = read_prompts(prompts)
-    check_unpadded(
-        [one for one in found if isinstance(next(iter(one), None), int)], target.tokenizer
-    )
+    ids = [one for one in found if isinstance(next(iter(one), None), int)]
+    check_unpadded([row for row in ids if not isinstance(row, Unpadded)], target.tokenizer)
     return [target.token_ids(one) for one in found], alone
 
 
 def check_unpadded(rows: Sequence[Sequence[int]], tokenizer) -> None:
-    """Refuse ids that were padded to one length without a mask: padding would be read as text."""
+    """Refuse ids that may have been padded to one length: padding would be read as text.
+
+    Where a text may begin or end with the padding token, as with one that also ends texts, nothing
+    but a mask can tell. Rows that differ in length, or that all have as many of it, are not padded.
+    """
     pad = getattr(tokenizer, "pad_token_id", None)
     if pad is None or len(rows) < 2 or len({len(row) for row in rows}) > 1:
         return
-    for ends in (rows, [row[::-1] for row in rows]):
-        runs = {next((i for i, token in enumerate(row) if token != pad), len(row)) for row in ends}
-        if len(runs) > 1:
+    for does, ends in (("begins", rows), ("ends", [row[::-1] for row in rows])):
+        runs = [next((i for i, token in enumerate(row) if token != pad), len(row)) for row in ends]
+        if len(set(runs)) > 1:
             raise ModelError(
-                f"these prompts are padded with token {pad}, and nothing says where: give all that"
-                " the tokenizer returned, attention_mask included"
+                f"row {runs.index(max(runs))} {does} with token {pad}, and may be padded with it:"
+                " give all that the tokenizer returned, attention_mask included; where nothing is"
+                " padded, {'input_ids': ids, 'attention_mask': [[1, …], …]}"
             )
 
 

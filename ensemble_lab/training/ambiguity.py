@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble_lab.core.errors import several, shown
-from ensemble_lab.training.inputs.targets import as_array
+from ensemble_lab.training.inputs.targets import as_array, check_real, one_a_row
 
 
 class Ambiguity(NamedTuple):
@@ -125,8 +125,10 @@ def _checked(predictions, y) -> tuple[np.ndarray, np.ndarray]:
     try:
         if not hasattr(predictions, "__array__"):
             predictions = [as_array(one) for one in predictions]
-        predictions = np.asarray(as_array(predictions), dtype=float)
-        y = np.asarray(as_array(several(y, "y") if not hasattr(y, "__array__") else y), dtype=float)
+        predictions, y = np.asarray(as_array(predictions)), one_a_row(y, "y")
+        check_real(predictions, "predictions")
+        check_real(y, "y")
+        predictions, y = predictions.astype(float), y.astype(float)
     except TypeError:
         raise ValueError(f"predictions or y hold no numbers: {lists}") from None
     except ValueError as error:

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -11,6 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 import ensemble_lab as lab
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.states import ABSENT, UNPARSED
+from tests.support.strategies import outcomes
 
 CLASSES = tuple(range(10))
 
@@ -144,6 +147,59 @@ def test_a_negative_weight_counts_against():
 def test_float_weights_that_tie_are_a_tie():
     table = table_of([[0, 1, 1]], labels="xy")
     weights = {"a": 0.3, "b": 0.1, "c": 0.2}  # 0.1 + 0.2 > 0.3 in binary
+    assert lab.WeightedVote(weights=weights).decide(table).answers == ["x"]
+
+
+some_weight = st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.3000001, 1.0, 2.0])
+large = st.floats(1e-100, 1e100)
+
+
+@pytest.mark.parametrize("kind", [lab.WeightedVote, lab.MeanVote])
+@given(table=outcomes(with_cost=False), data=st.data())
+def test_only_ratios_of_the_weights_that_vote_count(kind, table, data):
+    """All weights times a constant, or an absent member of any weight, change no winner."""
+    weights = {name: data.draw(some_weight) for name in table.models}
+    if kind is lab.WeightedVote and data.draw(st.booleans()):
+        weights[table.models[0]] *= -1
+    most = 1e12 / 2 if kind is lab.MeanVote else 1e100
+    factor = data.draw(large.filter(lambda value: value <= most), label="factor")
+    absent = data.draw(st.sampled_from([1e-300, 1e9, 1e12, 1e307]), label="absent weight")
+    absent = min(absent, 1e12) if kind is lab.MeanVote else absent
+    chosen = kind(weights=weights).decide(table).chosen
+    scaled = {name: weight * factor for name, weight in weights.items()}
+    np.testing.assert_array_equal(kind(weights=scaled).decide(table).chosen, chosen)
+    wide = beside_somebody_absent(table)
+    more = kind(weights=weights | {"absent": absent}).decide(wide).chosen
+    np.testing.assert_array_equal(more, chosen)
+
+
+def beside_somebody_absent(table):
+    """The table with one more model, which was never asked."""
+    law = table.probability
+    return Outcomes(
+        models=(*table.models, "absent"),
+        items=table.items,
+        correct=np.pad(table.correct, ((0, 0), (0, 1)), constant_values=np.nan),
+        answer=np.pad(table.answer, ((0, 0), (0, 1)), constant_values=ABSENT),
+        labels=table.labels,
+        truth=table.truth,
+        confidence=np.pad(table.confidence, ((0, 0), (0, 1)), constant_values=np.nan),
+        probability=None
+        if law is None
+        else np.pad(law, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan),
+    )
+
+
+@pytest.mark.parametrize("heavy", [1.0, 1e9, 1e300])
+def test_an_absent_heavy_member_makes_no_ties(heavy):
+    table = table_of([[0, 1, ABSENT], [0, 1, 0]], labels="xy")
+    vote = lab.WeightedVote(weights={"a": 0.1, "b": 0.2, "c": heavy})
+    assert vote.decide(table).answers == ["y", "x"]
+
+
+def test_votes_that_cancel_are_a_tie():
+    table = table_of([[0, 1, 1, 1]], labels="xy")
+    weights = {"a": 0.0, "b": 0.1, "c": 0.2, "d": -0.3}  # 0.1 + 0.2 - 0.3 > 0 in binary
     assert lab.WeightedVote(weights=weights).decide(table).answers == ["x"]
 
 

@@ -226,18 +226,21 @@ class Fate:
     waves: list
 
 
-def first_best(scores: list) -> int | None:
-    """Place of the first score that is not below the best by more than rounding."""
+def first_best(scores: list, size=0) -> int | None:
+    """Place of the first score that is not below the best by more than rounding.
+
+    Rounding is a share of the best, or of the `size` of what was added up to it.
+    """
     known = [score for score in scores if score is not None]
     if not known:
         return None
     best = max(known)
-    slack = TIE * max(Fraction(1), abs(best))
+    slack = TIE * max(size, abs(best))
     return next(i for i, s in enumerate(scores) if s is not None and s >= best - slack)
 
 
-def _of_member(table: Table, item, members, scores) -> Fate:
-    place = first_best(scores)
+def _of_member(table: Table, item, members, scores, size=0) -> Fate:
+    place = first_best(scores, size)
     model = None if place is None else members[place]
     answer = None if place is None else table.said(item, model)
     return Fate(model, answer, [list(members)])
@@ -256,7 +259,8 @@ def weighted_vote(table: Table, item, members, weights: dict) -> Fate:
                 if theirs is not None and same(own, theirs):
                     total += exact(weights[other])
         scores.append(total)
-    return _of_member(table, item, members, scores)
+    voted = [m for m in members if table.said(item, m) is not None]
+    return _of_member(table, item, members, scores, sum(abs(exact(weights[m])) for m in voted))
 
 
 def majority_vote(table: Table, item, members) -> Fate:

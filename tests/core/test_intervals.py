@@ -194,3 +194,75 @@ def test_an_interval_holds_its_mean_and_a_mirror_turns_it(values, shift):
     assert low - slack <= values.mean() <= high + slack
     if (values < 0).any() and (values > 0).any():  # nothing is cut at zero
         np.testing.assert_allclose(mean_interval(-values), (-high, -low), atol=100 * slack)
+
+
+# -- what is no setting --------------------------------------------------------------------------
+
+DECIDED = lab.MajorityVote().decide(
+    lab.Outcomes(
+        models=["a"], items=range(3), correct=[[1], [0], [1]], answer=[[0]] * 3, labels="x"
+    )
+)
+SHARES = [1.0, 0.0, 1.0]
+LEVELS = ["0.95", None, True, [0.95], 1, 95, nan, 1j, np.array([0.9, 0.95])]
+WANT_LEVEL = r"level=.*; give a float in \(0, 1\), such as 0.95"
+NO_INTERVAL = {
+    "level": [
+        *((lambda x=x: DECIDED.interval(level=x), WANT_LEVEL) for x in LEVELS),
+        *((lambda x=x: DECIDED.interval(level=x, seed=0), WANT_LEVEL) for x in LEVELS),
+        *((lambda x=x: mean_interval(SHARES, level=x), WANT_LEVEL) for x in LEVELS),
+        *((lambda x=x: share_interval(0.5, 9, level=x), WANT_LEVEL) for x in LEVELS),
+    ],
+    "seed": [
+        (call, "seed=.*; use a whole number from 0 up")
+        for x in ("a", 1.5, -1, True, [1, 2], 1j, {}, np.random.default_rng(0))
+        for call in (
+            lambda x=x: DECIDED.interval(seed=x),
+            lambda x=x: bootstrap(SHARES, seed=x),
+        )
+    ],
+    "of": [
+        (call, "interval of .*; it is one of accuracy, cost, latency: name one")
+        for x in (["cost"], None, 3, {"a": 1}, "costs", np.array(["cost"]))
+        for call in (lambda x=x: DECIDED.interval(x), lambda x=x: DECIDED.no_interval(x))
+    ],
+    "bounds": [
+        (lambda x=x: mean_interval(SHARES, bounds=x), "bounds=.*; give two finite numbers")
+        for x in ((1,), (0, 1, 2), ("0", "1"), (1, 0), (nan, 1), (0, None), (0, np.inf), (0, 1j))
+    ]
+    + [
+        (lambda: mean_interval(SHARES, bounds=3), "bounds is 3"),
+        (lambda: mean_interval(SHARES, bounds={0: 1, 1: 2}), "bounds is a dict"),
+        (lambda: mean_interval(SHARES, bounds={0, 1}), "bounds is a set"),
+        (lambda: mean_interval(SHARES, bounds=(0, 0.5)), r"reach from 0 to 1, outside bounds=\("),
+    ],
+    "resamples": [
+        (lambda x=x: bootstrap(SHARES, resamples=x), "resamples=.*; use a whole number from 1 up")
+        for x in (0, -1, 1.5, "3", True, None, [3])
+    ],
+    "values": [
+        (lambda: mean_interval([1j, 2]), "values holds .*; give numbers"),
+        (lambda: mean_interval(np.array([1j, 2])), "values holds .*; give numbers"),
+        (lambda: mean_interval(["1", "2"]), "values holds .*; give numbers"),
+        (lambda: mean_interval([10**400, 1]), "values holds .*; give numbers"),
+        (lambda: mean_interval([[1, 2], [3, 4]]), "values has 2 dimensions"),
+        (lambda: wilson("0.5", 3), "mean holds '0.5'; give numbers"),
+        (lambda: wilson(1j, 3), "mean holds 1j; give numbers"),
+        (lambda: wilson(0.5, "3"), "n holds '3'; give numbers"),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", NO_INTERVAL)
+@pytest.mark.filterwarnings("error")
+def test_what_is_no_setting_is_named_with_the_mend(kind):
+    for call, message in NO_INTERVAL[kind]:
+        with pytest.raises(ValueError, match=message) as caught:
+            call()
+        assert len(str(caught.value)) <= 300
+
+
+def test_settings_of_numpy_and_gaps_are_read():
+    assert mean_interval(SHARES, np.float32(0.5)) == mean_interval(SHARES, 0.5)
+    assert DECIDED.interval(seed=np.int64(3)) == DECIDED.interval(seed=3)
+    assert mean_interval([1, None, 0], bounds=np.array([0, 1])) == mean_interval([1, 0])

@@ -102,7 +102,9 @@ def test_live_it_is_refused_before_the_next_model_is_asked():
 
 # -- what is fitted -----------------------------------------------------------------------------
 
-UNITS = st.tuples(st.sampled_from([1e-9, 0.01, 100.0, 3e5]), st.sampled_from([0.0, -7.0, 40.0]))
+UNITS = st.tuples(
+    st.sampled_from([1e-200, 1e-9, 0.01, 100.0, 3e5, 1e200]), st.sampled_from([0.0, -7.0, 40.0])
+)
 
 
 def moved(data, units):
@@ -120,6 +122,28 @@ def test_calibration_gives_the_same_chances_in_any_unit(method, units):
     other = lab.Calibration(method).fit(moved(fit, units)).apply(moved(shown, units)).confidence
     np.testing.assert_allclose(other, plain, atol=1e-6)
     assert 0 <= plain.min() and plain.max() <= 1 and plain.std() > 0.1
+
+
+@pytest.mark.parametrize("method", ["isotonic", "sigmoid"])
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200, 1e308])
+@pytest.mark.filterwarnings("error")
+def test_calibration_takes_the_smallest_and_the_largest_numbers(method, scale):
+    fit, shown = table(n=200).split()
+    fitted = lab.Calibration(method).fit(moved(fit, (scale / 2, 0)))
+    plain = lab.Calibration(method).fit(fit).apply(shown).confidence
+    other = fitted.apply(moved(shown, (scale / 2, 0))).confidence
+    np.testing.assert_allclose(other, plain, atol=1e-6)
+    beyond = np.full((100, 3), 1.7e308)  # far from all that was learned from
+    beyond[0] = -1.7e308
+    chances = fitted.apply(replace(shown, confidence=beyond)).confidence
+    assert (chances[0] < 0.5).all() and (chances[1] > 0.5).all()
+
+
+def test_isotonic_calibration_tells_values_apart_that_differ_by_any_factor():
+    sure = np.array([[-1e308], [1e-320], [1e-200], [1.0], [1e200], [1.7e308]])
+    right = np.array([[0.0], [0.2], [0.4], [0.6], [0.8], [1.0]])
+    data = Outcomes(models=("a",), items=range(6), correct=right, confidence=sure)
+    np.testing.assert_array_equal(lab.Calibration().fit(data).apply(data).confidence, right)
 
 
 @settings(max_examples=30, deadline=None)

@@ -408,8 +408,13 @@ def test_a_text_cut_within_a_character():
 
 @pytest.mark.parametrize("prompt", ["half \ud83d", [{"role": "user", "content": "\ud83d"}]])
 def test_half_a_character_is_refused_before_anything_is_sent(prompt):
-    with pytest.raises(ModelError, match="cannot be sent as JSON: it holds half a character"):
+    with pytest.raises(ModelError, match="cannot be sent as JSON: it holds half a character; take"):
         Endpoint("http://h/v1", "m")(prompt)
+
+
+def test_half_a_character_in_the_name_of_the_model_is_not_blamed_on_the_prompt():
+    with pytest.raises(ModelError, match="the model's name .* holds half a character"):
+        Endpoint("http://h/v1", "m\ud83d")
 
 
 @pytest.mark.parametrize("part", [b"bytes", {1, 2}, float("nan"), object()])

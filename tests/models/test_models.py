@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from ensemble_lab.models import LanguageModel, ModelError, load, memory, pick_device, pick_dtype
+from ensemble_lab.models import (
+    LanguageModel,
+    ModelError,
+    hub,
+    load,
+    memory,
+    pick_device,
+    pick_dtype,
+)
 from ensemble_lab.models.errors import HubUnreachable, NotEnoughMemory, PickledWeights
 from ensemble_lab.models.finite import GumbelMax
 from ensemble_lab.models.weights.gguf_wheel import cache_folder
@@ -140,6 +148,11 @@ def test_generation_refuses_what_cannot_be_generated(tiny):
         tiny.generate("the", max_new_tokens=0)
     with pytest.raises(ValueError, match=r"temperature=-1"):
         tiny.generate("the", temperature=-1)
+    for seed in (1.5, "3", True):
+        with pytest.raises(ValueError, match=f"seed={seed!r} is no whole number"):
+            tiny.generate("the", seed=seed)
+    with pytest.raises(ValueError, match="seed=1180591620717411303424 does not fit into 64 bits"):
+        tiny.generate("the", temperature=1.0, seed=2**70)
     with pytest.raises(ModelError, match=r"prompt 7 is neither text nor a list"):
         tiny(7)
     with pytest.raises(ModelError, match=r"'rol'.*is neither text nor a list"):
@@ -225,6 +238,13 @@ def test_container_without_limit_or_without_groups(tmp_path):
 def test_offline_hub_id_says_what_to_do(offline):
     with pytest.raises(HubUnreachable, match=r"no network.*load\('smollm2'\)"):
         load("Qwen/Qwen2.5-7B-Instruct")
+
+
+def test_a_hub_that_cannot_be_reached_is_told_in_a_line(offline):
+    kind = type("Long" * 30 + "Error", (OSError,), {})
+    long = hub._told("owner/" + "name" * 40, "main", kind("the proxy said " * 50))
+    assert isinstance(long, HubUnreachable) and len(str(long)) <= 300 and "\n" not in str(long)
+    assert "load('smollm2')" in str(long) and "the proxy said" in str(long)
 
 
 def test_hub_cache_serves_offline_with_its_revision(offline, tiny_folder):

@@ -167,7 +167,7 @@ def test_padding_is_hidden(tiny, side):
     assert tokens_of(decode(tiny, encoded, **SHORT)) == wanted
     assert tokens_of(decode(tiny, encoded, "lookup", gamma=2, **SHORT)) == wanted
     for ids in (encoded["input_ids"], encoded["input_ids"].tolist()):
-        with pytest.raises(ModelError, match=r"padded with token \d+, .* attention_mask included"):
+        with pytest.raises(ModelError, match=r"with token \d+, .* attention_mask included"):
             decode(tiny, ids, **SHORT)
 
 
@@ -176,6 +176,31 @@ def test_prompts_of_one_length_are_not_taken_for_padded(tiny):
     rows = [[start, 7, 8, end], [start, 9, 9, end]]
     assert read_prompts(rows) == (rows, False)
     assert len(decode(tiny, rows, **SHORT)) == 2
+
+
+def test_texts_that_end_with_the_padding_token_are_read_where_a_mask_says_so(tiny):
+    """The token that pads may also end a text, as that of SmolLM2 does."""
+    end = tiny.tokenizer.pad_token_id
+    rows = [[7, 8, end], [9, 10, 11]]
+    wanted = [decode(tiny, row, **SHORT).tokens for row in rows]
+    ones = np.ones((2, 3), int)
+    given = [
+        {"input_ids": rows, "attention_mask": ones},
+        {"input_ids": torch.tensor(rows), "attention_mask": torch.tensor(ones)},
+        [{"input_ids": row, "attention_mask": [1, 1, 1]} for row in rows],
+    ]
+    for prompts in given:
+        assert tokens_of(decode(tiny, prompts, **SHORT)) == wanted
+    assert tokens_of(decode(tiny, [[*rows[0], 7], rows[1]], **SHORT))[1] == wanted[1]
+    for ambiguous, what in (
+        (rows, "row 0 ends"),
+        (np.array(rows), "row 0 ends"),
+        ({"input_ids": rows}, "row 0 ends"),
+        ([row[::-1] for row in reversed(rows)], "row 1 begins"),
+    ):
+        with pytest.raises(ModelError, match=f"{what} with token {end}.*'attention_mask': ") as no:
+            decode(tiny, ambiguous, **SHORT)
+        check_plain(no)
 
 
 def test_a_chat_in_many_forms(chatty):
@@ -251,6 +276,11 @@ REFUSED = {
     "no text": ([{"role": "user", "content": None}], "has the content None"),
     "a number as content": ([{"role": "user", "content": np.int64(3)}], "has the content 3"),
     "no parts": ([{"role": "user", "content": []}], r"has the content \[\]"),
+    "half a character": ("half \ud83d", "half a character; take it out, as text.encode"),
+    "half in a message": ([{**SAID, "content": "\udc80"}], "half a character; take it out"),
+    "half in a part": (
+        [{"role": "user", "content": [{"type": "text", "text": "\udc80"}]}], "half a character"
+    ),
     "odd part": ([{"role": "user", "content": [{"text": "a"}]}], "has the part"),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -35,11 +36,26 @@ PROMPT = [1, 2, 3]
         ({"draft": "early-exit:0"}, "after layer 0; this model has 2"),
         ({"draft": "early-exit:two"}, "draft='early-exit:two'; write the layers"),
         ({"draft": 3}, "draft=3 is no model"),
+        *(
+            ({"seed": seed, "temperature": heat}, f"seed={seed!r} is no whole number; give one")
+            for seed in (1.5, "3", True)
+            for heat in (0.0, 1.0)
+        ),
+        ({"seed": 2**70}, "seed=1180591620717411303424 does not fit into 64 bits"),
+        ({"seed": -(2**70)}, "seed=-1180591620717411303424 does not fit into 64 bits"),
     ],
 )
 def test_a_setting_out_of_its_range(settings, message):
     with pytest.raises(ValueError, match=message):
         decode(toy(0), PROMPT, **settings)
+
+
+def test_a_seed_of_numpy_is_the_same_seed():
+    made = [
+        decode(toy(0), PROMPT, temperature=1.0, seed=seed, gamma=2, max_new_tokens=9).tokens
+        for seed in (4, np.int64(4), np.uint8(4))
+    ]
+    assert made[0] == made[1] == made[2]
 
 
 def test_the_adaptive_length_has_a_range_too():

@@ -233,6 +233,9 @@ def test_targets_of_rows_in_another_order_are_refused(name, cancer):
         (lambda n: -np.ones(n), "sample_weight of row 0 is -1"),
         (lambda n: np.zeros(n), "non-zero"),
         (lambda n: {"a": 1}, "sample_weight is a dict"),
+        (lambda n: frozenset([1.0]), "sample_weight is a frozenset"),
+        (lambda n: ["heavy"] * n, "sample_weight holds 'heavy', which is no number"),
+        (lambda n: np.ones(n) + 1j, r"sample_weight holds \(1\+1j\). Complex data not supported"),
         (lambda n: np.ones(3), "3 numbers, and X has"),
         (lambda n: np.ones((n, 1)), "one number a row"),
     ],
@@ -241,6 +244,41 @@ def test_weights_that_are_none_are_refused(name, weights, message, cancer):
     X, y = cancer
     with pytest.raises(ValueError, match=message):
         KINDS[name].fit(X, y, sample_weight=weights(len(y)))
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    "form",
+    [np.asarray, list, pd.DataFrame, lambda values: values.astype(object)],
+    ids=["array", "list", "frame", "objects"],
+)
+@pytest.mark.filterwarnings("error")
+def test_complex_numbers_are_refused_by_their_place(name, form, cancer):
+    X, y = cancer
+    X, plain = X.to_numpy(), KINDS[name]
+    turned = X + np.where(np.arange(len(X)) == 5, 2j, 0)[:, None]
+    with pytest.raises(ValueError, match=r"of X is .*j\). Complex data not supported") as caught:
+        plain.fit(form(turned), y)
+    short(caught)
+    turned = form((y + 1j)[:, None]) if form is pd.DataFrame else form(y + 1j)
+    with pytest.raises(ValueError, match="y holds .*1j.*Complex data not supported") as caught:
+        plain.fit(X, turned)
+    short(caught)
+
+
+@pytest.mark.filterwarnings("error")
+def test_complex_numbers_are_refused_at_the_other_doors(cancer):
+    X, y = cancer
+    model = lab.BaggingClassifier(TREE, 2, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="row 0, column 'a' of X is .* Complex data not supported"):
+        model.predict(X + 1j)
+    with pytest.raises(ValueError, match="X holds .* Complex data not supported"):
+        trained(X.to_numpy()[:80, :3] + 1j)
+    with pytest.raises(ValueError, match="y holds .* Complex data not supported"):
+        trained(IDS, ODD + 1j)
+    for predictions, truth in (([[1j, 2]], [1, 2]), ([[1, 2]], np.array([1j, 2]))):
+        with pytest.raises(ValueError, match="Complex data not supported"):
+            ambiguity_decomposition(predictions, truth)
 
 
 MIXED = {

@@ -24,6 +24,8 @@ def together(function: Callable[[str], T], names: Sequence[str]) -> list[T]:
         The first error, as soon as it comes.
     """
     if len(names) < 2:
+        # A signal for the process wakes this thread. One that another thread raises for itself
+        # (signal.raise_signal, _thread.interrupt_main) does not: Python looks when the call ends.
         return [function(name) for name in names]
     done: queue.SimpleQueue = queue.SimpleQueue()
 

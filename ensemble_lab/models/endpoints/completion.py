@@ -10,6 +10,7 @@ from typing import Any
 
 from ensemble_lab.core.errors import excerpt as cut
 from ensemble_lab.core.errors import shown
+from ensemble_lab.models.chats import HALF
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import Prompt, mean_probability
 
@@ -144,7 +145,7 @@ def written(body: dict, item: Prompt) -> bytes:
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
-        why = "it holds half a character"
+        why = f"it {HALF}"
     except RecursionError:
         raise ModelError("the prompt is nested too deep to be sent as JSON") from None
     except (TypeError, ValueError) as error:

@@ -102,6 +102,8 @@ class Endpoint:
             raise ModelError(
                 f"the model's name {shown(name)} is {type(name).__name__}; make it str"
             )
+        if in_utf8(name) != name:
+            raise ModelError(f"the model's name {shown(name)} holds half a character; correct it")
         if not callable(parse):
             raise ValueError(f"parse={shown(parse)} must be a function of the text")
         if not is_number(timeout) or not 0 < timeout <= DAY:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ensemble_lab.core.errors import MOST_SHOWN, shown
 from ensemble_lab.models.errors import ModelError
 
+T = TypeVar("T")
 MOST_HEADER = 100_000_000  # bytes, as safetensors has it
 BITS = {"BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8,
         "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16,
@@ -61,6 +63,40 @@ def header(path: Path) -> dict[str, int]:
             f"{short(path)} is truncated ({size} of {8 + length + max(ends)} bytes): fetch it again"
         )
     return counts
+
+
+def read_saved(
+    path: Path, framework: str, make: Callable[[dict, dict], T], what: str, by: str
+) -> T:
+    """What `make` builds of a file's tensors and of its metadata "about", as `save` of `by` wrote.
+
+    Parameters
+    ----------
+    path : Path
+    framework : {"pt", "numpy"}
+        Whose tensors `make` takes.
+    make : callable
+        (tensors by name, about) to the thing.
+    what, by : str
+        The thing and its class, for the message.
+
+    Raises
+    ------
+    ModelError
+        The file is damaged, or holds something else.
+    """
+    from safetensors import safe_open
+
+    header(path)  # before anything is opened
+    try:
+        with safe_open(path, framework) as file:
+            about = json.loads(file.metadata()["about"])
+            return make({name: file.get_tensor(name) for name in file.keys()}, about)
+    except Exception as error:  # of safetensors, of transformers, or what the file says
+        raise ModelError(
+            f"{short(path)} holds no {what} ({type(error).__name__}: {shown(str(error))}): write it"
+            f" with {by}.save"
+        ) from error
 
 
 def _entry(entry: Any) -> tuple[int | None, int]:

@@ -17,9 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
-from ensemble_lab.models.weights.safetensors_head import header, short
+from ensemble_lab.models.weights.safetensors_head import read_saved
 from ensemble_lab.tokens.drafts.base import Proposal
 from ensemble_lab.tokens.drafts.model import ModelDraft
 from ensemble_lab.tokens.drafts.ngram import shipped_draft
@@ -155,23 +154,15 @@ class FeatureHead(nn.Module):
         ModelError
             The file is damaged, or holds something else.
         """
-        from safetensors.torch import load_file, safe_open
         from transformers import LlamaConfig
 
-        header(path)  # before anything is opened
-        try:
-            with safe_open(path, "pt") as file:
-                about = json.loads(file.metadata()["about"])
-            weights = load_file(path)
-            ids = weights.pop("ids").long()
-            head = cls(LlamaConfig(**about.pop("config")), ids, about)
-            head.load_state_dict({**weights, "ids": ids})
-        except Exception as error:  # of safetensors, transformers, or what the file says
-            raise ModelError(
-                f"{short(path)} holds no feature-level head ({type(error).__name__}:"
-                f" {shown(str(error))}): write it with FeatureHead.save"
-            ) from error
-        return head.eval()
+        def made(weights: dict, about: dict) -> FeatureHead:
+            weights["ids"] = weights["ids"].long()
+            head = cls(LlamaConfig(**about.pop("config")), weights["ids"], about)
+            head.load_state_dict(weights)
+            return head.eval()
+
+        return read_saved(path, "pt", made, "feature-level head", "FeatureHead")
 
 
 class HeadReader(Reader):

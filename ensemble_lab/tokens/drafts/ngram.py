@@ -18,8 +18,7 @@ import numpy as np
 
 from ensemble_lab.catalogue import MEND, data_folder
 from ensemble_lab.core.errors import shown
-from ensemble_lab.models.errors import ModelError
-from ensemble_lab.models.weights.safetensors_head import header, short
+from ensemble_lab.models.weights.safetensors_head import read_saved
 from ensemble_lab.tokens.drafts.base import Proposal, padded
 from ensemble_lab.tokens.vocabulary import check_vocabulary
 
@@ -161,18 +160,11 @@ class NgramTable:
         ModelError
             The file is damaged, or holds something else.
         """
-        from safetensors import safe_open
 
-        header(path)  # before anything is opened
-        try:
-            with safe_open(path, "numpy") as file:
-                about = json.loads(file.metadata()["about"])
-                return cls(file.get_tensor("words"), about.pop("order"), about)
-        except Exception as error:  # of safetensors, or what the file says
-            raise ModelError(
-                f"{short(path)} holds no n-gram table ({type(error).__name__}:"
-                f" {shown(str(error))}): write it with NgramTable.save"
-            ) from error
+        def made(tensors: dict, about: dict) -> NgramTable:
+            return cls(tensors["words"], about.pop("order"), about)
+
+        return read_saved(path, "numpy", made, "n-gram table", "NgramTable")
 
 
 class NgramDraft:

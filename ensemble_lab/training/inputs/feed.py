@@ -12,15 +12,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.training.batched.losses import learned_by
-from ensemble_lab.training.inputs.targets import as_array, targets
+from ensemble_lab.training.inputs.targets import numbers, targets
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+ROWS = "give numbers, in rows of the same length"
+CODES = "give codes 0, 1, …, or use a NetworkClassifier, which takes labels of any kind"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Feed:
     @classmethod
     def of(cls, network: nn.Module, X, dtype: torch.dtype) -> Feed:
         """What the network can be fed; its own state is left alone."""
-        X = numbers(X)
+        X = numbers(X, "X", ROWS)
         plain = cls(dtype, known=_known(network))
         if not len(X):
             return plain
@@ -97,7 +99,7 @@ class Feed:
         ValueError
             The least and the largest id, and the mend.
         """
-        X = numbers(X)
+        X = numbers(X, "X", ROWS)
         if self.known is None or not X.size:
             return
         flat = X.reshape(len(X), -1)
@@ -121,7 +123,7 @@ class Feed:
         """
         import torch
 
-        X = numbers(X)
+        X = numbers(X, "X", ROWS)
         if not self.ids:
             return torch.as_tensor(_writable(X), dtype=self.dtype)
         if not whole(X):
@@ -143,9 +145,9 @@ class Feed:
 
         kind = learned_by(loss)
         if kind is None:
-            y = torch.as_tensor(_writable(numbers(y, "y")))
+            y = torch.as_tensor(_writable(numbers(y, "y", CODES)))
             return y.to(self.dtype) if y.is_floating_point() else y.long()
-        y = numbers(targets(y), "y")
+        y = numbers(targets(y), "y", CODES)
         if kind == "numbers":
             return torch.as_tensor(_writable(y), dtype=self.dtype)
         wrong = y != np.floor(y)
@@ -170,33 +172,6 @@ class Feed:
 def _writable(array: np.ndarray) -> np.ndarray:
     """The array in one piece; a copy of one that may not be written, of which PyTorch warns."""
     return np.require(array, requirements=["C", "W"])
-
-
-def numbers(values, what: str = "X") -> np.ndarray:
-    """Numbers of any kind as an array of numpy's own, gaps as NaN.
-
-    Raises
-    ------
-    ValueError
-        Text, or other things that are no numbers.
-    """
-    array = as_array(values)
-    if array.dtype.kind in "biuf":
-        return array.astype(np.uint8) if array.dtype.kind == "b" else array
-    gaps = pd.isna(array)
-    try:
-        found = np.where(gaps, np.nan, array).astype(float)
-    except (TypeError, ValueError):
-        found = None
-    if found is None or array.dtype.kind in "US" or not array.ndim:
-        held = array.flat[0] if array.ndim and array.size else values
-        mend = (
-            "give codes 0, 1, …, or use a NetworkClassifier, which takes labels of any kind"
-            if what == "y"
-            else "give numbers, in rows of the same length"
-        )
-        raise ValueError(f"{what} holds {shown(held, 40)}, which is no number: {mend}")
-    return found
 
 
 def whole(X: np.ndarray) -> bool:

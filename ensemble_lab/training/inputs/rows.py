@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -100,13 +101,19 @@ def first_gap(X, names=None, rows=None) -> str:
 
 def first_text(X, names=None, rows=None) -> str:
     """Where the first text of X (n, d) is, and what it says; empty without any."""
+    where, text = _first(str, X, names, rows)
+    return f"{where} of X is text, {shown(text, 40)}" if where else ""
+
+
+def _first(kind: type | tuple, X, names=None, rows=None) -> tuple[str, object]:
+    """Where the first cell of X (n, d) of some kind is, and what it holds; empty without any."""
     cells = X.to_numpy(object) if is_frame(X) else np.asarray(X, object)
     if cells.ndim != 2:
-        return ""
-    texts = np.array([[isinstance(cell, str) for cell in row] for row in cells], bool)
-    if not (where := _place(texts, X.columns if is_frame(X) else names, rows)):
-        return ""
-    return f"{where} of X is text, {shown(cells[tuple(np.argwhere(texts)[0])], 40)}"
+        return "", None
+    found = np.array([[isinstance(cell, kind) for cell in row] for row in cells], bool)
+    if not (where := _place(found, X.columns if is_frame(X) else names, rows)):
+        return "", None
+    return where, cells[tuple(np.argwhere(found)[0])]
 
 
 def _place(where: np.ndarray, names, rows=None) -> str:
@@ -119,7 +126,9 @@ def _place(where: np.ndarray, names, rows=None) -> str:
 
 def _read(X):
     """X with what sklearn does not read understood or refused."""
-    if isinstance(X, Mapping | str | set) and not issparse(X):  # one kind of sparse is a dict
+    if isinstance(X, Mapping | str | bytes | set | frozenset) and not issparse(
+        X
+    ):  # one kind of sparse is a dict
         raise ValueError(
             f"X is a {type(X).__name__}: give rows and columns, such as pd.DataFrame(X)"
         )
@@ -154,13 +163,25 @@ def _validated(estimator, X, *y, **how):
                 "X has one dimension, and it needs rows and columns. Reshape your data: for one"
                 " column X.reshape(-1, 1) or frame[['name']]"
             ) from None
+        if "omplex" in said:
+            _refuse_complex(X)
         if "string" in said and (where := first_text(X)):
             raise ValueError(f"{excerpt(where, 120)}: {ENCODE}") from None
         raise
 
 
+def _refuse_complex(X, names=None) -> NoReturn:
+    where, value = _first((complex, np.complexfloating), X, names)
+    raise ValueError(
+        f"{where or 'a cell'} of X is {shown(value, 40)}. Complex data not supported: give the real"
+        " and the imaginary part as columns"
+    ) from None
+
+
 def _finite(X, gaps: bool, names) -> None:
     if is_frame(X):
+        if any(dtype.kind == "c" for dtype in X.dtypes):
+            _refuse_complex(X)
         for name in X.columns:
             values = X[name].to_numpy() if X[name].dtype.kind == "f" else np.zeros(1)
             _finite(np.asarray(values, float)[:, None], gaps, [name])

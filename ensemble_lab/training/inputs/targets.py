@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,10 @@ def targets(y) -> np.ndarray:
     Raises
     ------
     ValueError
-        A mapping, text or set; a value that is missing; text among numbers.
+        A mapping, text or set; a value that is missing; text among numbers; a complex number.
     """
-    if not hasattr(y, "__array__") and not isinstance(y, list | tuple):
-        y = several(y, "y")
-    y = as_array(y)
+    y = one_a_row(y, "y")
+    check_real(y, "y")
     if y.dtype.kind == "O" or isinstance(y, np.ma.MaskedArray):
         missing = np.ma.getmaskarray(y) | pd.isna(np.ma.getdata(y))
     else:
@@ -53,12 +52,13 @@ def weights_of(sample_weight, X: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        NaN, negative weights, nothing but 0, or not one for each row.
+        Text, NaN, negative weights, nothing but 0, or not one for each row.
     """
-    if isinstance(sample_weight, Mapping | str | set):
-        sample_weight = several(sample_weight, "sample_weight")  # says what to give instead
-    given = as_array(1 if sample_weight is None else sample_weight)
-    given = np.ma.filled(np.ma.asarray(given, float), np.nan)  # what a mask hides is not known
+    if sample_weight is None or isinstance(sample_weight, Real):
+        given = np.array(1.0 if sample_weight is None else sample_weight)
+    else:
+        given = one_a_row(sample_weight, "sample_weight")
+        given = numbers(given, "sample_weight", "give one number a row").astype(float)
     if given.ndim and given.shape != (len(X),):
         raise ValueError(
             f"sample_weight has {given.size:d} numbers, and X has {len(X)} rows: give one number a"
@@ -91,6 +91,61 @@ def check_order(X, other, what: str) -> None:
             f"X and {what} name the same rows in another order: give {what}.loc[X.index], or"
             f" {what}.to_numpy() where positions are meant"
         )
+
+
+def numbers(values, what: str, mend: str) -> np.ndarray:
+    """Numbers of any kind as an array of numpy's own, gaps and what a mask hides as NaN.
+
+    Raises
+    ------
+    ValueError
+        Text, complex numbers, or other things that are no numbers; it ends in `mend`.
+    """
+    array = as_array(values)
+    check_real(array, what)
+    if np.ma.is_masked(array):
+        array = np.ma.filled(array.astype(float), np.nan)
+    if array.dtype.kind in "biuf":
+        return array.astype(np.uint8) if array.dtype.kind == "b" else array
+    gaps = pd.isna(array)
+    try:
+        found = np.where(gaps, np.nan, array).astype(float)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or array.dtype.kind in "US" or not array.ndim:
+        held = array.flat[0] if array.ndim and array.size else values
+        raise ValueError(f"{what} holds {shown(held, 40)}, which is no number: {mend}")
+    return found
+
+
+def check_real(array: np.ndarray, what: str) -> None:
+    """Refuse complex numbers, of which numpy would keep the real part.
+
+    Raises
+    ------
+    ValueError
+        The first of them, and the mend.
+    """
+    if array.dtype.kind not in "cO":
+        return
+    kinds = complex, np.complexfloating
+    if (found := next((one for one in array.flat if isinstance(one, kinds)), None)) is not None:
+        raise ValueError(
+            f"{what} holds {shown(found, 40)}. Complex data not supported: give real numbers, such"
+            " as the real and the imaginary part"
+        )
+
+
+def one_a_row(values, what: str) -> np.ndarray:
+    """What was given one a row, as an array.
+
+    Raises
+    ------
+    ValueError
+        One string, a mapping, a set, or another thing that is no list.
+    """
+    plain = hasattr(values, "__array__") or isinstance(values, list | tuple)
+    return as_array(values if plain else several(values, what))
 
 
 def as_array(values) -> np.ndarray:
