@@ -118,6 +118,10 @@ class Recording:
             recording.length = end
         return recording
 
+    def add(self, line: dict) -> None:
+        """Take in one line, as the next of the file."""
+        self._add(dict(line), len(self.facts) + len(self.replies) + 2, texts=True)
+
     def _add(self, line: dict, number: int, texts: bool) -> None:
         if not isinstance(line, dict) or "item" not in line:
             second = isinstance(line, dict) and "ensemble_lab" in line
