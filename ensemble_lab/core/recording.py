@@ -14,6 +14,7 @@ import io
 import json
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +23,7 @@ from ensemble_lab.core.errors import MOST_SHOWN, shown
 from ensemble_lab.core.lines import BOM, json_line, lines_with, loads, whole_lines, without_marks
 from ensemble_lab.core.outcomes import MEASURES, Outcomes
 from ensemble_lab.core.reply import exact, unwrapped
-from ensemble_lab.core.tabulate import tabulate
+from ensemble_lab.core.tabulate import tabulate, warn_without_laws
 
 HEADER = {"ensemble_lab": "recording", "version": 1}
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -162,7 +163,21 @@ class Recording:
             raise ValueError("nothing is recorded yet")
         models = list(dict.fromkeys(model for _, model in self.replies))
         items = list(dict.fromkeys([*self.facts, *(item for item, _ in self.replies)]))
-        return tabulate(self.replies, items, models, self.facts)
+        return self.table(items, models)
+
+    def table(self, items: Sequence, models: Sequence[str]) -> Outcomes:
+        """These items and models as far as they are recorded.
+
+        Warns
+        -----
+        UserWarning
+            How many replies have no probabilities where others have some.
+        """
+        made = tabulate(self.replies, items, models, self.facts)
+        pairs = [(item, model) for model in models for item in items]
+        replies = {pair: self.replies[pair] for pair in pairs if pair in self.replies}
+        warn_without_laws(replies, made.probability is not None)
+        return made
 
 
 def item_name(name):
