@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
-from ensemble_lab.core.errors import several, shown
+from ensemble_lab.core.errors import excerpt, several, shown
 from ensemble_lab.core.frozen import Facts, is_shared
 from ensemble_lab.core.states import ABSENT, MEASURES, UNPARSED
 
@@ -21,7 +21,7 @@ def checked(o) -> dict:
         The first thing that does not fit, with its place and the mend.
     """
     models = _names(o.models, "model")
-    items = _frozen(_values(o.items, "items"))
+    items = _dated(_frozen(_values(o.items, "items")), "items")
     if items.ndim != 1:
         raise ValueError(f"items have shape {items.shape}; give one name an item")
     names = items.tolist()
@@ -49,10 +49,11 @@ def checked(o) -> dict:
         raise ValueError(f"truth has code {UNPARSED}; it is a label's, or {ABSENT} where unknown")
     values["probability"] = _law(_shaped(o.probability, "probability", (n, m, len(labels))), o)
     values["features"] = Facts(
-        (name, _facts(by_name(known, f"feature {name!r}", names), f"feature {name!r}", n))
+        (name, _facts(by_name(known, what, names), what, n))
         for name, known in _columns(o.features).items()
+        for what in [f"feature {shown(name, 40)}"]
     )
-    values["group"] = _facts(by_name(o.group, "group", names), "group", n)
+    values["group"] = _dated(_facts(by_name(o.group, "group", names), "group", n), "group")
     if o.model_group is not None:
         values["model_group"] = tuple(_sized(several(o.model_group, "model_group"), m))
     return values
@@ -111,6 +112,7 @@ def check_states(o) -> None:
 
 def _frozen(array: np.ndarray) -> np.ndarray:
     """Read-only, and nobody else's: an array that its owner can still write to is copied."""
+    array = _in_microseconds(array)
     if array.dtype.kind == "U":  # strings are Python's: as long as they are, and None is a gap
         array = array.astype(object)
     elif array.dtype.kind == "O":
@@ -120,6 +122,26 @@ def _frozen(array: np.ndarray) -> np.ndarray:
         array = array.copy()
     array.flags.writeable = False
     return array
+
+
+def _in_microseconds(array: np.ndarray) -> np.ndarray:
+    """Dates and times with the steps of Python's own, where these hold them exactly."""
+    if array.dtype.kind not in "mM" or np.datetime_data(array.dtype)[0] not in ("ns", "ps", "fs"):
+        return array
+    coarse = array.astype(f"{array.dtype.kind}8[us]")
+    return coarse if (np.isnat(array) | (coarse == array)).all() else array
+
+
+def _dated(names: np.ndarray | None, what: str) -> np.ndarray | None:
+    """`names`, unless they are dates that numpy would turn into whole numbers."""
+    if names is not None and names.dtype.kind in "mM":
+        for name, date in zip(names, names.tolist(), strict=True):
+            if isinstance(date, int):
+                raise ValueError(
+                    f"{what} holds {name!s:.40} ({names.dtype}), which is no date of Python; make"
+                    " it text: .astype(str)"
+                )
+    return names
 
 
 def _unmasked(values):
@@ -239,7 +261,7 @@ def _shaped(value, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
     try:
         array = _numbers(_unmasked(value))
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise ValueError(f"{name} does not hold numbers: {error!s:.150}") from None
+        raise ValueError(f"{name} does not hold numbers: {excerpt(str(error), 150)}") from None
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; items and models make it {shape}")
     return _frozen(array)

@@ -16,13 +16,31 @@ def shown(value, most: int = MOST_SHOWN) -> str:
     >>> shown(np.int64(7)), shown([np.float64(0.5)]), shown("a" * 100, most=12)
     ('7', '[0.5]', "'aaaaaaaaaa…")
     """
-    return excerpt(_written(_bare(value, most)).replace("Ellipsis", "…"), most)
+    return excerpt(_written(_bare(value, most)), most)
 
 
 def excerpt(text: str, most: int = MOST_SHOWN) -> str:
-    """The begin of a text on one line, cut to `most` characters."""
+    r"""The begin of a text on one line, cut to `most` characters.
+
+    What steers a terminal, turns the direction of writing or cannot be seen is escaped.
+
+    >>> excerpt("red:\x1b[31m")
+    'red:\\x1b[31m'
+    """
     text = " ".join(text[: 4 * most].split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+class _More:
+    """What is left out."""
+
+    def __repr__(self) -> str:
+        return "…"
+
+
+MORE = _More()
 
 
 def _written(value) -> str:
@@ -48,12 +66,12 @@ def _bare(value, most: int, deep: int = 4):
         return value[: most + 1]
     nested = isinstance(value, Mapping) or type(value) in (tuple, list, set, frozenset)
     if nested and not deep:
-        return ...
+        return MORE
     if isinstance(value, Mapping) and len(value) <= 10:
         return {_bare(k, most, deep - 1): _bare(v, most, deep - 1) for k, v in value.items()}
     if nested and not isinstance(value, Mapping):
         few = [_bare(part, most, deep - 1) for part in list(value)[:10]]
-        return [*few, ...] if len(value) > 10 else type(value)(few)
+        return [*few, MORE] if len(value) > 10 else type(value)(few)
     return value
 
 
@@ -65,7 +83,7 @@ def nearest(name, known: Iterable) -> str:
     close = get_close_matches(str(name), known, n=3, cutoff=0.5)
     if close:
         return "; did you mean " + " or ".join(shown(c, 30) for c in close) + "?"
-    few = ", ".join(k if len(k) <= 16 else k[:15] + "…" for k in known[:5])
+    few = ", ".join(excerpt(k, 16) for k in known[:5])
     return f"; known are {few}" + (", …" if len(known) > 5 else "")
 
 

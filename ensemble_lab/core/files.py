@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,14 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from ensemble_lab.core.checks import names_array
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.reading.frames import columns_of
 from ensemble_lab.core.reading.headers import FEATURE
 from ensemble_lab.core.reading.tables import from_columns
 from ensemble_lab.core.reading.text import json_lines, separated
-from ensemble_lab.core.recordings.recording import Recording, is_recording
+from ensemble_lab.core.recordings.recording import Recording, is_recording, name_in_utf8
+from ensemble_lab.core.reply import in_utf8
 from ensemble_lab.core.states import MEASURES
+from ensemble_lab.core.whole import moved_to
 
 VERSION = 1
 MATRICES = ("correct", "answer", *MEASURES)
@@ -28,9 +29,11 @@ ZIPPED = ".gz"
 # What comes of files that are damaged, or made to hurt. Arrow says NotImplementedError of a type
 # that it cannot read.
 REFUSED = (
-    ValueError, TypeError, LookupError, ArithmeticError, AttributeError, NotImplementedError,
-    OSError, EOFError, MemoryError, zlib.error,
+    ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError, OSError, EOFError,
+    MemoryError, zlib.error,
 )  # fmt: skip
+MOST_UNPACKED = 2**30  # bytes: a few of a file may unpack to more than the memory holds
+MOST_WHY = 260  # characters of a reason
 
 
 def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
@@ -48,7 +51,7 @@ def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
     try:
         if kind == ".parquet":
             return _read_parquet(path, columns)
-        data = gzip.decompress(path.read_bytes()) if _zipped(path) else path.read_bytes()
+        data = _unpacked(path) if _zipped(path) else path.read_bytes()
         if kind in (".csv", ".tsv"):
             return from_columns(separated(data, "\t" if kind == ".tsv" else ","), columns, False)
         if is_recording(data):
@@ -60,12 +63,26 @@ def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
         deep = "something in it is nested too deeply; make it text or numbers"
         raise ValueError(f"{shown(str(path), 200)} could not be read: {deep}") from None
     except REFUSED as error:
-        why = f"it lacks {error}" if type(error) is KeyError else error
+        why = excerpt(f"it lacks {error}" if type(error) is KeyError else str(error), MOST_WHY)
         raise ValueError(f"{shown(str(path), 200)} could not be read: {why}") from error
 
 
 def _zipped(path: Path) -> bool:
     return path.suffix.lower() == ZIPPED
+
+
+def _unpacked(path: Path) -> bytes:
+    parts, room = [], MOST_UNPACKED
+    with gzip.open(path) as file:
+        while part := file.read(2**20):
+            room -= len(part)
+            if room < 0:
+                raise ValueError(
+                    f"it unpacks to more than {MOST_UNPACKED / 2**30:.2g} GiB; if you trust it,"
+                    " unpack it yourself and read a part of it"
+                )
+            parts.append(part)
+    return b"".join(parts)
 
 
 def _kind(path: Path) -> str:
@@ -89,6 +106,9 @@ def to_parquet(outcomes: Outcomes, path: str | Path) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {shown(str(path.parent), 200)}; make it first")
     columns = {}
     for name in MATRICES:
         values = getattr(outcomes, name)
@@ -99,11 +119,11 @@ def to_parquet(outcomes: Outcomes, path: str | Path) -> Path:
         flat = outcomes.probability.reshape(n, -1)  # (n, m * k)
         columns |= {f"probability:{j}": flat[:, j] for j in range(flat.shape[1])}
     facts = {"item": outcomes.items, "truth": outcomes.truth, "group": outcomes.group}
-    facts |= {FEATURE + name: values for name, values in outcomes.features.items()}
+    facts |= {FEATURE + _named(name): values for name, values in outcomes.features.items()}
     facts = {name: values for name, values in facts.items() if values is not None}
     written = [name for name, values in facts.items() if _is_mixed(values)]
     columns |= {
-        name: _as_json(values, name) if name in written else _small(values)
+        name: _as_json(values, name) if name in written else _column(values, name)
         for name, values in facts.items()
     }
     about = {
@@ -114,27 +134,55 @@ def to_parquet(outcomes: Outcomes, path: str | Path) -> Path:
         "model_group": outcomes.model_group,
         "json": written,
     }
-    table = pa.table(columns).replace_schema_metadata({b"ensemble_lab": json.dumps(about)})
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    pq.write_table(table, part, compression="zstd", compression_level=19)
-    os.replace(part, path)
+    table = pa.table(columns).replace_schema_metadata({b"ensemble_lab": _json(about, "a label is")})
+    with moved_to(path) as part:
+        pq.write_table(table, part, compression="zstd", compression_level=19)
     return path
 
 
+def _named(feature) -> str:
+    if not isinstance(feature, str):
+        kind = type(feature).__name__
+        raise TypeError(f"the feature name {shown(feature)} is {kind}; make it text")
+    return name_in_utf8(feature, "feature")
+
+
+def _column(values: np.ndarray, name: str):
+    import pyarrow as pa
+
+    try:
+        return pa.array(_small(values))
+    except NotImplementedError:
+        raise _unkept(name, values[0], str(values.dtype)) from None
+
+
 def _is_mixed(values: np.ndarray) -> bool:
-    """Whether these are objects that no column of one type holds."""
-    return values.dtype.kind == "O" and not all(isinstance(v, str | None) for v in values)
+    """Whether these are objects that no column of one type holds, or texts that UTF-8 does not."""
+    return values.dtype.kind == "O" and not all(
+        v is None or (isinstance(v, str) and in_utf8(v) is v) for v in values
+    )
 
 
 def _as_json(values: np.ndarray, name: str) -> list[str]:
-    for value in values.tolist():
+    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
+    for value in plain:
         if not isinstance(value, str | int | float | None):
-            raise TypeError(
-                f"{shown(name)} holds {shown(value)} ({type(value).__name__}), which no file keeps;"
-                " make it text or a number"
-            )
-    return [json.dumps(value) for value in values.tolist()]
+            raise _unkept(name, value, type(value).__name__)
+    return [_json(value, f"{shown(name)} holds") for value in plain]
+
+
+def _json(value, what: str) -> str:
+    try:
+        return json.dumps(value)
+    except ValueError:  # Python writes no longer ones
+        raise ValueError(f"{what} a whole number of over 4,300 digits; make it text") from None
+
+
+def _unkept(name: str, value, kind: str) -> TypeError:
+    return TypeError(
+        f"{shown(name)} holds {shown(value)} ({excerpt(kind, 40)}), which no file keeps; make it"
+        " text or a number"
+    )
 
 
 def _small(values: np.ndarray) -> np.ndarray:

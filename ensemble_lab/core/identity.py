@@ -44,6 +44,8 @@ def _tokens(item: Any) -> bytes:
         item = item.detach().cpu()
         # numpy knows no bfloat16, whose numbers are all numbers of float64.
         item = (item.double() if item.is_floating_point() else item).numpy()
+    if isinstance(item, np.datetime64 | np.timedelta64) and isinstance(item.item(), int):
+        return _part(item.dtype.name.encode(), str(item).encode())  # its nanoseconds are no number
     if getattr(item, "ndim", None) == 0 and hasattr(item, "item"):
         return _tokens(item.item())
     if isinstance(item, int | float):
@@ -55,6 +57,8 @@ def _tokens(item: Any) -> bytes:
         return _part(b"set", b"".join(sorted(map(_tokens, item))))
     if hasattr(item, "columns") or isinstance(item, type):
         raise TypeError
+    if hasattr(item, "getpalette"):
+        return _image(item)
     if isinstance(item, np.ndarray) or hasattr(item, "__array_interface__"):
         return _array(np.asarray(item))
     if isinstance(item, Sequence):
@@ -75,20 +79,36 @@ def _sequence(items: Sequence) -> bytes:
         except ValueError:  # of lists of several lengths
             array = np.array(None)
         # Whole numbers beyond 64 bits among others would be rounded.
-        if array.dtype.kind in "bi" or (array.dtype.kind == "f" and not _is_large(array)):
+        if array.dtype.kind in "biu" or (array.dtype.kind == "f" and not _is_large(array)):
             return _array(array)
     return _part(b"list", b"".join(map(_tokens, items)))
 
 
 def _array(array: np.ndarray) -> bytes:
     """Shape and values: the same ones of another number format are the same."""
-    if array.dtype.kind not in "biuf":
-        return _part(b"list", b"".join(_tokens(part) for part in array.tolist()))
-    if array.dtype.kind in "bf" or not _is_large(array):
-        array = array.astype(np.float64) + 0.0  # -0 is 0
-        array[np.isnan(array)] = np.nan
-    values = np.ascontiguousarray(array).tobytes()
-    return _part(b"array", str(array.shape).encode() + values)
+    kind = array.dtype.kind
+    if kind not in "biuf":
+        # As a list, dates in nanoseconds would be numbers.
+        parts = array if kind in "mM" else array.tolist()
+        return _part(b"list", b"".join(map(_tokens, parts)))
+    if kind == "f" and array.dtype.itemsize > 8:
+        raise TypeError  # a float64 would round it
+    if kind in "iu" and _is_large(array):
+        values = " ".join(map(str, array.ravel().tolist()))
+        return _part(b"integers", f"{array.shape} {values}".encode())
+    array = array.astype(np.float64) + 0.0  # -0 is 0
+    array[np.isnan(array)] = np.nan
+    return _part(b"array", str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+
+
+def _image(image) -> bytes:
+    """An image of Pillow: its numbers, and what they mean where a mode or palette says it."""
+    numbers = _array(np.asarray(image))
+    clear = image.info.get("transparency")
+    if image.mode in ("L", "RGB", "RGBA") and clear is None:
+        return numbers
+    palette = bytes(image.getpalette() or b"")
+    return _part(b"image", _tokens([image.mode, palette, clear]) + numbers)
 
 
 def _is_large(array: np.ndarray) -> bool:

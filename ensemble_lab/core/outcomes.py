@@ -440,7 +440,15 @@ class Outcomes(Frozen):
         return to_frame(self, form)
 
     def to_parquet(self, path: str | Path) -> Path:
-        """Write one compact file that `read` gives back exactly, probabilities included."""
+        """Write one compact file that `read` gives back exactly, probabilities included.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Names or facts that no file keeps, such as lists or complex numbers.
+        OSError
+            No such folder, a full disk. A file that was there stays.
+        """
         from ensemble_lab.core.files import to_parquet
 
         return to_parquet(self, path)

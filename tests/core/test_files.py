@@ -1,7 +1,9 @@
 """Outcomes in files: an exact round trip, people's own tables, and files that are broken."""
 
 import gzip
+import json
 import tempfile
+import tracemalloc
 from dataclasses import fields
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 
 from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.reading import files
 from ensemble_lab.core.states import UNPARSED
 from tests.support.strategies import outcomes
 
@@ -182,3 +185,124 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     with pytest.raises(TypeError, match=r"'feature:f' holds \{'a': 1\} \(dict\)"):
         bad.to_parquet(path)
     assert Outcomes.read(path).correct.tolist() == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.array([1j, 2]), r".*1j \(complex128\), which no file keeps"),
+        (np.array([(1, 2), (3, 4)], "i4,i4"), ".*which no file keeps"),
+        (np.array(["2026", "2027"], "M8[Y]"), r".*\(datetime64\[Y\]\), which no file keeps"),
+        (np.array([10**5000, "x"], object), "holds a whole number of over 4,300 digits; make it"),
+        (np.array([[1], None], object), r"holds \[1\] \(list\), which no file keeps"),
+    ],
+    ids=["complex", "records", "years", "digits", "lists"],
+)
+def test_what_no_file_keeps_is_named(tmp_path, values, words):
+    table = Outcomes(models=["a"], items=[1, 2], correct=[[1], [1]], features={"f": values})
+    with pytest.raises((TypeError, ValueError), match="'feature:f' " + words) as caught:
+        table.to_parquet(tmp_path / "t.parquet")
+    assert len(str(caught.value)) <= 300 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ({"features": {"\ud83d": [1]}}, r"the feature name '\\ud83d' holds half a character"),
+        ({"features": {1: [1]}}, "the feature name 1 is int; make it text"),
+        ({"labels": [10**5000]}, "a label is a whole number of over 4,300 digits"),
+    ],
+    ids=["half a character", "number", "digits"],
+)
+def test_names_that_no_file_keeps_are_told(tmp_path, about, words):
+    table = Outcomes(models=["a"], items=[1], correct=[[1]], **about)
+    with pytest.raises((TypeError, ValueError), match=words):
+        table.to_parquet(tmp_path / "t.parquet")
+
+
+def test_half_a_character_and_scalars_of_numpy_are_kept(tmp_path):
+    table = Outcomes(
+        models=["\ud83d"],
+        items=["a\ud83d", "b"],
+        correct=[[1], [0]],
+        labels=["\udc00"],
+        answer=[[0], [0]],
+        group=["\ud83d", None],
+        features={"f": np.array([np.int64(3), "x"], object), "g": ["\udfff", "é"]},
+    )
+    read = Outcomes.read(table.to_parquet(tmp_path / "t.parquet"))
+    assert read.items.tolist() == ["a\ud83d", "b"] and read.group.tolist() == ["\ud83d", None]
+    assert (read.models, read.labels) == (("\ud83d",), ("\udc00",))
+    assert {name: values.tolist() for name, values in read.features.items()} == {
+        "f": [3, "x"],
+        "g": ["\udfff", "é"],
+    }
+
+
+def test_no_folder_is_told_and_a_long_name_has_room(tmp_path):
+    table = Outcomes(models=["a"], items=[1], correct=[[1]])
+    with pytest.raises(FileNotFoundError, match=r"no folder '.*gone'; make it first"):
+        table.to_parquet(tmp_path / "gone" / "t.parquet")
+    table.to_parquet(tmp_path / ("x" * 247 + ".parquet"))
+    (tmp_path / "d.parquet").mkdir()
+    with pytest.raises(OSError):
+        table.to_parquet(tmp_path / "d.parquet")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("kind", [".csv.gz", ".jsonl.gz"])
+def test_a_file_that_unpacks_to_more_than_memory_holds_is_refused_early(
+    tmp_path, kind, monkeypatch
+):
+    monkeypatch.setattr(files, "MOST_UNPACKED", 3 * 2**20)
+    path = tmp_path / f"bomb{kind}"
+    path.write_bytes(gzip.compress(b"item,a\n" + b"1" * 50 * 2**20))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"unpacks to more than 0\.0029 GiB; .* unpack it your"):
+        Outcomes.read(path)
+    assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    tracemalloc.stop()
+    rows = b"item,a:correct\n" + b"".join(b"%d,1\n" % i for i in range(99))
+    path.write_bytes(gzip.compress(rows[:200]) + gzip.compress(rows[200:]))  # of two members
+    if kind == ".csv.gz":
+        assert len(Outcomes.read(path)) == 99
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+@pytest.mark.parametrize("kind", [".csv", ".jsonl"])
+def test_utf_16_that_was_cut_within_a_character_says_so(tmp_path, encoding, kind):
+    text = '{"item": 1, "a:correct": 1}\n' if kind == ".jsonl" else "item,a:correct\n1,1\n"
+    path = tmp_path / f"t{kind}"
+    data = text.encode(encoding)
+    path.write_bytes((data if encoding == "utf-16" else b"\xfe\xff" + data)[:-1])
+    with pytest.raises(ValueError, match=r"UTF-16 text that breaks off .* byte \d+; save it again"):
+        Outcomes.read(path)
+
+
+@pytest.mark.parametrize("name", ["item", "a:cost", "a:answer"])
+def test_a_number_of_too_many_digits_is_named_by_its_line(tmp_path, name):
+    path = tmp_path / "t.jsonl"
+    row = {"item": 1, "a:correct": 1, "a:cost": 1, "a:answer": 1}
+    lines = [json.dumps(row), json.dumps(row | {name: "D"}).replace('"D"', "9" * 5000)]
+    path.write_text("\n".join(lines))
+    with pytest.raises(
+        ValueError, match="line 2 holds a number of over 4,300 digits; make it text"
+    ):
+        Outcomes.read(path)
+
+
+def test_a_fault_of_ours_is_not_told_as_one_of_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv"
+    path.write_text("item,a:correct\n1,1\n")
+    monkeypatch.setattr(files, "from_columns", lambda *given: None.columns)
+    with pytest.raises(AttributeError):
+        Outcomes.read(path)
+
+
+def test_what_steers_a_terminal_is_shown_escaped(tmp_path):
+    """In a row of a stranger, which Arrow's own message would show as it is."""
+    path = tmp_path / "t.csv"
+    path.write_text("item,a:correct,b:correct\n1,1,1\n2,\x1b[31mred\u202e\n")
+    with pytest.raises(ValueError, match="rows do not fit its header") as caught:
+        Outcomes.read(path)
+    assert str(caught.value).isprintable() and r"\x1b[31mred" in str(caught.value)

@@ -155,3 +155,13 @@ def test_unknown_form():
     table = Outcomes(models=["a"], items=[1], correct=[[1]])
     with pytest.raises(ValueError, match="'long' or 'wide'"):
         table.to_frame("tall")
+
+
+@pytest.mark.parametrize("unit", ["Y", "M", "D", "h", "s", "ms", "us", "ns"])
+@pytest.mark.parametrize("form", ["long", "wide"])
+def test_dates_of_any_step_have_a_frame(unit, form):
+    days = np.array(["2026-01-01", "2027-01-01"], f"M8[{unit}]")
+    table = Outcomes(models=["m"], items=days, correct=[[1], [0]], features={"f": days}, group=days)
+    read = Outcomes.from_frame(table.to_frame(form))
+    for found in (read.items, read.group, read.features["f"]):
+        assert found.dtype.kind == "M" and (found == days).all()

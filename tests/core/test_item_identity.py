@@ -40,6 +40,9 @@ SAME = [
     ({"a": 1, "b": [1, {"c": None}]}, {"b": (1, {"c": None}), "a": 1.0}),
     ({1, 2}, frozenset((2, 1))),
     (Question("a", ("b",)), Question("a", ("b",))),
+    ([2**63 + 1], np.array([2**63 + 1], np.uint64), (2**63 + 1,)),
+    ([[2**60], [-1]], np.array([[2**60], [-1]]), torch.tensor([[2**60], [-1]])),
+    (np.array([2**60, 1], ">i8"), np.array([2**60, 1], "<i8"), [2**60, 1]),
 ]
 OTHER = [
     *[group[0] for group in SAME],
@@ -72,10 +75,29 @@ def test_other_questions_differ():
     assert None not in found
 
 
+def test_numbers_of_one_bit_pattern_differ():
+    """64 bits may be a number below 0, one above 2**63, a float, or a moment."""
+    one = np.array([1.5]).view(np.int64)
+    moments = [one.view("M8[ns]"), one.view("m8[ns]"), one.view("M8[us]"), one.view("M8[ns]")[0]]
+    found = [identity(item) for item in (one, one.view(float), *moments)]
+    low = np.array([-5, 1])
+    found += [identity(item) for item in (low, low.view(np.uint64), low.astype(str), -5, "-5")]
+    assert None not in found and len(set(found)) == len(found)
+    assert identity(moments[0]) == identity(one.view("M8[ns]").copy())
+    assert identity(moments[3]) == identity(moments[0][0]) != identity(one[0])
+
+
+def test_numbers_that_a_float64_rounds_have_no_identity():
+    if np.finfo(np.longdouble).nmant <= 52:
+        pytest.skip("long doubles are doubles here")
+    assert identity(np.array([0.1], np.longdouble)) is None
+
+
 def test_it_is_the_same_in_every_process_and_version():
     assert identity("Why?") == "fd5220abef259625"
     assert identity([{"role": "user", "content": "Why?"}]) == "34157f14a022d60f"
     assert identity([1, 2.5]) == "21e5fa1cdb53849b"
+    assert identity(np.arange(6, dtype=np.uint8).reshape(1, 2, 3)) == "ec6a253d4e55ebac"
     assert identity(CHAT) == identity(json.loads(json.dumps(CHAT)))
 
 

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.recordings.journal import Journal
 from ensemble_lab.core.recordings.recording import HEADER, Recording, is_recording, json_line
+from ensemble_lab.core.reply import Reply
 from ensemble_lab.models.asking.live import record
 
 ITEMS = {"a": "a", "müde": "b\u2028\x85\x0b\x1c", 3: "x"}
 TRUTH = {"a": "a", "müde": "b\u2028\x85\x0b\x1c", 3: "y"}
 GRADES = [[1.0], [1.0], [0.0]]
+NAN = float("nan")
 
 
 @pytest.fixture
@@ -244,6 +246,149 @@ def test_an_editor_that_saves_meanwhile_loses_nothing(tmp_path, save):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         record({"m": model}, range(6), path, truth=range(6), progress=False)
+
+
+def twice(data):
+    return data + data.splitlines(keepends=True)[-1]
+
+
+def broken(data):
+    """One line in the middle is no JSON any more; the size stays."""
+    lines = data.splitlines(keepends=True)
+    return b"".join([*lines[:2], lines[2].replace(b":", b";"), *lines[3:]])
+
+
+DAMAGES = {
+    "a line twice": twice,
+    "a broken line": broken,
+    "a line cut in the middle": lambda data: data.replace(b'"model"', b"\n", 1),
+    "UTF-16": lambda data: data.decode().encode("utf-16"),
+    "another header": lambda data: data.replace(b'"version": 1', b'"version": 9'),
+    "another text": lambda data: b"Dear diary,\n" + data,
+}
+
+
+def recorded_while(path, damage, at, save=save_in_place, last=6):
+    """The items that are asked while somebody damages the file at item `at`, and the error."""
+    asked = []
+
+    def model(item):
+        asked.append(item)
+        if item == at:
+            save(path, damage(path.read_bytes()))
+        return item
+
+    with pytest.raises(ValueError, match="was damaged while it was recorded") as caught:
+        record({"m": model}, range(last), path, truth=range(last), progress=False)
+    return asked, str(caught.value)
+
+
+@pytest.mark.parametrize("save", [save_anew, save_in_place])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_an_editor_that_damages_the_file_meanwhile_loses_nothing(tmp_path, damage, save):
+    path = tmp_path / "r.jsonl"
+    asked, words = recorded_while(path, damage, at=4, save=save)
+    rescued = tmp_path / "r.rescued-1.jsonl"
+    assert rescued.name in words and len(words.replace(str(tmp_path), "")) <= 300
+    damaged = path.read_bytes()
+    kept = Recording.load(rescued)
+    assert [item for item, _ in kept.replies] == asked and 4 in asked  # also the one in flight
+    again = []
+    model = {"m": lambda item: again.append(item) or item}
+    table = record(model, range(6), rescued, truth=range(6), progress=False)
+    assert sorted(asked + again) == list(range(6)) and table.correct.ravel().tolist() == [1] * 6
+    assert path.read_bytes() == damaged  # nobody else's work is touched
+
+
+def test_damage_behind_the_last_reply_is_told_too(tmp_path):
+    """A byte that is another one, where no reply is written any more."""
+    path = tmp_path / "r.jsonl"
+
+    def grade(answer, truth):
+        if answer == 5:
+            path.write_bytes(path.read_bytes().replace(b'"model"', b"'model'", 1))
+        return 1.0
+
+    with pytest.raises(ValueError, match=r"in 'r\.rescued-1\.jsonl' beside it"):
+        record({"m": int}, range(6), path, truth=range(6), grade=grade, progress=False)
+    table = Outcomes.read(tmp_path / "r.rescued-1.jsonl")
+    assert table.correct.ravel().tolist() == [1] * 6
+
+
+def test_damage_and_a_stop_at_once(tmp_path):
+    path = tmp_path / "r.jsonl"
+
+    def model(item):
+        if item == 3:
+            save_in_place(path, broken(path.read_bytes()))
+            raise KeyboardInterrupt
+        return item
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        record({"m": model}, range(6), path, progress=False)
+    assert any("r.rescued-1.jsonl" in note for note in caught.value.__notes__)
+    assert len(Recording.load(tmp_path / "r.rescued-1.jsonl").replies) == 3
+
+
+def test_a_warning_that_is_an_error_costs_no_reply(tmp_path):
+    path = tmp_path / "r.jsonl"
+
+    def model(item):
+        if item == 3:
+            path.unlink()
+        return item
+
+    with warnings.catch_warnings(), pytest.raises(UserWarning, match="was changed"):
+        warnings.simplefilter("error")
+        record({"m": model}, range(6), path, progress=False)
+    assert [item for item, _ in Recording.load(path).replies] == [0, 1, 2, 3]
+
+
+def test_each_rescue_has_a_file_of_its_own(tmp_path):
+    path = tmp_path / ("ä" * 120 + ".jsonl")
+    for number in (1, 2):
+        path.unlink(missing_ok=True)
+        words = recorded_while(path, twice, at=number, last=4)[1]
+        assert f"rescued-{number}.jsonl" in words and len(words) - len(str(tmp_path)) <= 300
+    files = sorted(tmp_path.glob("*rescued*"))
+    assert [len(Recording.load(file).replies) for file in files] == [2, 3]
+
+
+def test_a_rescue_keeps_facts_grades_and_failures(tmp_path):
+    path = tmp_path / "r.jsonl"
+
+    def model(item):
+        if item == "b":
+            raise RuntimeError("no")
+        if item == "c":
+            save_in_place(path, broken(path.read_bytes()))
+        return Reply(item, confidence=0.5, cost=NAN, text="müde\u2028")
+
+    about = {"truth": ["a", "b", "x"], "features": {"f": [1, None, "x"]}, "group": ["g", 7, None]}
+    with pytest.raises(RuntimeError, match="no") as caught:
+        record({"m": model}, ["a", "b", "c"], path, grade=str.__eq__, progress=False, **about)
+    assert any("was damaged" in note for note in caught.value.__notes__)
+    kept = Recording.load(tmp_path / "r.rescued-1.jsonl")
+    assert kept.failed == {(1, "m"): "RuntimeError"}
+    assert kept.facts[0]["features"] == {"f": 1} and kept.facts[1]["group"] == 7
+    assert [line["correct"] for line in kept.replies.values()] == [1, 0]
+    assert kept.replies[2, "m"]["text"] == "müde\u2028" and kept.replies[2, "m"]["cost"] is None
+
+
+def test_a_lock_taken_meanwhile_is_told_with_the_rescue(tmp_path):
+    """Somebody put another file there, and records to it."""
+    path, other = tmp_path / "r.jsonl", []
+
+    def model(item):
+        if item == 2:
+            save_anew(path, b"")
+            other.append(Journal(path))
+        return item
+
+    with pytest.raises(OSError, match=r"being recorded by another.*r\.rescued-1\.jsonl"):
+        record({"m": model}, range(4), path, progress=False)
+    other[0].close()
+    assert len(Recording.load(tmp_path / "r.rescued-1.jsonl").replies) == 3
 
 
 def test_a_disk_that_is_full_costs_one_line(tmp_path, monkeypatch):

@@ -28,7 +28,9 @@ def refused(path, data):
         Outcomes.read(path)
     with pytest.raises(ValueError) as gone_on:
         record({"m": str}, [1], path, progress=False)
-    for caught in (read, gone_on):
+    with pytest.raises(ValueError) as loaded:
+        Recording.load(path)
+    for caught in (read, gone_on, loaded):
         text = str(caught.value).replace(str(path.parent), "")
         assert len(text) <= 300 and "\n" not in text
     return str(read.value)

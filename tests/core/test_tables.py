@@ -315,6 +315,37 @@ def test_dates_are_facts_and_no_numbers(tmp_path):
         Outcomes.from_frame(frame.assign(**{"m:answer": dates}))
 
 
+@pytest.mark.parametrize("unit", ["ns", "us", "s"])
+def test_moments_as_names_stay_moments(tmp_path, unit):
+    """Of nanoseconds numpy makes whole numbers, which no date equals."""
+    times = pd.Series(np.array(["2026-01-01T00:00:00", "2026-01-02T12:00:05"], f"M8[{unit}]"))
+    frame = pd.DataFrame({"item": times, "m:correct": [1, 0], "group": times, "feature:t": times})
+    moments = times.dt.to_pydatetime().tolist()
+    for bring in (
+        lambda: Outcomes.from_frame(frame),
+        lambda: Outcomes.from_frame(Outcomes.from_frame(frame).to_frame()),
+        lambda: Outcomes.read(Outcomes.from_frame(frame).to_parquet(tmp_path / "t.parquet")),
+        lambda: Outcomes(models=["m"], items=times.to_numpy(), correct=[[1], [0]], group=times,
+                         features={"t": times}),
+    ):  # fmt: skip
+        table = bring()
+        assert table.items.tolist() == table.group.tolist() == moments
+        assert table.features["t"].tolist() == moments
+        assert table.select(items=[times[1]]).correct.tolist() == [[0]]
+
+
+@pytest.mark.parametrize("kind", ["M8[ns]", "m8[ns]", "m8[Y]"])
+def test_moments_that_python_does_not_have_are_no_names(kind):
+    steps = np.array([1, 2]).view(kind)  # of a nanosecond, or of years of no known length
+    about = {"models": ["m"], "correct": [[1], [0]]}
+    for parts in ({"items": steps}, {"items": [1, 2], "group": steps}):
+        with pytest.raises(ValueError, match=r"which is no date of Python; make it text") as caught:
+            Outcomes(**about, **parts)
+        assert len(str(caught.value)) <= 300
+    kept = Outcomes(**about, items=steps.astype(str), features={"f": steps}).features["f"]
+    assert (kept == steps).all()  # a feature is read by its numbers
+
+
 def test_an_empty_column_is_no_model(tmp_path):
     refused(tmp_path, "item,a,notes\nq1,1,\nq2,0,\n", "'notes' is empty", "notes:correct")
 

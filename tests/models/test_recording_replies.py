@@ -88,6 +88,53 @@ def test_a_law_that_is_not_known(tmp_path):
     assert one(tmp_path, Reply("a", probability={"a": NAN, "b": NAN})).probability is None
 
 
+def lawful(**gaps):
+    """Models that give laws, but for some items."""
+
+    def model(name):
+        def reply(item):
+            return Reply("a", confidence=0.5, probability=None if item in gaps[name] else LAW)
+
+        return reply
+
+    return {name: model(name) for name in gaps}
+
+
+def test_a_reply_without_a_law_costs_no_other_one_its_own(tmp_path):
+    path = tmp_path / "r.jsonl"
+    models = lawful(m=[1], n=[])
+    words = "1 of 6 replies give no probabilities: NaN stands there"
+    with pytest.warns(UserWarning, match=words):
+        table = record(models, range(3), path, progress=False)
+    with pytest.warns(UserWarning, match=words):
+        read = Outcomes.read(path)
+    for made in (table, read, Outcomes.read(table.to_parquet(tmp_path / "t.parquet"))):
+        lacks = np.isnan(made.probability)
+        assert lacks[1, 0].all() and lacks.sum() == 2
+        assert made.probability[~lacks].tolist() == [0.75, 0.25] * 5
+
+
+def test_a_model_that_never_gives_a_law_is_named(tmp_path):
+    """A vote over laws would not hear it, and one over confidences does."""
+    path = tmp_path / "r.jsonl"
+    models = lawful(m=[], n=range(3))
+    with pytest.warns(UserWarning, match="3 of 6 replies .* model 'n' never does: .* other models"):
+        table = record(models, range(3), path, progress=False)
+    assert table.probability is None
+    del models["n"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the advice works
+        assert record(models, range(3), path, progress=False).probability is not None
+
+
+@pytest.mark.parametrize("gaps", [[], range(3)], ids=["all", "none"])
+def test_laws_everywhere_or_nowhere_are_nothing_to_tell(tmp_path, gaps):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = record(lawful(m=gaps), range(3), tmp_path / "r.jsonl", progress=False)
+    assert (table.probability is None) == bool(gaps)
+
+
 ODD = [
     (Reply("a", confidence="0.9"), "the confidence is '0.9'"),
     (Reply("a", confidence="high " * 1000), "the confidence is 'high"),

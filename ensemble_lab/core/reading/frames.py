@@ -108,7 +108,9 @@ def _frame(columns: dict):
     """A data frame in which every object keeps its type."""
     import pandas as pd
 
-    return pd.DataFrame({name: pd.Series(v, dtype=v.dtype) for name, v in columns.items()})
+    # Of dates pandas takes its own steps, seconds for days.
+    kinds = {name: None if v.dtype.kind in "mM" else v.dtype for name, v in columns.items()}
+    return pd.DataFrame({name: pd.Series(v, dtype=kinds[name]) for name, v in columns.items()})
 
 
 def _decoded(outcomes: Outcomes, name: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from ensemble_lab.core.checks import check_states
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.reading.columns import Column, Text, labels_of, no_number
 from ensemble_lab.core.reading.grading import grade, one_spelling, warn_unequal
@@ -192,7 +192,7 @@ def _check_bare(columns: list[tuple[Role, Column]], truth: bool) -> None:
 def _no_correctness(name: str, row: int, cell: str, mend: str) -> str:
     return (
         f"'correct' of {shown(name, 60)} holds something that is no number: {cell}; a column that"
-        f" is no model's is named {FEATURE}{name[:60]}"
+        f" is no model's is named {FEATURE}{excerpt(name, 60)}"
     )
 
 

@@ -9,7 +9,7 @@ import json
 import numpy as np
 
 from ensemble_lab.core.checks import objects
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.core.reading.columns import Column, Text, Typed
 
 
@@ -49,7 +49,7 @@ def separated(data: bytes, separator: str) -> list[tuple[str, Column]]:
             ),
         )
     except pa.ArrowInvalid as error:
-        raise ValueError(f"its rows do not fit its header: {error!s:.120}") from None
+        raise ValueError(f"its rows do not fit its header: {excerpt(str(error), 120)}") from None
     cells = [column.combine_chunks()[1:] for column in table.columns]  # the first is the header
     blank = np.logical_and.reduce([c.is_null().to_numpy(zero_copy_only=False) for c in cells])
     if blank.any():  # rows of separators only, as spreadsheets leave them behind the last
@@ -61,7 +61,13 @@ def separated(data: bytes, separator: str) -> list[tuple[str, Column]]:
 def _utf8(data: bytes) -> bytes:
     """The text as UTF-8 without a byte order mark."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):  # Excel's "Unicode text"
-        return data.decode("utf-16").encode()
+        try:
+            return data.decode("utf-16").encode()
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"it is UTF-16 text that breaks off or is damaged at byte {error.start}; save it"
+                " again, as CSV UTF-8"
+            ) from None
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -113,6 +119,12 @@ def _object(line: str, number: int) -> dict:
         ) from None
     except RecursionError:
         raise ValueError(f"line {number} is nested too deeply; give numbers and texts") from None
+    except ValueError as error:
+        if "digits" not in str(error):
+            raise
+        raise ValueError(
+            f"line {number} holds a number of over 4,300 digits; make it text"
+        ) from None
     if not isinstance(row, dict):
         raise ValueError(f"line {number} is {shown(row, 40)}; a table has one object a line")
     return row

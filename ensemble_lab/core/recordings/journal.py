@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import warnings
+import zlib
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.recordings.lines import json_line
 from ensemble_lab.core.recordings.recording import HEADER, Recording
+from ensemble_lab.core.recordings.rescue import lacking, rescued
 
 try:
     import fcntl
@@ -30,7 +34,9 @@ class Journal:
     """Hold a recording for writing until it is closed.
 
     The lock is on the file itself, so nothing is left behind when the process is killed: the
-    system lets go of it. `Outcomes.read` may read meanwhile.
+    system lets go of it. `Outcomes.read` may read meanwhile. Where something else changes the
+    file, the lines that it lacks are written again; where something damages it, all that was said
+    is written to a file beside it.
 
     Parameters
     ----------
@@ -47,24 +53,34 @@ class Journal:
     BlockingIOError
         Another process or thread is recording there.
     ValueError
-        A file that is no recording; it is left as it is.
+        A file that is no recording; it is left as it is. While it is written, and at the end: a
+        file that was damaged meanwhile, with the path of the file that holds all that was said.
     """
 
     def __init__(self, path: Path):
-        self.path, self._file = path, None
+        self.path, self._file, self._written = path, None, False
         self._open()
 
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, *error) -> None:
-        self.close()
+    def __exit__(self, kind, error, trace) -> None:
+        try:
+            if self._written and not (self._as_we_left_it() and self._checksum() == self._sum):
+                self._rejoin(level=4)
+        except (OSError, ValueError) as damage:
+            if error is None:
+                raise
+            error.add_note(str(damage))
+        finally:
+            self.close()
 
     def write(self, line: dict) -> None:
         """Append one line; what is written is in the system's hands and survives a kill."""
-        if not self._as_we_left_it():
-            self._rejoin()
-        self._append(line)
+        if self._as_we_left_it():
+            self._append(line)
+        else:
+            self._rejoin([line], level=6)
 
     def facts(self, item, known: dict) -> None:
         """Note what is known of an item, if that is news."""
@@ -78,6 +94,7 @@ class Journal:
         """Note a reply."""
         self.write({"item": item, "model": model} | line)
         self.recording.replies[item, model] = line
+        self.recording.failed.pop((item, model), None)
 
     def grade(self, item, model: str, correct: float | None) -> None:
         """Note the grade of a reply that is there."""
@@ -86,7 +103,9 @@ class Journal:
 
     def failed(self, item, model: str, kind: str) -> None:
         """Note that there is no reply; the words of an error may hold what nobody should read."""
-        self.write({"item": item, "failed": kind, "by": model})
+        line = {"item": item, "failed": kind, "by": model}
+        self.write(line)
+        self.recording.add(line)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -97,7 +116,7 @@ class Journal:
             self._file.seek(FAR)
             msvcrt.locking(self._file.fileno(), msvcrt.LK_UNLCK, 1)
         self._file.close()
-        self._file = None
+        self._file, self._written = None, False
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,15 +178,25 @@ class Journal:
         self._file.seek(max(self._size - 1, 0))
         last = self._file.read(1)
         self._missing = b"" if last in (b"\n", b"\r", b"") else b"\n"
+        self._sum = self._checksum()
         if not self._size:  # new, or killed while writing the header
             self._append(HEADER)
 
     def _append(self, line: dict) -> None:
         data = self._missing + json_line(line).encode()
-        self._missing = b""
-        self._size += len(data)
+        self._missing, self._written = b"", False
+        self._size, self._sum = self._size + len(data), zlib.crc32(data, self._sum)
         while data:
             data = data[self._file.write(data) :]
+        self._written = True
+
+    def _checksum(self) -> int:
+        """Of what is there: an editor may leave the size as it was."""
+        found = 0
+        self._file.seek(0)
+        while part := self._file.read(2**20):
+            found = zlib.crc32(part, found)
+        return found
 
     def _is_there(self) -> bool:
         """Whether the path still leads to the file that we hold."""
@@ -179,24 +208,23 @@ class Journal:
     def _as_we_left_it(self) -> bool:
         return self._is_there() and os.fstat(self._file.fileno()).st_size == self._size
 
-    def _rejoin(self) -> None:
-        """Go on after an editor saved the file, or somebody removed it: nothing said is lost."""
+    def _rejoin(self, new: Sequence[dict] = (), *, level: int) -> None:
+        """Go on, with `new` lines, after an editor saved the file, or somebody removed it."""
+        said = self.recording
+        self.close()
+        try:
+            self._open()
+            for line in chain(lacking(self.recording, said), new):
+                self._append(line)
+                self.recording.add(line)
+        except (OSError, ValueError) as error:
+            self.close()
+            raise rescued(self.path, said, new, error) from error
         warnings.warn(
             f"{shown(str(self.path), 150)} was changed while it was recorded; its lines are kept,"
             " and those that it lacks are written again",
-            stacklevel=6,
+            stacklevel=level,
         )
-        said = self.recording
-        self.close()
-        self._open()
-        for item, known in said.facts.items():
-            self.facts(item, known)
-        for (item, model), line in said.replies.items():
-            there = self.recording.replies.get((item, model))
-            if there is None:
-                self.reply(item, model, line)
-            elif "correct" in line and "correct" not in there:
-                self.grade(item, model, line["correct"])
 
 
 def _lock(file) -> None:
@@ -213,7 +241,7 @@ def _let_go_in_child() -> None:
     """A forked child shares the lock: it would keep it when its parent is killed."""
     for journal in list(_held.values()):
         journal._file.close()
-        journal._file = None
+        journal._file, journal._written = None, False
     _held.clear()
 
 

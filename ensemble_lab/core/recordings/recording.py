@@ -14,6 +14,7 @@ import io
 import json
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -28,7 +29,7 @@ from ensemble_lab.core.recordings.lines import (
     whole_lines,
     without_marks,
 )
-from ensemble_lab.core.recordings.tabulate import tabulate
+from ensemble_lab.core.recordings.tabulate import tabulate, warn_without_laws
 from ensemble_lab.core.reply import exact, unwrapped
 from ensemble_lab.core.states import MEASURES
 
@@ -126,6 +127,10 @@ class Recording:
             recording.length = end
         return recording
 
+    def add(self, line: dict) -> None:
+        """Take in one line, as the next of the file."""
+        self._add(dict(line), len(self.facts) + len(self.replies) + 2, texts=True)
+
     def _add(self, line: dict, number: int, texts: bool) -> None:
         if not isinstance(line, dict) or "item" not in line:
             second = isinstance(line, dict) and "ensemble_lab" in line
@@ -166,7 +171,21 @@ class Recording:
             raise ValueError("nothing is recorded yet")
         models = list(dict.fromkeys(model for _, model in self.replies))
         items = list(dict.fromkeys([*self.facts, *(item for item, _ in self.replies)]))
-        return tabulate(self.replies, items, models, self.facts)
+        return self.table(items, models)
+
+    def table(self, items: Sequence, models: Sequence[str]) -> Outcomes:
+        """These items and models as far as they are recorded.
+
+        Warns
+        -----
+        UserWarning
+            How many replies have no probabilities where others have some.
+        """
+        made = tabulate(self.replies, items, models, self.facts)
+        pairs = [(item, model) for model in models for item in items]
+        replies = {pair: self.replies[pair] for pair in pairs if pair in self.replies}
+        warn_without_laws(replies, made.probability is not None)
+        return made
 
 
 def item_name(name):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from ensemble_lab.core.checks import names_array
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.reading.grading import grade, one_spelling
 from ensemble_lab.core.states import ABSENT, MEASURES, UNPARSED
@@ -37,7 +38,8 @@ def tabulate(
     -------
     Outcomes
         Graded by what the replies carry, else by whether answer and truth are equal. Where the
-        two are in different notations nothing is graded, and a warning says so.
+        two are in different notations nothing is graded, and a warning says so. With
+        probabilities where every model that replied gave some.
     """
     facts = facts or {}
     truths = [facts.get(item, {}).get("truth") for item in items]
@@ -110,17 +112,47 @@ def _measure(grid: list[list], name: str) -> np.ndarray | None:
 
 
 def _laws(grid: list[list], code: dict) -> np.ndarray | None:
-    """(n, m, k), if every reply gave a law: votes over laws would ignore members without."""
-    if not all("probability" in cell for row in grid for cell in row if cell):
+    """(n, m, k), NaN for a reply without a law, or None where a model that replied never gives one.
+
+    Votes over laws would not hear that model.
+    """
+    columns = [[cell for cell in column if cell] for column in zip(*grid, strict=True)]
+    gave = [any("probability" in cell for cell in column) for column in columns if column]
+    if not gave or not all(gave):
         return None
     laws = np.full((len(grid), len(grid[0]), len(code)), np.nan)
     for i, row in enumerate(grid):
         for j, cell in enumerate(row):
-            if cell:
+            if cell and "probability" in cell:
                 laws[i, j] = 0.0
                 for label, p in cell["probability"]:
                     laws[i, j, code[label]] = p
     return laws
+
+
+def warn_without_laws(replies: Mapping[tuple, dict], kept: bool) -> None:
+    """Say aloud that some of these replies, and not all, have no law.
+
+    Parameters
+    ----------
+    replies : mapping of (item, model) to dict
+    kept : bool
+        Whether their table has the laws of the others.
+    """
+    lacking = [model for (_, model), line in replies.items() if "probability" not in line]
+    if not lacking or len(lacking) == len(replies):
+        return
+    told = f"{len(lacking):,} of {len(replies):,} replies give no probabilities"
+    if kept:
+        told += ": NaN stands there, and votes over probabilities do not hear these replies"
+    else:
+        gave = {model for (_, model), line in replies.items() if "probability" in line}
+        never = next(model for model in lacking if model not in gave)
+        told += (
+            f", model {shown(never, 40)} never does: the table has none; make one of the other"
+            " models only to keep theirs"
+        )
+    warnings.warn(told, stacklevel=4)
 
 
 def _group(groups: list) -> np.ndarray | None:

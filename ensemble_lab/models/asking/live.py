@@ -89,13 +89,17 @@ def record(
         is mended).
     BlockingIOError
         Another process or thread is recording to this path.
+    ValueError, OSError
+        Something else damaged the file meanwhile: all replies are in a file beside it, which the
+        error names and which can be gone on with.
     Exception
         The first error of a model, when all others have been asked.
 
     Warns
     -----
     UserWarning
-        No answer equals any truth; the file system has no locks; something else changed the file.
+        No answer equals any truth; the file system has no locks; something else changed the file;
+        some replies give probabilities and others none.
     """
     from tqdm.auto import tqdm
 

@@ -11,7 +11,6 @@ from ensemble_lab.core.identity import identity
 from ensemble_lab.core.notation import Notation, is_right
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.recordings.journal import Journal
-from ensemble_lab.core.recordings.tabulate import tabulate
 from ensemble_lab.core.reply import Model, Reply, as_reply, entry, exact
 from ensemble_lab.instruments.meter import clock_for
 from ensemble_lab.models.asking.failures import Failures
@@ -103,8 +102,7 @@ class Recorder:
 
     def table(self) -> Outcomes:
         """These items and models as far as they are recorded."""
-        recording = self._journal.recording
-        return tabulate(recording.replies, list(self._items), list(self._models), recording.facts)
+        return self._journal.recording.table(list(self._items), list(self._models))
 
     @property
     def by_truth(self) -> bool:
