@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 
+from ensemble_lab.core import files
 from ensemble_lab.core.outcomes import Outcomes
-from ensemble_lab.core.reading import files
 from ensemble_lab.core.states import UNPARSED
 from tests.support.strategies import outcomes
 
