@@ -7,8 +7,10 @@ import time
 import traceback
 from multiprocessing import get_context
 
+from benchmarks.parts.on_gpu import has_gpu
 from ensemble_lab.bench import load, scripts
 from ensemble_lab.requested import RequestError
+from ensemble_lab.tokens import compiled
 
 
 def measured(script, limits, quick, seconds):
@@ -48,6 +50,8 @@ def heard(pipe, name, seconds):
 
 def work(script, names, quick, pipe):
     """Measure the records of a script in turn, up to the first that fails, and send each."""
+    if quick and not has_gpu():
+        compiled.BACKEND = "eager"  # whether it runs; a CPU's compiler takes minutes
     records = load(scripts()[script])
     for name in names:
         try:

@@ -32,12 +32,12 @@ def test_a_model_goes_to_the_gpu_unasked_in_the_best_format_there(card):
 def test_free_memory_counts_what_torch_keeps_unused(card):
     free, total = torch.cuda.mem_get_info(card)
     before = available_memory(card)
-    assert free <= before <= total
-    block = torch.empty(256 * MIB, dtype=torch.uint8, device=card)
+    assert free - 1024 * MIB < before <= total  # others may use the card meanwhile
+    block = torch.empty(2048 * MIB, dtype=torch.uint8, device=card)
     held = available_memory(card)
     del block  # torch keeps it
-    assert before - held > 200 * MIB
-    assert available_memory(card) - held > 200 * MIB
+    assert before - held > 1024 * MIB
+    assert available_memory(card) - held > 1024 * MIB
 
 
 def test_what_does_not_fit_is_refused_before_it_is_made(device):
