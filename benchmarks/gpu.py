@@ -388,7 +388,7 @@ def main(arguments=None):
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     slower = 10 if asked.rehearse else 1  # a CPU may take its time
     limits = {name: slower * LIMITS[name] for name in wanted}
-    for found in measured("gpu", limits, asked.rehearse, slower * asked.seconds):
+    for found in measured(Path(__file__), limits, asked.rehearse, slower * asked.seconds):
         kept[found["name"]] = found
         print(line(found), flush=True)
         ordered = [kept[name] for name in RECORDS if name in kept]

@@ -8,13 +8,13 @@ import traceback
 from multiprocessing import get_context
 
 from benchmarks.parts.on_gpu import has_gpu
-from ensemble_lab.bench import load, scripts
+from ensemble_lab.bench import load
 from ensemble_lab.requested import RequestError
 from ensemble_lab.tokens import compiled
 
 
 def measured(script, limits, quick, seconds):
-    """Records of a benchmark script one by one, or for each that failed its name and error.
+    """Records of the script at a path one by one, or for each that failed its name and error.
 
     `limits` says how many seconds each named record may take, `seconds` how many all may.
     """
@@ -52,7 +52,7 @@ def work(script, names, quick, pipe):
     """Measure the records of a script in turn, up to the first that fails, and send each."""
     if quick and not has_gpu():
         compiled.BACKEND = "eager"  # whether it runs; a CPU's compiler takes minutes
-    records = load(scripts()[script])
+    records = load(script)
     for name in names:
         try:
             found = records[name](quick)
