@@ -81,7 +81,8 @@ def test_a_gpu_writes_what_a_cpu_writes(device):
     for question in QUESTIONS:
         ours, theirs = here.generate(question), there.generate(question)
         assert ours.tokens == theirs.tokens
-        assert np.allclose(ours.log_probabilities, theirs.log_probabilities, atol=1e-9)
+        # Confidences are computed in float32, whatever the model's type.
+        assert np.allclose(ours.log_probabilities, theirs.log_probabilities, rtol=0, atol=1e-5)
 
 
 def test_the_meter_waits_for_what_was_queued(card):
