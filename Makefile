@@ -24,7 +24,7 @@ TORCHENSEMBLE := torchensemble==0.2.0
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 ROOT     := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test nightly lint wheel bench pictures data smollm2 constraints
+.PHONY: help lab test nightly lint wheel bench gpu pictures data smollm2 constraints
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -54,6 +54,12 @@ wheel: $(STAMP)  ## build dist/*.whl, data included
 
 bench: $(STAMP)  ## measure one level into benchmarks/results (BENCH=answers)
 	$(BIN)/python -m benchmarks $(BENCH) --json benchmarks/results/$(BENCH).json
+
+# A machine with a GPU has a PyTorch of its own: nothing is installed there.
+GPU_PYTHON ?= $(or $(wildcard $(BIN)/python),python3)
+
+gpu:  ## run what needs a GPU, tests and records: 8 minutes (GPU_ARGS=--rehearse without one)
+	$(GPU_PYTHON) -m benchmarks.gpu $(GPU_ARGS)
 
 pictures: $(STAMP)  ## take the README's pictures in a browser, into docs/
 	$(BIN)/python -m tests.browser.pictures

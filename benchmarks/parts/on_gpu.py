@@ -92,17 +92,16 @@ def models(quick):
 
 
 def random_llama_of(shape, seed):
+    """A Llama of a shape with random weights; heads as wide as usual where the shape tells none."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     heads = shape["hidden_size"] // (128 if shape["hidden_size"] >= 1024 else 16)
     ends = dict.fromkeys(("eos_token_id", "bos_token_id", "pad_token_id"))  # no text ends early
+    usual = {"vocab_size": 32000, "num_attention_heads": heads, "num_key_value_heads": heads}
     config = LlamaConfig(
-        **shape,
+        **usual | shape,
         **ends,
-        vocab_size=32000,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
         max_position_embeddings=4096,
         dtype="bfloat16",
     )

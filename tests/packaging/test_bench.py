@@ -24,6 +24,13 @@ EVERY.remove(("explorers", IN_BROWSER))
 MOST_GB = 1.5  # what a small Binder gives
 
 
+@pytest.fixture(autouse=True)
+def no_compiler(request, monkeypatch):
+    """What a GPU is to measure runs here without a compiler, which would take minutes."""
+    if "gpu-" in request.node.name:
+        monkeypatch.setattr(compiled, "BACKEND", "eager")
+
+
 @pytest.mark.parametrize(("name", "record"), EVERY)
 def test_every_record_runs(name, record, tmp_path):
     path = tmp_path / "new folder" / "out.json"

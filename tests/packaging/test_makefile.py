@@ -123,3 +123,12 @@ def test_what_takes_an_hour_is_left_to_make_nightly(checkout):
     assert "nightly" in make(checkout, "help").stdout
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
     assert "-m 'not nightly'" in settings["addopts"]
+
+
+def test_what_needs_a_gpu_runs_with_the_python_that_is_there(checkout):
+    """A machine with a GPU has a PyTorch of its own, and no network to install another."""
+    assert make(checkout, "-n", "gpu").stdout == "python3 -m benchmarks.gpu \n"
+    pretend_installed(checkout)
+    assert make(checkout, "-n", "gpu").stdout == ".venv/bin/python -m benchmarks.gpu \n"
+    chosen = make(checkout, "-n", "gpu", "GPU_PYTHON=python", "GPU_ARGS=smollm2").stdout
+    assert chosen == "python -m benchmarks.gpu smollm2\n"

@@ -199,6 +199,7 @@ def test_without_a_compiler_the_error_says_what_to_do(monkeypatch):
         decode(toy(7, layers=1, hidden=20), RAGGED, max_new_tokens=4, compiled=True)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="waits of the host for a GPU")
 @pytest.mark.parametrize("rule", [{}, {"temperature": 1.0}], ids=["greedy", "sampled"])
 @pytest.mark.parametrize("draft", DRAFTS)
