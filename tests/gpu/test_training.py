@@ -8,9 +8,9 @@ import torch
 from sklearn.datasets import load_digits
 
 import ensemble_lab as lab
-from ensemble_lab.training.losses import cross_entropy, squared_error
-from ensemble_lab.training.trainer import train_members
-from tests.test_training_trainer import alone, one_output, perceptron, problem
+from ensemble_lab.training.batched.losses import cross_entropy, squared_error
+from ensemble_lab.training.batched.trainer import train_members
+from tests.training.test_training_trainer import alone, one_output, perceptron, problem
 
 pytestmark = pytest.mark.gpu
 MEMBERS, ROWS, EPOCHS, SIZE = 5, 30, 4, 8

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks import gpu
 from benchmarks.parts import in_time
-from ensemble_lab.requested import RequestError
+from ensemble_lab.reports.request import RequestError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MISSING = ["plotly", "ipywidgets", "anywidget", "gguf", "polars", "nbconvert", "papermill"]
 
 
@@ -70,7 +70,7 @@ def test_smollm2_is_left_out_aloud_where_it_is_not(monkeypatch, tmp_path):
 
 SCRIPT = """
 import os, time
-from ensemble_lab.requested import RequestError
+from ensemble_lab.reports.request import RequestError
 
 def fails(quick):
     raise ValueError("broken")
