@@ -11,7 +11,7 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent
 README = RESULTS.parents[1] / "README.md"
-BENCHMARKS = ("answers", "explorers", "speculative", "training")
+BENCHMARKS = ("answers", "explorers", "speculative", "training", "gpu")
 
 
 def quickstart(text):
@@ -26,6 +26,7 @@ def quickstart(text):
 def bench_table(name):
     """The records of one benchmark as a Markdown table."""
     records = json.loads((RESULTS / f"{name}.json").read_text())
+    records = [r for r in records if not {"error", "skipped"} & r.keys()]
     rows = ["| record | ours | peer | ratio | the peer is | goal |", "|---|---|---|---|---|---|"]
     for r in records:
         cells = [f"`{r['name']}`", *(f"{r[k]:.3g} {r['unit']}" for k in ("ours", "peer"))]
@@ -96,6 +97,13 @@ def of_decoding(record):
         keys = ("share", "alpha", "c", "v")
         drafts = record["by_draft"].items()
         return "".join(told.format(name, *(found[k] for k in keys)) for name, found in drafts)
+    if "compared" in record:
+        told = "; {}: {:.3g} and {:.3g} ms a token, ratio {:.2g}"
+        keys = ("ours_ms", "peer_ms", "ratio")
+        both = record["compared"].items()
+        return "".join(told.format(name, *(found[k] for k in keys)) for name, found in both)
+    if "peak_over_weights_and_caches" in record:
+        return f"; peak memory {record['peak_over_weights_and_caches']:.3g} of weights and caches"
     if "by_setting" in record:
         return "".join(f"; {name} {x:.3g} %" for name, x in record["by_setting"].items())
     return ""
