@@ -28,7 +28,9 @@ def __getattr__(name: str):
         return value
     if name in SUBMODULES:
         return import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ensemble_lab.core.errors import shown
+
+    raise AttributeError(f"module ensemble_lab has no attribute {shown(name)}")
 
 
 def __dir__() -> list[str]:

@@ -83,7 +83,8 @@ class _SklearnLaw:
         from sklearn.utils.validation import check_is_fitted
 
         name = type(model).__name__
-        if not is_classifier(model):
+        # scikit-learn asks its tags, which only an estimator has.
+        if not hasattr(model, "predict") or not is_classifier(model):
             raise ModelError(f"{name} is no classifier: give a fitted scikit-learn classifier")
         if labels is not None:
             raise ModelError(f"{name} knows its own labels (classes_): leave labels= out")

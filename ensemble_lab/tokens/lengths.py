@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.models.settings import whole
 
 FORGET = 0.97  # what was measured counts for so much a round later
@@ -24,17 +25,37 @@ def speedup(alpha: float, gamma: int | np.ndarray, c: float, v: float = 1.0):
     Parameters
     ----------
     alpha : float
-        Chance that a drafted token stays, in [0, 1].
-    gamma : int or array
-        Draft length.
-    c, v : float
-        Cost of a draft step and of a verification, in plain steps.
+        Chance that a drafted token is accepted, in [0, 1].
+    gamma : int or array of int
+        Draft length, from 0 up.
+    c, v : float or array
+        Cost of a draft step, from 0 up, and of a verification, above 0, in plain steps.
+
+    Raises
+    ------
+    ValueError
+        A value out of its range.
 
     References
     ----------
     Leviathan, Kalman and Matias, 2023, theorem 3.8 (there v = 1).
     """
-    return tokens_a_round(alpha, gamma) / (gamma * c + v)
+    check_range("alpha", alpha, 0, 1)
+    check_range("c", c, 0)
+    check_range("v", v, 1e-9)
+    lengths = np.asarray(gamma)
+    if lengths.dtype.kind not in "iu" or (lengths < 0).any():
+        raise ValueError(f"gamma={shown(gamma)}; it takes whole numbers from 0 up")
+    return tokens_a_round(alpha, lengths) / (lengths * c + v)
+
+
+def check_range(name: str, value, low: float, high: float = np.inf) -> None:
+    """Raise `ValueError` unless all of `value` are finite numbers from `low` to `high`."""
+    values = np.asarray(value)
+    numbers = values.dtype.kind in "iuf" and np.isfinite(values).all()
+    if not numbers or (values < low).any() or (values > high).any():
+        span = f"numbers from {low:g}" + ("" if np.isinf(high) else f" to {high:g}")
+        raise ValueError(f"{name}={shown(value)}; it takes {span}")
 
 
 def tokens_a_round(alpha: float, gamma: int | np.ndarray):
@@ -46,7 +67,15 @@ def tokens_a_round(alpha: float, gamma: int | np.ndarray):
 
 
 def best_gamma(alpha: float, c: float, v: float = 1.0, most: int = 64) -> int:
-    """The draft length with the largest `speedup`; 0 where drafting does not pay."""
+    """The draft length up to `most` with the largest `speedup`; 0 where drafting does not pay.
+
+    Raises
+    ------
+    ValueError
+        A value out of its range.
+    """
+    if whole(most, "most") < 0:
+        raise ValueError(f"most={shown(most)}; it takes whole numbers from 0 up")
     lengths = np.arange(most + 1)
     gains = speedup(alpha, lengths, c, v)
     gains[0] = 1.0  # a plain step

@@ -1,0 +1,151 @@
+"""What the levels offer beside policies and estimators: formulas, parts, facts about models."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ensemble_lab as lab
+from tests.contracts.registry import collected, contract, refused
+from tests.support.toy_lm import NO_WORDS, network
+
+NO_SHARE = ["0.5", None, True, math.nan, math.inf, -0.1, 1.1, [0.5, 2], 1j]
+NO_COST = ["1", None, True, math.nan, math.inf, -1, 1j]
+NO_LENGTH = ["4", None, True, 1.5, -1, [1.5], [-1]]
+shares = st.fractions(0, 1)
+costs = st.fractions(0, 3)
+
+
+@contract("speedup", "best_gamma")
+@given(shares, costs, st.fractions("1/10", 3), st.integers(0, 9))
+def test_the_speedup_is_the_formula(alpha, c, v, gamma):
+    true = sum(alpha**i for i in range(gamma + 1)) / (gamma * c + v)
+    found = lab.speedup(float(alpha), gamma, float(c), float(v))
+    assert math.isclose(found, true, rel_tol=1e-9)
+    most = lab.best_gamma(float(alpha), float(c), float(v), most=9)
+    gains = [Fraction(1)] + [
+        sum(alpha**i for i in range(n + 1)) / (n * c + v) for n in range(1, 10)
+    ]
+    assert float(gains[most]) >= float(max(gains)) * (1 - 1e-9)
+
+
+@contract("speedup", "best_gamma")
+def test_no_formula_takes_what_is_no_share_cost_or_length():
+    collected(
+        {f"alpha {x!r}": lambda x=x: lab.speedup(x, 4, 0.1) for x in NO_SHARE}
+        | {f"c {x!r}": lambda x=x: lab.speedup(0.5, 4, x) for x in NO_COST}
+        | {f"v {x!r}": lambda x=x: lab.speedup(0.5, 4, 0.1, x) for x in [*NO_COST, 0]}
+        | {f"gamma {x!r}": lambda x=x: lab.speedup(0.5, x, 0.1) for x in NO_LENGTH}
+        | {f"best alpha {x!r}": lambda x=x: lab.best_gamma(x, 0.1) for x in NO_SHARE}
+        | {f"most {x!r}": lambda x=x: lab.best_gamma(0.5, 0.1, most=x) for x in NO_LENGTH}
+    )
+
+
+@contract("ambiguity_decomposition", "optimal_weights", "variance_of_mean")
+def test_identities_refuse_what_does_not_fit():
+    good = [[1.0, 2.0], [3.0, 4.0]]
+    bad = ["ab", None, 3, [[1.0], [2.0, 3.0]], [["a", "b"], ["c", "d"]], [[math.nan, 1], [1, 1]]]
+    collected(
+        {f"predictions {x!r}": lambda x=x: lab.ambiguity_decomposition(x, [1, 2]) for x in bad}
+        | {f"optimal {x!r}": lambda x=x: lab.optimal_weights(x, [1, 2]) for x in bad}
+        | {f"y {x!r}": lambda x=x: lab.optimal_weights(good, x) for x in ([1], "ab", None)}
+        | {f"m {x!r}": lambda x=x: lab.variance_of_mean(1.0, 0.5, x) for x in (0, 1.5, "2", True)}
+        | {f"rho {x!r}": lambda x=x: lab.variance_of_mean(1.0, x, 4) for x in ("0", 1.1, -0.5)}
+    )
+
+
+@contract("first_best")
+@given(st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=1, max_size=9))
+def test_the_first_of_the_best(columns):
+    score = np.array(columns).T  # (3 members, n items)
+    for column, at in zip(columns, lab.first_best(score), strict=True):
+        assert column[at] >= max(column) * (1 - 1e-9)
+        assert all(value < max(column) for value in column[:at])
+    assert lab.first_best(np.full((2, 1), -np.inf)).tolist() == [-1]  # nobody answered
+
+
+@contract("clock_for", "pick_device", "pick_dtype", "available_memory")
+def test_devices_and_formats_that_nobody_has_are_refused():
+    wrong = ["gpu", "cuda:99", "cpu:x", 7.5, "", object()]
+    collected(
+        {f"pick {x!r}": lambda x=x: lab.pick_device(x) for x in wrong}
+        | {f"clock {x!r}": lambda x=x: lab.clock_for(x) for x in ("gpu", "tpu:0", 7.5)}
+    )
+    for wrong in ("int7", "half", 16):
+        with pytest.raises(ValueError, match="use one of float32, float16, bfloat16, float64"):
+            lab.pick_dtype("cpu", wrong)
+    assert lab.pick_device("cpu").type == "cpu" and lab.available_memory() > 0
+
+
+@contract("perceptron")
+def test_a_perceptron_has_the_asked_sizes():
+    import torch
+
+    assert lab.perceptron(3, 2, 5)(torch.zeros(4, 3)).shape == (4, 2)
+
+
+@contract("describe", "data_folder")
+def test_the_catalogue_names_what_it_has():
+    assert all(lab.describe(name)["licence"] for name in lab.outcomes_catalogue().index)
+    assert (lab.data_folder() / "catalogue.json").is_file()
+    for name in ("", "gsm8k", 3, None, ["game-of-24"], "../catalogue"):
+        with refused():
+            lab.describe(name)
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return lab.LanguageModel(network(0), NO_WORDS, "a toy")
+
+
+@contract("trace", "measure_pair", "LanguageModel", "Draft", "Proposal")
+def test_tools_of_decoding_refuse_what_they_cannot_read(toy):
+    collected(
+        {f"names {x!r}": lambda x=x: lab.trace(toy, [1, 2], names=x) for x in (("a",), "ab", 3)}
+        | {
+            f"gamma {x!r}": lambda x=x: lab.trace(toy, [1, 2], gamma=x)
+            for x in ("4", True, 1.5, -1)
+        }
+        | {f"pair {x!r}": lambda x=x: lab.measure_pair(toy, [[1, 2]], None, x) for x in (1.5, "4")}
+        | {f"draft {x!r}": lambda x=x: lab.trace(toy, [1], draft=x) for x in ("no such", 3, {})}
+        | {"two prompts": lambda: lab.trace(toy, [[1], [2]])}
+    )
+    empty = lab.Proposal(None, [2, 0])
+    assert empty.kinds_of(0) == [0, 0] and empty.kinds_of(1) == []
+
+
+@contract("Classifier", "Endpoint", "FeatureHead", "Generation", "ModelError")
+def test_models_that_are_none_are_refused(tmp_path):
+    folder = tmp_path / "nothing here"
+    collected(
+        {"no file of a head": lambda: lab.FeatureHead.read(folder / "head.safetensors")}
+        | {f"{x!r}": lambda x=x: lab.load(x) for x in ("openai:", "openai:ftp://a#b", str(folder))}
+        | {f"classifier {x!r}": lambda x=x: lab.Classifier(x) for x in (3, "svm", None)}
+    )
+    assert issubclass(lab.ModelError, Exception)
+
+
+@contract("ConvexWeightsClassifier", "ConvexWeightsRegressor")
+def test_convex_weights_are_shares_that_add_up_to_one():
+    rng = np.random.default_rng(0)
+    X = rng.random((40, 3))
+    weights = lab.ConvexWeightsRegressor().fit(X, X @ [0.2, 0.3, 0.5]).weights_
+    assert np.allclose(weights, [0.2, 0.3, 0.5], atol=1e-4) and math.isclose(weights.sum(), 1)
+    collected(
+        {
+            f"{name} {x!r}": lambda name=name, x=x: getattr(lab, name)().fit(x, [0, 1])
+            for name in ("ConvexWeightsClassifier", "ConvexWeightsRegressor")
+            for x in ("ab", [[1j], [2]])
+        }
+    )
+
+
+@contract("OnlinePolicy", "Learner", "Feedback", "FollowTheLeader")
+def test_online_policies_take_outcomes_only():
+    collected({f"{x!r}": lambda x=x: lab.FollowTheLeader().decide(x) for x in (None, [1], "t.csv")})
+    assert lab.Feedback(0, 1, 0.5, math.nan, math.nan).model == 1
