@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from fractions import Fraction
 
@@ -202,6 +203,12 @@ def test_a_slow_function_is_ended_in_its_generator_too(monkeypatch):
         yield
 
     assert "still ran" in refused(CHECKS["check_plurality"](endless))
+
+
+def test_a_check_works_in_a_thread_where_no_alarm_can_be_set():
+    check = CHECKS["check_best_gamma"]
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(check, answering(check)).result()
 
 
 @pytest.mark.parametrize("name", [*ARRAYS, *SEVERAL])
