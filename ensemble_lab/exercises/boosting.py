@@ -6,54 +6,44 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ensemble_lab.exercises import Verdict
-from ensemble_lab.exercises.given import array, judged, number, parts, returned
+from ensemble_lab.exercises.check import Check, Part
 
 # -- 1: a round of SAMME ------------------------------------------------------------------------
 
 
-def _error(weights, wrong, classes) -> float:
-    return float(weights[wrong].sum() / weights.sum())
+def _log_ratio(error: float) -> float:
+    return float(np.log((1 - error) / error))
 
 
-def _unweighted(weights, wrong, classes) -> float:
-    return float(wrong.mean())
-
-
-def _say(weights, wrong, classes, error: Callable = _error) -> float:
-    e = error(weights, wrong, classes)
-    return float(np.log((1 - e) / e) + np.log(classes - 1))
+def _say(weights, wrong, classes) -> float:
+    return _log_ratio(weights[wrong].sum()) + float(np.log(classes - 1))
 
 
 def _without_classes(weights, wrong, classes) -> float:
-    return _say(weights, wrong, 2)
+    return _log_ratio(weights[wrong].sum())
 
 
-def _inverse(weights, wrong, classes) -> float:
-    return 2 * np.log(classes - 1) - _say(weights, wrong, classes)
-
-
-SAY_MISTAKES: tuple[tuple[Callable, str], ...] = (
-    (lambda *case: _say(*case, error=_unweighted),
+SAY_MISTAKES = (
+    (lambda weights, wrong, k: _log_ratio(wrong.mean()) + np.log(k - 1),
      "the error is the share of the *weight* on the rows that are wrong, not the share of rows: a"
      " stage that errs on the heavy ones is worse"),
     (_without_classes,
      "log(k - 1) is forgotten: among k classes a stage with an error of one half is far better"
      " than chance, and at chance, 1 - 1 / k, the say must be 0"),
-    (_inverse,
+    (lambda weights, wrong, k: np.log(k - 1) - _without_classes(weights, wrong, k),
      "the ratio in the log is inverted: (1 - error) / error, so that fewer errors give more say"),
     (lambda *case: -_without_classes(*case),
      "the ratio in the log is inverted, (1 - error) / error, and log(k - 1) is forgotten"),
     (lambda *case: -_say(*case),
      "the sign is wrong: a stage better than chance has a say above 0"),
-    (lambda w, wrong, k: _say(w, wrong, k + 1),
+    (lambda weights, wrong, k: _say(weights, wrong, k + 1),
      "there are k - 1 ways to be wrong, not k: add log(k - 1)"),
     (lambda *case: _say(*case) / 2,
      "this is half of it: the half belongs to the form for two classes whose weights both rise"
      " and fall; here only the wrong ones rise"),
-    (lambda w, wrong, k: _without_classes(w, wrong, k) / 2,
+    (lambda *case: _without_classes(*case) / 2,
      "log(k - 1) is forgotten, and the half belongs to the form for two classes"),
-    (lambda w, wrong, k: _without_classes(w, wrong, k) - np.log(k - 1),
+    (lambda weights, wrong, k: _without_classes(weights, wrong, k) - np.log(k - 1),
      "log(k - 1) has the wrong sign: with more classes chance is worse, and the same error says"
      " more"),
 )  # fmt: skip
@@ -63,30 +53,31 @@ def _grown(weights, wrong, say) -> np.ndarray:
     return weights * np.exp(say * wrong)
 
 
-def _new_weights(weights, wrong, say) -> np.ndarray:
-    return _normalised(_grown(weights, wrong, say))
-
-
 def _normalised(weights) -> np.ndarray:
     return weights / weights.sum()
 
 
-WEIGHT_MISTAKES: tuple[tuple[Callable, str], ...] = (
-    (_grown, "the weights are not normalised: divide by their sum, so that they add up to 1"),
-    (lambda w, wrong, say: _grown(w, ~wrong, say),
+def _new_weights(weights, wrong, classes, say) -> np.ndarray:
+    return _normalised(_grown(weights, wrong, say))
+
+
+WEIGHT_MISTAKES = (
+    (lambda w, wrong, k, say: _grown(w, wrong, say),
+     "the weights are not normalised: divide by their sum, so that they add up to 1"),
+    (lambda w, wrong, k, say: _grown(w, ~wrong, say),
      "the rows that are right were raised, and the weights not normalised"),
-    (lambda w, wrong, say: _new_weights(w, ~wrong, say),
+    (lambda w, wrong, k, say: _normalised(_grown(w, ~wrong, say)),
      "the rows that are right were raised: the next stage must look at what this one got wrong"),
-    (lambda w, wrong, say: _normalised(w * np.where(wrong, np.exp(say), np.exp(-say))),
+    (lambda w, wrong, k, say: _normalised(w * np.where(wrong, np.exp(say), np.exp(-say))),
      "right rows fell as well as wrong ones rose, so that the odds moved twice: leave the right"
      " ones as they are and normalise"),
-    (lambda w, wrong, say: _new_weights(np.ones(len(w)), wrong, say),
+    (lambda w, wrong, k, say: _normalised(np.exp(say * wrong)),
      "the old weights are forgotten: multiply them, so that what was hard before stays heavy"),
-    (lambda w, wrong, say: _normalised(w * np.where(wrong, say, 1)),
+    (lambda w, wrong, k, say: _normalised(w * np.where(wrong, say, 1)),
      "multiply the wrong rows by e^say, not by the say itself"),
-    (lambda w, wrong, say: _normalised(w + say * wrong),
+    (lambda w, wrong, k, say: _normalised(w + say * wrong),
      "multiply the wrong rows by e^say; nothing is added"),
-    (lambda w, wrong, say: w, "the weights are the old ones"),
+    (lambda w, wrong, k, say: w, "the weights are the old ones"),
 )  # fmt: skip
 
 
@@ -98,66 +89,30 @@ def _rounds():
         yield rng.dirichlet(np.ones(rows)), wrong, classes
 
 
-@judged
-def check_samme_round(answer_function: Callable) -> Verdict:
+def _about_say(at, weights, wrong, classes) -> str:
+    return f"with {classes} classes and an error of {weights[wrong].sum():.3f} the say"
+
+
+def _about_weight(at, weights, wrong, classes, say) -> str:
+    kind = "wrong" if wrong[at] else "right"
+    return f"the new weight of a row that is {kind}, and had {weights[at]:.4f},"
+
+
+check_samme_round = Check(
     """Check a function that ends a round of AdaBoost.
 
-    Parameters
-    ----------
-    answer_function : callable
-        ``(weights, wrong, classes)`` to (the stage's say, new weights). `weights` (n,) add up to
-        1, `wrong` (n,) is True where the stage errs, `classes` is their number k.
-
-    Returns
-    -------
-    Verdict
-    """
-    cases, given = list(_rounds()), []
-    for case in cases:
-        copies = case[0].copy(), case[1].copy(), case[2]
-        told = f"a number and {len(case[0])} weights"
-        got = returned(answer_function, *copies, wanted="a say and weights")
-        say, weights = parts(got, ("say", "weights"), told)
-        weights = array(weights, case[0].shape, "the new weight of a row", told)
-        given.append((number(say, "the say"), weights))
-    says, weights = zip(*given, strict=True)
-    after = [(w, wrong, say) for (w, wrong, _), say in zip(cases, says, strict=True)]
-    hint = _matched(says, _say, SAY_MISTAKES, cases, _about_say) or _matched(
-        weights, _new_weights, WEIGHT_MISTAKES, after, _about_weight
-    )
-    if hint:
-        return Verdict(False, hint)
-    return Verdict(True, "with these weights the stage is as good as chance: it has said its all")
-
-
-def _about_say(row, weights, wrong, classes) -> str:
-    return f"with {classes} classes and an error of {_error(weights, wrong, classes):.3f} the say"
-
-
-def _about_weight(row, weights, wrong, say) -> str:
-    kind = "wrong" if wrong[row] else "right"
-    return f"the new weight of a row that is {kind}, and had {weights[row]:.4f},"
-
-
-def _matched(given, right: Callable, mistakes: tuple, cases: list, about: Callable) -> str:
-    """Which mistake made these numbers, case by case; empty where all are right."""
-    wanted = [right(*case) for case in cases]
-    if _alike(given, wanted):
-        return ""
-    for mistake, hint in mistakes:
-        if _alike(given, [mistake(*case) for case in cases]):
-            return hint
-    for one, other, case in zip(given, wanted, cases, strict=True):
-        differs = np.flatnonzero(~np.isclose(one, other))
-        if len(differs):
-            row = int(differs[0])
-            told = np.atleast_1d(other)[row], np.atleast_1d(one)[row]
-            return f"{about(row, *case)} is {told[0]:.4f}, not {told[1]:.4f}"
-
-
-def _alike(some, others) -> bool:
-    return all(np.allclose(one, other) for one, other in zip(some, others, strict=True))
-
+    It takes ``(weights, wrong, classes)`` and returns (the stage's say, new weights). `weights`
+    (n,) add up to 1, `wrong` (n,) is True where the stage errs, `classes` is their number k.
+    """,
+    cases=_rounds,
+    parts=[
+        Part("the say", _say, SAY_MISTAKES, _about_say, key="say"),
+        Part(
+            "the new weight of a row", _new_weights, WEIGHT_MISTAKES, _about_weight, key="weights"
+        ),
+    ],
+    success="with these weights the stage is as good as chance: it has said its all",
+)
 
 # -- 2: a step of gradient boosting -------------------------------------------------------------
 
@@ -166,15 +121,20 @@ def _sigmoid(scores) -> np.ndarray:
     return 1 / (1 + np.exp(-scores))
 
 
-def _expected(scores, loss) -> np.ndarray:
-    return _sigmoid(scores) if loss == "log" else scores
-
-
 def _residual(y, scores, loss) -> np.ndarray:
-    return y - _expected(scores, loss)
+    return y - (_sigmoid(scores) if loss == "log" else scores)
 
 
-RESIDUAL_MISTAKES: tuple[tuple[Callable, str], ...] = (
+def _of_case(residual: Callable):
+    """A function of (y, scores, loss) as one of a whole case."""
+    return lambda learner, X, y, scores, loss, learning_rate: residual(y, scores, loss)
+
+
+def _residuals(learner, X, y, scores, loss, learning_rate) -> np.ndarray:
+    return _residual(y, scores, loss)
+
+
+RESIDUAL_MISTAKES = tuple((_of_case(makes), hint) for makes, hint in (
     (lambda *case: -_residual(*case),
      "the sign is wrong: that is the gradient, which points uphill; a stage learns what is"
      " *missing*, y less what the scores say of it"),
@@ -185,15 +145,39 @@ RESIDUAL_MISTAKES: tuple[tuple[Callable, str], ...] = (
      "the sign is wrong, and for log loss scores must go through the sigmoid first"),
     (lambda y, scores, loss: y - _sigmoid(scores),
      "for squared loss the scores are the predictions themselves: no sigmoid there"),
-    (lambda y, scores, loss: y + 0 * scores,
+    (lambda y, scores, loss: y,
      "these are the targets: what the scores already say must be taken off"),
     (lambda y, scores, loss: _residual(y, scores, loss) * (2 if loss == "squared" else 1),
      "twice too much for squared loss: it is half the square here, so the 2 goes away"),
     (lambda y, scores, loss: _residual(y, scores, loss) * (
         _sigmoid(scores) * (1 - _sigmoid(scores)) if loss == "log" else 1),
      "that is the slope of the *squared* error of the probability; of log loss it is y - p alone"),
-    (lambda y, scores, loss: y - (scores > 0) if loss == "log" else y - scores,
+    (lambda y, scores, loss: y - (scores > 0 if loss == "log" else scores),
      "compare the labels with probabilities, not with the classes they are rounded to"),
+))  # fmt: skip
+
+
+def _step(learner, X, targets) -> np.ndarray:
+    return learner.fit(X, targets).predict(X)
+
+
+def _new_scores(learner, X, y, scores, loss, rate, residuals) -> np.ndarray:
+    return scores + rate * _step(learner, X, residuals)
+
+
+STEP_MISTAKES = (
+    (lambda learner, X, y, scores, loss, rate, left: scores + _step(learner, X, left),
+     "the step is not shrunk: add learning_rate times what the stage predicts"),
+    (lambda learner, X, y, scores, loss, rate, left: scores - rate * _step(learner, X, left),
+     "the step goes the wrong way: what is missing must be added to the scores"),
+    (lambda learner, X, y, scores, loss, rate, left: rate * _step(learner, X, left),
+     "this is the step alone: add it to the scores so far"),
+    (lambda learner, X, y, scores, loss, rate, left: scores + rate * left,
+     "the residuals themselves were added: new rows have none, so the stage must learn them and"
+     " its *predictions* are added"),
+    (lambda learner, X, y, scores, loss, rate, left: scores + rate * _step(learner, X, y),
+     "the stage has learned the targets: let it learn the residuals"),
+    (lambda learner, X, y, scores, loss, rate, left: scores, "the scores are the old ones"),
 )  # fmt: skip
 
 
@@ -209,71 +193,25 @@ def _steps():
         yield DecisionTreeRegressor(max_depth=1), X, y, scores, loss, rate
 
 
-def _step(learner, X, residual) -> np.ndarray:
-    from sklearn.base import clone
-
-    return clone(learner).fit(X, residual).predict(X)
+def _about_residual(at, learner, X, y, scores, loss, rate) -> str:
+    return f"for {loss} loss, a target of {y[at]:.2f} and a score of {scores[at]:.2f} the residual"
 
 
-def _after(learner, X, y, scores, loss, rate) -> np.ndarray:
-    return scores + rate * _step(learner, X, _residual(y, scores, loss))
+def _about_score(at, learner, X, y, scores, loss, rate, residuals) -> str:
+    return f"for {loss} loss and a learning rate of {rate:g} the new score of row {at[0]}"
 
 
-# Functions of (learner, X, y, scores, loss, rate) to new scores.
-STEP_MISTAKES: tuple[tuple[Callable, str], ...] = (
-    (lambda learner, X, y, scores, loss, rate:
-        scores + _step(learner, X, _residual(y, scores, loss)),
-     "the step is not shrunk: add learning_rate times what the stage predicts"),
-    (lambda learner, X, y, scores, loss, rate:
-        scores - rate * _step(learner, X, _residual(y, scores, loss)),
-     "the step goes the wrong way: what is missing must be added to the scores"),
-    (lambda learner, X, y, scores, loss, rate: rate * _step(learner, X, _residual(y, scores, loss)),
-     "this is the step alone: add it to the scores so far"),
-    (lambda learner, X, y, scores, loss, rate: scores + rate * _residual(y, scores, loss),
-     "the residuals themselves were added: new rows have none, so the stage must learn them and"
-     " its *predictions* are added"),
-    (lambda learner, X, y, scores, loss, rate: scores + rate * _step(learner, X, y),
-     "the stage has learned the targets: let it learn the residuals"),
-    (lambda learner, X, y, scores, loss, rate: scores, "the scores are the old ones"),
-)  # fmt: skip
-
-
-@judged
-def check_boosting_step(answer_function: Callable) -> Verdict:
+check_boosting_step = Check(
     """Check a function that makes a step of gradient boosting.
 
-    Parameters
-    ----------
-    answer_function : callable
-        ``(learner, X, y, scores, loss, learning_rate)`` to (pseudo-residuals, new scores), both
-        (n,). `learner` is a regressor that has not learned yet; `loss` is ``"squared"``, half of
-        (y - score)², or ``"log"``, where `y` is 0 or 1 and scores are log-odds.
-
-    Returns
-    -------
-    Verdict
-    """
-    cases, given = list(_steps()), []
-    for learner, X, y, scores, loss, rate in _steps():
-        wanted, told = "residuals and scores", f"two arrays of {len(y)} numbers"
-        got = returned(answer_function, learner, X, y, scores, loss, rate, wanted=wanted)
-        both = parts(got, ("residuals", "scores"), told)
-        names = ("the residual", "the new score")
-        given.append([array(*one, told) for one in zip(both, [y.shape] * 2, names, strict=True)])
-    residuals, scores = zip(*given, strict=True)
-    hint = _matched(
-        residuals, _residual, RESIDUAL_MISTAKES, [case[2:5] for case in cases], _about_residual
-    ) or _matched(scores, _after, STEP_MISTAKES, cases, _about_score)
-    if hint:
-        return Verdict(False, hint)
-    return Verdict(True, "downhill in the loss, learned by a stage, and a part of it added")
-
-
-def _about_residual(row, y, scores, loss) -> str:
-    return (
-        f"for {loss} loss, a target of {y[row]:.2f} and a score of {scores[row]:.2f} the residual"
-    )
-
-
-def _about_score(row, learner, X, y, scores, loss, rate) -> str:
-    return f"for {loss} loss and a learning rate of {rate:g} the new score of row {row}"
+    It takes ``(learner, X, y, scores, loss, learning_rate)`` and returns (pseudo-residuals, new
+    scores), both (n,). `learner` is a regressor that has not learned yet; `loss` is ``"squared"``,
+    half of (y - score)², or ``"log"``, where `y` is 0 or 1 and scores are log-odds.
+    """,
+    cases=_steps,
+    parts=[
+        Part("the residual", _residuals, RESIDUAL_MISTAKES, _about_residual, key="residuals"),
+        Part("the new score", _new_scores, STEP_MISTAKES, _about_score, key="scores"),
+    ],
+    success="downhill in the loss, learned by a stage, and a part of it added",
+)

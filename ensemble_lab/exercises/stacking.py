@@ -6,61 +6,67 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ensemble_lab.exercises import Verdict
-from ensemble_lab.exercises.given import array, judged, number, parts, returned
+from ensemble_lab.exercises.check import Check, Part
 
 # -- 1: out-of-fold features --------------------------------------------------------------------
 
 
-def _features(models, X, y, folds, learns=lambda folds, fold: folds != fold) -> np.ndarray:
-    """Each fold (n, m) by models that learned from the rows that `learns` names."""
-    found = np.empty((len(X), len(models)))
-    for fold in np.unique(folds):
-        held, taught = folds == fold, learns(folds, fold)
-        for j, model in enumerate(models):
-            found[held, j] = model.fit(X[taught], y[taught]).predict(X[held])
-    return found
+def _filled(
+    learns: Callable = lambda folds, fold: folds != fold,
+    writes: Callable = lambda folds, fold: folds == fold,
+):
+    """Features (n, m) by rounds, one a fold, that learn from some rows and write into some."""
+
+    def features(models, X, y, folds) -> np.ndarray:
+        found = np.empty((len(X), len(models)))
+        for fold in np.unique(folds):
+            taught, held = learns(folds, fold), writes(folds, fold)
+            for j, model in enumerate(models):
+                found[held, j] = model.fit(X[taught], y[taught]).predict(X[held])
+        return found
+
+    return features
 
 
-def _by_the_last(models, X, y, folds) -> np.ndarray:
-    """Every row by the models that left the last fold out."""
-    taught = folds != folds.max()
-    return np.stack([model.fit(X[taught], y[taught]).predict(X) for model in models], axis=1)
+_features = _filled()
 
 
-def _swapped(models, X, y, folds) -> np.ndarray:
-    """Learned from one fold, predicted the others; what comes later writes over it."""
-    found = np.empty((len(X), len(models)))
-    for fold in np.unique(folds):
-        held = folds == fold
-        for j, model in enumerate(models):
-            found[~held, j] = model.fit(X[held], y[held]).predict(X[~held])
-    return found
+def _leaks(given, wanted, cases) -> str:
+    """Whether the features of row 0 change with its own target, which differs in each two cases."""
+    pairs = zip(given[::2], given[1::2], strict=True)
+    if all(np.allclose(one[0], other[0]) for one, other in pairs):
+        return ""
+    return "a fold leaks: the features of a row change when the row's own target does"
 
 
-FEATURE_MISTAKES: tuple[tuple[Callable, str], ...] = (
-    (lambda *case: _features(*case, learns=lambda folds, fold: folds > -1),
+FEATURE_MISTAKES = (
+    (_filled(learns=lambda folds, fold: folds > -1),
      "these are in-fold: each model has learned from the very rows it speaks of, so one that"
      " learns by heart looks perfect; leave a fold out, and predict that fold alone"),
-    (lambda *case: _features(*case, learns=lambda folds, fold: folds == fold),
+    (_filled(learns=lambda folds, fold: folds == fold),
      "each fold is predicted by models that learned from that same fold: learn from the others"),
-    (lambda *case: _features(*case, learns=lambda folds, f: folds != (f + 1) % (folds.max() + 1)),
+    (_filled(learns=lambda folds, fold: folds != (fold + 1) % (folds.max() + 1)),
      "a fold leaks: the one left out is not the one predicted (off by one?), so the rows predicted"
      " were among those learned from"),
-    (_by_the_last,
+    (_filled(writes=lambda folds, fold: folds > -1),
      "all rows come from the models of the last fold, which have seen most of them: in each round"
      " write into the rows of the fold that was left out, and no others"),
-    (_swapped, "the folds are swapped: learn from all rows but the fold's, and predict the fold"),
+    (_filled(lambda folds, fold: folds == fold, lambda folds, fold: folds != fold),
+     "the folds are swapped: learn from all rows but the fold's, and predict the fold"),
     (lambda *case: _features(*case)[np.argsort(case[-1], kind="stable")],
      "the rows are in the order of the folds; row i of the features belongs to row i of X, or the"
      " final model learns with other rows' targets"),
     (lambda *case: _features(*case)[:, ::-1],
      "the columns are in the wrong order: column j belongs to models[j]"),
+    _leaks,
 )  # fmt: skip
 
 
 def _tables():
-    """Two members, one of which learns by heart, with rows, numbers and mixed folds."""
+    """Two members, one of which learns by heart, with rows, numbers and mixed folds.
+
+    Each table comes twice, with another target of row 0.
+    """
     from sklearn.linear_model import LinearRegression
     from sklearn.neighbors import KNeighborsRegressor
 
@@ -69,61 +75,29 @@ def _tables():
         X = rng.normal(size=(26, 3))
         y = X[:, 0] + 0.5 * rng.normal(size=26)
         folds = rng.permutation(np.arange(26) % count)
-        yield [LinearRegression(), KNeighborsRegressor(1)], X, y, folds
+        for more in (0.0, 10.0):
+            target = np.where(np.arange(26) == 0, y + more, y)
+            yield [LinearRegression(), KNeighborsRegressor(1)], X, target, folds
 
 
-@judged
-def check_out_of_fold(answer_function: Callable) -> Verdict:
+check_out_of_fold = Check(
     """Check a function that makes the features of a final model.
 
-    Parameters
-    ----------
-    answer_function : callable
-        ``(models, X, y, folds)`` to features (n, m). `models` are m regressors that have not
-        learned yet, `X` is (n, d), `y` (n,), and `folds` (n,) the fold of each row, from 0 on.
-
-    Returns
-    -------
-    Verdict
-    """
-    for case in _tables():
-        if hint := _feature_hint(_given(answer_function, _copied(case)), case, answer_function):
-            return Verdict(False, hint)
-    return Verdict(True, "no feature comes from a model that has seen the row's own target")
-
-
-def _given(answer_function: Callable, case: tuple) -> np.ndarray:
-    """The features (n, m) that the reader's function makes of a case that it may change."""
-    wanted = len(case[1]), len(case[0])
-    told = f"a row for each row of X and a column for each model, {wanted[0]} times {wanted[1]}"
-    return array(
-        returned(answer_function, *case, wanted="features (n, m)"), wanted, "a feature", told
-    )
-
-
-def _copied(case: tuple) -> tuple:
-    from sklearn.base import clone
-
-    return [clone(model) for model in case[0]], *(part.copy() for part in case[1:])
-
-
-def _feature_hint(got: np.ndarray, case: tuple, answer_function: Callable) -> str:
-    """What is wrong with these features; empty where nothing is."""
-    right = _features(*_copied(case))
-    if np.allclose(got, right):
-        return ""
-    for mistake, hint in FEATURE_MISTAKES:
-        if np.allclose(got, mistake(*_copied(case))):
-            return hint
-    models, X, y, folds = _copied(case)
-    y[0] += 10.0  # seen from outside: do the features of row 0 know its target?
-    again = _given(answer_function, (models, X, y, folds))
-    if not np.allclose(again[0], got[0]):
-        return "a fold leaks: the features of a row change when the row's own target does"
-    row, column = np.argwhere(~np.isclose(got, right))[0]
-    told = f"feature {column} of row {row} is {right[row, column]:.3f}"
-    return f"{told}, from all other folds' rows, not {got[row, column]:.3f}"
-
+    It takes ``(models, X, y, folds)`` and returns features (n, m). `models` are m regressors that
+    have not learned yet, `X` is (n, d), `y` (n,), and `folds` (n,) the fold of each row, from 0 on.
+    """,
+    cases=_tables,
+    parts=[
+        Part(
+            "a feature",
+            _features,
+            FEATURE_MISTAKES,
+            lambda at, *case: f"from all other folds' rows feature {at[1]} of row {at[0]}",
+            asked="a row for each row of X and a column for each model, {} times {}",
+        )
+    ],
+    success="no feature comes from a model that has seen the row's own target",
+)
 
 # -- 2: the ambiguity ---------------------------------------------------------------------------
 
@@ -132,85 +106,73 @@ def _together(predictions, y, weights) -> float:
     return float(np.mean((weights @ predictions - y) ** 2))
 
 
-def _members(predictions, y, weights) -> float:
+def _members(predictions, y, weights, *known) -> float:
     return float(weights @ np.mean((predictions - y) ** 2, axis=1))
 
 
-def _ambiguity(predictions, y, weights) -> float:
+def _ambiguity(predictions, y, weights, *known) -> float:
     return _members(predictions, weights @ predictions, weights)
 
 
-def _even(part: Callable) -> Callable:
+def _even(part: Callable):
     """`part` with every member weighed alike."""
-    return lambda predictions, y, weights: part(predictions, y, 0 * weights + 1 / len(weights))
+    return lambda predictions, y, weights, *known: part(
+        predictions, y, np.full(len(weights), 1 / len(weights))
+    )
 
 
-PARTS = {
-    "the error of the ensemble": _together,
-    "the mean error of the members": _members,
-    "the ambiguity": _ambiguity,
-}
-# The part, what people write at first, and what to say to it.
-SPLIT_MISTAKES: tuple[tuple[Callable, Callable, str], ...] = (
-    (_together, _members,
+def _sum_of(part: Callable) -> tuple[Callable, str]:
+    return (
+        lambda predictions, y, *rest: part(predictions, y, *rest) * len(y),
+        "this is a sum over rows: take the mean",
+    )
+
+
+TOGETHER_MISTAKES = (
+    (_members,
      "your error of the ensemble is the members': average the predictions first, then square"),
-    (_together, _even(_together), "the weights are forgotten in the ensemble's prediction"),
-    (_members, _together,
+    (_even(_together), "the weights are forgotten in the ensemble's prediction"),
+    _sum_of(_together),
+)  # fmt: skip
+MEMBERS_MISTAKES = (
+    (lambda predictions, y, weights, together: together,
      "your mean error of the members is the ensemble's: square each member's error first"),
-    (_members, _even(_members), "the weights are forgotten in the mean over the members' errors"),
-    (_ambiguity, _members,
+    (_even(_members), "the weights are forgotten in the mean over the members' errors"),
+    _sum_of(_members),
+)  # fmt: skip
+AMBIGUITY_MISTAKES = (
+    (_members,
      "these are squared differences to y; the ambiguity is how far the members are from their own"
      " weighted mean, and needs no y at all"),
-    (_ambiguity, lambda *case: -_ambiguity(*case),
+    (lambda *case: -_ambiguity(*case),
      "the sign is wrong: the ambiguity is never negative; ensemble = members - ambiguity"),
-    (_ambiguity, _even(_ambiguity), "the weights are forgotten in the ambiguity"),
-    (_ambiguity, lambda p, y, w: _members(p, p.mean(axis=0), w),
+    (_even(_ambiguity), "the weights are forgotten in the ambiguity"),
+    (lambda p, y, w, *known: _members(p, p.mean(axis=0), w),
      "the weights are forgotten in the mean that the members are compared with"),
-    (_ambiguity, lambda p, y, w: float(np.mean((p - w @ p) ** 2)),
+    (lambda p, y, w, *known: np.mean((p - w @ p) ** 2),
      "the weights are forgotten in the mean over the members' distances"),
+    _sum_of(_ambiguity),
 )  # fmt: skip
 
 
-@judged
-def check_ambiguity(answer_function: Callable) -> Verdict:
+def _ensembles():
+    rng = np.random.default_rng(0)
+    for m, n in ((2, 5), (4, 7), (3, 1)):
+        yield rng.normal(size=(m, n)), rng.normal(size=n), rng.dirichlet(np.ones(m))
+
+
+check_ambiguity = Check(
     """Check a function that splits an ensemble's squared error.
 
-    Parameters
-    ----------
-    answer_function : callable
-        ``(predictions, y, weights)`` to (error of the ensemble, mean error of the members,
-        ambiguity), each a mean over rows. `predictions` is (m, n), `y` (n,), and `weights` (m,)
-        sum to 1.
-
-    Returns
-    -------
-    Verdict
-    """
-    rng, given = np.random.default_rng(0), []
-    cases = [
-        (rng.normal(size=(m, n)), rng.normal(size=n), rng.dirichlet(np.ones(m)))
-        for m, n in ((2, 5), (4, 7), (3, 1))
-    ]
-    for case in cases:
-        copies = [part.copy() for part in case]
-        got = returned(answer_function, *copies, wanted="three numbers")
-        three = parts(got, ("ensemble", "members", "ambiguity"), "three numbers")
-        given.append([number(*one) for one in zip(three, PARTS, strict=True)])
-    if hint := _split_hint(np.array(given).T, cases):
-        return Verdict(False, hint)
-    return Verdict(True, "ensemble = members - ambiguity, whatever the weights")
-
-
-def _split_hint(given: np.ndarray, cases: list[tuple]) -> str:
-    """Which mistake made these numbers (3, cases); empty where all are right."""
-    for (name, part), numbers in zip(PARTS.items(), given, strict=True):
-        right = np.array([part(*case) for case in cases])
-        if np.allclose(numbers, right):
-            continue
-        for of, mistake, hint in SPLIT_MISTAKES:
-            if of is part and np.allclose(numbers, [mistake(*case) for case in cases]):
-                return hint
-        if np.allclose(numbers, right * [len(y) for _, y, _ in cases]):
-            return f"{name} is a sum over rows: take the mean"
-        return f"{name} is {right[0]:.3f} in one case, not {numbers[0]:.3f}"
-    return ""
+    It takes ``(predictions, y, weights)`` and returns (error of the ensemble, mean error of the
+    members, ambiguity), each a mean over rows. `predictions` is (m, n), `y` (n,), and `weights`
+    (m,) sum to 1.
+    """,
+    cases=_ensembles,
+    parts=[
+        Part("the error of the ensemble", _together, TOGETHER_MISTAKES, key="ensemble"),
+        Part("the mean error of the members", _members, MEMBERS_MISTAKES, key="members"),
+        Part("the ambiguity", _ambiguity, AMBIGUITY_MISTAKES, key="ambiguity"),
+    ],
+    success="ensemble = members - ambiguity, whatever the weights",
+)

@@ -2,90 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from ensemble_lab.core.outcomes import Outcomes
-from ensemble_lab.exercises import Verdict
-from ensemble_lab.exercises.given import judged, number, returned, yes_or_no
+from ensemble_lab.exercises.check import Check, Part
 
 # -- 1: the bill --------------------------------------------------------------------------------
 
 
-def _bill(sure, threshold, small_price, big_price) -> float:
-    return float(len(sure) * small_price + (sure < threshold).sum() * big_price)
+def _bill(confidence, threshold, small_price, big_price) -> float:
+    return float(len(confidence) * small_price + (confidence < threshold).sum() * big_price)
 
 
-# What people write at first, and what to say to each.
-BILL_MISTAKES: tuple[tuple[Callable, str], ...] = (
-    (
-        lambda sure, t, small, big: np.where(sure < t, big, small).sum(),
-        "escalated items were charged the big call only, but the small model had been asked first",
-    ),
-    (
-        lambda sure, t, small, big: len(sure) * small + (sure >= t).sum() * big,
-        "the sure items were escalated; it is the unsure ones that go to the big model",
-    ),
-    (
-        lambda sure, t, small, big: len(sure) * small + (sure <= t).sum() * big,
-        "an item exactly at the threshold is sure enough: it stays with the small model",
-    ),
-    (
-        lambda sure, t, small, big: small + (sure < t).mean() * big,
-        "this is the mean price of an item; the bill is for all of them",
-    ),
-    (
-        lambda sure, t, small, big: len(sure) * (small + big),
-        "every item was charged both calls; the big model is asked below the threshold only",
-    ),
-    (
-        lambda sure, t, small, big: (sure < t).sum() * (small + big),
-        "items that stay with the small model are not free: it was asked there too",
-    ),
-)
+BILL_MISTAKES = (
+    (lambda sure, t, small, big: np.where(sure < t, big, small).sum(),
+     "escalated items were charged the big call only, but the small model had been asked first"),
+    (lambda sure, t, small, big: len(sure) * small + (sure >= t).sum() * big,
+     "the sure items were escalated; it is the unsure ones that go to the big model"),
+    (lambda sure, t, small, big: len(sure) * small + (sure <= t).sum() * big,
+     "an item exactly at the threshold is sure enough: it stays with the small model"),
+    (lambda sure, t, small, big: small + (sure < t).mean() * big,
+     "this is the mean price of an item; the bill is for all of them"),
+    (lambda sure, t, small, big: len(sure) * (small + big),
+     "every item was charged both calls; the big model is asked below the threshold only"),
+    (lambda sure, t, small, big: (sure < t).sum() * (small + big),
+     "items that stay with the small model are not free: it was asked there too"),
+)  # fmt: skip
 
 
-@judged
-def check_total_cost(answer_function: Callable) -> Verdict:
-    """Check a function that bills a cascade.
-
-    Parameters
-    ----------
-    answer_function : callable
-        ``(confidence, threshold, small_price, big_price)`` to the USD for all items:
-        `confidence` is the small model's (n,), prices are USD a call.
-
-    Returns
-    -------
-    Verdict
-    """
+def _bills():
+    """Confidences in steps of 0.05, so that some lie exactly on the threshold; none is absent."""
     rng = np.random.default_rng(0)
-    # Confidences in steps of 0.05, so that some lie exactly on the threshold; none is absent.
-    cases = [(rng.integers(0, 21, n) / 20, t, 0.3, 5.0) for n, t in ((7, 0.5), (200, 0.25))]
-    for case in [*cases, (np.array([0.2, 0.9]), 0.0, 0.3, 5.0)]:
-        got = returned(answer_function, case[0].copy(), *case[1:], wanted="the bill in USD")
-        got = number(got, "the bill for all items")
-        if not np.isclose(got, _bill(*case)):
-            return Verdict(False, _hint(got, case))
-    return Verdict(True, "the small model is paid on every item, the big one on escalated items")
+    for n, threshold in ((7, 0.5), (200, 0.25)):
+        yield rng.integers(0, 21, n) / 20, threshold, 0.3, 5.0
+    yield np.array([0.2, 0.9]), 0.0, 0.3, 5.0
 
 
-def _hint(got: float, case: tuple) -> str:
-    for mistake, hint in BILL_MISTAKES:
-        if np.isclose(got, mistake(*case)):
-            return hint
-    sure, threshold, small, big = case
+def _about_bill(at, sure, threshold, small, big) -> str:
     return (
         f"for {len(sure)} items of which {(sure < threshold).sum()} are below the threshold, small"
-        f" at {small} and big at {big} USD, the bill is {_bill(*case):.2f}, not {got:.2f}"
+        f" at {small} and big at {big} USD, the bill"
     )
 
 
+check_total_cost = Check(
+    """Check a function that bills a cascade.
+
+    It takes ``(confidence, threshold, small_price, big_price)`` and returns the USD for all items:
+    `confidence` is the small model's (n,), prices are USD a call.
+    """,
+    cases=_bills,
+    parts=[
+        Part(
+            "the bill for all items",
+            _bill,
+            BILL_MISTAKES,
+            _about_bill,
+            asked="one number, the bill in USD",
+        )
+    ],
+    success="the small model is paid on every item, the big one on escalated items",
+)
+
 # -- 2: does it pay? ----------------------------------------------------------------------------
 
-# Tasks with a known answer, each of which one way of judging wrongly gets wrong.
 N = 4000
+LEVELS = np.append(np.linspace(0, 1, 101), 1.01)  # with the last one every item is escalated
+
+
+def _replayed(task: Outcomes, threshold: float) -> tuple[float, float]:
+    """Accuracy and mean USD of the cascade at a threshold."""
+    sure = task.confidence[:, 0] >= threshold
+    small, big = task.cost.T
+    return np.where(sure, *task.correct.T).mean(), (small + ~sure * big).mean()
+
+
+def _pays(fit: Outcomes, test: Outcomes) -> bool:
+    level = next(t for t in LEVELS if _replayed(fit, t)[0] >= fit.accuracy()[1])
+    right, paid = _replayed(test, level)
+    return bool(right >= test.accuracy()[1] - 0.01 and paid <= 0.9 * test.cost[:, 1].mean())
 
 
 def _task(rng, small_right, confidence, big_right, prices=(1e-6, 1e-3)) -> Outcomes:
@@ -103,64 +98,52 @@ def _task(rng, small_right, confidence, big_right, prices=(1e-6, 1e-3)) -> Outco
     )
 
 
-def _knows_itself(rng, right) -> np.ndarray:
-    return np.where(right, rng.uniform(0.6, 1, len(right)), rng.uniform(0, 0.4, len(right)))
-
-
-def _pairs() -> list[tuple[bool, Outcomes, Outcomes, str]]:
-    """(pays, fit half, test half, what a wrong verdict on it means)."""
+def _tasks():
+    """Pairs of a fit and a test half; each is one that some way of judging wrongly gets wrong."""
     rng = np.random.default_rng(1)
 
-    def both(make):
-        return make(), make()
-
-    def weak():  # right on half of the items only, but it knows which
+    def knows_itself(prices=(1e-6, 1e-3)):  # right on half of the items only, but it knows which
         right = rng.random(N) < 0.5
-        return _task(rng, right, _knows_itself(rng, right), rng.random(N) < 0.9)
+        sure = np.where(right, rng.uniform(0.6, 1, N), rng.uniform(0, 0.4, N))
+        return _task(rng, right, sure, rng.random(N) < 0.9, prices)
 
     def blind():  # the most accurate small one here, with a confidence that says nothing
         return _task(rng, rng.random(N) < 0.75, rng.random(N), rng.random(N) < 0.97)
 
-    def dear():  # knows itself, but costs nearly as much as the big one
-        right = rng.random(N) < 0.5
-        sure = _knows_itself(rng, right)
-        return _task(rng, right, sure, rng.random(N) < 0.9, (0.8e-3, 1e-3))
-
     def drifted():  # a threshold near 0.4 parts right from wrong on the first half only
         right = rng.random(N) < 0.5
-        before = _task(rng, right, _knows_itself(rng, right), rng.random(N) < 0.9)
         sure = np.where(right, rng.uniform(0.85, 1, N), rng.uniform(0.45, 0.8, N))
-        return before, _task(rng, right, sure, rng.random(N) < 0.9)
+        return _task(rng, right, sure, rng.random(N) < 0.9)
 
-    return [
-        (True, *both(weak), "a small model that is often wrong pays if its confidence says when"),
-        (False, *both(blind), "an accurate small model does not pay if its confidence says little"),
-        (False, *both(dear), "the small call is paid on every item: count it against the saving"),
-        (
-            False,
-            *drifted(),
-            "choose the threshold on `fit` alone: on rows of its own it looks better than it is",
-        ),
-    ]
+    expensive = (0.8e-3, 1e-3)  # the small model costs nearly as much as the big one
+    yield knows_itself(), knows_itself()
+    yield blind(), blind()
+    yield knows_itself(expensive), knows_itself(expensive)
+    yield knows_itself(), drifted()
 
 
-@judged
-def check_which_task_pays(answer_function: Callable) -> Verdict:
+# What a wrong verdict on each of the tasks means.
+TASK_HINTS = (
+    "a small model that is often wrong pays if its confidence says when",
+    "an accurate small model does not pay if its confidence says little",
+    "the small call is paid on every item: count it against the saving",
+    "choose the threshold on `fit` alone: on rows of its own it looks better than it is",
+)
+
+
+def _first_misjudged(given, wanted, cases) -> str:
+    wrong = zip(given, wanted, TASK_HINTS, strict=True)
+    return next(hint for got, right, hint in wrong if got != right)
+
+
+check_which_task_pays = Check(
     """Check a function that says whether a cascade pays on a task.
 
-    Parameters
-    ----------
-    answer_function : callable
-        ``(fit, test)``, two `Outcomes` with the models ``(small, big)`` in that order, to bool:
-        with the lowest threshold at which the cascade equals the big model on `fit`, is it on
-        `test` within a point of the big model's accuracy, at nine tenths of its cost or less?
-
-    Returns
-    -------
-    Verdict
-    """
-    for pays, fit, test, hint in _pairs():
-        got = returned(answer_function, fit, test, wanted="True or False")
-        if yes_or_no(got, "True or False") != pays:
-            return Verdict(False, hint)
-    return Verdict(True, "chosen on one half, judged on the other, and the small call paid for")
+    It takes ``(fit, test)``, two `Outcomes` with the models ``(small, big)`` in that order, and
+    returns a bool: with the lowest threshold at which the cascade equals the big model on `fit`,
+    is it on `test` within a point of the big model's accuracy, at nine tenths of its cost or less?
+    """,
+    cases=_tasks,
+    parts=[Part("whether it pays", _pays, [_first_misjudged])],
+    success="chosen on one half, judged on the other, and the small call paid for",
+)

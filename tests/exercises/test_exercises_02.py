@@ -1,22 +1,9 @@
-"""Notebook 02's checks take the solution that it folds away, and refuse what people get wrong."""
+"""Notebook 02's checks refuse what people get wrong, written in other ways than the checks' own."""
 
 import numpy as np
 import pytest
 
 from ensemble_lab.exercises.cascades import check_threshold_under_budget, check_totals
-from tests.support.folded import solution
-
-NOTEBOOK = "02_cascades"
-
-
-def test_the_folded_solutions_pass():
-    totals = check_totals(solution(NOTEBOOK, "solution-1", "totals", np=np))
-    assert totals, totals
-    budget = check_threshold_under_budget(
-        solution(NOTEBOOK, "solution-2", "threshold_under_budget", np=np)
-    )
-    assert budget, budget
-    assert repr(budget).startswith("Right")
 
 
 def asked(confidence, thresholds):
@@ -57,18 +44,15 @@ def answering(confidence, thresholds, values):
         (lambda c, t, p, w: [(asked(c, np.add(t, 1e-9)) * v).sum(1).mean() for v in (p, w)],
          "exactly at the threshold"),
         (lambda c, t, p, w: [(asked(c, t) * v).sum() for v in (p, w)], "sums over all items"),
-        (lambda c, t, p, w: (1.0, 2.0), "the means are"),
+        (lambda c, t, p, w: (1.0, 2.0), "the mean cost in USD is"),
         (lambda c, t, p, w: 1.0, "two numbers"),
-        (lambda c, t, p, w: ("a", "b"), "is text"),
-        (lambda c, t, p, w: None, "returned nothing"),
-        (lambda c, t: 1.0, "TypeError"),
+        (lambda c, t, p, w: ("a", "b"), "a mean for 'cost' is text"),
     ],
 )  # fmt: skip
 def test_wrong_totals_are_refused_with_their_hint(wrong, hint):
     verdict = check_totals(wrong)
     assert not verdict
     assert hint in verdict.message
-    assert repr(verdict).startswith("Not yet")
 
 
 def best(half, budget, passed_on=lambda c, t: ~(c >= t), small_call=1.0):
@@ -98,9 +82,7 @@ def filled(half, value):
         (lambda fit, test, b: best(fit, np.inf), "spends more than the budget"),
         (lambda fit, test, b: 0.0, "the best within"),
         (lambda fit, test, b: float("nan"), "NaN"),
-        (lambda fit, test, b: None, "one number"),
         (lambda fit, test, b: np.array([0.5]), "one number"),
-        (lambda fit, test, b: 1 / 0, "ZeroDivisionError"),
     ],
 )
 def test_wrong_thresholds_are_refused_with_their_hint(wrong, hint):
@@ -111,12 +93,3 @@ def test_wrong_thresholds_are_refused_with_their_hint(wrong, hint):
 
 def test_a_number_between_two_levels_is_as_good():
     assert check_threshold_under_budget(lambda fit, test, b: best(fit, b) - 1e-6)
-
-
-def test_the_readers_function_cannot_spoil_the_check():
-    def spoiling(fit, test, budget):
-        level = best(fit, budget)
-        fit[0][:] = test[0][:] = 0
-        return level
-
-    assert check_threshold_under_budget(spoiling)

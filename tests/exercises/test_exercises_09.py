@@ -1,22 +1,10 @@
-"""Notebook 09's checks take the solution that it folds away, and refuse what people get wrong."""
+"""Notebook 09's checks refuse what people get wrong, written in other ways than the checks' own."""
 
 import numpy as np
 import pytest
 
 from ensemble_lab.exercises.boosting import check_boosting_step, check_samme_round
 from ensemble_lab.training.boosting.adaboost import reweighted, stage_weight
-from tests.support.folded import solution
-
-NOTEBOOK = "09_boosting"
-
-
-def test_the_folded_solutions_pass():
-    one = check_samme_round(solution(NOTEBOOK, "solution-1", "samme_round", np=np))
-    assert one, one
-    step = check_boosting_step(solution(NOTEBOOK, "solution-2", "boosting_step", np=np))
-    assert step, step
-    assert repr(step).startswith("Right")
-
 
 # -- a round of SAMME ---------------------------------------------------------------------------
 
@@ -35,16 +23,9 @@ def by_rows(weights, wrong, classes, say=None, factor=np.exp, right=1.0, total=T
     return share, [w / sum(new) for w in new] if total else new
 
 
-def spoiling(weights, wrong, classes):
-    answer = by_the_package(weights, wrong, classes)
-    weights[:], wrong[:] = 0, True
-    return answer
-
-
 def test_other_right_ways_pass():
     assert check_samme_round(by_the_package)
     assert check_samme_round(by_rows)
-    assert check_samme_round(spoiling)
 
 
 def raised(kind, total=True):
@@ -93,17 +74,14 @@ def logs(error, classes, ratio=1, more=1, scale=1.0):
         (raised(lambda w, x, say: w * np.where(x, 2, 1)), "the new weight of a row that is"),
         (lambda w, x, k: (by_rows(w, x, k)[0], w * np.nan), "the new weight of a row"),
         (lambda w, x, k: (float("nan"), w), "the say is"),
-        (lambda w, x, k: (1.0, w[:-1]), "8 weights, not 7"),
-        (lambda w, x, k: 1.0, "a number and"),
-        (lambda w, x, k: (w, 1.0), "a number and"),
-        (lambda w, x, k: None, "returned nothing"),
-        (lambda w: 1, "TypeError"),
+        (lambda w, x, k: (1.0, w[:-1]), "weights (8 numbers), not 7 of them"),
+        (lambda w, x, k: 1.0, "return say (one number) and weights"),
+        (lambda w, x, k: (w, 1.0), "the say is [0.03"),
     ],
 )
 def test_wrong_rounds_are_refused_with_their_hint(wrong, hint):
     verdict = check_samme_round(wrong)
     assert not verdict and hint in verdict.message
-    assert repr(verdict).startswith("Not yet")
 
 
 # -- a step of gradient boosting ----------------------------------------------------------------
@@ -125,17 +103,9 @@ def step(learner, X, y, scores, loss, rate, residual=None, learned=None, add=Non
     return left, scores + rate * said if add is None else add(scores, rate, said, left)
 
 
-def wasteful(learner, X, y, scores, loss, rate):
-    """The right answer, and everything given to it laid waste."""
-    answer = step(learner, X, y, scores.copy(), loss, rate)
-    X[:], y[:], scores[:] = 0, 0, 0
-    return answer
-
-
 def test_a_step_down_the_measured_gradient_passes():
     assert check_boosting_step(step)
     assert check_boosting_step(lambda *case: np.array(step(*case)))
-    assert check_boosting_step(wasteful)
 
 
 def sigmoid(scores):
@@ -174,11 +144,8 @@ def test_wrong_steps_are_refused_with_their_hint(wrong, hint):
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        (lambda *case: None, "returned nothing"),
-        (lambda *case: case[3], "two arrays"),
-        (lambda *case: (case[3], 1.0), "two arrays"),
-        (lambda learner: 1, "TypeError"),
-        (lambda *case: 1 / 0, "ZeroDivisionError"),
+        (lambda *case: case[3], "return residuals (30 numbers) and scores"),
+        (lambda *case: (case[3], 1.0), "return scores (30 numbers), not 1.0"),
     ],
 )
 def test_other_wrong_answers_are_refused(wrong, hint):
