@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ensemble_lab.core.missing import require
 from ensemble_lab.widgets.backends import PLOTLY, backend, before
 from ensemble_lab.widgets.still import page, still
 
@@ -31,6 +32,7 @@ def bundle(explorer: Explorer) -> dict[str, Any] | tuple[dict, dict]:
     }
     if chosen == "still":
         return shown
+    require(f"the backend {chosen!r}", "ipywidgets")
     import ipywidgets
 
     from ensemble_lab.widgets.panel import Panel

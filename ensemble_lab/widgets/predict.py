@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.missing import require
 from ensemble_lab.widgets.backends import backend, before
 from ensemble_lab.widgets.plain import legible
 from ensemble_lab.widgets.typed import typed_number
@@ -109,6 +110,7 @@ class Predict:
 
     def widget(self):
         """A field for the number and, where the truth is known, a button that reveals it."""
+        require("a field to type into", "ipywidgets")
         import ipywidgets
 
         from ensemble_lab.widgets.inputs import description

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ensemble_lab.core.errors import several, shown
+from ensemble_lab.core.missing import require
 from ensemble_lab.widgets.backends import backend, before
 from ensemble_lab.widgets.plain import escaped, legible
 from ensemble_lab.widgets.style import COMBINED, INK, LAYOUT, line, marker
@@ -139,6 +140,7 @@ class PredictCurve:
 
     def widget(self):
         """A slider for every place and, where the truth is known, a button that reveals it."""
+        require("a curve to drag", "ipywidgets")
         import ipywidgets
 
         sliders = [self._slider(i) for i in range(len(self.xs))]
