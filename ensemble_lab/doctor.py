@@ -24,6 +24,7 @@ DISPLAYS = {
     "redraw": "redraw (ipywidgets, no live figure)",
     "still": "still figures with precomputed steps",
 }
+STILL = "%env ENSEMBLE_LAB_BACKEND=still, and run the cell again"
 ENDPOINT_KEY = "OPENAI_API_KEY"
 HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # in the order in which they are looked at
 LITTLE_MEMORY = 2**30  # less than this and a notebook that loads a model stops half-way
@@ -38,7 +39,8 @@ class Finding:
     name : str
     value : str
         What was found, in words.
-    ok : bool
+    ok : bool or None
+        None where it cannot be known from here.
     mend : str
         The command or the step that mends it; empty where nothing is to be mended.
     needed : bool
@@ -47,7 +49,7 @@ class Finding:
 
     name: str
     value: str
-    ok: bool = True
+    ok: bool | None = True
     mend: str = ""
     needed: bool = False
 
@@ -84,12 +86,12 @@ def to_table(findings: Sequence[Finding]) -> str:
     width = max(len(finding.name) for finding in findings)
     lines = []
     for finding in findings:
-        mark = "ok" if finding.ok else "BROKEN" if finding.needed else "lacks"
+        mark = {True: "ok", None: "?"}.get(finding.ok, "BROKEN" if finding.needed else "lacks")
         lines.append(f"{mark:6}  {finding.name:{width}}  {finding.value}")
         if finding.mend:
             lines.append(f"{'':6}  {'':{width}}  mend: {finding.mend}")
     broken = sum(not f.ok for f in findings if f.needed)
-    lacking = sum(not f.ok for f in findings if not f.needed)
+    lacking = sum(f.ok is False for f in findings if not f.needed)
     verdict = f"broken and needed: {broken}" if broken else "everything needed works"
     return "\n".join([*lines, "", f"In all, {verdict}; optional and lacking: {lacking}."])
 
@@ -137,15 +139,28 @@ def dependencies(requirements: Iterable[str]) -> list[Finding]:
 
 def dependency(requirement, needed: bool) -> Finding:
     """What is installed of one `packaging.requirements.Requirement`, against its lower bound."""
-    wanted = f"{requirement.name}{requirement.specifier}"
+    name, wanted = requirement.name, f"{requirement.name}{requirement.specifier}"
     try:
-        version = metadata.version(requirement.name)
+        value = metadata.version(name)
+        if requirement.specifier.contains(value, prereleases=True):
+            return Finding(name, value, needed=needed)
+        value = f"{value}, too old: {requirement.specifier} is needed"
     except metadata.PackageNotFoundError:
-        return Finding(requirement.name, "not installed", False, pip_install(wanted), needed)
-    if not requirement.specifier.contains(version, prereleases=True):
-        value = f"{version}, too old: {requirement.specifier} is needed"
-        return Finding(requirement.name, value, False, pip_install(wanted), needed)
-    return Finding(requirement.name, version, needed=needed)
+        value = "not installed"
+    if name in colab_keeps():
+        return Finding(name, f"{value}; leave it so, Colab runs on its own version", None)
+    return Finding(name, value, False, pip_install(wanted), needed)
+
+
+def colab_keeps() -> set[str]:
+    """On Colab, the packages that its kernel and page stand on; empty elsewhere."""
+    from packaging.requirements import Requirement
+
+    try:
+        pins = metadata.requires("google-colab") or []
+    except metadata.PackageNotFoundError:
+        return set()
+    return {Requirement(line).name for line in pins} | {"jupyterlab"}  # its page is its own
 
 
 # -- the machine --------------------------------------------------------------------------------
@@ -347,13 +362,18 @@ def display() -> Finding:
         return Finding("display", str(error), False, f"unset {backends.VARIABLE}")
     if os.environ.get(backends.VARIABLE):
         return Finding("display", f"{shown}, as {backends.VARIABLE} says")
+    if colab_keeps():
+        value = f"{DISPLAYS[shown]}, if Colab's page shows it, which is not known here"
+        return Finding("display", value, None, f"where it stays empty: {STILL}")
     mend = "" if shown == "live" else pip_install("anywidget>=0.9", "ipywidgets>=7.7")
     return Finding("display", DISPLAYS[shown], shown == "live", mend)
 
 
 def kernel() -> Finding:
     """Whether notebooks and reports find a Jupyter kernel called python3."""
-    mend = pip_install("ipykernel>=6.29")
+    if colab_keeps():
+        return Finding("kernel python3", "Colab's own, not looked at", None)
+    mend = pip_install("ipykernel>=6.17")
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     except ImportError:

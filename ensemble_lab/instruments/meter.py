@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.missing import require
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +76,7 @@ class Meter:
         self._memory = _CudaMemory(self.device) if on_card else _ResidentSet()
         self._stack = ExitStack()
         if self._count_flops:
+            require("counting FLOPs", "torch")
             from torch.utils.flop_counter import FlopCounterMode
 
             self._flop_counter = self._stack.enter_context(FlopCounterMode(display=False))
@@ -115,6 +117,8 @@ def clock_for(device: str | torch.device | None = "cpu") -> Clock:
         The device is none of cpu, cuda and mps.
     """
     kind = "cpu" if device is None else str(device).partition(":")[0]
+    if kind in ("cuda", "mps"):
+        require(f"the clock of device {kind}", "torch")
     if kind == "cuda":
         return _CudaClock(device)
     if kind == "mps":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.missing import require
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +35,7 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     >>> pick_device("cpu")
     device(type='cpu')
     """
+    require("choosing a device", "torch")
     import torch
 
     if device is None:
@@ -76,6 +78,7 @@ def pick_dtype(
     >>> pick_dtype("cpu", "float32")
     torch.float32
     """
+    require("choosing a number format", "torch")
     import torch
 
     if dtype is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble_lab.core.errors import nearest, shown
+from ensemble_lab.core.missing import require
 from ensemble_lab.models.errors import HubUnreachable, ModelError, NotEnoughMemory
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ def load(
 
     from_hub = text in ("smollm2", "smollm2-draft") or _is_hub_id(source)
     check_options(LanguageModel, options, *["revision"] * from_hub)
+    hub = ["huggingface_hub"] if from_hub else []
+    require(f"load({shown(text, 60)})", "torch", "transformers", "safetensors", "psutil", *hub)
     if text == "smollm2":
         return _load_smollm2(device, dtype, options)
     if text == "smollm2-draft":

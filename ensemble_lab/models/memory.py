@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.missing import require
 from ensemble_lab.models.errors import NotEnoughMemory
 from ensemble_lab.models.weights.contents import contents
 
@@ -25,11 +26,13 @@ def available_memory(device: torch.device | str = "cpu") -> int:
     so the control group's own limit counts as well.
     """
     if str(device).startswith("cuda"):
+        require("a GPU's memory", "torch")
         import torch
 
         # What torch holds in its pool without using it can be used as well.
         pool = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + pool
+    require("this machine's free memory", "psutil")
     import psutil
 
     return min([psutil.virtual_memory().available, *_container_room()])

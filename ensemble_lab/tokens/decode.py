@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from ensemble_lab.core.missing import require
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.settings import seed_of, whole
 from ensemble_lab.tokens.lengths import AdaptiveLength, FixedLength
 from ensemble_lab.tokens.prompts import check_room, limits_of, tokens_of
 from ensemble_lab.tokens.reading.rows import Rows
-from ensemble_lab.tokens.resolve import resolved
 from ensemble_lab.tokens.sampling import Sampling
 from ensemble_lab.tokens.session import Round, Session
 
@@ -205,7 +205,10 @@ def stream(
     ValueError
         A setting out of its range.
     """
+    require("decoding", "torch", "transformers")
     import torch
+
+    from ensemble_lab.tokens.resolve import resolved
 
     sampling = Sampling(temperature, top_k, top_p)
     if whole(max_new_tokens, "max_new_tokens") < 1:

@@ -11,6 +11,7 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.missing import require
 from ensemble_lab.training.batched.losses import cross_entropy, squared_error
 from ensemble_lab.training.batched.members import Members
 from ensemble_lab.training.batched.trainer import train_members
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 def perceptron(inputs: int, outputs: int, hidden: int = 32) -> nn.Module:
     """One hidden layer of tanh units; a row of one number for each output."""
+    require("a network", "torch")
     from torch import nn
 
     return nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, outputs))

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from numbers import Integral
 
 import numpy as np
-import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.missing import require
 from ensemble_lab.core.votes import first_best
 from ensemble_lab.models.device import pick_device
 from ensemble_lab.training.batched.draws import Draws
@@ -78,6 +78,7 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
         ValueError
             One class only, NaN in `X`, fewer epochs than cycles, or a loss of NaN in the first.
         """
+        require("training networks", "torch")
         X, y = learned_rows(self, X, y)
         self.classes_, codes = encoded(y)
         network = NetworkClassifier() if self.estimator is None else self.estimator
@@ -104,6 +105,8 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
 
     def _cycles(self, network, X, codes, seed: int) -> Iterator[tuple]:
         """Cycle after cycle: parameters and buffers at its end, last losses and the feed."""
+        import torch
+
         start, order, noise = np.random.SeedSequence(seed).spawn(3)
         place, dtype = pick_device(network.device), torch.float32
         draw, size = [np.random.default_rng(order)], network.batch_size
@@ -159,6 +162,8 @@ def copied(tensors: dict) -> dict:
 
 def joined(make, cycles: list[tuple]) -> Members:
     """Networks of one member each as the members of one whole."""
+    import torch
+
     params, buffers, losses, feeds = zip(*cycles, strict=True)
     joint = [{name: torch.cat([one[name] for one in some]) for name in some[0]} for some in
              (params, buffers)]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from typing import Any
 
@@ -50,6 +51,18 @@ def best() -> str:
     return "live" if issubclass(go.FigureWidget, ipywidgets.Widget) else "redraw"
 
 
-def view(widget) -> dict[str, Any]:
-    """The mime bundle that shows an ipywidget, in a form that versions 7 and 8 share."""
-    return {VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
+def before(told: dict[str, Any], widget) -> dict[str, Any] | tuple[dict, dict]:
+    """A mime bundle that shows an ipywidget, and `told` where there are no widgets.
+
+    Returns
+    -------
+    dict of mime type to data, or (data, metadata)
+        With metadata on Colab, whose page asks there which script fetches the code of widgets
+        like plotly's. Colab writes it itself for ``display(widget)``, but not for the last value
+        of a cell.
+    """
+    # In a form that versions 7 and 8 of ipywidgets share.
+    data = told | {VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
+    colab = getattr(sys.modules.get("google.colab.output"), "_widgets", None)
+    url = getattr(colab, "_installed_url", None)
+    return (data, {VIEW: {"colab": {"custom_widget_manager": {"url": url}}}}) if url else data

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ensemble_lab.widgets.backends import PLOTLY, backend, view
+from ensemble_lab.core.missing import require
+from ensemble_lab.widgets.backends import PLOTLY, backend, before
 from ensemble_lab.widgets.still import page, still
 
 if TYPE_CHECKING:
     from ensemble_lab.widgets.explorer import Explorer
 
 
-def bundle(explorer: Explorer) -> dict[str, Any]:
+def bundle(explorer: Explorer) -> dict[str, Any] | tuple[dict, dict]:
     """One display of an explorer: a widget where there are any, with its still figure behind it.
 
     Frontends take the first kind that they can show. A page that has no widget state, such as
@@ -19,7 +20,8 @@ def bundle(explorer: Explorer) -> dict[str, Any]:
 
     Returns
     -------
-    dict of mime type to data
+    dict of mime type to data, or (data, metadata)
+        As `before` gives it.
     """
     chosen = backend()
     figure = still(explorer)
@@ -30,6 +32,7 @@ def bundle(explorer: Explorer) -> dict[str, Any]:
     }
     if chosen == "still":
         return shown
+    require(f"the backend {chosen!r}", "ipywidgets")
     import ipywidgets
 
     from ensemble_lab.widgets.panel import Panel
@@ -37,4 +40,4 @@ def bundle(explorer: Explorer) -> dict[str, Any]:
     if int(ipywidgets.__version__.partition(".")[0]) < 8:
         del shown[PLOTLY]  # the JupyterLab of that time would show it instead of the widget
 
-    return shown | view(Panel(explorer, live=chosen == "live").widget)
+    return before(shown, Panel(explorer, live=chosen == "live").widget)

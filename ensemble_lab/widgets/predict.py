@@ -6,10 +6,10 @@ import html
 import math
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.widgets.backends import backend, view
+from ensemble_lab.core.missing import require
+from ensemble_lab.widgets.backends import backend, before
 from ensemble_lab.widgets.plain import legible
 from ensemble_lab.widgets.typed import typed_number
 
@@ -102,14 +102,15 @@ class Predict:
     def _words(self, number: float) -> str:
         return f"{number:.3g} {self.unit}".rstrip()
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
+    def _repr_mimebundle_(self, include=None, exclude=None):
         guess = "no guess yet" if self.value is None else f"guess: {self._words(self.value)}"
         text = f"{self.question} ({guess}, between {self.low:g} and {self.high:g})"
         told = {"text/plain": text, "text/html": f"<p><b>{html.escape(text)}</b></p>"}
-        return told if backend() == "still" else told | view(self.widget())
+        return told if backend() == "still" else before(told, self.widget())
 
     def widget(self):
         """A field for the number and, where the truth is known, a button that reveals it."""
+        require("a field to type into", "ipywidgets")
         import ipywidgets
 
         from ensemble_lab.widgets.inputs import description

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ensemble_lab.core.errors import several, shown
-from ensemble_lab.widgets.backends import backend, view
+from ensemble_lab.core.missing import require
+from ensemble_lab.widgets.backends import backend, before
 from ensemble_lab.widgets.plain import escaped, legible
 from ensemble_lab.widgets.style import COMBINED, INK, LAYOUT, line, marker
 from ensemble_lab.widgets.typed import typed_number
@@ -131,14 +132,15 @@ class PredictCurve:
         side = "high" if miss[worst] > 0 else "low"
         return f"You were furthest off at {self.xs[worst]:g}: {abs(miss[worst]):.2g} too {side}."
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
+    def _repr_mimebundle_(self, include=None, exclude=None):
         places = ", ".join(f"{x:g}" for x in self.xs)
         text = f"{self.question} (heights from {self.low:g} to {self.high:g} at {places})"
         told = {"text/plain": text, "text/html": f"<p><b>{html.escape(text)}</b></p>"}
-        return told if backend() == "still" else told | view(self.widget())
+        return told if backend() == "still" else before(told, self.widget())
 
     def widget(self):
         """A slider for every place and, where the truth is known, a button that reveals it."""
+        require("a curve to drag", "ipywidgets")
         import ipywidgets
 
         sliders = [self._slider(i) for i in range(len(self.xs))]

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.missing import require
 from ensemble_lab.core.reply import Reply, in_utf8
 from ensemble_lab.models.endpoints.address import Address, without_secrets
 from ensemble_lab.models.endpoints.completion import (
@@ -97,6 +98,7 @@ class Endpoint:
         logprobs: bool = True,
         key: str | None = None,
     ):
+        require("an endpoint", "httpx")
         self._address = Address.of(url)
         if not isinstance(name, str):
             raise ModelError(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.missing import require
 from ensemble_lab.models.errors import ModelError
 
 LAYER = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output")
@@ -85,6 +86,7 @@ def inspected(path: Path) -> Head:
 
 
 def _inspected(path: Path, name: str) -> Head:
+    require("a GGUF file", "gguf")
     from gguf import GGUFReader
 
     _check_start(path, name)

@@ -18,6 +18,7 @@ import numpy as np
 
 from ensemble_lab.catalogue import MEND, data_folder
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.missing import require
 from ensemble_lab.models.weights.safetensors_head import read_saved
 from ensemble_lab.tokens.drafts.base import Proposal, padded
 from ensemble_lab.tokens.vocabulary import check_vocabulary
@@ -145,6 +146,7 @@ class NgramTable:
 
     def save(self, path: Path) -> None:
         """Write as safetensors; the same table gives the same bytes."""
+        require("an n-gram table", "safetensors")
         from safetensors.numpy import save
 
         # One entry: the library writes several in any order.
@@ -160,6 +162,7 @@ class NgramTable:
         ModelError
             The file is damaged, or holds something else.
         """
+        require("an n-gram table", "safetensors")
 
         def made(tensors: dict, about: dict) -> NgramTable:
             return cls(tensors["words"], about.pop("order"), about)

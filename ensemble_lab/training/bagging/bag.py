@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.missing import require
 from ensemble_lab.training.bagging.bootstrap import drawn, outside, size_of
 from ensemble_lab.training.inputs.named import named_fit
 from ensemble_lab.training.inputs.rows import learned_rows, names_of, new_rows
@@ -112,6 +113,7 @@ class Bag(BaseEstimator):
 
     def _fit_networks(self, network: Network, X, y, outputs: int, parts, seed: int) -> None:
         """All members as one batch; those whose loss became NaN are left out."""
+        require("training networks", "torch")
         from ensemble_lab.training.batched.subspaces import Subspaces, alone
 
         features, rows = map(np.array, zip(*parts, strict=True))  # (m, c) and (m, r)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ensemble_lab.core.errors import excerpt, shown
+from ensemble_lab.core.missing import require
 from ensemble_lab.models.device import pick_device
 from ensemble_lab.training.batched.draws import Draws
 from ensemble_lab.training.batched.members import Members, made, stacked
@@ -109,6 +110,7 @@ def train_members(
     ----------
     Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019 (AdamW).
     """
+    require("training networks", "torch")
     import torch
     from tqdm.auto import tqdm
 

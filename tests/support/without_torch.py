@@ -1,0 +1,39 @@
+"""A plugin of pytest: what PyTorch or transformers are missing for is skipped, all else is run."""
+
+import pytest
+
+ABSENT = {"torch", "transformers", "safetensors", "httpx", "huggingface_hub", "gguf"}
+# scikit-learn 1.6's own, beside the scipy of Colab; some tests take every warning for an error.
+OTHERS = pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(OTHERS)
+
+
+def lacking(error):
+    """The absent package that an error, or one of those behind it, is of; None elsewhere."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, ModuleNotFoundError) and error.name in ABSENT:
+            return error.name
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if call.excinfo and (name := lacking(call.excinfo.value)):
+        report.outcome, report.longrepr = "skipped", (str(item.path), 0, f"needs {name}")
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    report = yield
+    if report.failed and (name := lacking(report.call.excinfo.value)):
+        report.outcome, report.longrepr = "skipped", (str(collector.path), 0, f"needs {name}")
+    return report
