@@ -1,7 +1,8 @@
 """Votes: every member answers, one answer is given.
 
 All of them share the rule of `ensemble_lab.core.votes`: a missing answer is no vote, a tie goes
-to the member listed first, and where nobody answers the policy abstains.
+to the member listed first, and where nobody was recorded the policy abstains. Where nobody's reply
+could be read it gives the first of these, which is wrong.
 
 References
 ----------
@@ -20,7 +21,7 @@ from typing import Self
 
 import numpy as np
 
-from ensemble_lab.core.decision import ABSTAINED, COMBINED, Choice
+from ensemble_lab.core.decision import ABSTAINED, COMBINED, Choice, or_unparsed
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names, ranged
@@ -69,10 +70,9 @@ class Vote(Policy):
         called[:, columns] = True
         winner, combined = self._elect(outcomes, columns)
         chosen = np.append(columns, ABSTAINED)[winner]  # NOBODY is -1: the last entry
-        if combined is None:
-            return Choice(chosen, called)
-        given = np.where(combined == NOBODY, ABSTAINED, COMBINED)
-        return Choice(np.where(winner == NOBODY, given, chosen), called, combined)
+        if combined is not None:
+            chosen = np.where((winner == NOBODY) & (combined != NOBODY), COMBINED, chosen)
+        return Choice(or_unparsed(chosen, outcomes, columns), called, combined)
 
     @abstractmethod
     def _elect(self, outcomes: Outcomes, columns: np.ndarray):

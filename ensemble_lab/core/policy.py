@@ -95,6 +95,7 @@ def replay_grid(policy: Policy, outcomes: Outcomes, grid: Mapping[str, Sequence]
             {name: getattr(tried, name) for name in grid}
             | {
                 "accuracy": decision.accuracy,
+                "coverage": decision.coverage,
                 "cost": decision.mean_cost,
                 "latency": decision.mean_latency,
                 "calls": float(decision.called.sum(axis=1).mean()),

@@ -104,6 +104,7 @@ def test_cost_is_monotone_in_each_threshold(table, thresholds):
         assert all((later >= earlier).all() for earlier, later in pairwise(costs))
 
 
+@pytest.mark.filterwarnings("ignore:.*leave items without an answer")
 @settings(max_examples=60, deadline=None)
 @given(
     outcomes(min_models=3, labels=3),
@@ -117,14 +118,16 @@ def test_the_sweep_equals_replaying_every_setting(table, levels, stages):
     every = [t for t in fast["thresholds"]]
     slow = lab.frontier(cascade, table, against="calls", thresholds=every)
     assert len(fast) == len(levels) ** (stages - 1)
-    for column in ("accuracy", "cost", "latency", "calls"):
+    for column in ("accuracy", "coverage", "cost", "latency", "calls"):
         np.testing.assert_allclose(fast[column], slow[column].astype(float), atol=1e-12)
 
 
 def test_the_sweep_runs_through_abstaining_cascades_too(three):
     cascade = lab.Cascade(("small", "middle", "big"), (0.5, 0.5), abstain=(0.1, 0.0, 0.0))
-    table = lab.frontier(cascade, three, thresholds=[0.2, 0.6], abstain=[None, (0.45, 0, 0)])
+    with pytest.warns(UserWarning, match="4 of 8 settings leave items without an answer"):
+        table = lab.frontier(cascade, three, thresholds=[0.2, 0.6], abstain=[None, (0.45, 0, 0)])
     assert len(table) == 2 * 2 * 2
+    assert table["coverage"].tolist() == [1, 0.75] * 4
     assert table["accuracy"].max() == pytest.approx(0.75)
 
 

@@ -97,13 +97,16 @@ def test_plurality_by_hand():
         [1, 0, 2],  # nobody agrees: the first member's
         [UNPARSED, 2, 1],  # no answer is no vote: the first who has one
         [ABSENT, 1, 1],
-        [ABSENT, UNPARSED, ABSENT],  # nobody: no answer
+        [ABSENT, UNPARSED, ABSENT],  # all that was said cannot be read: wrong
+        [ABSENT, ABSENT, ABSENT],  # nobody: no answer
     ])  # fmt: skip
     decision = lab.MajorityVote().decide(table)
-    assert decision.answers == ["y", "y", "z", "y", None]
-    assert decision.abstained.tolist() == [False] * 4 + [True]
-    assert decision.coverage == pytest.approx(0.8)
-    assert lab.MajorityVote(("c", "b", "a")).decide(table).answers == ["y", "z", "y", "y", None]
+    assert decision.answers == ["y", "y", "z", "y", None, None]
+    assert decision.abstained.tolist() == [False] * 5 + [True]
+    assert decision.coverage == pytest.approx(5 / 6)
+    assert decision.correct[4] == 0 and np.isnan(decision.correct[5])
+    other = lab.MajorityVote(("c", "b", "a")).decide(table)
+    assert other.answers == ["y", "z", "y", "y", None, None]
 
 
 def test_a_vote_over_answers_is_not_a_vote_over_correctness():

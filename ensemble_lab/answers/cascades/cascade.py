@@ -17,7 +17,7 @@ from numbers import Real
 
 import numpy as np
 
-from ensemble_lab.core.decision import ABSTAINED, Choice
+from ensemble_lab.core.decision import ABSTAINED, Choice, or_unparsed
 from ensemble_lab.core.errors import several
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names, ranged
@@ -34,8 +34,9 @@ class Cascade(Policy):
     A stage answers where its confidence reaches its threshold and defers below it: threshold 0
     never defers, one above 1 always does. A missing confidence is not sure, and neither is a label
     without a threshold of its own where labels have theirs. A reply without a parsed answer cannot
-    stop the cascade. Where the last stage has no answer either, the latest one given stands. In a
-    table without answers whoever was asked is taken to have replied.
+    stop the cascade. Where the last stage has no answer either, the latest one given stands; where
+    no reply could be read at all, the first of these stands, and is wrong. In a table without
+    answers whoever was asked is taken to have replied.
 
     Parameters
     ----------
@@ -95,6 +96,7 @@ class Cascade(Policy):
             check_scales(outcomes, columns if self.abstain is not None else columns[:-1])
         running = np.ones(len(outcomes), bool)  # items that have not stopped yet
         chosen = np.full(len(outcomes), ABSTAINED)
+        given_up = np.zeros(len(outcomes), bool)
         called = np.zeros(outcomes.correct.shape, bool)
         for stage, column in enumerate(columns):
             called[:, column] = running
@@ -102,11 +104,12 @@ class Cascade(Policy):
             chosen[answered] = column
             if self.abstain is not None:
                 lost = answered & (outcomes.confidence[:, column] < self.abstain[stage])
-                chosen[lost] = ABSTAINED
+                given_up |= lost
                 running &= ~lost
             if stage < len(self.thresholds):
                 level = _levels(self.thresholds[stage], outcomes, column)
                 running &= ~(answered & (outcomes.confidence[:, column] >= level))  # NaN: not sure
+        chosen = np.where(given_up, ABSTAINED, or_unparsed(chosen, outcomes, columns))
         return Choice(chosen, called)
 
     def sweep(self, outcomes: Outcomes, grid: Mapping[str, Sequence]) -> dict:
