@@ -113,7 +113,7 @@ def check_plurality(answer_function: Callable) -> Verdict:
     for seed in range(3):
         table = _election(seed)
         scrambled = _other_truth(table)
-        wanted = MajorityVote().decide(table).answer
+        wanted = np.maximum(MajorityVote().decide(table).answer, ABSENT)
         got, again = _codes(answer_function, table), _codes(answer_function, scrambled)
         if not np.array_equal(got, again):
             return Verdict(
@@ -126,11 +126,11 @@ def check_plurality(answer_function: Callable) -> Verdict:
 
 
 def _codes(answer_function: Callable, table: Outcomes) -> np.ndarray:
-    """The codes (n,) that the reader's function elects."""
+    """The codes (n,) that the reader's function elects; negative ones are no answer, -1."""
     n = len(table.items)
     got = returned(answer_function, table, wanted="a code for every item")
     got = aligned(got, table.items.tolist(), "the codes")
-    return array(got, (n,), "a code", f"{n} codes, one an item", kind=_code)
+    return np.maximum(array(got, (n,), "a code", f"{n} codes, one an item", kind=_code), ABSENT)
 
 
 def _code(value, what: str) -> float:
