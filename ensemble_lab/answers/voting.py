@@ -133,11 +133,23 @@ class WeightedVote(Vote):
     classes: int | None = ranged(None, 2, 1_000_000, "number of classes", step=1)
 
     def fit(self, outcomes: Outcomes) -> Self:
-        """Learn the log-odds weights from the members' accuracies on `outcomes`."""
+        """Learn the log-odds weights from the members' accuracies on `outcomes`.
+
+        Raises
+        ------
+        ValueError
+            No answer of a member is graded.
+        """
         ordered = super().fit(outcomes)
         kept = outcomes.select(models=ordered.members)
         classes = self.classes or max(len(outcomes.labels), 2)
         labelled = (~np.isnan(kept.correct)).sum(axis=0)
+        if not labelled.all():
+            name = ordered.members[int(labelled.argmin())]
+            raise ValueError(
+                f"no answer of {shown(name)} is graded, so it has no weight: give correct, or truth"
+                " with the answers, or leave it out of members"
+            )
         # One right and one wrong answer more than seen (Laplace): no weight is infinite.
         p = (np.nan_to_num(kept.correct).sum(axis=0) + 1) / (labelled + 2)
         weights = np.log(p * (classes - 1) / (1 - p))
