@@ -127,6 +127,27 @@ def test_a_model_that_never_gives_a_law_is_named(tmp_path):
         assert record(models, range(3), path, progress=False).probability is not None
 
 
+def test_laws_over_labels_that_no_two_items_share_are_left_out_aloud(tmp_path):
+    """4,000 items times 4,000 labels of their own: 16 million chances, of which 4,000 are told."""
+    lines = ['{"ensemble_lab": "recording", "version": 1}']
+    for i in range(4000):
+        lines.append(f'{{"item": {i}, "model": "m", "answer": {i}, "probability": [[{i}, 1.0]]}}')
+    path = tmp_path / "r.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.warns(UserWarning, match="4,000 labels for each of 4,000 items .* table has none"):
+        table = Outcomes.read(path)
+    assert table.probability is None and len(table.labels) == len(table) == 4000
+
+
+def test_a_recording_of_a_model_a_reply_is_refused(tmp_path):
+    lines = ['{"ensemble_lab": "recording", "version": 1}']
+    lines += [f'{{"item": {i}, "model": "m{i}", "answer": 1}}' for i in range(4000)]
+    path = tmp_path / "r.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match="4,000 models and 4,000 items make 16,000,000 cells"):
+        Outcomes.read(path)
+
+
 @pytest.mark.parametrize("gaps", [[], range(3)], ids=["all", "none"])
 def test_laws_everywhere_or_nowhere_are_nothing_to_tell(tmp_path, gaps):
     with warnings.catch_warnings():

@@ -6,6 +6,7 @@ looked at one value at a time, each value once, so that no cell changes what ano
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -21,6 +22,7 @@ from ensemble_lab.core.reading.numerals import CANONICAL, NUMBER, WHOLE, local_r
 GAPS = ("", "NA", "N/A", "NaN", "nan", "null", "None")
 """What tools write where a number is missing."""
 EXACT = 2**53  # from it on a float skips whole numbers
+FEW = 20  # different values of a column: calls into arrow would take longer
 EMPTY = "leave it empty where nothing is known"
 TRUTHS = dict.fromkeys(("True", "TRUE", "true"), 1.0) | dict.fromkeys(
     ("False", "FALSE", "false"), 0.0
@@ -173,7 +175,7 @@ class Text(Column):
         return self.distinct.to_pylist()
 
     def numbers(self, where, flags=False):
-        if self._all(NUMBER) and not np.isinf(numbers := _floats(self.distinct)).any():
+        if self._all(NUMBER) and not np.isinf(numbers := self._floats()).any():
             return np.append(numbers, np.nan)[self.codes]
         return self._converted(lambda text: _float_in(text, flags), where)
 
@@ -210,14 +212,22 @@ class Text(Column):
             whole = [number_in(text) for text in self.values]
             return names_array(whole)[self.codes] if None not in whole else self.cells()
         if self._all(CANONICAL):
-            numbers = _floats(self.distinct)
+            numbers = self._floats()
             spelt = [repr(number) for number in numbers.tolist()]
             if spelt == self.values and len(set(numbers)) == len(numbers):  # -0.0 is 0.0
                 return numbers[self.codes]
         return self.cells()
 
     def _all(self, pattern: str) -> bool:
+        if len(self.distinct) <= FEW:
+            return all(re.fullmatch(pattern, value) for value in self.values)
         return _all(self.distinct, pattern)
+
+    def _floats(self) -> np.ndarray:
+        """The values as floats, where all are numbers."""
+        if len(self.distinct) <= FEW:
+            return np.array([float(value) for value in self.values])
+        return _floats(self.distinct)
 
 
 def no_number(row: int, cell: str, mend: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,6 +12,7 @@ from ensemble_lab.core.checks import names_array
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.reading.grading import grade, one_spelling
+from ensemble_lab.core.room import check_room, is_mostly_empty
 from ensemble_lab.core.states import ABSENT, MEASURES, UNPARSED
 
 
@@ -41,6 +43,7 @@ def tabulate(
         two are in different notations nothing is graded, and a warning says so. With
         probabilities where every model that replied gave some.
     """
+    check_room(len(items), len(models), len(replies))
     facts = facts or {}
     truths = [facts.get(item, {}).get("truth") for item in items]
     labels = tuple(dict.fromkeys([*(labels or ()), *_labels_in(replies.values(), truths)]))
@@ -114,13 +117,26 @@ def _measure(grid: list[list], name: str) -> np.ndarray | None:
 def _laws(grid: list[list], code: dict) -> np.ndarray | None:
     """(n, m, k), NaN for a reply without a law, or None where a model that replied never gives one.
 
-    Votes over laws would not hear that model.
+    Votes over laws would not hear that model. None also, with a warning, where each reply has
+    labels of its own: then nearly all of the array would be zeros.
     """
     columns = [[cell for cell in column if cell] for column in zip(*grid, strict=True)]
     gave = [any("probability" in cell for cell in column) for column in columns if column]
     if not gave or not all(gave):
         return None
-    laws = np.full((len(grid), len(grid[0]), len(code)), np.nan)
+    told = sum(
+        len(cell["probability"]) for column in columns for cell in column if "probability" in cell
+    )
+    size = len(grid), len(grid[0]), len(code)
+    if is_mostly_empty(math.prod(size), told):
+        warnings.warn(
+            f"probabilities of {size[2]:,} labels for each of {size[0]:,} items would be nearly all"
+            " 0, as replies name few of them: the table has none; give labels that items share to"
+            " keep them",
+            stacklevel=3,
+        )
+        return None
+    laws = np.full(size, np.nan)
     for i, row in enumerate(grid):
         for j, cell in enumerate(row):
             if cell and "probability" in cell:
