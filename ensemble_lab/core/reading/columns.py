@@ -38,10 +38,13 @@ class Column(ABC):
         Places in `values`; -1 where the cell is empty.
     values : list
         Each distinct value once, in the order of its first cell.
+    coarse : type, optional
+        ``numpy.float32`` or ``float16`` where the cells are such numbers.
     """
 
     codes: np.ndarray
     values: list
+    coarse: type | None = None
 
     @abstractmethod
     def numbers(self, where: Callable[..., str], flags: bool = False) -> np.ndarray:
@@ -105,10 +108,15 @@ class Typed(Column):
         Of the column, for errors.
     numeric : bool
         Whether the objects are numbers by the type of their column.
+    dtype : numpy.dtype, optional
+        Of the column, where it is known and not that of `cells`.
     """
 
-    def __init__(self, cells: np.ndarray, name, numeric: bool = False):
+    def __init__(self, cells: np.ndarray, name, numeric: bool = False, dtype=None):
         self.raw, self.name, self.numeric = cells, name, numeric
+        dtype = cells.dtype if dtype is None else dtype
+        if dtype.kind == "f" and dtype.itemsize < 8:
+            self.coarse = dtype.type
 
     @cached_property
     def _factorized(self):
@@ -238,6 +246,8 @@ def no_number(row: int, cell: str, mend: str) -> str:
 def labels_of(columns: Sequence[Column], as_text: bool) -> tuple[list[list], tuple]:
     """What each distinct value of each column is as a label, and all labels in order.
 
+    Where one column holds floats of 32 bits, all floats are read as such: 0.1 is 0.1 then.
+
     Parameters
     ----------
     columns : sequence of Column
@@ -250,7 +260,9 @@ def labels_of(columns: Sequence[Column], as_text: bool) -> tuple[list[list], tup
     ValueError
         A number in the notation of some country that would be another label of these.
     """
-    each = [[_label(value, as_text) for value in column.values] for column in columns]
+    coarse = [column.coarse for column in columns if column.coarse]
+    kind = min(coarse, key=lambda kind: np.dtype(kind).itemsize, default=float)
+    each = [[_label(value, as_text, kind) for value in column.values] for column in columns]
     every = dict.fromkeys(label for labels in each for label in labels)
     if as_text:
         _refuse_local(every)
@@ -266,7 +278,7 @@ def _refuse_local(labels: dict) -> None:
             )
 
 
-def _label(value, as_text: bool):
+def _label(value, as_text: bool, kind: type):
     from ensemble_lab.core.checks import plain
 
     if isinstance(value, Decimal):
@@ -278,7 +290,12 @@ def _label(value, as_text: bool):
         value = plain(value, "label")
     except TypeError as error:
         raise ValueError(str(error)) from None
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if not isinstance(value, float):
+        return value
+    with np.errstate(over="ignore"):
+        near = kind(value)
+    value = float(str(near)) if np.isfinite(near) else value  # in its shortest spelling
+    return int(value) if value.is_integer() else value
 
 
 def _hashable(value) -> bool:
