@@ -1,5 +1,6 @@
 """Cascades by hand, at their limits, and swept all at once."""
 
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -120,6 +121,26 @@ def test_the_sweep_equals_replaying_every_setting(table, levels, stages):
     assert len(fast) == len(levels) ** (stages - 1)
     for column in ("accuracy", "coverage", "cost", "latency", "calls"):
         np.testing.assert_allclose(fast[column], slow[column].astype(float), atol=1e-12)
+
+
+def test_thresholds_by_label_are_for_labels_of_the_outcomes():
+    table = lab.Outcomes(
+        models=["s", "b"],
+        items=range(4),
+        correct=np.ones((4, 2)),
+        answer=np.zeros((4, 2), int),
+        labels=[0, 1],
+        confidence=np.ones((4, 2)),
+    )
+    assert lab.Cascade(("s", "b"), ({0: 0.5},)).decide(table).calls == {"s": 1, "b": 0}
+    with pytest.raises(ValueError, match="of 's' are for labels such as '0', .* have 0: write"):
+        lab.Cascade(("s", "b"), ({"0": 0.5, "1": 0.5},)).decide(table)
+    other = lab.Cascade(("s", "b"), ({"cat": 0.5},))
+    with pytest.warns(UserWarning, match="for labels .'cat'., .* never stops the cascade"):
+        assert other.decide(table).calls == {"s": 1, "b": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # one item shows no label but its own
+        other.decide(table.take([0]))
 
 
 def test_the_sweep_runs_through_abstaining_cascades_too(three):

@@ -10,6 +10,7 @@ Chen, Zaharia and Zou, FrugalML, NeurIPS 2020; FrugalGPT, arXiv 2305.05176.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -18,7 +19,7 @@ from numbers import Real
 import numpy as np
 
 from ensemble_lab.core.decision import ABSTAINED, Choice, or_unparsed
-from ensemble_lab.core.errors import several
+from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names, ranged
 from ensemble_lab.core.required import require
@@ -51,10 +52,15 @@ class Cascade(Policy):
     Raises
     ------
     ValueError
-        Thresholds of the wrong number, NaN or out of range; a model twice; no confidence, or one
-        outside [0, 1].
+        Thresholds of the wrong number, NaN or out of range; thresholds for "0" where the label is
+        0; a model twice; no confidence, or one outside [0, 1].
     KeyError
         A model that the outcomes do not have.
+
+    Warns
+    -----
+    UserWarning
+        No label of the outcomes has a threshold, so that a stage never stops the cascade.
 
     Examples
     --------
@@ -153,5 +159,27 @@ def _levels(threshold: Threshold, outcomes: Outcomes, column: int):
     if not isinstance(threshold, Mapping):
         return threshold
     answer = require(outcomes, "answer", "a threshold for each label")[:, column]
+    _check_labels(threshold, outcomes, column)
     by_code = np.array([*(threshold.get(label, np.nan) for label in outcomes.labels), np.nan])
     return by_code[np.maximum(answer, -1)]  # the last is for missing answers
+
+
+def _check_labels(threshold: Mapping[Hashable, float], outcomes: Outcomes, column: int) -> None:
+    """Refuse, or warn of, thresholds by label of which none is for a label of `outcomes`."""
+    if not threshold or any(label in threshold for label in outcomes.labels):
+        return
+    spelt = {str(key): key for key in threshold}
+    model = shown(outcomes.models[column], 40)
+    for label in outcomes.labels:
+        if str(label) in spelt:
+            raise ValueError(
+                f"the thresholds of {model} are for labels such as {shown(spelt[str(label)], 40)},"
+                f" and the outcomes have {shown(label, 40)}: write them as the outcomes do"
+            )
+    if len(outcomes) > 1:  # one item shows its own labels only
+        known, given = shown(list(outcomes.labels), 60), shown(list(threshold), 60)
+        warnings.warn(
+            f"the thresholds of {model} are for labels {given}, and the outcomes have {known}: it"
+            " never stops the cascade; give thresholds for labels of the outcomes",
+            stacklevel=5,
+        )
