@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.frozen import settled
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.scales import centre_and_spread, finite_confidence, standardised
 
@@ -25,6 +26,7 @@ class Calibration:
     """Maps each model's confidence to its chance of being right.
 
     Confidences may be on any scale, per cent or logarithms: a curve does not depend on their unit.
+    Grades between 0 and 1 are learned as they are: 0.4 is right in four cases of ten.
 
     Parameters
     ----------
@@ -40,6 +42,7 @@ class Calibration:
     def __post_init__(self):
         if self.method not in ("isotonic", "sigmoid"):
             raise ValueError(f"method={shown(self.method)}; it is 'isotonic' or 'sigmoid'")
+        object.__setattr__(self, "curves", settled(self.curves))
 
     def fit(self, outcomes: Outcomes) -> Self:
         """Learn a curve a model from its confidences and correctness on `outcomes`.
@@ -60,7 +63,7 @@ class Calibration:
                     " select the others"
                 )
             right = outcomes.correct[known, j]
-            if self.method == "sigmoid" and len(set((right >= 0.5).tolist())) < 2:
+            if self.method == "sigmoid" and ((right == 0).all() or (right == 1).all()):
                 raise ValueError(
                     f"a sigmoid needs right and wrong answers, and {shown(name)} has one kind only;"
                     " use method='isotonic'"
@@ -108,7 +111,12 @@ class _Curve:
             return self
         self.unit = centre_and_spread(confidence)
         self.model = LogisticRegression(C=1e6)
-        self.model.fit(standardised(confidence, *self.unit)[:, None], right >= 0.5)
+        # Each item is right with the weight of its grade, and wrong with the rest.
+        graded = np.repeat([1, 0], len(right))
+        weight = np.concatenate([right, 1 - right])
+        sure = np.tile(standardised(confidence, *self.unit), 2)[:, None]
+        some = weight > 0
+        self.model.fit(sure[some], graded[some], sample_weight=weight[some])
         return self
 
     def predict(self, confidence: np.ndarray) -> np.ndarray:

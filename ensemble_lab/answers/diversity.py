@@ -17,6 +17,8 @@ from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.required import check_outcomes, require
 
+MOST_COUNTED = 10**7  # members, one by one: two seconds
+
 
 def error_correlation(outcomes: Outcomes) -> np.ndarray:
     """Pearson correlation (m, m) of the models' errors, over the items that both have.
@@ -111,6 +113,12 @@ def condorcet(members, accuracy: float, correlation: float = 0.0) -> np.ndarray:
     -------
     ndarray, the shape of `members`
 
+    Raises
+    ------
+    ValueError
+        Numbers out of range; more than ten million correlated members in all, as these are counted
+        one by one.
+
     Examples
     --------
     >>> round(float(condorcet(3, 0.7)), 3)
@@ -127,6 +135,11 @@ def condorcet(members, accuracy: float, correlation: float = 0.0) -> np.ndarray:
     if correlation == 0:
         law = binom(members, accuracy)
     else:
+        if members.sum(dtype=float) > MOST_COUNTED:
+            raise ValueError(
+                f"members={shown(members)}: correlated members are counted one by one,"
+                f" {MOST_COUNTED:,} at most together; give fewer, or correlation=0"
+            )
         strength = (1 - correlation) / correlation
         law = betabinom(members, accuracy * strength, (1 - accuracy) * strength)
     half = members // 2

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ensemble_lab.core.decision import ABSTAINED, COMBINED, Choice
+from ensemble_lab.core.decision import ABSTAINED, COMBINED, Choice, or_unparsed
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names
 from ensemble_lab.core.required import check_outcomes, require
@@ -29,7 +29,8 @@ class StackedAnswers(Policy):
     in it. So it learns which member to believe about which label, and that some answers of one
     mean something else. The models never saw these items, so nothing has to be left out of fold.
     Any label may win, also one that no member gave, or that the outcomes do not list. An answer
-    that it did not learn is no answer. Where all are silent it abstains.
+    that it did not learn is no answer. Where all are silent it abstains; where the reply of one
+    could not be read, that is its answer, and wrong.
 
     Confidences may be on any scale, also one a member: each is standardised with what `fit` saw.
     A missing one is no low one, but a thing of its own.
@@ -116,7 +117,7 @@ class StackedAnswers(Policy):
         if outcomes.answer is not None:  # whoever gave it, the first of them
             gave = (outcomes.answer[:, columns] == answer[:, None]) & (answer >= 0)[:, None]
             chosen = np.where(gave.any(axis=1), columns[gave.argmax(axis=1)], chosen)
-        return Choice(chosen, called, answer, labels)
+        return Choice(or_unparsed(chosen, outcomes, columns), called, answer, labels)
 
     def _elect(self, outcomes: Outcomes, labels: tuple) -> np.ndarray:
         """Code (n,) of the answer among `labels`, `ABSENT` where all members are silent."""

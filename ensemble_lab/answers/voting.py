@@ -1,7 +1,8 @@
 """Votes: every member answers, one answer is given.
 
 All of them share the rule of `ensemble_lab.core.votes`: a missing answer is no vote, a tie goes
-to the member listed first, and where nobody answers the policy abstains.
+to the member listed first, and where nobody was recorded the policy abstains. Where nobody's reply
+could be read it gives the first of these, which is wrong.
 
 References
 ----------
@@ -20,12 +21,12 @@ from typing import Self
 
 import numpy as np
 
-from ensemble_lab.core.decision import ABSTAINED, COMBINED, Choice
+from ensemble_lab.core.decision import ABSTAINED, COMBINED, Choice, or_unparsed
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names, ranged
 from ensemble_lab.core.required import check_outcomes, require
-from ensemble_lab.core.scales import check_scales
+from ensemble_lab.core.scales import check_chances, check_scales
 from ensemble_lab.core.votes import NOBODY, at_own, best_label, compact, first_best, plurality
 
 
@@ -69,10 +70,9 @@ class Vote(Policy):
         called[:, columns] = True
         winner, combined = self._elect(outcomes, columns)
         chosen = np.append(columns, ABSTAINED)[winner]  # NOBODY is -1: the last entry
-        if combined is None:
-            return Choice(chosen, called)
-        given = np.where(combined == NOBODY, ABSTAINED, COMBINED)
-        return Choice(np.where(winner == NOBODY, given, chosen), called, combined)
+        if combined is not None:
+            chosen = np.where((winner == NOBODY) & (combined != NOBODY), COMBINED, chosen)
+        return Choice(or_unparsed(chosen, outcomes, columns), called, combined)
 
     @abstractmethod
     def _elect(self, outcomes: Outcomes, columns: np.ndarray):
@@ -133,11 +133,23 @@ class WeightedVote(Vote):
     classes: int | None = ranged(None, 2, 1_000_000, "number of classes", step=1)
 
     def fit(self, outcomes: Outcomes) -> Self:
-        """Learn the log-odds weights from the members' accuracies on `outcomes`."""
+        """Learn the log-odds weights from the members' accuracies on `outcomes`.
+
+        Raises
+        ------
+        ValueError
+            No answer of a member is graded.
+        """
         ordered = super().fit(outcomes)
         kept = outcomes.select(models=ordered.members)
         classes = self.classes or max(len(outcomes.labels), 2)
         labelled = (~np.isnan(kept.correct)).sum(axis=0)
+        if not labelled.all():
+            name = ordered.members[int(labelled.argmin())]
+            raise ValueError(
+                f"no answer of {shown(name)} is graded, so it has no weight: give correct, or truth"
+                " with the answers, or leave it out of members"
+            )
         # One right and one wrong answer more than seen (Laplace): no weight is infinite.
         p = (np.nan_to_num(kept.correct).sum(axis=0) + 1) / (labelled + 2)
         weights = np.log(p * (classes - 1) / (1 - p))
@@ -158,7 +170,8 @@ class _LawVote(Vote):
     A confidence c is read as a law over the k labels: c for the member's answer and
     (1 - c) / (k - 1) for each other. A top answer has at least 1 / k, so a lower confidence counts
     as no information, 1 / k; calibrate first for better. One outside [0, 1] is no probability and
-    is refused. Over confidences only an answer that some member gave can win.
+    is refused. Over confidences only an answer that some member gave can win. Where probabilities
+    are recorded, an answer that came without any is read from its confidence too.
     """
 
     @abstractmethod
@@ -180,12 +193,26 @@ class _LawVote(Vote):
 
     def _elect_by_law(self, outcomes: Outcomes, columns: np.ndarray):
         laws = np.moveaxis(outcomes.probability[:, columns], 0, -1)  # (m, k, n)
-        named = {outcomes.models[column]: laws[j] for j, column in enumerate(columns)}
-        label = best_label(self._combine(named), laws)
+        lacking = np.isnan(laws).any(axis=1)  # (m, n)
         if outcomes.answer is None:
-            return np.full(len(outcomes), NOBODY), label
-        agrees = (self._codes(outcomes, columns) == label) & (label >= 0)
-        return np.where(agrees.any(axis=0), agrees.argmax(axis=0), NOBODY), label
+            codes = np.full(lacking.shape, NOBODY)
+        else:
+            codes = self._codes(outcomes, columns)
+        bare = lacking & (codes >= 0)
+        if bare.any():
+            laws = _with_confidences(laws, codes, bare, outcomes, columns)
+        score = self._combine(
+            {outcomes.models[column]: laws[j] for j, column in enumerate(columns)}
+        )
+        label = best_label(score, laws)
+        agrees = (codes == label) & (label >= 0)
+        winner = np.where(agrees.any(axis=0), agrees.argmax(axis=0), NOBODY)
+        plain = lacking.all(axis=0) & bare.any(axis=0)
+        if plain.any():  # nobody gave probabilities of the item: it is one over confidences
+            own = first_best(at_own(score, codes))
+            winner = np.where(plain, own, winner)
+            label = np.where(plain, codes[own, np.arange(len(own))], label)
+        return winner, label
 
 
 @dataclass(frozen=True)
@@ -268,6 +295,18 @@ class RankVote(_LawVote):
             for rival in law:  # NaN compares false: absent members rank nothing
                 points = points + (law > rival) + 0.5 * (law == rival)
         return points
+
+
+def _with_confidences(laws, codes, bare, outcomes: Outcomes, columns: np.ndarray) -> np.ndarray:
+    """`laws` (m, k, n), with what the confidence says where `bare` (m, n) answers have none."""
+    confidence = np.full(bare.shape, np.nan)
+    if outcomes.confidence is not None:
+        confidence = np.where(bare, outcomes.confidence[:, columns].T, np.nan)
+        check_chances(confidence, [outcomes.models[column] for column in columns])
+    laws, k = laws.copy(), len(outcomes.labels)
+    for law, code, sure, here in zip(laws, codes, confidence, bare, strict=True):
+        law[:, here] = _law(code[here], sure[here], k, k)
+    return laws
 
 
 def _law(codes: np.ndarray, confidence: np.ndarray, k: int, width: int) -> np.ndarray:

@@ -54,7 +54,8 @@ class Decision(Frozen):
     labels : tuple
         What the codes of `answer` stand for.
     answer : ndarray of int (n,) or None
-        Code of the answer given, `ABSENT` where the policy abstained.
+        Code of the answer given, `ABSENT` where the policy abstained, `UNPARSED` where all that it
+        got are replies without an answer.
     chosen : ndarray of int (n,)
         Whose answer it is: a column, `COMBINED` or `ABSTAINED`.
     called : ndarray of bool (n, m)
@@ -124,7 +125,7 @@ class Decision(Frozen):
 
     @property
     def answers(self) -> list:
-        """The answers as labels, None where the policy abstained."""
+        """The answers as labels, None where the policy abstained or no reply could be read."""
         if self.answer is None:
             raise ValueError("these outcomes record correctness only: the answers are not known")
         return [self.labels[code] if code >= 0 else None for code in self.answer]
@@ -244,9 +245,21 @@ def _recoded(codes: np.ndarray | None, labels: tuple, wanted: tuple) -> np.ndarr
 def _answers(choice: Choice, said: np.ndarray | None) -> np.ndarray | None:
     if choice.answer is None and said is None:
         return None
-    if choice.answer is not None:
-        return np.where(choice.chosen == ABSTAINED, ABSENT, choice.answer)
-    return np.where(choice.chosen < 0, ABSENT, _pick(said, choice.chosen))
+    combined = np.full(len(choice.chosen), ABSENT) if choice.answer is None else choice.answer
+    own = combined if said is None else _pick(said, choice.chosen)
+    given = np.where(choice.chosen == COMBINED, combined, own)
+    return np.where(choice.chosen == ABSTAINED, ABSENT, given)
+
+
+def or_unparsed(chosen: np.ndarray, outcomes: Outcomes, columns: np.ndarray) -> np.ndarray:
+    """`chosen` (n,), and where nobody is, the first of `columns` whose reply could not be read.
+
+    Who was asked and said nothing readable gave a wrong answer, as in `Outcomes.accuracy`: only
+    who asked nobody, or wants to give no answer, abstains.
+    """
+    unread = outcomes.unparsed[:, columns]
+    first = np.where(unread.any(axis=1), columns[unread.argmax(axis=1)], ABSTAINED)
+    return np.where(chosen == ABSTAINED, first, chosen)
 
 
 def _correct(choice: Choice, graded: np.ndarray, truth: np.ndarray | None) -> np.ndarray:

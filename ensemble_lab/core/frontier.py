@@ -26,7 +26,7 @@ def frontier(
     intervals: bool = False,
     **grid,
 ) -> pd.DataFrame:
-    """Every setting of `policy` on `outcomes`: accuracy, cost, latency and calls an item.
+    """Every setting of `policy` on `outcomes`: accuracy, coverage, cost, latency and calls an item.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ def frontier(
     Returns
     -------
     pandas.DataFrame
-        One row a setting; ``pareto`` is True where no other setting is as right for less, or more
+        One row a setting. ``accuracy`` is that of the items answered, and ``coverage`` their share.
+        ``pareto`` is True where no other setting that answers as many is as right for less, or more
         right for as much, and of equal settings for the first. A mean cost or latency is NaN where
         that of one call is not known (`Outcomes.filled`), and such a setting is neither in the
         Pareto set nor does it keep another out.
@@ -57,6 +58,11 @@ def frontier(
         A field that the policy does not have.
     ValueError
         A value out of its range, or no value for a field.
+
+    Warns
+    -----
+    UserWarning
+        A setting leaves items without an answer.
 
     Examples
     --------
@@ -82,7 +88,16 @@ def frontier(
     graded = columns.pop("graded")
     table = pd.DataFrame(columns)
     spent = table[_axis(table, outcomes, against)]
-    table["pareto"] = pareto(spent.to_numpy(), table["accuracy"].to_numpy())
+    if (fewest := table["coverage"].min()) < 1:
+        some = (table["coverage"] < 1).sum()
+        warnings.warn(
+            f"{some} of {len(table)} settings leave items without an answer (coverage from"
+            f" {fewest:.3g}): their accuracy is that of the items they answer, so compare settings"
+            " of one coverage",
+            stacklevel=2,
+        )
+    measures = (spent, table["accuracy"], table["coverage"])
+    table["pareto"] = pareto(*(column.to_numpy(float) for column in measures))
     if intervals:
         table["low"], table["high"] = share_interval(table["accuracy"], graded)
     return table
@@ -119,13 +134,30 @@ def _axis(table: pd.DataFrame, outcomes: Outcomes, against: str | None) -> str:
     return instead
 
 
-def pareto(spent: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
+def pareto(spent: np.ndarray, accuracy: np.ndarray, coverage=1.0) -> np.ndarray:
     """(n,) bool: no other point is at least as accurate for at most as much, and better in one.
 
-    Of equal points the first is marked. One whose spend or accuracy is NaN is not.
+    Another point counts only where its `coverage` is no lower, as the items that it leaves out may
+    be the hard ones. Of equal points the first is marked. One whose spend or accuracy is NaN is
+    not.
     """
+    coverage = np.broadcast_to(coverage, accuracy.shape)
+    if len(accuracy) and (coverage < coverage.max()).any():
+        return _pareto_of_three(spent, accuracy, coverage)
     order = np.lexsort((-accuracy, spent))
     best_before = np.concatenate([[-np.inf], np.fmax.accumulate(accuracy[order])[:-1]])
     kept = np.zeros(len(order), bool)
     kept[order] = accuracy[order] > best_before
     return kept & ~np.isnan(spent)
+
+
+def _pareto_of_three(spent: np.ndarray, accuracy: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+    """`pareto` where coverages differ."""
+    known = ~np.isnan(spent) & ~np.isnan(accuracy)
+    front: list[int] = []
+    # Whoever beats a point, or equals it and stands before it, comes before it in this order.
+    for i in np.lexsort((-coverage, -accuracy, spent)):
+        beaten = (accuracy[front] >= accuracy[i]) & (coverage[front] >= coverage[i])
+        if known[i] and not beaten.any():
+            front.append(i)
+    return np.isin(np.arange(len(accuracy)), front)

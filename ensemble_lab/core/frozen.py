@@ -7,30 +7,50 @@ from collections.abc import Mapping
 import numpy as np
 
 
-class Facts(dict):
-    """A mapping of names to arrays that refuses to be changed; `dict(facts)` is one's own.
+class Settled(dict):
+    """A mapping that refuses to be changed; `dict(settled)` is one's own.
 
-    >>> Facts(length=np.arange(2))["length"] = 3
+    >>> Settled(small=1.0)["small"] = 2.0
     Traceback (most recent call last):
-    TypeError: features are read-only; dataclasses.replace(outcomes, features={…}) makes a new table
+    TypeError: settings are read-only; dataclasses.replace(policy, …) makes another policy
     """
 
-    def __init__(self, *parts, **named):
-        super().__init__(*parts, **named)
-        for value in self.values():
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
+    WHY = "settings are read-only; dataclasses.replace(policy, …) makes another policy"
 
     def _refuse(self, *args, **kwargs):
-        raise TypeError(
-            "features are read-only; dataclasses.replace(outcomes, features={…}) makes a new table"
-        )
+        raise TypeError(self.WHY)
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self):
         return type(self), (dict(self),)
+
+
+def settled(value):
+    """`value`, with mappings in it, and in its tuples and lists, that nobody changes any more."""
+    if isinstance(value, Mapping):
+        return Settled(value)
+    if type(value) in (tuple, list) and any(isinstance(part, Mapping) for part in value):
+        return type(value)(map(settled, value))
+    return value
+
+
+class Facts(Settled):
+    """A mapping of names to arrays that refuses to be changed.
+
+    >>> Facts(length=np.arange(2))["length"] = 3
+    Traceback (most recent call last):
+    TypeError: features are read-only; dataclasses.replace(outcomes, features={…}) makes a new table
+    """
+
+    WHY = "features are read-only; dataclasses.replace(outcomes, features={…}) makes a new table"
+
+    def __init__(self, *parts, **named):
+        super().__init__(*parts, **named)
+        for value in self.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
 
 
 class Frozen:

@@ -404,7 +404,8 @@ class Outcomes(Frozen):
         `pivot` makes them; a bare ``MODEL`` column of 0 and 1 is its correctness. Both may carry
         ``truth``, ``group`` and ``feature:NAME``. A pair is absent without a row (long) or with
         every cell empty (wide); else an empty ``answer`` is unparsed. Without ``correct``, an
-        answer is right where it equals ``truth``. Cells keep their types: "18" is not 18.
+        answer is right where it equals ``truth``. Cells keep their types: "18" is not 18. Floats of
+        32 bits are compared as such, in answers and truth.
 
         Parameters
         ----------

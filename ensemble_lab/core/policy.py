@@ -17,6 +17,7 @@ import numpy as np
 
 from ensemble_lab.core.decision import Choice, Decision, graded
 from ensemble_lab.core.errors import several, shown
+from ensemble_lab.core.frozen import settled
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.required import check_outcomes
 
@@ -39,6 +40,8 @@ class Policy(ABC):
 
     def __post_init__(self):
         for f in fields(self):
+            # A caller's dict that changes later must not change what was decided.
+            object.__setattr__(self, f.name, settled(getattr(self, f.name)))
             if "low" in f.metadata and (value := getattr(self, f.name)) is not None:
                 for number in _numbers(value):
                     _check_range(self, f, number)
@@ -95,6 +98,7 @@ def replay_grid(policy: Policy, outcomes: Outcomes, grid: Mapping[str, Sequence]
             {name: getattr(tried, name) for name in grid}
             | {
                 "accuracy": decision.accuracy,
+                "coverage": decision.coverage,
                 "cost": decision.mean_cost,
                 "latency": decision.mean_latency,
                 "calls": float(decision.called.sum(axis=1).mean()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ensemble_lab.core.errors import shown
@@ -21,15 +23,24 @@ def scale_fault(outcomes: Outcomes, columns=None) -> str:
     # The usual case in two passes over whole memory; fmin and fmax step over NaN.
     if confidence is None or not _outside(confidence):
         return ""
-    for column in range(len(outcomes.models)) if columns is None else columns:
-        mine = confidence[:, column]
-        if _outside(mine):
-            value = mine[(mine < 0) | (mine > 1)][0]
-            return (
-                f"model {shown(outcomes.models[column])} has a confidence of {value:g}, outside"
-                f" [0, 1]; {MEND}"
-            )
-    return ""
+    columns = range(len(outcomes.models)) if columns is None else columns
+    faults = (_fault(outcomes.models[column], confidence[:, column]) for column in columns)
+    return next(filter(None, faults), "")
+
+
+def _fault(model: str, confidence: np.ndarray) -> str:
+    """What is wrong with one model's confidences (n,)."""
+    if not _outside(confidence):
+        return ""
+    value = confidence[(confidence < 0) | (confidence > 1)][0]
+    return f"model {shown(model)} has a confidence of {value:g}, outside [0, 1]; {MEND}"
+
+
+def check_chances(confidence: np.ndarray, models: Sequence[str]) -> None:
+    """Raise a `ValueError` where a model's row of confidences (m, n) is no chances."""
+    for model, mine in zip(models, confidence, strict=True):
+        if fault := _fault(model, mine):
+            raise ValueError(fault)
 
 
 def check_scales(outcomes: Outcomes, columns=None) -> None:

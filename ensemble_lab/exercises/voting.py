@@ -19,7 +19,7 @@ from ensemble_lab.exercises.given import number
 
 
 def _elected(outcomes: Outcomes) -> np.ndarray:
-    return MajorityVote().decide(outcomes).answer
+    return np.maximum(MajorityVote().decide(outcomes).answer, ABSENT)
 
 
 def _by_label_order(outcomes: Outcomes) -> np.ndarray:
@@ -104,7 +104,7 @@ def _code(value, what: str) -> float:
     code = number(value, what, nan=True)
     if code != code:
         raise Unfit("a code is NaN; where no member has an answer return -1")
-    return code
+    return max(code, ABSENT)  # every negative code is no answer
 
 
 def _about_item(at, table) -> str:

@@ -1,5 +1,6 @@
 """Cascades by hand, at their limits, and swept all at once."""
 
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -104,6 +105,7 @@ def test_cost_is_monotone_in_each_threshold(table, thresholds):
         assert all((later >= earlier).all() for earlier, later in pairwise(costs))
 
 
+@pytest.mark.filterwarnings("ignore:.*leave items without an answer")
 @settings(max_examples=60, deadline=None)
 @given(
     outcomes(min_models=3, labels=3),
@@ -117,14 +119,36 @@ def test_the_sweep_equals_replaying_every_setting(table, levels, stages):
     every = [t for t in fast["thresholds"]]
     slow = lab.frontier(cascade, table, against="calls", thresholds=every)
     assert len(fast) == len(levels) ** (stages - 1)
-    for column in ("accuracy", "cost", "latency", "calls"):
+    for column in ("accuracy", "coverage", "cost", "latency", "calls"):
         np.testing.assert_allclose(fast[column], slow[column].astype(float), atol=1e-12)
+
+
+def test_thresholds_by_label_are_for_labels_of_the_outcomes():
+    table = lab.Outcomes(
+        models=["s", "b"],
+        items=range(4),
+        correct=np.ones((4, 2)),
+        answer=np.zeros((4, 2), int),
+        labels=[0, 1],
+        confidence=np.ones((4, 2)),
+    )
+    assert lab.Cascade(("s", "b"), ({0: 0.5},)).decide(table).calls == {"s": 1, "b": 0}
+    with pytest.raises(ValueError, match="of 's' are for labels such as '0', .* have 0: write"):
+        lab.Cascade(("s", "b"), ({"0": 0.5, "1": 0.5},)).decide(table)
+    other = lab.Cascade(("s", "b"), ({"cat": 0.5},))
+    with pytest.warns(UserWarning, match="for labels .'cat'., .* never stops the cascade"):
+        assert other.decide(table).calls == {"s": 1, "b": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # one item shows no label but its own
+        other.decide(table.take([0]))
 
 
 def test_the_sweep_runs_through_abstaining_cascades_too(three):
     cascade = lab.Cascade(("small", "middle", "big"), (0.5, 0.5), abstain=(0.1, 0.0, 0.0))
-    table = lab.frontier(cascade, three, thresholds=[0.2, 0.6], abstain=[None, (0.45, 0, 0)])
+    with pytest.warns(UserWarning, match="4 of 8 settings leave items without an answer"):
+        table = lab.frontier(cascade, three, thresholds=[0.2, 0.6], abstain=[None, (0.45, 0, 0)])
     assert len(table) == 2 * 2 * 2
+    assert table["coverage"].tolist() == [1, 0.75] * 4
     assert table["accuracy"].max() == pytest.approx(0.75)
 
 

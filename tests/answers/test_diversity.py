@@ -61,6 +61,7 @@ def test_condorcet_by_hand():
     assert lab.condorcet(2, 0.7) == pytest.approx(0.7)  # a tie is a coin's
     assert lab.condorcet(5, 0.7, correlation=1.0) == pytest.approx(0.7)
     np.testing.assert_allclose(lab.condorcet([1, 3], 0.5, 0.3), [0.5, 0.5])
+    assert lab.condorcet(10**9, 0.51) == pytest.approx(1)  # independent ones have a closed form
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.2, 0.6])
@@ -79,6 +80,8 @@ def test_bad_input_is_named():
     for arguments, message in [
         ((0, 0.7), "members=0"),
         ((3, 1.7), "accuracy=1.7"),
+        (([10**7, 10**9], 0.51, 0.01), "10,000,000 at most together; give fewer"),
+        ((10**9, 0.51, 1e-9), "members=1000000000: correlated"),
         ((3, 0.7, -0.1), "correlation=-0.1"),
     ]:
         with pytest.raises(ValueError, match=message):

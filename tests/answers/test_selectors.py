@@ -1,5 +1,7 @@
 """Choose first, run one; and calibration."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,28 @@ def test_calibration_makes_confidence_mean_accuracy(method):
     assert gap(calibrated) < 0.4 * gap(test)
     assert gap(calibrated) < 0.04
     np.testing.assert_array_equal(calibrated.correct, test.correct)
+
+
+def test_a_sigmoid_learns_grades_between_right_and_wrong():
+    """An item of grade 0.4 is as two right and three wrong ones."""
+    sure = np.array([0.1, 0.2, 0.8, 0.9])
+    grades = np.array([0.4, 0.4, 0.6, 0.6])
+    table = lab.Outcomes(
+        models=["s"], items=range(4), correct=grades[:, None], confidence=sure[:, None]
+    )
+    found = lab.Calibration("sigmoid").fit(table).apply(table).confidence.ravel()
+    assert np.abs(found - grades).max() < 0.05
+    rights = np.array([[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 0, 0]])
+    five = lab.Outcomes(
+        models=["s"],
+        items=range(20),
+        correct=rights.reshape(-1, 1),
+        confidence=np.repeat(sure, 5)[:, None],
+    )
+    same = lab.Calibration("sigmoid").fit(five).apply(table).confidence.ravel()
+    np.testing.assert_allclose(found, same, atol=1e-4)
+    with pytest.raises(ValueError, match="needs right and wrong answers"):
+        lab.Calibration("sigmoid").fit(replace(table, correct=np.ones((4, 1))))
 
 
 def test_bad_calibration_is_named(hard_when_long):

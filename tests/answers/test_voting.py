@@ -1,5 +1,7 @@
 """Votes against scikit-learn's VotingClassifier and by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -97,13 +99,28 @@ def test_plurality_by_hand():
         [1, 0, 2],  # nobody agrees: the first member's
         [UNPARSED, 2, 1],  # no answer is no vote: the first who has one
         [ABSENT, 1, 1],
-        [ABSENT, UNPARSED, ABSENT],  # nobody: no answer
+        [ABSENT, UNPARSED, ABSENT],  # all that was said cannot be read: wrong
+        [ABSENT, ABSENT, ABSENT],  # nobody: no answer
     ])  # fmt: skip
     decision = lab.MajorityVote().decide(table)
-    assert decision.answers == ["y", "y", "z", "y", None]
-    assert decision.abstained.tolist() == [False] * 4 + [True]
-    assert decision.coverage == pytest.approx(0.8)
-    assert lab.MajorityVote(("c", "b", "a")).decide(table).answers == ["y", "z", "y", "y", None]
+    assert decision.answers == ["y", "y", "z", "y", None, None]
+    assert decision.abstained.tolist() == [False] * 5 + [True]
+    assert decision.coverage == pytest.approx(5 / 6)
+    assert decision.correct[4] == 0 and np.isnan(decision.correct[5])
+    other = lab.MajorityVote(("c", "b", "a")).decide(table)
+    assert other.answers == ["y", "z", "y", "y", None, None]
+
+
+def test_weights_are_not_learned_of_members_without_a_grade():
+    """All weights would be 0, and the first member overrule the others."""
+    graded = table_of([[0, 1, 1], [0, 0, 1]])
+    blind = replace(graded, correct=np.full((2, 3), np.nan), truth=None)
+    with pytest.raises(ValueError, match="no answer of 'a' is graded, so it has no weight"):
+        lab.WeightedVote().fit(blind)
+    partly = replace(graded, correct=np.where([True, False, True], graded.correct, np.nan))
+    with pytest.raises(ValueError, match="no answer of 'b' is graded"):
+        lab.WeightedVote().fit(partly)
+    assert set(lab.WeightedVote(("a", "c")).fit(partly).weights) == {"a", "c"}
 
 
 def test_a_vote_over_answers_is_not_a_vote_over_correctness():

@@ -10,9 +10,18 @@ from sklearn.tree import DecisionTreeRegressor
 
 import ensemble_lab as lab
 from ensemble_lab.core.identity import identity
+from ensemble_lab.core.states import UNPARSED
 from ensemble_lab.reports.page import write_page
 
 NAN = np.nan
+TOLD = lab.Outcomes(
+    models=["steady", "mute"],
+    items=range(4),
+    correct=np.ones((4, 2)),
+    answer=[[0, 0], [0, 0], [1, 1], [1, 1]],
+    truth=[0, 0, 1, 1],
+    labels=["r", "w"],
+)
 
 
 def test_the_last_stage_needs_no_confidence():
@@ -74,6 +83,71 @@ def test_a_model_without_confidence_stays_without():
     fitted = lab.Calibration().fit(lab.Outcomes(**known, confidence=[[0.9, 0.2], [0.1, 0.8]]))
     later = fitted.apply(lab.Outcomes(**known, confidence=[[0.9, NAN], [0.5, NAN]]))
     assert np.isnan(later.confidence[:, 1]).all()
+
+
+def mostly_mute(n=400):
+    """A steady model, and one of which nine replies in ten cannot be read."""
+    rng = np.random.default_rng(0)
+    right = rng.random((n, 2)) < [0.7, 0.8]
+    mute = np.c_[np.zeros(n, bool), rng.random(n) < 0.9]
+    return lab.Outcomes(
+        models=["steady", "mute"],
+        items=range(n),
+        correct=np.where(mute, 0.0, right),
+        answer=np.where(mute, UNPARSED, np.where(right, 0, 1)),
+        truth=np.zeros(n, int),
+        labels=["r", "w"],
+        cost=np.ones((n, 2)),
+        confidence=rng.random((n, 2)),
+    )
+
+
+@pytest.mark.parametrize(
+    "alone",
+    [
+        lambda name: lab.MajorityVote((name,)),
+        lambda name: lab.WeightedVote((name,), {name: 1.0}),
+        lambda name: lab.MeanVote((name,)),
+        lambda name: lab.StackedAnswers((name,)).fit(TOLD),
+        lambda name: lab.Cascade((name,)),
+        lambda name: lab.AgreementCascade(((name,),)),
+        lambda name: lab.BudgetCascade(order=(name,), thresholds=()),
+    ],
+    ids=["majority", "weighted", "mean", "stacked", "cascade", "agreement", "budget"],
+)
+def test_a_policy_of_one_model_is_as_right_as_the_model(alone):
+    table = mostly_mute()
+    for name, accuracy in zip(table.models, table.accuracy(), strict=True):
+        decision = alone(name).decide(table)
+        assert decision.accuracy == pytest.approx(accuracy) and decision.coverage == 1
+
+
+def test_the_frontier_shows_how_many_items_a_setting_answers():
+    table = mostly_mute()
+    single = [("steady",), ("mute",)]
+    grid = lab.frontier(lab.MajorityVote(), table, members=single, intervals=True)
+    assert grid["accuracy"].tolist() == pytest.approx(table.accuracy().tolist())
+    assert grid["coverage"].tolist() == [1, 1] and grid["pareto"].tolist() == [True, False]
+    # A threshold of abstention answers few items: seen, said, and no reason to drop the others.
+    cascade = lab.Cascade(("steady",), (), abstain=(0.0,))
+    with pytest.warns(UserWarning, match="1 of 2 settings leave items without an answer"):
+        grid = lab.frontier(cascade, table, abstain=[(0.0,), (0.9,)], against="cost")
+    assert grid["coverage"].tolist() == pytest.approx([1, (table.confidence[:, 0] >= 0.9).mean()])
+    assert grid["pareto"][0]
+
+
+def test_who_gives_up_abstains_though_a_reply_could_not_be_read():
+    table = lab.Outcomes(
+        models=["a", "b"],
+        items=range(3),
+        correct=[[0, 1], [0, 0], [NAN, NAN]],
+        answer=[[UNPARSED, 0], [UNPARSED, UNPARSED], [-1, -1]],
+        labels=["x"],
+        confidence=[[0.9, 0.1], [0.9, 0.1], [NAN, NAN]],
+    )
+    decision = lab.Cascade(("a", "b"), (0.5,), abstain=(0.0, 0.5)).decide(table)
+    assert decision.abstained.tolist() == [True, False, True]
+    assert np.isnan(decision.correct[[0, 2]]).all() and decision.correct[1] == 0
 
 
 @pytest.mark.parametrize("other", ["0.5", "nan", ""])

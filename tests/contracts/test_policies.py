@@ -195,6 +195,7 @@ def test_a_frontier_is_every_setting(table, data, tmp_path_factory):
         row = found.iloc[at]
         assert tuple(row["thresholds"]) == setting
         assert close(row["accuracy"], true["accuracy"])
+        assert close(row["coverage"], 1 - Fraction(sum(true["abstained"]), len(told.items)))
         assert close(row["calls"], calls)
         for name in ("cost", "latency"):
             assert close(row[name], true[f"mean {name}"] if told.has(name) else None), name

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 
@@ -92,6 +93,18 @@ def test_frames_of_correctness_only():
     table = Outcomes.from_frame(wide)
     assert table.models == ("a:b", "c")
     np.testing.assert_array_equal(table.correct, [[1, 1], [0, np.nan]])
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "Float32", "float[pyarrow]"])
+@pytest.mark.parametrize("frame_of", [pd.DataFrame, pa.table], ids=["pandas", "arrow"])
+def test_floats_of_32_bits_equal_the_truth_that_they_were_made_of(kind, frame_of):
+    exact = [0.1, 0.5, 3.0, 1e300]
+    short = pd.Series([0.1, 0.5, 3.0, 0.7]).astype(kind)
+    for truth in (exact, short[:3].astype(float).tolist() + [1e300]):
+        frame = {"item": [1, 2, 3, 4], "m:answer": short, "truth": truth}
+        table = Outcomes.from_frame(frame_of(pd.DataFrame(frame)))
+        assert table.correct.ravel().tolist() == [1, 1, 1, 0]
+        assert table.labels == (0.1, 0.5, 0.7, 3, int(1e300))
 
 
 def test_pandas_gaps_of_every_kind_are_gaps():

@@ -26,6 +26,16 @@ def test_pareto_equals_its_definition(points):
         assert kept[i] == (first and not beaten.any())
 
 
+@given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=30))
+def test_only_who_answers_as_many_keeps_another_out_of_pareto(points):
+    spent, accuracy, coverage = np.array(points, float).T
+    kept = pareto(spent, accuracy, coverage)
+    for i in range(len(points)):
+        no_worse = (spent <= spent[i]) & (accuracy >= accuracy[i]) & (coverage >= coverage[i])
+        twin = (spent == spent[i]) & (accuracy == accuracy[i]) & (coverage == coverage[i])
+        assert kept[i] == (twin.argmax() == i and not (no_worse & ~twin).any())
+
+
 def test_of_equal_settings_the_first_is_marked():
     table = lab.load_outcomes("audiomnist-services")
     cascade = lab.Cascade(("DeepSpeech", "Microsoft"), (0.5,))

@@ -52,6 +52,21 @@ PARTS = {"select": lambda one: one.select(models=["b"]), "take": lambda one: one
          "filled": lambda one: one.filled()}  # fmt: skip
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_policy_was_given_changes_it_no_more(way):
+    weights, levels = {"a": 1.0, "b": 2.0}, {"yes": 0.5}
+    vote = WAYS[way](lab.WeightedVote(weights=weights))
+    cascade = WAYS[way](lab.Cascade(("a", "b"), (levels,)))
+    calibration = WAYS[way](lab.Calibration().fit(table()))
+    weights["b"], levels["yes"] = 0.0, 2.0
+    assert vote.weights == {"a": 1.0, "b": 2.0} and cascade.thresholds == ({"yes": 0.5},)
+    assert repr(vote) == "WeightedVote(members=None, weights={'a': 1.0, 'b': 2.0}, classes=None)"
+    for mine in (vote.weights, cascade.thresholds[0], calibration.curves):
+        with pytest.raises(TypeError, match=r"replace\(policy, …\) makes another"):
+            mine["a"] = 3.0
+    assert dataclasses.replace(vote, weights=dict(vote.weights) | {"a": 9.0}).weights["a"] == 9
+
+
 @pytest.mark.parametrize("way", WAYS | PARTS)
 def test_nothing_of_a_table_can_be_written_to(way):
     found = (WAYS | PARTS)[way](table())

@@ -1,6 +1,7 @@
 """People's tables: each cell as it is written, each column as it is named, or a plain refusal."""
 
 import json
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -604,6 +605,70 @@ def test_frames_of_every_library_go_by_the_names_of_models():
             Outcomes(models=["small", "huge"], items=["q", "r"], correct=frame)
         features = Outcomes(models=["m"], items=[1, 2], correct=[[1], [0]], features=frame).features
         assert {name: v.tolist() for name, v in features.items()} == cells
+
+
+@pytest.mark.parametrize("gap", ["NA", "NaN", "None"])
+def test_a_text_that_means_a_gap_elsewhere_is_said_aloud_among_answers(tmp_path, gap):
+    """R writes NA where nothing is known; it may also be Namibia."""
+    frame = pd.DataFrame({"item": [1, 2, 3, 4], "a:answer": ["x", "x", None, None], "truth": "x"})
+    frame.to_csv(tmp_path / "r.csv", index=False, na_rep=gap)
+    words = f"answers and truth that hold the text '{gap}': 2, read as answers"
+    with pytest.warns(UserWarning, match=words) as told:
+        table = Outcomes.read(tmp_path / "r.csv")
+    assert table.coverage().tolist() == [1] and table.accuracy().tolist() == [0.5]
+    assert len(str(told[0].message)) <= 300
+    with warnings.catch_warnings():  # the advice works
+        warnings.simplefilter("error")
+        mended = pd.read_csv(tmp_path / "r.csv", keep_default_na=False).replace(gap, None)
+        frame.to_csv(tmp_path / "empty.csv", index=False)
+        for table in (Outcomes.from_frame(mended), Outcomes.read(tmp_path / "empty.csv")):
+            assert table.coverage().tolist() == [0.5] and table.accuracy().tolist() == [1]
+    truth = pd.DataFrame({"item": [1, 2], "a:answer": ["x", "y"], "truth": ["x", gap]})
+    with pytest.warns(UserWarning, match=f"hold the text '{gap}': 1, read"):
+        Outcomes.from_frame(truth)
+
+
+@pytest.mark.parametrize("columns", ["a:correct,a", "a,a:correct"])
+def test_two_columns_for_one_cell_are_refused(tmp_path, columns):
+    with pytest.raises(ValueError, match="'a' and|and 'a' both say how right model 'a' is"):
+        read(tmp_path, f"item,{columns}\nq1,1,0\nq2,1,0\n")
+    frame = pd.DataFrame({"item": [1], "one": [1], "two": [0]})
+    with pytest.raises(ValueError, match="columns 'one' and 'two' both say how right model 'm' is"):
+        Outcomes.from_frame(frame, columns={"item": "item", "one": "m:correct", "two": "m"})
+
+
+def test_a_model_a_row_is_refused_before_the_table_is_made(tmp_path):
+    rows = "".join(f"q{i},run{i},1\n" for i in range(12_000))
+    peak = peak_of(
+        lambda: read(tmp_path, "item,model,correct\n" + rows), "12,000 models and 12,000"
+    )
+    assert peak < 100 * 2**20  # a field of them would take 1.1 GB
+
+
+def peak_of(call, words: str) -> int:
+    """Bytes that numpy and Python held at most while `call` was refused."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=words):
+            call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_sparse_table_is_read(tmp_path):
+    """A model for every tenth item: 300 times 3,000 cells for 3,000 rows are no mistake."""
+    rows = "".join(f"q{i},m{i // 10},1\n" for i in range(3000))
+    table = read(tmp_path, "item,model,correct\n" + rows)
+    assert table.correct.shape == (3000, 300) and np.nansum(table.correct) == 3000
+
+
+def test_thousands_of_columns_are_read_in_their_order(tmp_path):
+    names = [f"m{j}" for j in range(3000)]
+    head = ",".join(f"{name}:correct" for name in names)
+    values = [j % 7 / 7 for j in range(3000)]
+    table = read(tmp_path, f"item,{head}\nq,{','.join(map(repr, values))}\n")
+    assert table.models == tuple(names) and table.correct[0].tolist() == values
 
 
 @pytest.mark.parametrize("gap", ["", "NA"])

@@ -3,6 +3,7 @@
 import json
 import re
 import warnings
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -79,6 +80,7 @@ SHAPES = {
     "no cost after all": changed("cost", EVERY, EVERY, np.nan),
     "free": changed("cost", EVERY, EVERY, 0.0),
     "one ungraded model": changed("correct", EVERY, 1, np.nan),
+    "two ungraded models": changed("correct", EVERY, slice(1, None), np.nan),
     "one absent model": absent(np.arange(3) == 1),
     "no item in common": absent(np.arange(40)[:, None] % 2 == np.arange(2), m=2),
     "one graded answer": parts(**BARE)
@@ -190,10 +192,73 @@ def test_what_is_not_known_is_said():
     assert "while model 1 alone is not graded" in ungraded
     alone = finding("one ungraded model", small="model 1", big="model 1")
     assert alone.startswith("model 1 alone: none of its answers is graded")
-    assert "no answer that is graded" in finding("nothing readable")
+    assert "0.0% right, as right as" in finding("nothing readable")  # unreadable is wrong
+    both = {"small": "model 1", "big": "model 2", "threshold": 0.5}
+    assert "no answer that is graded" in finding("two ungraded models", **both)
     apart = {"small": "model 0", "big": "model 1", "threshold": 1.01}
     assert "for a price that is not known" in finding("no item in common", **apart)
     assert "too few to keep some" in explore("cascade", lab.Outcomes(**parts(n=1))).picture().text
+
+
+def copies_that_mumble(n=400):
+    """Three copies of one model of which six replies in ten cannot be read."""
+    rng = np.random.default_rng(0)
+    answer = np.where(rng.random(n) < 0.6, UNPARSED, rng.random(n) >= 0.9)[:, None]
+    return lab.Outcomes(
+        models=[*"abc"],
+        items=np.arange(n),
+        correct=np.tile(answer == 0, 3) * 1.0,
+        answer=np.tile(answer, 3),
+        labels=("right", "wrong"),
+        confidence=rng.random((n, 3)),
+        cost=np.tile([1.0, 2.0, 3.0], (n, 1)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("what", "level"),
+    [
+        ("votes", "not clearly apart (+0.0"),
+        ("cascade", "as right as"),
+        ("escalate", "as right as"),
+    ],
+)
+def test_copies_of_a_model_that_mumbles_gain_nothing(what, level):
+    table = copies_that_mumble()
+    table = table.select(models=["a", "b"]) if what == "escalate" else table
+    assert level in explore(what, table).picture().finding
+    assert " answered" not in explore(what, table).picture().finding  # unreadable is wrong
+
+
+def test_policies_are_compared_with_a_model_on_the_items_that_both_have():
+    """The big model lacks the hard items: alone it looks perfect, on its items it gains nothing."""
+    hard = np.arange(240) % 12 == 0
+    gone = np.c_[hard, hard, hard] & [False, False, True]
+    table = lab.Outcomes(
+        models=["small", "middle", "big"],
+        items=np.arange(240),
+        correct=np.where(gone, np.nan, ~hard[:, None]),
+        answer=np.where(gone, ABSENT, hard[:, None]),
+        labels=("right", "wrong"),
+        confidence=np.where(gone, np.nan, 0.5),
+        cost=np.where(gone, np.nan, [1.0, 2.0, 3.0]),
+    )
+    share = table.split(0.5, 0)[1].coverage()[2]
+    on_both = f"on the {share:.0%} that both answer"
+    chain = {"small": "small", "big": "big", "threshold": 0.0}
+    cascade = explore("cascade", table).picture(**chain).finding
+    assert f"as right as big {on_both}" in cascade
+    pair = explore("escalate", table.select(models=["small", "big"])).picture().finding
+    assert f"as right as big alone {on_both}" in pair
+    said = explore("votes", table).picture(members=table.models).finding
+    assert "majority: 100.0%" in said and "alone (100.0%)" in said and on_both in said
+
+
+def test_escalate_says_where_the_dear_model_is_not_graded():
+    table = lab.Outcomes(**parts(m=2))
+    table = replace(table, correct=np.where([True, False], table.correct, np.nan))
+    said = explore("escalate", table).picture().finding
+    assert "no answer can be graded beside model 1's" in said and "nan" not in said
 
 
 def test_shares_are_of_what_was_answered():

@@ -39,7 +39,7 @@ def replies(told):
         cost=measure(0.0, 0.1, 2.5),
         latency=st.sampled_from([0.0, 0.5, NAN]),  # None is timed, each time anew
         tokens=measure(0, 3),
-        probability=laws if told else st.one_of(st.none(), laws),
+        probability=st.one_of(st.none(), laws),
     )
 
 
@@ -124,12 +124,33 @@ def test_each_item_of_several_is_decided_live_as_in_the_recording(
     table = record(models, range(len(said)), path, features={"length": lengths}, progress=False)
     replay = outcome_of(policy.decide, table, parallel=parallel)
     for row, length in enumerate(lengths):
+        if isinstance(policy, lab.RankVote) and all(r.probability is None for r in said[row]):
+            continue  # of this item alone nobody would know that there are probabilities
         about = {"features": {"length": length}, "labels": table.labels, "parallel": parallel}
         assert_same(policy, outcome_of(run, policy, models, row, **about), replay, row)
 
 
 def sure(answer, **about):
     return lambda item: Reply(answer, **about)
+
+
+def test_an_answer_without_probabilities_is_read_from_its_confidence(tmp_path):
+    """Of three questions the second is one where "b" gives none, the third where nobody does."""
+    law = {"x": 0.55, "y": 0.45}
+    said = {
+        "a": [Reply("x", 0.9, probability=law), Reply("x", 0.9, probability=law), Reply("x", 0.6)],
+        "b": [Reply("y", 0.9, probability={"y": 0.7, "x": 0.3}), Reply("y", 0.9), Reply("y", 0.7)],
+    }
+    models = {name: (lambda i, told=told: told[i]) for name, told in said.items()}
+    with pytest.warns(UserWarning, match="3 of 6 replies give no probabilities: NaN .* confidence"):
+        table = record(models, range(3), tmp_path / "r.jsonl", progress=False)
+    for vote in (lab.MeanVote(), lab.ProductVote(), lab.MaxVote(), lab.MedianVote()):
+        assert vote.decide(table).answers == ["y", "y", "y"], vote
+        assert [run(vote, models, i).answers[0] for i in range(3)] == ["y", "y", "y"], vote
+    logits = replace(table, confidence=np.where(np.isnan(table.confidence), NAN, 7.0))
+    with pytest.raises(ValueError, match="model 'a' has a confidence of 7"):
+        lab.MeanVote().decide(logits)
+    assert lab.MeanVote().decide(logits.take([0])).answers == ["y"]  # nothing is read from them
 
 
 @pytest.mark.parametrize("confidence", [None, NAN])

@@ -114,17 +114,34 @@ def test_a_reply_without_a_law_costs_no_other_one_its_own(tmp_path):
         assert made.probability[~lacks].tolist() == [0.75, 0.25] * 5
 
 
-def test_a_model_that_never_gives_a_law_is_named(tmp_path):
-    """A vote over laws would not hear it, and one over confidences does."""
+def test_a_model_that_never_gives_a_law_takes_none_from_the_others(tmp_path):
+    """The others keep theirs, and votes over laws read its confidence."""
     path = tmp_path / "r.jsonl"
     models = lawful(m=[], n=range(3))
-    with pytest.warns(UserWarning, match="3 of 6 replies .* model 'n' never does: .* other models"):
+    with pytest.warns(UserWarning, match="3 of 6 replies give no probabilities"):
         table = record(models, range(3), path, progress=False)
-    assert table.probability is None
-    del models["n"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # the advice works
-        assert record(models, range(3), path, progress=False).probability is not None
+    assert np.isnan(table.probability).all(axis=2).tolist() == [[False, True]] * 3
+
+
+def test_laws_over_labels_that_no_two_items_share_are_left_out_aloud(tmp_path):
+    """4,000 items times 4,000 labels of their own: 16 million chances, of which 4,000 are told."""
+    lines = ['{"ensemble_lab": "recording", "version": 1}']
+    for i in range(4000):
+        lines.append(f'{{"item": {i}, "model": "m", "answer": {i}, "probability": [[{i}, 1.0]]}}')
+    path = tmp_path / "r.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.warns(UserWarning, match="4,000 labels for each of 4,000 items .* table has none"):
+        table = Outcomes.read(path)
+    assert table.probability is None and len(table.labels) == len(table) == 4000
+
+
+def test_a_recording_of_a_model_a_reply_is_refused(tmp_path):
+    lines = ['{"ensemble_lab": "recording", "version": 1}']
+    lines += [f'{{"item": {i}, "model": "m{i}", "answer": 1}}' for i in range(4000)]
+    path = tmp_path / "r.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match="4,000 models and 4,000 items make 16,000,000 cells"):
+        Outcomes.read(path)
 
 
 @pytest.mark.parametrize("gaps", [[], range(3)], ids=["all", "none"])

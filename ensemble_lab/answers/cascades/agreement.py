@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble_lab.core.decision import ABSTAINED, Choice
+from ensemble_lab.core.decision import ABSTAINED, Choice, or_unparsed
 from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, ranged
@@ -20,7 +20,8 @@ class AgreementCascade(Policy):
 
     Agreement needs no confidence and no training. A tier answers with its plurality where at
     least a share `agreement` of its members gave that answer (an absent member agrees with
-    nobody); the last tier always answers.
+    nobody); the last tier always answers. Where no reply of any tier could be read, the first of
+    these is the answer, and wrong.
 
     Parameters
     ----------
@@ -66,4 +67,5 @@ class AgreementCascade(Policy):
             share = votes[best, rows] / len(tier)
             chosen = np.where(running & (share > 0), columns[best], chosen)
             running &= ~((share > 0) & (share >= self.agreement - 1e-9))
-        return Choice(chosen, called)
+        everybody = outcomes.columns([name for tier in self.tiers for name in tier])
+        return Choice(or_unparsed(chosen, outcomes, everybody), called)

@@ -10,6 +10,7 @@ Chen, Zaharia and Zou, FrugalML, NeurIPS 2020; FrugalGPT, arXiv 2305.05176.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -17,8 +18,8 @@ from numbers import Real
 
 import numpy as np
 
-from ensemble_lab.core.decision import ABSTAINED, Choice
-from ensemble_lab.core.errors import several
+from ensemble_lab.core.decision import ABSTAINED, Choice, or_unparsed
+from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names, ranged
 from ensemble_lab.core.required import require
@@ -34,8 +35,9 @@ class Cascade(Policy):
     A stage answers where its confidence reaches its threshold and defers below it: threshold 0
     never defers, one above 1 always does. A missing confidence is not sure, and neither is a label
     without a threshold of its own where labels have theirs. A reply without a parsed answer cannot
-    stop the cascade. Where the last stage has no answer either, the latest one given stands. In a
-    table without answers whoever was asked is taken to have replied.
+    stop the cascade. Where the last stage has no answer either, the latest one given stands; where
+    no reply could be read at all, the first of these stands, and is wrong. In a table without
+    answers whoever was asked is taken to have replied.
 
     Parameters
     ----------
@@ -50,10 +52,15 @@ class Cascade(Policy):
     Raises
     ------
     ValueError
-        Thresholds of the wrong number, NaN or out of range; a model twice; no confidence, or one
-        outside [0, 1].
+        Thresholds of the wrong number, NaN or out of range; thresholds for "0" where the label is
+        0; a model twice; no confidence, or one outside [0, 1].
     KeyError
         A model that the outcomes do not have.
+
+    Warns
+    -----
+    UserWarning
+        No label of the outcomes has a threshold, so that a stage never stops the cascade.
 
     Examples
     --------
@@ -95,6 +102,7 @@ class Cascade(Policy):
             check_scales(outcomes, columns if self.abstain is not None else columns[:-1])
         running = np.ones(len(outcomes), bool)  # items that have not stopped yet
         chosen = np.full(len(outcomes), ABSTAINED)
+        given_up = np.zeros(len(outcomes), bool)
         called = np.zeros(outcomes.correct.shape, bool)
         for stage, column in enumerate(columns):
             called[:, column] = running
@@ -102,11 +110,12 @@ class Cascade(Policy):
             chosen[answered] = column
             if self.abstain is not None:
                 lost = answered & (outcomes.confidence[:, column] < self.abstain[stage])
-                chosen[lost] = ABSTAINED
+                given_up |= lost
                 running &= ~lost
             if stage < len(self.thresholds):
                 level = _levels(self.thresholds[stage], outcomes, column)
                 running &= ~(answered & (outcomes.confidence[:, column] >= level))  # NaN: not sure
+        chosen = np.where(given_up, ABSTAINED, or_unparsed(chosen, outcomes, columns))
         return Choice(chosen, called)
 
     def sweep(self, outcomes: Outcomes, grid: Mapping[str, Sequence]) -> dict:
@@ -150,5 +159,27 @@ def _levels(threshold: Threshold, outcomes: Outcomes, column: int):
     if not isinstance(threshold, Mapping):
         return threshold
     answer = require(outcomes, "answer", "a threshold for each label")[:, column]
+    _check_labels(threshold, outcomes, column)
     by_code = np.array([*(threshold.get(label, np.nan) for label in outcomes.labels), np.nan])
     return by_code[np.maximum(answer, -1)]  # the last is for missing answers
+
+
+def _check_labels(threshold: Mapping[Hashable, float], outcomes: Outcomes, column: int) -> None:
+    """Refuse, or warn of, thresholds by label of which none is for a label of `outcomes`."""
+    if not threshold or any(label in threshold for label in outcomes.labels):
+        return
+    spelt = {str(key): key for key in threshold}
+    model = shown(outcomes.models[column], 40)
+    for label in outcomes.labels:
+        if str(label) in spelt:
+            raise ValueError(
+                f"the thresholds of {model} are for labels such as {shown(spelt[str(label)], 40)},"
+                f" and the outcomes have {shown(label, 40)}: write them as the outcomes do"
+            )
+    if len(outcomes) > 1:  # one item shows its own labels only
+        known, given = shown(list(outcomes.labels), 60), shown(list(threshold), 60)
+        warnings.warn(
+            f"the thresholds of {model} are for labels {given}, and the outcomes have {known}: it"
+            " never stops the cascade; give thresholds for labels of the outcomes",
+            stacklevel=5,
+        )

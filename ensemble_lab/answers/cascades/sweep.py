@@ -19,15 +19,18 @@ from ensemble_lab.core.scales import check_scales
 def exits(order, outcomes: Outcomes, values: np.ndarray, cumulative: bool) -> np.ndarray:
     """What stopping at each stage is worth: (S, n).
 
-    Correctness is the latest replying stage's; cost and latency add up over the stages.
+    Correctness is that of the latest reply that could be read, else of the first other one, NaN
+    without any; cost and latency add up over the stages.
     """
     columns = outcomes.columns(order)
     if cumulative:
         return np.cumsum(values[:, columns], axis=1).T
-    kept = np.full(len(outcomes), np.nan)
+    kept, unread = np.full(len(outcomes), np.nan), outcomes.unparsed
+    heard = np.zeros(len(outcomes), bool)
     stages = []
     for column in columns:
-        kept = np.where(replied(outcomes, column), values[:, column], kept)
+        here = replied(outcomes, column) | (unread[:, column] & ~heard)
+        kept, heard = np.where(here, values[:, column], kept), heard | here
         stages.append(kept)
     return np.stack(stages)
 
@@ -75,7 +78,7 @@ def sums_of_all(counts: np.ndarray, values: np.ndarray, size: int) -> np.ndarray
 
 
 def sweep_thresholds(order, outcomes: Outcomes, levels: np.ndarray) -> dict[str, list | np.ndarray]:
-    """Columns ``thresholds``, ``accuracy``, ``cost``, ``latency``, ``calls`` for every setting."""
+    """Columns of `ensemble_lab.frontier` for every setting, and how many items are graded."""
     check_scales(outcomes, outcomes.columns(order[:-1]))
     rank = np.argsort(levels, kind="stable")
     counts = reached(order, outcomes, levels[rank])
@@ -88,6 +91,7 @@ def sweep_thresholds(order, outcomes: Outcomes, levels: np.ndarray) -> dict[str,
         return grid_sums(counts, values, size)[choice].ravel()
 
     graded = exits(order, outcomes, outcomes.correct, False)
+    answered = ~np.isnan(exits(order, outcomes, np.ones(outcomes.correct.shape), False))
     known = ~np.isnan(graded)
     many = total(known.astype(float))
     stage = np.repeat(np.arange(1.0, stages + 1)[:, None], len(outcomes), axis=1)
@@ -97,6 +101,7 @@ def sweep_thresholds(order, outcomes: Outcomes, levels: np.ndarray) -> dict[str,
     result = {
         "thresholds": list(map(tuple, levels[steps.T].tolist())),
         "accuracy": accuracy,
+        "coverage": total(answered.astype(float)) / len(outcomes),
         "cost": np.full(size ** (stages - 1), np.nan),
         "latency": np.full(size ** (stages - 1), np.nan),
         "calls": total(stage) / len(outcomes),

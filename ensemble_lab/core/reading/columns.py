@@ -6,6 +6,7 @@ looked at one value at a time, each value once, so that no cell changes what ano
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -21,6 +22,7 @@ from ensemble_lab.core.reading.numerals import CANONICAL, NUMBER, WHOLE, local_r
 GAPS = ("", "NA", "N/A", "NaN", "nan", "null", "None")
 """What tools write where a number is missing."""
 EXACT = 2**53  # from it on a float skips whole numbers
+FEW = 20  # different values of a column: calls into arrow would take longer
 EMPTY = "leave it empty where nothing is known"
 TRUTHS = dict.fromkeys(("True", "TRUE", "true"), 1.0) | dict.fromkeys(
     ("False", "FALSE", "false"), 0.0
@@ -36,10 +38,13 @@ class Column(ABC):
         Places in `values`; -1 where the cell is empty.
     values : list
         Each distinct value once, in the order of its first cell.
+    coarse : type, optional
+        ``numpy.float32`` or ``float16`` where the cells are such numbers.
     """
 
     codes: np.ndarray
     values: list
+    coarse: type | None = None
 
     @abstractmethod
     def numbers(self, where: Callable[..., str], flags: bool = False) -> np.ndarray:
@@ -103,10 +108,15 @@ class Typed(Column):
         Of the column, for errors.
     numeric : bool
         Whether the objects are numbers by the type of their column.
+    dtype : numpy.dtype, optional
+        Of the column, where it is known and not that of `cells`.
     """
 
-    def __init__(self, cells: np.ndarray, name, numeric: bool = False):
+    def __init__(self, cells: np.ndarray, name, numeric: bool = False, dtype=None):
         self.raw, self.name, self.numeric = cells, name, numeric
+        dtype = cells.dtype if dtype is None else dtype
+        if dtype.kind == "f" and dtype.itemsize < 8:
+            self.coarse = dtype.type
 
     @cached_property
     def _factorized(self):
@@ -173,7 +183,7 @@ class Text(Column):
         return self.distinct.to_pylist()
 
     def numbers(self, where, flags=False):
-        if self._all(NUMBER) and not np.isinf(numbers := _floats(self.distinct)).any():
+        if self._all(NUMBER) and not np.isinf(numbers := self._floats()).any():
             return np.append(numbers, np.nan)[self.codes]
         return self._converted(lambda text: _float_in(text, flags), where)
 
@@ -210,14 +220,22 @@ class Text(Column):
             whole = [number_in(text) for text in self.values]
             return names_array(whole)[self.codes] if None not in whole else self.cells()
         if self._all(CANONICAL):
-            numbers = _floats(self.distinct)
+            numbers = self._floats()
             spelt = [repr(number) for number in numbers.tolist()]
             if spelt == self.values and len(set(numbers)) == len(numbers):  # -0.0 is 0.0
                 return numbers[self.codes]
         return self.cells()
 
     def _all(self, pattern: str) -> bool:
+        if len(self.distinct) <= FEW:
+            return all(re.fullmatch(pattern, value) for value in self.values)
         return _all(self.distinct, pattern)
+
+    def _floats(self) -> np.ndarray:
+        """The values as floats, where all are numbers."""
+        if len(self.distinct) <= FEW:
+            return np.array([float(value) for value in self.values])
+        return _floats(self.distinct)
 
 
 def no_number(row: int, cell: str, mend: str) -> str:
@@ -227,6 +245,8 @@ def no_number(row: int, cell: str, mend: str) -> str:
 
 def labels_of(columns: Sequence[Column], as_text: bool) -> tuple[list[list], tuple]:
     """What each distinct value of each column is as a label, and all labels in order.
+
+    Where one column holds floats of 32 bits, all floats are read as such: 0.1 is 0.1 then.
 
     Parameters
     ----------
@@ -240,7 +260,9 @@ def labels_of(columns: Sequence[Column], as_text: bool) -> tuple[list[list], tup
     ValueError
         A number in the notation of some country that would be another label of these.
     """
-    each = [[_label(value, as_text) for value in column.values] for column in columns]
+    coarse = [column.coarse for column in columns if column.coarse]
+    kind = min(coarse, key=lambda kind: np.dtype(kind).itemsize, default=float)
+    each = [[_label(value, as_text, kind) for value in column.values] for column in columns]
     every = dict.fromkeys(label for labels in each for label in labels)
     if as_text:
         _refuse_local(every)
@@ -256,7 +278,7 @@ def _refuse_local(labels: dict) -> None:
             )
 
 
-def _label(value, as_text: bool):
+def _label(value, as_text: bool, kind: type):
     from ensemble_lab.core.checks import plain
 
     if isinstance(value, Decimal):
@@ -268,7 +290,12 @@ def _label(value, as_text: bool):
         value = plain(value, "label")
     except TypeError as error:
         raise ValueError(str(error)) from None
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if not isinstance(value, float):
+        return value
+    with np.errstate(over="ignore"):
+        near = kind(value)
+    value = float(str(near)) if np.isfinite(near) else value  # in its shortest spelling
+    return int(value) if value.is_integer() else value
 
 
 def _hashable(value) -> bool:

@@ -60,7 +60,8 @@ def _of_pandas(name, series) -> Typed:
     if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iufbmM":
         return Typed(series.to_numpy(), name)
     numeric = getattr(series.dtype, "kind", "O") in "iuf"
-    return Typed(series.astype(object).where(series.notna(), None).to_numpy(), name, numeric)
+    dtype = getattr(series.dtype, "numpy_dtype", None)  # of pandas' own types and arrow's
+    return Typed(series.astype(object).where(series.notna(), None).to_numpy(), name, numeric, dtype)
 
 
 def _of_arrow(name: str, column) -> Typed:
@@ -70,7 +71,8 @@ def _of_arrow(name: str, column) -> Typed:
     if numeric and not column.null_count:
         return Typed(column.to_numpy(), name)
     cells = [None if value != value else value for value in column.to_pylist()]  # NaN is a gap
-    return Typed(objects(cells), name, numeric)
+    dtype = np.dtype(column.type.to_pandas_dtype()) if kind.is_floating(column.type) else None
+    return Typed(objects(cells), name, numeric, dtype)
 
 
 def to_frame(outcomes: Outcomes, form: str = "long"):

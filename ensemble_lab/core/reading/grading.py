@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.reading.columns import GAPS, Column
 from ensemble_lab.core.reading.headers import say
 from ensemble_lab.core.reading.numerals import number_in
 from ensemble_lab.core.states import ABSENT
@@ -80,6 +84,26 @@ def warn_unequal(answer: np.ndarray, truth: np.ndarray | None, labels: tuple) ->
         f" {_three([labels[code] for code in given])}, truths such as"
         f" {_three([labels[code] for code in known])}"
     )
+
+
+def warn_of_gaps(columns: Sequence[Column]) -> None:
+    """Warn of answers and truths that are the text by which some tools say that nothing is there.
+
+    R's write.csv writes NA. It may also be a word: Namibia, or the answer "None".
+    """
+    many: Counter = Counter()
+    for column in columns:
+        each = np.bincount(column.codes[column.codes >= 0], minlength=len(column.values))
+        for value, count in zip(column.values, each.tolist(), strict=True):
+            if isinstance(value, str) and value in GAPS:
+                many[value] += count
+    if many:
+        gap, count = many.most_common(1)[0]
+        say(
+            f"cells of answers and truth that hold the text {shown(gap)}: {count:,}, read as"
+            " answers. If nothing is known there, leave it empty: write.csv(…, na='') in R, to_csv"
+            f" without na_rep in pandas, or from_frame(frame.replace({shown(gap)}, None))"
+        )
 
 
 def _three(labels: list) -> str:

@@ -122,7 +122,20 @@ def _in_wide(named: Mapping) -> dict:
             )
         else:
             found[name] = _model_role(target)
+    _refuse_one_cell_twice(found)
     return _without_misspelt(found, named)
+
+
+def _refuse_one_cell_twice(found: Mapping) -> None:
+    """Refuse ``a`` beside ``a:correct``: which of them counted would be the order's to say."""
+    first: dict = {}
+    for name, role in found.items():
+        cell = role.field, role.name
+        if role.field in CELL and first.setdefault(cell, name) != name:
+            raise ValueError(
+                f"columns {shown(first[cell], 60)} and {shown(name, 60)} both say how right model"
+                f" {shown(role.name, 60)} is; rename or drop one"
+            )
 
 
 def _model_role(target: str) -> Role:

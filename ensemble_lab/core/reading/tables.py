@@ -12,8 +12,9 @@ from ensemble_lab.core.checks import check_states
 from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.reading.columns import Column, Text, labels_of, no_number
-from ensemble_lab.core.reading.grading import grade, one_spelling, warn_unequal
+from ensemble_lab.core.reading.grading import grade, one_spelling, warn_of_gaps, warn_unequal
 from ensemble_lab.core.reading.headers import CELL, FEATURE, PER_ITEM, Role, roles, say
+from ensemble_lab.core.room import check_room
 from ensemble_lab.core.states import ABSENT, MEASURES, UNPARSED
 
 ROW_NUMBERS = re.compile(r"|Unnamed: [0-9.]+")
@@ -93,6 +94,7 @@ def _long(kept: list[tuple[Role, Column]]):
             row = int(column.empty().argmax())
             raise ValueError(f"column {shown(what)} is empty in row {row}; fill it or drop the row")
     models = [str(name) for name in model.values]
+    check_room(len(item.values), len(models), len(item))
     asked = np.zeros((len(item.values), len(models)), bool)
     at = item.codes, model.codes
     asked[at] = True
@@ -147,12 +149,13 @@ def _wide(kept: list[tuple[Role, Column]]):
         raise ValueError(f"item {shown(twice)} stands in two rows; keep one")
     columns = [(role, column) for role, column in kept if role.field in CELL]
     models = list(dict.fromkeys(role.name for role, _ in columns))
+    place = {name: j for j, name in enumerate(models)}
     if not models:
         raise ValueError("no model's column was found; name them MODEL:correct, MODEL:answer, …")
     asked = np.zeros((len(item), len(models)), bool)
     places: dict = {}
     for role, column in columns:
-        j = models.index(role.name)
+        j = place[role.name]
         asked[:, j] |= ~column.empty()
         places.setdefault(role.field, []).append((column, (slice(None), j)))
     _check_bare(columns, any(role.field == "truth" for role, _ in kept))
@@ -211,7 +214,9 @@ def _assemble(cells: Cells, items: np.ndarray, facts: list, cost_is_estimated: b
     answers = [column for column, _ in cells.places.get("answer", ())]
     graded = "correct" in cells.places
     compared = bool(truth) and not graded
-    labels, coded = _coded([*answers, *([truth[0]] if truth else [])], compared)
+    coming = [*answers, *([truth[0]] if truth else [])]
+    warn_of_gaps(coming)
+    labels, coded = _coded(coming, compared)
     if answers:
         parts["answer"] = cells.codes("answer", coded[: len(answers)])
     if truth:

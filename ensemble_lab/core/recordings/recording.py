@@ -184,7 +184,7 @@ class Recording:
         made = tabulate(self.replies, items, models, self.facts)
         pairs = [(item, model) for model in models for item in items]
         replies = {pair: self.replies[pair] for pair in pairs if pair in self.replies}
-        warn_without_laws(replies, made.probability is not None)
+        warn_without_laws(replies)
         return made
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from ensemble_lab.core.checks import names_array
-from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.reading.grading import grade, one_spelling
+from ensemble_lab.core.room import check_room, is_mostly_empty
 from ensemble_lab.core.states import ABSENT, MEASURES, UNPARSED
 
 
@@ -39,8 +40,9 @@ def tabulate(
     Outcomes
         Graded by what the replies carry, else by whether answer and truth are equal. Where the
         two are in different notations nothing is graded, and a warning says so. With
-        probabilities where every model that replied gave some.
+        probabilities where some reply gave any: NaN for the others.
     """
+    check_room(len(items), len(models), len(replies))
     facts = facts or {}
     truths = [facts.get(item, {}).get("truth") for item in items]
     labels = tuple(dict.fromkeys([*(labels or ()), *_labels_in(replies.values(), truths)]))
@@ -112,15 +114,25 @@ def _measure(grid: list[list], name: str) -> np.ndarray | None:
 
 
 def _laws(grid: list[list], code: dict) -> np.ndarray | None:
-    """(n, m, k), NaN for a reply without a law, or None where a model that replied never gives one.
+    """(n, m, k), NaN for a reply without a law; None where no reply has one.
 
-    Votes over laws would not hear that model.
+    None also, with a warning, where each reply has labels of its own: then nearly all of the array
+    would be zeros.
     """
-    columns = [[cell for cell in column if cell] for column in zip(*grid, strict=True)]
-    gave = [any("probability" in cell for cell in column) for column in columns if column]
-    if not gave or not all(gave):
+    lawful = [cell["probability"] for row in grid for cell in row if cell and "probability" in cell]
+    if not lawful:
         return None
-    laws = np.full((len(grid), len(grid[0]), len(code)), np.nan)
+    told = sum(map(len, lawful))
+    size = len(grid), len(grid[0]), len(code)
+    if is_mostly_empty(math.prod(size), told):
+        warnings.warn(
+            f"probabilities of {size[2]:,} labels for each of {size[0]:,} items would be nearly all"
+            " 0, as replies name few of them: the table has none; give labels that items share to"
+            " keep them",
+            stacklevel=3,
+        )
+        return None
+    laws = np.full(size, np.nan)
     for i, row in enumerate(grid):
         for j, cell in enumerate(row):
             if cell and "probability" in cell:
@@ -130,29 +142,15 @@ def _laws(grid: list[list], code: dict) -> np.ndarray | None:
     return laws
 
 
-def warn_without_laws(replies: Mapping[tuple, dict], kept: bool) -> None:
-    """Say aloud that some of these replies, and not all, have no law.
-
-    Parameters
-    ----------
-    replies : mapping of (item, model) to dict
-    kept : bool
-        Whether their table has the laws of the others.
-    """
-    lacking = [model for (_, model), line in replies.items() if "probability" not in line]
-    if not lacking or len(lacking) == len(replies):
-        return
-    told = f"{len(lacking):,} of {len(replies):,} replies give no probabilities"
-    if kept:
-        told += ": NaN stands there, and votes over probabilities do not hear these replies"
-    else:
-        gave = {model for (_, model), line in replies.items() if "probability" in line}
-        never = next(model for model in lacking if model not in gave)
-        told += (
-            f", model {shown(never, 40)} never does: the table has none; make one of the other"
-            " models only to keep theirs"
+def warn_without_laws(replies: Mapping[tuple, dict]) -> None:
+    """Say aloud that some of these replies (by item and model), and not all, have no law."""
+    lacking = sum("probability" not in line for line in replies.values())
+    if 0 < lacking < len(replies):
+        warnings.warn(
+            f"{lacking:,} of {len(replies):,} replies give no probabilities: NaN stands there, and"
+            " votes over probabilities read the confidence of these replies",
+            stacklevel=4,
         )
-    warnings.warn(told, stacklevel=4)
 
 
 def _group(groups: list) -> np.ndarray | None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ensemble_lab.answers.cascades.cascade import Cascade
+from ensemble_lab.answers.cascades.cascade import Cascade, replied
+from ensemble_lab.answers.cascades.sweep import exits
 from ensemble_lab.catalogue import load_outcomes
-from ensemble_lab.core.frontier import frontier
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.scales import check_scales
-from ensemble_lab.core.unknown import model_means
+from ensemble_lab.core.shares import share_interval
+from ensemble_lab.core.unknown import mean_of_known, model_means, share_known
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, State
 from ensemble_lab.widgets.picture import Picture
@@ -41,7 +42,8 @@ class Task:
     """Two models on the half of a table that had no say in the thresholds.
 
     `accuracy` and `price` (USD for 10,000 items) are (2,) of the models alone; `curve` has a row
-    for every share in `SHARES`. A price is NaN where that of one call is not known.
+    for every share in `SHARES`, with the `gain` on the dear model over the items that both answer,
+    and the share of these, `both`. A price is NaN where that of one call is not known.
     """
 
     models: tuple[str, ...]
@@ -53,15 +55,27 @@ class Task:
     @classmethod
     def of(cls, outcomes: Outcomes) -> Task:
         """Every share's threshold is read off one half of the items, the rest off the other."""
+        import pandas as pd
+
         fit, shown = outcomes.split(0.5, seed=0)
         sure = np.nan_to_num(fit.confidence[:, 0], nan=0.0)  # no confidence: not sure
         levels = np.quantile(sure, np.array(SHARES[:-1]) / 100).tolist()
         cascade = Cascade(shown.models, (0.5,))
         levels = [*levels, ABOVE_ALL]
-        curve = frontier(cascade, shown, against="calls", intervals=True, thresholds=levels)
-        curve.index = list(SHARES)
+        curve = pd.DataFrame(cascade.sweep(shown, {"thresholds": levels}), index=SHARES)
+        curve["low"], curve["high"] = share_interval(curve["accuracy"], curve["graded"])
+        curve["gain"], curve["both"] = zip(*_gains(shown, levels), strict=True)
         alone = 1e4 * model_means(shown.cost, shown.absent)
         return cls(shown.models, len(shown), shown.accuracy(), alone, curve)
+
+
+def _gains(shown: Outcomes, levels: list[float]) -> list[tuple[float, float]]:
+    """How much more is right than with the dear model, and on what share of the items."""
+    tried, passed_on = exits(shown.models, shown, shown.correct, cumulative=False)
+    sure = np.where(replied(shown, 0), shown.confidence[:, 0], np.nan)
+    right = (np.where(sure >= level, tried, passed_on) for level in levels)
+    more = (values - shown.correct[:, 1] for values in right)
+    return [(mean_of_known(values), share_known(values)) for values in more]
 
 
 def explorer(
@@ -212,15 +226,21 @@ def _number(number: str, beside: str, x: float) -> list[dict]:
 def finding(task: Task, share: int) -> str:
     """How far from the dear model, for what share of its price."""
     here, big = task.curve.loc[share], named(task.models[1])
-    gain = 100 * (float(here["accuracy"]) - task.accuracy[1])
+    gain = 100 * float(here["gain"])
+    if np.isnan(gain):
+        return (
+            f"{share}% sent to {big}: no answer can be graded beside {big}'s,\n{_bill(task, here)}"
+        )
     reached = "as right as" if abs(gain) < 0.1 else f"{abs(gain):.1f} points "
     if abs(gain) >= 0.1:
         reached += "better than" if gain > 0 else "short of"
-    return f"{share}% sent to {big}: {reached} {big} alone,\n{_bill(task, float(here['cost']))}"
+    where = "" if here["both"] > 0.995 else f" on the {here['both']:.0%} that both answer"
+    return f"{share}% sent to {big}: {reached} {big} alone{where},\n{_bill(task, here)}"
 
 
-def _bill(task: Task, cost: float) -> str:
+def _bill(task: Task, here: pd.Series) -> str:
     """For what share of the dear model's price, where both are known and it has one."""
+    cost = float(here["cost"])
     if np.isnan(cost):
         return "for a price that is not known here"
     if not task.price[1] > 0:
@@ -257,6 +277,7 @@ def table(task: Task) -> pd.DataFrame:
         {
             "threshold": [levels[0] for levels in curve["thresholds"]],
             "accuracy": curve["accuracy"],
+            "coverage": curve["coverage"],
             "low": curve["low"],
             "high": curve["high"],
             "USD per 10,000": 1e4 * curve["cost"],

@@ -68,14 +68,14 @@ class Parity(NamedTuple):
 
 def _parity(replay: Replay, pair: tuple[str, str], mode: str) -> Parity:
     sweep = replay.sweep(pair, mode, True)
-    accuracy = np.nan_to_num(sweep.accuracy, nan=-1.0)
+    gain = np.nan_to_num(sweep.gain, nan=-1.0)
     alone = float(np.nan_to_num(replay.half(pair[0], True).select(models=pair).accuracy()[1]))
-    enough = np.flatnonzero(accuracy >= alone)
-    at, best = int(enough[0]) if len(enough) else len(LEVELS) - 1, int(accuracy.argmax())
+    enough = np.flatnonzero(gain > -1e-12)  # a sum of differences may end a digit below 0
+    at, best = int(enough[0]) if len(enough) else len(LEVELS) - 1, int(gain.argmax())
     small, big = pair
     spent = replay.price.factor * np.nan_to_num(sweep.price[at], nan=np.inf)
     share = spent / max(price(replay, small, big), 1e-12)
-    return Parity(small, big, alone, float(share), at, best, float(accuracy[best] - alone))
+    return Parity(small, big, alone, float(share), at, best, float(gain[best]))
 
 
 def _pairs(replay: Replay) -> list[tuple[str, str]]:

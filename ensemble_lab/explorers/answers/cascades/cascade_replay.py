@@ -18,6 +18,7 @@ from ensemble_lab.answers.cascades.thresholds import Ladder, priced
 from ensemble_lab.answers.routing.selectors import LearnedSelector
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy
+from ensemble_lab.core.unknown import mean_of_known, share_known
 
 LEVELS = np.round(np.linspace(0, 1.01, 102), 2)  # 1.01 is above every confidence: ask all
 TRY, CHOOSE = "try first", "choose first"
@@ -34,6 +35,9 @@ class Sweep:
     ----------
     accuracy, price, graded : ndarray (L,) * (S - 1)
         Means an item, and how many items are graded.
+    gain, both : ndarray (L,) * (S - 1)
+        How much more is right than with the last model alone, on the share of the items where both
+        have a graded answer.
     answered, asked : ndarray (S, *(L,) * (S - 1))
         Share of the items on which each model gave the answer, and was asked.
     score : ndarray (n,) or None
@@ -43,9 +47,16 @@ class Sweep:
     accuracy: np.ndarray
     price: np.ndarray
     graded: np.ndarray
+    gain: np.ndarray
+    both: np.ndarray
     answered: np.ndarray
     asked: np.ndarray
     score: np.ndarray | None
+
+    @property
+    def coverage(self) -> np.ndarray:
+        """Share of the items that are answered, (L,) * (S - 1)."""
+        return self.answered.sum(axis=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,12 +155,15 @@ class Replay:
             score = table.confidence[:, table.columns(order[:1])[0]]
             counts = reached(order, table, LEVELS)
         right, spent, who = self.exits(order, mode, table)
+        gain, both = _means(counts, right - table.correct[:, table.columns(order[-1:])[0]])
         stage = np.arange(len(order))[:, None]
         asked = [stage == s if mode == CHOOSE else stage >= s for s in range(len(order))]
         return Sweep(
             accuracy=_means(counts, right)[0],
             price=_means_of_all(counts, spent),
             graded=_means(counts, right)[1],
+            gain=gain,
+            both=both / len(table),
             answered=np.stack([_means(counts, (who == s) * 1.0)[0] for s in range(len(order))]),
             asked=np.stack([_means(counts, np.broadcast_to(a * 1.0, who.shape))[0] for a in asked]),
             score=score,
@@ -214,7 +228,8 @@ class Replay:
         """The sweep in which each setting has given way to its plan by label."""
         uniform = self.sweep(order, TRY)
         plans, best = self.label_plans(order)
-        parts = {name: getattr(uniform, name).copy() for name in ("accuracy", "price", "graded")}
+        names = ("accuracy", "price", "graded", "gain", "both")
+        parts = {name: getattr(uniform, name).copy() for name in names}
         answered, asked = uniform.answered.copy(), uniform.asked.copy()
         shown = self.half(order[0])
         columns = shown.columns(order)
@@ -222,6 +237,8 @@ class Replay:
             decision, here = plans[i].decide(shown), best == i
             parts["accuracy"][here], parts["price"][here] = decision.accuracy, decision.mean_cost
             parts["graded"][here] = (~np.isnan(decision.correct)).sum()
+            more = decision.correct - shown.correct[:, columns[-1]]
+            parts["gain"][here], parts["both"][here] = mean_of_known(more), share_known(more)
             answered[:, here] = (decision.chosen[:, None] == columns).mean(axis=0)[:, None]
             asked[:, here] = decision.called[:, columns].mean(axis=0)[:, None]
         return replace(uniform, **parts, answered=answered, asked=asked)

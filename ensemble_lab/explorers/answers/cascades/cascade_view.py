@@ -122,10 +122,17 @@ def curve(seen: View) -> tuple[np.ndarray, np.ndarray]:
         return np.array([]), np.array([])
     spent, right = seen.sweep.price.ravel(), seen.sweep.accuracy.ravel()
     if len(seen.order) == 3:
-        kept = pareto(spent, right)
+        kept = efficient(seen.sweep)
         spent, right = spent[kept], right[kept]
     by_price = np.argsort(spent, kind="stable")
     return spent[by_price], right[by_price]
+
+
+def efficient(sweep: Sweep) -> np.ndarray:
+    """Which settings, as one row, no other that answers as many beats in price and accuracy."""
+    # Shares are sums of shares: the last digits are no difference.
+    parts = sweep.price, sweep.accuracy, np.round(sweep.coverage, 9)
+    return pareto(*(part.ravel() for part in parts))
 
 
 def shares_of(seen: View) -> tuple[list[float], list[float]]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ensemble_lab.core.frontier import pareto
 from ensemble_lab.core.intervals import share_interval
 from ensemble_lab.explorers.answers.cascades.cascade_replay import CHOOSE, LEVELS, Replay
-from ensemble_lab.explorers.answers.cascades.cascade_view import View, shares_of
+from ensemble_lab.explorers.answers.cascades.cascade_view import View, efficient, shares_of
 from ensemble_lab.widgets.plain import named
 
 
@@ -22,7 +21,7 @@ def finding_of(replay: Replay, seen: View) -> str:
     asked, answered = shares_of(seen)
     passed = "sent straight to" if seen.mode == CHOOSE else "escalated to"
     share = asked[1] if seen.mode != CHOOSE else answered[1]
-    gain = 100 * (seen.point[1] - alone)
+    gain = 100 * float(seen.sweep.gain[seen.at])
     return (
         f"{share:.0f}% {passed} {named(seen.order[1])}: {_right(seen, sum(answered), gain)}"
         f"\n{_bill(replay, seen, gain)}"
@@ -38,6 +37,8 @@ def _right(seen: View, answered: float, gain: float) -> str:
     if np.isnan(gain):
         return f"{right:.1%} right{of}, while {big} alone is not graded"
     against = f"as right as {big}" if abs(gain) < 0.05 else f"{gain:+.1f} points against {big}"
+    both = float(seen.sweep.both[seen.at])
+    against += "" if both > 0.995 else f" on the {both:.0%} that both answer"
     return f"{right:.1%} right{of}, {against}"
 
 
@@ -110,6 +111,7 @@ def table_of(replay: Replay, seen: View):
     columns = {f"threshold {s + 1}": LEVELS[levels] for s, levels in enumerate(where)}
     columns |= {
         "accuracy": seen.sweep.accuracy.ravel(),
+        "coverage": seen.sweep.coverage.ravel(),
         paid.title: paid.factor * seen.sweep.price.ravel(),
     }
     columns |= {f"{n} answers": seen.sweep.answered[s].ravel() for s, n in enumerate(seen.order)}
@@ -118,5 +120,5 @@ def table_of(replay: Replay, seen: View):
     table["here"] = np.arange(len(table)) == np.ravel_multi_index(seen.at, shape)
     if len(shape) == 1:
         return table
-    kept = pareto(seen.sweep.price.ravel(), seen.sweep.accuracy.ravel()) | table["here"]
+    kept = efficient(seen.sweep) | table["here"]
     return table[kept].reset_index(drop=True)

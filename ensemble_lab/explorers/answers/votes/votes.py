@@ -142,16 +142,20 @@ def jury(tally: Tally, correlation: float) -> dict[str, float]:
 def finding(tally: Tally, state: State, rescued: int, ruined: int) -> str:
     """What the vote was worth, in a sentence."""
     of, rule = len(state["members"]), state["rule"]
-    vote, best, m = nanmean(tally.voted), nanmean(tally.alone), len(tally.members)
-    if np.isnan(vote) or np.isnan(best):
+    both, m = ~np.isnan(tally.voted - tally.alone), len(tally.members)
+    if not both.any():
         return "None of these members' answers is graded on this half of the items"
+    # Compared where both have an answer: the items that one leaves out may be the hard ones.
+    vote, best = nanmean(tally.voted[both]), nanmean(tally.alone[both])
     if m == 1:
         return f"One member is no vote: {best:.1%} with it, {best:.1%} without"
     rho = tally.mean_correlation
     agree = "" if np.isnan(rho) else f"; their errors correlate by {rho:.2f}"
     who = f"{m} members" if m == of else f"{m} of {of} members"
+    share = both.mean()
+    where = "" if share > 0.995 else f" on the {share:.0%} that both answer"
     return (
-        f"{who}, {rule}: {vote:.1%}, {_compared(tally)} the best of them alone ({best:.1%})"
+        f"{who}, {rule}: {vote:.1%}, {_compared(tally)} the best of them alone ({best:.1%}){where}"
         f"\n{rescued:,} items rescued, {ruined:,} ruined{agree}"
     )
 
