@@ -18,8 +18,9 @@ from ensemble_lab.exercises.given import number
 # -- 1: plurality -------------------------------------------------------------------------------
 
 
-def _elected(outcomes: Outcomes) -> np.ndarray:
-    return np.maximum(MajorityVote().decide(outcomes).answer, ABSENT)
+def _elected(outcomes: Outcomes, members=None) -> np.ndarray:
+    """The plurality's codes (n,); -1 too where all that was said could not be read."""
+    return np.maximum(MajorityVote(members).decide(outcomes).answer, ABSENT)
 
 
 def _by_label_order(outcomes: Outcomes) -> np.ndarray:
@@ -29,7 +30,7 @@ def _by_label_order(outcomes: Outcomes) -> np.ndarray:
 
 
 def _last_in_a_tie(outcomes: Outcomes) -> np.ndarray:
-    return MajorityVote(outcomes.models[::-1]).decide(outcomes).answer
+    return _elected(outcomes, outcomes.models[::-1])
 
 
 def _gaps_as_a_candidate(outcomes: Outcomes) -> np.ndarray:
