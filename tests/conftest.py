@@ -56,5 +56,5 @@ def pytest_terminal_summary(terminalreporter):
         for told in (value for name, value in report.user_properties if name == "notebook"):
             terminalreporter.write_line(told)
         if report.duration > SLOW and not {"slow", "nightly"} & set(report.keywords):
-            told = f"{report.nodeid} took {report.duration:.0f} s: here it needs the mark `slow`"
+            told = f"{report.nodeid} took {report.duration:.0f} s; over {SLOW} s, mark it slow"
             terminalreporter.write_line(told, yellow=True)

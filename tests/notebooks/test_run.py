@@ -14,7 +14,8 @@ GOAL = 60  # seconds on two idle cores; the benchmark `notebooks` judges it
 HANGS = 600  # seconds that no machine needs
 MOST_GB = 1.5  # what a small Binder gives
 
-pytestmark = pytest.mark.timeout(1200)  # the wheel may have to be built and installed first
+# The wheel may have to be built and installed first.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 

@@ -14,7 +14,8 @@ from tests.support.processes import once
 PLOTLY = "application/vnd.plotly.v1+json"
 
 pytestmark = [
-    pytest.mark.timeout(1200),  # the notebook may have to run first
+    pytest.mark.slow,  # the notebook may have to run first
+    pytest.mark.timeout(1200),
     pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem),
 ]
 
