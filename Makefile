@@ -1,4 +1,5 @@
-# Two commands matter: `make lab` to learn, `make test` to check. Both build .venv when it is stale.
+# Two commands matter: `make lab` to learn, `make test` to check; `make quick` checks while you work.
+# All build .venv when it is stale.
 VENV    ?= .venv
 BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
@@ -24,7 +25,7 @@ TORCHENSEMBLE := torchensemble==0.2.0
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 ROOT     := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test nightly lint wheel bench gpu pictures data smollm2 constraints
+.PHONY: help lab quick test nightly lint wheel bench gpu pictures data smollm2 constraints colab
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -33,17 +34,24 @@ help:  ## list these targets
 lab: $(STAMP)  ## open JupyterLab on the first notebook (LAB_ARGS=--no-browser for a server)
 	JUPYTER_CONFIG_PATH=$(CURDIR)/binder/jupyter $(BIN)/jupyter lab $(ROOT) $(LAB_ARGS)
 
-# One pytest run, so that its summary is the last line and counts everything, in two processes. A
-# passive thread that waits leaves its core to the other process.
-test: $(STAMP) $(SMOLLM2_WHEEL)  ## run all that CI runs: lint, layers, tests, every notebook
+# In two processes. A passive thread that waits leaves its core to the other process.
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal
+# What `make quick` has no time for, beside the tests marked slow.
+NOT_QUICK := notebooks browser packaging reports
+
+quick: $(STAMP)  ## under 3 minutes: no notebooks, browser, reports, wheel, benchmarks, nor what is marked slow
+	$(PYTEST) -m "not nightly and not slow" tests $(NOT_QUICK:%=--ignore=tests/%) $(TEST_ARGS)
+
+# One pytest run, so that its summary is the last line and counts everything.
+test: $(STAMP) $(SMOLLM2_WHEEL)  ## what CI runs on each change: lint, layers, tests, each notebook once
 ifeq ($(CHROMIUM),)
 	@if [ "$$CI" = true ]; then \
 		echo "make test: CI leaves nothing out, and tests/browser needs Chromium: apt-get install chromium" >&2; exit 1; \
 	else echo "make test: no Chromium here, so tests/browser is left out (apt-get install chromium runs it)"; fi
 endif
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --doctest-modules ensemble_lab tests notebooks $(if $(CHROMIUM),,--ignore=tests/browser) $(TEST_ARGS)
+	$(PYTEST) --durations=60 --doctest-modules ensemble_lab tests $(if $(CHROMIUM),,--ignore=tests/browser) $(TEST_ARGS)
 
-nightly: $(STAMP)  ## what takes an hour: how often intervals hold, thousands of hostile files
+nightly: $(STAMP)  ## what takes hours: notebooks whole in a browser, old widgets, compiled C++, how often intervals hold
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m nightly tests $(TEST_ARGS)
 
 lint: $(STAMP)  ## ruff and the layers, without the tests

@@ -1,31 +1,60 @@
-"""What several test files share: the built wheel, installed once in an empty environment."""
+"""What the processes of one run share: the installed wheel, and the one run of each notebook."""
 
-import subprocess
 import sys
 import venv
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.processes import ROOT, once, run
 
-
-def run(*command, cwd, env=None):
-    """Run to the end; stderr is the failure message. Returns stdout."""
-    command = list(map(str, command))
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+BIN = "Scripts" if sys.platform == "win32" else "bin"
+SLOW = 30  # seconds above which a test says so by the mark `slow`
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory):
+def shared(request, tmp_path_factory):
+    """A folder that all processes of this run have, and no other run."""
+    own = tmp_path_factory.getbasetemp()  # of this process, in the run's folder
+    return own.parent if hasattr(request.config, "workerinput") else own
+
+
+@pytest.fixture(scope="session")
+def installed(shared):
     """The Python of a fresh environment that holds the wheel and its base dependencies only."""
-    place = tmp_path_factory.mktemp("wheel")
+    return once(shared / "wheel", install_wheel) / "env" / BIN / "python"
+
+
+def install_wheel(place):
+    """Build the wheel and install it into the environment `env`, which has no pip of its own."""
     run(sys.executable, "-m", "build", "--wheel", "--outdir", place, ROOT, cwd=place)
-    venv.create(place / "env", with_pip=True)
-    python = place / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    constraints = ROOT / "constraints.txt"
-    wheel = next(place.glob("*.whl"))
-    run(python, "-m", "pip", "install", "--quiet", "-c", constraints, wheel, cwd=place)
-    return python
+    venv.create(place / "env")
+    pip = [sys.executable, "-m", "pip", "--python", place / "env" / BIN / "python"]
+    pip += ["install", "--quiet", "--no-compile"]  # what is imported is compiled then
+    run(*pip, "-c", ROOT / "constraints.txt", next(place.glob("*.whl")), cwd=place)
+
+
+@pytest.fixture(scope="session")
+def executed(shared, installed):
+    """A function: the path of a notebook to its one run, whichever test asks first."""
+    # Here, for a machine that only runs tests on its GPU has no Jupyter.
+    from tests.notebooks.run import Executed, execute_alone, kernel_parts
+
+    parts = once(shared / "kernel", kernel_parts)
+
+    def result(path):
+        place = shared / "executed" / path.stem
+        place.parent.mkdir(exist_ok=True)
+        once(place, lambda place: execute_alone(path, place, installed, parts))
+        return Executed(place)
+
+    return result
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the notebooks took, and the tests that took long and do not say so."""
+    for report in [r for kind in ("passed", "failed") for r in terminalreporter.getreports(kind)]:
+        for told in (value for name, value in report.user_properties if name == "notebook"):
+            terminalreporter.write_line(told)
+        if report.duration > SLOW and not {"slow", "nightly"} & set(report.keywords):
+            told = f"{report.nodeid} took {report.duration:.0f} s; over {SLOW} s, mark it slow"
+            terminalreporter.write_line(told, yellow=True)

@@ -1,11 +1,13 @@
 """What a reader does in JupyterLab, as steps of a test, a picture or a benchmark."""
 
+import re
 import time
 
 from playwright.sync_api import expect
 
 TITLE = ".gtitle"
 HANDLE = ".noUi-handle:visible"
+FAILS = re.compile("does not pay|^fails|film reviews")  # how presets that fail are called
 
 
 def run_all(page, address):
@@ -50,15 +52,33 @@ def settled(page, panel, before=None, seconds=2.0):
     return now
 
 
-def move(page, panel, handle, title=True):
-    """Press keys on a slider until the drawing, and the title too if asked, have changed."""
+def move(page, panel, handle, title=True, seconds=2.0):
+    """Press keys on a slider until the drawing, and the title too if asked, have changed.
+
+    Each press may take that many seconds to be seen.
+    """
     before = now = settled(page, panel)
     handle.focus()
     at, end = (float(handle.get_attribute(f"aria-value{name}")) for name in ("now", "max"))
     there, back = ("ArrowRight", "ArrowLeft") if at < end else ("ArrowLeft", "ArrowRight")
     for key in [*4 * [there], *8 * [back], "Home", "End"]:
         page.keyboard.press(key)
-        now = settled(page, panel, now)
+        now = settled(page, panel, now, seconds)
         if now[1] != before[1] and (now[0] != before[0] or not title):
             return True
     return False
+
+
+def every_slider_moves(page, panel, seconds=2.0):
+    """Fail unless each slider in sight changes the figure, and the first one the title too."""
+    for i, handle in enumerate(panel.locator(HANDLE).all()):
+        # The title tells what the first slider does; others may move a reference only.
+        assert move(page, panel, handle, i == 0, seconds), f"slider {i} moves nothing"
+
+
+def preset_fails(panel):
+    """Press a preset that fails: the title says something else. It may have models to train."""
+    title = panel.locator(TITLE).first
+    before = title.text_content()
+    panel.get_by_role("button", name=FAILS).last.click()
+    expect(title).not_to_have_text(before, timeout=60_000)

@@ -1,6 +1,8 @@
-"""The notebooks in JupyterLab in a real browser: run all, move every slider, press what fails."""
+"""Whole notebooks in JupyterLab in a real browser: run all, move every slider, press what fails.
 
-import re
+The first one on each change, all of them nightly; test_explorers_in_browser has every explorer.
+"""
+
 import shutil
 from base64 import b64encode
 
@@ -11,10 +13,13 @@ from playwright.sync_api import expect
 
 from tests.browser.jupyter import ROOT
 from tests.browser.pictures import SCENES, take
-from tests.browser.steps import HANDLE, TITLE, finished, move, panels, run_all
+from tests.browser.steps import every_slider_moves, finished, panels, preset_fails, run_all
+from tests.notebooks.solved import NOTEBOOKS
 
-NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
-FAILS = re.compile("does not pay|pays least|film reviews")  # how presets that fail are called
+FIRST, *OTHERS = (path.stem for path in NOTEBOOKS)
+NO_SCALE = """from tests.support.toy_explorer import draw, toy
+
+toy(draw=lambda state: draw({**state, "scale": 1.0}))"""
 FEWEST_COLOURS = 50  # letters' smoothed edges alone give as many
 COUNT_COLOURS = """async (address) => {
   const image = await createImageBitmap(await (await fetch(address)).blob());
@@ -26,10 +31,9 @@ COUNT_COLOURS = """async (address) => {
 
 
 @pytest.mark.parametrize("environment", ["live"], indirect=True)
-def test_a_cell_that_fails_is_seen(serve, page, tmp_path):
-    """The check can fail: it sees a planted error."""
-    cells = [new_code_cell("import plotly.graph_objects as go"), new_code_cell("1 / 0")]
-    cells[0].source += "\n\ngo.Figure(layout_title='a figure')"
+def test_a_cell_that_fails_and_a_slider_that_moves_nothing_are_seen(serve, page, tmp_path):
+    """The checks can fail: they see a planted error and a figure that leaves its scale out."""
+    cells = [new_code_cell(NO_SCALE), new_code_cell("1 / 0")]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
     nbformat.write(notebook, tmp_path / "planted.ipynb")
@@ -38,10 +42,15 @@ def test_a_cell_that_fails_is_seen(serve, page, tmp_path):
         expect(page.locator(".jp-OutputArea-output").nth(1)).to_contain_text("ZeroDivisionError")
         with pytest.raises(AssertionError):
             finished(page)
+        with pytest.raises(AssertionError, match="slider 1 moves nothing"):
+            every_slider_moves(page, panels(page).first, seconds=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", ["live"], indirect=True)
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize(
+    "name", [FIRST, *(pytest.param(name, marks=pytest.mark.nightly) for name in OTHERS)]
+)
 def test_every_slider_moves_its_figure_and_a_preset_fails(serve, page, tmp_path, name):
     """The README's pictures are taken on the way."""
     shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", tmp_path)
@@ -52,15 +61,9 @@ def test_every_slider_moves_its_figure_and_a_preset_fails(serve, page, tmp_path,
         for picture in [picture for picture, scene in SCENES.items() if scene.notebook == name]:
             take(page, SCENES[picture], tmp_path / f"{picture}.png")
             looks_like_a_picture(page, tmp_path / f"{picture}.png")
-        for i, panel in enumerate(panels(page).all()):
-            for j, handle in enumerate(panel.locator(HANDLE).all()):
-                # The title tells what the first slider does; others may move a reference only.
-                assert move(page, panel, handle, title=j == 0), f"panel {i}, slider {j}"
-        first = panels(page).first
-        title = first.locator(TITLE).first
-        before = title.text_content()
-        first.get_by_role("button", name=FAILS).first.click()
-        expect(title).not_to_have_text(before, timeout=15_000)
+        for panel in panels(page).all():
+            every_slider_moves(page, panel)
+        preset_fails(panels(page).first)
 
 
 def looks_like_a_picture(page, path):

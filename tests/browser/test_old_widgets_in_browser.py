@@ -17,6 +17,7 @@ from tests.browser.test_hostile_names import live_panels
 from tests.packaging.test_resolve import uv_environment
 from tests.widgets.test_old_widgets import OLD
 
+pytestmark = pytest.mark.nightly  # its environment alone takes minutes
 VERSIONS = """import ipywidgets, plotly
 
 print(plotly.__version__, ipywidgets.__version__)"""

@@ -7,6 +7,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -117,6 +118,7 @@ def _learners(table: Table, feature: bool):
     return found
 
 
+@pytest.mark.slow
 @contract("StackedAnswers", "LearnedSelector", "WeightedVote", "MajorityVote", "BudgetCascade")
 @examples(30)
 @given(table=whole_table, data=st.data())

@@ -203,6 +203,7 @@ def drawn(explorer, state):
     return explorer.figure(**state).to_plotly_json()
 
 
+@pytest.mark.slow
 def test_colours_and_text_can_be_seen(explorer):
     for state in states(explorer):
         figure = drawn(explorer, state)

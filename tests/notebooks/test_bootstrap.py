@@ -1,32 +1,23 @@
-"""A notebook found alone, in an empty folder and an empty environment, brings what it needs."""
+"""A notebook found alone, on Colab or anywhere, brings the package by its first cell."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 import venv
-from importlib import metadata
 from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
-from packaging.requirements import Requirement
 
-from tests.conftest import ROOT, run
+from tests.notebooks.run import execute
 from tests.packaging.test_resolve import uv_environment
+from tests.support.processes import ROOT, run
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 START = NOTEBOOKS[0]
 # What a stranger's machine has of git: nothing of ours.
 NO_GIT_SETTINGS = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-
-WHERE = """import importlib.util, sys
-import ensemble_lab
-
-torch = importlib.util.find_spec("torch") and "installed"
-print(ensemble_lab.__file__, sys.prefix, torch)"""
 
 
 def bootstrap(path):
@@ -51,74 +42,9 @@ def kernel_parts(tmp_path_factory):
     return parts
 
 
-def execute(notebook, python, paths, folder, **environment):
-    """Run the notebook in `folder` by a kernel of `python`, which imports from `paths` too."""
-    kernel = folder.parent / "jupyter/kernels/empty"
-    kernel.mkdir(parents=True)
-    spec = {
-        "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-        "display_name": "empty",
-        "language": "python",
-        "env": {"PYTHONPATH": os.pathsep.join(map(str, paths)), **environment},
-    }
-    (kernel / "kernel.json").write_text(json.dumps(spec))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_PATH", str(kernel.parents[1]))
-        there = {"metadata": {"path": str(folder)}}
-        NotebookClient(notebook, kernel_name="empty", resources=there, timeout=300).execute()
-
-
 def printed(cell):
     """All that a cell wrote as text."""
     return "".join(output.get("text", "") for output in cell.outputs)
-
-
-def link_installed(name, folder):
-    """Link an installed distribution, with all that it requires, into a folder for imports."""
-    for line in metadata.requires(name) or []:
-        required = Requirement(line)
-        if not required.marker or required.marker.evaluate({"extra": ""}):
-            link_installed(required.name, folder)
-    distribution = metadata.distribution(name)
-    for top in {file.parts[0] for file in distribution.files} - {"..", "__pycache__"}:
-        if not (folder / top).exists():
-            (folder / top).symlink_to(distribution.locate_file(top))
-
-
-@pytest.fixture(scope="module")
-def beside_the_wheel(tmp_path_factory):
-    """Notebook's name to the folder with what it needs besides the wheel: on Colab it is there."""
-    needed = {
-        "02_cascades.ipynb": ["torch"],
-        "05_speculative_decoding.ipynb": ["torch", "transformers"],
-        "08_bagging.ipynb": ["torch"],
-        "09_boosting.ipynb": ["torch"],
-        "10_stacking.ipynb": ["torch"],
-    }
-    folders = {}
-    for notebook, names in needed.items():
-        folders[notebook] = tmp_path_factory.mktemp("beside")
-        for name in names:  # linked, since a copy of torch takes most of a minute and a gigabyte
-            link_installed(name, folders[notebook])
-    return folders
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_lone_notebook_runs_on_the_wheel(
-    path, installed, kernel_parts, beside_the_wheel, tmp_path
-):
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    shutil.copy(path, folder)
-    notebook = nbformat.read(folder / path.name, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(WHERE))
-    beside = beside_the_wheel.get(path.name)
-    paths = [kernel_parts, beside] if beside else [kernel_parts]
-    execute(notebook, installed, paths, folder)
-    package, prefix, torch = printed(notebook.cells[-1]).split()
-    assert Path(package).is_relative_to(prefix), "not the wheel's package"
-    assert torch == ("installed" if beside else "None"), "torch"
-    assert os.listdir(folder) == [path.name]  # nothing is left behind
 
 
 @pytest.fixture(scope="module")

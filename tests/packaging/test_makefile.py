@@ -1,6 +1,7 @@
 """`make lab` and `make test`: what they would install, refuse and leave out."""
 
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -132,3 +133,24 @@ def test_what_needs_a_gpu_runs_with_the_python_that_is_there(checkout):
     assert make(checkout, "-n", "gpu").stdout == ".venv/bin/python -m benchmarks.gpu \n"
     chosen = make(checkout, "-n", "gpu", "GPU_PYTHON=python", "GPU_ARGS=smollm2").stdout
     assert chosen == "python -m benchmarks.gpu smollm2\n"
+
+
+def test_quick_leaves_out_what_takes_long_and_says_so(checkout):
+    pretend_installed(checkout)
+    plan = make(checkout, "-n", "quick").stdout
+    assert '-m "not nightly and not slow"' in plan
+    left_out = ("notebooks", "browser", "packaging", "reports")
+    assert all(
+        f"--ignore=tests/{name}" in plan and (ROOT / "tests" / name).is_dir() for name in left_out
+    )
+    told = re.search(r"^quick .*", make(checkout, "help").stdout, re.MULTILINE).group()
+    for part in ("3 minutes", "notebooks", "browser", "wheel", "benchmarks", "slow"):
+        assert part in told
+
+
+def test_notebooks_run_once(checkout):
+    pretend_installed(checkout)
+    (checkout / "path/chromium").touch(mode=0o755)
+    plan = make(checkout, "-n", "test").stdout
+    assert plan.count("pytest") == 1 and "--nbmake" not in plan and " notebooks" not in plan
+    assert "--durations=60" in plan and "--doctest-modules ensemble_lab tests" in plan

@@ -26,7 +26,13 @@ def uv_environment():
 
 @pytest.mark.parametrize(
     ("python", "platform"),
-    [("3.11", LINUX), ("3.12", LINUX), ("3.13", LINUX), ("3.11", MACOS), ("3.11", WINDOWS)],
+    [
+        ("3.11", LINUX),
+        pytest.param("3.12", LINUX, marks=pytest.mark.nightly),
+        pytest.param("3.13", LINUX, marks=pytest.mark.nightly),
+        pytest.param("3.11", MACOS, marks=pytest.mark.nightly),
+        pytest.param("3.11", WINDOWS, marks=pytest.mark.nightly),
+    ],
 )
 def test_the_pinned_set_has_wheels(python, platform, tmp_path):
     resolved = tmp_path / "resolved.txt"

@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from tests.conftest import run
+from tests.support.processes import run
 
 ROOT = Path(__file__).parents[2]
 

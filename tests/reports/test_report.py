@@ -14,6 +14,7 @@ import ensemble_lab as lab
 from ensemble_lab.cli import main
 from ensemble_lab.explorers import explore
 from ensemble_lab.reports.page import write_page
+from tests.support.pages import check_loads_nothing, copies_of_plotly, figures_in
 
 ROOT = Path(__file__).parents[2]
 START = ROOT / "notebooks/00_start_here.ipynb"
@@ -45,10 +46,24 @@ def write(path, *sources, **parameters):
     return str(path)
 
 
+def up_to(name, cell_id, folder):
+    """One of the series' notebooks as far as that cell."""
+    notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+    last = next(i for i, cell in enumerate(notebook.cells) if cell.id == cell_id)
+    notebook.cells = notebook.cells[: last + 1]
+    nbformat.write(notebook, folder / name)
+    return str(folder / name)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """One report of three notebooks, of which the second fails: (status, stderr, folder)."""
+    """One report of three notebooks, of which the second fails: (status, stderr, folder).
+
+    The first is the series' first one up to its first figure; tests/reports/test_series.py has
+    the pages of all of them.
+    """
     folder = tmp_path_factory.mktemp("run")
+    first = up_to(START.name, "show", folder)
     broken = write(folder / "broken.ipynb", *BROKEN, seed=0, level=1)
     where = "import sys; print('kernel', sys.executable, 'seed', seed)"
     last = write(folder / "last.ipynb", where, seed=0)
@@ -56,9 +71,7 @@ def run(tmp_path_factory):
         patch.setenv("PYTHONPATH", str(ROOT))  # a kernel of the checkout, installed or not
         written = []
         patch.setattr(sys.stderr, "write", written.append)
-        status = main(
-            ["report", str(START), broken, last, "--out", f"{folder}/out", "-p", "seed", "3"]
-        )
+        status = main(["report", first, broken, last, "--out", f"{folder}/out", "-p", "seed", "3"])
     return status, "".join(written), folder / "out"
 
 
@@ -98,13 +111,8 @@ def test_the_index_links_every_page_and_marks_the_failure(run):
 @pytest.mark.parametrize("name", ["00_start_here", "broken", "last"])
 def test_pages_load_nothing_from_the_network(run, name):
     page = (run[2] / f"{name}.html").read_text()
-    assert not re.findall(
-        r"<(?:script|link|img|iframe)[^>]*(?:src|href)=[\"']?(?:https?:)?//", page
-    )
-    assert not re.findall(r"@import\s+url|<script[^>]*type=\"module\"", page)
-    # A banner starts each copy of plotly.js: one where there are figures, none where not.
-    copies = len(re.findall(r"plotly\.js v\d", page))
-    assert copies == (0 if name == "last" else 1)
+    check_loads_nothing(page)
+    assert copies_of_plotly(page) == (0 if name == "last" else 1)
 
 
 def test_the_first_notebook_states_its_finding(run):
@@ -292,23 +300,6 @@ def test_a_copied_state_gives_the_same_figure(tmp_path):
     assert drawn != json.loads(explorer.figure().to_json())
 
 
-def up_to_the_explorer(name, folder):
-    """One of the series' notebooks as far as its first explorer."""
-    notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
-    last = next(i for i, cell in enumerate(notebook.cells) if cell.id == "explorer")
-    notebook.cells = notebook.cells[: last + 1]
-    nbformat.write(notebook, folder / name)
-    return str(folder / name)
-
-
-def figures_in(page):
-    """(traces, layout) of each figure that the page draws."""
-    decode = json.JSONDecoder().raw_decode
-    for call in re.finditer(r'Plotly\.newPlot\(\s*"[^"]*",\s*', page):
-        traces, end = decode(page, call.end())
-        yield traces, decode(page, re.compile(r"\s*,\s*").match(page, end).end())[0]
-
-
 def leaves(value, path=""):
     """(path, leaf) of nested JSON, less the colour scales, which `go.Figure` spells out."""
     if isinstance(value, dict | list):
@@ -337,7 +328,7 @@ def assert_same_traces(drawn, expected):
 def test_the_page_of_a_notebook_draws_the_copied_view(name, what, table, changes, tmp_path):
     explorer = explore(what, lab.load_outcomes(table))
     (tmp_path / "view.json").write_text(explorer.to_json(**changes))
-    notebook, out = up_to_the_explorer(name, tmp_path), tmp_path / "out"
+    notebook, out = up_to(name, "explorer", tmp_path), tmp_path / "out"
     assert main(["report", notebook, "--out", str(out), "--state", f"{tmp_path}/view.json"]) == 0
     *_, (traces, layout) = figures_in((out / name).with_suffix(".html").read_text())
     expected = json.loads(explorer.figure(**changes).to_json())

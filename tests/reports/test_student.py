@@ -1,64 +1,14 @@
-"""One source, two versions: the student's has no solution and runs, and each solution passes."""
-
-import ast
-import re
-from pathlib import Path
+"""One source, two versions: the student's has no solution. It runs in tests/notebooks."""
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from ensemble_lab.cli import main
-from ensemble_lab.reports.report import kernel_environment
 from ensemble_lab.reports.request import RequestError
 from ensemble_lab.reports.student import student, without_solutions
-
-ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-FOLDED = re.compile(r"<details><summary>Solution.*?</details>", re.DOTALL)
-# Runs a solution and its checks where the exercise stands, in a copy of what is known there, so
-# that the rest of the notebook still has the stub.
-SOLVE = """def _solved(names):
-    exec({solution!r}, names)
-    for check in {checks!r}:
-        verdict = eval(check, names)
-        assert verdict and repr(verdict).startswith("Right"), verdict
-    return "solved"
-
-_solved(dict(globals()))"""
-
-
-def checks_in(source):
-    """The calls of ``check_…`` that a cell makes, as source."""
-    lines = [line for line in ast.parse(source).body if isinstance(line, ast.Expr)]
-    called = [ast.unparse(line) for line in lines if isinstance(line.value, ast.Call)]
-    return [call for call in called if call.startswith("check_")]
-
-
-def exercises(path):
-    """For each folded solution: the cells with its checks, the checks and the solution's code."""
-    found, tried = [], []
-    for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type == "code" and "check_" in cell.source and checks_in(cell.source):
-            tried.append(cell)
-        for folded in FOLDED.findall(cell.source) if cell.cell_type == "markdown" else []:
-            code = "\n".join(re.findall(r"```python\n(.*?)```", folded, re.DOTALL))
-            found.append((tried, [c for t in tried for c in checks_in(t.source)], code))
-            tried = []
-    return found
-
-
-def run_by_kernel(notebook, folder):
-    with kernel_environment():
-        there = {"metadata": {"path": str(folder)}}
-        NotebookClient(notebook, kernel_name="python3", resources=there, timeout=300).execute()
-
-
-def shown(cell):
-    return "".join(
-        o.get("data", {}).get("text/plain", "") + o.get("text", "") for o in cell.outputs
-    )
+from tests.notebooks.solved import FOLDED, NOTEBOOKS, exercises
+from tests.support.processes import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -83,23 +33,6 @@ def test_only_the_solutions_are_gone(path, written):
     for _, _, solution in exercises(path):
         assert solution and solution not in text
     assert len(source.cells) - len(left.cells) == len(exercises(path)) > 0
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_stubs_run_unsolved_and_solutions_pass_the_notebooks_own_checks(path, written, tmp_path):
-    notebook = nbformat.read(written / path.name, as_version=4)
-    place = {cell.id: i for i, cell in enumerate(notebook.cells)}
-    stubs = []
-    for tried, checks, solution in reversed(exercises(path)):
-        assert checks, f"no check stands above the solution\n{solution}"
-        stubs += [notebook.cells[place[cell.id]] for cell in tried]
-        solved = new_code_cell(SOLVE.format(solution=solution, checks=checks))
-        notebook.cells.insert(place[tried[-1].id] + 1, solved)
-    run_by_kernel(notebook, tmp_path)
-    for stub in stubs:
-        assert "Not yet" in shown(stub) and "Right" not in shown(stub), stub.source
-    solved = [c for c in notebook.cells if c.cell_type == "code" and "_solved" in c.source]
-    assert [shown(cell) for cell in solved] == ["'solved'"] * len(exercises(path))
 
 
 # -- small notebooks ----------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import copy
 import gc
-import shutil
 import weakref
 
 import pytest
@@ -12,9 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ensemble_lab.tokens.decode import decode
+from ensemble_lab.tokens.reading import compiled
 from ensemble_lab.tokens.reading import packed as module
 from ensemble_lab.tokens.reading.packed import PackedLinear, is_packable, packed
 from ensemble_lab.tokens.reading.reader import Reader
+from tests.support.compiling import BACKENDS
 from tests.support.toy_lm import language_model, network
 
 LOOSE = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
@@ -120,8 +121,9 @@ def test_the_copy_goes_with_its_model():
     assert copied() is None
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_it_compiles():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_it_compiles(backend, monkeypatch):
+    monkeypatch.setattr(compiled, "BACKEND", backend)
     target = language_model(network(0, 3).float())
     eager = decode(target, [1, 2, 3], max_new_tokens=12)
     assert decode(target, [1, 2, 3], max_new_tokens=12, compiled=True).tokens == eager.tokens

@@ -1,7 +1,6 @@
 """The compiled mode: the same tokens as eager, and few compilations."""
 
 import gc
-import shutil
 import weakref
 from functools import partial
 from itertools import zip_longest
@@ -15,12 +14,12 @@ from ensemble_lab.tokens.decode import decode, stream
 from ensemble_lab.tokens.drafts.combined import TurnsDraft
 from ensemble_lab.tokens.drafts.lookup import LookupDraft
 from ensemble_lab.tokens.reading import compiled
+from tests.support.compiling import BACKENDS, needs_compiler
 from tests.support.toy_lm import language_model, network, toy_head
 
 RAGGED = [[1, 2, 3, 4, 1, 2], [5], [2, 3, 2, 3, 2, 3, 2, 3, 2]]
 DRAFTS = (None, "lookup", "model", "early-exit:1", "head", "turns")
 END = 7
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 
 
 def toy(seed=0, layers=3, **settings):
@@ -97,6 +96,7 @@ def test_so_it_is_with_a_gpus_shapes(count, fixed, draft):
         check_greedy(target, draft_of(draft), gamma)
 
 
+@pytest.mark.nightly
 @needs_compiler
 def test_and_through_the_compiler_itself():
     check_greedy(toy(), "lookup", 3)
@@ -153,9 +153,10 @@ def test_nothing_is_compiled_while_rounds_are_timed(count, prompts):
     assert before == 2 and sum(1 for _ in decoding) > 1 and count.frame_count == before
 
 
-@needs_compiler
-def test_an_early_exit_in_bfloat16_is_compiled_too():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_early_exit_in_bfloat16_is_compiled_too(backend, monkeypatch):
     """Compiled and eager layers round otherwise; what the parts are held against must not."""
+    monkeypatch.setattr(compiled, "BACKEND", backend)
     target = toy(3, vocab_size=400, hidden=64, spread=0.3)
     target.model.bfloat16()
     one = decode(target, RAGGED[0], "early-exit:1", gamma=2, max_new_tokens=8, compiled=True)

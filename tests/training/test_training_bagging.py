@@ -134,6 +134,7 @@ def test_one_random_state_gives_scikit_learns_members_and_goes_on_from_there(can
     ],
     ids=repr,
 )
+@pytest.mark.slow
 def test_scikit_learns_own_checks(model):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -44,6 +44,7 @@ LOAD = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.slow
 def test_scikit_learns_own_checks(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -179,6 +179,7 @@ def test_members_get_worse_alone_and_more_apart(diabetes):
 
 
 @pytest.mark.parametrize("kind", [NegativeCorrelationRegressor, NegativeCorrelationClassifier])
+@pytest.mark.slow
 def test_scikit_learns_own_checks(kind):
     network = ExactRegressor if kind is NegativeCorrelationRegressor else ExactClassifier
     with warnings.catch_warnings():

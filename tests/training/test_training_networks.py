@@ -23,6 +23,7 @@ UNEQUAL = {
 
 
 @pytest.mark.parametrize("kind", [ExactClassifier, ExactRegressor])
+@pytest.mark.slow
 def test_scikit_learns_own_checks(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -85,6 +85,7 @@ def test_stages_are_means_of_the_first_snapshots(cancer):
     assert not np.allclose(laws[0], laws[1])
 
 
+@pytest.mark.slow
 def test_scikit_learns_own_checks():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -455,6 +455,7 @@ check_n_features_in check_fit2d_predict1d
     ],
     ids=repr,
 )
+@pytest.mark.slow
 def test_scikit_learns_checks_of_an_estimator_pass(estimator):
     check_estimator(estimator, on_skip=None)
 

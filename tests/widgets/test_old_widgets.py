@@ -10,6 +10,7 @@ import pytest
 
 from ensemble_lab.widgets import backends
 
+pytestmark = pytest.mark.nightly  # it installs the old versions
 ROOT = Path(__file__).parents[2]
 OLD = ["plotly==5.24.1", "ipywidgets==7.7.1", "widgetsnbextension<4", "jupyterlab_widgets<2"]
 NEEDED = ["ipython_genutils", "tenacity"]  # by these old versions only

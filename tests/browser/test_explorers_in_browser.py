@@ -1,0 +1,38 @@
+"""Every explorer in a real browser, one notebook a level: sliders move it, and a preset fails."""
+
+from collections import defaultdict
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from ensemble_lab.explorers.explore import EXPLORERS
+from tests.browser.steps import every_slider_moves, finished, panels, preset_fails, run_all
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+TABLES = {"votes": "mmlu-pro-29-llms", "cascade": "rafdb-services"}  # for those that need one
+LEVELS = defaultdict(list)
+for explorer, module in EXPLORERS.items():
+    LEVELS[module.removeprefix("ensemble_lab.explorers.").split(".")[0]].append(explorer)
+
+
+def show(name):
+    """A cell that shows the explorer."""
+    table = f", lab.load_outcomes({TABLES[name]!r})" if name in TABLES else ""
+    return new_code_cell(f"import ensemble_lab as lab\n\nlab.explore({name!r}{table})")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("environment", ["live"], indirect=True)
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_slider_moves_its_figure_and_a_preset_fails(serve, page, tmp_path, level):
+    names = LEVELS[level]
+    notebook = new_notebook(cells=[*map(show, names)], metadata={"kernelspec": KERNEL})
+    nbformat.write(notebook, tmp_path / "level.ipynb")
+    with serve(tmp_path, "level.ipynb") as address:
+        run_all(page, address)
+        finished(page)
+        assert panels(page).count() == len(names)
+        for panel in panels(page).all():
+            every_slider_moves(page, panel)
+            preset_fails(panel)
