@@ -97,6 +97,5 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps $(TORCHENSEMBLE)
 	@touch $@
 
-.PHONY: colab
 colab: $(STAMP)  ## Colab's versions on Python 3.13: notebooks 00 and 01, and all tests that need no PyTorch
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s -m "nightly or not nightly" tests/packaging/test_colab.py $(TEST_ARGS)
