@@ -94,8 +94,8 @@ class HeardReader:
     def read(self, *places) -> torch.Tensor:
         return self._heard(self.reader.read(*places))
 
-    def finish(self, *places) -> torch.Tensor:
-        return self._heard(self.reader.finish(*places))
+    def resume(self, *places) -> torch.Tensor:
+        return self._heard(self.reader.resume(*places))
 
     def _heard(self, logits: torch.Tensor) -> torch.Tensor:
         self.logits, self.dice = logits, self.generator.get_state()

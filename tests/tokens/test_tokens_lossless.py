@@ -223,9 +223,9 @@ FAULTS = {
     ),
     "length not rolled back": (
         session.Session,
-        "_write",
+        "round",
         "kept = torch.minimum(accepted + 1, room) * on",
-        "kept = torch.minimum(torch.full_like(accepted, k), room) * on",
+        "kept = torch.minimum(torch.full_like(accepted, k + 1), room) * on",
     ),
     "rejected keys not written over": (cache.RowLayer, "update", stale_keys_stay, None),
 }

@@ -88,9 +88,9 @@ class RowCache(Cache):
         self.place = Place()
         super().__init__(layers=[RowLayer(self.place, rows, capacity) for _ in range(layers)])
 
-    def move(self, positions: torch.Tensor, lowest: int, highest: int) -> None:
+    def move(self, positions: torch.Tensor, low: int, high: int) -> None:
         """Say where the next tokens go: positions (B, k), whose first column spans those two."""
         k = positions.shape[1]
         self.place.positions = positions
-        self.place.start = lowest if lowest == highest else None
-        self.place.reach = highest + k
+        self.place.start = low if low == high else None
+        self.place.reach = high + k

@@ -27,15 +27,15 @@ class StateReader(Reader):
         self.states = model.lm_head.weight.new_zeros(rows, capacity, size)
         check_whole(self, 0, lambda *where: self.model.lm_head(self._states(*where)))
 
-    def read(self, tokens, start, spans):
-        return self.model.lm_head(self._states(tokens, start, spans))
+    def read(self, tokens, at):
+        return self.model.lm_head(self._states(tokens, at))
 
-    def fill(self, tokens, start, spans):
-        self._states(tokens, start, spans)
+    def fill(self, tokens, at):
+        self._states(tokens, at)
 
-    def _states(self, tokens, start, spans):
-        states = self._run(self.model.model, start, spans, input_ids=tokens).last_hidden_state
-        self.keep(states, start)
+    def _states(self, tokens, at):
+        states = self._run(self.model.model, at, input_ids=tokens).last_hidden_state
+        self.keep(states, at.start)
         return states  # (B, k, D)
 
     def keep(self, states: torch.Tensor, start: torch.Tensor) -> None:
