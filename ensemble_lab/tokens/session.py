@@ -10,17 +10,28 @@ from typing import TYPE_CHECKING, NamedTuple
 from ensemble_lab.instruments.spans import clock_on
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.finite import not_finite
-from ensemble_lab.tokens.accept import NO_TOKEN, accept_greedy, accept_sampled, likeliest
+from ensemble_lab.tokens.accept import (
+    NO_TOKEN,
+    TWINS,
+    accept_greedy,
+    accept_sampled,
+    accept_tree,
+    likeliest,
+)
+from ensemble_lab.tokens.lengths import AdaptiveLength
 from ensemble_lab.tokens.reading.rows import on_device
+from ensemble_lab.tokens.sampling import sampled
+from ensemble_lab.tokens.trees import tree_of
 
 if TYPE_CHECKING:
     import torch
 
     from ensemble_lab.tokens.drafts.base import Draft, Proposal
-    from ensemble_lab.tokens.lengths import AdaptiveLength, FixedLength
+    from ensemble_lab.tokens.lengths import FixedLength
     from ensemble_lab.tokens.reading.reader import Reader
     from ensemble_lab.tokens.reading.rows import Rows
     from ensemble_lab.tokens.sampling import Sampling
+    from ensemble_lab.tokens.trees import Tree
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ class Round:
     Parameters
     ----------
     proposed : tuple of int
-        The drafted tokens that were verified.
+        The drafted tokens that were verified; of a tree those of the accepted path come first.
     accepted : int
         How many of them were accepted.
     tokens : tuple of int
@@ -126,20 +137,25 @@ class Session:
 
         # 1. Propose: the draft writes k tokens behind every row.
         proposal = self._propose()
-        drafted, k = proposal.tokens, proposal.tokens.shape[1]  # (B, k)
+        drafted, k, tree = proposal.tokens, proposal.tokens.shape[1], tree_of(proposal)  # (B, k)
         clock.mark()
 
         # 2. Verify: the target reads the last token and the drafted ones in one pass.
         last, at = rows.last(1)
         tokens = torch.cat([last, drafted], 1)  # (B, k + 1)
         if proposal.states is None:
-            logits = self.reader.read(tokens, at)  # (B, k + 1, V)
+            logits = self.reader.read(tokens, at, tree)  # (B, k + 1, V)
         else:  # it goes on where the draft stopped
             logits = self.reader.resume(tokens, at, proposal.states)
         clock.mark()
 
         # 3. Accept: how many drafted tokens, and the target's own token behind them.
-        accepted, follow = self._accept(logits, proposal)  # (B,), (B,)
+        if tree is None:
+            accepted, follow = self._accept(logits, proposal)  # (B,), (B,)
+        else:  # the accepted path comes first, in the proposal as in the cache
+            accepted, follow, path = self._walk(logits, proposal, tree)
+            drafted = drafted.gather(1, path)
+            self.reader.settle(path, at.ahead(1))
 
         # 4. Write these tokens, up to an end of the text or to its limit.
         new = torch.cat([drafted, follow[:, None]], 1)
@@ -178,6 +194,8 @@ class Session:
             return Proposal(self.rows.tokens[:, :0], [0] * len(self.rows))
         proposal = self.draft.propose(self.rows, asked)
         keep = max(self.draft_length.keep(proposal.kinds_of(i)) for i in on)
+        if proposal.parents is not None and isinstance(self.draft_length, AdaptiveLength):
+            raise ModelError("how many tokens of a draft tree pay is not measured: give a gamma")
         counts = [min(n, keep) if self.running[i] else 0 for i, n in enumerate(proposal.counts)]
         laws = None if proposal.laws is None else proposal.laws[:, :keep]
         return replace(proposal, tokens=proposal.tokens[:, :keep], counts=counts, laws=laws)
@@ -196,10 +214,24 @@ class Session:
             )
         return accept_sampled(p, proposal.tokens, count, proposal.laws, self.generator)
 
+    def _walk(self, logits: torch.Tensor, proposal: Proposal, tree: Tree):
+        """The same for a tree, and the drafted tokens' order (B, k), the accepted ones first."""
+        count = on_device(proposal.counts, logits.device)
+        if self.sampling.greedy:
+            return accept_tree(likeliest(logits), proposal.tokens, count, tree)
+        p = self.sampling.law(logits)
+        choices = sampled(p, self.generator).where(p[..., 0] >= 0, NO_TOKEN)
+        return accept_tree(choices, proposal.tokens, count, tree)
+
     def _continue(self, written: Sequence[Written]) -> None:
         """Add to the texts on the host, and see which of them go on."""
-        if any(one.added and one.added[-1] == NO_TOKEN for one in written):
+        last = {one.added[-1] for one in written if one.added}
+        if NO_TOKEN in last:
             raise not_finite(self.weights, self.reader.model.dtype)
+        if TWINS in last:
+            raise ModelError(
+                "a draft tree gives one token two children that are the same; propose each once"
+            )
         for text, one in zip(self.rows.texts, written, strict=True):
             text += one.added
         self.running = [

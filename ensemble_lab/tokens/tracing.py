@@ -119,6 +119,8 @@ class HeardDraft:
 
     def propose(self, rows, most: int):
         proposal = self.draft.propose(rows, most)
+        if proposal.parents is not None:
+            raise ModelError("a draft tree cannot be traced yet; trace a draft that writes a chain")
         self.laws = proposal.laws
         return proposal
 

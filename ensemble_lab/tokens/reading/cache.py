@@ -63,6 +63,13 @@ class RowLayer(CacheLayerMixin):
                 kept.scatter_(2, index, states)
         return self.keys[:, :, : place.reach], self.values[:, :, : place.reach]
 
+    def take(self, there: torch.Tensor, here: torch.Tensor) -> None:
+        """Copy what lies at the positions `there` (B, k) to the positions `here` (B, k)."""
+        for kept in (self.keys, self.values):
+            shape = -1, kept.shape[1], -1, kept.shape[3]
+            source, goal = (x[:, None, :, None].expand(shape) for x in (there, here))
+            kept.scatter_(2, goal, kept.gather(2, source))
+
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.place.reach, 0
 

@@ -138,28 +138,26 @@ class Compiled:
     def _warm(self, tokens, at) -> None:
         self.read(tokens, at)
 
-    def _run(self, trunk, at, **inputs):
+    def _run(self, trunk, at, tree=None, **inputs):
         from torch.fx.experimental import _config
 
+        if tree is not None:
+            raise ModelError("compiled layers read no draft tree: use compiled=False for it")
         if self.cache.place.eager:
             return super()._run(trunk, at, **inputs)
         [(name, states)] = inputs.items()
         k = states.shape[1]
         states = padded(states, width(k, self.fixed))
         # Rows of the same length are read like others: one more kind would be one more compiled.
-        spans = (-1, self.capacity - states.shape[1] if self.fixed else at.high)
-        run = super()._run
-
-        def read(start, **inputs):
-            return run(trunk, At(start, *spans), **inputs)
-
+        at = At(at.start, -1, self.capacity - states.shape[1] if self.fixed else at.high)
+        read = partial(super()._run, trunk)
         try:
             # Sizes that are equal by chance, such as 2 rows of 2 tokens, must not stay equal.
             with _config.patch(use_duck_shape=False), self.trusting():
                 if self.fixed:
-                    out = self._replayed(read, (trunk, name, states.shape), at.start, states)
+                    out = self._replayed(read, (trunk, name, states.shape), at, states)
                 else:
-                    out = read(at.start, **{name: states})
+                    out = read(at=at, **{name: states})
         except Exception as error:
             if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 raise ModelError(explained(error)) from error
@@ -169,14 +167,14 @@ class Compiled:
                 out[told] = out[told][:, :k]
         return out
 
-    def _replayed(self, read, key, start, states):
+    def _replayed(self, read, key, at, states):
         """The same by a CUDA graph: captured at the first time, replayed ever after."""
         import torch
 
         if key not in self.graphs:
-            self.graphs[key] = captured(read, key[1], start, states)
+            self.graphs[key] = captured(read, key[1], at, states)
         graph, kept, out = self.graphs[key]
-        for there, new in zip(kept, (start, states), strict=True):
+        for there, new in zip(kept, (at.start, states), strict=True):
             there.copy_(new)
         graph.replay()
         # The next replay writes over what the graph returned.

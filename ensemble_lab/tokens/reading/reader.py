@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from ensemble_lab.tokens.reading.rows import At, Rows
+    from ensemble_lab.tokens.trees import Tree
 
 FULL = "full_attention"
 
@@ -38,20 +39,28 @@ class Reader:
         self.model, self.capacity = model, capacity
         self.cache = RowCache(model.config.num_hidden_layers, rows, capacity)
 
-    def read(self, tokens: torch.Tensor, at: At) -> torch.Tensor:
-        """Logits (B, k, V) after each of `tokens` (B, k), the first of which stand `at`."""
-        return self._run(self.model, at, input_ids=tokens).logits
+    def read(self, tokens: torch.Tensor, at: At, tree: Tree | None = None) -> torch.Tensor:
+        """Logits (B, k, V) after each of `tokens` (B, k), the first of which stand `at`.
+
+        They follow one another, or are a tree whose root is the first.
+        """
+        return self._run(self.model, at, tree, input_ids=tokens).logits
 
     def fill(self, tokens: torch.Tensor, at: At) -> None:
         """Read (B, k) tokens without asking what comes next."""
         self._run(self.model.model, at, input_ids=tokens)
 
+    def settle(self, path: torch.Tensor, at: At) -> None:
+        """Keep a tree's accepted path: what was read at `at` + `path` (B, k) moves to `at` on."""
+        for layer in self.cache.layers:
+            layer.take(*moved(path, at))
+
     def warm(self, rows: Rows, most: int) -> None:
         """Get ready to read up to `most` tokens at once: nothing to do but in compiled mode."""
 
-    def _run(self, trunk, at: At, **inputs):
+    def _run(self, trunk, at: At, tree: Tree | None = None, **inputs):
         states = next(iter(inputs.values()))
-        positions, mask = self._place(states.shape[1], at)
+        positions, mask = self._place(states.shape[1], at, tree)
         return trunk(
             **inputs,
             position_ids=positions,
@@ -60,8 +69,11 @@ class Reader:
             use_cache=True,
         )
 
-    def _place(self, k: int, at: At):
-        """Positions (B, k) and mask (B, 1, k, reach): each token sees those up to itself."""
+    def _place(self, k: int, at: At, tree: Tree | None = None):
+        """Positions (B, k) and mask (B, 1, k, reach): each token sees those up to itself.
+
+        In a tree these are the text and its ancestors, and its position is the path's length.
+        """
         import torch
 
         positions = at.start[:, None] + torch.arange(k, device=at.start.device)
@@ -69,10 +81,22 @@ class Reader:
         seen = positions if at.low != at.high else positions[:1]  # one mask for equal rows
         keys = torch.arange(self.cache.place.reach, device=at.start.device)
         mask = (keys <= seen[:, :, None])[:, None]  # (B or 1, 1, k, reach)
+        if tree is not None:
+            text = (keys < at.start[:, None, None]).repeat(1, k, 1)  # (B, k, reach)
+            mask = text.scatter_(2, positions[:, None].expand(-1, k, -1), tree.sees)[:, None]
+            positions = at.start[:, None] + tree.depth
         if self.model.config._attn_implementation == "eager":  # it adds its mask
             low = torch.finfo(self.model.dtype).min
             return positions, torch.zeros_like(mask, dtype=self.model.dtype).masked_fill(~mask, low)
         return positions, mask
+
+
+def moved(path: torch.Tensor, at: At) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the tokens of a path (B, k) lie behind `at`, and where they belong: (B, k) each."""
+    import torch
+
+    start = at.start[:, None]
+    return start + path, start + torch.arange(path.shape[1], device=path.device)
 
 
 class ShortReader:
