@@ -6,4 +6,6 @@ from .drafts.head import FeatureHead as FeatureHead
 from .lengths import best_gamma as best_gamma
 from .lengths import speedup as speedup
 from .measure import measure_pair as measure_pair
+from .plain import one_round as one_round
+from .plain import speculative as speculative
 from .tracing import trace as trace

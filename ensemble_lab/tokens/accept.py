@@ -1,8 +1,8 @@
-"""Accept or correct: what keeps the target's law, whatever the draft proposed.
+"""Accept or correct: what keeps the target's distribution, whatever the draft proposed.
 
-Notation is the papers': p is the target's law, q the draft's. A drafted token x stays with
-probability min(1, p(x) / q(x)); the first that falls is replaced by a sample of the residual
-max(p - q, 0), and where all stay the target adds one more.
+Notation is the papers': p is the target's distribution, q the draft's. A drafted token x is
+accepted with probability min(1, p(x) / q(x)); the first rejected one is replaced by a sample of
+the residual max(p - q, 0), and where all are accepted the target adds one more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from ensemble_lab.tokens.sampling import sampled
 if TYPE_CHECKING:
     import torch
 
-NO_TOKEN = -1  # where the target has no law
+    from ensemble_lab.tokens.trees import Tree
+
+NO_TOKEN = -1  # where the target has no distribution
+TWINS = -2  # where a draft tree is none
 
 
 def accept_greedy(
@@ -35,7 +38,7 @@ def accept_greedy(
     Returns
     -------
     accepted : (B,)
-        How many drafted tokens stay.
+        How many drafted tokens are accepted.
     follow : (B,)
         The target's own token behind them: correction or bonus; negative where there is none.
     """
@@ -56,12 +59,12 @@ def accept_sampled(
     Parameters
     ----------
     p : (B, k + 1, V)
-        The target's law at each place.
+        The target's distribution at each place.
     drafted : (B, k)
     count : (B,)
         How many of the k were drafted in each row.
     q : (B, k, V), optional
-        The laws that the draft sampled from; None where it was certain of each token.
+        The distributions that the draft sampled from; None where it was certain of each token.
     generator : torch.Generator, optional
 
     Returns
@@ -86,8 +89,50 @@ def accept_sampled(
     fell = accepted < count
     left = torch.where(fell[:, None], residual(law, q, drafted, accepted, rows), law)
     follow = sampled(left, generator)
-    # A law with a NaN is NaN everywhere: one of its numbers tells.
+    # A distribution with a NaN is NaN everywhere: one of its numbers tells.
     return accepted, follow.where(law[:, 0] >= 0, NO_TOKEN)
+
+
+def accept_tree(
+    choices: torch.Tensor, drafted: torch.Tensor, count: torch.Tensor, tree: Tree
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Follow the tree as long as a child holds the token that the target chose.
+
+    Where the target's choices are drawn from p, each at its place, so is the text: whether a child
+    holds a choice decides what was read in vain, not what is written.
+
+    Parameters
+    ----------
+    choices : (B, k + 1)
+        The target's token after the last one and after each drafted one; `NO_TOKEN` where its
+        logits are not finite.
+    drafted : (B, k)
+    count : (B,)
+        How many of the k were drafted in each row; the rest is padding.
+    tree : Tree
+
+    Returns
+    -------
+    accepted, follow : (B,), (B,)
+        As in `accept_greedy`; `follow` is `TWINS` where a token has two children that are the
+        same.
+    path : (B, k)
+        The indices of the drafted tokens, the accepted ones first and in their order.
+    """
+    import torch
+
+    within = _within(drafted, count)
+    right = (drafted == choices.gather(1, tree.parent)) & within  # (B, k)
+    right = torch.nn.functional.pad(right, (1, 0), value=True)  # (B, k + 1), with the root
+    accepted = ~(tree.sees & ~right[:, None]).any(-1)  # (B, k + 1): so are all its ancestors
+    last = (accepted * torch.arange(accepted.shape[1], device=drafted.device)).amax(-1)
+    follow = choices.gather(1, last[:, None])[:, 0]
+    same = (drafted[:, None] == drafted[..., None]) & (
+        tree.parent[:, None] == tree.parent[..., None]
+    )
+    twins = (same & within[:, None] & within[..., None]).tril(-1).flatten(1).any(-1)  # (B,)
+    path = (~accepted[:, 1:]).int().argsort(stable=True)
+    return (accepted.sum(-1) - 1) * ~twins, follow.where(~twins, TWINS), path
 
 
 def likeliest(logits: torch.Tensor) -> torch.Tensor:
@@ -100,7 +145,7 @@ def likeliest(logits: torch.Tensor) -> torch.Tensor:
 
 
 def residual(p, q, drafted, at, rows) -> torch.Tensor:
-    """max(p - q, 0) (B, V), at the place of each row's first fallen token; not normalised."""
+    """max(p - q, 0) (B, V), at the place of each row's first rejected token; not normalised."""
     if not drafted.shape[1]:
         return p
     at = at.clamp(max=drafted.shape[1] - 1)
@@ -108,7 +153,7 @@ def residual(p, q, drafted, at, rows) -> torch.Tensor:
         left = p.scatter(1, drafted[rows, at][:, None], 0.0)
     else:
         left = (p - q[rows, at]).clamp(min=0)
-    # Where p equals q nothing can fall but by rounding; then p itself is the law.
+    # Where p equals q nothing is rejected but by rounding; then p itself is what is left.
     return left.where(left.sum(-1, keepdim=True) > 0, p)
 
 

@@ -228,6 +228,7 @@ def stream(
         ends = target.ends
         settings = sampling, generator, drafter, length
         session = Session(reader, rows, limits, ends, *settings, target.weights)
+        session.begin()
         if target.device.type == "cuda":  # else the first round would wait for the prompt
             torch.cuda.synchronize(target.device)
     return Decoding(session, encoded, target.tokenizer, perf_counter() - begun, alone)

@@ -1,26 +1,37 @@
-"""The decoding session: a target, perhaps a draft, and rounds of draft, verify and accept."""
+"""The decoding session: the same as `plain.speculative`, for many rows, with a cache."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ensemble_lab.instruments.spans import clock_on
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.finite import not_finite
-from ensemble_lab.tokens.accept import NO_TOKEN, accept_greedy, accept_sampled, likeliest
+from ensemble_lab.tokens.accept import (
+    NO_TOKEN,
+    TWINS,
+    accept_greedy,
+    accept_sampled,
+    accept_tree,
+    likeliest,
+)
+from ensemble_lab.tokens.lengths import AdaptiveLength
 from ensemble_lab.tokens.reading.rows import on_device
+from ensemble_lab.tokens.sampling import sampled
+from ensemble_lab.tokens.trees import tree_of
 
 if TYPE_CHECKING:
     import torch
 
     from ensemble_lab.tokens.drafts.base import Draft, Proposal
-    from ensemble_lab.tokens.lengths import AdaptiveLength, FixedLength
+    from ensemble_lab.tokens.lengths import FixedLength
     from ensemble_lab.tokens.reading.reader import Reader
     from ensemble_lab.tokens.reading.rows import Rows
     from ensemble_lab.tokens.sampling import Sampling
+    from ensemble_lab.tokens.trees import Tree
 
 
 @dataclass(frozen=True)
@@ -30,9 +41,9 @@ class Round:
     Parameters
     ----------
     proposed : tuple of int
-        The drafted tokens that were verified.
+        The drafted tokens that were verified; of a tree those of the accepted path come first.
     accepted : int
-        How many of them stayed.
+        How many of them were accepted.
     tokens : tuple of int
         What was added: the accepted tokens and the target's own behind them, cut where the text
         ends.
@@ -48,8 +59,16 @@ class Round:
     host: float
 
 
+class Written(NamedTuple):
+    """What the host learns of one row when the device is done with a round."""
+
+    accepted: int
+    added: list[int]
+    drafted: list[int]
+
+
 class Session:
-    """Decoding, round by round.
+    """Decoding, round by round: `begin`, then `round` as long as any row is `running`.
 
     Parameters
     ----------
@@ -91,47 +110,77 @@ class Session:
         self._limits = torch.tensor(self.limits, device=device)
         self._ends = torch.tensor(sorted(self.ends), dtype=torch.long, device=device)
         self.running = [len(t) < most for t, most in zip(rows.texts, limits, strict=True)]
-        rows.read_prompts(reader, but=1)
-        reader.warm(rows, 1 if draft is None else self._most() + 1)
-        if draft is not None:
-            draft.begin(rows, sampling, generator)
 
-    def _most(self) -> int:
-        """Most tokens that can be drafted in a round."""
-        room = max(most - len(t) for t, most in zip(self.rows.texts, self.limits, strict=True))
-        return min(self.draft_length.most, room)
-
-    def __iter__(self) -> Iterator[list[Round | None]]:
-        while any(self.running):
-            yield self.round()
+    def begin(self) -> None:
+        """Read the prompts, get the reader ready for rounds, and let the draft take note."""
+        rows, most = self.rows, 0
+        if self.draft is not None:
+            room = max(limit - len(t) for t, limit in zip(rows.texts, self.limits, strict=True))
+            most = min(self.draft_length.most, room)
+        rows.read_prompts(self.reader, but=1)
+        self.reader.warm(rows, most + 1)
+        if self.draft is not None:
+            self.draft.begin(rows, self.sampling, self.generator)
 
     def round(self) -> list[Round | None]:
-        """Draft, verify, accept, write; None for rows that had ended before.
+        """Draft, verify, accept, write and learn; None for rows that had ended before.
 
         Raises
         ------
         ModelError
             The target's logits are not finite, so that there is nothing to choose from.
         """
-        running = list(self.running)
-        begun, clock = perf_counter(), clock_on(self.rows.tokens.device)
+        import torch
+
+        rows, running, device = self.rows, self.running, self.rows.tokens.device
+        begun, clock = perf_counter(), clock_on(device)
+
+        # 1. Propose: the draft writes k tokens behind every row.
         proposal = self._propose()
+        drafted, k, tree = proposal.tokens, proposal.tokens.shape[1], tree_of(proposal)  # (B, k)
         clock.mark()
-        logits = self._verify(proposal)
+
+        # 2. Verify: the target reads the last token and the drafted ones in one pass.
+        last, at = rows.last(1)
+        tokens = torch.cat([last, drafted], 1)  # (B, k + 1)
+        if proposal.states is None:
+            logits = self.reader.read(tokens, at, tree)  # (B, k + 1, V)
+        else:  # it goes on where the draft stopped
+            logits = self.reader.resume(tokens, at, proposal.states)
         clock.mark()
-        accepted, follow = self._accept(logits, proposal)
-        told = self._write(proposal.tokens, accepted, follow)
-        draft, verify = clock.spans()  # the device has been waited for
+
+        # 3. Accept: how many drafted tokens, and the target's own token behind them.
+        if tree is None:
+            accepted, follow = self._accept(logits, proposal)  # (B,), (B,)
+        else:  # the accepted path comes first, in the proposal as in the cache
+            accepted, follow, path = self._walk(logits, proposal, tree)
+            drafted = drafted.gather(1, path)
+            self.reader.settle(path, at.ahead(1))
+
+        # 4. Write these tokens, up to an end of the text or to its limit.
+        new = torch.cat([drafted, follow[:, None]], 1)
+        new.scatter_(1, accepted[:, None], follow[:, None])  # (B, k + 1)
+        place = torch.arange(1, k + 2, device=device)
+        end = torch.where(torch.isin(new, self._ends), place, k + 1).amin(1)
+        room = torch.minimum(self._limits - rows.length, end)
+        kept = torch.minimum(accepted + 1, room) * on_device(running, device)
+        rows.append(new, kept)
+        table = torch.cat([accepted[:, None], kept[:, None], new, drafted], 1)
+        told = table.tolist()  # the round's one wait for the device
+        written = [Written(row[0], row[2 : 2 + row[1]], row[k + 3 :]) for row in told]
+        self._continue(written)
+
+        # 5. Learn how many tokens to draft, from what was accepted and what it cost.
+        draft, verify = clock.spans()
         if self.draft_length is not None:
-            self._learn(proposal, [stayed for stayed, _, _ in told], draft, verify)
+            kinds = [proposal.kinds_of(i)[:n] for i, n in enumerate(proposal.counts)]
+            self.draft_length.learn(kinds, [one.accepted for one in written], k, draft, verify)
         host = perf_counter() - begun - draft - verify
         return [
-            Round(tuple(proposed[:count]), stayed, tuple(added), draft, verify, host)
+            Round(tuple(one.drafted[:n]), one.accepted, tuple(one.added), draft, verify, host)
             if on
             else None
-            for (stayed, added, proposed), count, on in zip(
-                told, proposal.counts, running, strict=True
-            )
+            for one, n, on in zip(written, proposal.counts, running, strict=True)
         ]
 
     def _propose(self) -> Proposal:
@@ -145,27 +194,14 @@ class Session:
             return Proposal(self.rows.tokens[:, :0], [0] * len(self.rows))
         proposal = self.draft.propose(self.rows, asked)
         keep = max(self.draft_length.keep(proposal.kinds_of(i)) for i in on)
+        if proposal.parents is not None and isinstance(self.draft_length, AdaptiveLength):
+            raise ModelError("how many tokens of a draft tree pay is not measured: give a gamma")
         counts = [min(n, keep) if self.running[i] else 0 for i, n in enumerate(proposal.counts)]
         laws = None if proposal.laws is None else proposal.laws[:, :keep]
         return replace(proposal, tokens=proposal.tokens[:, :keep], counts=counts, laws=laws)
 
-    def _verify(self, proposal: Proposal) -> torch.Tensor:
-        """Logits (B, k + 1, V) after the last token and after each drafted one."""
-        import torch
-
-        last, start = self.rows.last(1)
-        low, high = self.rows.spans(-1)
-        k = proposal.tokens.shape[1]
-        if proposal.states is None or not k:
-            return self.reader.read(torch.cat([last, proposal.tokens], 1), start, (low, high))
-        states = proposal.states[:, : k + 1]
-        if states.shape[1] == k:  # the draft has not read its last token
-            state, _ = self.reader.early(proposal.tokens[:, -1:], start + k, (low + k, high + k))
-            states = torch.cat([states, state], 1)
-        return self.reader.finish(states, start, (low, high))
-
     def _accept(self, logits: torch.Tensor, proposal: Proposal):
-        """How many drafted tokens stay in each row, and the target's own behind them."""
+        """How many drafted tokens are accepted (B,), and the target's own behind them (B,)."""
         count = on_device(proposal.counts, logits.device)
         if self.sampling.greedy:
             return accept_greedy(likeliest(logits), proposal.tokens, count)
@@ -178,34 +214,27 @@ class Session:
             )
         return accept_sampled(p, proposal.tokens, count, proposal.laws, self.generator)
 
-    def _write(self, drafted, accepted, follow) -> list[tuple[int, list[int], list[int]]]:
-        """Add accepted tokens and the one behind them, up to an end or the limit.
+    def _walk(self, logits: torch.Tensor, proposal: Proposal, tree: Tree):
+        """The same for a tree, and the drafted tokens' order (B, k), the accepted ones first."""
+        count = on_device(proposal.counts, logits.device)
+        if self.sampling.greedy:
+            return accept_tree(likeliest(logits), proposal.tokens, count, tree)
+        p = self.sampling.law(logits)
+        choices = sampled(p, self.generator).where(p[..., 0] >= 0, NO_TOKEN)
+        return accept_tree(choices, proposal.tokens, count, tree)
 
-        Returns for every row how many stayed, what was added and what had been drafted.
-        """
-        import torch
-
-        new = torch.cat([drafted, follow[:, None]], 1)  # (B, k + 1)
-        new.scatter_(1, accepted[:, None], follow[:, None])
-        k = new.shape[1]
-        place = torch.arange(k, device=new.device)
-        end = torch.where(torch.isin(new, self._ends), place + 1, k).amin(1)
-        room = torch.minimum(self._limits - self.rows.length, end)
-        on = on_device(self.running, new.device)
-        kept = torch.minimum(accepted + 1, room) * on
-        self.rows.append(new, kept)
-        # The round's one wait for the device.
-        table = torch.cat([accepted[:, None], kept[:, None], new, drafted], 1).tolist()
-        told = [(row[0], row[2 : 2 + row[1]], row[2 + k :]) for row in table]
-        if any(added and added[-1] == NO_TOKEN for _, added, _ in told):
+    def _continue(self, written: Sequence[Written]) -> None:
+        """Add to the texts on the host, and see which of them go on."""
+        last = {one.added[-1] for one in written if one.added}
+        if NO_TOKEN in last:
             raise not_finite(self.weights, self.reader.model.dtype)
-        for i, (_, added, _) in enumerate(told):
-            text = self.rows.texts[i]
-            text += added
-            ended = bool(added) and added[-1] in self.ends
-            self.running[i] = self.running[i] and not ended and len(text) < self.limits[i]
-        return told
-
-    def _learn(self, proposal: Proposal, stayed, draft: float, verify: float) -> None:
-        kinds = [list(proposal.kinds_of(i)[:n]) for i, n in enumerate(proposal.counts)]
-        self.draft_length.learn(kinds, stayed, proposal.tokens.shape[1], draft, verify)
+        if TWINS in last:
+            raise ModelError(
+                "a draft tree gives one token two children that are the same; propose each once"
+            )
+        for text, one in zip(self.rows.texts, written, strict=True):
+            text += one.added
+        self.running = [
+            on and text[-1] not in self.ends and len(text) < limit
+            for on, text, limit in zip(self.running, self.rows.texts, self.limits, strict=True)
+        ]

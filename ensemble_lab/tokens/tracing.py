@@ -94,8 +94,8 @@ class HeardReader:
     def read(self, *places) -> torch.Tensor:
         return self._heard(self.reader.read(*places))
 
-    def finish(self, *places) -> torch.Tensor:
-        return self._heard(self.reader.finish(*places))
+    def resume(self, *places) -> torch.Tensor:
+        return self._heard(self.reader.resume(*places))
 
     def _heard(self, logits: torch.Tensor) -> torch.Tensor:
         self.logits, self.dice = logits, self.generator.get_state()
@@ -119,6 +119,8 @@ class HeardDraft:
 
     def propose(self, rows, most: int):
         proposal = self.draft.propose(rows, most)
+        if proposal.parents is not None:
+            raise ModelError("a draft tree cannot be traced yet; trace a draft that writes a chain")
         self.laws = proposal.laws
         return proposal
 

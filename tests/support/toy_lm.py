@@ -123,6 +123,60 @@ def _statistic(counts, law, least):
     return ((seen - expected) ** 2 / expected).sum().item(), len(expected) - 1
 
 
+class Chance:
+    """Stands in for numpy's Generator: takes the ways that it is told to, then the first ones.
+
+    Attributes
+    ----------
+    probability : float
+        Of all the ways that were taken.
+    others : list of list of int
+        The ways that were left aside, each as what to tell another one.
+    """
+
+    def __init__(self, ways):
+        self.ways, self.taken, self.others, self.probability = ways, [], [], 1.0
+
+    def choice(self, n, p):
+        """A token out of n by the distribution p (n,)."""
+        return self._go(p)
+
+    def random(self):
+        """A number in [0, 1) of which only is known whether it is less than another."""
+        return Uniform(self)
+
+    def _go(self, p):
+        if len(self.taken) < len(self.ways):
+            way = self.ways[len(self.taken)]
+        else:
+            way, *rest = (i for i, share in enumerate(p) if share > 0)
+            self.others += [[*self.taken, other] for other in rest]
+        self.taken.append(way)
+        self.probability *= p[way]
+        return way
+
+
+class Uniform:
+    """What `Chance.random` gives."""
+
+    def __init__(self, chance):
+        self.chance = chance
+
+    def __lt__(self, share):
+        share = min(share, 1.0)
+        return bool(self.chance._go([1 - share, share]))
+
+
+def every_way(play):
+    """Whatever can become of `play(rng)`, each with its probability: exact, by enumeration."""
+    ways = [[]]
+    while ways:
+        chance = Chance(ways.pop())
+        result = play(chance)
+        yield chance.probability, result
+        ways += chance.others
+
+
 def mutant(function, old, new):
     """The function with a fault planted: `old` stands once in its source and becomes `new`."""
     source = textwrap.dedent(inspect.getsource(function))

@@ -15,6 +15,7 @@ from ensemble_lab.tokens.reading import compiled
 from ensemble_lab.tokens.reading import packed as module
 from ensemble_lab.tokens.reading.packed import PackedLinear, is_packable, packed
 from ensemble_lab.tokens.reading.reader import Reader
+from ensemble_lab.tokens.reading.rows import At
 from tests.support.compiling import BACKENDS
 from tests.support.toy_lm import language_model, network
 
@@ -79,7 +80,7 @@ def test_logits_are_those_of_the_model():
     net = network(3).float()
     tokens, start = torch.tensor([[1, 2, 3, 4]]), torch.tensor([0])
     with torch.inference_mode():
-        found = Reader(packed(net), 1, 8).read(tokens, start, (0, 0))
+        found = Reader(packed(net), 1, 8).read(tokens, At(start, 0, 0))
         torch.testing.assert_close(found, net(tokens).logits, rtol=1e-4, atol=1e-4)
 
 

@@ -189,14 +189,13 @@ def test_other_families_are_read_as_they_are_or_refused(name, draft, monkeypatch
     settings = {"max_position_embeddings": 64, "initializer_range": 0.5, **FAMILIES[name]}
     model = small(name, num_key_value_heads=1, **settings).double()
     seen = []
-    verify = session.Session._verify
+    accept = session.Session._accept
 
-    def spied(self, proposal):
-        logits = verify(self, proposal)
+    def spied(self, logits, proposal):
         seen.append((list(self.rows.texts[0]), proposal.tokens[0].tolist(), logits[0]))
-        return logits
+        return accept(self, logits, proposal)
 
-    monkeypatch.setattr(session.Session, "_verify", spied)
+    monkeypatch.setattr(session.Session, "_accept", spied)
     try:
         decode(language_model(model), [1, 2, 3, 1, 2], draft, gamma=3, max_new_tokens=8)
     except ModelError as error:

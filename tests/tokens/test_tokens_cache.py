@@ -68,13 +68,13 @@ def check_history(attention, history, layers):
     rows.read_prompts(reader, but=1)
     peers = [Peer(net, prompt) for prompt in prompts]
     for drafted, stay, behind in steps:
-        last, start = rows.last(1)
+        last, at = rows.last(1)
         new = torch.tensor(drafted, dtype=torch.long).reshape(len(rows), -1)
-        tokens, spans = torch.cat([last, new], 1), rows.spans(-1)
+        tokens = torch.cat([last, new], 1)
         if layers:
-            logits = reader.finish(reader.early(tokens, start, spans)[0], start, spans)
+            logits = reader.finish(reader.early(tokens, at)[0], at)
         else:
-            logits = reader.read(tokens, start, spans)
+            logits = reader.read(tokens, at)
         for i, peer in enumerate(peers):
             theirs = peer.read([rows.texts[i][-1], *drafted[i]], stay[i])
             torch.testing.assert_close(logits[i], theirs, rtol=0, atol=CLOSE[attention])
@@ -115,9 +115,15 @@ def test_rows_on_host_and_device_agree(lengths, data):
         for text, n in zip(rows.texts, new):
             text += [9] * n
         assert rows.length.tolist() == [len(text) for text in rows.texts]
-        assert rows.spans(-1) == (min(rows.length.tolist()) - 1, max(rows.length.tolist()) - 1)
+        at = rows.last(1)[1]
+        lengths = rows.length.tolist()
+        assert at.start.tolist() == [n - 1 for n in lengths]
+        assert (at.low, at.high) == (min(lengths) - 1, max(lengths) - 1)
+        on = at.ahead(3)
+        assert (on.start - at.start).tolist() == [3] * len(rows)
+        assert (on.low - at.low, on.high - at.high) == (3, 3)
         for row, text in zip(rows.tokens.tolist(), rows.texts):
             assert row[: len(text)] == text
-    tokens, start = rows.last(1)
+    tokens, at = rows.last(1)
     assert tokens[:, 0].tolist() == [text[-1] for text in rows.texts]
-    assert start.tolist() == [len(text) - 1 for text in rows.texts]
+    assert at.start.tolist() == [len(text) - 1 for text in rows.texts]

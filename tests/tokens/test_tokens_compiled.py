@@ -51,9 +51,9 @@ class Replay:
 def fixed(monkeypatch):
     """The shapes that a GPU gets, and its way through the module but for the capture."""
 
-    def captured(read, name, start, states):
-        kept = start.clone(), states.clone()
-        graph = Replay(partial(read, start=kept[0], **{name: kept[1]}))
+    def captured(read, name, at, states):
+        kept = at.start.clone(), states.clone()
+        graph = Replay(partial(read, at=at._replace(start=kept[0]), **{name: kept[1]}))
         return graph, kept, graph.out
 
     monkeypatch.setattr(compiled, "is_fixed", lambda device: True)
@@ -192,11 +192,11 @@ def test_a_models_other_weights_are_seen(count):
 def test_without_a_compiler_the_error_says_what_to_do(monkeypatch):
     import torch._inductor.config as inductor
 
-    monkeypatch.setattr(inductor.cpp, "cxx", ("/nowhere/g++",))
     monkeypatch.setenv("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")
-    with pytest.raises(
-        ModelError, match=r"no C\+\+ compiler: install g\+\+, or leave out compiled"
-    ):
+    # By torch's own patch: pytest's leaves the setting deleted behind it.
+    nowhere = inductor.patch({"cpp.cxx": ("/nowhere/g++",)})
+    message = r"no C\+\+ compiler: install g\+\+, or leave out compiled"
+    with nowhere, pytest.raises(ModelError, match=message):
         decode(toy(7, layers=1, hidden=20), RAGGED, max_new_tokens=4, compiled=True)
 
 

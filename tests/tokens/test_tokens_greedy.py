@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from functools import cache
+from importlib import import_module
 from itertools import product
 
 import pytest
@@ -162,7 +163,7 @@ class Turns:
 
 def test_a_draft_that_paused_catches_up(monkeypatch):
     """What the target wrote alone is read by the draft before it goes on."""
-    monkeypatch.setattr("ensemble_lab.tokens.decode.AdaptiveLength", Turns)
+    monkeypatch.setattr(import_module("ensemble_lab.tokens.decode"), "AdaptiveLength", Turns)
     ours = target("tied")
     [prompt] = prompts_of(2, [6])
     one = decode(ours, prompt, ours.model, max_new_tokens=30)

@@ -1,5 +1,7 @@
 """A feature-level head: what it reads, what it may propose, and how it is stored."""
 
+from importlib import import_module
+
 import pytest
 import torch
 
@@ -59,7 +61,7 @@ class NowAndThen(FixedLength):
 
 def test_after_plain_rounds_it_catches_up(monkeypatch):
     """Where drafting does not pay it is asked now and then, and must read all that came."""
-    monkeypatch.setattr("ensemble_lab.tokens.decode.FixedLength", NowAndThen)
+    monkeypatch.setattr(import_module("ensemble_lab.tokens.decode"), "FixedLength", NowAndThen)
     target = toy(0)
     head = head_of(target, seed=8)
     for prompt, made in zip(PROMPTS, decode(target, PROMPTS, head, gamma=3, max_new_tokens=40)):

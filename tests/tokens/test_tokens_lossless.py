@@ -6,12 +6,13 @@ of its own that differs from kind to kind. The familywise level is 0.001.
 
 import gc
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 import torch
 from scipy.stats import chi2
 
-from ensemble_lab.tokens import accept, decode, session
+from ensemble_lab.tokens import accept, session
 from ensemble_lab.tokens.drafts.base import Proposal
 from ensemble_lab.tokens.drafts.combined import TurnsDraft
 from ensemble_lab.tokens.drafts.head import HeadDraft
@@ -175,7 +176,7 @@ class OnlyGood(FixedLength):
 
 def test_what_was_drawn_does_not_decide_whether_it_is_verified(monkeypatch):
     """Else good tokens would be proposed more often than by the law that is accounted for."""
-    monkeypatch.setattr(decode, "FixedLength", OnlyGood)
+    monkeypatch.setattr(import_module("ensemble_lab.tokens.decode"), "FixedLength", OnlyGood)
     settings = {"gamma": 2, "max_new_tokens": 5, **RULES[1]}
     target, prompt = toy(0, hidden=8), [1, 2, 3]
     # A row a batch, for a batch verifies what any of its rows wants.
@@ -222,9 +223,9 @@ FAULTS = {
     ),
     "length not rolled back": (
         session.Session,
-        "_write",
+        "round",
         "kept = torch.minimum(accepted + 1, room) * on",
-        "kept = torch.minimum(torch.full_like(accepted, k), room) * on",
+        "kept = torch.minimum(torch.full_like(accepted, k + 1), room) * on",
     ),
     "rejected keys not written over": (cache.RowLayer, "update", stale_keys_stay, None),
 }

@@ -2,7 +2,7 @@
 
 A draft has two methods. `begin` is called once with the rows; `propose` once a round with the
 rows as they are then, and returns a `Proposal`. Whatever it proposes, the text keeps the target's
-law; a better draft makes it quicker, not different.
+distribution; a better draft makes it quicker, not different.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ class Proposal:
         default they are all of one kind.
     states : (B, k, D) tensor, optional
         What the target has already computed for the last token and the drafted ones but the last.
+    parents : (B, k) list of list of int, optional
+        Makes a tree of each row's tokens: the index of the token that stands before each, -1 for
+        the text's last one. Parents come before their children, and the children of a token
+        differ. By default the tokens are a chain. A tree has neither `laws` nor `states`.
     """
 
     tokens: torch.Tensor
@@ -45,11 +49,12 @@ class Proposal:
     laws: torch.Tensor | None = None
     kinds: Sequence[Sequence[int]] | None = None
     states: torch.Tensor | None = None
+    parents: Sequence[Sequence[int]] | None = None
 
     def kinds_of(self, row: int) -> Sequence[int]:
         """The kinds of a row's tokens; sampled ones are all alike.
 
-        What was drawn must not decide whether it is verified, or the law would change.
+        What was drawn must not decide whether it is verified, or the distribution would change.
         """
         alike = self.kinds is None or self.laws is not None
         return [0] * self.counts[row] if alike else self.kinds[row]
@@ -74,12 +79,12 @@ class Draft(Protocol):
         """Propose at most `most` tokens for every row.
 
         How many there are must not depend on tokens that were drawn at random: the text would no
-        longer follow the target's law.
+        longer follow the target's distribution.
         """
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator):
-    """A token (B,) for logits (B, V), and the law that it was drawn from; None when greedy."""
+    """A token (B,) for logits (B, V), and the distribution (B, V) it was drawn from, or None."""
     if sampling.greedy:
         return logits.argmax(-1), None
     law = sampling.law(logits)

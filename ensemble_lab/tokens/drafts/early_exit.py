@@ -32,15 +32,15 @@ class EarlyExitDraft:
     def propose(self, rows: Rows, most: int) -> Proposal:
         import torch
 
-        tokens, start = rows.last(1)
+        tokens, at = rows.last(1)
         drafted, laws, states = [], [], []
-        for i in range(most):
-            state, logits = self.reader.early(tokens, start, rows.spans(i - 1))
+        for _ in range(most):
+            state, logits = self.reader.early(tokens, at)
             token, law = draw(logits[:, -1], self.sampling, self.generator)
             drafted.append(token)
             laws.append(law)
             states.append(state)
-            tokens, start = token[:, None], rows.length + i
+            tokens, at = token[:, None], at.ahead(1)
         drafted = torch.stack(drafted, 1)
         laws = None if self.sampling.greedy else torch.stack(laws, 1)
         return Proposal(drafted, [most] * len(drafted), laws, states=torch.cat(states, 1))

@@ -179,16 +179,16 @@ class HeadReader(Reader):
         self.model = head.trunk  # what `_place` asks for its number format
         self.cache = RowCache(head.config.num_hidden_layers, rows, capacity)
 
-    def read(self, tokens, start, spans):
-        states = self._states(tokens, start, spans)
-        self.target.keep(states[:, -1:], start + tokens.shape[1] - 1)
+    def read(self, tokens, at):
+        states = self._states(tokens, at)
+        self.target.keep(states[:, -1:], at.start + tokens.shape[1] - 1)
         return self.head.logits(states)  # (B, k, R)
 
-    def fill(self, tokens, start, spans):
-        self._states(tokens, start, spans)
+    def fill(self, tokens, at):
+        self._states(tokens, at)
 
-    def _states(self, tokens, start, spans):
-        positions, mask = self._place(tokens.shape[1], start, spans)
+    def _states(self, tokens, at):
+        positions, mask = self._place(tokens.shape[1], at)
         return self.head.step(
             self.target.behind(positions - 1),
             tokens,

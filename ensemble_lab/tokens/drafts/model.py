@@ -75,9 +75,9 @@ class ModelDraft:
         new = max(len(text) - was for text, was in zip(rows.texts, self.lengths, strict=True))
         stale = self.stale(new, rows.rounds > self.round + 1)
         self.round, self.lengths = rows.rounds, [len(text) for text in rows.texts]
-        few = min(stale, self.at_once, rows.spans(0)[0])
+        few = min(stale, self.at_once, *self.lengths)
         if stale > few:
-            self.reader.fill(*rows.last(stale), rows.spans(-stale))
+            self.reader.fill(*rows.last(stale))
         return few
 
     def propose(self, rows: Rows, most: int) -> Proposal:
@@ -85,20 +85,20 @@ class ModelDraft:
 
         context = getattr(self.model.config, "max_position_embeddings", None)
         if context is not None:  # a draft may see less than its target
-            most = min(most, context - rows.spans(0)[1])
+            most = min(most, context - max(len(text) for text in rows.texts))
         if most < 1:
             return padded([[]] * len(rows), [[]] * len(rows), rows)
         behind = self._catch_up(rows)
-        tokens, start = rows.last(behind)
+        tokens, at = rows.last(behind)
         drafted, laws = [], []
-        for i in range(most):
-            logits = self.reader.read(tokens, start, rows.spans(i - 1 if i else -behind))[:, -1]
+        for _ in range(most):
+            logits = self.reader.read(tokens, at)[:, -1]
             token, law = self.draw(logits)
             drafted.append(token)
             laws.append(law)
             if not self.goes_on(logits):
                 break
-            tokens, start = token[:, None], rows.length + i
+            tokens, at = token[:, None], at.ahead(tokens.shape[1])
         drafted = torch.stack(drafted, 1)  # (B, k)
         laws = None if self.sampling.greedy else torch.stack(laws, 1)
         return Proposal(drafted, [drafted.shape[1]] * len(drafted), laws)

@@ -63,6 +63,13 @@ class RowLayer(CacheLayerMixin):
                 kept.scatter_(2, index, states)
         return self.keys[:, :, : place.reach], self.values[:, :, : place.reach]
 
+    def take(self, there: torch.Tensor, here: torch.Tensor) -> None:
+        """Copy what lies at the positions `there` (B, k) to the positions `here` (B, k)."""
+        for kept in (self.keys, self.values):
+            shape = -1, kept.shape[1], -1, kept.shape[3]
+            source, goal = (x[:, None, :, None].expand(shape) for x in (there, here))
+            kept.scatter_(2, goal, kept.gather(2, source))
+
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.place.reach, 0
 
@@ -88,9 +95,9 @@ class RowCache(Cache):
         self.place = Place()
         super().__init__(layers=[RowLayer(self.place, rows, capacity) for _ in range(layers)])
 
-    def move(self, positions: torch.Tensor, lowest: int, highest: int) -> None:
+    def move(self, positions: torch.Tensor, low: int, high: int) -> None:
         """Say where the next tokens go: positions (B, k), whose first column spans those two."""
         k = positions.shape[1]
         self.place.positions = positions
-        self.place.start = lowest if lowest == highest else None
-        self.place.reach = highest + k
+        self.place.start = low if low == high else None
+        self.place.reach = high + k

@@ -21,6 +21,7 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.tokens.reading.graphs import captured
 from ensemble_lab.tokens.reading.reader import Reader
+from ensemble_lab.tokens.reading.rows import At
 from ensemble_lab.tokens.reading.split import SplitReader
 from ensemble_lab.tokens.reading.states import StateReader
 
@@ -106,10 +107,10 @@ class Compiled:
         capacity = -(-spare // ALIGNED) * ALIGNED if self.fixed else capacity + 1
         super().__init__(compiled_twin(model), rows, capacity, *rest)
 
-    def fill(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]) -> None:
+    def fill(self, tokens: torch.Tensor, at: At) -> None:
         """Read (B, k) tokens eagerly: a prompt's length is met once."""
         with self._eagerly():
-            super().fill(tokens, start, spans)
+            super().fill(tokens, at)
 
     @contextmanager
     def _eagerly(self) -> Iterator[None]:
@@ -125,36 +126,38 @@ class Compiled:
         Rounds then take what they will take, of which an adaptive length learns. What is read is
         read again, or written over, as a rejected token is.
         """
-        places, zeros = (rows.length - 1, rows.spans(-1)), rows.tokens.new_zeros(len(rows), most)
+        at, zeros = rows.last(1)[1], rows.tokens.new_zeros(len(rows), most)
         if not self.cache.layers[-1].is_initialized:  # prompts of one token: nothing was read
             with self._eagerly():
-                self._warm(zeros[:, :1], *places)
+                self._warm(zeros[:, :1], at)
         several = range(1, most + 1) if self.fixed else [1]  # else one serves all
         for k in sorted({width(k, self.fixed) for k in several}):
-            self._warm(zeros[:, :k], *places)
+            self._warm(zeros[:, :k], at)
         self.trusting = unguarded  # from here on only lengths change
 
-    def _warm(self, *asked) -> None:
-        self.read(*asked)
+    def _warm(self, tokens, at) -> None:
+        self.read(tokens, at)
 
-    def _run(self, trunk, start, spans, **inputs):
+    def _run(self, trunk, at, tree=None, **inputs):
         from torch.fx.experimental import _config
 
+        if tree is not None:
+            raise ModelError("compiled layers read no draft tree: use compiled=False for it")
         if self.cache.place.eager:
-            return super()._run(trunk, start, spans, **inputs)
+            return super()._run(trunk, at, **inputs)
         [(name, states)] = inputs.items()
         k = states.shape[1]
         states = padded(states, width(k, self.fixed))
         # Rows of the same length are read like others: one more kind would be one more compiled.
-        spans = (-1, self.capacity - states.shape[1] if self.fixed else spans[1])
-        read = partial(super()._run, trunk, spans=spans)
+        at = At(at.start, -1, self.capacity - states.shape[1] if self.fixed else at.high)
+        read = partial(super()._run, trunk)
         try:
             # Sizes that are equal by chance, such as 2 rows of 2 tokens, must not stay equal.
             with _config.patch(use_duck_shape=False), self.trusting():
                 if self.fixed:
-                    out = self._replayed(read, (trunk, name, states.shape), start, states)
+                    out = self._replayed(read, (trunk, name, states.shape), at, states)
                 else:
-                    out = read(start=start, **{name: states})
+                    out = read(at=at, **{name: states})
         except Exception as error:
             if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 raise ModelError(explained(error)) from error
@@ -164,14 +167,14 @@ class Compiled:
                 out[told] = out[told][:, :k]
         return out
 
-    def _replayed(self, read, key, start, states):
+    def _replayed(self, read, key, at, states):
         """The same by a CUDA graph: captured at the first time, replayed ever after."""
         import torch
 
         if key not in self.graphs:
-            self.graphs[key] = captured(read, key[1], start, states)
+            self.graphs[key] = captured(read, key[1], at, states)
         graph, kept, out = self.graphs[key]
-        for there, new in zip(kept, (start, states), strict=True):
+        for there, new in zip(kept, (at.start, states), strict=True):
             there.copy_(new)
         graph.replay()
         # The next replay writes over what the graph returned.
@@ -190,8 +193,8 @@ class CompiledStateReader(Compiled, StateReader):
 class CompiledSplitReader(Compiled, SplitReader):
     """A `SplitReader` in compiled mode."""
 
-    def _warm(self, *asked) -> None:
-        self.finish(self.early(*asked)[0], *asked[1:])
+    def _warm(self, tokens, at) -> None:
+        self.finish(self.early(tokens, at)[0], at)
 
 
 COMPILED = {

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+    from ensemble_lab.tokens.reading.rows import At
 
-def captured(read: Callable, name: str, start: torch.Tensor, states: torch.Tensor):
+
+def captured(read: Callable, name: str, at: At, states: torch.Tensor):
     """A CUDA graph of a read, the tensors that it reads from, and what it returns.
 
     The reads before the capture make the cache, compile, and warm up libraries; to write keys
@@ -18,10 +20,11 @@ def captured(read: Callable, name: str, start: torch.Tensor, states: torch.Tenso
     """
     import torch
 
-    kept = start.clone(), states.clone()
-    again = partial(read, start=kept[0], **{name: kept[1]})
+    kept = at.start.clone(), states.clone()
+    again = partial(read, at=at._replace(start=kept[0]), **{name: kept[1]})
     again(), again()
-    side, here = torch.cuda.Stream(start.device), torch.cuda.current_stream(start.device)
+    device = states.device
+    side, here = torch.cuda.Stream(device), torch.cuda.current_stream(device)
     side.wait_stream(here)
     with torch.cuda.stream(side):
         again()

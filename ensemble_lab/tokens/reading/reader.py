@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-    from ensemble_lab.tokens.reading.rows import Rows
+    from ensemble_lab.tokens.reading.rows import At, Rows
+    from ensemble_lab.tokens.trees import Tree
 
 FULL = "full_attention"
 
@@ -38,24 +39,28 @@ class Reader:
         self.model, self.capacity = model, capacity
         self.cache = RowCache(model.config.num_hidden_layers, rows, capacity)
 
-    def read(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]):
-        """Logits (B, k, V) after each of `tokens` (B, k), which stand from `start` (B,) on.
+    def read(self, tokens: torch.Tensor, at: At, tree: Tree | None = None) -> torch.Tensor:
+        """Logits (B, k, V) after each of `tokens` (B, k), the first of which stand `at`.
 
-        `spans` are the lowest and the highest of `start`: known on the host, so that nobody has
-        to wait for the device.
+        They follow one another, or are a tree whose root is the first.
         """
-        return self._run(self.model, start, spans, input_ids=tokens).logits
+        return self._run(self.model, at, tree, input_ids=tokens).logits
 
-    def fill(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]) -> None:
+    def fill(self, tokens: torch.Tensor, at: At) -> None:
         """Read (B, k) tokens without asking what comes next."""
-        self._run(self.model.model, start, spans, input_ids=tokens)
+        self._run(self.model.model, at, input_ids=tokens)
+
+    def settle(self, path: torch.Tensor, at: At) -> None:
+        """Keep a tree's accepted path: what was read at `at` + `path` (B, k) moves to `at` on."""
+        for layer in self.cache.layers:
+            layer.take(*moved(path, at))
 
     def warm(self, rows: Rows, most: int) -> None:
         """Get ready to read up to `most` tokens at once: nothing to do but in compiled mode."""
 
-    def _run(self, trunk, start, spans, **inputs):
+    def _run(self, trunk, at: At, tree: Tree | None = None, **inputs):
         states = next(iter(inputs.values()))
-        positions, mask = self._place(states.shape[1], start, spans)
+        positions, mask = self._place(states.shape[1], at, tree)
         return trunk(
             **inputs,
             position_ids=positions,
@@ -64,19 +69,34 @@ class Reader:
             use_cache=True,
         )
 
-    def _place(self, k: int, start: torch.Tensor, spans: tuple[int, int]):
-        """Positions (B, k) and mask (B, 1, k, reach): each token sees those up to itself."""
+    def _place(self, k: int, at: At, tree: Tree | None = None):
+        """Positions (B, k) and mask (B, 1, k, reach): each token sees those up to itself.
+
+        In a tree these are the text and its ancestors, and its position is the path's length.
+        """
         import torch
 
-        positions = start[:, None] + torch.arange(k, device=start.device)
-        self.cache.move(positions, *spans)
-        seen = positions if spans[0] != spans[1] else positions[:1]  # one mask for equal rows
-        keys = torch.arange(self.cache.place.reach, device=start.device)
+        positions = at.start[:, None] + torch.arange(k, device=at.start.device)
+        self.cache.move(positions, at.low, at.high)
+        seen = positions if at.low != at.high else positions[:1]  # one mask for equal rows
+        keys = torch.arange(self.cache.place.reach, device=at.start.device)
         mask = (keys <= seen[:, :, None])[:, None]  # (B or 1, 1, k, reach)
+        if tree is not None:
+            text = (keys < at.start[:, None, None]).repeat(1, k, 1)  # (B, k, reach)
+            mask = text.scatter_(2, positions[:, None].expand(-1, k, -1), tree.sees)[:, None]
+            positions = at.start[:, None] + tree.depth
         if self.model.config._attn_implementation == "eager":  # it adds its mask
             low = torch.finfo(self.model.dtype).min
             return positions, torch.zeros_like(mask, dtype=self.model.dtype).masked_fill(~mask, low)
         return positions, mask
+
+
+def moved(path: torch.Tensor, at: At) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the tokens of a path (B, k) lie behind `at`, and where they belong: (B, k) each."""
+    import torch
+
+    start = at.start[:, None]
+    return start + path, start + torch.arange(path.shape[1], device=path.device)
 
 
 class ShortReader:
@@ -88,11 +108,11 @@ class ShortReader:
     def __init__(self, reader: Reader, size: int):
         self.reader, self.last = reader, size - 1
 
-    def read(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]):
-        return self.reader.read(tokens.clamp(max=self.last), start, spans)
+    def read(self, tokens: torch.Tensor, at: At) -> torch.Tensor:
+        return self.reader.read(tokens.clamp(max=self.last), at)
 
-    def fill(self, tokens: torch.Tensor, start: torch.Tensor, spans: tuple[int, int]) -> None:
-        self.reader.fill(tokens.clamp(max=self.last), start, spans)
+    def fill(self, tokens: torch.Tensor, at: At) -> None:
+        self.reader.fill(tokens.clamp(max=self.last), at)
 
     def warm(self, rows: Rows, most: int) -> None:
         self.reader.warm(rows, most)

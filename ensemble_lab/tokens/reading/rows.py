@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import torch
 
     from ensemble_lab.tokens.reading.reader import Reader
+
+
+class At(NamedTuple):
+    """Where tokens that are read stand in each row.
+
+    Parameters
+    ----------
+    start : (B,) tensor
+        Position of the first of them.
+    low, high : int
+        The lowest and the highest of `start`: known on the host, so that nobody has to wait for
+        the device.
+    """
+
+    start: torch.Tensor
+    low: int
+    high: int
+
+    def ahead(self, k: int) -> At:
+        """The places `k` positions further on."""
+        return At(self.start + k, self.low + k, self.high + k)
 
 
 class Rows:
@@ -44,13 +65,8 @@ class Rows:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def spans(self, ahead: int) -> tuple[int, int]:
-        """Lowest and highest position that lies `ahead` of the rows' ends, known on the host."""
-        lengths = [len(text) for text in self.texts]
-        return max(min(lengths) + ahead, 0), max(max(lengths) + ahead, 0)
-
-    def last(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The last k tokens of every row (B, k), and where they start (B,).
+    def last(self, k: int) -> tuple[torch.Tensor, At]:
+        """The last k tokens of every row (B, k), and where they stand.
 
         A row that is shorter starts at its beginning, and what lies behind it fills up.
         """
@@ -58,7 +74,9 @@ class Rows:
 
         start = (self.length - k).clamp(min=0)
         places = start[:, None] + torch.arange(k, device=start.device)
-        return self.tokens.gather(1, places), start
+        lengths = [len(text) for text in self.texts]
+        low, high = (max(length - k, 0) for length in (min(lengths), max(lengths)))
+        return self.tokens.gather(1, places), At(start, low, high)
 
     def read_prompts(self, reader: Reader, but: int) -> None:
         """Let a reader read all but the last tokens, which come with the first round.
@@ -66,9 +84,9 @@ class Rows:
         Shorter rows are read with what lies behind them; it is written over before anything sees
         it.
         """
-        most = self.spans(-but)[1]
+        most = max(len(text) for text in self.texts) - but
         if most > 0:
-            reader.fill(self.tokens[:, :most], self.length * 0, (0, 0))
+            reader.fill(self.tokens[:, :most], At(self.length * 0, 0, 0))
 
     def append(self, new: torch.Tensor, kept: torch.Tensor) -> None:
         """Write (B, k) behind the rows, of which `kept` (B,) count; the rest is written over."""

@@ -10,9 +10,11 @@ from weakref import WeakKeyDictionary
 from ensemble_lab.models.errors import ModelError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 from ensemble_lab.tokens.reading.reader import Reader
+from ensemble_lab.tokens.reading.rows import At
 
 
 class SplitReader(Reader):
@@ -37,15 +39,28 @@ class SplitReader(Reader):
         self.first, self.rest = part(model, 0, layers), part(model, layers, depth)
         check_whole(self, layers, lambda *where: self.finish(self.early(*where)[0], *where[1:]))
 
-    def early(self, tokens, start, spans):
+    def early(self, tokens: torch.Tensor, at: At) -> tuple[torch.Tensor, torch.Tensor]:
         """Hidden states (B, k, D) after the first layers, and the logits that they would give."""
-        states = self._run(self.first, start, spans, input_ids=tokens).last_hidden_state
+        states = self._run(self.first, at, input_ids=tokens).last_hidden_state
         return states, self.model.lm_head(self.model.model.norm(states))
 
-    def finish(self, states, start, spans):
+    def finish(self, states: torch.Tensor, at: At) -> torch.Tensor:
         """Logits (B, k, V) of the whole model, from the states after the first layers."""
-        last = self._run(self.rest, start, spans, inputs_embeds=states).last_hidden_state
+        last = self._run(self.rest, at, inputs_embeds=states).last_hidden_state
         return self.model.lm_head(self.model.model.norm(last))
+
+    def resume(self, tokens: torch.Tensor, at: At, states: torch.Tensor) -> torch.Tensor:
+        """Logits (B, k, V) as `read` gives them, from the states of a draft's tokens.
+
+        A draft has no states of its last token: nobody has read that one yet.
+        """
+        import torch
+
+        k, known = tokens.shape[1], states.shape[1]
+        if known < k:
+            more, _ = self.early(tokens[:, known:], at.ahead(known))
+            states = torch.cat([states, more], 1)
+        return self.finish(states[:, :k], at)
 
 
 _whole: WeakKeyDictionary = WeakKeyDictionary()  # model to where it may be parted
@@ -64,7 +79,7 @@ def check_whole(reader: Reader, after: int, parts: Callable) -> None:
     token = torch.zeros(
         reader.cache.layers[0].rows, 1, dtype=torch.long, device=reader.model.device
     )
-    where = token, token[:, 0], (0, 0)
+    where = token, At(token[:, 0], 0, 0)
     reader.cache.place.eager = True  # compiled layers would round in another way
     with torch.inference_mode():
         same = torch.allclose(parts(*where), Reader.read(reader, *where), 1e-2, 1e-2, True)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-from ensemble_lab.tokens.reading.reader import Reader
+from ensemble_lab.tokens.reading.reader import Reader, moved
 from ensemble_lab.tokens.reading.split import check_whole
 
 
@@ -27,15 +27,20 @@ class StateReader(Reader):
         self.states = model.lm_head.weight.new_zeros(rows, capacity, size)
         check_whole(self, 0, lambda *where: self.model.lm_head(self._states(*where)))
 
-    def read(self, tokens, start, spans):
-        return self.model.lm_head(self._states(tokens, start, spans))
+    def read(self, tokens, at, tree=None):
+        return self.model.lm_head(self._states(tokens, at, tree))
 
-    def fill(self, tokens, start, spans):
-        self._states(tokens, start, spans)
+    def fill(self, tokens, at):
+        self._states(tokens, at)
 
-    def _states(self, tokens, start, spans):
-        states = self._run(self.model.model, start, spans, input_ids=tokens).last_hidden_state
-        self.keep(states, start)
+    def settle(self, path, at):
+        super().settle(path, at)
+        there, here = (x[..., None].expand(-1, -1, self.states.shape[-1]) for x in moved(path, at))
+        self.states.scatter_(1, here, self.states.gather(1, there))
+
+    def _states(self, tokens, at, tree=None):
+        states = self._run(self.model.model, at, tree, input_ids=tokens).last_hidden_state
+        self.keep(states, at.start)
         return states  # (B, k, D)
 
     def keep(self, states: torch.Tensor, start: torch.Tensor) -> None:

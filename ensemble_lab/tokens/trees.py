@@ -1,0 +1,91 @@
+"""Draft trees: several continuations of a text in one proposal, verified in one pass.
+
+The tokens of a round are numbered from 0, the text's last one; drafted token j is number j + 1.
+Their keys and values lie side by side in the cache, in this order, but each token stands one
+position behind its parent and sees its ancestors alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ensemble_lab.core.errors import shown
+from ensemble_lab.models.errors import ModelError
+from ensemble_lab.tokens.reading.rows import on_device
+
+if TYPE_CHECKING:
+    import torch
+
+    from ensemble_lab.tokens.drafts.base import Proposal
+
+
+class Tree(NamedTuple):
+    """How the tokens of a round hang together.
+
+    Parameters
+    ----------
+    parent : (B, k) tensor
+        Number of each drafted token's parent.
+    depth : (B, k + 1) tensor
+        How many tokens lie between the text's last one and each: 0 for itself, 1 for its children.
+    sees : (B, k + 1, k + 1) tensor of bool
+        Which tokens each one sees: itself and its ancestors.
+    """
+
+    parent: torch.Tensor
+    depth: torch.Tensor
+    sees: torch.Tensor
+
+
+def tree_of(proposal: Proposal) -> Tree | None:
+    """The tree of a proposal; None where it is a chain.
+
+    Raises
+    ------
+    ModelError
+        The tree has distributions or states, or a parent that does not stand before its child.
+    """
+    if proposal.parents is None:
+        return None
+    for what, why in (
+        ("laws", "only tokens that the draft is certain of can be verified as a tree"),
+        ("states", "early exit reads a chain"),
+    ):
+        if getattr(proposal, what) is not None:
+            raise ModelError(
+                f"a draft tree with `{what}`: {why}; leave out `{what}`, or propose a chain"
+                " (parents=None)"
+            )
+    many, k = proposal.tokens.shape
+    if len(proposal.parents) != many:
+        raise ModelError(f"parents for {len(proposal.parents)} rows; there are {many}: give each")
+    parent = np.zeros((many, k), np.int64)  # padding hangs at the root, and is never accepted
+    for i, count in enumerate(proposal.counts):
+        parent[i, :count] = _checked(proposal.parents[i], count) + 1
+    row = np.arange(many)
+    depth, sees = np.zeros((many, k + 1), np.int64), np.zeros((many, k + 1, k + 1), bool)
+    sees[:, 0, 0] = True
+    for j in range(k):
+        depth[:, j + 1] = depth[row, parent[:, j]] + 1
+        sees[:, j + 1] = sees[row, parent[:, j]]
+        sees[:, j + 1, j + 1] = True
+    parent, depth, sees = (on_device(x, proposal.tokens.device) for x in (parent, depth, sees))
+    return Tree(parent, depth, sees.bool())
+
+
+def _checked(parents: Sequence[int], count: int) -> np.ndarray:
+    """The parents (count,) of a row's drafted tokens."""
+    found = np.asarray(parents)[:count]
+    whole = found.dtype.kind in "iu" or not count
+    if (
+        not (whole and found.shape == (count,) and (found >= -1).all())
+        or (found >= np.arange(count)).any()
+    ):
+        raise ModelError(
+            f"parents {shown(list(parents), 80)} of {count} drafted tokens: give each the index of"
+            " one before it, or -1 for the text's last token"
+        )
+    return found.astype(np.int64)
