@@ -129,3 +129,22 @@ def written(folder, data):
     nbformat.write(new_notebook(cells=[new_code_cell("1", outputs=[output])]), path)
     write_page(path)
     return path.with_suffix(".html").read_text()
+
+
+def test_a_mended_rule_grades_what_is_recorded(tmp_path):
+    def go(grade, items, model=str):
+        truth = [item.lower() for item in items]
+        how = {"truth": truth, "grade": grade, "progress": False}
+        return lab.record({"m": model}, dict(zip(items, items, strict=True)), path, **how)
+
+    path = tmp_path / "r.jsonl"
+    strict, near = (lambda said, truth: said == truth), (lambda said, truth: said.lower() == truth)
+    assert go(strict, ["Paris", "rome"]).correct.ravel().tolist() == [0, 1]
+    size = path.stat().st_size
+    assert go(strict, ["Paris", "rome"]).correct.ravel().tolist() == [0, 1]
+    assert path.stat().st_size == size  # the same rule has nothing to say
+    with pytest.warns(UserWarning, match="1 of its 2 replies have another grade now"):
+        assert go(near, ["rome"]).correct.tolist() == [[1]]
+    assert lab.Outcomes.read(path).correct.ravel().tolist() == [1, 1]  # one rule for the file
+    with pytest.warns(UserWarning, match="2 of its 2 replies"):
+        assert np.isnan(go(lambda said, truth: None, ["Paris", "rome"]).correct).all()

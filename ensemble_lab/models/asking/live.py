@@ -67,7 +67,8 @@ def record(
         mended later as long as no recorded answer equals its truth.
     grade : callable, optional
         (answer, truth) to correctness in [0, 1], NaN where nobody can tell; by default whether
-        they are equal. Given later, it grades the replies that are there.
+        they are equal. It grades the replies that are there as well, also where another one graded
+        them before.
     features : mapping of name to values, or data frame, optional
         What is known of each item before any model is asked, each as `truth`.
     group : mapping or several values, optional
@@ -99,7 +100,8 @@ def record(
     -----
     UserWarning
         No answer equals any truth; the file system has no locks; something else changed the file;
-        some replies give probabilities and others none.
+        some replies give probabilities and others none; `grade` grades recorded replies otherwise
+        than they were graded.
     """
     from tqdm.auto import tqdm
 
