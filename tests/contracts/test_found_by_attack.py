@@ -148,3 +148,24 @@ def test_a_mended_rule_grades_what_is_recorded(tmp_path):
     assert lab.Outcomes.read(path).correct.ravel().tolist() == [1, 1]  # one rule for the file
     with pytest.warns(UserWarning, match="2 of its 2 replies"):
         assert np.isnan(go(lambda said, truth: None, ["Paris", "rome"]).correct).all()
+
+
+def test_no_model_is_asked_what_another_made_of_the_item(tmp_path):
+    def first(chat):
+        chat[0]["content"] += "!"
+        chat.append({"role": "system", "content": "think"})
+        return 2
+
+    def second(chat):
+        return len(chat) if chat[0]["content"] == "?" else chat[0]["content"]
+
+    models = {"first": first, "second": second}
+    chats = [[{"role": "user", "content": "?"}] for _ in range(2)]
+    table = lab.record(models, chats, tmp_path / "r.jsonl", progress=False)
+    assert table.to_frame("wide")["second:answer"].tolist() == [1, 1]
+    for parallel in (True, False):
+        vote = lab.WeightedVote(weights={"first": 0.1, "second": 1.0})
+        assert lab.run(vote, models, chats[0], parallel=parallel).answers == [1]
+    assert len(chats[0]) == 1
+    with open(__file__) as file:  # which cannot be copied
+        assert lab.run(lab.MajorityVote(), {"m": lambda one: one is file}, file).answers == [True]

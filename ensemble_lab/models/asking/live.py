@@ -55,7 +55,8 @@ def record(
     Parameters
     ----------
     models : mapping of name to callable
-        Each takes an item and returns a `Reply` or a bare answer.
+        Each takes an item, a copy of its own where it can be copied, and returns a `Reply` or a
+        bare answer.
     items : mapping of name to item, or several items
         Names are text or finite numbers. A pandas Series names its items by its index; the items
         of a list, generator, array or other column are named 0, 1, …
@@ -153,7 +154,7 @@ def run(
     models : mapping of name to callable
         All that the policy names.
     item
-        What the models are asked.
+        What the models are asked; each gets a copy of its own where it can be copied.
     features : mapping of name to number, or a row of a data frame, optional
         What a selector knows of the item.
     labels : several labels, optional

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -176,12 +177,22 @@ def _of(item, name: str) -> str:
 def ask(model: Model, item: Any, where: str) -> tuple[dict, bool]:
     """The fields of a model's reply, and whether that was a bare answer.
 
-    The latency is measured where the reply tells none.
+    The model is given a copy of its own: what it makes of a chat, no other model is asked. The
+    latency is measured where the reply tells none.
     """
+    own = _copy_of(item)
     clock = clock_for(getattr(model, "device", "cpu"))
     clock.start()
-    said = model(item)
+    said = model(own)
     return entry(as_reply(said), clock.stop(), where), not isinstance(said, Reply)
+
+
+def _copy_of(item: Any) -> Any:
+    """A deep copy, or the item itself where it has none, such as an open file."""
+    try:
+        return copy.deepcopy(item)
+    except Exception:  # of whatever a class of somebody's own raises
+        return item
 
 
 @contextmanager
