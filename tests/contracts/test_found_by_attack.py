@@ -1,6 +1,7 @@
 """What a fresh attack found, each with its right value."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import numpy as np
@@ -169,3 +170,26 @@ def test_no_model_is_asked_what_another_made_of_the_item(tmp_path):
     assert len(chats[0]) == 1
     with open(__file__) as file:  # which cannot be copied
         assert lab.run(lab.MajorityVote(), {"m": lambda one: one is file}, file).answers == [True]
+
+
+def test_a_table_is_written_through_no_link(tmp_path, monkeypatch):
+    table = lab.Outcomes(models=["m"], items=[0], correct=[[1]])
+    diary, path = tmp_path / "diary.txt", tmp_path / "out.parquet"
+    diary.write_text("mine")
+    (tmp_path / "out.parquet.part").symlink_to(diary)  # the name that was once written to
+    path.symlink_to(diary)
+    table.to_parquet(path)
+    assert diary.read_text() == "mine" and not path.is_symlink()
+    monkeypatch.setattr("ensemble_lab.core.whole.secrets.token_hex", lambda size: "0")
+    (tmp_path / ".ensemble-lab-0").symlink_to(diary)  # whoever can guess the name
+    with pytest.raises(FileExistsError):
+        table.to_parquet(path)
+    assert diary.read_text() == "mine" and lab.Outcomes.read(path).correct.tolist() == [[1]]
+
+
+def test_two_writers_of_one_path_leave_a_whole_file(tmp_path):
+    table = lab.Outcomes(models=["m"], items=range(500), correct=np.ones((500, 1)))
+    path = tmp_path / "both.parquet"
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: table.to_parquet(path), range(20)))
+    assert len(lab.Outcomes.read(path)) == 500 and list(tmp_path.iterdir()) == [path]
