@@ -164,7 +164,9 @@ def _load_endpoint(text: str, device: Any, dtype: Any, options: dict) -> Endpoin
     from ensemble_lab.models.endpoints.address import without_secrets
     from ensemble_lab.models.endpoints.endpoint import Endpoint
 
-    url, _, name = text.removeprefix("openai:").partition("#")
+    # The last #: one in a password, which should be written %23, makes no part of it the name.
+    url, mark, name = text.removeprefix("openai:").rpartition("#")
+    url, name = (url, name) if mark else (name, "")
     plain = "openai:" + without_secrets(url)
     if not name:
         raise ModelError(f"{shown(plain)} names no model: write {shown(plain + '#name')}")

@@ -58,7 +58,7 @@ class Endpoint:
         password in it are sent as they are meant, in place of a key, and what stands behind a
         question mark goes behind the path.
     name
-        The model's name on that server.
+        The model's name on that server, without ``?``, ``&`` and ``=``.
     parse
         Turns the text into the answer; `None` means that there is none in it.
     timeout
@@ -101,6 +101,11 @@ class Endpoint:
         if not isinstance(name, str):
             raise ModelError(
                 f"the model's name {shown(name)} is {type(name).__name__}; make it str"
+            )
+        if set(name) & set("?&="):  # there may be a key in it: the name is not shown
+            raise ModelError(
+                "the model's name holds ?, & or =, as the query of an address does; a query stands"
+                " before the #: 'openai:http://127.0.0.1:8000/v1?version=1#name'"
             )
         if in_utf8(name) != name:
             raise ModelError(f"the model's name {shown(name)} holds half a character; correct it")
