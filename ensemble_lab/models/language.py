@@ -12,7 +12,7 @@ from ensemble_lab.models.chats import check_characters, spoken
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.finite import LEAST, GumbelMax, not_finite
 from ensemble_lab.models.prompts import Prompt, chat_messages, read_prompt
-from ensemble_lab.models.settings import number, seed_of, whole
+from ensemble_lab.models.settings import check_parse, number, seed_of, whole
 from ensemble_lab.models.templates import chat_text
 
 __all__ = ["Generation", "LanguageModel", "Parse", "Prompt", "chat_messages", "mean_probability"]
@@ -95,6 +95,7 @@ class LanguageModel:
         temperature: float = 0.0,
         seed: int | None = None,
     ):
+        check_parse(parse)
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.weights = weights
@@ -140,8 +141,9 @@ class LanguageModel:
         Raises
         ------
         ModelError
-            The prompt is no text or chat, is empty, or does not fit into the model's context; or
-            the model's logits are NaN or infinite.
+            The prompt is no text or chat, gives no token, or does not fit into the model's context;
+            or the model's logits are NaN or infinite. An empty text is a prompt where the tokenizer
+            begins every text with a token.
         ValueError
             `max_new_tokens` is below 1, `temperature` negative, or `seed` no whole number of at
             most 64 bits.
@@ -176,8 +178,8 @@ class LanguageModel:
         Raises
         ------
         ModelError
-            What was given is no prompt, or several, or is empty, or has a token that the model
-            does not know.
+            What was given is no prompt, or several, or gives no token, or has a token that the
+            model does not know.
         """
         import torch
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble_lab.core.errors import nearest, shown
 from ensemble_lab.models.errors import HubUnreachable, ModelError, NotEnoughMemory
+from ensemble_lab.models.settings import check_parse
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +61,7 @@ def load(
     ModelError
         The source is unknown, cannot be fetched, has only pickled weights or does not fit.
     ValueError
-        The device or dtype is unknown or not on this machine.
+        The device or dtype is unknown or not on this machine, or `parse` is no function.
 
     Examples
     --------
@@ -127,6 +128,8 @@ def check_options(kind: Callable, options: dict, *more: str) -> None:
     ------
     ModelError
         Names the first one, and the nearest that is known.
+    ValueError
+        `parse` is no function.
     """
     if "trust_remote_code" in options:
         raise ModelError(
@@ -139,6 +142,8 @@ def check_options(kind: Callable, options: dict, *more: str) -> None:
         if name not in known:
             what = kind.__name__
             raise ModelError(f"a {what} has no option {shown(name, 40)}{nearest(name, known)}")
+    if "parse" in options:
+        check_parse(options["parse"])
 
 
 def _load_classifier(source: Any, device: Any, dtype: Any, options: dict) -> Classifier:

@@ -193,3 +193,24 @@ def test_two_writers_of_one_path_leave_a_whole_file(tmp_path):
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda _: table.to_parquet(path), range(20)))
     assert len(lab.Outcomes.read(path)) == 500 and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_parse_that_is_no_function_is_refused_before_anything_is_opened():
+    tiny = lab.load("tiny", "cpu", "float32")
+    for call in (
+        lambda: lab.load("somebody/model-of-the-hub", parse=3),
+        lambda: lab.load("openai:http://127.0.0.1:9/v1#m", parse=3),
+        lambda: type(tiny)(tiny.model, tiny.tokenizer, "tiny", parse=3),
+    ):
+        with pytest.raises(ValueError, match="parse=3 must be a function of the text"):
+            call()
+
+
+def test_an_empty_text_is_a_prompt_where_the_tokenizer_begins_it():
+    tiny = lab.load("tiny", "cpu", "float32")
+    begin = list(tiny.tokenizer("")["input_ids"])
+    assert begin and lab.decode(tiny, "", max_new_tokens=3).tokens == tuple(
+        lab.decode(tiny, begin, max_new_tokens=3).tokens
+    )
+    with pytest.raises(lab.models.ModelError, match="the prompt is empty"):
+        lab.decode(tiny, [], max_new_tokens=3)

@@ -35,6 +35,7 @@ from ensemble_lab.models.errors import (
     ModelError,
 )
 from ensemble_lab.models.language import Parse, Prompt
+from ensemble_lab.models.settings import check_parse
 
 DAY = 86_400  # seconds: no reply takes longer, and no clock overflows
 MOST_READ = 4000  # characters of a server's words from which a message is made
@@ -109,8 +110,7 @@ class Endpoint:
             )
         if in_utf8(name) != name:
             raise ModelError(f"the model's name {shown(name)} holds half a character; correct it")
-        if not callable(parse):
-            raise ValueError(f"parse={shown(parse)} must be a function of the text")
+        check_parse(parse)
         if not is_number(timeout) or not 0 < timeout <= DAY:
             raise ValueError(
                 f"timeout={shown(timeout)} must be a number of seconds above 0, at most {DAY}"
