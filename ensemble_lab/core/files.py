@@ -135,8 +135,9 @@ def to_parquet(outcomes: Outcomes, path: str | Path) -> Path:
         "json": written,
     }
     table = pa.table(columns).replace_schema_metadata({b"ensemble_lab": _json(about, "a label is")})
-    with moved_to(path) as part:
-        pq.write_table(table, part, compression="zstd", compression_level=19)
+    # "x": never through a link that a stranger put there.
+    with moved_to(path) as part, open(part, "xb") as file:
+        pq.write_table(table, file, compression="zstd", compression_level=19)
     return path
 
 

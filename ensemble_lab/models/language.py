@@ -7,13 +7,13 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reply import Reply
 from ensemble_lab.models.chats import check_characters, spoken
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.finite import LEAST, GumbelMax, not_finite
 from ensemble_lab.models.prompts import Prompt, chat_messages, read_prompt
-from ensemble_lab.models.settings import number, seed_of, whole
+from ensemble_lab.models.settings import check_parse, number, seed_of, whole
+from ensemble_lab.models.templates import chat_text
 
 __all__ = ["Generation", "LanguageModel", "Parse", "Prompt", "chat_messages", "mean_probability"]
 
@@ -95,6 +95,7 @@ class LanguageModel:
         temperature: float = 0.0,
         seed: int | None = None,
     ):
+        check_parse(parse)
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.weights = weights
@@ -140,8 +141,9 @@ class LanguageModel:
         Raises
         ------
         ModelError
-            The prompt is no text or chat, is empty, or does not fit into the model's context; or
-            the model's logits are NaN or infinite.
+            The prompt is no text or chat, gives no token, or does not fit into the model's context;
+            or the model's logits are NaN or infinite. An empty text is a prompt where the tokenizer
+            begins every text with a token.
         ValueError
             `max_new_tokens` is below 1, `temperature` negative, or `seed` no whole number of at
             most 64 bits.
@@ -176,8 +178,8 @@ class LanguageModel:
         Raises
         ------
         ModelError
-            What was given is no prompt, or several, or is empty, or has a token that the model
-            does not know.
+            What was given is no prompt, or several, or gives no token, or has a token that the
+            model does not know.
         """
         import torch
 
@@ -208,17 +210,8 @@ class LanguageModel:
             raise ModelError(f"{self.weights} has no chat template: give the prompt as text")
         messages = spoken(chat_messages(prompt))
         check_characters(*(part for one in messages for part in one.values()))
-        try:
-            made = self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, return_dict=True
-            )
-        except Exception as error:  # what a template of somebody's own raises
-            raise ModelError(
-                f"the chat template of {shown(self.weights)} refuses these messages"
-                f" ({type(error).__name__}: {shown(str(error))}): give the prompt as token ids, or"
-                " in roles that it knows"
-            ) from error
-        return list(made["input_ids"])
+        text = chat_text(self.tokenizer, messages, self.weights)
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _check_context(self, prompt_tokens: int, max_new_tokens: int) -> None:
         most = getattr(self.model.config, "max_position_embeddings", None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ensemble_lab.core.errors import nearest, shown
 from ensemble_lab.core.missing import require
 from ensemble_lab.models.errors import HubUnreachable, ModelError, NotEnoughMemory
+from ensemble_lab.models.settings import check_parse
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +62,7 @@ def load(
     ModelError
         The source is unknown, cannot be fetched, has only pickled weights or does not fit.
     ValueError
-        The device or dtype is unknown or not on this machine.
+        The device or dtype is unknown or not on this machine, or `parse` is no function.
 
     Examples
     --------
@@ -130,6 +131,8 @@ def check_options(kind: Callable, options: dict, *more: str) -> None:
     ------
     ModelError
         Names the first one, and the nearest that is known.
+    ValueError
+        `parse` is no function.
     """
     if "trust_remote_code" in options:
         raise ModelError(
@@ -142,6 +145,8 @@ def check_options(kind: Callable, options: dict, *more: str) -> None:
         if name not in known:
             what = kind.__name__
             raise ModelError(f"a {what} has no option {shown(name, 40)}{nearest(name, known)}")
+    if "parse" in options:
+        check_parse(options["parse"])
 
 
 def _load_classifier(source: Any, device: Any, dtype: Any, options: dict) -> Classifier:
@@ -167,7 +172,9 @@ def _load_endpoint(text: str, device: Any, dtype: Any, options: dict) -> Endpoin
     from ensemble_lab.models.endpoints.address import without_secrets
     from ensemble_lab.models.endpoints.endpoint import Endpoint
 
-    url, _, name = text.removeprefix("openai:").partition("#")
+    # The last #: one in a password, which should be written %23, makes no part of it the name.
+    url, mark, name = text.removeprefix("openai:").rpartition("#")
+    url, name = (url, name) if mark else (name, "")
     plain = "openai:" + without_secrets(url)
     if not name:
         raise ModelError(f"{shown(plain)} names no model: write {shown(plain + '#name')}")

@@ -1,4 +1,4 @@
-"""Numbers among settings: a wrong kind is named before anything is computed with it."""
+"""Settings: a wrong kind is named before anything is computed with it."""
 
 from __future__ import annotations
 
@@ -48,3 +48,15 @@ def seed_of(value: Any) -> int | None:
     if value is None or LOWEST <= whole(value, "seed") <= HIGHEST:
         return None if value is None else index(value)
     raise ValueError(f"seed={shown(value)} does not fit into 64 bits; use 0 to 2**64 - 1")
+
+
+def check_parse(parse) -> None:
+    """Refuse what cannot turn a text into an answer.
+
+    Raises
+    ------
+    ValueError
+        It cannot be called.
+    """
+    if not callable(parse):
+        raise ValueError(f"parse={shown(parse)} must be a function of the text, such as str.strip")

@@ -26,7 +26,10 @@ BEGIN = re.compile(r"\\begin(?=\{([a-z]*\*?)\})")
 END = re.compile(r"\\end\{([a-z]*\*?)\}")
 # It gives up at the next <img, so that its time does not grow with the square of the text.
 IMAGE_TAG = re.compile(r"(?i)<img\b(?:[^<>\"']|\"[^\"]*\"|'[^']*'|<(?!img\b))*+>")
-LEADS_AWAY = re.compile(r"(?i)<(?=(?:meta|link|base)[\s/>])")  # which no policy of a page stops
+# A policy of a page stops no refresh, and a frame asks its server before the policy is looked at.
+FRAMES = "iframe|frame|object|embed"
+FRAME_TAG = re.compile(rf"(?i)<(?:{FRAMES})(?=[\s/>])(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+>")
+LEADS_AWAY = re.compile(rf"(?i)<(?=(?:meta|link|base|{FRAMES})(?:[\s/>]|\Z))")
 REMOTE_SOURCE = re.compile(r"(?i)\ssrc(?:set)?\s*=\s*[\"']?\s*(?:https?:)?//")
 ALTERNATIVE = re.compile(r"(?i)\salt\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 REMOTE = re.compile(r"(?i)\s*(?:https?:)?//")
@@ -70,10 +73,11 @@ def mathml(latex: str, display: str = "inline") -> str:
 
 
 def local_only(markup: str) -> str:
-    """A piece of HTML whose images from the network have become their words.
+    """A piece of HTML whose images from the network have become their words, without frames.
 
     What would lead a page away, or fetch something before anybody looks, is shown as text.
     """
+    markup = FRAME_TAG.sub("[a frame, which a page does not show]", markup)
     return LEADS_AWAY.sub("&lt;", IMAGE_TAG.sub(_words_of, markup))
 
 

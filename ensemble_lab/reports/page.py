@@ -36,7 +36,7 @@ POLICY = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\';'
     " script-src 'nonce-{}' 'unsafe-eval' blob:; worker-src blob:; style-src 'unsafe-inline';"
     " font-src data:; img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src data:"
-    " blob:; frame-src 'self' data: blob:; base-uri 'none'; form-action 'none'\">"
+    " blob:; base-uri 'none'; form-action 'none'\">"
 )
 # JupyterLab's own look, less the scripts that nbconvert fetches from the network, in lines that
 # can be read; cells whose code is folded in the notebook are folded here.
@@ -54,7 +54,8 @@ TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% endblock %}
 """
 SCRIPT = re.compile(r"(?is)<script\b(.*?</script>)")
-MERMAID = "text/vnd.mermaid"
+# nbconvert writes them as they are: what ends a script is markup behind it. No page draws diagrams.
+NOT_RUN = ("application/javascript", "text/vnd.mermaid")
 MARKUP = ("text/html", "image/svg+xml")
 BETWEEN_BADGES = re.compile(r"(?<=\)) (?=\[!\[)")
 TITLE = re.compile(r"^# (.+)", re.MULTILINE)
@@ -137,14 +138,20 @@ def apart(source: str) -> str:
 
 
 def stay_here(notebook: NotebookNode) -> None:
-    """Make text of what would lead a page away in outputs and raw cells, in place."""
+    """Make text of what would lead a page away in outputs and raw cells, in place.
+
+    Scripts among the outputs are left out: the words beside them are shown.
+    """
     from ensemble_lab.reports.formulas import local_only
 
     for output in _outputs(notebook):
-        output.get("data", {}).pop(MERMAID, None)  # its text would be markup, and nothing draws it
+        data = output.get("data", {})
+        dropped = [kind for kind in NOT_RUN if data.pop(kind, None) is not None]
+        if dropped and not data:
+            data["text/plain"] = f"[{dropped[0]}, which a page does not run]"
         for kind in MARKUP:
-            if isinstance(output.get("data", {}).get(kind), str):
-                output.data[kind] = local_only(output.data[kind])
+            if isinstance(data.get(kind), str):
+                data[kind] = local_only(data[kind])
     for cell in notebook.cells:
         if cell.cell_type == "raw":
             cell.source = local_only(cell.source)

@@ -199,9 +199,10 @@ def stream(
     ------
     ModelError
         A target or draft that cannot be read by position, vocabularies that differ, what is no
-        prompt, an empty prompt or one that fills the context, a token that the target does not
-        know, too little memory, or nothing to compile with; and, while it writes, logits that
-        are NaN or infinite.
+        prompt, a prompt without any token (an empty text has one where the tokenizer begins every
+        text with it) or one that fills the context, a token that the target does not know, too
+        little memory, or nothing to compile with; and, while it writes, logits that are NaN or
+        infinite.
     ValueError
         A setting out of its range.
     """

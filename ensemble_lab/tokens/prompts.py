@@ -17,7 +17,7 @@ def tokens_of(target: LanguageModel, prompts) -> tuple[list[list[int]], bool]:
     Raises
     ------
     ModelError
-        The target is no language model; or what was given is no prompt, is empty, is padded
+        The target is no language model; or what was given is no prompt, gives no token, is padded
         without saying where, or has a token that the target does not know.
     """
     if not isinstance(target, LanguageModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.missing import require
-from ensemble_lab.training.batched.losses import cross_entropy, squared_error
+from ensemble_lab.training.batched.losses import cross_entropy, learned_by, squared_error
 from ensemble_lab.training.batched.members import Members
 from ensemble_lab.training.batched.trainer import train_members
 from ensemble_lab.training.inputs.rows import learned_rows, new_rows
 from ensemble_lab.training.inputs.settings import random_of
-from ensemble_lab.training.inputs.targets import weights_of
+from ensemble_lab.training.inputs.targets import unit_of, weights_of
 from ensemble_lab.training.labels import encoded
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ class Network(BaseEstimator):
     def train(self, X, y, outputs: int, members: int = 1, seed=None, **how) -> Members:
         """Train m networks like this one as one batch.
 
+        Numbers are standardised by the mean and the spread of `y`, and the networks' answers and
+        losses given back in its unit: dollars and thousandths of them are learned alike.
+
         Parameters
         ----------
         X : (n, d) array
@@ -99,7 +103,20 @@ class Network(BaseEstimator):
             "device": self.device,
             "progress": self.progress,
         }
-        found = train_members(X=X, y=y, members=members, seed=seed, **{**settings, **how})
+        settings |= how
+        unit = None
+        if learned_by(settings["loss"]) == "numbers":
+            unit = unit_of(y, settings.get("weights"))
+        if unit is not None:
+            y = (y - unit[0]) / unit[1]
+            if settings.get("validation") is not None:
+                held, truth = settings["validation"]
+                settings["validation"] = held, (truth - unit[0]) / unit[1]
+        found = train_members(X=X, y=y, members=members, seed=seed, **settings)
+        if unit is not None:
+            with np.errstate(over="ignore"):  # of numbers whose squares no float holds
+                losses = found.losses.astype(float) * unit[1] * unit[1]
+            found = replace(found, unit=unit, losses=losses)
         if not found.alive.any():
             raise ValueError(
                 "the losses of all members became NaN or infinite; use a learning_rate below"
@@ -155,7 +172,7 @@ class NetworkClassifier(ClassifierMixin, Network):
 
 
 class NetworkRegressor(RegressorMixin, Network):
-    """A small network that gives a number, trained with squared error.
+    """A small network that gives a number, trained with squared error of standardised targets.
 
     Attributes
     ----------

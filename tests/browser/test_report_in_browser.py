@@ -1,12 +1,18 @@
 """A report in a real browser: the figure is drawn and its slider moves, without any network."""
 
+import base64
+import html
 import shutil
+import socket
+import threading
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from playwright.sync_api import expect
 
-from ensemble_lab.reports.page import write_page
+from ensemble_lab.reports.page import WIDGET, write_page
 from tests.notebooks.solved import NOTEBOOKS
 
 
@@ -30,3 +36,63 @@ def test_the_slider_moves_and_nothing_is_fetched(address, page):
     rail.click(position={"x": rail.bounding_box()["width"] - 1, "y": 5})
     expect(title).to_contain_text("100% sent to")
     assert asked == [address]
+
+
+@pytest.fixture
+def callers():
+    """A port of this machine, and who connected to it: a connection alone tells who reads."""
+    server, found = socket.create_server(("127.0.0.1", 0)), []
+
+    def listen():
+        while True:
+            try:
+                peer, caller = server.accept()
+            except OSError:
+                return
+            found.append(caller)
+            peer.close()
+
+    threading.Thread(target=listen, daemon=True).start()
+    yield server.getsockname()[1], found
+    server.close()
+
+
+def hostile(port):
+    """Each way by which a page was led to a server when it was opened."""
+    refresh = f"<meta http-equiv=refresh content='0;url=http://127.0.0.1:{port}/'>"
+    coded = base64.b64encode(refresh.encode()).decode()
+    frames = [
+        f'<iframe srcdoc="{html.escape(refresh)}"></iframe>',
+        f"<iframe/src=data:text/html;base64,{coded}></iframe>",
+        f"<IFRAME\nsrc='data:text/html;base64,{coded}'></IFRAME>",
+        f"<object data=data:text/html;base64,{coded}></object>",
+        f"<embed src=data:text/html;base64,{coded}>",
+        f"<iframe srcdoc=\"<script>'\" title='\">' src=data:text/html;base64,{coded}>",
+    ]
+    script = f"1</script>{refresh}"
+    outputs = [
+        new_output("display_data", data)
+        for data in (
+            {"application/javascript": script},
+            {"application/javascript": script, "text/plain": "a script"},
+            {WIDGET: {"model_id": script}},
+            *({kind: one} for kind in ("text/html", "text/markdown") for one in frames),
+            {"image/svg+xml": f"<svg><foreignObject>{frames[0]}</foreignObject></svg>"},
+        )
+    ]
+    cells = [new_code_cell("1", outputs=outputs), *map(new_markdown_cell, frames)]
+    return new_notebook(cells=cells)
+
+
+def test_opening_a_strangers_page_connects_to_nobody(tmp_path, callers, page):
+    port, found = callers
+    nbformat.write(hostile(port), tmp_path / "a.ipynb")
+    write_page(tmp_path / "a.ipynb")
+    address = (tmp_path / "a.html").as_uri()
+    page.goto(address)
+    page.wait_for_timeout(1500)
+    assert found == [] and page.url == address
+    body = page.locator("body")
+    assert body.locator("iframe, frame, object, embed, meta").count() == 0
+    expect(body).to_contain_text("[application/javascript, which a page does not run]")
+    expect(body).to_contain_text("a script")

@@ -1,6 +1,7 @@
 """What a fresh attack found, each with its right value."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import numpy as np
@@ -203,3 +204,87 @@ def written(folder, data):
     nbformat.write(new_notebook(cells=[new_code_cell("1", outputs=[output])]), path)
     write_page(path)
     return path.with_suffix(".html").read_text()
+
+
+def test_a_mended_rule_grades_what_is_recorded(tmp_path):
+    def go(grade, items, model=str):
+        truth = [item.lower() for item in items]
+        how = {"truth": truth, "grade": grade, "progress": False}
+        return lab.record({"m": model}, dict(zip(items, items, strict=True)), path, **how)
+
+    path = tmp_path / "r.jsonl"
+    strict, near = (lambda said, truth: said == truth), (lambda said, truth: said.lower() == truth)
+    assert go(strict, ["Paris", "rome"]).correct.ravel().tolist() == [0, 1]
+    size = path.stat().st_size
+    assert go(strict, ["Paris", "rome"]).correct.ravel().tolist() == [0, 1]
+    assert path.stat().st_size == size  # the same rule has nothing to say
+    with pytest.warns(UserWarning, match="1 of its 2 replies have another grade now"):
+        assert go(near, ["rome"]).correct.tolist() == [[1]]
+    assert lab.Outcomes.read(path).correct.ravel().tolist() == [1, 1]  # one rule for the file
+    with pytest.warns(UserWarning, match="2 of its 2 replies"):
+        assert np.isnan(go(lambda said, truth: None, ["Paris", "rome"]).correct).all()
+
+
+def test_no_model_is_asked_what_another_made_of_the_item(tmp_path):
+    def first(chat):
+        chat[0]["content"] += "!"
+        chat.append({"role": "system", "content": "think"})
+        return 2
+
+    def second(chat):
+        return len(chat) if chat[0]["content"] == "?" else chat[0]["content"]
+
+    models = {"first": first, "second": second}
+    chats = [[{"role": "user", "content": "?"}] for _ in range(2)]
+    table = lab.record(models, chats, tmp_path / "r.jsonl", progress=False)
+    assert table.to_frame("wide")["second:answer"].tolist() == [1, 1]
+    for parallel in (True, False):
+        vote = lab.WeightedVote(weights={"first": 0.1, "second": 1.0})
+        assert lab.run(vote, models, chats[0], parallel=parallel).answers == [1]
+    assert len(chats[0]) == 1
+    with open(__file__) as file:  # which cannot be copied
+        assert lab.run(lab.MajorityVote(), {"m": lambda one: one is file}, file).answers == [True]
+
+
+def test_a_table_is_written_through_no_link(tmp_path, monkeypatch):
+    table = lab.Outcomes(models=["m"], items=[0], correct=[[1]])
+    diary, path = tmp_path / "diary.txt", tmp_path / "out.parquet"
+    diary.write_text("mine")
+    (tmp_path / "out.parquet.part").symlink_to(diary)  # the name that was once written to
+    path.symlink_to(diary)
+    table.to_parquet(path)
+    assert diary.read_text() == "mine" and not path.is_symlink()
+    monkeypatch.setattr("ensemble_lab.core.whole.secrets.token_hex", lambda size: "0")
+    (tmp_path / ".ensemble-lab-0").symlink_to(diary)  # whoever can guess the name
+    with pytest.raises(FileExistsError):
+        table.to_parquet(path)
+    assert diary.read_text() == "mine" and lab.Outcomes.read(path).correct.tolist() == [[1]]
+
+
+def test_two_writers_of_one_path_leave_a_whole_file(tmp_path):
+    table = lab.Outcomes(models=["m"], items=range(500), correct=np.ones((500, 1)))
+    path = tmp_path / "both.parquet"
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: table.to_parquet(path), range(20)))
+    assert len(lab.Outcomes.read(path)) == 500 and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_parse_that_is_no_function_is_refused_before_anything_is_opened():
+    tiny = lab.load("tiny", "cpu", "float32")
+    for call in (
+        lambda: lab.load("somebody/model-of-the-hub", parse=3),
+        lambda: lab.load("openai:http://127.0.0.1:9/v1#m", parse=3),
+        lambda: type(tiny)(tiny.model, tiny.tokenizer, "tiny", parse=3),
+    ):
+        with pytest.raises(ValueError, match="parse=3 must be a function of the text"):
+            call()
+
+
+def test_an_empty_text_is_a_prompt_where_the_tokenizer_begins_it():
+    tiny = lab.load("tiny", "cpu", "float32")
+    begin = list(tiny.tokenizer("")["input_ids"])
+    assert begin and lab.decode(tiny, "", max_new_tokens=3).tokens == tuple(
+        lab.decode(tiny, begin, max_new_tokens=3).tokens
+    )
+    with pytest.raises(lab.models.ModelError, match="the prompt is empty"):
+        lab.decode(tiny, [], max_new_tokens=3)

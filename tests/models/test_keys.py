@@ -228,6 +228,8 @@ def test_errors_hold_no_password_and_no_query():
         "http://me:PASSWORD@h:port/v1?k=SECRET",
         "http://me:PASS/PASSWORD@h/v1",
         "http://me:PASS?PASSWORD@h",
+        "http://me:PASSWORD#PASSWORD@h/v1",
+        "http://me:PASSWORD#@h",
         "http://me:PASSWORD@[::1/v1",
         "ftp://me:PASSWORD@h/v1?k=SECRET",
         "http://me:PASSWORD@h\x00/v1",
@@ -345,6 +347,23 @@ def test_over_plain_http_the_environments_key_stays_here(monkeypatch, key):
                 Endpoint("http://model.example/v1", "m", key="asked-for-it")("q")
     assert [authorization(one) for one in heard] == [[], [], ["Bearer asked-for-it"]]
     assert KEY.encode() not in b"".join(heard)
+
+
+@pytest.mark.parametrize("mark", ["/", "#", "?"])
+def test_a_broken_proxy_is_named_without_its_password(monkeypatch, mark):
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:PASSWORD{mark}WORD@127.0.0.1:9")
+    with pytest.raises(EndpointError, match="the proxy in HTTPS_PROXY") as caught:
+        Endpoint("https://example.invalid/v1", "m", timeout=5)("q")
+    assert "WORD" not in everything(caught.value).partition("Error: ")[2]
+    assert len(str(caught.value)) <= 300
+
+
+@pytest.mark.parametrize("name", ["m?api-key=SECRET", "m&k=SECRET", "api-key=SECRET", "m?SECRET"])
+def test_a_query_behind_the_name_is_refused_and_not_shown(name):
+    for call in (lambda: load(f"openai:http://h/v1#{name}"), lambda: Endpoint("http://h/v1", name)):
+        with pytest.raises(ModelError, match="a query stands before the #") as caught:
+            call()
+        assert "SECRET" not in str(caught.value)
 
 
 # Files and copies

@@ -2,6 +2,9 @@
 and what is no prompt is refused by a short message with the mend."""
 
 import re
+import signal
+import threading
+import time
 from collections import UserDict, namedtuple
 from decimal import Decimal
 
@@ -342,6 +345,54 @@ def test_a_template_that_refuses_is_quoted(chatty, monkeypatch):
     monkeypatch.setattr(chatty.tokenizer, "chat_template", template)
     with pytest.raises(ModelError, match=r"chat template of .* refuses .*roles must alternate"):
         decode(chatty, [SAID])
+
+
+ENDLESS = "{% set r = range(99999) %}{% for i in r %}{% for j in r %}{% endfor %}{% endfor %}"
+
+
+def no_template_runs():
+    """Whether the thread of the last template ends by itself."""
+    end = time.monotonic() + 30
+    while any(thread.name == "chat template" for thread in threading.enumerate()):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        (ENDLESS, "it takes longer than 0.5 s"),
+        ("{% macro f(n) %}{{ f(n - 1) ~ f(n - 1) if n }}{% endmacro %}{{ f(99) }}", "0.5 s"),
+        ("{{ 'a' * 9999999 }}", "it writes 9,999,999 characters"),
+        ("{{ '\\ud800' }}", "half a character"),
+    ],
+)
+def test_a_template_without_end_is_stopped(chatty, monkeypatch, template, why):
+    monkeypatch.setattr(chatty.tokenizer, "chat_template", template)
+    monkeypatch.setattr("ensemble_lab.models.templates.MOST_SECONDS", 0.5)
+    with pytest.raises(ModelError, match=why) as refusal:
+        chatty([SAID])
+    check_plain(refusal)
+    assert no_template_runs()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no alarms on Windows")
+def test_an_alarm_of_the_callers_own_is_no_error_of_the_template(chatty, monkeypatch):
+    def stop(*_):
+        raise TimeoutError("my own alarm")
+
+    monkeypatch.setattr(chatty.tokenizer, "chat_template", ENDLESS)
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(TimeoutError, match="^my own alarm$"):
+            chatty([SAID])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert no_template_runs()
 
 
 def test_one_at_a_time(chatty):

@@ -76,6 +76,18 @@ def test_nothing_leads_away_and_code_is_shown_as_it_is(page):
     assert body.text.count("<meta http-equiv") == 4
 
 
+def test_frames_and_scripts_become_words(tmp_path):
+    frame = '<iframe srcdoc="&lt;meta http-equiv=refresh&gt;"></iframe> <object-x>'
+    outputs = [display(text_html=frame), display(application_javascript="</script><b>")]
+    cells = [new_markdown_cell(frame), new_code_cell("1", outputs=outputs)]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
+    write_page(tmp_path / "a.ipynb")
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "<iframe" not in page and "</script><b>" not in page and "frame-src" not in page
+    assert page.count("[a frame, which a page does not show]") == page.count("<object-x>") == 2
+    assert "[application/javascript, which a page does not run]" in page
+
+
 # -- odd figures --------------------------------------------------------------------------------
 
 ODD = [

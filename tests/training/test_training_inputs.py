@@ -517,3 +517,31 @@ def test_weights_of_members_that_are_none_are_refused(weights):
 def test_variances_of_what_is_no_number_are_refused(given):
     with pytest.raises(ValueError, match="members"):
         variance_of_mean(*given)
+
+
+DAYS = pd.Series(pd.date_range("2024-01-01", periods=40))
+TIMES = {
+    "dates": DAYS,
+    "dates of a place": DAYS.dt.tz_localize("UTC"),
+    "spans": DAYS - DAYS[0],
+    "months": DAYS.dt.to_period("M"),
+    "dates of Python": pd.Series(list(DAYS.dt.to_pydatetime())),
+}
+
+
+@pytest.mark.parametrize("times", TIMES)
+def test_times_are_refused_by_their_column(times):
+    frame = pd.DataFrame({"when": TIMES[times], "x": np.arange(40.0)})
+    y, told = [0, 1] * 20, "column 'when' of X holds times"
+    plain = pd.DataFrame({"when": np.arange(40.0), "x": np.arange(40.0)})
+    for model in (
+        lab.BaggingClassifier(n_estimators=2),
+        lab.AdaBoostClassifier(n_estimators=2),
+        lab.NetworkClassifier(epochs=1),
+    ):
+        with pytest.raises(ValueError, match=told):
+            model.fit(frame, y)
+        with pytest.raises(ValueError, match=told):
+            model.fit(plain, y).predict(frame)
+    with pytest.raises(ValueError, match=r"^X holds times \(datetime64"):
+        lab.BaggingClassifier().fit(DAYS.to_numpy()[:, None], y)

@@ -12,6 +12,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+from ensemble_lab.training.bagging.bagging import BaggingRegressor
+from ensemble_lab.training.batched.losses import squared_error
+from ensemble_lab.training.batched.trainer import train_members
+from ensemble_lab.training.negative_correlation import NegativeCorrelationRegressor
 from ensemble_lab.training.networks import NetworkClassifier, NetworkRegressor
 from tests.support.exact_networks import ExactClassifier, ExactRegressor
 
@@ -37,6 +41,60 @@ def test_it_learns_and_fits_into_pipelines():
     X, y = numbers
     regressor = make_pipeline(StandardScaler(), NetworkRegressor(epochs=20, random_state=0))
     assert cross_val_score(regressor, X, (y - y.mean()) / y.std(), cv=3).mean() > 0.35
+
+
+UNITS = [(1e-3, 0.0), (1e3, 0.0), (1e-30, 0.0), (1e30, 0.0), (1.0, 1e4), (2.0, 1e6)]
+
+
+@pytest.fixture(scope="module")
+def line():
+    X = np.random.default_rng(0).normal(size=(200, 4))
+    y = X[:, 0] + 0.5 * X[:, 1]
+    return X, (y - y.mean()) / y.std()
+
+
+@pytest.mark.parametrize(("unit", "origin"), UNITS)
+@pytest.mark.parametrize("kind", ["alone", "together", "bagged"])
+def test_numbers_of_any_unit_are_learned_alike(line, kind, unit, origin):
+    X, y = line
+    network = NetworkRegressor(epochs=30, random_state=0, device="cpu")
+    model = {
+        "alone": network,
+        "together": NegativeCorrelationRegressor(network, 2, random_state=0),
+        "bagged": BaggingRegressor(network, 2, random_state=0),
+    }[kind]
+    plain = model.fit(X, y)
+    said, losses = plain.predict(X), plain.members_.losses
+    other = clone(model).fit(X, y * unit + origin)
+    assert model.score(X, y) > 0.9 and other.score(X, y * unit + origin) > 0.9
+    np.testing.assert_allclose((other.predict(X) - origin) / unit, said, atol=0.02)
+    np.testing.assert_allclose(other.members_.losses / unit**2, losses, rtol=0.1)
+
+
+def test_standardised_numbers_are_learned_as_they_are(line):
+    X, y = line
+    network = NetworkRegressor(epochs=20, random_state=0, device="cpu")
+    bare = train_members(
+        network.maker(4, 1), X, y, members=1, loss=squared_error, epochs=20, batch_size=32,
+        seed=np.random.RandomState(0).randint(2**31 - 1), device="cpu",
+    )  # fmt: skip
+    np.testing.assert_allclose(network.fit(X, y).predict(X), bare.outputs(X)[0, :, 0], atol=1e-4)
+    held = X[:50], y[:50] * 1000
+    early = network.train(X, y * 1000, 1, validation=held, patience=2)
+    assert np.square(early.outputs(X)[0, :, 0] / 1000 - y).mean() < 0.1
+    for spoiled in (np.where(y > 2, np.nan, y), y + 1j):  # told by whoever learns them
+        with pytest.raises(ValueError, match="y is missing in row|Complex data"):
+            network.train(X, spoiled, 1)
+
+
+def test_rows_without_weight_set_no_unit(line):
+    X, y = line
+    weights = np.r_[np.ones(100), np.zeros(100)]
+    model = NetworkRegressor(epochs=30, random_state=0, device="cpu")
+    far = np.where(weights, y, 1e9)
+    said = model.fit(X, far, sample_weight=weights).predict(X)
+    assert np.square(said - y)[:100].mean() < 0.1
+    assert model.fit(X, np.full(200, 7.0)).predict(X) == pytest.approx(7.0, abs=0.5)
 
 
 def test_search_clone_and_pickle():

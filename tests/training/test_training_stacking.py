@@ -163,6 +163,15 @@ def test_the_default_final_model_is_scikit_learns(data):
         np.testing.assert_allclose(ours.fit(X, y).predict(new), expected)
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1e-3, 1e3])
+def test_the_default_final_model_is_for_numbers_of_any_unit(data, unit):
+    X, y, new = data["diabetes"]
+    y = (y - y.mean()) / y.std()
+    stack = StackingRegressor(REGRESSORS)
+    said = stack.fit(X, y).predict(new)
+    np.testing.assert_allclose(stack.fit(X, y * unit).predict(new) / unit, said, atol=0.1)
+
+
 # -- nobody judges what he learned from -----------------------------------------------------------
 
 

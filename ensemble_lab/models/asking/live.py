@@ -55,7 +55,8 @@ def record(
     Parameters
     ----------
     models : mapping of name to callable
-        Each takes an item and returns a `Reply` or a bare answer.
+        Each takes an item, a copy of its own where it can be copied, and returns a `Reply` or a
+        bare answer.
     items : mapping of name to item, or several items
         Names are text or finite numbers. A pandas Series names its items by its index; the items
         of a list, generator, array or other column are named 0, 1, …
@@ -67,7 +68,8 @@ def record(
         mended later as long as no recorded answer equals its truth.
     grade : callable, optional
         (answer, truth) to correctness in [0, 1], NaN where nobody can tell; by default whether
-        they are equal. Given later, it grades the replies that are there.
+        they are equal. It grades the replies that are there as well, also where another one graded
+        them before.
     features : mapping of name to values, or data frame, optional
         What is known of each item before any model is asked, each as `truth`.
     group : mapping or several values, optional
@@ -99,7 +101,8 @@ def record(
     -----
     UserWarning
         No answer equals any truth; the file system has no locks; something else changed the file;
-        some replies give probabilities and others none.
+        some replies give probabilities and others none; `grade` grades recorded replies otherwise
+        than they were graded.
     """
     from tqdm.auto import tqdm
 
@@ -151,7 +154,7 @@ def run(
     models : mapping of name to callable
         All that the policy names.
     item
-        What the models are asked.
+        What the models are asked; each gets a copy of its own where it can be copied.
     features : mapping of name to number, or a row of a data frame, optional
         What a selector knows of the item.
     labels : several labels, optional

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -46,7 +48,7 @@ class Recorder:
         grade: Callable | None,
     ):
         self._journal, self._models, self._items, self._grade = journal, models, items, grade
-        self.failures = Failures(models)
+        self.failures = Failures([*models, *(name for _, name in journal.recording.replies)])
         _refuse_other_truth(journal, facts)
         facts = _with_questions(journal, items, facts)
         facts = {item: _joined(journal.recording.facts.get(item), facts[item]) for item in facts}
@@ -55,8 +57,11 @@ class Recorder:
         self._refuse_other_grade(bool(truths))
         for item, known in facts.items():
             journal.facts(item, known)
-        for pair in self._done():
-            self._look_again(*pair)
+        if grade is not None:
+            self._grade_again()
+        else:
+            for pair in self._done():
+                self._hear(*pair)
 
     def todo(self) -> list[tuple]:
         """(item, model) without a reply, one model after the other; what failed before is last."""
@@ -79,7 +84,7 @@ class Recorder:
         """
         if self.failures.gives_up(name):
             return
-        where = f" for item {shown(item, 40)}, model {shown(name, 40)}"
+        where = _of(item, name)
         try:
             line, _ = ask(self._models[name], self._items[item], where)
         except Exception as error:
@@ -110,26 +115,33 @@ class Recorder:
         return not any("correct" in self._journal.recording.replies[pair] for pair in self._done())
 
     def _known(self, item) -> dict:
-        return self._journal.recording.facts[item]
+        return self._journal.recording.facts.get(item, {})
 
     def _done(self) -> Iterator[tuple]:
         replies = self._journal.recording.replies
         pairs = [(item, name) for name in self._models for item in self._items]
         return (pair for pair in pairs if pair in replies)
 
-    def _look_again(self, item, name: str) -> None:
-        """Grade a reply that is there, or compare its notation with that of the truth."""
-        line = self._journal.recording.replies[item, name]
-        if self._grade is None:
-            self._hear(item, name)
-        elif "correct" not in line and "truth" in self._known(item):
-            where = f" for item {shown(item, 40)}, model {shown(name, 40)}"
+    def _grade_again(self) -> None:
+        """Grade all replies that are there: the rule may be another one than theirs."""
+        replies, changed = self._journal.recording.replies, 0
+        for (item, name), line in list(replies.items()):
+            if "truth" not in self._known(item):
+                continue
             try:
-                correct = self._graded(line, item, where)
+                correct = self._graded(line, item, _of(item, name))
             except Exception as error:
                 self.failures.note(item, name, error)
-            else:
+                continue
+            if "correct" not in line or line["correct"] != correct:
+                changed += "correct" in line
                 self._journal.grade(item, name, correct)
+        if changed:
+            warnings.warn(
+                f"{shown(str(self._journal.path), 150)} was graded with another grade=: {changed}"
+                f" of its {len(replies)} replies have another grade now",
+                stacklevel=4,
+            )
 
     def _hear(self, item, name: str) -> None:
         line, known = self._journal.recording.replies[item, name], self._known(item)
@@ -157,15 +169,30 @@ class Recorder:
                 raise ValueError(f"{path} was graded with grade=; give the same grade= again")
 
 
+def _of(item, name: str) -> str:
+    """Of which reply a message is."""
+    return f" for item {shown(item, 40)}, model {shown(name, 40)}"
+
+
 def ask(model: Model, item: Any, where: str) -> tuple[dict, bool]:
     """The fields of a model's reply, and whether that was a bare answer.
 
-    The latency is measured where the reply tells none.
+    The model is given a copy of its own: what it makes of a chat, no other model is asked. The
+    latency is measured where the reply tells none.
     """
+    own = _copy_of(item)
     clock = clock_for(getattr(model, "device", "cpu"))
     clock.start()
-    said = model(item)
+    said = model(own)
     return entry(as_reply(said), clock.stop(), where), not isinstance(said, Reply)
+
+
+def _copy_of(item: Any) -> Any:
+    """A deep copy, or the item itself where it has none, such as an open file."""
+    try:
+        return copy.deepcopy(item)
+    except Exception:  # of whatever a class of somebody's own raises
+        return item
 
 
 @contextmanager

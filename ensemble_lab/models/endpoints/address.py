@@ -90,10 +90,16 @@ class Address:
 
 
 def without_secrets(url):
-    """An address, whole or broken, without name, password and query; other values as they are."""
+    """An address, whole or broken, without name, password and query; other values as they are.
+
+    >>> without_secrets("http://me:password@h:80/v1?key=1"), without_secrets("http://me:pass")
+    ('http://h:80/v1', 'http://me:…')
+    """
     if not isinstance(url, str):
         return url
-    return re.sub(r"^([\w+.-]*:)*(/*).*@", r"\1\2", url.partition("?")[0], flags=re.DOTALL)
+    url = re.sub(r"^([\w+.-]*:)*(/*).*@", r"\1\2", url.partition("?")[0], flags=re.DOTALL)
+    # What is no port is the begin of a password whose # or / stands as it is.
+    return re.sub(r"^((?:[\w+.-]+:)?/*[^/:\[\]]*:)(?!\d*(?:/|$))[^/]+", r"\1…", url)
 
 
 def is_loopback(host: str) -> bool:

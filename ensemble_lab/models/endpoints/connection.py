@@ -63,13 +63,24 @@ class Line:
     Parameters
     ----------
     proxy : str or None
+
+    Raises
+    ------
+    Broken
+        The proxy is no address; it is not shown.
     """
 
     def __init__(self, proxy: str | None):
         import httpx
 
         one = httpx.Limits(max_connections=1, max_keepalive_connections=1)
-        self._transport = httpx.HTTPTransport(verify=_certificates(), limits=one, proxy=proxy)
+        try:
+            self._transport = httpx.HTTPTransport(verify=_certificates(), limits=one, proxy=proxy)
+        except (httpx.InvalidURL, ValueError):  # its text would show the password
+            raise Broken(
+                "the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is no address; in its password,"
+                " write / as %2F, # as %23, ? as %3F"
+            ) from None
         self._streams: list = []
         self._cut = False
 

@@ -36,6 +36,7 @@ from ensemble_lab.models.errors import (
     ModelError,
 )
 from ensemble_lab.models.language import Parse, Prompt
+from ensemble_lab.models.settings import check_parse
 
 DAY = 86_400  # seconds: no reply takes longer, and no clock overflows
 MOST_READ = 4000  # characters of a server's words from which a message is made
@@ -59,7 +60,7 @@ class Endpoint:
         password in it are sent as they are meant, in place of a key, and what stands behind a
         question mark goes behind the path.
     name
-        The model's name on that server.
+        The model's name on that server, without ``?``, ``&`` and ``=``.
     parse
         Turns the text into the answer; `None` means that there is none in it.
     timeout
@@ -104,10 +105,14 @@ class Endpoint:
             raise ModelError(
                 f"the model's name {shown(name)} is {type(name).__name__}; make it str"
             )
+        if set(name) & set("?&="):  # there may be a key in it: the name is not shown
+            raise ModelError(
+                "the model's name holds ?, & or =, as the query of an address does; a query stands"
+                " before the #: 'openai:http://127.0.0.1:8000/v1?version=1#name'"
+            )
         if in_utf8(name) != name:
             raise ModelError(f"the model's name {shown(name)} holds half a character; correct it")
-        if not callable(parse):
-            raise ValueError(f"parse={shown(parse)} must be a function of the text")
+        check_parse(parse)
         if not is_number(timeout) or not 0 < timeout <= DAY:
             raise ValueError(
                 f"timeout={shown(timeout)} must be a number of seconds above 0, at most {DAY}"

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def learns(kind: str) -> Callable:
-    """Mark a loss by the targets that it takes: "classes", as codes 0 to k - 1, or "numbers"."""
+    """Mark a loss by the targets that it takes: "classes", as codes 0 to k - 1, or "numbers".
+
+    Of numbers a network learns the standardised ones, so it is a loss that grows with the square
+    of their unit.
+    """
 
     def marked(loss):
         loss.learns = kind

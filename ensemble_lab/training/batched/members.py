@@ -33,6 +33,9 @@ class Members:
         False for a member whose loss became NaN.
     feed : Feed, optional
         How rows become tensors, such as ids that stay whole; by default numbers.
+    unit : (float, float), optional
+        Mean and spread of the numbers that were learned, which the networks know by their distance
+        from the mean in spreads. `outputs` and `losses` are in the caller's unit.
     """
 
     make: Callable[[], nn.Module]
@@ -41,6 +44,7 @@ class Members:
     losses: np.ndarray
     alive: np.ndarray
     feed: Feed | None = None
+    unit: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         return len(self.alive)
@@ -65,6 +69,9 @@ class Members:
                 for part in X.split(batch_size)
             ]
         found = torch.cat(said, 1).cpu().numpy()
+        if self.unit is not None:
+            mean, spread = self.unit
+            found = found.astype(float) * spread + mean
         found[~self.alive] = np.nan
         return found
 
@@ -75,10 +82,10 @@ class Members:
             for all_ in (self.params, self.buffers)
         )
         losses, alive = self.losses[:, which], self.alive[which]
-        return Members(self.make, params, buffers, losses, alive, self.feed)
+        return Members(self.make, params, buffers, losses, alive, self.feed, self.unit)
 
     def module(self, i: int) -> nn.Module:
-        """Member i as a network of its own."""
+        """Member i as a network of its own; what it says is in spreads where there is a `unit`."""
         import torch
 
         some = next(iter(self.params.values()))

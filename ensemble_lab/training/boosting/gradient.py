@@ -30,8 +30,8 @@ class GradientBoosting(BaseEstimator, ABC):
     Parameters
     ----------
     estimator : regressor, optional
-        By default a tree of depth 3. A `NetworkRegressor` wants features and residuals of unit
-        size, as by `StandardScaler` and `sklearn.compose.TransformedTargetRegressor`.
+        By default a tree of depth 3. A `NetworkRegressor` wants features of unit size, as by
+        `StandardScaler`.
     n_estimators : int
         Stages.
     learning_rate : float

@@ -154,6 +154,7 @@ def _read(X):
 
 def _validated(estimator, X, *y, **how):
     """What scikit-learn reads, but for gaps, which are looked at afterwards."""
+    _refuse_times(X)
     try:
         return validate_data(estimator, X, *y, ensure_all_finite=False, **how)
     except (ValueError, TypeError) as error:
@@ -168,6 +169,19 @@ def _validated(estimator, X, *y, **how):
         if "string" in said and (where := first_text(X)):
             raise ValueError(f"{excerpt(where, 120)}: {ENCODE}") from None
         raise
+
+
+def _refuse_times(X) -> None:
+    """Refuse columns of dates, times and spans: numpy would say that it cannot promote them."""
+    columns = {name: X[name] for name in X.columns} if is_frame(X) else {None: X}
+    for name, values in columns.items():
+        dtype = getattr(values, "dtype", None)
+        if isinstance(dtype, pd.PeriodDtype) or getattr(dtype, "kind", "") in ("m", "M"):
+            where = "X" if name is None else f"column {shown(name, 40)} of X"
+            raise ValueError(
+                f"{where} holds times ({dtype}), which are no numbers: make it numbers first, such"
+                " as the days since the first one, or the day of the week"
+            )
 
 
 def _refuse_complex(X, names=None) -> NoReturn:

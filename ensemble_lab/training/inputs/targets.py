@@ -73,6 +73,27 @@ def weights_of(sample_weight, X: np.ndarray) -> np.ndarray:
     return weights
 
 
+def unit_of(y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float] | None:
+    """Mean and spread of targets (n,), each counted by its weights (m, n); the spread is never 0.
+
+    None where they are no finite numbers, of which whoever learns them will tell.
+    """
+    if not isinstance(y, np.ndarray) or y.dtype.kind not in "biuf" or y.ndim != 1 or not len(y):
+        return None
+    y = y.astype(float)
+    counts = np.ones(len(y)) if weights is None else np.sum(weights, axis=0)
+    if counts.shape != y.shape or not (counts >= 0).all() or not counts.any():
+        return None
+    if not np.isfinite(y).all():
+        return None
+    most = float(np.abs(y).max()) or 1.0  # whose square may be none
+    shares = y / most
+    mean = np.average(shares, weights=counts)
+    spread = np.sqrt(np.average((shares - mean) ** 2, weights=counts))
+    # Of numbers that are all the same, rounding leaves a spread that means nothing.
+    return float(mean) * most, (float(spread) if spread > 1e-14 else 1.0) * most
+
+
 def check_order(X, other, what: str) -> None:
     """Refuse a column whose row names are those of X in another order.
 

@@ -38,7 +38,7 @@ class Stacking(_BaseComposition):
         """Learn targets y (n,), which are those of `codes` (n,) or, with classes, their labels."""
         splits = splits_of(self.cv, X, codes, classes)
         check_instance(self._final(), "final_estimator")
-        final = clone(self._final())
+        final = clone(self._final(y))
         if is_classifier(final) != is_classifier(self):
             kind = "classifier" if is_classifier(self) else "regressor"
             raise ValueError(f"the final model {type(final).__name__} is no {kind}: use one")
@@ -106,8 +106,8 @@ class Stacking(_BaseComposition):
             raise ValueError("all members are 'drop': give at least one that learns")
         return named
 
-    def _final(self):
-        return self._default_final() if self.final_estimator is None else self.final_estimator
+    def _final(self, y: np.ndarray | None = None):
+        return self._default_final(y) if self.final_estimator is None else self.final_estimator
 
     def _targets(self, member, y: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """What a member learns."""

@@ -166,21 +166,23 @@ class StackingClassifier(ClassifierMixin, Stacking):
         return [("logistic", logistic), ("bayes", GaussianNB())]
 
     @staticmethod
-    def _default_final():
+    def _default_final(y=None):
         return LogisticRegression()
 
 
 class StackingRegressor(RegressorMixin, Stacking):
     """Members of any kind, and a final model that learns from their predictions.
 
-    As `StackingClassifier`, for numbers; scikit-learn's `StackingRegressor` gives the same.
+    As `StackingClassifier`, for numbers; scikit-learn's `StackingRegressor` gives the same where
+    their variance is 1 or more.
 
     Parameters
     ----------
     estimators : list of (str, regressor), optional
         By default a ridge regression on standardised features and a tree of depth 5.
     final_estimator : regressor, optional
-        By default a ridge regression. `ConvexWeightsRegressor` learns one share a member.
+        By default a ridge regression, which shrinks less where the numbers are smaller than 1.
+        `ConvexWeightsRegressor` learns one share a member.
     cv : int, float, splitter or None
         Folds, or a share to blend, as in `StackingClassifier`.
     passthrough : bool
@@ -228,5 +230,8 @@ class StackingRegressor(RegressorMixin, Stacking):
         return [("ridge", ridge), ("tree", DecisionTreeRegressor(max_depth=5, random_state=0))]
 
     @staticmethod
-    def _default_final():
-        return RidgeCV()
+    def _default_final(y=None):
+        # scikit-learn's strengths of shrinking are for numbers of unit size, or larger: beside
+        # thousandths they would leave next to nothing.
+        small = 1.0 if y is None else min(1.0, float(np.var(y)) or 1.0)
+        return RidgeCV(alphas=small * np.array([0.1, 1.0, 10.0]))
