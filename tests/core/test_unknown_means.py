@@ -285,6 +285,7 @@ def test_the_explorer_agrees_with_the_policy_on_what_is_unknown():
     table = pair(HALF_PRICED)
     _, shown = table.split()
     swept = lab.explore("cascade", table, small="small", big="big").table()
-    for row in swept.itertuples():
-        decision = lab.Cascade(("small", "big"), (row[1],)).decide(shown)
-        assert 1e-4 * row[3] == pytest.approx(decision.mean_cost, nan_ok=True)
+    prices = swept["cost (USD per 10,000 items)"]
+    for level, price in zip(swept["threshold 1"], prices, strict=True):
+        decision = lab.Cascade(("small", "big"), (level,)).decide(shown)
+        assert 1e-4 * price == pytest.approx(decision.mean_cost, nan_ok=True)
