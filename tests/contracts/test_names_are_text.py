@@ -70,6 +70,7 @@ def states(explorer):
             yield {control.name: (end,) if control.kind == "many" else end}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", EXPLORERS)
 def test_no_explorer_lets_a_name_be_more_than_text(what):
     shown = ""

@@ -137,6 +137,7 @@ def drawn(explorer, changes):
     return [(trace["type"], trace.get("mode")) for trace in picture.traces]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["votes", "cascade"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_any_shape_is_drawn_and_said_in_every_state(shape, what):

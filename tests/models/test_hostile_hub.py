@@ -167,6 +167,7 @@ def told(tmp_path_factory):
     return found, server.log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", UNREACHABLE)
 def test_the_wheel_serves_within_seconds(mode, told):
     for seconds, kind, message, weights, tokens in told[0][mode]:

@@ -247,6 +247,7 @@ def another_norm(net):
 WRITES = [merged, averaged, one_row, one_number, permuted, assigned, another_norm]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", WRITES, ids=lambda write: write.__name__)
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_write_through_data_is_seen(write, compiled):

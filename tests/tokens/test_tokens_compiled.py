@@ -17,6 +17,7 @@ from ensemble_lab.tokens.reading import compiled
 from tests.support.compiling import BACKENDS, needs_compiler
 from tests.support.toy_lm import language_model, network, toy_head
 
+pytestmark = pytest.mark.slow  # even traced without C++
 RAGGED = [[1, 2, 3, 4, 1, 2], [5], [2, 3, 2, 3, 2, 3, 2, 3, 2]]
 DRAFTS = (None, "lookup", "model", "early-exit:1", "head", "turns")
 END = 7

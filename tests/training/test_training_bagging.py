@@ -74,6 +74,7 @@ MEMBERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draws", DRAWS, ids=str)
 @pytest.mark.parametrize("data", [load_digits, load_breast_cancer], ids=lambda d: d.__name__)
 @pytest.mark.parametrize("member", MEMBERS, ids=repr)
