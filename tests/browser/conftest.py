@@ -37,6 +37,7 @@ def serve(environment):
 def page():
     """A page without network but for this machine."""
     with jupyter.open_page() as page:
+        page.set_default_timeout(120_000)  # a machine at work draws several figures in a minute
         yield jupyter.without_network(page)
 
 

@@ -85,6 +85,7 @@ def test_the_greedy_text_is_the_targets_own(ours, theirs, gamma):
     assert sum(r.accepted for one in made for r in one.rounds) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @pytest.mark.parametrize("ours, theirs", [(LARGE, SMALL), (SMALL, LARGE)])
 def test_sampled_tokens_follow_the_targets_law(ours, theirs, rule):

@@ -49,12 +49,14 @@ def test_the_head_earns_its_place_beside_the_table():
         assert with_head["chat"] > with_table["chat"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"temperature": 1.0, "seed": 0, "gamma": 4}])
 def test_it_drafts_for_its_target(target, settings):
     made = lab.decode(target, "What is a good breakfast?", "head", max_new_tokens=48, **settings)
     assert made.tokens_a_round > 1.2
 
 
+@pytest.mark.slow
 def test_the_small_model_borrows_and_drafts(target):
     draft = lab.load("smollm2-draft", device="cpu", dtype="bfloat16")
     assert "smollm2-draft" in draft.weights and "not the Hub's weights" in draft.weights

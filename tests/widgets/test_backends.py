@@ -62,6 +62,7 @@ def test_a_wrong_backend_is_named_with_the_nearest(monkeypatch):
     assert not found.ok and found.mend == "unset ENSEMBLE_LAB_BACKEND"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("blocked", "expected"), [("", "live"), ("anywidget", "redraw"), ("ipywidgets", "still")]
 )
@@ -301,6 +302,7 @@ def test_a_curve_is_drawn_before_it_is_revealed():
 # -- reports ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_report_of_three_explorers_has_three_figures_and_one_library(tmp_path, monkeypatch):
     show = "from tests.support.toy_explorer import toy\n\ntoy()"
     cells = [new_code_cell(show), new_code_cell(show), new_code_cell(show)]

@@ -32,6 +32,7 @@ def saved(monkeypatch):
     return notebook
 
 
+@pytest.mark.slow
 def test_a_saved_notebook_carries_the_code_once(saved):
     state = saved.metadata.widgets[STATE]["state"]
     figures = [one["state"] for one in state.values() if "_widget_data" in one["state"]]
