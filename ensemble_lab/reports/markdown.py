@@ -12,9 +12,22 @@ OPENS = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?P<fence>`{3,}+(?!.
 LIST_ITEM = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])[ \t]")
 INDENTED = re.compile(r"(?: {4}| {0,3}\t)\s*\S")
 TICKS = re.compile(r"`+")
+# A line that begins so is HTML up to what ends it; where that is nothing, up to a blank line.
+HTML = re.compile(
+    r"(?i)[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*<(?:(?P<raw>script|pre|style|textarea)(?=[\s>])"
+    r"|(?P<comment>!--)|(?P<instruction>\?)|(?P<data>!\[CDATA\[)|(?P<declaration>![a-z])|/?[a-z])"
+)
+ENDS = {
+    "raw": re.compile(r"(?i)</(?:script|pre|style|textarea)>"),
+    "comment": re.compile("-->"),
+    "instruction": re.compile(r"\?>"),
+    "data": re.compile(r"\]\]>"),
+    "declaration": re.compile(">"),
+    None: re.compile(r"^[\s>]*$"),
+}
 
 
-def code_spans(text: str, indented: bool = False) -> list[tuple[int, int]]:
+def code_spans(text: str, indented: bool = False, certain: bool = False) -> list[tuple[int, int]]:
     """Start and end of all code in a markdown text: fenced blocks and code spans, in order.
 
     Parameters
@@ -22,15 +35,18 @@ def code_spans(text: str, indented: bool = False) -> list[tuple[int, int]]:
     text : str
     indented : bool
         Blocks that are code because four spaces stand before them as well.
+    certain : bool
+        Only what is code for certain: no fence or mark in a block of HTML, none that is never
+        closed, and none beyond the list or quotation that it stands in.
 
     Returns
     -------
     list of (int, int)
         A fence that is never closed goes on to the end of the text, as in CommonMark.
     """
-    blocks = _blocks(text, indented)
+    blocks, markup = _blocks(text, indented, certain)
     spans, start = [], 0
-    for block in [*blocks, (len(text), len(text))]:
+    for block in [*sorted(blocks + markup), (len(text), len(text))]:
         spans += _inline(text, start, block[0])
         start = block[1]
     return sorted(spans + blocks)
@@ -51,27 +67,44 @@ def is_inside(place: int, spans: Sequence[tuple[int, int]]) -> bool:
     return before >= 0 and place < spans[before][1]
 
 
-def _blocks(text: str, indented: bool) -> list[tuple[int, int]]:
-    """Fenced and, where asked for, indented blocks."""
-    blocks, at, opened = [], 0, None
+def _blocks(text: str, indented: bool, certain: bool) -> tuple[list, list]:
+    """Fenced and, where asked for, indented blocks; and those of HTML where it must be certain."""
+    blocks, markup, at, opened, ends = [], [], 0, None, None
     before_blank, in_list = True, False
     for line in text.splitlines(keepends=True):
+        here = at, at + len(line)
+        if certain and opened and _leaves(line, opened[2]):
+            opened = None
         if opened:
-            start, fence = opened
+            start, fence, _ = opened
             if re.fullmatch(rf"[\s>]*{re.escape(fence[0])}{{{len(fence)},}}\s*", line):
-                blocks.append((start, at + len(line)))
+                blocks.append((start, here[1]))
                 opened = None
+        elif ends:
+            markup.append(here)
+            ends = None if ends.search(line) else ends
         elif found := OPENS.match(line):
-            opened = at, found["fence"]
+            opened = at, found["fence"], line[: found.start("fence")].strip()
+        elif certain and (found := HTML.match(line)):
+            markup.append(here)
+            ends = ENDS[found.lastgroup]
+            ends = None if ends.search(line, found.end()) else ends
         elif indented and INDENTED.match(line) and before_blank and not in_list:
-            blocks.append((at, at + len(line)))
+            blocks.append(here)
         else:
             in_list = bool(LIST_ITEM.match(line)) or (in_list and line[:1] in " \t\r\n")
             before_blank = not line.strip()
         at += len(line)
-    if opened:
+    if opened and not certain:
         blocks.append((opened[0], len(text)))
-    return blocks
+    return blocks, markup
+
+
+def _leaves(line: str, container: str) -> bool:
+    """Whether a line is outside of the quotation or list, if any, in which a fence stands."""
+    if container.startswith(">"):
+        return not line.lstrip().startswith(">")
+    return bool(container) and line[:1] not in " \t\r\n"
 
 
 def _inline(text: str, start: int, end: int) -> list[tuple[int, int]]:

@@ -85,14 +85,25 @@ def without_solutions(notebook: NotebookNode, name: str) -> NotebookNode:
 def without_folded(text: str, where: str) -> str:
     """A markdown text less its folded solutions, whatever is folded inside them.
 
-    Tags in code are text. A solution that does not begin or end is refused: it would leak.
+    Tags in code are text. A solution that does not begin or end is refused, and so is one in what
+    may be code or not: it would leak.
 
     Raises
     ------
     RequestError
-        A solution lacks one of its tags.
+        A solution lacks one of its tags, or may stand in code.
     """
-    code = code_spans(text)
+    left = _less_solutions(text, code_spans(text), where)
+    if left != _less_solutions(text, code_spans(text, certain=True), where):
+        raise RequestError(
+            f"{where}: a solution stands where a fence of code may be open; write a blank line"
+            " before the fence, and close it"
+        )
+    return left
+
+
+def _less_solutions(text: str, code: Sequence[tuple[int, int]], where: str) -> str:
+    """`without_folded`, where it is known what is code."""
     tags = [tag for tag in TAG.finditer(text) if not is_inside(tag.start(), code)]
     opened, cut, summary = [], [], None  # opened: [start of the element, its summary or None]
     for tag in tags:

@@ -64,6 +64,39 @@ OTHERS = [
 ]
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "<pre>\n```\n</pre>\n\n",
+        "<PRE class=x>\n~~~\n</PRE>\n",
+        "<script>\n```\n</script>\n",
+        "<textarea>\n```\n\n</textarea>\n",
+        "<!--\n```\n-->\n\n",
+        "<?x\n```\n?>\n",
+        "<!X\n```\n>\n",
+        "<![CDATA[\n```\n]]>\n",
+        "<div>\n```\n</div>\n\n",
+        "<b>\n```\n\n",
+        "- <pre>\n  ```\n  </pre>\n\n",
+        "> <pre>\n> ```\n> </pre>\n\n",
+        "- ```\n  code\n\n",
+        "> ```\n\n",
+        "```\nnever closed\n\n",
+    ],
+)
+def test_a_solution_behind_what_may_be_a_fence_is_refused(before):
+    with pytest.raises(RequestError, match="where a fence of code may be open|lacks its"):
+        without_folded(before + folded(SECRET), "a")
+    with pytest.raises(RequestError, match="may be open"):
+        without_folded(f"<div>`{WAYS['one line']}`</div>", "a")
+
+
+@pytest.mark.parametrize("before", ["<pre>a</pre>\n\n", "<!-- a -->\n", "<div>\n\n", "> `a`\n\n"])
+def test_code_behind_html_that_ended_is_code(before):
+    text = f"{before}```html\n<details><summary>Solution</summary>how to fold\n</details>\n```\n"
+    assert without_folded(text, "a") == text
+
+
 @pytest.mark.parametrize("text", OTHERS)
 def test_other_text_stays_as_it_is(text):
     assert without_folded(text, "a") == text
