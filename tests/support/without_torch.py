@@ -1,15 +1,17 @@
 """A plugin of pytest: what PyTorch or transformers are missing for is skipped, all else is run."""
 
+from types import SimpleNamespace
+
 import pytest
+from scipy.optimize import _lbfgsb_py as solver
 
 ABSENT = {"torch", "transformers", "safetensors", "httpx", "huggingface_hub", "gguf"}
-# scikit-learn 1.6's own, beside the scipy of Colab; some tests take every warning for an error.
-OTHERS = pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning")
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        item.add_marker(OTHERS)
+def pytest_configure():
+    # Colab's scipy finds two options of Colab's scikit-learn out of date, and some tests take
+    # every warning for an error.
+    solver.warnings = SimpleNamespace(warn=lambda *told, **where: None)
 
 
 def lacking(error):
