@@ -119,6 +119,21 @@ def test_tools_of_decoding_refuse_what_they_cannot_read(toy):
     assert empty.kinds_of(0) == [0, 0] and empty.kinds_of(1) == []
 
 
+@contract("one_round", "speculative")
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(0, 6))
+def test_a_draft_that_is_the_target_is_accepted_whole(seed, gamma, more):
+    def model(tokens):
+        laws = np.random.default_rng(7).dirichlet(np.ones(4), 40)
+        return laws[: len(tokens)]
+
+    rng = np.random.default_rng(seed)
+    drafted, accepted, follow = lab.one_round(model, model, [1, 2], gamma, rng)
+    assert accepted == gamma == len(drafted) and 0 <= follow < 4
+    text, rounds = lab.speculative(model, model, [1, 2], gamma, 2 + more, rng)
+    assert text[:2] == [1, 2] and len(text) == 2 + more
+    assert len(rounds) == -(-more // (gamma + 1))  # each gives gamma + 1 tokens
+
+
 @contract("Classifier", "Endpoint", "FeatureHead", "Generation", "ModelError")
 def test_models_that_are_none_are_refused(tmp_path):
     folder = tmp_path / "nothing here"

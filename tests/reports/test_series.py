@@ -51,7 +51,7 @@ def test_a_page_has_the_explorer_in_words_and_no_failure(written):
     notebook, page, _ = written
     title = re.match(r"# (.*)", notebook.cells[0].source)[1]
     assert f"<title>{title}" in page.replace("&#39;", "'")
-    assert "Traceback" not in page
+    assert "Traceback (most recent call last)" not in page
     hidden = [c for c in notebook.cells if c.metadata.get("jupyter", {}).get("source_hidden")]
     assert page.count("<summary>code</summary>") == len(hidden)
     told = [layout["meta"]["text"] for _, layout in figures_in(page) if "meta" in layout]
