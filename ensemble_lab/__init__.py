@@ -7,31 +7,37 @@ The public names are those of the levels, which are listed once, in the stub bes
 They load when they are first used, so that importing costs next to nothing.
 """
 
+from functools import cache
 from importlib import import_module
 
 __version__ = "0.1.0"
 
 LEVELS = ("core", "instruments", "models", "answers", "tokens", "training", "explorers")
 SUBMODULES = (*LEVELS, "catalogue", "doctor", "exercises", "widgets")
+CATALOGUE = ("data_folder", "describe", "load_outcomes", "outcomes_catalogue")
 
-_home = {name: level for level in LEVELS for name in import_module(f".{level}", __name__).__all__}
-_home |= dict.fromkeys(
-    ("data_folder", "describe", "load_outcomes", "outcomes_catalogue"), "catalogue"
-)
-__all__ = sorted(_home)
+
+@cache
+def _home() -> dict[str, str]:
+    """Public name to the level that has it. Reading the stubs takes longer than the import."""
+    levels = {level: import_module(f".{level}", __name__).__all__ for level in LEVELS}
+    of_levels = {name: level for level, names in levels.items() for name in names}
+    return of_levels | dict.fromkeys(CATALOGUE, "catalogue")
 
 
 def __getattr__(name: str):
-    if name in _home:
-        value = getattr(import_module(f".{_home[name]}", __name__), name)
-        globals()[name] = value
-        return value
+    if name == "__all__":
+        return sorted(_home())
     if name in SUBMODULES:
         return import_module(f".{name}", __name__)
+    if not name.startswith("_") and name in _home():
+        value = getattr(import_module(f".{_home()[name]}", __name__), name)
+        globals()[name] = value
+        return value
     from ensemble_lab.core.errors import shown
 
     raise AttributeError(f"module ensemble_lab has no attribute {shown(name)}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *SUBMODULES})
+    return sorted({*globals(), *_home(), *SUBMODULES})
