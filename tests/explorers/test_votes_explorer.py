@@ -47,6 +47,7 @@ def forms(picture):
     return [(trace["type"], trace.get("name", "").split(" at ")[0]) for trace in picture.traces]
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_table_and_state_has_the_same_traces(data):
     table = data.draw(tables(with_confidence=None))

@@ -275,6 +275,7 @@ def wheel_cache(tmp_path_factory):
     shutil.rmtree(fresh)  # half a gigabyte
 
 
+@pytest.mark.slow
 def test_smollm2_from_the_wheel(wheel_cache, offline, monkeypatch):
     monkeypatch.setenv("ENSEMBLE_LAB_CACHE", str(wheel_cache))
     model = load("smollm2", device="cpu", max_new_tokens=20)

@@ -127,6 +127,7 @@ def test_its_law_is_better_than_chance_on_a_text_of_its_kind(pair):
     assert surprise[0] < surprise[1] < math.log(2048)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gamma", [4, None])
 def test_greedy_text_is_generates_own(pair, reference, gamma):
     target, draft = pair

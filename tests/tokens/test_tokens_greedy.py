@@ -71,6 +71,7 @@ def prompts_of(seed, lengths):
 lengths = st.lists(st.integers(1, CONTEXT - 1), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(
     model=st.sampled_from(MODELS),
@@ -265,6 +266,7 @@ def batch_by_generate(ours, prompts, most):
     return made
 
 
+@pytest.mark.slow
 def test_smollm2_in_float64_is_generate(smollm2):
     prompts = [smollm2.tokenizer(text)["input_ids"] for text in PROMPTS]
     theirs = batch_by_generate(smollm2, prompts, 24)
@@ -273,6 +275,7 @@ def test_smollm2_in_float64_is_generate(smollm2):
         assert [list(one.tokens) for one in made] == theirs, draft
 
 
+@pytest.mark.slow
 def test_smollm2_in_bfloat16_parts_only_at_near_ties(smollm2):
     ours = smollm2
     ours.model.to(torch.bfloat16)  # the last test that needs it

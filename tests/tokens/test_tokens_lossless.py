@@ -129,6 +129,7 @@ def p_of(pairs, rule, keep):
     return p_value(*found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_joint_law_of_sampled_tokens(kind):
     found, taken = [], 0
