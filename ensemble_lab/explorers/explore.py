@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
+from inspect import Parameter, signature
 from typing import Any
 
 from ensemble_lab.core.errors import check_known, shown
@@ -24,9 +26,6 @@ EXPLORERS = {
     "stacking": "ensemble_lab.explorers.training.stacking",
     "negative-correlation": "ensemble_lab.explorers.training.negative_correlation",
 }
-# What takes no outcomes: it shows a formula, or a problem of its own.
-ALONE = ("condorcet", "bagging", "boosting", "stacking", "negative-correlation")
-TOKENS = ("rounds", "speedup")  # what shows traces or measured pairs, or recorded ones
 
 
 def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) -> Explorer:
@@ -59,19 +58,21 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     """
     name, policy = (what, None) if isinstance(what, str) else (_name_of(what), what)
     check_known(name, EXPLORERS, "explorer", "package")
-    if name in TOKENS:
-        return import_module(EXPLORERS[name]).explorer(outcomes, start=start)
     build = import_module(EXPLORERS[name]).explorer
-    if name in ALONE:
+    takes = signature(build).parameters
+    if not takes:  # it shows a formula, or a problem of its own
         if outcomes is not None:
             raise ValueError(f"explore({shown(name)}) takes no outcomes; leave them out")
-        return build(start=start)
+        return replace(build(), start=start)
+    if "outcomes" not in takes:  # traces or measured pairs
+        return replace(build(outcomes), start=start)
     if outcomes is not None and not isinstance(outcomes, Outcomes):
         raise TypeError(f"outcomes is {_kind_of(outcomes)}")
-    if outcomes is None and name != "escalate":
+    if outcomes is None and takes["outcomes"].default is Parameter.empty:
         raise ValueError(f"explore({shown(name)}) needs outcomes: load_outcomes(name) or your own")
     known = None if outcomes is None else whole_names(outcomes)
-    return build(known, policy=policy, start=start)
+    made = build(known, policy=policy)
+    return replace(made, start={**made.start, **start})
 
 
 def _kind_of(outcomes) -> str:

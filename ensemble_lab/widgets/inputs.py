@@ -18,6 +18,9 @@ FORMULA = re.compile(r"\$|\\(?=[(\[]|begin\b)")  # what may begin one
 WIDE_SIGNS = {"$": "\uff04", "\\": "\uff3c"}
 LABEL = {"description_width": "initial"}
 WIDE = "380px"
+LABELLED = """<div class="tex2jax_ignore mathjax_ignore" title="{}" style="line-height: 20px;
+ font-size: 12px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis">{}</div>"""
+ONE = {"width": "202px", "margin": "0 4px 0 0"}  # of a control: four stand in a row
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,20 +48,47 @@ def input_of(control: Control) -> Input:
     """The widget that shows `control`, set to its default."""
     if control.kind == "many" and len(control.options) <= MOST_BOXES:
         return _boxes(control)
-    kind = {
-        "steps": ipywidgets.SelectionSlider,
-        "choice": ipywidgets.Dropdown,
-        "many": ipywidgets.SelectMultiple,
-    }[control.kind]
-    widget = kind(
-        options=[(words(option), option) for option in control.options],
-        value=control.default,
-        description=description(control.label),
-        style=LABEL,
-        layout={"width": WIDE},
-    )
+    if control.kind == "steps":
+        return _slider(control)
+    kind = {"choice": ipywidgets.Dropdown, "many": ipywidgets.SelectMultiple}[control.kind]
+    widget = kind(options=_options(control), value=control.default, layout={"width": "198px"})
     explain(widget, control.help)
-    return Input(widget, lambda: widget.value, lambda v: setattr(widget, "value", v), (widget,))
+    box = ipywidgets.VBox([_label(control.label, control.help), widget], layout=ONE)
+    return Input(box, lambda: widget.value, lambda v: setattr(widget, "value", v), (widget,))
+
+
+def _slider(control: Control) -> Input:
+    """The label above, with the value in it, so that every slider is as wide as the others."""
+    slider = ipywidgets.SelectionSlider(
+        options=_options(control),
+        value=control.default,
+        readout=False,
+        layout={"width": "190px", "margin": "0 4px"},
+    )
+    explain(slider, control.help)
+    label = _label(control.label, control.help, control.default)
+
+    def write(value):
+        slider.value = value
+        label.value = _labelled(control.label, control.help, value)
+
+    box = ipywidgets.VBox([label, slider], layout=ONE)
+    return Input(box, lambda: slider.value, write, (slider,))
+
+
+def _options(control: Control) -> list[tuple[str, Any]]:
+    return [(words(option), option) for option in control.options]
+
+
+def _label(text: str, help: str, *value: Any) -> ipywidgets.HTML:
+    layout = {"height": "20px", "margin": "0 2px", "overflow": "visible"}
+    return ipywidgets.HTML(_labelled(text, help, *value), layout=layout)
+
+
+def _labelled(text: str, help: str, *value: Any) -> str:
+    """The label, and the value that is set; the help is one hover away."""
+    told = f": <b>{html.escape(words(value[0]))}</b>" if value else ""
+    return LABELLED.format(html.escape(help), html.escape(text) + told)
 
 
 def _boxes(control: Control) -> Input:

@@ -87,11 +87,11 @@ def still(explorer: Explorer) -> dict[str, Any]:
         ``data``, ``layout`` and ``config``, all of it JSON.
     """
     control = next(c for c in explorer.controls if c.name == explorer.along)
-    start = explorer.state()
+    start = explorer.state(**explorer.opens)
     if control.kind == "many":
-        return plain_figure(explorer.draw(start))
+        return plain_figure(explorer.drawn(start))
     options = thinned(control, start[control.name])
-    pictures = [explorer.draw({**start, control.name: option}) for option in options]
+    pictures = [explorer.drawn({**start, control.name: option}) for option in options]
     active = options.index(start[control.name])
     figure = plain_figure(pictures[active])
     figure["layout"]["sliders"] = [slider(control, options, active, moves(pictures))]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from ensemble_lab.answers.diversity import condorcet
@@ -17,13 +14,8 @@ from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, WRONG, line
 MEMBERS = np.arange(1, 102, 2)  # odd: no ties
 
 
-def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
+def explorer() -> Explorer:
     """How right a majority of equally good members is.
-
-    Parameters
-    ----------
-    start : mapping, optional
-        Partial state to start from: ``members``, ``accuracy``, ``correlation``.
 
     References
     ----------
@@ -62,7 +54,6 @@ def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
         },
         along="members",
         sequence="members",
-        start=start or {},
     )
 
 

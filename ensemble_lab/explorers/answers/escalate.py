@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -81,7 +80,6 @@ def _gains(shown: Outcomes, levels: list[float]) -> list[tuple[float, float]]:
 def explorer(
     outcomes: Outcomes | None = None,
     policy: Cascade | None = None,
-    start: Mapping[str, Any] | None = None,
 ) -> Explorer:
     """How many items must still go to the dear model, and what that costs.
 
@@ -92,8 +90,6 @@ def explorer(
         three recorded tasks, on one of which it does not pay.
     policy : Cascade, optional
         Whose two models to take.
-    start : mapping, optional
-        Partial state to start from: ``share``, ``task``.
 
     Raises
     ------
@@ -114,7 +110,6 @@ def explorer(
         draw=lambda state: draw(task(state["task"]), state),
         presets={f"Same slider, other task: {name}": {"task": name} for name in names[1:]},
         keep=("share",),
-        start=start or {},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ensemble_lab.catalogue import data_folder
 from ensemble_lab.core.errors import several, shown
@@ -36,7 +36,7 @@ HELP = {
 
 
 def explorer(
-    traces: Trace | Sequence[Trace] | None = None, start: Mapping[str, Any] | None = None
+    traces: Trace | Sequence[Trace] | None = None,
 ) -> Explorer:
     """Step through a generation: the token's verdict, p, q and the residual.
 
@@ -45,8 +45,6 @@ def explorer(
     traces : Trace or sequence of Trace, optional
         As `trace` makes them, one for every combination of what differs among them; by default
         recorded ones.
-    start : mapping, optional
-        Partial state to start from: ``prompt``, ``draft``, ``gamma``, ``temperature``, ``token``.
 
     Raises
     ------
@@ -73,7 +71,6 @@ def explorer(
         along="token",
         sequence="token" if longest > 1 else None,
         keep=("token",),
-        start=start or {},
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -28,9 +27,7 @@ MOST = 5.0  # the darkest of the map
 SLOWER = "does not pay: "
 
 
-def explorer(
-    pairs: Pair | Mapping | None = None, start: Mapping[str, Any] | None = None
-) -> Explorer:
+def explorer(pairs: Pair | Mapping | None = None) -> Explorer:
     """How much quicker a draft makes its target, for any acceptance and cost.
 
     Parameters
@@ -38,8 +35,6 @@ def explorer(
     pairs : Pair, mapping of name to Pair, or mapping with alpha and c, optional
         Measured ones, as `measure_pair` gives them; each becomes a preset. By default recorded
         ones.
-    start : mapping, optional
-        Partial state to start from: ``alpha``, ``c``, ``gamma``, ``v``.
 
     Raises
     ------
@@ -68,7 +63,6 @@ def explorer(
         presets={title(name, pair): position(pair) for name, pair in known.items()},
         along="gamma",
         sequence="gamma",
-        start=start or {},
     )  # fmt: skip
 
 

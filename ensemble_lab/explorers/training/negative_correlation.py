@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ensemble_lab.explorers.training.negative_correlation_replay import (
     PROBLEMS,
     SEEDS,
@@ -22,15 +19,10 @@ MEMBERS = (2, 4, 8, 16)
 UNITS = (1, 2, 3, 4, 8)
 
 
-def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
+def explorer() -> Explorer:
     """Small networks that learn at once, each rewarded for being unlike their mean.
 
     All strengths and five seeds of a setting are trained as one batch when it is first asked for.
-
-    Parameters
-    ----------
-    start : mapping, optional
-        Partial state to start from: ``strength``, ``members``, ``units``, ``data``.
 
     References
     ----------
@@ -52,7 +44,6 @@ def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
         presets=PRESETS,
         along="strength",
         sequence="strength",
-        start=start or {},
     )  # fmt: skip
 
 

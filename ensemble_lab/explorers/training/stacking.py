@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from ensemble_lab.explorers.training import stacking_traces as trace
@@ -17,15 +14,10 @@ from ensemble_lab.widgets.plain import one_line
 ROWS = (60, 100, 200, 300, 400)
 
 
-def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
+def explorer() -> Explorer:
     """A final model over two or three linear members and a tree that may learn by heart.
 
     Each setting of data and rows is worked out when first asked for, over five splits.
-
-    Parameters
-    ----------
-    start : mapping, optional
-        Partial state to start from: ``depth``, ``features``, ``data``, ``rows``.
 
     References
     ----------
@@ -55,7 +47,6 @@ def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
         },
         along="depth",
         sequence="depth",
-        start=start or {},
     )  # fmt: skip
 
 

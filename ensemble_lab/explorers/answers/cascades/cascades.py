@@ -27,9 +27,7 @@ HUGE = 1e100  # its square can still be summed
 MOST_LABELS = 50  # a threshold for each of more cannot be learned from a handful of items each
 
 
-def explorer(
-    outcomes: Outcomes, policy: Policy | None = None, start: Mapping[str, Any] | None = None
-) -> Explorer:
+def explorer(outcomes: Outcomes, policy: Policy | None = None) -> Explorer:
     """Explore cascades of two or three models, or a choice between two, over any outcomes.
 
     Parameters
@@ -40,8 +38,6 @@ def explorer(
         Whose setting to start at; an unfitted one is fitted on the fitting half. One that comes
         with thresholds is shown as it is, and the words say that the items shown may have been
         used to choose them.
-    start : mapping, optional
-        Controls that start elsewhere, by name.
 
     Returns
     -------
@@ -82,7 +78,7 @@ def explorer(
         along="threshold" if able else "small",
         card=card,
         missing=missing,
-        start={**_start(policy, replay, missing), **(start or {})},
+        start=_start(policy, replay, missing),
         items=tuple(replay.shown.items[:100].tolist()),
     )
 

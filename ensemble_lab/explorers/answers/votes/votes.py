@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from ensemble_lab.answers.diversity import condorcet
@@ -36,9 +33,7 @@ CORRELATION = (
 )
 
 
-def explorer(
-    outcomes: Outcomes, policy: Vote | None = None, start: Mapping[str, Any] | None = None
-) -> Explorer:
+def explorer(outcomes: Outcomes, policy: Vote | None = None) -> Explorer:
     """Who votes, by which rule, and what that does to every item.
 
     Weights and the order of trust are fitted on one half of the items, everything shown is of
@@ -50,8 +45,6 @@ def explorer(
     outcomes : Outcomes
     policy : Vote, optional
         Starts with its rule, members and weights.
-    start : mapping, optional
-        Partial state to start from.
 
     Raises
     ------
@@ -82,7 +75,6 @@ def explorer(
         along="voters" if crowd else "correlation",
         card=lambda state, item: card(replay, state, item),
         missing=missing,
-        start=start or {},
         items=changed(replay, controls[0].default, controls[1].default),
     )
 
