@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 
@@ -67,12 +67,11 @@ class Sweep:
     ambiguity: np.ndarray
 
 
-@cache
-def sweep(name: str, members: int, units: int) -> Sweep:
+def sweep(data: str, members: int, units: int) -> Sweep:
     """Train m networks for each strength and seed, all at once, and judge them."""
     from ensemble_lab.training.ambiguity import ambiguity_decomposition
 
-    where = {"a wave": wave, "diabetes": diabetes}[name]()
+    where = {"a wave": wave, "diabetes": diabetes}[data]()
     shape = len(STRENGTHS), len(SEEDS), members
     trained = learned_together(where, shape, units)
     said = trained.outputs(where.X)[..., 0].astype(float).reshape(*shape, -1)  # (S, 5, m, n)
