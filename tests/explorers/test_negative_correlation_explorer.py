@@ -46,7 +46,7 @@ def test_the_gradient_is_liu_and_yaos():
 
 
 def test_every_strength_starts_from_the_same_networks():
-    make = replay.Repeated(lambda: torch.nn.Linear(2, 1), 3)
+    make = replay.repeated(lambda: torch.nn.Linear(2, 1), 3)
     networks = made(make, 9, np.random.SeedSequence(0), "cpu", torch.float32)
     weights = [net.weight.tolist() for net in networks]
     assert weights[:3] == weights[3:6] == weights[6:]
@@ -58,7 +58,7 @@ def test_without_a_penalty_members_learn_as_if_alone():
     shape = len(replay.STRENGTHS), len(replay.SEEDS), 2
     at_once = replay.learned_together(where, shape, 2).outputs(where.grid)[:10]
     alone = train_members(
-        make=replay.Repeated(lambda: replay.network(1, 2), 10),
+        make=replay.repeated(lambda: replay.network(1, 2), 10),
         X=where.X,
         y=where.y,
         members=10,
@@ -147,9 +147,3 @@ def test_presets_show_what_they_promise(shown):
             assert "no more than chance" in shown.drawn(state).finding
         elif title == "worse, but better":
             assert together[at] < 0.9 * together[0] and alone[at] > alone[0]
-
-
-@pytest.mark.parametrize("wrong", [{"strength": 1.5}, {"members": 3}, {"colour": 1}])
-def test_a_start_that_does_not_fit_is_refused(wrong):
-    with pytest.raises(ValueError, match="no option|no control"):
-        explore("negative-correlation", **wrong).state()

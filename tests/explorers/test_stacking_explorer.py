@@ -120,9 +120,3 @@ def test_presets_show_what_they_promise(shown):
             assert gain.mean() < 0.002, title  # two in a thousand are not worth the trouble
         else:
             assert gain.mean() > 0 or state["depth"] == 1, title
-
-
-@pytest.mark.parametrize("wrong", [{"depth": 0}, {"features": "all"}, {"colour": 1}])
-def test_a_start_that_does_not_fit_is_refused(wrong):
-    with pytest.raises(ValueError, match="no option|no control"):
-        explore("stacking", **wrong).state()

@@ -140,14 +140,10 @@ def cut_off(found: Sweep, at: int) -> bool:
     return found.alone[at].mean() > HIGHEST * found.together[0].mean()
 
 
-def luck(found: Sweep, at: int) -> float:
-    """One standard error of what the strength changes, seed by seed."""
-    return float((found.together[at] - found.together[0]).std(ddof=1) / len(SEEDS) ** 0.5)
-
-
 def pays(found: Sweep, at: int) -> bool:
     """Whether the ensemble is better than independent members, by more than the seeds' luck."""
-    return at == 0 or found.together[0].mean() - found.together[at].mean() > luck(found, at)
+    gain = found.together[0] - found.together[at]
+    return at == 0 or gain.mean() > gain.std(ddof=1) / len(gain) ** 0.5
 
 
 # -- in words -----------------------------------------------------------------------------------
