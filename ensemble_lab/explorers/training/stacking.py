@@ -122,9 +122,10 @@ def members(panel: Panel, found: Stacks, depth: int, kind: int) -> list[Mark]:
 
 def curves(panel: Panel, found: Stacks, depth: int, kind: int) -> list[Mark]:
     """Held-out accuracy over the depth of the tree, and where the reader stands."""
-    colours = COMBINED, WRONG
+    colours, tree = (COMBINED, WRONG), found.alone[:, :, -1]
+    below = " ↓" if tree[:, -1].mean() < panel.axes.y["range"][0] else ""  # it is out of sight
     return [
-        panel.curve(DEPTHS, found.alone[:, :, -1], SMALL, "tree alone"),
+        panel.curve(DEPTHS, tree, SMALL, "tree alone", label=f"tree alone{below}"),
         panel.curve(DEPTHS, found.best, BIG, "best member"),
         panel.curve(DEPTHS, found.average, ORACLE, AVERAGE_ROW),
         panel.rule(found.views.mean(), INK, PRODUCT_ROW),
