@@ -485,15 +485,15 @@ def near(points: tuple, letters: tuple[int, ...], room: tuple[float, float], siz
     Points are fractions of the room, from the lower left; a label is as wide as its letters.
 
     >>> near(((0.5, 0.5), (0.5, 0.5)), (4, 4), (100, 100), 10)
-    [(20.8, 0.0), (-20.8, 0.0)]
+    [(20.0, 0.0), (-20.0, 0.0)]
     """
     points = [(room[0] * x, room[1] * y) for x, y in points]
     taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in points]
     found = []
     for (x, y), count in zip(points, letters, strict=False):
-        half, tall, spot = 0.27 * size * count + 4, 0.6 * size, None
-        tries = [(part * (half + 6), 0.5 * size * row) for row in range(-15, 16)
-                 for part in (0, 1, -1, 0.3, -0.3, 0.7, -0.7, 1.4, -1.4)]  # fmt: skip
+        half, tall, spot = 0.3 * size * count + 2, 0.6 * size, None
+        tries = [(part * (half + 6), 0.5 * size * row) for row in range(-20, 21)
+                 for part in (0, 1, -1, 0.3, -0.3, 0.7, -0.7, 1.4, -1.4, 2, -2)]  # fmt: skip
         tries.sort(key=lambda move: 3 * abs(move[1]) + abs(move[0]))
         for a, b in tries:
             box = x + a - half, y + b - tall, x + a + half, y + b + tall

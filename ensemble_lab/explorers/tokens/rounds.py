@@ -177,7 +177,7 @@ def draw(one: Trace, token: int) -> Picture:
     panels = mosaic(
         "words words / chances dice", widths=(7, 3), heights=(deep, 294 - deep), height=465,
         words=Axes(axis("", 0, ACROSS, **hidden), axis("", deep, 0, **hidden),
-                  f"Prompt: {named(one.prompt, 30)}", 12),
+                  f"Prompt: {named(one.prompt, 25)}", 12),
         chances=Axes(axis("", -0.6, TOP - 0.4, **roles, **plain), axis("probability", 0, 1.05),
                      "At the outlined token"),
         dice=Axes(axis("r, drawn at random", 0, 1, **plain),
@@ -281,9 +281,8 @@ def chances(panel: Panel, place: Place) -> list[Mark]:
         x, y = (range(len(law)), law) if there else ((), ())
         more = {"offset": 0.27 * i - 0.4, "width": 0.25, "marker": {"pattern": {"shape": shape}}}
         more |= {"customdata": [*map(_shown, place.tokens)]}
-        marks.append(
-            panel.bars(x, y, colour, name, hovertemplate="%{customdata}: %{y:.3g}", **more)
-        )
+        more["hovertemplate"] = "%{customdata}: %{y:.3g}"
+        marks.append(panel.bars(x, y, colour, name, **more))
     return marks
 
 

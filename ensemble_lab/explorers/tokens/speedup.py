@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from ensemble_lab.catalogue import data_folder
-from ensemble_lab.tokens.lengths import best_gamma, speedup, tokens_a_round
+from ensemble_lab.tokens.lengths import best_gamma, speedup
 from ensemble_lab.tokens.pairs import Pair, pair_of
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
@@ -164,9 +164,11 @@ def draw(state: State, pairs: Mapping[str, Pair]) -> Picture:
         *ground(panels.map, state, pairs, worth[state["gamma"]] > 1),
         *curve(panels.lengths, state, worth, seen),
     ]
+    called = [_brief(name) for name in pairs]
     notes = [
         *levels(panels.map, state),
-        *panels.map.names(*points(pairs), [_brief(name) for name in pairs]),
+        *panels.map.names(*points(pairs), called, bgcolor="#FFFFFF"),
+        *measured(panels.lengths, seen[:1]),
     ]
     return panels.picture(
         marks, finding(state), lambda: table(state, pairs), also(state, pairs), notes
@@ -176,7 +178,7 @@ def draw(state: State, pairs: Mapping[str, Pair]) -> Picture:
 def ground(panel: Panel, state: State, pairs: Mapping[str, Pair], pays: bool) -> list[Mark]:
     """The map, light where the speedup is 1; its contours, measured pairs and the reader."""
     gamma, v = state["gamma"], state["v"]
-    worth = np.array([speedup(alpha, gamma, COSTS[MAP], v) for alpha in ALPHAS[MAP]]).T
+    worth = tokens(ALPHAS[MAP], gamma) / (gamma * COSTS[MAP, None] + v)  # (costs, alphas)
     others = [np.append(contour(level, gamma, v), [[np.nan], [np.nan]], 1) for level in LEVELS]
     hover = "alpha %{x:.2f}, c %{y:.2f}"
     return [
@@ -186,33 +188,35 @@ def ground(panel: Panel, state: State, pairs: Mapping[str, Pair], pays: bool) ->
         panel.curve(*np.concatenate(others, 1), INK, "other speedups", width=1.5, label=""),
         panel.curve(*contour(1.0, gamma, v), INK, "as fast as plain (1 ×)", width=4, label="",
                     line={"dash": "solid"}),
-        panel.points(*points(pairs), SMALL,
-                     "measured pairs", size=9, key=False, text=[*map(short, pairs)],
-                     hovertemplate=f"%{{text}}: {hover}"),
+        panel.points(*points(pairs), SMALL, "measured pairs", size=9, key=False,
+                     text=[*map(short, pairs)], hovertemplate=f"%{{text}}: {hover}"),
         panel.here(state["alpha"], state["c"], COMBINED if pays else WRONG, "you are here",
                    size=19),
     ]  # fmt: skip
 
 
+def tokens(alphas: float | np.ndarray, gamma: int):
+    """Expected tokens of a round, 1 + alpha + … + alpha^gamma, for one alpha or many."""
+    return np.polyval(np.ones(gamma + 1), alphas)
+
+
 def contour(level: float, gamma: int, v: float) -> np.ndarray:
     """Where the speedup is `level`: alpha and c (2, n), as far as the map goes."""
-    c = np.array([(float(tokens_a_round(a, gamma)) / level - v) / gamma for a in FINE])
+    c = (tokens(FINE, gamma) / level - v) / gamma
     inside = (c >= 0) & (c <= 1)
     return np.stack([FINE[inside], c[inside]])
 
 
 def levels(panel: Panel, state: State) -> list[dict]:
     """Each contour's speedup at its end: beside the map, or within it under its upper edge."""
-    notes = []
+    notes, right = [], {"xanchor": "left", "yanchor": "middle", "xshift": 10}
     for level in (1.0, *LEVELS):
         x, y = contour(level, state["gamma"], state["v"])
-        font = {"weight": 700 if level == 1 else 400}
-        if len(x) and x[-1] == 1:
-            place = {"xanchor": "left", "yanchor": "middle", "xshift": 10}
-            notes.append(panel.note(1.0, y[-1], f"{level:g} ×", font=font, **place))
-        elif len(x):
-            place = {"xanchor": "right", "yanchor": "top"}
-            notes.append(panel.note(x[-1], 1.02, f"{level:g} ×", font=font, **place))
+        if len(x):
+            place = right if x[-1] == 1 else {"xanchor": "right", "yanchor": "top"}
+            font = {"weight": 700 if level == 1 else 400}
+            height = y[-1] if x[-1] == 1 else 1.02
+            notes.append(panel.note(x[-1], height, f"{level:g} ×", font=font, **place))
     return notes
 
 
@@ -229,8 +233,18 @@ def curve(panel: Panel, state: State, worth: np.ndarray, seen: list[Pair]) -> li
         panel.points([best], [worth[best]], ORACLE, "best gamma", size=15, label="best"),
         panel.here(here, worth[here], COMBINED if worth[here] > 1 else WRONG, "by the formula"),
         panel.points([p.gamma for p in seen], [p.speedup for p in seen], SMALL,
-                     "this pair, measured", key=False, label="measured", error_y=spread),
+                     "this pair, measured", key=False, error_y=spread),
     ]  # fmt: skip
+
+
+def measured(panel: Panel, seen: list[Pair]) -> list[dict]:
+    """The word beside a measurement, on the side where the formula's point is not."""
+    notes = []
+    for p in seen:
+        above = p.speedup > p.formula
+        place = {"xanchor": "left", "xshift": 7, "yanchor": "bottom" if above else "top"}
+        notes.append(panel.note(p.gamma, p.high if above else p.low, "measured", SMALL, **place))
+    return notes
 
 
 # -- in words -----------------------------------------------------------------------------------
@@ -241,10 +255,8 @@ def finding(state: State) -> str:
     alpha, gamma, c, v = (state[key] for key in ("alpha", "gamma", "c", "v"))
     here, best = speedup(alpha, gamma, c, v), best_gamma(alpha, c, v, max(GAMMAS))
     pays = "faster than plain" if here > 1 else "slower than plain: it does not pay"
-    start = (
-        f"{float(tokens_a_round(alpha, gamma)):.2f} tokens a round for {gamma * c + v:.2f} plain"
-        f" steps: {here:.2f} ×, {pays}"
-    )
+    cost = f"{tokens(alpha, gamma):.2f} tokens a round for {gamma * c + v:.2f} plain steps"
+    start = f"{cost}: {here:.2f} ×, {pays}"
     if not best:
         return f"{start}\nNo draft length pays here: decode plainly (gamma 0)"
     reach = ", the longest on the slider" if best == max(GAMMAS) else ""
@@ -253,15 +265,13 @@ def finding(state: State) -> str:
 
 def also(state: State, pairs: Mapping[str, Pair]) -> str:
     """What the words say beyond the finding."""
+    told = []
+    for name, p in pairs.items():
+        at = f"alpha {p.alpha:.2f}, c {p.c:.2f}, v {p.v:.2f}, gamma {p.gamma}"
+        taken = "" if np.isnan(p.speedup) else f", measured {p.speedup:.2f} ×"
+        told.append(f"{short(name)}: {at}, formula {p.formula:.2f} ×{taken}")
     setting = ", ".join(f"{key} {state[key]:g}" for key in ("alpha", "c", "v", "gamma"))
-    told = [f"{short(name)}: {_measured(pair)}" for name, pair in pairs.items()]
     return f"At {setting}. Measured pairs: {'; '.join(told)}."
-
-
-def _measured(pair: Pair) -> str:
-    at = f"alpha {pair.alpha:.2f}, c {pair.c:.2f}, v {pair.v:.2f}, gamma {pair.gamma}"
-    taken = "" if np.isnan(pair.speedup) else f", measured {pair.speedup:.2f} ×"
-    return f"{at}, formula {pair.formula:.2f} ×{taken}"
 
 
 def table(state: State, pairs: Mapping[str, Pair]):
