@@ -11,6 +11,7 @@ from ensemble_lab.tokens.lengths import best_gamma, speedup
 from ensemble_lab.tokens.measure import measure_pair
 from ensemble_lab.tokens.pairs import Pair, pair_of
 from ensemble_lab.widgets.explorer import Failing
+from tests.support.any_state import named
 from tests.support.tiny_llama import save_tiny_llama
 
 OWN = {"quick": {"alpha": 0.8, "c": 0.1}, "slow": {"alpha": 0.1, "c": 0.4, "gamma": 3}}
@@ -20,17 +21,13 @@ def point(draw_from):
     return st.sampled_from([float(value) for value in draw_from])
 
 
-def traces(picture):
-    return {trace["name"]: trace for trace in picture.traces}
-
-
 @given(point(ALPHAS), point(COSTS), st.sampled_from(list(GAMMAS)), point(TARGET_COSTS))
 def test_the_numbers_are_the_formulas(alpha, c, gamma, v):
     picture = lab.explore("speedup", OWN).picture(alpha=alpha, c=c, gamma=gamma, v=v)
     worth = sum(alpha**i for i in range(gamma + 1)) / (gamma * c + v)
     assert f"{worth:.2f} ×" in picture.finding
     assert ("does not pay" in picture.finding) == (worth <= 1 + 1e-12)
-    drawn = traces(picture)
+    drawn = named(picture)
     brute = [1.0] + [sum(alpha**i for i in range(k + 1)) / (k * c + v) for k in GAMMAS]
     assert np.allclose(drawn["formula"]["y"], brute, atol=1e-4)
     assert drawn["best gamma"]["y"][0] == pytest.approx(max(brute), rel=1e-5)
@@ -40,7 +37,7 @@ def test_the_numbers_are_the_formulas(alpha, c, gamma, v):
 @pytest.mark.parametrize(("gamma", "v"), [(1, 1.0), (4, 1.2), (16, 1.5)])
 def test_the_contours_are_where_the_map_has_their_values(gamma, v):
     picture = lab.explore("speedup", OWN).picture(gamma=gamma, v=v)
-    drawn = traces(picture)
+    drawn = named(picture)
     even, others = drawn["as fast as plain (1 ×)"], drawn["other speedups"]
     assert even["line"]["width"] > 2 * others["line"]["width"]
     for line, levels in ((even, [1.0]), (others, [0.5, 1.5, 2.0, 3.0])):
@@ -68,10 +65,10 @@ def test_pairs_are_presets_and_failures_are_named():
 def test_a_measurement_stands_beside_the_formula():
     pair = Pair(gamma=4, alpha=0.71, c=0.1, v=1.1, speedup=1.6, low=1.4, high=1.9)
     explorer = lab.explore("speedup", pair)
-    measured = traces(explorer.picture())["this pair, measured"]
+    measured = named(explorer.picture())["this pair, measured"]
     assert (measured["x"], measured["y"]) == ([4], [1.6])
     assert measured["error_y"]["array"] == [pytest.approx(0.3)]
-    there = traces(explorer.picture(gamma=5))["this pair, measured"]
+    there = named(explorer.picture(gamma=5))["this pair, measured"]
     assert there["x"] == []  # measured at 4 only
     assert "measured 1.60 ×" in explorer.picture().text
 
@@ -83,8 +80,8 @@ def test_the_recorded_pairs_have_a_gain_and_two_losses():
     assert max(pair.speedup for pair in found.values()) > 1.2
     for pair in found.values():
         assert pair.low <= pair.speedup <= pair.high and 0 <= pair.alpha <= 1
-    named = [note for note in explorer.picture().layout["annotations"] if note["showarrow"]]
-    assert len(named) == len(found)  # each on the map
+    names = [note for note in explorer.picture().layout["annotations"] if note["showarrow"]]
+    assert len(names) == len(found)  # each on the map
 
 
 @pytest.mark.parametrize(
