@@ -6,25 +6,30 @@ presets), and every number shown is of the other half. The mathematics are those
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from ensemble_lab.answers.cascades.cascade import Cascade
+from ensemble_lab.answers.cascades.cascade import Cascade, _levels, replied
 from ensemble_lab.answers.cascades.sweep import exits, grid_sums, reached, sums_of_all
 from ensemble_lab.answers.cascades.thresholds import Ladder, priced
 from ensemble_lab.answers.routing.selectors import LearnedSelector
+from ensemble_lab.core.frontier import pareto
+from ensemble_lab.core.intervals import share_interval
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy
-from ensemble_lab.core.unknown import mean_of_known, share_known
+from ensemble_lab.core.unknown import mean_of_all, mean_of_known, model_means, share_known
 
 LEVELS = np.round(np.linspace(0, 1.01, 102), 2)  # 1.01 is above every confidence: ask all
 TRY, CHOOSE = "try first", "choose first"
 # What a call of the last model is worth, in right answers: see `_label_plans`.
 WORTHS = np.concatenate([[0.0], np.logspace(-2, 0.3, 50), [100.0]])
 FEWEST_TO_SPLIT = 4
+UNSURE = -9.0  # where there is no confidence: below every other, less any threshold
+BARS, MOST_CUTS = 25, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +45,7 @@ class Sweep:
         have a graded answer.
     answered, asked : ndarray (S, *(L,) * (S - 1))
         Share of the items on which each model gave the answer, and was asked.
-    score : ndarray (n,) or None
+    score : ndarray (n,)
         What is compared with the first threshold; NaN where there is none.
     """
 
@@ -51,12 +56,75 @@ class Sweep:
     both: np.ndarray
     answered: np.ndarray
     asked: np.ndarray
-    score: np.ndarray | None
+    score: np.ndarray
 
     @property
     def coverage(self) -> np.ndarray:
         """Share of the items that are answered, (L,) * (S - 1)."""
         return self.answered.sum(axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Queue:
+    """The n items of a chain in a row, the least sure first: what is before the cut goes on.
+
+    Parameters
+    ----------
+    score : ndarray (n,)
+        Ascending.
+    own : ndarray (n,)
+        How right the first model's answer is; NaN where that is not known.
+    kept, passed : ndarray (n,)
+        How right the chain is on an item that stays, and on one that is passed on.
+    spent, paid : ndarray (n,)
+        Their prices.
+    """
+
+    score: np.ndarray
+    own: np.ndarray
+    kept: np.ndarray
+    passed: np.ndarray
+    spent: np.ndarray
+    paid: np.ndarray
+
+    @property
+    def cuts(self) -> np.ndarray:
+        """Where the row can be cut: never between equals, and those without a score go on."""
+        found = np.r_[0, np.flatnonzero(np.diff(self.score)) + 1, len(self.score)]
+        return found[found >= np.searchsorted(self.score, UNSURE, side="right")]
+
+    def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Share passed on, accuracy and price at the cuts; evenly thinned where there are many."""
+        cuts = self.cuts
+        cuts = cuts[np.linspace(0, len(cuts) - 1, min(len(cuts), MOST_CUTS)).round().astype(int)]
+        known = _front(~np.isnan(self.passed), ~np.isnan(self.kept), cuts)
+        right = _front(np.nan_to_num(self.passed), np.nan_to_num(self.kept), cuts)
+        with np.errstate(invalid="ignore"):
+            n = len(self.score)
+            return cuts / n, right / known, _front(self.paid, self.spent, cuts) / n
+
+    def bars(self, cut: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Edges of the bars along the row, one of them at `cut`, and what is right, wrong there.
+
+        As shares of the items in each bar. Equals are in one bar: no threshold parts them.
+        """
+        n = len(self.score)
+        cuts = np.r_[0, self.cuts]
+        near = np.abs(np.linspace(0, n, BARS + 1)[:, None] - cuts).argmin(1) if n else [0]
+        edges = np.unique(np.r_[cuts[near], cut, n])
+        if len(edges) < 2:
+            return np.array([0.0, 1.0]), np.zeros(1), np.zeros(1)
+        width = np.diff(edges)
+        sums = [
+            np.add.reduceat(np.nan_to_num(values), edges[:-1]) / width
+            for values in (self.own, 1 - self.own)
+        ]
+        return edges / n, *sums
+
+
+def _front(front: np.ndarray, rest: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """Sums of `front` before each cut and of `rest` behind it."""
+    return np.r_[0, np.cumsum(front)][cuts] + np.r_[np.cumsum(rest[::-1])[::-1], 0][cuts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +192,9 @@ class Replay:
         self.selector = lru_cache(maxsize=128)(self._selector)
         self.label_plans = lru_cache(maxsize=16)(self._label_plans)
         self.by_label = lru_cache(maxsize=16)(self._by_label)
-        self.once = lru_cache(maxsize=256)(self._once)
+        self.facts = lru_cache(maxsize=128)(self._facts)
+        self.rank = lru_cache(maxsize=128)(self._rank)
+        self.queue = lru_cache(maxsize=128)(self._queue)
         self.fit, self.shown = self.halves(outcomes.models[0])
 
     def _halves(self, small: str) -> tuple[Outcomes, Outcomes]:
@@ -146,9 +216,7 @@ class Replay:
 
     def _sweep(self, order: tuple[str, ...], mode: str, fitted: bool = False) -> Sweep:
         table = self.half(order[0], fitted)
-        if len(order) == 1:
-            counts, score = np.zeros((0, len(table)), int), None
-        elif mode == CHOOSE:
+        if mode == CHOOSE:
             score = self.predicted(order, fitted)
             counts = np.searchsorted(LEVELS, score, side="right")[None]
         else:
@@ -182,9 +250,31 @@ class Replay:
             exits(order, table, stage, cumulative=False),
         )
 
-    def _once(self, made: Callable, order: tuple[str, ...], mode: str):
-        """What `made` makes of this replay and chain, kept."""
-        return made(self, order, mode)
+    def prices(self, small: str) -> np.ndarray:
+        """Mean price (m,) of each model's call in the axis's unit; NaN where one is unknown."""
+        table = self.half(small)
+        return self.price.factor * model_means(table.cost, table.absent)
+
+    def _facts(self, order: tuple[str, ...], mode: str) -> dict[str, Any]:
+        """What does not depend on a threshold: single models, oracles and the ranking."""
+        table = self.half(order[0])
+        right, spent, _ = self.exits(order, mode, table)
+        known = np.where(np.isnan(right), -1.0, right)
+        stage, rows = known.argmax(axis=0), np.arange(len(table))
+        graded = known.max(axis=0) >= 0
+        return {
+            "accuracy": table.accuracy(),
+            "price": self.prices(order[0]),
+            "oracle": (
+                self.price.factor * float(mean_of_all(spent[stage, rows])),
+                float(mean_of_known(known[stage, rows][graded])),
+            ),
+            "chance": _chance(table, order),
+        }
+
+    def _rank(self, order: tuple[str, ...], mode: str) -> float:
+        table = self.half(order[0])
+        return ranking(self.sweep(order, mode).score, table.correct[:, table.columns(order[:1])[0]])
 
     # -- choose first ---------------------------------------------------------------------------
 
@@ -243,10 +333,30 @@ class Replay:
             asked[:, here] = decision.called[:, columns].mean(axis=0)[:, None]
         return replace(uniform, **parts, answered=answered, asked=asked)
 
-    def levels(self, order: tuple[str, ...], at: tuple[int, ...]) -> tuple[float, ...]:
-        """The first model's thresholds in that setting, one a label where labels have their own."""
-        first = self.policy(order, TRY, at, True).thresholds[0]
-        return tuple(first.values()) if isinstance(first, Mapping) else (first,)
+    # -- the items in a row ---------------------------------------------------------------------
+
+    def _queue(self, order, mode: str, at: tuple[int, ...], per_label: bool) -> Queue:
+        """The shown items, the least sure first, for a second threshold, or by label for all."""
+        table = self.half(order[0])
+        column = table.columns(order[:1])[0]
+        if mode == CHOOSE:
+            score = self.sweep(order, mode).score
+        else:
+            sure = np.where(replied(table, column), table.confidence[:, column], np.nan)
+            level = 0.0
+            if per_label:  # each item by how far it is from its own label's threshold
+                level = _levels(self.policy(order, mode, at, True).thresholds[0], table, column)
+            score = np.nan_to_num(sure - level, nan=UNSURE)
+        right, spent, _ = self.exits(order, mode, table)
+        passed = right[-1], spent[-1]
+        if len(order) == 3:
+            stays = reached(order, table, LEVELS)[1] > at[1]
+            passed = np.where(stays, right[1], right[2]), np.where(stays, spent[1], spent[2])
+        row = np.argsort(score, kind="stable")
+        own = table.correct[:, column]
+        return Queue(
+            *(part[row] for part in (score, own, right[0], passed[0], spent[0], passed[1]))
+        )
 
     # -- one setting ----------------------------------------------------------------------------
 
@@ -267,19 +377,25 @@ def _means(counts: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """Mean of the known exit values (S, n) under every setting, and how many are known."""
     known = ~np.isnan(values)
     filled, size = np.where(known, values, 0.0), len(LEVELS)
-    if len(counts):
-        total, many = grid_sums(counts, filled, size), grid_sums(counts, known.astype(float), size)
-    else:  # one model: there is nothing to set
-        total, many = np.array(filled.sum()), np.array(known.sum())
+    total, many = grid_sums(counts, filled, size), grid_sums(counts, known.astype(float), size)
     with np.errstate(invalid="ignore"):
         return total / many, many
 
 
 def _means_of_all(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Mean of the exit values (S, n) under every setting; NaN where one of them is unknown."""
-    if len(counts):
-        return sums_of_all(counts, values, len(LEVELS)) / values.shape[1]
-    return np.array(values.sum() / values.shape[1])
+    return sums_of_all(counts, values, len(LEVELS)) / values.shape[1]
+
+
+def _chance(table: Outcomes, order) -> float:
+    """An oracle over as many guessers, where it is known between how many answers they guess."""
+    options = table.features.get("n_options")
+    if options is None and table.truth is not None:
+        options = len(np.unique(table.truth[table.truth >= 0]))  # answers that are ever right
+    try:
+        return float(table.select(models=order).chance_oracle(options))
+    except ValueError:  # nobody knows how many options there were
+        return float("nan")
 
 
 def ranking(score: np.ndarray, right: np.ndarray) -> float:
@@ -293,3 +409,103 @@ def ranking(score: np.ndarray, right: np.ndarray) -> float:
     rank = np.cumsum(many) - (many - 1) / 2  # of each level, ties sharing the middle
     won, pairs = rank[place][right].sum(), right.sum() * (~right).sum()
     return float((won - right.sum() * (right.sum() + 1) / 2) / pairs) if pairs else float("nan")
+
+
+# -- what is looked at --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One setting with its numbers, of the shown half; prices are in the axis's unit.
+
+    `sweep`, `queue` and `cut` are None where nothing says which items are hard, or there is one
+    model. `accuracy` and `price` are (m,) of the single models, `oracle` is (price, accuracy).
+    """
+
+    order: tuple[str, ...]
+    mode: str
+    at: tuple[int, ...]
+    by_label: bool
+    sweep: Sweep | None
+    queue: Queue | None
+    cut: int | None
+    accuracy: np.ndarray
+    price: np.ndarray
+    oracle: tuple[float, float]
+    chance: float
+    rank: float
+    factor: float
+
+    @classmethod
+    def of(cls, replay: Replay, order, mode: str, at, able: bool, per_label: bool) -> View:
+        """Look-ups, once the chain was swept."""
+        deferring = len(order) - 1
+        at, by_label = tuple(at[:deferring]), per_label and mode != CHOOSE and deferring > 0
+        sweep = queue = cut = None
+        rank = float("nan")
+        if able and deferring:
+            sweep = replay.by_label(order) if by_label else replay.sweep(order, mode)
+            queue = replay.queue(order, mode, at if by_label else (0, *at[1:]), by_label)
+            cut = int(np.searchsorted(queue.score, 0.0 if by_label else LEVELS[at[0]]))
+            rank = replay.rank(order, mode)
+        facts = replay.facts(order, mode)
+        factor = replay.price.factor
+        return cls(order, mode, at, by_label, sweep, queue, cut, rank=rank, factor=factor, **facts)
+
+    @property
+    def point(self) -> tuple[float, float]:
+        """Price and accuracy."""
+        if self.sweep is None:
+            return np.nan, np.nan
+        return self.factor * float(self.sweep.price[self.at]), float(self.sweep.accuracy[self.at])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        graded = 0 if self.sweep is None else self.sweep.graded[self.at]
+        return tuple(float(end) for end in share_interval(self.point[1], graded))
+
+    @property
+    def share(self) -> float:
+        """Of the items, how many are passed on by the first model, or sent past it."""
+        return np.nan if self.sweep is None else float(self._passed[self.at])
+
+    @property
+    def _passed(self) -> np.ndarray:
+        return 1 - self.sweep.asked[0] if self.mode == CHOOSE else self.sweep.asked[1]
+
+    def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Share passed on, accuracy and price along the first threshold."""
+        if self.sweep is None:
+            return (np.array([]),) * 3
+        if not self.by_label:
+            share, right, paid = self.queue.curve()
+            return share, right, self.factor * paid
+        place = (slice(None), *self.at[1:])
+        row = np.argsort(self._passed[place], kind="stable")
+        parts = self._passed, self.sweep.accuracy, self.factor * self.sweep.price
+        return tuple(part[place][row] for part in parts)
+
+    def frontier(self) -> tuple[np.ndarray, np.ndarray]:
+        """Price and accuracy along the only threshold; of two, the settings worth having."""
+        if self.sweep is None or len(self.order) == 2:
+            return self.curve()[2], self.curve()[1]
+        kept = efficient(self.sweep)
+        paid, right = (
+            self.factor * self.sweep.price.ravel()[kept],
+            self.sweep.accuracy.ravel()[kept],
+        )
+        row = np.argsort(paid, kind="stable")
+        return paid[row], right[row]
+
+    def answered(self) -> list[float]:
+        """Per cent of the items that each model of the chain answered."""
+        if self.sweep is None:
+            return [0.0] * len(self.order)
+        return (100 * self.sweep.answered[(slice(None), *self.at)]).tolist()
+
+
+def efficient(sweep: Sweep) -> np.ndarray:
+    """Which settings, as one row, no other that answers as many beats in price and accuracy."""
+    # Shares are sums of shares: the last digits are no difference.
+    parts = sweep.price, sweep.accuracy, np.round(sweep.coverage, 9)
+    return pareto(*(part.ravel() for part in parts))
