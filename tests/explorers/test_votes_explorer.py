@@ -59,7 +59,7 @@ def test_any_table_and_state_has_the_same_traces(data):
     first = explorer.picture()
     for _ in range(3):
         state = explorer.state(**data.draw(states(explorer)))
-        picture, again = explorer.draw(state), explorer.draw(state)
+        picture, again = explorer.drawn(state), explorer.drawn(state)
         assert forms(picture) == forms(first)
         assert json.dumps([again.traces, again.layout]) == json.dumps(
             [picture.traces, picture.layout], allow_nan=False
@@ -76,7 +76,7 @@ def test_any_table_and_state_has_the_same_traces(data):
 def test_any_jury_has_the_same_traces(data):
     explorer = explore("condorcet")
     state = explorer.state(**data.draw(states(explorer)))
-    picture = explorer.draw(state)
+    picture = explorer.drawn(state)
     assert [t["type"] for t in picture.traces] == ["scatter"] * 6
     drawn = picture.traces[5]["y"][0]
     truth = lab.condorcet(state["members"], state["accuracy"], state["correlation"])
