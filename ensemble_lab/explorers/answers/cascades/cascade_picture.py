@@ -37,9 +37,9 @@ def draw(replay: Replay, seen: View) -> Picture:
     row = {"range": [-0.02, 1.02], "zeroline": False}
     chosen = [replay.outcomes.models.index(name) for name in seen.order]
     looked_at = chosen if len(seen.accuracy) > MANY else slice(None)
-    least, most = _ends([seen.accuracy[looked_at], seen.frontier()[1]])
-    above = _ends([seen.accuracy, [seen.oracle[1]]])[1]
-    dearest = _ends([[0], seen.price, seen.frontier()[0], [seen.oracle[0]]])[1] or 1.0
+    least = _ends([seen.accuracy[looked_at], seen.frontier()[1]])[0]
+    above = _ends([seen.accuracy, seen.frontier()[1], [seen.oracle[1]]])[1]
+    most_paid = _ends([[0], seen.price, seen.frontier()[0], [seen.oracle[0]]])[1] or 1.0
     kind = "predicted chance" if seen.mode == CHOOSE else "confidence"
     kind += " over its label's threshold" if seen.by_label else ""
     first = named(seen.order[0], SHORT)
@@ -50,12 +50,12 @@ def draw(replay: Replay, seen: View) -> Picture:
         height=460,
         share=Axes(shares("", *ALL, **row | {"showticklabels": False}),
                    _right(*_ends([seen.accuracy[chosen], seen.curve()[1]])),
-                   "Right, by share passed on", 52, 116),
+                   "Right, by share passed on", 52, 122),
         items=Axes(shares(f"items by {first}'s {kind}", *ALL, **row),
                    axis("", -1.05, 1.3, tickvals=[0, 1], ticktext=["0", "100%"]),
-                   "", 52, 116),
-        price=Axes(axis(replay.price.title, -0.13 * dearest, 1.13 * dearest, zeroline=False),
-                   _right(least - UNDER * (above - least), max(most, above)), "Right, by price", 44),
+                   "", 52, 122),
+        price=Axes(axis(replay.price.title, -0.13 * most_paid, 1.13 * most_paid, zeroline=False),
+                   _right(least - UNDER * (above - least), above), "Right, by price", 44),
     )  # fmt: skip
     marks = [
         *_share(panels.share, replay, seen),
@@ -100,8 +100,8 @@ def _share(panel: Panel, replay: Replay, seen: View) -> list[Mark]:
     ]
     return [
         panel.upright(seen.share),
-        panel.rule(alone[0], SMALL, small),
-        panel.rule(alone[1], BIG, big, label=big if len(seen.order) > 1 else ""),
+        panel.rule(alone[0], SMALL, "small alone", label=small),
+        panel.rule(alone[1], BIG, "big alone", label=big if len(seen.order) > 1 else ""),
         *(replace(way, said=way.trace["name"], at=None, symbol="line") for way in ways),
         panel.points([seen.share], [seen.point[1]], COMBINED, "you are here", size=16, key=False,
                      error_y=bars),
@@ -113,19 +113,20 @@ def _items(panel: Panel, seen: View) -> list[Mark]:
     edges, right, wrong = np.array([0.0, 1.0]), [np.nan], [np.nan]
     if seen.queue is not None:
         edges, right, wrong = seen.queue.bars(seen.cut)
-    first = named(seen.order[0], SHORT)
-    at = {"width": np.diff(edges).round(6).tolist()}
+    look = {"width": np.diff(edges).round(6).tolist(), "hovertemplate": "%{y:.0%} of those here"}
     rim = {"line": {"width": 0.5, "color": "white"}}
-    hover = "%{y:.0%} of the items here"
-    middle, down = (edges[1:] + edges[:-1]) / 2, -np.asarray(wrong)
-    verb = "sent past it" if seen.mode == CHOOSE else "passed on"
+    middle, verb = (edges[1:] + edges[:-1]) / 2, "sent past" if seen.mode == CHOOSE else "passed on"
+    bars = [
+        panel.bars(middle, right, SMALL, "right", marker=rim, **look),
+        panel.bars(middle, -np.asarray(wrong), WRONG, "wrong",
+                   marker=rim | {"pattern": {"shape": "/"}}, **look),
+    ]  # fmt: skip
+    first = named(seen.order[0], SHORT)
     return [
-        panel.bars(middle, right, SMALL, f"{first} right", marker=rim, hovertemplate=hover, **at),
-        panel.bars(middle, down, WRONG, f"{first} wrong", hovertemplate=hover,
-                   marker=rim | {"pattern": {"shape": "/"}}, **at),
+        *(replace(bar, said=f"{first} {bar.said}") for bar in bars),
         panel.upright(seen.share, "cut"),
         panel.note(seen.share, 1.08, f"◀ {seen.share:.0%} {verb}"),
-    ]  # fmt: skip
+    ]
 
 
 def _price(panel: Panel, replay: Replay, seen: View) -> list[Mark]:

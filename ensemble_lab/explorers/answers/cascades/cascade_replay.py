@@ -34,19 +34,11 @@ BARS, MOST_CUTS = 25, 200
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """One chain of S models under every setting.
+    """One chain of S models under every setting, (L,) * (S - 1).
 
-    Parameters
-    ----------
-    accuracy, price, graded : ndarray (L,) * (S - 1)
-        Means an item, and how many items are graded.
-    gain, both : ndarray (L,) * (S - 1)
-        How much more is right than with the last model alone, on the share of the items where both
-        have a graded answer.
-    answered, asked : ndarray (S, *(L,) * (S - 1))
-        Share of the items on which each model gave the answer, and was asked.
-    score : ndarray (n,)
-        What is compared with the first threshold; NaN where there is none.
+    Means an item, how many items are `graded`, and the `gain` on the last model alone over the
+    share of the items where `both` have a graded answer. `answered` and `asked` have a row for each
+    model. `score` (n,) is compared with the first threshold; NaN where there is none.
     """
 
     accuracy: np.ndarray
@@ -68,16 +60,8 @@ class Sweep:
 class Queue:
     """The n items of a chain in a row, the least sure first: what is before the cut goes on.
 
-    Parameters
-    ----------
-    score : ndarray (n,)
-        Ascending.
-    own : ndarray (n,)
-        How right the first model's answer is; NaN where that is not known.
-    kept, passed : ndarray (n,)
-        How right the chain is on an item that stays, and on one that is passed on.
-    spent, paid : ndarray (n,)
-        Their prices.
+    `score` ascends, `own` is how right the first model's answer is. The chain is right on an item
+    by `kept` where that stays, for the price `spent`, and by `passed`, for `paid`, where not.
     """
 
     score: np.ndarray
@@ -110,10 +94,8 @@ class Queue:
         """
         n = len(self.score)
         cuts = np.r_[0, self.cuts]
-        near = np.abs(np.linspace(0, n, BARS + 1)[:, None] - cuts).argmin(1) if n else [0]
-        edges = np.unique(np.r_[cuts[near], cut, n])
-        if len(edges) < 2:
-            return np.array([0.0, 1.0]), np.zeros(1), np.zeros(1)
+        near = np.abs(np.linspace(0, n, BARS + 1)[:, None] - cuts).argmin(axis=1)
+        edges = np.unique(np.r_[cuts[near], cut])
         width = np.diff(edges)
         sums = [
             np.add.reduceat(np.nan_to_num(values), edges[:-1]) / width
@@ -129,18 +111,9 @@ def _front(front: np.ndarray, rest: np.ndarray, cuts: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Price:
-    """What is paid for a call: dollars, else seconds, else calls.
+    """What is `paid` (n, m) for a call; None where each is worth 1, the small model's nothing.
 
-    Parameters
-    ----------
-    paid : ndarray (n, m) or None
-        None: a call is worth 1, the small model's nothing.
-    factor : float
-        From an item's price to the axis's unit.
-    title, unit : str
-        Of the axis; `unit` reads well after a number.
-    word : str
-        ``"price"``, ``"time"`` or ``"calls"``.
+    `factor` leads from there to the axis's unit.
     """
 
     paid: np.ndarray | None
@@ -149,23 +122,23 @@ class Price:
     unit: str
     word: str
 
+    @classmethod
+    def of(cls, outcomes: Outcomes, halves: Sequence[Outcomes]) -> Price:
+        """Dollars where every model has some in both halves, else seconds, else calls.
 
-def price_of(outcomes: Outcomes, halves: Sequence[Outcomes]) -> Price:
-    """Dollars where every model has some in both halves, else seconds, else calls.
-
-    A gap in them makes the mean of every setting that asks there unknown, and so it is said.
-    """
-    forms = {
-        "cost": (1e4, "cost (USD per 10,000 items)", "USD per 10,000", "price"),
-        "latency": (1e3, "latency (ms an item)", "ms an item", "time"),
-    }
-    for name, form in forms.items():
-        values = getattr(outcomes, name)
-        if values is not None and not any(
-            np.isnan(getattr(half, name)).all(axis=0).any() for half in halves
-        ):
-            return Price(values, *form)
-    return Price(None, 1.0, "calls beyond the small model, an item", "calls an item", "calls")
+        A gap in them makes the mean of every setting that asks there unknown, and so it is said.
+        """
+        forms = {
+            "cost": (1e4, "cost (USD per 10,000 items)", "USD per 10,000", "price"),
+            "latency": (1e3, "latency (ms an item)", "ms an item", "time"),
+        }
+        for name, form in forms.items():
+            values = getattr(outcomes, name)
+            if values is not None and not any(
+                np.isnan(getattr(half, name)).all(axis=0).any() for half in halves
+            ):
+                return cls(values, *form)
+        return cls(None, 1.0, "calls beyond the small model, an item", "calls an item", "calls")
 
 
 class Replay:
@@ -185,16 +158,11 @@ class Replay:
     ):
         self.outcomes, self.chosen = outcomes, chosen
         self.halved = len(outcomes) >= FEWEST_TO_SPLIT
-        self.price = price_of(outcomes, outcomes.split() if self.halved else (outcomes,))
+        self.price = Price.of(outcomes, outcomes.split() if self.halved else (outcomes,))
         self.template = selector
-        self.halves = lru_cache(maxsize=128)(self._halves)
-        self.sweep = lru_cache(maxsize=128)(self._sweep)
-        self.selector = lru_cache(maxsize=128)(self._selector)
-        self.label_plans = lru_cache(maxsize=16)(self._label_plans)
-        self.by_label = lru_cache(maxsize=16)(self._by_label)
-        self.facts = lru_cache(maxsize=128)(self._facts)
-        self.rank = lru_cache(maxsize=128)(self._rank)
-        self.queue = lru_cache(maxsize=128)(self._queue)
+        kept = ("halves", "sweep", "selector", "label_plans", "by_label", "facts", "queue")
+        for name in kept:
+            setattr(self, name, lru_cache(maxsize=64)(getattr(self, f"_{name}")))
         self.fit, self.shown = self.halves(outcomes.models[0])
 
     def _halves(self, small: str) -> tuple[Outcomes, Outcomes]:
@@ -210,12 +178,8 @@ class Replay:
         fit, shown = table.split() if self.halved else (table, table)
         return fit.filled("cost", absent=True), shown  # as `BudgetCascade` fits
 
-    def half(self, small: str, fitted: bool = False) -> Outcomes:
-        """One of the two, as seen from a small model."""
-        return self.halves(small)[0 if fitted else 1]
-
     def _sweep(self, order: tuple[str, ...], mode: str, fitted: bool = False) -> Sweep:
-        table = self.half(order[0], fitted)
+        table = self.halves(order[0])[0 if fitted else 1]
         if mode == CHOOSE:
             score = self.predicted(order, fitted)
             counts = np.searchsorted(LEVELS, score, side="right")[None]
@@ -228,7 +192,7 @@ class Replay:
         asked = [stage == s if mode == CHOOSE else stage >= s for s in range(len(order))]
         return Sweep(
             accuracy=_means(counts, right)[0],
-            price=_means_of_all(counts, spent),
+            price=sums_of_all(counts, spent, len(LEVELS)) / len(table),
             graded=_means(counts, right)[1],
             gain=gain,
             both=both / len(table),
@@ -252,29 +216,26 @@ class Replay:
 
     def prices(self, small: str) -> np.ndarray:
         """Mean price (m,) of each model's call in the axis's unit; NaN where one is unknown."""
-        table = self.half(small)
+        table = self.halves(small)[1]
         return self.price.factor * model_means(table.cost, table.absent)
 
-    def _facts(self, order: tuple[str, ...], mode: str) -> dict[str, Any]:
+    def _facts(self, order: tuple[str, ...], mode: str, able: bool) -> dict[str, Any]:
         """What does not depend on a threshold: single models, oracles and the ranking."""
-        table = self.half(order[0])
+        table = self.halves(order[0])[1]
         right, spent, _ = self.exits(order, mode, table)
         known = np.where(np.isnan(right), -1.0, right)
-        stage, rows = known.argmax(axis=0), np.arange(len(table))
-        graded = known.max(axis=0) >= 0
+        best, graded = (known.argmax(axis=0), np.arange(len(table))), known.max(axis=0) >= 0
+        own = table.correct[:, table.columns(order[:1])[0]]
         return {
             "accuracy": table.accuracy(),
             "price": self.prices(order[0]),
             "oracle": (
-                self.price.factor * float(mean_of_all(spent[stage, rows])),
-                float(mean_of_known(known[stage, rows][graded])),
+                self.price.factor * float(mean_of_all(spent[best])),
+                float(mean_of_known(known[best][graded])),
             ),
             "chance": _chance(table, order),
+            "rank": ranking(self.sweep(order, mode).score, own) if able else float("nan"),
         }
-
-    def _rank(self, order: tuple[str, ...], mode: str) -> float:
-        table = self.half(order[0])
-        return ranking(self.sweep(order, mode).score, table.correct[:, table.columns(order[:1])[0]])
 
     # -- choose first ---------------------------------------------------------------------------
 
@@ -288,7 +249,7 @@ class Replay:
 
     def predicted(self, order, fitted: bool) -> np.ndarray:
         """(n,) predicted probability that the small model is right."""
-        table, selector = self.half(order[0], fitted), self.selector(*order)
+        table, selector = self.halves(order[0])[0 if fitted else 1], self.selector(*order)
         if selector is None:  # nothing to learn: the share that it gets right
             return np.full(len(table), np.nan_to_num(self.fit.select(models=order[:1]).accuracy()))
         return selector.chance(table)
@@ -302,7 +263,7 @@ class Replay:
         setting gives way to the plan that is the most right for no more money, on the fitting
         half; position 0, None, is the uniform setting itself, where no plan is better.
         """
-        ladder = Ladder.of(order, self.half(order[0], True))
+        ladder = Ladder.of(order, self.halves(order[0])[0])
         scale = max(ladder.spent[-1].mean(), 1e-12)
         start = ladder.plan((2.0,) * (len(order) - 1))
         plans = [priced(start, ladder, lam / scale) for lam in WORTHS]
@@ -321,7 +282,7 @@ class Replay:
         names = ("accuracy", "price", "graded", "gain", "both")
         parts = {name: getattr(uniform, name).copy() for name in names}
         answered, asked = uniform.answered.copy(), uniform.asked.copy()
-        shown = self.half(order[0])
+        shown = self.halves(order[0])[1]
         columns = shown.columns(order)
         for i in np.unique(best[best > 0]):
             decision, here = plans[i].decide(shown), best == i
@@ -337,7 +298,7 @@ class Replay:
 
     def _queue(self, order, mode: str, at: tuple[int, ...], per_label: bool) -> Queue:
         """The shown items, the least sure first, for a second threshold, or by label for all."""
-        table = self.half(order[0])
+        table = self.halves(order[0])[1]
         column = table.columns(order[:1])[0]
         if mode == CHOOSE:
             score = self.sweep(order, mode).score
@@ -348,15 +309,10 @@ class Replay:
                 level = _levels(self.policy(order, mode, at, True).thresholds[0], table, column)
             score = np.nan_to_num(sure - level, nan=UNSURE)
         right, spent, _ = self.exits(order, mode, table)
-        passed = right[-1], spent[-1]
-        if len(order) == 3:
-            stays = reached(order, table, LEVELS)[1] > at[1]
-            passed = np.where(stays, right[1], right[2]), np.where(stays, spent[1], spent[2])
-        row = np.argsort(score, kind="stable")
+        stays = reached(order, table, LEVELS)[1] > at[1] if len(order) == 3 else False
+        passed, paid = (np.where(stays, part[1], part[-1]) for part in (right, spent))
         own = table.correct[:, column]
-        return Queue(
-            *(part[row] for part in (score, own, right[0], passed[0], spent[0], passed[1]))
-        )
+        return Queue(*_sorted(score, own, right[0], passed, spent[0], paid))
 
     # -- one setting ----------------------------------------------------------------------------
 
@@ -380,11 +336,6 @@ def _means(counts: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
     total, many = grid_sums(counts, filled, size), grid_sums(counts, known.astype(float), size)
     with np.errstate(invalid="ignore"):
         return total / many, many
-
-
-def _means_of_all(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Mean of the exit values (S, n) under every setting; NaN where one of them is unknown."""
-    return sums_of_all(counts, values, len(LEVELS)) / values.shape[1]
 
 
 def _chance(table: Outcomes, order) -> float:
@@ -426,6 +377,7 @@ class View:
     mode: str
     at: tuple[int, ...]
     by_label: bool
+    factor: float
     sweep: Sweep | None
     queue: Queue | None
     cut: int | None
@@ -434,23 +386,20 @@ class View:
     oracle: tuple[float, float]
     chance: float
     rank: float
-    factor: float
 
     @classmethod
     def of(cls, replay: Replay, order, mode: str, at, able: bool, per_label: bool) -> View:
         """Look-ups, once the chain was swept."""
         deferring = len(order) - 1
-        at, by_label = tuple(at[:deferring]), per_label and mode != CHOOSE and deferring > 0
+        able, at = able and deferring > 0, tuple(at[:deferring])
+        by_label = able and per_label and mode != CHOOSE
         sweep = queue = cut = None
-        rank = float("nan")
-        if able and deferring:
+        if able:
             sweep = replay.by_label(order) if by_label else replay.sweep(order, mode)
             queue = replay.queue(order, mode, at if by_label else (0, *at[1:]), by_label)
             cut = int(np.searchsorted(queue.score, 0.0 if by_label else LEVELS[at[0]]))
-            rank = replay.rank(order, mode)
-        facts = replay.facts(order, mode)
-        factor = replay.price.factor
-        return cls(order, mode, at, by_label, sweep, queue, cut, rank=rank, factor=factor, **facts)
+        facts = replay.facts(order, mode, able)
+        return cls(order, mode, at, by_label, replay.price.factor, sweep, queue, cut, **facts)
 
     @property
     def point(self) -> tuple[float, float]:
@@ -461,6 +410,7 @@ class View:
 
     @property
     def interval(self) -> tuple[float, float]:
+        """Of the accuracy, 95 %."""
         graded = 0 if self.sweep is None else self.sweep.graded[self.at]
         return tuple(float(end) for end in share_interval(self.point[1], graded))
 
@@ -481,27 +431,26 @@ class View:
             share, right, paid = self.queue.curve()
             return share, right, self.factor * paid
         place = (slice(None), *self.at[1:])
-        row = np.argsort(self._passed[place], kind="stable")
         parts = self._passed, self.sweep.accuracy, self.factor * self.sweep.price
-        return tuple(part[place][row] for part in parts)
+        return _sorted(*(part[place] for part in parts))
 
     def frontier(self) -> tuple[np.ndarray, np.ndarray]:
         """Price and accuracy along the only threshold; of two, the settings worth having."""
         if self.sweep is None or len(self.order) == 2:
             return self.curve()[2], self.curve()[1]
-        kept = efficient(self.sweep)
-        paid, right = (
-            self.factor * self.sweep.price.ravel()[kept],
-            self.sweep.accuracy.ravel()[kept],
-        )
-        row = np.argsort(paid, kind="stable")
-        return paid[row], right[row]
+        kept, parts = efficient(self.sweep), (self.factor * self.sweep.price, self.sweep.accuracy)
+        return _sorted(*(part.ravel()[kept] for part in parts))
 
     def answered(self) -> list[float]:
         """Per cent of the items that each model of the chain answered."""
         if self.sweep is None:
             return [0.0] * len(self.order)
         return (100 * self.sweep.answered[(slice(None), *self.at)]).tolist()
+
+
+def _sorted(first: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
+    row = np.argsort(first, kind="stable")
+    return first[row], *(other[row] for other in others)
 
 
 def efficient(sweep: Sweep) -> np.ndarray:

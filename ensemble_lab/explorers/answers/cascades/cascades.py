@@ -279,7 +279,7 @@ class Parity(NamedTuple):
 def _parity(replay: Replay, pair: tuple[str, str], mode: str) -> Parity:
     sweep = replay.sweep(pair, mode, True)
     gain = np.nan_to_num(sweep.gain, nan=-1.0)
-    alone = float(np.nan_to_num(replay.half(pair[0], True).select(models=pair).accuracy()[1]))
+    alone = float(np.nan_to_num(replay.halves(pair[0])[0].select(models=pair).accuracy()[1]))
     enough = np.flatnonzero(gain > -1e-12)  # a sum of differences may end a digit below 0
     at, best = int(enough[0]) if len(enough) else len(LEVELS) - 1, int(gain.argmax())
     small, big = pair
