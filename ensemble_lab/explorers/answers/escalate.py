@@ -17,7 +17,7 @@ from ensemble_lab.core.shares import share_interval
 from ensemble_lab.core.unknown import mean_of_known, model_means, share_known
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing
-from ensemble_lab.widgets.panels import Axes, Mark, Panel, axis, mosaic, shares
+from ensemble_lab.widgets.panels import Axes, Mark, Panel, axis, listed, mosaic, shares
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL
@@ -159,12 +159,13 @@ def pair_of(outcomes: Outcomes, policy: Cascade | None) -> Outcomes:
 def draw(task: Task, share: int) -> Picture:
     """Accuracy as far as the slider was dragged, and the two numbers; the axes stay."""
     every = [*task.curve["accuracy"], *task.accuracy]
-    room = max(0.12 * (np.nanmax(every) - np.nanmin(every)), 0.01)
+    every = [right for right in every if right == right] or [0.0, 1.0]
+    room = max(0.12 * (max(every) - min(every)), 0.01)
     panels = mosaic(
         "way",
         lines=6,  # room for the two numbers
         way=Axes(axis(f"sent to {named(task.models[1], 24)} (% of the items)", -2, 102),
-                 shares("right", np.nanmin(every) - room, np.nanmax(every) + room), "", 66, 130),
+                 shares("right", min(every) - room, max(every) + room), "", 66, 130),
     )  # fmt: skip
     here = task.curve.loc[share]
     marks = [*numbers(panels.way, task, here), *way(panels.way, task, share)]
@@ -177,7 +178,7 @@ def way(panel: Panel, task: Task, share: int) -> list[Mark]:
     here, sofar = task.curve.loc[share], task.curve.loc[:share]
     y, low, high = (float(here[name]) for name in ("accuracy", "low", "high"))
     spread = {"type": "data", "symmetric": False, "color": INK, "thickness": 2}
-    spread |= {"array": [high - y], "arrayminus": [y - low]}
+    spread |= {"array": listed([high - y]), "arrayminus": listed([y - low])}
     first, last = task.accuracy.tolist()
     middle = (first + last) / 2
     return [
@@ -194,7 +195,7 @@ def numbers(panel: Panel, task: Task, here: pd.Series) -> list[Mark]:
     """Right answers and price, each large and beside that of the expensive model."""
     big, top = named(task.models[1], 20), panel.axes.y["range"][1]
     told = (
-        (f"{here['accuracy']:.1%}", f"right; {big} alone {task.accuracy[1]:.1%}"),
+        (percent(here["accuracy"]), f"right; {big} alone {percent(task.accuracy[1])}"),
         (f"{usd(1e4 * here['cost'])} USD", f"for 10,000; {big} alone {usd(task.price[1])}"),
     )
     left = {"xanchor": "left", "xshift": 0}
@@ -240,12 +241,18 @@ def _bill(task: Task, here: pd.Series) -> str:
 def also(task: Task, here: pd.Series) -> str:
     """What the words say beyond the finding."""
     small, big = map(named, task.models)
+    right, *ends = (percent(here[name]) for name in ("accuracy", "low", "high"))
     return (
-        f"{here['accuracy']:.1%} right (95% interval {here['low']:.1%} to {here['high']:.1%}) for"
-        f" {usd(1e4 * here['cost'])} USD per 10,000; {small} alone {task.accuracy[0]:.1%} for"
-        f" {usd(task.price[0])}, {big} alone {task.accuracy[1]:.1%} for {usd(task.price[1])}."
+        f"{right} right (95% interval {' to '.join(ends)}) for"
+        f" {usd(1e4 * here['cost'])} USD per 10,000; {small} alone {percent(task.accuracy[0])} for"
+        f" {usd(task.price[0])}, {big} alone {percent(task.accuracy[1])} for {usd(task.price[1])}."
         f" Shown on {task.items:,} items that had no say in the thresholds."
     )
+
+
+def percent(share: float) -> str:
+    """With one decimal."""
+    return "unknown" if np.isnan(share) else f"{share:.1%}"
 
 
 def usd(price: float) -> str:

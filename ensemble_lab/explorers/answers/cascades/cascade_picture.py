@@ -19,7 +19,7 @@ from ensemble_lab.explorers.answers.cascades.cascade_replay import (
     View,
     efficient,
 )
-from ensemble_lab.widgets.panels import Axes, Mark, Panel, axis, mosaic, shares
+from ensemble_lab.widgets.panels import Axes, Mark, Panel, axis, listed, mosaic, shares
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, MIDDLE, ORACLE, SMALL, WRONG, marker
@@ -86,25 +86,29 @@ def _right(low: float, high: float) -> dict:
 def _share(panel: Panel, replay: Replay, seen: View) -> list[Mark]:
     """Accuracy over the share passed on: by confidence, at random, and each model alone."""
     models = replay.outcomes.models
-    alone = [float(seen.accuracy[models.index(seen.order[at])]) for at in (0, -1)]
-    small, big = (f"{named(seen.order[at], SHORT)} alone" for at in (0, -1))
+    (first, last), (small, big) = zip(
+        *(
+            (float(seen.accuracy[models.index(name)]), f"{named(name, SHORT)} alone")
+            for name in (seen.order[0], seen.order[-1])
+        ),
+        strict=True,
+    )
     share, right, _ = seen.curve()
-    end = alone[1] if seen.queue is None else mean_of_known(seen.queue.passed)
-    spread = zip((1, -1), (seen.interval[1], seen.interval[0]), strict=True)
-    up, down = (sign * (end_ - seen.point[1]) for sign, end_ in spread)
-    bars = {"type": "data", "symmetric": False, "color": INK, "thickness": 2}
-    bars |= {"array": [None if up != up else up], "arrayminus": [None if down != down else down]}
+    end = last if seen.queue is None else mean_of_known(seen.queue.passed)
+    low, high = seen.interval
+    spread = {"type": "data", "symmetric": False, "color": INK, "thickness": 2}
+    spread |= {"array": listed([high - seen.point[1]]), "arrayminus": listed([seen.point[1] - low])}
     ways = [
-        panel.curve([0, 1], [alone[0], end], ORACLE, "at random"),
+        panel.curve([0, 1], [first, end], ORACLE, "at random"),
         panel.curve(share, right, COMBINED, "least sure first", width=4),
     ]
     return [
         panel.upright(seen.share),
-        panel.rule(alone[0], SMALL, "small alone", label=small),
-        panel.rule(alone[1], BIG, "big alone", label=big if len(seen.order) > 1 else ""),
+        panel.rule(first, SMALL, "small alone", label=small),
+        panel.rule(last, BIG, "big alone", label=big if len(seen.order) > 1 else ""),
         *(replace(way, said=way.trace["name"], at=None, symbol="line") for way in ways),
         panel.points([seen.share], [seen.point[1]], COMBINED, "you are here", size=16, key=False,
-                     error_y=bars),
+                     error_y=spread),
     ]  # fmt: skip
 
 
@@ -149,7 +153,6 @@ def _price(panel: Panel, replay: Replay, seen: View) -> list[Mark]:
         ("small", chain[:1], marker(SMALL, 11)),
         ("big", chain[-1:], marker(BIG, 11)),
     )]  # fmt: skip
-    words = f"oracle {seen.oracle[1]:.0%}"
     return [
         panel.curve(*seen.frontier(), COMBINED, "the chain", width=3, label=""),
         *dots,
@@ -157,7 +160,7 @@ def _price(panel: Panel, replay: Replay, seen: View) -> list[Mark]:
         panel.points([seen.point[0]], [seen.point[1]], COMBINED, "here, by price", key=False,
                      size=14),
         *notes,
-        panel.note(*seen.oracle, words, ORACLE),
+        panel.note(*seen.oracle, f"oracle {seen.oracle[1]:.0%}", ORACLE),
     ]  # fmt: skip
 
 
@@ -174,7 +177,10 @@ def _dots(panel: Panel, replay: Replay, seen: View, names, what: str, look: dict
 
 def finding(replay: Replay, seen: View) -> str:
     """The title: how many are passed on, how right that is, and for what price."""
-    alone, big = seen.accuracy[replay.outcomes.models.index(seen.order[-1])], _said(seen.order[-1])
+    alone, big = (
+        seen.accuracy[replay.outcomes.models.index(seen.order[-1])],
+        named(seen.order[-1], SAID),
+    )
     known = "none of its answers is graded" if np.isnan(alone) else f"{alone:.1%} right"
     if len(seen.order) == 1:
         return f"{big} alone: {known}; a cascade takes two different models"
@@ -184,18 +190,14 @@ def finding(replay: Replay, seen: View) -> str:
     gain = 100 * float(seen.sweep.gain[seen.at])
     right = _rightness(seen, sum(seen.answered()), gain)
     return (
-        f"{100 * seen.share:.0f}% {passed} {_said(seen.order[1])}: {right}"
+        f"{100 * seen.share:.0f}% {passed} {named(seen.order[1], SAID)}: {right}"
         f"\n{_bill(replay, seen, gain)}{_beaten(replay, seen)}"
     )
 
 
-def _said(name: str) -> str:
-    return named(name, SAID)
-
-
 def _rightness(seen: View, answered: float, gain: float) -> str:
     """How right that is, of the `answered` per cent, and how many points that gains."""
-    right, big = seen.point[1], _said(seen.order[-1])
+    right, big = seen.point[1], named(seen.order[-1], SAID)
     if np.isnan(right):
         return "no answer that is graded"
     of = f" of the {answered:.0f}% answered" if answered < 99.5 else ""
@@ -208,12 +210,12 @@ def _rightness(seen: View, answered: float, gain: float) -> str:
 
 
 def _bill(replay: Replay, seen: View, gain: float) -> str:
-    paid, big, here = replay.price, _said(seen.order[-1]), seen.point[0]
+    paid, big, here = replay.price, named(seen.order[-1], SAID), seen.point[0]
     alone = seen.price[replay.outcomes.models.index(seen.order[-1])]
     if np.isnan(here):
         return f"For a {paid.word} that is not known here"
     if paid.word == "calls":
-        return f"For {here:.2f} calls an item beyond {_said(seen.order[0])}'s"
+        return f"For {here:.2f} calls an item beyond {named(seen.order[0], SAID)}'s"
     if not alone > 0:
         return f"For {here:.4g} {paid.unit}"
     share = here / alone
@@ -233,7 +235,7 @@ def _beaten(replay: Replay, seen: View) -> str:
     if not better.any():
         return ""
     best = int(np.where(better, seen.accuracy, -1).argmax())
-    name = _said(replay.outcomes.models[best])
+    name = named(replay.outcomes.models[best], SAID)
     return f"; {name} alone: {seen.accuracy[best]:.1%} for less"
 
 

@@ -104,9 +104,8 @@ def _missing(replay: Replay) -> dict[str, str]:
     if scores:
         found |= dict.fromkeys(("middle", "threshold_2", "per_label"), scores)
     if not scores and len(outcomes.models) < 3:
-        found |= dict.fromkeys(
-            ("middle", "threshold_2"), "there are two models, and these need three"
-        )
+        two = "there are two models, and these need three"
+        found |= dict.fromkeys(("middle", "threshold_2"), two)
     if not scores and (outcomes.answer is None or not 1 < len(outcomes.labels) <= MOST_LABELS):
         found["per_label"] = f"it needs answers of 2 to {MOST_LABELS} labels"
     elif not scores and not replay.halved:
@@ -186,11 +185,8 @@ def _start(policy: Policy | None, replay: Replay, missing: Mapping) -> dict[str,
         return {}
     if isinstance(policy, LearnedSelector):
         mode = {} if _no_scores(replay.outcomes) else {"mode": CHOOSE}
-        return {
-            "small": policy.small,
-            "big": policy.big,
-            "threshold": _near(policy.threshold),
-        } | mode
+        where = {"threshold": _near(policy.threshold)} | mode
+        return {"small": policy.small, "big": policy.big} | where
     if isinstance(policy, BudgetCascade):
         if policy.order is None:
             policy = policy.fit(replay.outcomes.split()[0] if replay.halved else replay.outcomes)
@@ -238,9 +234,9 @@ def presets_of(replay: Replay, mode: str) -> dict[str, State]:
         return {}
     best = max(f.alone for f in found)
     to_best = [f for f in found if f.alone == best]
-    bargain = min((f for f in to_best if f.pays), key=lambda f: f.share, default=None)
+    bargain = min((f for f in to_best if f.share < PAYS), key=lambda f: f.share, default=None)
     top = max(found, key=lambda f: f.alone + f.gain)
-    failing = next((f for f in to_best if not f.pays), None)
+    failing = next((f for f in to_best if f.share >= PAYS), None)
     presets = {"as right for less": bargain.state()} if bargain else {}
     if top.gain > 0 and top.state(top.best) not in presets.values():
         presets["most right"] = top.state(top.best)
@@ -266,10 +262,6 @@ class Parity(NamedTuple):
     best: int
     gain: float
 
-    @property
-    def pays(self) -> bool:
-        return self.share < PAYS
-
     def state(self, at: int | None = None) -> State:
         # Where all must be asked, the last setting that leaves the small model a say is shown.
         level = float(LEVELS[min(self.at, len(LEVELS) - 2) if at is None else at])
@@ -282,10 +274,9 @@ def _parity(replay: Replay, pair: tuple[str, str], mode: str) -> Parity:
     alone = float(np.nan_to_num(replay.halves(pair[0])[0].select(models=pair).accuracy()[1]))
     enough = np.flatnonzero(gain > -1e-12)  # a sum of differences may end a digit below 0
     at, best = int(enough[0]) if len(enough) else len(LEVELS) - 1, int(gain.argmax())
-    small, big = pair
     spent = replay.price.factor * np.nan_to_num(sweep.price[at], nan=np.inf)
-    share = spent / max(replay.prices(small)[replay.outcomes.models.index(big)], 1e-12)
-    return Parity(small, big, alone, float(share), at, best, float(gain[best]))
+    share = spent / max(replay.prices(pair[0])[replay.outcomes.models.index(pair[1])], 1e-12)
+    return Parity(*pair, alone, float(share), at, best, float(gain[best]))
 
 
 def _pairs(replay: Replay) -> list[tuple[str, str]]:
