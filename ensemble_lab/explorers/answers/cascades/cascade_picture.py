@@ -24,7 +24,7 @@ from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, MIDDLE, ORACLE, SMALL, WRONG, marker
 
-SHORT, SAID = 13, 24  # characters of a name in the picture, and in the finding
+SHORT, SAID = 12, 24  # characters of a name in the picture, and in the finding
 MANY = 8  # single models; of more, only the chosen ones are named and looked down to
 FINE = 0.05  # a range of accuracies whose ticks have a decimal
 UNDER = 0.06  # of a panel's height, from a dot down to its name
@@ -35,8 +35,7 @@ ALL = (0.0, 1.0)
 def draw(replay: Replay, seen: View) -> Picture:
     """The picture of one setting."""
     row = {"range": [-0.02, 1.02], "zeroline": False}
-    chosen = [replay.outcomes.models.index(name) for name in seen.order]
-    looked_at = chosen if len(seen.accuracy) > MANY else slice(None)
+    looked_at = seen.columns if len(seen.accuracy) > MANY else slice(None)
     least = _ends([seen.accuracy[looked_at], seen.frontier()[1]])[0]
     above = _ends([seen.accuracy, seen.frontier()[1], [seen.oracle[1]]])[1]
     most_paid = _ends([[0], seen.price, seen.frontier()[0], [seen.oracle[0]]])[1] or 1.0
@@ -49,7 +48,7 @@ def draw(replay: Replay, seen: View) -> Picture:
         heights=(7, 5),
         height=460,
         share=Axes(shares("", *ALL, **row | {"showticklabels": False}),
-                   _right(*_ends([seen.accuracy[chosen], seen.curve()[1]])),
+                   _right(*_ends([seen.accuracy[seen.columns], seen.curve()[1]])),
                    "Right, by share passed on", 52, 122),
         items=Axes(shares(f"items by {first}'s {kind}", *ALL, **row),
                    axis("", -1.05, 1.3, tickvals=[0, 1], ticktext=["0", "100%"]),
@@ -58,7 +57,7 @@ def draw(replay: Replay, seen: View) -> Picture:
                    _right(least - UNDER * (above - least), above), "Right, by price", 44),
     )  # fmt: skip
     marks = [
-        *_share(panels.share, replay, seen),
+        *_share(panels.share, seen),
         *_items(panels.items, seen),
         *_price(panels.price, replay, seen),
     ]
@@ -83,16 +82,10 @@ def _right(low: float, high: float) -> dict:
     return shares("", low - room, high + room) | {"tickformat": digits}
 
 
-def _share(panel: Panel, replay: Replay, seen: View) -> list[Mark]:
+def _share(panel: Panel, seen: View) -> list[Mark]:
     """Accuracy over the share passed on: by confidence, at random, and each model alone."""
-    models = replay.outcomes.models
-    (first, last), (small, big) = zip(
-        *(
-            (float(seen.accuracy[models.index(name)]), f"{named(name, SHORT)} alone")
-            for name in (seen.order[0], seen.order[-1])
-        ),
-        strict=True,
-    )
+    first, last = (float(seen.accuracy[seen.columns[at]]) for at in (0, -1))
+    small, big = (f"{named(seen.order[at], SHORT)} alone" for at in (0, -1))
     share, right, _ = seen.curve()
     end = last if seen.queue is None else mean_of_known(seen.queue.passed)
     low, high = seen.interval
@@ -145,31 +138,26 @@ def _price(panel: Panel, replay: Replay, seen: View) -> list[Mark]:
         for j, name in enumerate(models)
         if len(models) <= MANY or name in chain
     ]  # fmt: skip
-    dots = [_dots(panel, replay, seen, names, what, look) for what, names, look in (
-        ("other models", [n for n in models if n not in chain],
-         marker(ORACLE, 9) | {"symbol": "triangle-up"}),
-        ("between", chain[1:-1], {**marker(SMALL, 11), "symbol": "triangle-down", "color": MIDDLE,
-                                  "line": {"width": 1, "color": INK}}),
-        ("small", chain[:1], marker(SMALL, 11)),
-        ("big", chain[-1:], marker(BIG, 11)),
-    )]  # fmt: skip
+    between = {"symbol": "triangle-down", "color": MIDDLE, "line": {"width": 1, "color": INK}}
+    others = [j for j in range(len(models)) if j not in seen.columns]
+    dots = (
+        ("other models", others, marker(ORACLE, 9) | {"symbol": "triangle-up"}),
+        ("between", seen.columns[1:-1], between | {"size": 11}),
+        ("small", seen.columns[:1], marker(SMALL, 11)),
+        ("big", seen.columns[-1:], marker(BIG, 11)),
+    )
+    hover = f"%{{text}}: %{{x:.4~g}} {replay.price.unit}, %{{y:.1%}}"
+    here, best = (np.transpose([place]) for place in (seen.point, seen.oracle))
     return [
         panel.curve(*seen.frontier(), COMBINED, "the chain", width=3, label=""),
-        *dots,
-        panel.points([seen.oracle[0]], [seen.oracle[1]], ORACLE, "oracle", size=13, key=False),
-        panel.points([seen.point[0]], [seen.point[1]], COMBINED, "here, by price", key=False,
-                     size=14),
+        *(panel.points(seen.price[at], seen.accuracy[at], look["color"], what, size=look["size"],
+                       look=look, key=False, text=[named(models[j]) for j in at],
+                       hovertemplate=hover) for what, at, look in dots),
+        panel.points(*best, ORACLE, "oracle", size=13, key=False),
+        panel.points(*here, COMBINED, "here, by price", key=False, size=14),
         *notes,
         panel.note(*seen.oracle, f"oracle {seen.oracle[1]:.0%}", ORACLE),
     ]  # fmt: skip
-
-
-def _dots(panel: Panel, replay: Replay, seen: View, names, what: str, look: dict) -> Mark:
-    at = [replay.outcomes.models.index(name) for name in names]
-    text = [named(name) for name in names]
-    hover = f"%{{text}}: %{{x:.4~g}} {replay.price.unit}, %{{y:.1%}}"
-    return panel.points(seen.price[at], seen.accuracy[at], look["color"], what, size=look["size"],
-                        look=look, key=False, text=text, hovertemplate=hover)  # fmt: skip
 
 
 # -- in words -----------------------------------------------------------------------------------
@@ -177,10 +165,7 @@ def _dots(panel: Panel, replay: Replay, seen: View, names, what: str, look: dict
 
 def finding(replay: Replay, seen: View) -> str:
     """The title: how many are passed on, how right that is, and for what price."""
-    alone, big = (
-        seen.accuracy[replay.outcomes.models.index(seen.order[-1])],
-        named(seen.order[-1], SAID),
-    )
+    alone, big = seen.accuracy[seen.columns[-1]], named(seen.order[-1], SAID)
     known = "none of its answers is graded" if np.isnan(alone) else f"{alone:.1%} right"
     if len(seen.order) == 1:
         return f"{big} alone: {known}; a cascade takes two different models"
@@ -211,7 +196,7 @@ def _rightness(seen: View, answered: float, gain: float) -> str:
 
 def _bill(replay: Replay, seen: View, gain: float) -> str:
     paid, big, here = replay.price, named(seen.order[-1], SAID), seen.point[0]
-    alone = seen.price[replay.outcomes.models.index(seen.order[-1])]
+    alone = seen.price[seen.columns[-1]]
     if np.isnan(here):
         return f"For a {paid.word} that is not known here"
     if paid.word == "calls":
@@ -231,7 +216,7 @@ def _bill(replay: Replay, seen: View, gain: float) -> str:
 def _beaten(replay: Replay, seen: View) -> str:
     """Another model of the table, alone more right for no more; no choice of two hides it."""
     better = (seen.accuracy > seen.point[1]) & (seen.price <= seen.point[0])
-    better &= [name not in seen.order for name in replay.outcomes.models]
+    better[seen.columns] = False
     if not better.any():
         return ""
     best = int(np.where(better, seen.accuracy, -1).argmax())
@@ -241,11 +226,10 @@ def _beaten(replay: Replay, seen: View) -> str:
 
 def also(replay: Replay, seen: View) -> str:
     """What the words say beyond the finding."""
-    models, paid = replay.outcomes.models, replay.price
+    paid = replay.price
     alone = [
         f"{named(name)} alone is right on {seen.accuracy[j]:.1%} for {_amount(seen.price[j])}"
-        for j, name in enumerate(models)
-        if name in seen.order
+        for name, j in zip(seen.order, seen.columns, strict=True)
     ]
     answered = zip(seen.order, seen.answered(), strict=True)
     who = ", ".join(f"{named(name)} answers {share:.0f}%" for name, share in answered)

@@ -227,6 +227,7 @@ class Replay:
         best, graded = (known.argmax(axis=0), np.arange(len(table))), known.max(axis=0) >= 0
         own = table.correct[:, table.columns(order[:1])[0]]
         return {
+            "columns": [int(column) for column in table.columns(order)],
             "accuracy": table.accuracy(),
             "price": self.prices(order[0]),
             "oracle": (
@@ -370,7 +371,8 @@ class View:
     """One setting with its numbers, of the shown half; prices are in the axis's unit.
 
     `sweep`, `queue` and `cut` are None where nothing says which items are hard, or there is one
-    model. `accuracy` and `price` are (m,) of the single models, `oracle` is (price, accuracy).
+    model. `accuracy` and `price` are (m,) of the single models, those of the chain in `columns`;
+    `oracle` is (price, accuracy).
     """
 
     order: tuple[str, ...]
@@ -381,6 +383,7 @@ class View:
     sweep: Sweep | None
     queue: Queue | None
     cut: int | None
+    columns: list[int]
     accuracy: np.ndarray
     price: np.ndarray
     oracle: tuple[float, float]
