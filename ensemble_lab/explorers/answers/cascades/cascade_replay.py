@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -71,12 +71,13 @@ class Queue:
     spent: np.ndarray
     paid: np.ndarray
 
-    @property
+    @cached_property
     def cuts(self) -> np.ndarray:
         """Where the row can be cut: never between equals, and those without a score go on."""
         found = np.r_[0, np.flatnonzero(np.diff(self.score)) + 1, len(self.score)]
         return found[found >= np.searchsorted(self.score, UNSURE, side="right")]
 
+    @cached_property
     def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Share passed on, accuracy and price at the cuts; evenly thinned where there are many."""
         cuts = self.cuts
@@ -431,7 +432,7 @@ class View:
         if self.sweep is None:
             return (np.array([]),) * 3
         if not self.by_label:
-            share, right, paid = self.queue.curve()
+            share, right, paid = self.queue.curve
             return share, right, self.factor * paid
         place = (slice(None), *self.at[1:])
         parts = self._passed, self.sweep.accuracy, self.factor * self.sweep.price
