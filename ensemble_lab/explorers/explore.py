@@ -64,16 +64,20 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     if not takes:  # it shows a formula, or a problem of its own
         if outcomes is not None:
             raise ValueError(f"explore({shown(name)}) takes no outcomes; leave them out")
-        return replace(build(), start=start)
+        return _begun(build(), start)
     if "outcomes" not in takes:  # traces or measured pairs
-        return replace(build(outcomes), start=start)
+        return _begun(build(outcomes), start)
     if outcomes is not None and not isinstance(outcomes, Outcomes):
         raise TypeError(f"outcomes is {_kind_of(outcomes)}")
     if outcomes is None and takes["outcomes"].default is Parameter.empty:
         raise ValueError(f"explore({shown(name)}) needs outcomes: load_outcomes(name) or your own")
     known = None if outcomes is None else whole_names(outcomes)
-    made = build(known, policy=policy)
-    return replace(made, start={**made.start, **start})
+    return _begun(build(known, policy=policy), start)
+
+
+def _begun(made: Explorer, start: dict[str, Any]) -> Explorer:
+    """The explorer from there; a report opens there too, where the reader has named a start."""
+    return replace(made, start={**made.start, **start}, opens={} if start else made.opens)
 
 
 def _kind_of(outcomes) -> str:

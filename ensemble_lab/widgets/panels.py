@@ -6,7 +6,7 @@ dash follow from the meaning; axes, sizes and places of labels follow from the p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
@@ -85,8 +85,8 @@ class Mark:
 
     Parameters
     ----------
-    trace : dict
-        As plotly takes it.
+    trace : dict or None
+        As plotly takes it; None for words alone.
     panel : Panel
     said : str
         The direct label, or the entry in the panel's key; empty for neither.
@@ -96,14 +96,18 @@ class Mark:
     colour : str
     symbol : str
         Of the key.
+    look : mapping
+        Of the direct label: more of plotly's annotation. One with a ``yshift`` is not moved
+        out of the others' way.
     """
 
-    trace: dict[str, Any]
+    trace: dict[str, Any] | None
     panel: Panel
     said: str = ""
     at: tuple[float | None, float] | None = None
     colour: str = INK
     symbol: str = ""
+    look: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,9 +196,14 @@ class Panel:
                  "line": line(meaning, width), "hoverinfo": "skip", **self._where}  # fmt: skip
         return Mark(trace, self, name if key else "", None, meaning, "line")
 
+    def label(self, x: float, y: float, words: str, meaning: str = INK, **look) -> Mark:
+        """Words beside a place, without a trace, apart from the labels of the other marks."""
+        at = (float(x), float(y)) if np.isfinite([x, y]).all() else None
+        return Mark(None, self, words if at else "", at, meaning, look=look)
+
     def note(self, x: float, y: float, text: str, meaning: str = INK, *,
              font: Mapping | None = None, **more) -> dict[str, Any]:  # fmt: skip
-        """Words at a place, for `Mosaic.picture`; `more` is of plotly's annotations."""
+        """Words right at a place, for `Mosaic.picture`; `more` is of plotly's annotations."""
         low, high = self.across
         bottom, top = self.up
         place = {"x": low + self.fraction("x", x) * (high - low), "xref": "paper"}
@@ -297,7 +306,7 @@ class Mosaic:
         for panel in self.panels.values():
             layout |= _axes_of(panel)
         words = ". ".join(filter(None, [one_line(finding, ". "), also]))
-        traces = [mark.trace for mark in marks]
+        traces = [mark.trace for mark in marks if mark.trace is not None]
         return Picture(traces, {**layout, **more}, finding, table, words)
 
     def _heads(self, marks: Sequence[Mark]) -> list[dict]:
@@ -321,26 +330,26 @@ class Mosaic:
     def _labels(self, marks: Sequence[Mark]) -> list[dict]:
         """Direct labels: beside the right end of a panel, or at a place in it; none on another."""
         found = []
-        ended = [mark for mark in marks if mark.at is not None and mark.at[0] is None]
-        for panel, ends in groupby(sorted(ended, key=lambda m: m.panel.number), lambda m: m.panel):
-            ends = list(ends)
-            pixels = (panel.up[1] - panel.up[0]) * self._inner
-            wanted = [panel.fraction("y", mark.at[1]) * pixels for mark in ends]
-            for mark, y in zip(ends, apart(wanted, pixels), strict=True):
-                place = {"x": panel.across[1], "y": panel.up[0] + y / self._inner}
-                found.append(_note(mark, place, {"xref": "paper", "yref": "paper"}, "left", 5))
-        for mark in marks:
-            if mark.at is not None and mark.at[0] is not None:
-                part = mark.panel.fraction("x", mark.at[0])
-                left = part > 0.6  # then there is more room on the left
-                refs = {"xref": "paper", "yref": "paper"}
-                low, high = mark.panel.across
-                bottom, top = mark.panel.up
-                y = bottom + mark.panel.fraction("y", mark.at[1]) * (top - bottom)
-                place = {"x": low + part * (high - low), "y": y}
-                side = ("right", -12) if left else ("left", 12)
-                found.append(_note(mark, place, refs, *side) | {"yanchor": "bottom"})
+        for mark, y in self._spread([m for m in marks if m.at is not None and m.at[0] is None]):
+            found.append(_note(mark, {"x": mark.panel.across[1], "y": y}, "left", 5))
+        for mark, y in self._spread([m for m in marks if m.at is not None and m.at[0] is not None]):
+            low, high = mark.panel.across
+            part = mark.panel.fraction("x", mark.at[0])
+            side = ("right", -12) if part > 0.6 else ("left", 12)  # where there is more room
+            place = {"x": low + part * (high - low), "y": y}
+            found.append(_note(mark, place, *side) | {"yanchor": "bottom"} | dict(mark.look))
         return found
+
+    def _spread(self, marks: Sequence[Mark]) -> Iterator[tuple[Mark, float]]:
+        """Each mark with the height of its label, in paper's units, none of a panel on another."""
+        by_panel = sorted(marks, key=lambda mark: mark.panel.number)
+        for panel, own in groupby(by_panel, lambda mark: mark.panel):
+            own = sorted(own, key=lambda mark: "yshift" in mark.look)  # those that stay come last
+            pixels = (panel.up[1] - panel.up[0]) * self._inner
+            wanted = [panel.fraction("y", mark.at[1]) * pixels for mark in own]
+            free = sum("yshift" not in mark.look for mark in own)
+            for mark, y in zip(own, apart(wanted[:free], pixels) + wanted[free:], strict=True):
+                yield mark, panel.up[0] + y / self._inner
 
     @property
     def _inner(self) -> float:
@@ -448,9 +457,10 @@ def _axis_name(letter: str, number: int) -> str:
     return letter if number == 1 else f"{letter}{number}"
 
 
-def _note(mark: Mark, place: Mapping, refs: Mapping, anchor: str, shift: float) -> dict:
+def _note(mark: Mark, place: Mapping, anchor: str, shift: float) -> dict:
     font = {"size": SIZE, "color": TEXT.get(mark.colour, INK)}
     look = {"showarrow": False, "xanchor": anchor, "yanchor": "middle", "align": anchor}
+    refs = {"xref": "paper", "yref": "paper"}
     return {**place, **refs, **look, "xshift": shift, "text": mark.said, "font": font}
 
 
