@@ -23,7 +23,7 @@ LABEL = {"description_width": "initial"}
 WIDE = "380px"
 LABELLED = """<div class="tex2jax_ignore mathjax_ignore" title="{}" style="line-height: 20px;
  font-size: 12px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis">{}</div>"""
-ONE = {"width": "202px", "margin": "0 4px 0 0"}  # of a control: four stand in a row
+ONE = {"width": "206px", "margin": "0 4px 0 0"}  # of a control: four stand in a row
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ def input_of(control: Control) -> Input:
     if control.kind == "steps":
         return _slider(control)
     kind = {"choice": ipywidgets.Dropdown, "many": ipywidgets.SelectMultiple}[control.kind]
-    widget = kind(options=_options(control), value=control.default, layout={"width": "198px"})
+    widget = kind(options=_options(control), value=control.default, layout={"width": "200px"})
     explain(widget, control.help)
     box = ipywidgets.VBox([_label(control.label, control.help), widget], layout=ONE)
     return Input(box, lambda: widget.value, lambda v: setattr(widget, "value", v), (widget,))
@@ -66,7 +66,7 @@ def _slider(control: Control) -> Input:
         options=_options(control),
         value=control.default,
         readout=False,
-        layout={"width": "190px", "margin": "0 4px"},
+        layout={"width": "198px", "margin": "0 2px"},
     )
     explain(slider, control.help)
     label = _label(control.label, control.help, control.default)

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from ensemble_lab.widgets.explorer import Explorer, State
 
 FAILS = "ensemble-lab-fails"  # class of the buttons of presets that fail
+PALE = "#F7E3EE"  # their ground; the words on it keep a contrast of 14:1
 MOST_ROWS = 200  # of a table on the screen
 MOST_TITLE = 120  # characters on a button
 MOST_ITEMS = 1000  # offered by name; any other can be typed
 TABLE, STATE, CARD = "Data table", "State", "Item card"
 COPY = """<button class="jupyter-button lm-Widget widget-button"
- style="width: auto; height: 26px; padding: 0 8px; font-size: 12px; line-height: 26px"
+ style="width: auto; height: 26px; margin: 1px; padding: 0 8px; font-size: 12px; line-height: 26px"
  title="Copy these settings as JSON, for a report or a colleague" data-state="{state}"
  onclick="navigator.clipboard.writeText(this.dataset.state).then(
    () => this.textContent = 'Copied', () => this.textContent = 'Copy it from State, below')"
@@ -62,7 +63,7 @@ class Panel:
         self.inputs = {control.name: input_of(control) for control in explorer.controls}
         self.note = ipywidgets.HTML()
         self.text = ipywidgets.HTML()
-        self.copy = ipywidgets.HTML()
+        self.copy = ipywidgets.HTML(layout={"margin": "0"})
         self.below = self._below()
         top, *less_used = self._controls()
         drawn = [self.note, self.canvas.widget, self.text]
@@ -94,6 +95,7 @@ class Panel:
         for title, button in self.presets.items():
             if isinstance(self.explorer.presets[title], Failing):
                 button.add_class(FAILS)
+                button.style.button_color = PALE
                 button.tooltip = f"Where it fails or does not pay: {button.description}"
         others = [self._button("Reset", lambda _: self._try({}, fresh=True), "Back to the start")]
         if self.explorer.sequence:

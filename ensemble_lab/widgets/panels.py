@@ -119,12 +119,12 @@ class Panel:
     up: tuple[float, float]
 
     def curve(self, x, y, meaning: str, name: str, *, width: float = 2, label: str | None = None,
-              upright: str = "", **more) -> Mark:  # fmt: skip
+              shape: str = "", **more) -> Mark:  # fmt: skip
         """A line; its label stands at its right end."""
         y = _mean(y)
         own = {"mode": "lines", "line": {**line(meaning, width), **more.pop("line", {})}}
-        if upright:
-            own["line"]["shape"] = upright
+        if shape:
+            own["line"]["shape"] = shape
         known = y[~np.isnan(y)]
         said = name if label is None else label
         at = (None, float(known[-1])) if said and len(known) else None
@@ -139,7 +139,7 @@ class Panel:
 
     def upright(self, at: float, name: str = "here", **more) -> Mark:
         """A thin line from the bottom to the top: where the slider stands."""
-        look = {"color": INK, "width": 1, "dash": "solid"}
+        look = {"color": INK, "width": 1, "dash": "3px,2px"}
         trace = self._scatter([at, at], self._ends("y"), name, mode="lines", line=look, **more)
         return Mark({**trace, "hoverinfo": "skip"}, self)
 
@@ -438,33 +438,25 @@ def _note(mark: Mark, place: Mapping, refs: Mapping, anchor: str, shift: float) 
 def apart(wanted: Sequence[float], room: float, least: float = BETWEEN) -> list[float]:
     """Heights near the wanted ones, each `least` from the next, within 0 and `room`.
 
+    Those in each other's way stand together around their mean.
+
     >>> apart([10, 12, 90], 100)
     [3.5, 18.5, 90.0]
     """
     order = np.argsort(wanted, kind="stable")
-    blocks: list[list] = []  # each: sum of wanted bottoms, count
-    for i in order:
-        blocks.append([float(np.clip(wanted[i], 0, room)), 1])
-        while len(blocks) > 1 and _low(blocks[-1], least) < _high(blocks[-2], least):
-            total, count = blocks.pop()
-            blocks[-1] = [blocks[-1][0] + total, blocks[-1][1] + count]
-    heights = np.empty(len(order))
-    at = 0
-    for block in blocks:
-        first = _low(block, least) + least / 2
-        for k in range(block[1]):
-            heights[order[at + k]] = first + k * least
-        at += block[1]
-    over = max(0.0, heights.max(initial=0.0) - room)
-    return [float(h - over) for h in heights]
+    groups: list[list[int]] = []
 
+    def first(group: list[int]) -> float:
+        high = (len(group) - 1) * least
+        mean = float(np.mean([wanted[i] for i in group]))
+        return max(0.0, min(mean - high / 2, room - high))
 
-def _low(block: Sequence, least: float) -> float:
-    return block[0] / block[1] - block[1] * least / 2
-
-
-def _high(block: Sequence, least: float) -> float:
-    return block[0] / block[1] + block[1] * least / 2
+    for i in order.tolist():
+        groups.append([i])
+        while len(groups) > 1 and first(groups[-1]) < first(groups[-2]) + len(groups[-2]) * least:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    heights = {i: first(group) + k * least for group in groups for k, i in enumerate(group)}
+    return [heights[i] for i in range(len(wanted))]
 
 
 # -- numbers ------------------------------------------------------------------------------------

@@ -160,9 +160,9 @@ def test_same_traces_for_every_state_of_any_table(data):
 def test_the_same_state_gives_the_same_picture():
     explorer = explore("cascade", table())
     state = explorer.state(threshold=0.7, per_label=True)
-    before = explorer.draw(state)
-    explorer.draw(explorer.state(threshold=0.2))
-    assert explorer.draw(state).traces == before.traces
+    before = explorer.drawn(state)
+    explorer.drawn(explorer.state(threshold=0.2))
+    assert explorer.drawn(state).traces == before.traces
     assert explorer.read(explorer.to_json(threshold=0.7, per_label=True)) == state
 
 

@@ -8,11 +8,17 @@ def promises_kept(explorer, state):
 
     Returns the picture.
     """
-    picture, first = explorer.draw(state), explorer.picture()
+    picture, first = explorer.drawn(state), explorer.picture()
     forms = [(t["type"], t["name"]) for t in picture.traces]
     assert forms == [(t["type"], t["name"]) for t in first.traces]
+    assert len({name for _, name in forms}) == len(forms)
     dumped = json.dumps([picture.traces, picture.layout], allow_nan=False)
-    again = explorer.draw(state)
+    again = explorer.drawn(state)
     assert dumped == json.dumps([again.traces, again.layout])
     assert explorer.read(explorer.to_json(**state)) == state
     return picture
+
+
+def named(picture):
+    """The traces of a picture by their names."""
+    return {trace["name"]: trace for trace in picture.traces}
