@@ -15,7 +15,7 @@ from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.still import words
 
 MOST_BOXES = 60  # check boxes; more go into a list
-IN_SIGHT = 16  # of them
+IN_SIGHT = 6  # of them
 MOST_LONG = 24  # characters of an option beside a box; its tooltip has it whole
 FORMULA = re.compile(r"\$|\\(?=[(\[]|begin\b)")  # what may begin one
 WIDE_SIGNS = {"$": "\uff04", "\\": "\uff3c"}
@@ -24,6 +24,7 @@ WIDE = "380px"
 LABELLED = """<div class="tex2jax_ignore mathjax_ignore" title="{}" style="line-height: 20px;
  font-size: 12px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis">{}</div>"""
 ONE = {"width": "206px", "margin": "0 4px 0 0"}  # of a control: four stand in a row
+TALL = {"width": "420px", "margin": "0 4px 0 0", "flex": "0 0 auto"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +40,15 @@ class Input:
         Chooses a value.
     sources : tuple of ipywidgets.Widget
         Whose ``value`` changes when somebody chooses.
+    tall : bool
+        Whether it takes two rows of other controls, which stand beside it.
     """
 
     widget: Any
     read: Callable[[], Any]
     write: Callable[[Any], None]
     sources: tuple
+    tall: bool = False
 
 
 def input_of(control: Control) -> Input:
@@ -54,7 +58,8 @@ def input_of(control: Control) -> Input:
     if control.kind == "steps":
         return _slider(control)
     kind = {"choice": ipywidgets.Dropdown, "many": ipywidgets.SelectMultiple}[control.kind]
-    widget = kind(options=_options(control), value=control.default, layout={"width": "200px"})
+    look = {"width": "200px", "margin": "0 2px"}
+    widget = kind(options=_options(control), value=control.default, layout=look)
     explain(widget, control.help)
     box = ipywidgets.VBox([_label(control.label, control.help), widget], layout=ONE)
     return Input(box, lambda: widget.value, lambda v: setattr(widget, "value", v), (widget,))
@@ -111,8 +116,8 @@ def _boxes(control: Control) -> Input:
     def read():
         return tuple(option for box, option in options.items() if box.value)
 
-    columns = {"grid_template_columns": "repeat(auto-fill, minmax(196px, 1fr))"}
-    look = {"max_height": "90px", "overflow": "auto", "width": "100%", **columns}
+    columns = {"grid_template_columns": "repeat(2, 1fr)"}
+    look = {"max_height": "76px", "overflow": "hidden auto", "width": "100%", **columns}
     grid = ipywidgets.GridBox(boxes, layout=look)
 
     def write(chosen):
@@ -123,8 +128,8 @@ def _boxes(control: Control) -> Input:
         label.value = _labelled(control.label, control.help, f"{len(chosen)} of {len(boxes)}")
 
     write(control.default)
-    box = ipywidgets.VBox([label, grid], layout={"width": "100%"})
-    return Input(box, read, write, tuple(boxes))
+    box = ipywidgets.VBox([label, grid], layout=TALL)
+    return Input(box, read, write, tuple(boxes), tall=True)
 
 
 def description(text: str) -> str:

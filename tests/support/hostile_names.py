@@ -6,7 +6,9 @@ import numpy as np
 
 import ensemble_lab as lab
 from ensemble_lab.explorers import explore
-from ensemble_lab.explorers.explore import ALONE, EXPLORERS
+from ensemble_lab.explorers.explore import EXPLORERS
+
+ALONE = ("condorcet", "bagging", "boosting", "stacking", "negative-correlation")
 from ensemble_lab.tokens.traces import Place, Trace, TracedRound
 
 NAMES = (

@@ -97,10 +97,10 @@ def finding(state: State, free: float, tied: float) -> str:
     worth = 100 * (tied - accuracy)
     start = f"{members} members of {accuracy:.1%} each make a majority of {tied:.1%}"
     if rho == 0:
-        return f"{start}: {worth:+.1f} points,\nif each errs on its own"
+        return f"{start} ({worth:+.1f} points)\nEach errs on its own"
     return (
-        f"{start} ({worth:+.1f} points),\nnot the {free:.1%} of independent ones: their errors"
-        f" correlate by {rho:g}"
+        f"{start} ({worth:+.1f} points)\nIndependent ones would make one of {free:.1%}: these"
+        f" errors correlate by {rho:g}"
     )
 
 
