@@ -106,6 +106,7 @@ class Replay:
             repr(getattr(policy, f.name)) != repr(f.default) for f in fields(policy)
         )
         self.graded = {id(t): graded_answers(t) for t in (outcomes, self.fit, self.shown)}
+        self._reach = (), None
         self.correlation = {id(t): error_correlation(t) for t in (self.fit, self.shown)}
 
     def _policies(self, own: Vote | None) -> tuple[dict[str, Vote], dict[str, str]]:
@@ -163,6 +164,25 @@ class Replay:
             chance=or_nan(part.chance_oracle),
             correlation=self.correlation[id(table)][np.ix_(columns, columns)],
         )
+
+    def reach(self, members: tuple[str, ...]) -> tuple[np.ndarray, tuple[float, float]]:
+        """Each one's accuracy and an oracle's, and the least and most correlation of two.
+
+        Correlations are to one digit, outwards. Kept until other members are asked about.
+        """
+        if self._reach[0] != members:
+            part = self.shown.select(models=members)
+            columns = self.shown.columns(members)
+            pairs = self.correlation[id(self.shown)][np.ix_(columns, columns)]
+            pairs = pairs[np.triu_indices(len(pairs), 1)]
+            pairs = pairs[~np.isnan(pairs)] if not np.isnan(pairs).all() else np.array([0.0, 1.0])
+            low, high = (
+                float(np.floor(10 * pairs.min()) / 10),
+                float(np.ceil(10 * pairs.max()) / 10),
+            )
+            shares = np.array([*part.accuracy(), or_nan(part.oracle)])
+            self._reach = members, (shares, (low, max(high, low + 0.1)))
+        return self._reach[1]
 
     def gain(self, members: Sequence[str], rule: str) -> float:
         """Accuracy over the best member's on the fit half: for choosing what to look at."""

@@ -15,7 +15,6 @@ from ensemble_lab.explorers.answers.votes.vote_replay import (
     Tally,
     by_likeness,
     nanmean,
-    or_nan,
     presets,
 )
 from ensemble_lab.widgets.cards import row_of
@@ -115,13 +114,14 @@ def draw(replay: Replay, state: State) -> Picture:
     order = by_likeness(tally.correlation)
     names = [in_two(named(tally.members[i])) if few else "" for i in order]
     rho = "" if np.isnan(tally.mean_correlation) else f" by {tally.mean_correlation:.2f}"
+    reached, alike = replay.reach(state["members"])
     stacks = Stacks(tally)
     panels = mosaic(
         "shares pairs / items pairs",
         widths=(6, 5),
         heights=(8, 7),
         height=470,
-        shares=Axes(shares("", *zoom(replay, tally, state)), rows_of(_rows(state, m)),
+        shares=Axes(shares("", *zoom(tally, formula, reached)), rows_of(_rows(state, m)),
                     "Share of items answered right", 122, 52),
         items=Axes(axis(f"how many of the {m} members are right", -0.6, m + 0.6, tickformat="d",
                         dtick=max(1, -(-m // 12))), stacks.axis, "", 122, 52),
@@ -133,7 +133,7 @@ def draw(replay: Replay, state: State) -> Picture:
         *dots(panels.shares, tally, formula),
         stacks.mark(panels.items, replay.shown.items, 1),
         stacks.mark(panels.items, replay.shown.items, -1),
-        heat(panels.pairs, tally, order, limits(replay, state)),
+        heat(panels.pairs, tally, order, alike),
     ]
     also = in_words(tally, formula, state, _items(replay, state))
     return panels.picture(marks, finding(tally, state), lambda: table(tally, state, formula), also)
@@ -164,18 +164,14 @@ def _rows(state: State, m: int) -> list[str]:
             "… as measured", "oracle", "… over guessers"]  # fmt: skip
 
 
-def zoom(replay: Replay, tally: Tally, state: State) -> tuple[float, float]:
-    """What the axis of shares reaches: over all that may vote, so that it seldom jumps.
+def zoom(tally: Tally, formula: dict[str, float], reached: np.ndarray) -> tuple[float, float]:
+    """What the axis of shares shows: all that may vote, too, so that it seldom jumps.
 
     An oracle over guessers may lie beyond it.
     """
-    all_of_them = replay.shown.select(models=state["members"])
-    known = [nanmean(tally.voted), *jury(tally, 0.0).values(), *all_of_them.accuracy()]
-    known = np.array([*known, or_nan(all_of_them.oracle)])
-    known = known[~np.isnan(known)]
-    if not len(known):
-        return 0.0, 1.0
-    low, high = np.floor(20 * known.min() - 0.4) / 20, np.ceil(20 * known.max() + 0.4) / 20
+    known = [*reached, nanmean(tally.voted), formula["independent"], formula["measured"]]
+    known = [share for share in known if not np.isnan(share)] or [0.0, 1.0]
+    low, high = np.floor(20 * min(known) - 0.4) / 20, np.ceil(20 * max(known) + 0.4) / 20
     return max(float(low), -0.03), min(float(high), 1.03)
 
 
@@ -257,17 +253,6 @@ class Stacks:
             hovertemplate=f"item %{{customdata}}: {meaning}<extra>{name}</extra>",
         )  # fmt: skip
         return replace(mark, said=told)
-
-
-def limits(replay: Replay, state: State) -> tuple[float, float]:
-    """The least and the most correlation of two that may vote, to one digit outwards."""
-    columns = replay.shown.columns(state["members"])
-    pairs = replay.correlation[id(replay.shown)][np.ix_(columns, columns)]
-    pairs = pairs[np.triu_indices(len(pairs), 1)]
-    if np.isnan(pairs).all():
-        return 0.0, 1.0
-    low, high = np.floor(10 * np.nanmin(pairs)) / 10, np.ceil(10 * np.nanmax(pairs)) / 10
-    return float(low), float(max(high, low + 0.1))
 
 
 def heat(panel: Panel, tally: Tally, order: np.ndarray, ends: tuple[float, float]) -> Mark:
