@@ -17,6 +17,7 @@ from ensemble_lab.explorers.answers.votes.vote_replay import RIGHT_OR_WRONG, by_
 from ensemble_lab.widgets.explorer import Failing
 from ensemble_lab.widgets.panel import Panel
 from ensemble_lab.widgets.still import still
+from tests.support.any_state import named as traces
 from tests.support.any_state import promises_kept
 from tests.support.strategies import outcomes as tables
 
@@ -35,10 +36,6 @@ def imdb():
 def halves():
     """Of the first one's table: what is fitted on, and what is shown."""
     return lab.load_outcomes("gsm8k-44-llms").split(0.5, 0)
-
-
-def traces(picture):
-    return {trace["name"]: trace for trace in picture.traces}
 
 
 def share(picture, name):
@@ -88,7 +85,7 @@ def test_any_jury_has_the_same_traces(data):
     state = explorer.state(**data.draw(states(explorer)))
     picture = promises_kept(explorer, state)
     truth = float(lab.condorcet(state["members"], state["accuracy"], state["correlation"]))
-    assert traces(picture)["here"]["y"] == [pytest.approx(truth, abs=1e-5)]
+    assert traces(picture)["this jury, here"]["y"] == [pytest.approx(truth, abs=1e-5)]
     assert f"{truth:.1%}" in picture.finding or state["members"] == 1
 
 

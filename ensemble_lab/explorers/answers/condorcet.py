@@ -67,7 +67,8 @@ def draw(state: State) -> Picture:
         panel.curve(MEMBERS, tied, COMBINED, "this jury", width=4,
                     label=f"errors correlate by {rho:g}"),
         panel.here(members, free[at], SMALL, "if independent, here", size=10),
-        panel.here(members, tied[at], COMBINED if tied[at] >= accuracy - 1e-9 else WRONG),
+        panel.here(members, tied[at], COMBINED if tied[at] >= accuracy - 1e-9 else WRONG,
+                   "this jury, here"),
     ]  # fmt: skip
     said = finding(state, float(free[at]), float(tied[at]))
     also = f"With ever more such members: {limit:.1%}."
