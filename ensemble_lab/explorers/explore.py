@@ -17,6 +17,7 @@ from ensemble_lab.widgets.plain import whole_names
 EXPLORERS = {
     "escalate": "ensemble_lab.explorers.answers.escalate",
     "condorcet": "ensemble_lab.explorers.answers.condorcet",
+    "ranking": "ensemble_lab.explorers.answers.ranking",
     "votes": "ensemble_lab.explorers.answers.votes.votes",
     "cascade": "ensemble_lab.explorers.answers.cascades.cascades",
     "rounds": "ensemble_lab.explorers.tokens.rounds",
@@ -36,9 +37,9 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     what : str or Policy
         A policy starts the explorer at its own settings.
     outcomes : Outcomes, optional
-        Yours or the catalogue's. ``"escalate"`` has its own; ``"condorcet"``, ``"bagging"``,
-        ``"boosting"``, ``"stacking"`` and ``"negative-correlation"`` take none; ``"rounds"`` takes
-        traces and ``"speedup"`` measured pairs instead, or has its own.
+        Yours or the catalogue's. ``"escalate"`` has its own; ``"condorcet"``, ``"ranking"``,
+        ``"bagging"``, ``"boosting"``, ``"stacking"`` and ``"negative-correlation"`` take none;
+        ``"rounds"`` takes traces and ``"speedup"`` measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 

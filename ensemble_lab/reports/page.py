@@ -22,6 +22,7 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.core.whole import write_whole
 from ensemble_lab.reports.markdown import without_code
 from ensemble_lab.reports.request import RequestError, plain, read_notebook
+from ensemble_lab.reports.vector import svg
 from ensemble_lab.widgets.plain import unescaped, whole
 
 if TYPE_CHECKING:
@@ -202,7 +203,17 @@ def _drawn(figure, library: bool) -> tuple[str, str]:
     )
     meta = drawn["layout"].get("meta")
     told = isinstance(meta, dict) and "text" in meta
-    return drawing, f"<p>{html.escape(str(meta['text']))}</p>" if told else ""
+    words = f"<p>{html.escape(str(meta['text']))}</p>" if told else ""
+    return drawing + _without_scripts(drawn), words
+
+
+def _without_scripts(figure: Mapping) -> str:
+    """The same as a still picture, for who opens the page where no script runs."""
+    try:
+        picture = svg(figure)
+    except Exception:  # a stranger's figure may hold anything; the words beside it are shown
+        return ""
+    return f"<noscript><style>.plotly-graph-div {{ display: none }}</style>{picture}</noscript>"
 
 
 def _outputs(notebook: NotebookNode) -> list:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 HEIGHT = 440  # pixels; with the controls it fits a cell of JupyterLab at 1280 x 800
 WIDTH = 780  # pixels between the margins there; a wider figure has wider gaps
+WHOLE = 840  # pixels of a figure there, with its margins
 TITLE_LINE, TITLE_ROOM = 20, 14  # pixels
 HEAD = 24  # pixels above a panel, for its title and key
 BETWEEN = 15  # pixels from one direct label to the next
@@ -117,6 +119,7 @@ class Panel:
     axes: Axes
     across: tuple[float, float]
     up: tuple[float, float]
+    pixels: tuple[float, float]  # in a figure of the usual width
 
     def curve(self, x, y, meaning: str, name: str, *, width: float = 2, label: str | None = None,
               shape: str = "", **more) -> Mark:  # fmt: skip
@@ -200,6 +203,31 @@ class Panel:
                  "line": line(meaning, width), "hoverinfo": "skip", **self._where}  # fmt: skip
         return Mark(trace, self, name if key else "", None, meaning, "line")
 
+    def note(self, x: float, y: float, text: str, meaning: str = INK, *,
+             font: Mapping | None = None, **more) -> dict[str, Any]:  # fmt: skip
+        """Words at a place, for `Mosaic.picture`; `more` is of plotly's annotations."""
+        low, high = self.across
+        bottom, top = self.up
+        place = {"x": low + self.fraction("x", x) * (high - low), "xref": "paper"}
+        place |= {"y": bottom + self.fraction("y", y) * (top - bottom), "yref": "paper"}
+        look = {"size": SIZE, "color": TEXT.get(meaning, INK), **(font or {})}
+        return {**place, "text": text, "showarrow": False, "font": look, **more}
+
+    def names(self, x, y, names: Sequence[str], *, size: int = 11, **more) -> list[dict[str, Any]]:
+        """Names of points as notes, each with a thin line to its own; none covers another.
+
+        One for which there is no room is left out, and all after the first thirty: let the point
+        say its name when hovered.
+        """
+        points = [(self.fraction("x", a), self.fraction("y", b)) for a, b in zip(x, y, strict=True)]
+        spots = near(tuple(points), tuple(map(len, names[:30])), self.pixels, size)
+        look = {"showarrow": True, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": ORACLE,
+                "standoff": 5, "borderpad": 0, "font": {"size": size}, **more}  # fmt: skip
+        return [
+            self.note(x[i], y[i], names[i], **{"ax": spot[0], "ay": -spot[1], **look})
+            for i, spot in enumerate(spots) if spot
+        ]  # fmt: skip
+
     @property
     def _where(self) -> dict[str, str]:
         return {"xaxis": _axis_name("x", self.number), "yaxis": _axis_name("y", self.number)}
@@ -253,7 +281,7 @@ class Mosaic:
             raise AttributeError(f"no panel {name!r}; there are {known}") from None
 
     def picture(self, marks: Sequence[Mark], finding: str, table: Callable[[], pd.DataFrame],
-                also: str = "", **more: Any) -> Picture:  # fmt: skip
+                also: str = "", notes: Sequence[Mapping] = (), **more: Any) -> Picture:  # fmt: skip
         """The picture of these marks.
 
         Parameters
@@ -266,6 +294,8 @@ class Mosaic:
             () to the data frame behind the picture.
         also : str
             What the words say beyond the finding.
+        notes : sequence of dict, optional
+            Words in the panels beside those of the marks, as `Panel.note` makes them.
         **more
             More of plotly's layout.
         """
@@ -274,7 +304,7 @@ class Mosaic:
             "margin": dict(self.margin),
             "showlegend": False,
             "title": {"y": 1 - 20 / self.height, "yanchor": "top", "font": {"size": 15}},
-            "annotations": [*self._heads(marks), *self._labels(marks)],
+            "annotations": [*self._heads(marks), *self._labels(marks), *notes],
             "barmode": "overlay",
         }
         for panel in self.panels.values():
@@ -386,7 +416,9 @@ def mosaic(text: str, *, widths: Sequence[float] | None = None,
     for number, (name, (r0, c0, r1, c1)) in enumerate(spans.items(), 1):
         across = lefts[c0][0], lefts[c1 - 1][1]
         up = 1 - downs[r1 - 1][1], 1 - downs[r0][0]
-        made[name] = Panel(name, number, panels[name], across, up)
+        wide = WHOLE - beside[0] - beside[-1]
+        pixels = wide * (across[1] - across[0]), inner * (up[1] - up[0])
+        made[name] = Panel(name, number, panels[name], across, up, pixels)
     return Mosaic(made, height, margin)
 
 
@@ -457,6 +489,35 @@ def apart(wanted: Sequence[float], room: float, least: float = BETWEEN) -> list[
             groups[-2:] = [groups[-2] + groups[-1]]
     heights = {i: first(group) + k * least for group in groups for k, i in enumerate(group)}
     return [heights[i] for i in range(len(wanted))]
+
+
+@lru_cache(256)
+def near(points: tuple, letters: tuple[int, ...], room: tuple[float, float], size: int) -> list:
+    """How far in pixels the middle of each point's label lies from it; None where nowhere is free.
+
+    Points are fractions of the room, from the lower left; a label is as wide as its letters.
+
+    >>> near(((0.5, 0.5), (0.5, 0.5)), (4, 4), (100, 100), 10)
+    [(20.0, 0.0), (-20.0, 0.0)]
+    """
+    points = [(room[0] * x, room[1] * y) for x, y in points]
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in points]
+    found = []
+    for (x, y), count in zip(points, letters, strict=False):
+        half, tall, spot = 0.3 * size * count + 2, 0.6 * size, None
+        tries = [(part * (half + 6), 0.5 * size * row) for row in range(-20, 21)
+                 for part in (0, 1, -1, 0.3, -0.3, 0.7, -0.7, 1.4, -1.4, 2, -2)]  # fmt: skip
+        tries.sort(key=lambda move: 3 * abs(move[1]) + abs(move[0]))
+        for a, b in tries:
+            box = x + a - half, y + b - tall, x + a + half, y + b + tall
+            inside = 0 < box[0] and 0 < box[1] and box[2] < room[0] and box[3] < room[1]
+            if inside and not any(box[0] < t[2] and t[0] < box[2] and box[1] < t[3]
+                                  and t[1] < box[3] for t in taken):  # fmt: skip
+                spot = a, b
+                taken.append(box)
+                break
+        found.append(spot)
+    return found
 
 
 # -- numbers ------------------------------------------------------------------------------------

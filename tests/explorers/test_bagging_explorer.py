@@ -11,6 +11,7 @@ from sklearn.tree import DecisionTreeClassifier
 from ensemble_lab.explorers import explore
 from ensemble_lab.explorers.training import bagging_replay as replay
 from ensemble_lab.explorers.training.bagging import MEMBERS, formula
+from ensemble_lab.explorers.training.moons import MAP, moons
 from ensemble_lab.widgets.style import COMBINED, WRONG
 from tests.support.any_state import named, promises_kept
 
@@ -41,10 +42,10 @@ def test_any_state_has_the_same_traces(shown, data):
 def test_errors_are_those_of_scikit_learns_bags():
     """Errors of any m of the members, a tie decided by a coin; the whole bag and its map."""
     found = replay.bags(*FULL)
-    places, _ = replay.moons(replay.HELD_OUT, 5)
+    places, _ = moons(replay.HELD_OUT, 5, replay.NOISE)
     truth = replay.chance_of_one(places)
     for seed in replay.DRAWS:
-        X, y = replay.moons(replay.ROWS, seed)
+        X, y = moons(replay.ROWS, seed, replay.NOISE)
         tree = DecisionTreeClassifier(max_depth=12)
         bag = BaggingClassifier(tree, replay.MOST, oob_score=True, random_state=seed).fit(X, y)
         votes = np.stack([member.predict_proba(places)[:, 1] for member in bag.estimators_])
@@ -58,7 +59,7 @@ def test_errors_are_those_of_scikit_learns_bags():
             assert found.held[seed, m - 1] == pytest.approx(np.mean(errors))
         assert found.out_of_bag[seed, -1] == pytest.approx(1 - bag.oob_score_, abs=0.01)  # ties
         if seed == 0:
-            said = bag.predict_proba(replay.MAP)[:, 1].reshape(found.chance[-1].shape)
+            said = bag.predict_proba(MAP)[:, 1].reshape(found.chance[-1].shape)
             np.testing.assert_allclose(found.chance[-1], said, atol=1e-12)
 
 
@@ -69,7 +70,7 @@ def test_more_members_are_not_worse_but_for_luck():
 
 
 def test_the_true_chance_is_the_share_of_rows_there():
-    places, y = replay.moons(20_000, 9)
+    places, y = moons(20_000, 9, replay.NOISE)
     chance = replay.chance_of_one(places)
     for low in np.arange(0, 1, 0.1):
         here = (chance >= low) & (chance < low + 0.1)

@@ -9,6 +9,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from ensemble_lab.explorers import explore
 from ensemble_lab.explorers.training import boosting_replay as replay
+from ensemble_lab.explorers.training.moons import CELLS, LEFT, RIGHT, moons
 from tests.support.any_state import named, promises_kept
 
 
@@ -40,14 +41,14 @@ def test_the_rounds_are_those_of_scikit_learn(shown, depth, noise, rate):
     for seed in replay.DRAWS:
         X, label, turned = replay._draw(seed, noise)
         assert turned.sum() == round(noise * len(X))
-        assert np.array_equal(label[~turned], replay.moons(len(X), seed)[1][~turned])
+        assert np.array_equal(label[~turned], moons(len(X), seed, replay.NOISE)[1][~turned])
         tree = DecisionTreeClassifier(max_depth=depth)
         theirs = AdaBoostClassifier(tree, n_estimators=60, learning_rate=rate, random_state=seed)
         theirs.fit(X, label)
         error = 1 - np.array(list(theirs.staged_score(X, label)))
         np.testing.assert_allclose(found.train[seed], error, atol=1e-12)
         np.testing.assert_allclose(found.stage_error[seed], theirs.estimator_errors_, atol=1e-9)
-        new, truth = replay.moons(replay.HELD_OUT, 5)
+        new, truth = moons(replay.HELD_OUT, 5, replay.NOISE)
         held = 1 - np.array(list(theirs.staged_score(new, truth)))
         np.testing.assert_allclose(found.held[seed], held, atol=1e-12)
 
@@ -80,7 +81,7 @@ def test_the_map_is_what_the_trees_say(shown):
     border = named(shown.picture(round=1))["stage"]
     along = border["x" if stump.feature[0] == 0 else "y"]
     assert len(along) == 3 and along[0] == along[1]
-    assert abs(along[0] - stump.threshold[0]) <= (replay.RIGHT - replay.LEFT) / replay.CELLS
+    assert abs(along[0] - stump.threshold[0]) <= (RIGHT - LEFT) / CELLS
     assert np.array_equal(found.stage[0], found.whole[0])
     assert np.array_equal(named(shown.picture())["ground"]["z"], found.whole[0])
 

@@ -8,26 +8,17 @@ from itertools import chain
 import numpy as np
 
 from ensemble_lab.explorers.training.bagging_replay import (
-    ACROSS,
-    BOTTOM,
-    CELLS,
     LEARNERS,
-    LEFT,
-    MAP,
-    MIDDLES,
-    RIGHT,
     SIZES,
-    TOP,
-    UP,
     Bags,
     bags,
     chance_of_one,
 )
+from ensemble_lab.explorers.training.moons import ACROSS, AXES, CELLS, MAP, MIDDLES, SHADE, UP
 from ensemble_lab.training.bagging.bootstrap import variance_of_mean
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
 from ensemble_lab.widgets.panels import (
-    FRAMED,
     Axes,
     Mark,
     Panel,
@@ -38,12 +29,11 @@ from ensemble_lab.widgets.panels import (
     shares,
 )
 from ensemble_lab.widgets.picture import Picture
-from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, GROUND, INK, ORACLE, SMALL, WRONG
+from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, INK, ORACLE, SMALL, WRONG
 
 MEMBERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 DEPTHS = (1, 2, 3, 4, 6, 8, 12)
 SHARES = (0.1, 0.2, 0.3, 0.5, 1.0)
-SHADE = [[0, GROUND[0]], [0.5, "#FFFFFF"], [1, GROUND[1]]]
 OWN_BORDERS = 3  # more members' borders than these are a tangle
 
 
@@ -100,8 +90,7 @@ def draw(found: Bags, state: State) -> Picture:
     panels = mosaic(
         "map errors / map parts",
         widths=(10, 9),
-        map=Axes(axis("", LEFT, RIGHT, **FRAMED, showticklabels=False),
-                 axis("", BOTTOM, TOP, **FRAMED, showticklabels=False), left=12),
+        map=AXES,
         errors=Axes(members, shares("", 0, 1.15 * worst), "Share of rows that are wrong", 44, 100),
         parts=Axes(members, axis("", 0, 1.1 * most), "Squared error, and what it is made of", 44,
                    100),

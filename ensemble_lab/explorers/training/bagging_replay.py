@@ -8,16 +8,13 @@ from functools import cache
 
 import numpy as np
 
+from ensemble_lab.explorers.training.moons import CELLS, MAP, moons
+
 MOST = 32
 SIZES = np.arange(1, MOST + 1)
 DRAWS = range(5)
 ROWS, HELD_OUT = 120, 1000
 NOISE = 0.3  # standard deviation around the half circles
-CELLS = 60  # of the map, along each side
-LEFT, RIGHT, BOTTOM, TOP = -1.9, 2.9, -1.4, 1.9
-ACROSS, UP = np.linspace(LEFT, RIGHT, CELLS + 1), np.linspace(BOTTOM, TOP, CELLS + 1)
-MIDDLES = tuple((edges[1:] + edges[:-1]) / 2 for edges in (ACROSS, UP))
-MAP = np.stack([one.ravel() for one in np.meshgrid(*MIDDLES)], axis=1)  # the middle of each cell
 LEARNERS = ("tree", "stump", "nearest neighbours", "small network")
 
 
@@ -72,11 +69,11 @@ class Bags:
 @cache
 def bags(learner: str, depth: int, share: float) -> Bags:
     """Five bags of `learner`; `depth` is that of trees, `share` how many rows a bootstrap has."""
-    places, _ = moons(HELD_OUT, len(DRAWS))
+    places, _ = moons(HELD_OUT, len(DRAWS), NOISE)
     truth = chance_of_one(places)
     said, out_of_bag, alone = [], [], []
     for seed in DRAWS:
-        X, y = moons(ROWS, seed)
+        X, y = moons(ROWS, seed, NOISE)
         bag = _fitted(learner, depth, share, seed, X, y)
         said.append(chances(bag, places))
         out_of_bag.append(_unseen(bag, X, y))
@@ -100,13 +97,6 @@ def bags(learner: str, depth: int, share: float) -> Bags:
         squared=squared,
         **parts(said, truth),
     )
-
-
-def moons(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two half circles that reach into each other: places (n, 2) and classes (n,)."""
-    from sklearn.datasets import make_moons
-
-    return make_moons(rows, noise=NOISE, random_state=seed)
 
 
 def chance_of_one(places: np.ndarray) -> np.ndarray:

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from ensemble_lab.explorers.training.boosting_replay import (
-    ACROSS,
-    BOTTOM,
-    LEFT,
-    RIGHT,
-    ROUNDS,
-    TOP,
-    UP,
-    Rounds,
-    rounds,
-)
+from ensemble_lab.explorers.training.boosting_replay import ROUNDS, Rounds, rounds
+from ensemble_lab.explorers.training.moons import ACROSS, AXES, MIDDLES, SHADE, UP
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
-from ensemble_lab.widgets.panels import FRAMED, Axes, Mark, Panel, axis, log_axis, mosaic, shares
+from ensemble_lab.widgets.panels import Axes, Mark, Panel, axis, log_axis, mosaic, shares
 from ensemble_lab.widgets.picture import Picture
-from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, GROUND, INK, SMALL, WRONG
+from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, INK, SMALL, WRONG
 
 DEPTHS = (1, 2, 3, 4, 8)
 NOISES = (0.0, 0.1, 0.2, 0.3)
 RATES = (0.1, 0.3, 0.5, 1.0)
 USUAL = 7  # pixels across, of a row with the mean weight
 LEAST, MOST = 3, 34
-SHADE = [[0, GROUND[0]], [1, GROUND[1]]]
 
 
 def explorer() -> Explorer:
@@ -74,8 +64,7 @@ def draw(found: Rounds, state: State) -> Picture:
     panels = mosaic(
         "map errors / map margins",
         widths=(10, 9),
-        map=Axes(axis("", LEFT, RIGHT, **FRAMED, showticklabels=False),
-                 axis("", BOTTOM, TOP, **FRAMED, showticklabels=False), left=12),
+        map=AXES,
         errors=Axes(log_axis("round", [1, 2, 5, 10, 20, 60]), shares("", 0, 1.1 * most),
                     "Share of rows that are wrong", 44, 108),
         margins=Axes(axis("margin (votes for less against)", -1.1, 1.1), shares("", 0, 1.03),
@@ -103,9 +92,8 @@ def rows(panel: Panel, found: Rounds, at: int) -> list[Mark]:
         "wrong label": (found.turned, 0.4 * size + 4, turned),
         "stage errs": (found.wrong[at], size + 6, ring),
     }
-    middles = [(edges[1:] + edges[:-1]) / 2 for edges in (ACROSS, UP)]
     return [
-        panel.heat(found.whole[at], *middles, "ground", 0, 1, SHADE, hoverinfo="skip"),
+        panel.heat(found.whole[at], *MIDDLES, "ground", 0, 1, SHADE, hoverinfo="skip"),
         panel.border(found.stage[at], ACROSS, UP, SMALL, "stage", width=2),
         panel.border(found.whole[at], ACROSS, UP, COMBINED, "ensemble", width=4),
         *(panel.points(*found.X[which].T, look["color"], name, size=across[which], look=look,
