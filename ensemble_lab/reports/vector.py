@@ -23,6 +23,8 @@ POLYGONS = {  # corners around (0, 0), for a size of 2
     "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
     "diamond": ((0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)),
     "triangle-up": ((-1.15, 0.7), (1.15, 0.7), (0, -1.3)),
+    "triangle-left": ((0.7, -1.15), (0.7, 1.15), (-1.3, 0)),
+    "triangle-right": ((-0.7, -1.15), (-0.7, 1.15), (1.3, 0)),
     "star": tuple((r * math.sin(k * math.pi / 5), -r * math.cos(k * math.pi / 5))
                   for k in range(10) for r in (1.4 if k % 2 == 0 else 0.55,)),
 }  # fmt: skip

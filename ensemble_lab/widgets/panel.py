@@ -14,7 +14,7 @@ from ensemble_lab.widgets.canvas import LiveCanvas, RedrawCanvas
 from ensemble_lab.widgets.controls import MOST_IN_SIGHT
 from ensemble_lab.widgets.explorer import Failing
 from ensemble_lab.widgets.folds import Folds
-from ensemble_lab.widgets.inputs import LABEL, WIDE, explain, input_of
+from ensemble_lab.widgets.inputs import LABEL, WIDE, Input, explain, input_of
 from ensemble_lab.widgets.plain import legible, named, whole
 from ensemble_lab.widgets.still import words
 
@@ -119,12 +119,10 @@ class Panel:
 
         The first part stands above the figure: both fit on a small screen.
         """
-        widgets = [one.widget for one in self.inputs.values()]
-        wrap = {"flex_flow": "row wrap"}
-        shown = [ipywidgets.HBox(widgets[:MOST_IN_SIGHT], layout=wrap)]
-        if widgets[MOST_IN_SIGHT:]:
-            more = [ipywidgets.HBox(widgets[MOST_IN_SIGHT:], layout=wrap)]
-            shown.append(Folds({"More controls": more[0]}))
+        inputs = list(self.inputs.values())
+        shown = [_row(inputs[:MOST_IN_SIGHT])]
+        if inputs[MOST_IN_SIGHT:]:
+            shown.append(Folds({"More controls": _row(inputs[MOST_IN_SIGHT:])}))
         if self.explorer.missing:
             reasons = self.explorer.missing.items()
             entries = "".join(
@@ -233,6 +231,15 @@ class Panel:
         if self.item.value:
             item = self.by_name.get(self.item.value, self.item.value)
             self.card.value = as_html(self.explorer.card(self.state, item))
+
+
+def _row(inputs: Sequence[Input]) -> ipywidgets.Widget:
+    """Controls side by side; what is tall stands before the others, which fill rows beside it."""
+    tall = [one.widget for one in inputs if one.tall]
+    others = [one.widget for one in inputs if not one.tall]
+    wrap = {"flex_flow": "row wrap", "align_content": "flex-start"}
+    beside = ipywidgets.HBox(others, layout=wrap)
+    return ipywidgets.HBox([*tall, beside]) if tall else beside
 
 
 def by_name(items: Sequence) -> dict[str, Any]:

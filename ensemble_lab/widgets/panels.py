@@ -171,6 +171,17 @@ class Panel:
         point = self.points([x], [y.mean()], meaning, name, size=size, key=False, label=label)
         return Mark({**point.trace, **more}, self, point.said, point.at, meaning)
 
+    def estimate(self, x: float, row: float, meaning: str, name: str, *, label: str = "",
+                 ends: tuple[float, float] | None = None, size: float = 12,
+                 look: Mapping | None = None, **more) -> Mark:  # fmt: skip
+        """A dot in a row of `rows_of`, with its interval; its label stands at the right end."""
+        if ends is not None:
+            reach = {"array": listed([ends[1] - x]), "arrayminus": listed([x - ends[0]])}
+            about = {"type": "data", "symmetric": False, "color": meaning, "thickness": 2}
+            more["error_x"] = about | {"width": 4} | reach
+        point = self.points([x], [row], meaning, name, size=size, key=False, look=look, **more)
+        return Mark(point.trace, self, label, (None, row) if label else None, meaning)
+
     def bars(self, x, y, meaning: str, name: str, *, key: bool = True, **more) -> Mark:
         """Upright bars, or lying ones with ``orientation="h"``."""
         look = {"color": meaning, **more.pop("marker", {})}
@@ -236,10 +247,12 @@ class Panel:
         return {**kind, **self._where, "showlegend": False, **more}
 
     def _hover(self) -> str:
-        """Both numbers, as their axes write them, with one digit more."""
+        """Both numbers, as their axes write them, with one digit more; a row has none."""
         told = []
         for letter in "xy":
             own = getattr(self.axes, letter)
+            if "ticktext" in own:
+                continue
             share = own.get("tickformat", "").endswith("%")
             told.append(f"%{{{letter}:{'.1%' if share else '.4~g'}}}")
         return ", ".join(told)

@@ -213,7 +213,7 @@ def test_descriptions_are_html_only_for_the_version_that_reads_it(what, version,
             assert "<" not in value or version >= "8"
     if what == "votes":
         boxes = [box.description for box in panel.inputs["members"].sources]
-        shown = [named(name, 60) for name in NAMES]
+        shown = [named(named(name, 60), inputs.MOST_LONG) for name in NAMES]
         shown = [re.sub(r"\\(?=[(\[])", "＼", name.replace("$", "＄")) for name in shown]
         assert boxes == ([html.escape(s) for s in shown] if version < "8" else shown)
 

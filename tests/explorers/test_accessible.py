@@ -242,11 +242,11 @@ def test_words_and_numbers_stand_beside_each_picture(explorer):
 
 def test_a_heat_map_works_without_hue_and_carries_no_text():
     figure = shown("votes").figure()
-    heat = figure.data[-1]
+    heat = next(trace for trace in figure.data if trace.type == "heatmap")
     light = [luminance(rgb(colour)) for _, colour in heat.colorscale]
-    assert all(np.diff(light) > 0)  # from dark to light, and then reversed
+    assert all(np.diff(light) < 0)  # from light to dark
     assert heat.text is None and heat.texttemplate is None
-    for axis in (figure.layout.xaxis3, figure.layout.yaxis3):
+    for axis in (figure.layout[f"{letter}axis{heat.xaxis[1:]}"] for letter in "xy"):
         assert axis.showline and axis.mirror and contrast(axis.linecolor) >= GRAPHICS
 
 

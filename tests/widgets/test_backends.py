@@ -158,7 +158,9 @@ def test_four_controls_in_sight_and_all_of_them_work(panel):
     shown = list(panel.widget.children)
     top, folded = shown[1], shown[5]
     assert shown.index(top) < shown.index(panel.canvas.widget) < shown.index(folded)
-    assert len(top.children) == 4 and len(folded.parts[0].children[0].children) == 3
+    boxes, others = top.children  # the boxes are as tall as two rows of the others
+    assert boxes is panel.inputs["parts"].widget and len(others.children) == 3
+    assert len(folded.parts[0].children[0].children) == 3
     panel.inputs["members"].sources[0].value = ("m3", "m1")
     assert panel.state["members"] == ("m1", "m3")
     panel.inputs["parts"].sources[1].value = False
