@@ -14,6 +14,7 @@ from tests.browser.steps import (
     preset_fails,
     presets,
     run_all,
+    seen,
     settled,
     unfit,
 )
@@ -46,8 +47,9 @@ def test_it_fits_a_small_screen_every_slider_moves_and_a_preset_fails(serve, pag
         for name, panel in zip(names, panels(page).all(), strict=True):
             assert unfit(panel) == [], name
             for preset in presets(panel):
+                before = seen(panel)
                 preset.click()
-                settled(page, panel)
+                settled(page, panel, before)
                 assert unfit(panel) == [], (name, preset.inner_text())
             panel.get_by_role("button", name="Reset", exact=True).click()
             every_slider_moves(page, panel)
