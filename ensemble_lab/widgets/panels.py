@@ -541,8 +541,10 @@ def listed(values: Any) -> Any:
         return listed(values.item())
     if isinstance(values, np.ndarray) and values.ndim > 1:
         return [listed(row) for row in values]
-    found = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    return [_short(value) for value in found]
+    if isinstance(values, np.ndarray) and values.dtype.kind == "f":  # most are: as a whole
+        found = values.astype(float).round(6).tolist()
+        return found if np.isfinite(values).all() else [_short(value) for value in found]
+    return [_short(value) for value in (values.tolist() if hasattr(values, "tolist") else values)]
 
 
 def _short(value: Any) -> Any:

@@ -14,6 +14,7 @@ from ensemble_lab import doctor
 from ensemble_lab.cli import main
 from ensemble_lab.core.errors import UnknownName
 from ensemble_lab.widgets import backends, display, still
+from ensemble_lab.widgets.canvas import changes
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Failing
 from ensemble_lab.widgets.panel import FAILS, Panel
@@ -265,7 +266,19 @@ def test_only_what_changed_is_sent():
     panel.inputs["power"].sources[0].value = 3
     message = next(filter(None, sent))
     assert set(message["style_data"]) == {"y"}
-    assert set(message["layout_data"]) == {"title.text", "shapes"}
+    assert set(message["layout_data"]) == {"title.text", "shapes[0].x0"}
+
+
+def test_of_as_many_notes_only_what_changed_is_named_of_others_all():
+    notes = [{"x": 0, "font": {"size": 1}}, {"x": 1, "text": "a"}]
+    moved = [{"x": 0, "font": {"size": 2}}, {"x": 1, "text": "b"}]
+    found = dict(changes({"annotations": notes}, {"annotations": moved}))
+    assert found == {"annotations[0].font.size": 2, "annotations[1].text": "b"}
+    fewer = dict(changes({"annotations": notes}, {"annotations": moved[:1]}))
+    assert fewer == {"annotations": moved[:1]}
+    gone = dict(changes({"annotations": notes}, {"annotations": [notes[0], {"x": 1}]}))
+    assert gone == {"annotations[1].text": None}
+    assert dict(changes({"x": [0, 1]}, {"x": [0, 2]})) == {"x": [0, 2]}
 
 
 def test_other_traces_than_before_are_refused():
