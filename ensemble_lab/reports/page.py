@@ -28,6 +28,7 @@ from ensemble_lab.widgets.plain import unescaped, whole
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+LIVE = "live"  # tag of cells that are of no use on a page
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # What a page may do: fetch nothing from another place, and run only the scripts that were written
@@ -118,6 +119,7 @@ def write_page(executed: Path) -> list[str]:
         return []
     notebook = read_notebook(executed)
     notebook.metadata["title"] = title_of(notebook) or executed.stem
+    leave_out_live(notebook)
     stay_here(notebook)
     nonce = secrets.token_urlsafe(16)
     faults = draw_figures(notebook, nonce)
@@ -128,6 +130,22 @@ def write_page(executed: Path) -> list[str]:
     page = page.replace("<head>", f"<head>{POLICY.format(nonce)}", 1)
     write_whole(executed.with_suffix(".html"), whole(page))
     return faults
+
+
+def leave_out_live(notebook: NotebookNode) -> None:
+    """Take out what only somebody at the notebook can do, in place.
+
+    Cells with the tag ``live`` go, such as the stubs of exercises and what to press; of cells with
+    the tag ``live-output`` the outputs go, such as the field of a guess.
+    """
+    notebook.cells = [cell for cell in notebook.cells if LIVE not in _tags(cell)]
+    for cell in notebook.cells:
+        if f"{LIVE}-output" in _tags(cell):
+            cell.outputs = []
+
+
+def _tags(cell: NotebookNode) -> list:
+    return cell.metadata.get("tags") or []
 
 
 def apart(source: str) -> str:
