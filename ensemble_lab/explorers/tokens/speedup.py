@@ -213,7 +213,8 @@ def levels(panel: Panel, state: State) -> list[dict]:
     for level in (1.0, *LEVELS):
         x, y = contour(level, state["gamma"], state["v"])
         if len(x):
-            place = right if x[-1] == 1 else {"xanchor": "right", "yanchor": "top"}
+            side = "right" if x[-1] > 0.2 else "left"  # within the map
+            place = right if x[-1] == 1 else {"xanchor": side, "yanchor": "top"}
             font = {"weight": 700 if level == 1 else 400}
             height = y[-1] if x[-1] == 1 else 1.02
             notes.append(panel.note(x[-1], height, f"{level:g} ×", font=font, **place))
