@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import one_line
 from ensemble_lab.widgets.style import INK, ORACLE, TEXT, line, marker
@@ -287,7 +288,7 @@ class Mosaic:
             return self.panels[name]
         except KeyError:
             known = ", ".join(self.panels)
-            raise AttributeError(f"no panel {name!r}; there are {known}") from None
+            raise AttributeError(f"no panel {shown(name)}; there are {known}") from None
 
     def picture(self, marks: Sequence[Mark], finding: str, table: Callable[[], pd.DataFrame],
                 also: str = "", notes: Sequence[Mapping] = (), **more: Any) -> Picture:  # fmt: skip
@@ -403,7 +404,7 @@ def mosaic(text: str, *, widths: Sequence[float] | None = None,
     grid = [row.split() for row in text.split("/")]
     names = dict.fromkeys(name for row in grid for name in row)
     if set(names) != set(panels) or len({len(row) for row in grid}) != 1:
-        raise ValueError(f"the panels {list(panels)} do not fill {text!r}")
+        raise ValueError(f"the panels {shown(list(panels))} do not fill {shown(text)}")
     spans = {name: _span(grid, name) for name in names}
     columns, rows = len(grid[0]), len(grid)
     top = lines * TITLE_LINE + TITLE_ROOM

@@ -128,11 +128,11 @@ def repeated(make, period: int):
 
     So every strength starts from the same networks, and what differs later is its doing.
     """
-    import torch
-
     made = count()
 
     def make_next():
+        import torch
+
         torch.manual_seed(next(made) % period)
         return make()
 
