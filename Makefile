@@ -25,7 +25,7 @@ TORCHENSEMBLE := torchensemble==0.2.0
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 ROOT     := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab quick test nightly lint wheel bench gpu pictures data smollm2 constraints colab
+.PHONY: help lab quick test nightly lint wheel bench gpu pictures sheet data smollm2 constraints colab
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -72,6 +72,9 @@ gpu:  ## run what needs a GPU, tests and records: 8 minutes (GPU_ARGS=--rehearse
 
 pictures: $(STAMP)  ## take the README's pictures in a browser, into docs/
 	$(BIN)/python -m tests.browser.pictures
+
+sheet: $(STAMP)  ## draw every explorer's presets and ends of sliders to look at (SHEET=folder)
+	$(BIN)/python -m tests.browser.sheet $(or $(SHEET),$(error say where the sheet goes: make sheet SHEET=folder))
 
 data: $(STAMP)  ## rebuild data/ from the raw recordings (RAW=folder)
 	$(BIN)/python -m recipes.build --raw $(or $(RAW),$(error say where the raw recordings are: make data RAW=folder))

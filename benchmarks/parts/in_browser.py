@@ -87,7 +87,7 @@ def run_of_titles(table):
     """Where the longest run of thresholds begins at which the title always changes; its length."""
     explorer = lab.explore("cascade", lab.load_outcomes(table))
     options = next(c.options for c in explorer.controls if c.name == "threshold")
-    titles = [explorer.draw(explorer.state(threshold=o)).finding for o in options]
+    titles = [explorer.drawn(explorer.state(threshold=o)).finding for o in options]
     best, begin = (0, 0), 0
     for i in range(1, len(titles)):
         if titles[i] == titles[i - 1]:

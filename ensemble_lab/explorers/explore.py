@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
+from inspect import Parameter, signature
 from typing import Any
 
 from ensemble_lab.core.errors import check_known, shown
@@ -15,6 +17,7 @@ from ensemble_lab.widgets.plain import whole_names
 EXPLORERS = {
     "escalate": "ensemble_lab.explorers.answers.escalate",
     "condorcet": "ensemble_lab.explorers.answers.condorcet",
+    "ranking": "ensemble_lab.explorers.answers.ranking",
     "votes": "ensemble_lab.explorers.answers.votes.votes",
     "cascade": "ensemble_lab.explorers.answers.cascades.cascades",
     "rounds": "ensemble_lab.explorers.tokens.rounds",
@@ -24,9 +27,6 @@ EXPLORERS = {
     "stacking": "ensemble_lab.explorers.training.stacking",
     "negative-correlation": "ensemble_lab.explorers.training.negative_correlation",
 }
-# What takes no outcomes: it shows a formula, or a problem of its own.
-ALONE = ("condorcet", "bagging", "boosting", "stacking", "negative-correlation")
-TOKENS = ("rounds", "speedup")  # what shows traces or measured pairs, or recorded ones
 
 
 def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) -> Explorer:
@@ -37,9 +37,9 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     what : str or Policy
         A policy starts the explorer at its own settings.
     outcomes : Outcomes, optional
-        Yours or the catalogue's. ``"escalate"`` has its own; ``"condorcet"``, ``"bagging"``,
-        ``"boosting"``, ``"stacking"`` and ``"negative-correlation"`` take none; ``"rounds"`` takes
-        traces and ``"speedup"`` measured pairs instead, or has its own.
+        Yours or the catalogue's. ``"escalate"`` has its own; ``"condorcet"``, ``"ranking"``,
+        ``"bagging"``, ``"boosting"``, ``"stacking"`` and ``"negative-correlation"`` take none;
+        ``"rounds"`` takes traces and ``"speedup"`` measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 
@@ -59,19 +59,25 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     """
     name, policy = (what, None) if isinstance(what, str) else (_name_of(what), what)
     check_known(name, EXPLORERS, "explorer", "package")
-    if name in TOKENS:
-        return import_module(EXPLORERS[name]).explorer(outcomes, start=start)
     build = import_module(EXPLORERS[name]).explorer
-    if name in ALONE:
+    takes = signature(build).parameters
+    if not takes:  # it shows a formula, or a problem of its own
         if outcomes is not None:
             raise ValueError(f"explore({shown(name)}) takes no outcomes; leave them out")
-        return build(start=start)
+        return _begun(build(), start)
+    if "outcomes" not in takes:  # traces or measured pairs
+        return _begun(build(outcomes), start)
     if outcomes is not None and not isinstance(outcomes, Outcomes):
         raise TypeError(f"outcomes is {_kind_of(outcomes)}")
-    if outcomes is None and name != "escalate":
+    if outcomes is None and takes["outcomes"].default is Parameter.empty:
         raise ValueError(f"explore({shown(name)}) needs outcomes: load_outcomes(name) or your own")
     known = None if outcomes is None else whole_names(outcomes)
-    return build(known, policy=policy, start=start)
+    return _begun(build(known, policy=policy), start)
+
+
+def _begun(made: Explorer, start: dict[str, Any]) -> Explorer:
+    """The explorer from there; a report opens there too, where the reader has named a start."""
+    return replace(made, start={**made.start, **start}, opens={} if start else made.opens)
 
 
 def _kind_of(outcomes) -> str:

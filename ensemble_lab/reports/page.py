@@ -22,11 +22,13 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.core.whole import write_whole
 from ensemble_lab.reports.markdown import without_code
 from ensemble_lab.reports.request import RequestError, plain, read_notebook
+from ensemble_lab.reports.vector import svg
 from ensemble_lab.widgets.plain import unescaped, whole
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+LIVE = "live"  # tag of cells that are of no use on a page
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # What a page may do: fetch nothing from another place, and run only the scripts that were written
@@ -117,6 +119,7 @@ def write_page(executed: Path) -> list[str]:
         return []
     notebook = read_notebook(executed)
     notebook.metadata["title"] = title_of(notebook) or executed.stem
+    leave_out_live(notebook)
     stay_here(notebook)
     nonce = secrets.token_urlsafe(16)
     faults = draw_figures(notebook, nonce)
@@ -127,6 +130,22 @@ def write_page(executed: Path) -> list[str]:
     page = page.replace("<head>", f"<head>{POLICY.format(nonce)}", 1)
     write_whole(executed.with_suffix(".html"), whole(page))
     return faults
+
+
+def leave_out_live(notebook: NotebookNode) -> None:
+    """Take out what only somebody at the notebook can do, in place.
+
+    Cells with the tag ``live`` go, such as the stubs of exercises and what to press; of cells with
+    the tag ``live-output`` the outputs go, such as the field of a guess.
+    """
+    notebook.cells = [cell for cell in notebook.cells if LIVE not in _tags(cell)]
+    for cell in notebook.cells:
+        if f"{LIVE}-output" in _tags(cell):
+            cell.outputs = []
+
+
+def _tags(cell: NotebookNode) -> list:
+    return cell.metadata.get("tags") or []
 
 
 def apart(source: str) -> str:
@@ -202,7 +221,17 @@ def _drawn(figure, library: bool) -> tuple[str, str]:
     )
     meta = drawn["layout"].get("meta")
     told = isinstance(meta, dict) and "text" in meta
-    return drawing, f"<p>{html.escape(str(meta['text']))}</p>" if told else ""
+    words = f"<p>{html.escape(str(meta['text']))}</p>" if told else ""
+    return drawing + _without_scripts(drawn), words
+
+
+def _without_scripts(figure: Mapping) -> str:
+    """The same as a still picture, for who opens the page where no script runs."""
+    try:
+        picture = svg(figure)
+    except Exception:  # a stranger's figure may hold anything; the words beside it are shown
+        return ""
+    return f"<noscript><style>.plotly-graph-div {{ display: none }}</style>{picture}</noscript>"
 
 
 def _outputs(notebook: NotebookNode) -> list:

@@ -90,8 +90,17 @@ def changes(before: Mapping, now: Mapping, path: str = "") -> Iterator[tuple[str
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from changes(old, new, f"{path}{key}.")
+        elif _like(old, new):  # plotly checks a whole list of notes as slowly as it is long
+            for i, pair in enumerate(zip(old, new, strict=True)):
+                yield from changes(*pair, f"{path}{key}[{i}].")
         elif not same(old, new):
             yield f"{path}{key}", new
+
+
+def _like(old: Any, new: Any) -> bool:
+    """Whether both are lists of as many dicts, such as annotations."""
+    lists = isinstance(old, list) and isinstance(new, list) and len(old) == len(new) > 0
+    return lists and all(isinstance(one, Mapping) for one in (*old, *new))
 
 
 def same(old: Any, new: Any) -> bool:

@@ -15,7 +15,7 @@ from ensemble_lab.core.errors import nearest, several, shown
 from ensemble_lab.core.policy import Policy
 from ensemble_lab.widgets.plain import whole
 
-MOST_IN_SIGHT = 5
+MOST_IN_SIGHT = 4  # controls above the figure; the others are folded below it
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from ensemble_lab.core.errors import check_known, nearest, shown
 from ensemble_lab.widgets.controls import Control
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 
 VERSION = 1
 State = dict[str, Any]
+# What each computing function has found, by its arguments: every explorer of a function shares it.
+_FOUND: WeakKeyDictionary[Callable, dict[tuple, Any]] = WeakKeyDictionary()
+
+
+class Failing(dict):
+    """A preset's state in which the method fails, or does not pay."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +42,14 @@ class Explorer:
     controls : tuple of Control
         At most five in sight.
     draw : callable
-        State to `Picture`, pure: the same state gives the same picture.
-    presets : mapping of title to partial state
-        Views worth seeing, one of them where the method fails.
+        State to `Picture`, pure: the same state gives the same picture. With `compute` it takes
+        what that found, and the state.
+    presets : mapping of title to state
+        Views worth seeing, one of them `Failing`. What a preset does not name is at the control's
+        default, wherever the explorer started.
+    compute : callable, optional
+        What takes long. It is called with the controls that its parameters name, once for each of
+        their values: to drag another control computes nothing.
     along : str
         The control that the still figure can be dragged along.
     sequence : str, optional
@@ -50,14 +63,16 @@ class Explorer:
     items : tuple, optional
         Items that the card offers by name; it can be asked for any other.
     keep : tuple of str, optional
-        Controls that a preset leaves where they are, unless it names them; a preset takes every
-        other control back to the start.
+        Controls that a preset leaves where they are, unless it names them.
+    opens : mapping, optional
+        Partial state at which a report's still figure opens: where the finding is.
     """
 
     name: str
     controls: tuple[Control, ...]
-    draw: Callable[[State], Picture]
+    draw: Callable[..., Picture]
     presets: Mapping[str, State] = field(default_factory=dict)
+    compute: Callable[..., Any] | None = None
     along: str = ""
     sequence: str | None = None
     card: Callable[[State, Any], pd.DataFrame] | None = None
@@ -65,13 +80,16 @@ class Explorer:
     start: Mapping[str, Any] = field(default_factory=dict)
     items: tuple = ()
     keep: tuple[str, ...] = ()
+    opens: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
         object.__setattr__(self, "along", self.along or self.controls[0].name)
         for name in (self.along, *self.keep):
             check_known(name, [c.name for c in self.controls], "control", f"explorer {self.name}")
-        for changes in (self.start, *self.presets.values()):
+        for changes in ({}, self.opens):
             self.state(**changes)
+        for title in self.presets:
+            self.preset(title)
 
     def state(self, **changes) -> State:
         """The complete state: defaults, what the explorer started with, then `changes`.
@@ -81,9 +99,17 @@ class Explorer:
         ValueError
             An unknown key or a value that its control does not take.
         """
+        return self._over_defaults({**self.start, **changes})
+
+    def preset(self, title: str, now: Mapping[str, Any] | None = None) -> State:
+        """The complete state of a preset; of what it keeps, the values are those of `now`."""
+        kept = {name: now[name] for name in self.keep} if now else {}
+        return self._over_defaults({**kept, **self.presets[title]})
+
+    def _over_defaults(self, changes: Mapping[str, Any]) -> State:
         controls = {control.name: control for control in self.controls}
         state = {name: control.default for name, control in controls.items()}
-        for name, value in {**self.start, **changes}.items():
+        for name, value in changes.items():
             if name in self.missing:
                 raise ValueError(f"{shown(name)} cannot be set here: {self.missing[name][:200]}")
             if name not in controls:
@@ -94,7 +120,20 @@ class Explorer:
 
     def picture(self, **changes) -> Picture:
         """What `changes` to the start show."""
-        return self.draw(self.state(**changes))
+        return self.drawn(self.state(**changes))
+
+    def drawn(self, state: State) -> Picture:
+        """What a complete state shows."""
+        return self.draw(state) if self.compute is None else self.draw(self.found(state), state)
+
+    def found(self, state: State) -> Any:
+        """What `compute` found for a complete state."""
+        asked = {name: state[name] for name in signature(self.compute).parameters}
+        known = _FOUND.setdefault(self.compute, {})
+        key = tuple(asked.values())
+        if key not in known:
+            known[key] = self.compute(**asked)
+        return known[key]
 
     def figure(self, **changes) -> go.Figure:
         """The same as a plotly figure."""

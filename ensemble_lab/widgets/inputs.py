@@ -11,13 +11,20 @@ from typing import Any
 import ipywidgets
 
 from ensemble_lab.widgets.controls import Control
+from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.still import words
 
-MOST_BOXES = 12  # check boxes; more go into a list
+MOST_BOXES = 60  # check boxes; more go into a list
+IN_SIGHT = 6  # of them
+MOST_LONG = 24  # characters of an option beside a box; its tooltip has it whole
 FORMULA = re.compile(r"\$|\\(?=[(\[]|begin\b)")  # what may begin one
 WIDE_SIGNS = {"$": "\uff04", "\\": "\uff3c"}
 LABEL = {"description_width": "initial"}
 WIDE = "380px"
+LABELLED = """<div class="tex2jax_ignore mathjax_ignore" title="{}" style="line-height: 20px;
+ font-size: 12px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis">{}</div>"""
+ONE = {"width": "206px", "margin": "0 4px 0 0"}  # of a control: four stand in a row
+TALL = {"width": "420px", "margin": "0 4px 0 0", "flex": "0 0 auto"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,58 +40,96 @@ class Input:
         Chooses a value.
     sources : tuple of ipywidgets.Widget
         Whose ``value`` changes when somebody chooses.
+    tall : bool
+        Whether it takes two rows of other controls, which stand beside it.
     """
 
     widget: Any
     read: Callable[[], Any]
     write: Callable[[Any], None]
     sources: tuple
+    tall: bool = False
 
 
 def input_of(control: Control) -> Input:
     """The widget that shows `control`, set to its default."""
     if control.kind == "many" and len(control.options) <= MOST_BOXES:
         return _boxes(control)
-    kind = {
-        "steps": ipywidgets.SelectionSlider,
-        "choice": ipywidgets.Dropdown,
-        "many": ipywidgets.SelectMultiple,
-    }[control.kind]
-    widget = kind(
-        options=[(words(option), option) for option in control.options],
-        value=control.default,
-        description=description(control.label),
-        style=LABEL,
-        layout={"width": WIDE},
-    )
+    if control.kind == "steps":
+        return _slider(control)
+    kind = {"choice": ipywidgets.Dropdown, "many": ipywidgets.SelectMultiple}[control.kind]
+    look = {"width": "200px", "margin": "0 2px"}
+    widget = kind(options=_options(control), value=control.default, layout=look)
     explain(widget, control.help)
-    return Input(widget, lambda: widget.value, lambda v: setattr(widget, "value", v), (widget,))
+    box = ipywidgets.VBox([_label(control.label, control.help), widget], layout=ONE)
+    return Input(box, lambda: widget.value, lambda v: setattr(widget, "value", v), (widget,))
+
+
+def _slider(control: Control) -> Input:
+    """The label above, with the value in it, so that every slider is as wide as the others."""
+    slider = ipywidgets.SelectionSlider(
+        options=_options(control),
+        value=control.default,
+        readout=False,
+        layout={"width": "198px", "margin": "0 2px"},
+    )
+    explain(slider, control.help)
+    label = _label(control.label, control.help, control.default)
+
+    def write(value):
+        slider.value = value
+        label.value = _labelled(control.label, control.help, value)
+
+    box = ipywidgets.VBox([label, slider], layout=ONE)
+    return Input(box, lambda: slider.value, write, (slider,))
+
+
+def _options(control: Control) -> list[tuple[str, Any]]:
+    return [(words(option), option) for option in control.options]
+
+
+def _label(text: str, help: str, *value: Any) -> ipywidgets.HTML:
+    layout = {"height": "20px", "margin": "0 2px", "overflow": "visible"}
+    return ipywidgets.HTML(_labelled(text, help, *value), layout=layout)
+
+
+def _labelled(text: str, help: str, *value: Any) -> str:
+    """The label, and the value that is set; the help is one hover away."""
+    told = f": <b>{html.escape(words(value[0]))}</b>" if value else ""
+    return LABELLED.format(html.escape(help), html.escape(text) + told)
 
 
 def _boxes(control: Control) -> Input:
-    boxes = [
-        ipywidgets.Checkbox(
-            value=option in control.default,
-            description=description(words(option)),
+    """Check boxes in columns that scroll, under how many are checked; a preset's come first."""
+    options = {}
+    for option in control.options:
+        box = ipywidgets.Checkbox(
+            value=False,
+            description=description(named(words(option), MOST_LONG)),
             indent=False,
-            layout={"width": "auto", "margin": "0 12px 0 0"},
+            layout={"width": "auto", "height": "21px", "margin": "0"},
         )
-        for option in control.options
-    ]
-    for box in boxes:
-        explain(box, control.help)
+        explain(box, words(option) if len(words(option)) > MOST_LONG else control.help)
+        options[box] = option
+    boxes, label = list(options), _label(control.label, control.help)
 
     def read():
-        return tuple(o for o, box in zip(control.options, boxes, strict=True) if box.value)
+        return tuple(option for box, option in options.items() if box.value)
+
+    columns = {"grid_template_columns": "repeat(2, 1fr)"}
+    look = {"max_height": "76px", "overflow": "hidden auto", "width": "100%", **columns}
+    grid = ipywidgets.GridBox(boxes, layout=look)
 
     def write(chosen):
-        for option, box in zip(control.options, boxes, strict=True):
+        if len(boxes) > IN_SIGHT and read() != tuple(chosen):  # a preset, not a click on a box
+            grid.children = sorted(boxes, key=lambda box: options[box] not in chosen)
+        for box, option in options.items():
             box.value = option in chosen
+        label.value = _labelled(control.label, control.help, f"{len(chosen)} of {len(boxes)}")
 
-    row = ipywidgets.HBox(boxes, layout={"flex_flow": "row wrap"})
-    label = ipywidgets.Label(f"{control.label}:")
-    widget = ipywidgets.HBox([label, row], layout={"width": "100%"})
-    return Input(widget, read, write, tuple(boxes))
+    write(control.default)
+    box = ipywidgets.VBox([label, grid], layout=TALL)
+    return Input(box, read, write, tuple(boxes), tall=True)
 
 
 def description(text: str) -> str:

@@ -12,8 +12,9 @@ import ipywidgets
 from ensemble_lab.core.errors import MOST_SHOWN, shown
 from ensemble_lab.widgets.canvas import LiveCanvas, RedrawCanvas
 from ensemble_lab.widgets.controls import MOST_IN_SIGHT
+from ensemble_lab.widgets.explorer import Failing
 from ensemble_lab.widgets.folds import Folds
-from ensemble_lab.widgets.inputs import LABEL, WIDE, explain, input_of
+from ensemble_lab.widgets.inputs import LABEL, WIDE, Input, explain, input_of
 from ensemble_lab.widgets.plain import legible, named, whole
 from ensemble_lab.widgets.still import words
 
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 
     from ensemble_lab.widgets.explorer import Explorer, State
 
+FAILS = "ensemble-lab-fails"  # class of the buttons of presets that fail
+PALE = "#F7E3EE"  # their ground; the words on it keep a contrast of 14:1
 MOST_ROWS = 200  # of a table on the screen
 MOST_TITLE = 120  # characters on a button
 MOST_ITEMS = 1000  # offered by name; any other can be typed
 TABLE, STATE, CARD = "Data table", "State", "Item card"
-COPY = """<button class="jupyter-button lm-Widget widget-button" style="width: auto"
+COPY = """<button class="jupyter-button lm-Widget widget-button"
+ style="width: auto; height: 26px; margin: 1px; padding: 0 8px; font-size: 12px; line-height: 26px"
  title="Copy these settings as JSON, for a report or a colleague" data-state="{state}"
  onclick="navigator.clipboard.writeText(this.dataset.state).then(
    () => this.textContent = 'Copied', () => this.textContent = 'Copy it from State, below')"
@@ -54,12 +58,12 @@ class Panel:
         self.explorer = explorer
         self.state = explorer.state()
         self._setting = False
-        self._picture = explorer.draw(self.state)
+        self._picture = explorer.drawn(self.state)
         self.canvas = (LiveCanvas if live else RedrawCanvas)(self._picture)
         self.inputs = {control.name: input_of(control) for control in explorer.controls}
         self.note = ipywidgets.HTML()
         self.text = ipywidgets.HTML()
-        self.copy = ipywidgets.HTML()
+        self.copy = ipywidgets.HTML(layout={"margin": "0"})
         self.below = self._below()
         top, *less_used = self._controls()
         drawn = [self.note, self.canvas.widget, self.text]
@@ -85,9 +89,14 @@ class Panel:
     def _buttons(self) -> ipywidgets.Widget:
         """Presets, then step, reset and copy."""
         self.presets = {
-            title: self._button(title, lambda _, p=partial: self._preset(p))
-            for title, partial in self.explorer.presets.items()
+            title: self._button(title, lambda _, title=title: self._preset(title))
+            for title in self.explorer.presets
         }
+        for title, button in self.presets.items():
+            if isinstance(self.explorer.presets[title], Failing):
+                button.add_class(FAILS)
+                button.style.button_color = PALE
+                button.tooltip = f"Where it fails or does not pay: {button.description}"
         others = [self._button("Reset", lambda _: self._try({}, fresh=True), "Back to the start")]
         if self.explorer.sequence:
             self.step = self._button("Step", lambda _: self._next(), "One step on")
@@ -99,22 +108,21 @@ class Panel:
     @staticmethod
     def _button(title: str, pressed, help: str = "") -> ipywidgets.Button:
         shown = named(title, MOST_TITLE)
-        button = ipywidgets.Button(description=shown, layout={"width": "auto"})
+        look = {"width": "auto", "height": "26px", "padding": "0 8px", "margin": "1px"}
+        button = ipywidgets.Button(description=shown, layout=look, style={"font_size": "12px"})
         button.tooltip = help or f"Show: {shown}"
         button.on_click(pressed)
         return button
 
     def _controls(self) -> list[ipywidgets.Widget]:
-        """At most five controls in sight; then the others, folded, and why some are missing.
+        """At most four controls in sight; then the others, folded, and why some are missing.
 
         The first part stands above the figure: both fit on a small screen.
         """
-        widgets = [one.widget for one in self.inputs.values()]
-        wrap = {"flex_flow": "row wrap"}
-        shown = [ipywidgets.HBox(widgets[:MOST_IN_SIGHT], layout=wrap)]
-        if widgets[MOST_IN_SIGHT:]:
-            more = [ipywidgets.HBox(widgets[MOST_IN_SIGHT:], layout=wrap)]
-            shown.append(Folds({"More controls": more[0]}))
+        inputs = list(self.inputs.values())
+        shown = [_row(inputs[:MOST_IN_SIGHT])]
+        if inputs[MOST_IN_SIGHT:]:
+            shown.append(Folds({"More controls": _row(inputs[MOST_IN_SIGHT:])}))
         if self.explorer.missing:
             reasons = self.explorer.missing.items()
             entries = "".join(
@@ -173,10 +181,8 @@ class Panel:
         at = options.index(self.state[name])
         self._try({name: options[min(at + 1, len(options) - 1)]})
 
-    def _preset(self, partial: Mapping) -> None:
-        """Show a preset from the start, but for what the explorer keeps where it is."""
-        kept = {name: self.state[name] for name in self.explorer.keep}
-        self._try({**kept, **partial}, fresh=True)
+    def _preset(self, title: str) -> None:
+        self._guarded(lambda: self._show(self.explorer.preset(title, self.state)))
 
     def _try(self, changes: Mapping, fresh: bool = False) -> None:
         """Show `changes` to the current state or to a fresh one; say what does not fit."""
@@ -194,7 +200,7 @@ class Panel:
 
     def _show(self, state: State) -> None:
         if state != self.state:
-            self._picture = self.explorer.draw(state)
+            self._picture = self.explorer.drawn(state)
             self.state = state
             self.canvas.show(self._picture)
         self._write_inputs()
@@ -225,6 +231,15 @@ class Panel:
         if self.item.value:
             item = self.by_name.get(self.item.value, self.item.value)
             self.card.value = as_html(self.explorer.card(self.state, item))
+
+
+def _row(inputs: Sequence[Input]) -> ipywidgets.Widget:
+    """Controls side by side; what is tall stands before the others, which fill rows beside it."""
+    tall = [one.widget for one in inputs if one.tall]
+    others = [one.widget for one in inputs if not one.tall]
+    wrap = {"flex_flow": "row wrap", "align_content": "flex-start"}
+    beside = ipywidgets.HBox(others, layout=wrap)
+    return ipywidgets.HBox([*tall, beside]) if tall else beside
 
 
 def by_name(items: Sequence) -> dict[str, Any]:

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 MOST_STEPS = 41
 MOST_WIDE = 60  # characters of an option
 DIGITS = 6  # significant ones: a screen shows no more, and a report is a third as long
-SLIDER_ROOM = 90  # pixels below the axes
-LEGEND_ROOM = 60  # two lines of it
+SLIDER_ROOM = 90  # pixels
 
 PAGE = """<figure style="margin: 0">
 <div id="{name}" style="min-height: {height}px"></div>
@@ -87,11 +86,11 @@ def still(explorer: Explorer) -> dict[str, Any]:
         ``data``, ``layout`` and ``config``, all of it JSON.
     """
     control = next(c for c in explorer.controls if c.name == explorer.along)
-    start = explorer.state()
+    start = explorer.state(**explorer.opens)
     if control.kind == "many":
-        return plain_figure(explorer.draw(start))
+        return plain_figure(explorer.drawn(start))
     options = thinned(control, start[control.name])
-    pictures = [explorer.draw({**start, control.name: option}) for option in options]
+    pictures = [explorer.drawn({**start, control.name: option}) for option in options]
     active = options.index(start[control.name])
     figure = plain_figure(pictures[active])
     figure["layout"]["sliders"] = [slider(control, options, active, moves(pictures))]
@@ -180,13 +179,11 @@ def slider(control: Control, options: Sequence, active: int, moved: Sequence) ->
 
 
 def make_room(own: dict) -> None:
-    """Put the slider below the axes, and below the legend where that is there, in place."""
-    legend = own.get("legend", {})
-    below = legend.get("orientation") == "h" and legend.get("y", 1) < 0
-    room = SLIDER_ROOM + (LEGEND_ROOM if below else 0)
-    own["sliders"][0]["pad"] = {"t": room - SLIDER_ROOM + 50}
-    own["margin"] = {**own["margin"], "b": own["margin"]["b"] + room}
-    own["height"] += room
+    """Put the slider below the axes and their titles, in place."""
+    below = own["margin"]["b"]
+    own["sliders"][0]["pad"] = {"t": below}
+    own["margin"] = {**own["margin"], "b": below + SLIDER_ROOM}
+    own["height"] += SLIDER_ROOM
 
 
 def words(option: Any) -> str:

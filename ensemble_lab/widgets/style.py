@@ -15,6 +15,13 @@ ORACLE = "#666666"  # bounds and references that nobody can reach or that take n
 MIDDLE = "#56B4E9"  # a model between the small and the big one
 INK = "#222222"  # text, and what the reader has set or drawn
 
+CLASSES = ("#5B3F97", "#8A5A00")  # the two classes of a map, ground and points alike
+GROUND = ("#E7E1F3", "#F6EBD3")  # the same, pale
+
+TEXT = {SMALL: "#00639B", BIG: "#A84A00", COMBINED: "#00704F", WRONG: "#9C4A78", ORACLE: "#595959",
+        MIDDLE: "#2A6F97", INK: INK, **dict(zip(CLASSES, CLASSES, strict=True))}  # fmt: skip
+"""The colour of words about a mark: darker than the mark, 4.5:1 or more on white."""
+
 SYMBOL = {
     SMALL: "circle",
     BIG: "square",

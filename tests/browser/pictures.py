@@ -20,7 +20,7 @@ REACHES = "(panel, [x, y]) => panel.contains(document.elementFromPoint(x, y))"
 
 @dataclass(frozen=True)
 class Scene:
-    """The first panel of a notebook, and how its slider gets to the place to be shown.
+    """A panel of a notebook, and how its slider gets to the place to be shown.
 
     Parameters
     ----------
@@ -29,17 +29,20 @@ class Scene:
         The keys that bring the slider to one end, and one option on from there.
     title : str
         A pattern: the slider stops where the title first has it.
+    panel : int
+        Which of the notebook's panels, from 0.
     """
 
     notebook: str
     start: str
     key: str
     title: str
+    panel: int = 0
 
 
 SCENES = {
     "start_here": Scene("00_start_here", "Home", "ArrowRight", "as right as|better than"),
-    "cascade": Scene("02_cascades", "End", "ArrowLeft", r"\+.* points"),
+    "cascade": Scene("02_cascades", "End", "ArrowLeft", r"\+.* points", panel=1),
 }
 
 
@@ -51,7 +54,7 @@ def take(page, scene, path):
     RuntimeError
         No option of the slider gives such a title, or the page is too low for the panel.
     """
-    panel = panels(page).first
+    panel = panels(page).nth(scene.panel)
     drag(page, panel, scene)
     panel.evaluate("(panel) => panel.scrollIntoView({block: 'start'})")
     page.mouse.move(0, 0)  # nothing is hovered

@@ -1,13 +1,13 @@
 """What a reader does in JupyterLab, as steps of a test, a picture or a benchmark."""
 
-import re
 import time
 
 from playwright.sync_api import expect
 
+from ensemble_lab.widgets.panel import FAILS
+
 TITLE = ".gtitle"
 HANDLE = ".noUi-handle:visible"
-FAILS = re.compile("does not pay|^fails|film reviews")  # how presets that fail are called
 
 
 def run_all(page, address):
@@ -80,5 +80,59 @@ def preset_fails(panel):
     """Press a preset that fails: the title says something else. It may have models to train."""
     title = panel.locator(TITLE).first
     before = title.text_content()
-    panel.get_by_role("button", name=FAILS).last.click()
+    panel.locator(f"button.{FAILS}").last.click()
     expect(title).not_to_have_text(before, timeout=60_000)
+
+
+def has_failing_preset(panel):
+    return panel.locator(f"button.{FAILS}").count() > 0
+
+
+def presets(panel):
+    """The buttons of an explorer's presets: those before Step and Reset."""
+    buttons = panel.locator(".widget-vbox button.widget-button:visible").all()
+    titles = [button.inner_text() for button in buttons]
+    last = min(titles.index(name) for name in ("Step", "Reset") if name in titles)
+    return buttons[:last]
+
+
+# -- what is in sight ---------------------------------------------------------------------------
+
+MOST_CONTROLS, MOST_FIGURE, LEAST_SLIDER = 130, 470, 180  # pixels, in a cell of 850 x 640
+SIZES = """(panel) => {
+  const box = (e) => e.getBoundingClientRect();
+  const figure = box(panel.querySelector(".js-plotly-plot"));
+  const drawn = box(panel.querySelector(".js-plotly-plot .main-svg"));
+  const bars = [...panel.querySelectorAll(".noUi-base")].filter((e) => e.offsetParent);
+  const lines = [...panel.querySelectorAll("button.widget-button")].map((e) => box(e).top);
+  return {controls: figure.top - box(panel.querySelector(".widget-vbox")).top,
+          figure: drawn.height, sliders: bars.map((e) => box(e).width),
+          lines: new Set(lines.filter((y) => y < figure.top).map((y) => Math.round(y / 9))).size};
+}"""
+OVERLAPS = """(panel) => {
+  const figure = panel.querySelector(".js-plotly-plot .main-svg").getBoundingClientRect();
+  const texts = [...panel.querySelectorAll(".js-plotly-plot svg text")]
+    .map((e) => ({text: e.textContent.trim(), box: e.getBoundingClientRect()}))
+    .filter((one) => one.text && one.box.width);
+  const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1.5
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2.5;
+  const within = ({left, right, top, bottom}) => left >= figure.left - 1
+    && right <= figure.right + 1 && top >= figure.top - 1 && bottom <= figure.bottom + 1;
+  return texts.flatMap((one, i) => [
+    ...(within(one.box) ? [] : [["cut off", one.text]]),
+    ...texts.slice(i + 1).filter((other) => over(one.box, other.box))
+      .map((other) => [one.text, other.text])]);
+}"""
+
+
+def unfit(panel):
+    """What of a panel does not fit a small screen, in words; nothing where all is well."""
+    sizes, found = panel.evaluate(SIZES), []
+    if sizes["controls"] > MOST_CONTROLS:
+        found.append(f"controls are {sizes['controls']:.0f} px high")
+    if sizes["figure"] > MOST_FIGURE:
+        found.append(f"the figure is {sizes['figure']:.0f} px high")
+    if sizes["lines"] > 1:
+        found.append("the presets and buttons take more than one line")
+    found += [f"a slider of {w:.0f} px" for w in sizes["sliders"] if w < LEAST_SLIDER]
+    return found + [f"texts overlap: {pair}" for pair in panel.evaluate(OVERLAPS)]

@@ -1,4 +1,4 @@
-"""Every explorer in a real browser, one notebook a level: sliders move it, and a preset fails."""
+"""Every explorer in a real browser, one notebook a level: it fits a small screen, and it moves."""
 
 from collections import defaultdict
 
@@ -7,7 +7,17 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from ensemble_lab.explorers.explore import EXPLORERS
-from tests.browser.steps import every_slider_moves, finished, panels, preset_fails, run_all
+from tests.browser.steps import (
+    every_slider_moves,
+    finished,
+    panels,
+    preset_fails,
+    presets,
+    run_all,
+    seen,
+    settled,
+    unfit,
+)
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 TABLES = {"votes": "mmlu-pro-29-llms", "cascade": "rafdb-services"}  # for those that need one
@@ -25,14 +35,22 @@ def show(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("environment", ["live"], indirect=True)
 @pytest.mark.parametrize("level", LEVELS)
-def test_every_slider_moves_its_figure_and_a_preset_fails(serve, page, tmp_path, level):
+def test_it_fits_a_small_screen_every_slider_moves_and_a_preset_fails(serve, page, tmp_path, level):
     names = LEVELS[level]
     notebook = new_notebook(cells=[*map(show, names)], metadata={"kernelspec": KERNEL})
     nbformat.write(notebook, tmp_path / "level.ipynb")
+    page.set_viewport_size({"width": 1280, "height": 800})  # a cell of 850 x 640
     with serve(tmp_path, "level.ipynb") as address:
         run_all(page, address)
         finished(page)
         assert panels(page).count() == len(names)
-        for panel in panels(page).all():
+        for name, panel in zip(names, panels(page).all(), strict=True):
+            assert unfit(panel) == [], name
+            for preset in presets(panel):
+                before = seen(panel)
+                preset.click()
+                settled(page, panel, before)
+                assert unfit(panel) == [], (name, preset.inner_text())
+            panel.get_by_role("button", name="Reset", exact=True).click()
             every_slider_moves(page, panel)
             preset_fails(panel)

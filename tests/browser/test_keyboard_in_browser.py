@@ -15,7 +15,8 @@ CONTROLS = "button, input, select, textarea, .noUi-handle, [class*=Collapse-head
 MOST_TABS = 80
 NUMBER = """(found) => found.map((one, i) => {
   one.dataset.control = i;
-  const around = one.closest("label") ?? one.closest(".widget-inline-hbox");
+  const around = one.closest("label") ?? one.closest(".noUi-handle") ?.closest(".widget-vbox")
+    ?? one.closest("select")?.closest(".widget-vbox") ?? one.closest(".widget-inline-hbox");
   return around?.textContent.trim() || one.textContent.trim() || one.className;
 })"""
 FOCUSED = "() => document.activeElement.dataset.control ?? null"

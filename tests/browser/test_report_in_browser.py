@@ -12,7 +12,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from playwright.sync_api import expect
 
+from ensemble_lab.explorers import explore
 from ensemble_lab.reports.page import WIDGET, write_page
+from ensemble_lab.widgets.still import plain_figure
+from tests.browser.jupyter import chromium
 from tests.notebooks.solved import NOTEBOOKS
 
 
@@ -31,7 +34,7 @@ def test_the_slider_moves_and_nothing_is_fetched(address, page):
     page.goto(address)
     figure = page.locator(".js-plotly-plot").first
     title = figure.locator(".gtitle")
-    expect(title).to_contain_text("0% sent to")
+    expect(title).to_contain_text("as right as")  # it opens at the finding, not at 0 %
     rail = figure.locator(".slider-rail-touch-rect")
     rail.click(position={"x": rail.bounding_box()["width"] - 1, "y": 5})
     expect(title).to_contain_text("100% sent to")
@@ -96,3 +99,17 @@ def test_opening_a_strangers_page_connects_to_nobody(tmp_path, callers, page):
     assert body.locator("iframe, frame, object, embed, meta").count() == 0
     expect(body).to_contain_text("[application/javascript, which a page does not run]")
     expect(body).to_contain_text("a script")
+
+
+def test_without_scripts_there_is_a_picture_and_no_hole(tmp_path):
+    figure = plain_figure(explore("condorcet").picture())
+    data = {"application/vnd.plotly.v1+json": figure}
+    cell = new_code_cell("1", outputs=[new_output("display_data", data)])
+    nbformat.write(new_notebook(cells=[cell]), tmp_path / "a.ipynb")
+    write_page(tmp_path / "a.ipynb")
+    with chromium() as browser:
+        for scripts in (False, True):
+            page = browser.new_context(java_script_enabled=scripts).new_page()
+            page.goto((tmp_path / "a.html").as_uri())
+            assert page.locator("noscript svg").is_visible() is not scripts
+            assert page.locator(".plotly-graph-div").is_visible() is scripts

@@ -263,12 +263,12 @@ def test_explorers_say_that_a_price_is_not_known():
     table = pair(HALF_PRICED)
     start = {"small": "small", "big": "big"}
     cascade = lab.explore("cascade", table, **start, threshold=0.5)
-    assert "for a price that is not known here" in cascade.picture().finding
+    assert "For a price that is not known here" in cascade.picture().finding
     assert "outcomes.filled()" in cascade.picture().text and "nan" not in cascade.picture().text
     filled = lab.explore("cascade", table.filled(), **start, threshold=0.5).picture()
     assert "of its price" in filled.finding
     escalate = lab.explore("escalate", table)
-    assert "for a price that is not known here" in escalate.picture(share=50).finding
+    assert "For a price that is not known here" in escalate.picture(share=50).finding
     assert "nan" not in escalate.picture(share=50).text
     assert "% of its price" in lab.explore("escalate", table.filled()).picture(share=50).finding
 
@@ -278,7 +278,7 @@ def test_a_dear_model_without_a_price_is_shown_in_words():
     picture = lab.explore("escalate", pair(nan)).picture(share=100)
     assert "big alone unknown" in str(picture.layout) and "nan" not in picture.text
     free = lab.explore("escalate", pair(0.0)).picture(share=0)
-    assert free.finding.endswith("for 10000.00 USD per 10,000")
+    assert "For 10000.00 USD per 10,000" in free.finding
 
 
 def test_the_explorer_agrees_with_the_policy_on_what_is_unknown():

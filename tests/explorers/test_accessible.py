@@ -3,7 +3,8 @@
 Only decoration is let off: grid lines repeat what the axes' numbers say, and the white
 rim of a marker parts it from what lies under it. A heat map's neighbouring tones cannot all be
 3:1 apart; its scale runs from light to dark alone, a frame bounds its pale cells, it carries no
-text, and what it shows is in the words and the table.
+text, and what it shows is in the words and the table. A scale that diverges is light in its middle
+and runs to dark on both sides: there contours with their values tell the sides apart.
 """
 
 import re
@@ -109,7 +110,11 @@ def texts(figure):
                 size = flat(part).get(path.replace("color", "size"), 0) or 0
                 yield path, contrast(value), LARGE if size >= LARGE_PIXELS else TEXT
     for note in layout.get("annotations", ()):
-        yield note["text"], contrast(note["font"].get("color", layout["font"]["color"])), TEXT
+        ink, ground = (
+            note["font"].get("color", layout["font"]["color"]),
+            note.get("bgcolor", "white"),
+        )
+        yield note["text"], contrast(ink, ground), TEXT
     for trace in figure["data"]:
         if trace["type"] == "bar" and "text" in trace:
             bars = each(trace["marker"]["color"], 1)
@@ -237,12 +242,34 @@ def test_words_and_numbers_stand_beside_each_picture(explorer):
 
 def test_a_heat_map_works_without_hue_and_carries_no_text():
     figure = shown("votes").figure()
-    heat = figure.data[-1]
+    heat = next(trace for trace in figure.data if trace.type == "heatmap")
     light = [luminance(rgb(colour)) for _, colour in heat.colorscale]
-    assert all(np.diff(light) > 0)  # from dark to light, and then reversed
+    assert all(np.diff(light) < 0)  # from light to dark
     assert heat.text is None and heat.texttemplate is None
-    for axis in (figure.layout.xaxis3, figure.layout.yaxis3):
+    for axis in (figure.layout[f"{letter}axis{heat.xaxis[1:]}"] for letter in "xy"):
         assert axis.showline and axis.mirror and contrast(axis.linecolor) >= GRAPHICS
+
+
+def test_a_diverging_map_is_light_in_its_middle_and_its_contours_carry_the_values():
+    explorer = shown("speedup")
+    for state in states(explorer):
+        figure = explorer.figure(**state)
+        heat, *others = (trace for trace in figure.data if trace.xaxis == "x")
+        tones = [colour for _, colour in heat.colorscale]
+        light = [luminance(rgb(colour)) for colour in tones]
+        middle = light.index(max(light))
+        assert heat.zmin == -heat.zmax and heat.colorscale[middle][0] == 0.5
+        assert all(np.diff(light[: middle + 1]) > 0) and all(np.diff(light[middle:]) < 0)
+        assert heat.text is None and heat.texttemplate is None
+        lines = [trace.line for trace in others if trace.mode == "lines"]
+        assert lines and all(
+            contrast(one.color, tone) >= GRAPHICS for one in lines for tone in tones
+        )
+        notes = [note for note in figure.layout.annotations if note.text.endswith("×")]
+        assert "1 ×" in [note.text for note in notes]
+        assert all(contrast(note.font.color, tone) >= TEXT for note in notes for tone in tones)
+        for axis in (figure.layout.xaxis, figure.layout.yaxis):
+            assert axis.showline and axis.mirror and contrast(axis.linecolor) >= GRAPHICS
 
 
 def test_a_guessed_curve_can_be_seen():

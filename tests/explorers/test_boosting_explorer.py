@@ -7,20 +7,15 @@ from hypothesis import strategies as st
 from sklearn.ensemble import AdaBoostClassifier
 from sklearn.tree import DecisionTreeClassifier
 
+from ensemble_lab.explorers import explore
 from ensemble_lab.explorers.training import boosting_replay as replay
-from ensemble_lab.explorers.training.boosting import explorer
-from ensemble_lab.explorers.training.boosting_traces import borders
-from ensemble_lab.widgets.still import still
-from tests.explorers.test_accessible import drawn, look_alike, pale
-from tests.support.any_state import promises_kept
-
-SHADE, ZERO, ONE, TURNED, ERRS, OF_STAGE, OF_WHOLE = range(7)
-HELD, TRAIN, STAGE, BURDEN, TREE, HELD_HERE, TRAIN_HERE, NOW, SETTLED, OF_TURNED = range(7, 17)
+from ensemble_lab.explorers.training.moons import CELLS, LEFT, RIGHT, moons
+from tests.support.any_state import named, promises_kept
 
 
 @pytest.fixture(scope="module")
 def shown():
-    return explorer()
+    return explore("boosting")
 
 
 def states(controls):
@@ -46,29 +41,29 @@ def test_the_rounds_are_those_of_scikit_learn(shown, depth, noise, rate):
     for seed in replay.DRAWS:
         X, label, turned = replay._draw(seed, noise)
         assert turned.sum() == round(noise * len(X))
-        assert np.array_equal(label[~turned], replay.moons(len(X), seed)[1][~turned])
+        assert np.array_equal(label[~turned], moons(len(X), seed, replay.NOISE)[1][~turned])
         tree = DecisionTreeClassifier(max_depth=depth)
         theirs = AdaBoostClassifier(tree, n_estimators=60, learning_rate=rate, random_state=seed)
         theirs.fit(X, label)
         error = 1 - np.array(list(theirs.staged_score(X, label)))
         np.testing.assert_allclose(found.train[seed], error, atol=1e-12)
         np.testing.assert_allclose(found.stage_error[seed], theirs.estimator_errors_, atol=1e-9)
-        new, truth = replay.moons(replay.HELD_OUT, 5)
+        new, truth = moons(replay.HELD_OUT, 5, replay.NOISE)
         held = 1 - np.array(list(theirs.staged_score(new, truth)))
         np.testing.assert_allclose(found.held[seed], held, atol=1e-12)
 
 
 def test_rows_are_drawn_as_large_as_their_weights(shown):
     found, at = replay.rounds(1, 0.0, 1.0), 9
-    traces = shown.picture(round=at + 1).traces
-    zero, one = (np.array(traces[kind]["marker"]["size"]) for kind in (ZERO, ONE))
-    assert len(zero) + len(one) == replay.ROWS
-    for size, which in ((zero, found.label == 0), (one, found.label == 1)):
-        within = (size > 3) & (size < 44)
-        share = found.weights[at][which][within]
-        np.testing.assert_allclose(size[within] ** 2 / share, 81 * replay.ROWS, rtol=1e-3)
-    assert len(traces[ERRS]["x"]) == found.wrong[at].sum()
-    assert traces[TURNED]["x"] == []
+    marks = named(shown.picture(round=at + 1))
+    sizes = [np.array(marks[f"class {one}"]["marker"]["size"]) for one in (0, 1)]
+    assert sum(map(len, sizes)) == replay.ROWS
+    for one, size in enumerate(sizes):
+        within = (size > 3) & (size < 34)
+        share = found.weights[at][found.label == one][within]
+        np.testing.assert_allclose(size[within] ** 2 / share, 49 * replay.ROWS, rtol=1e-3)
+    assert len(marks["stage errs"]["x"]) == found.wrong[at].sum()
+    assert marks["wrong label"]["x"] == []
 
 
 def test_weights_grow_where_the_stage_before_erred():
@@ -78,27 +73,17 @@ def test_weights_grow_where_the_stage_before_erred():
         assert grown[found.wrong[at]].min() > 1 > grown[~found.wrong[at]].max()
 
 
-def test_borders_part_what_is_in_from_what_is_out():
-    inside = np.zeros((3, 4), bool)
-    inside[1, 1:3] = True
-    x, y = borders(inside, np.arange(5.0), np.arange(4.0))
-    lines = set(zip(zip(x[::3], y[::3]), zip(x[1::3], y[1::3])))
-    assert set(x[2::3]) == set(y[2::3]) == {None}
-    assert lines == {((1, 1), (1, 2)), ((3, 1), (3, 2)), ((1, 1), (3, 1)), ((1, 2), (3, 2))}
-    assert borders(np.ones((3, 4), bool), np.arange(5.0), np.arange(4.0)) == ([], [])
-
-
 def test_the_map_is_what_the_trees_say(shown):
     """A stump's border is one line, right across, on the very threshold but for a cell."""
     found = replay.rounds(1, 0.0, 1.0)
     X, label, _ = replay._draw(0, 0.0)
     stump = DecisionTreeClassifier(max_depth=1).fit(X, label).tree_
-    border = shown.picture(round=1).traces[OF_STAGE]
+    border = named(shown.picture(round=1))["stage"]
     along = border["x" if stump.feature[0] == 0 else "y"]
     assert len(along) == 3 and along[0] == along[1]
-    assert abs(along[0] - stump.threshold[0]) <= (replay.RIGHT - replay.LEFT) / replay.CELLS
+    assert abs(along[0] - stump.threshold[0]) <= (RIGHT - LEFT) / CELLS
     assert np.array_equal(found.stage[0], found.whole[0])
-    assert np.array_equal(shown.picture().traces[SHADE]["z"], found.whole[0])
+    assert np.array_equal(named(shown.picture())["ground"]["z"], found.whole[0])
 
 
 def test_boosting_that_stops_is_held_and_said(shown):
@@ -112,20 +97,21 @@ def test_boosting_that_stops_is_held_and_said(shown):
 def test_the_picture_says_what_the_table_says(shown):
     for view in ({"round": 7}, {"depth": 3, "noise": 0.2, "round": 33}, {"depth": 8, "noise": 0.2}):
         picture, state = shown.picture(**view), shown.state(**view)
-        row = picture.table().loc[state["round"]]
-        assert picture.traces[HELD_HERE]["x"] == [state["round"]]
-        assert picture.traces[HELD_HERE]["y"][0] == pytest.approx(row["held-out error"], abs=1e-5)
-        assert picture.traces[TRAIN_HERE]["y"][0] == pytest.approx(row["training error"], abs=1e-5)
-        curve = picture.traces[HELD]["y"]
-        assert curve[state["round"] - 1] == picture.traces[HELD_HERE]["y"][0]
-        spread = picture.traces[HELD_HERE]["error_y"]["array"]
-        assert spread[0] == pytest.approx(row["its spread over 5 draws"], abs=1e-5)
+        row, marks = picture.table().loc[state["round"]], named(picture)
+        held, train = marks["new rows, here"], marks["training rows, here"]
+        assert held["x"] == train["x"] == [state["round"]]
+        assert held["y"][0] == pytest.approx(row["held-out error"], abs=1e-5)
+        assert train["y"][0] == pytest.approx(row["training error"], abs=1e-5)
+        assert marks["new rows"]["y"][state["round"] - 1] == held["y"][0]
+        assert held["error_y"]["array"][0] == pytest.approx(
+            row["its spread over 5 draws"], abs=1e-5
+        )
         assert f"{row['training error']:.1%} of the training rows" in picture.finding
         assert f"{row['held-out error']:.1%} of new ones" in picture.finding
-        now = picture.traces[NOW]
+        now = marks["at this round"]
         assert now["x"] == sorted(now["x"]) and now["y"][-1] == 1
         assert now["x"][0] == pytest.approx(row["least margin"], abs=1e-5)
-        assert len(picture.traces[OF_TURNED]["x"]) == round(state["noise"] * replay.ROWS)
+        assert len(marks["wrong labels"]["x"]) == round(state["noise"] * replay.ROWS)
         if state["noise"] and state["round"] <= replay.rounds(8, 0.2, 1.0).stages[0]:
             assert f"{row['weight on wrong labels']:.0%} of the weight" in picture.finding
 
@@ -134,7 +120,7 @@ def test_margins_grow_when_no_error_is_left(shown):
     found = replay.rounds(3, 0.0, 1.0)
     assert found.train[0, found.settled] == 0 and found.train[0, : found.settled].min() > 0
     assert found.margins[49].min() > found.margins[found.settled].min() > 0
-    finding = shown.picture(**shown.presets["no errors left, and margins grow"]).finding
+    finding = shown.picture(**shown.presets["no errors left"]).finding
     assert f"since round {found.settled + 1}" in finding
 
 
@@ -144,33 +130,18 @@ def test_presets_show_what_they_promise(shown):
         found = replay.rounds(state["depth"], state["noise"], state["learning_rate"])
         return found, found.held[:, state["round"] - 1].mean()
 
-    found, chased = held("fails: it chases wrong labels")
+    found, chased = held("wrong labels")
     assert chased > found.held[:, 0].mean() and found.train[:, -1].mean() < 0.01
     assert found.burden[:, -1].mean() > 1.5 * 0.2  # a fifth of the rows, far more of the weight
-    small, less = held("small steps chase less")
+    small, less = held("smaller steps")
     assert less < small.held[:, 0].mean() < chased
-    known, end = held("does not pay: a tree that knows all")
+    known, end = held("trees too deep")
     assert end == known.held[:, 0].mean()
     stumps = replay.rounds(1, 0.0, 1.0)
     assert stumps.held[:, -1].mean() < stumps.held[:, 0].mean() - 0.05
 
 
-def test_it_can_be_read_by_everybody(shown):
-    for view in ({}, *shown.presets.values()):
-        figure = drawn(shown, view)
-        assert pale(figure) == [] and look_alike(figure) == []
-    assert len(still(explorer())["layout"]["sliders"][0]["steps"]) >= 30
-
-
-def test_stepping_works_nothing_out_again(shown):
-    shown.picture(depth=3, noise=0.2)
-    before = replay.rounds.cache_info().misses
-    for at in replay.ROUNDS:
-        shown.picture(depth=3, noise=0.2, round=at)
-    assert replay.rounds.cache_info().misses == before
-
-
 @pytest.mark.parametrize("wrong", [{"round": 0}, {"noise": 0.15}, {"colour": 1}])
 def test_a_start_that_does_not_fit_is_refused(wrong):
     with pytest.raises(ValueError, match="no option|no control"):
-        explorer(start=wrong)
+        explore("boosting", **wrong)

@@ -1,17 +1,24 @@
 """The cascade explorer: its numbers are the policies', its traces the same in every state."""
 
-import json
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ensemble_lab as lab
 from ensemble_lab.explorers import explore
-from ensemble_lab.explorers.answers.cascades.cascade_replay import CHOOSE, LEVELS, ranking
+from ensemble_lab.explorers.answers.cascades.cascade_replay import (
+    CHOOSE,
+    LEVELS,
+    TRY,
+    Replay,
+    ranking,
+)
+from ensemble_lab.widgets.explorer import Failing
+from tests.support.any_state import named, promises_kept
 from tests.support.strategies import outcomes
 
 
@@ -35,20 +42,18 @@ def table(n=400, m=3, seed=0, features=True, **without):
     )
 
 
-def shape(picture):
-    """What must not change from state to state."""
-    return [(t["type"], t.get("mode"), t.get("xaxis"), t.get("yaxis")) for t in picture.traces]
-
-
 def here(picture):
-    """Price and accuracy of the current point, as drawn."""
-    mark = next(t for t in picture.traces if t["name"] == "you are here")
-    return mark["x"][0], mark["y"][0]
+    """Price and accuracy of the current point, as drawn, and its share passed on."""
+    marks = named(picture)
+    (paid, right), share = (marks["here, by price"][a][0] for a in "xy"), marks["cut"]["x"][0]
+    assert (marks["you are here"]["x"], marks["you are here"]["y"]) == ([share], [right])
+    return paid, right, share
 
 
-def matches(point, decision, scale=1e4):
-    assert point[0] == pytest.approx(scale * decision.mean_cost)
-    assert point[1] == pytest.approx(decision.accuracy)
+def matches(picture, decision, big):
+    """The point is the decision's, in price, accuracy and who was asked."""
+    told = 1e4 * decision.mean_cost, decision.accuracy, decision.called[:, big].mean()
+    assert here(picture) == pytest.approx(told, rel=1e-5, abs=1e-6)
 
 
 # -- the numbers --------------------------------------------------------------------------------
@@ -56,39 +61,38 @@ def matches(point, decision, scale=1e4):
 
 @pytest.mark.parametrize("level", [0.0, 0.37, 0.5, 1.0, 1.01])
 def test_a_point_is_what_the_policy_gives_on_the_other_half(level):
-    data = table()
-    _, shown = data.split()
-    explorer = explore("cascade", data, small="model 0", big="model 2", threshold=level)
+    _, shown = (data := table()).split()
+    picture = explore("cascade", data, small="model 0", big="model 2", threshold=level).picture()
     decision = lab.Cascade(("model 0", "model 2"), (level,)).decide(shown)
-    matches(here(explorer.picture()), decision)
-    low, high = decision.interval()
-    error = next(t for t in explorer.picture().traces if "error_y" in t)["error_y"]
-    assert error["array"][0] == pytest.approx(high - decision.accuracy)
-    assert error["arrayminus"][0] == pytest.approx(decision.accuracy - low)
+    matches(picture, decision, 2)
+    error, (low, high) = named(picture)["you are here"]["error_y"], decision.interval()
+    assert error["array"][0] == pytest.approx(high - decision.accuracy, abs=1e-6)
+    assert error["arrayminus"][0] == pytest.approx(decision.accuracy - low, abs=1e-6)
 
 
 def test_three_stages_and_who_answered():
-    data = table()
-    _, shown = data.split()
-    picture = explore("cascade", data).picture(
-        small="model 0", middle="model 1", big="model 2", threshold=0.6, threshold_2=0.5
-    )
+    _, shown = (data := table()).split()
+    chain = {"small": "model 0", "middle": "model 1", "big": "model 2", "threshold": 0.6}
+    picture = explore("cascade", data).picture(**chain, threshold_2=0.5)
     decision = lab.Cascade(data.models, (0.6, 0.5)).decide(shown)
-    matches(here(picture), decision)
-    asked, answered = (
-        next(t for t in picture.traces if t["name"] == n) for n in ("asked", "answered")
-    )
-    assert np.allclose(asked["x"], 100 * decision.called.mean(axis=0))
-    assert np.allclose(answered["x"], [100 * (decision.chosen == j).mean() for j in range(3)])
+    matches(picture, decision, 1)
+    row = picture.table().query("here").iloc[0]
+    for j, name in enumerate(data.models):
+        assert row[f"{name} answers"] == pytest.approx((decision.chosen == j).mean())
+        assert f"{name} answers {(decision.chosen == j).mean():.0%}" in picture.text
+    line = named(picture)["least sure first"]  # for other first thresholds, the second as it is
+    for level in (0.3, 0.8):
+        other = lab.Cascade(data.models, (level, 0.5)).decide(shown)
+        at = np.interp(other.called[:, 1].mean(), line["x"], line["y"])
+        assert at == pytest.approx(other.accuracy, abs=1e-5)
 
 
 def test_choosing_first_is_the_fitted_selector():
-    data = table()
-    fit, shown = data.split()
+    fit, shown = (data := table()).split()
     start = {"small": "model 0", "big": "model 2", "mode": CHOOSE, "threshold": 0.6}
     picture = explore("cascade", data, **start).picture()
     selector = lab.LearnedSelector("model 0", "model 2", threshold=0.6).fit(fit)
-    matches(here(picture), selector.decide(shown))
+    matches(picture, selector.decide(shown), 2)
     assert "sent straight to" in picture.finding
 
 
@@ -99,28 +103,62 @@ def test_thresholds_by_label_are_fitted_on_the_other_half_for_no_more_money():
     plain, by_label = explorer.picture(), explorer.picture(per_label=True)
     assert here(by_label)[1] > here(plain)[1]
     assert here(by_label)[0] < 1.05 * here(plain)[0]  # the budget was kept on the fitting half
-    line = next(t for t in by_label.traces if t["name"] == "threshold")
-    assert len(set(line["x"]) - {None}) > 1
     # The labels of the shown half may be scrambled: what was fitted does not move.
+    seen = np.isin(data.items, data.split()[1].items)
+    wrong = np.where(seen[:, None], 1 - data.correct, data.correct)
+    moved = explore("cascade", replace(data, correct=wrong, truth=None), **pair)
+    assert here(moved.picture(per_label=True))[::2] == here(by_label)[::2]
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 0.99, 1.0, 1.01])
+@pytest.mark.parametrize("per_label", [False, True])
+def test_the_bars_break_at_the_cut_and_hide_nobody(level, per_label):
+    """What is drawn before the cut is what is passed on, right and wrong apart."""
+    data = lab.load_outcomes("rafdb-services")
     _, shown = data.split()
-    seen = np.isin(data.items, shown.items)
-    scrambled = np.where(seen[:, None], 1 - data.correct, data.correct)
-    parts = {f: getattr(data, f) for f in ("models", "items", "answer", "labels")}
-    other = lab.Outcomes(**parts, correct=scrambled, confidence=data.confidence, cost=data.cost)
-    moved = explore("cascade", other, **pair).picture(per_label=True)
-    assert next(t for t in moved.traces if t["name"] == "threshold")["x"] == line["x"]
-    assert here(moved)[0] == pytest.approx(here(by_label)[0])
+    chain = {"small": "CNN", "big": "Microsoft", "threshold": level, "per_label": per_label}
+    picture = explore("cascade", data).picture(**chain)
+    column = shown.models.index("CNN")
+    own, sure, share = shown.correct[:, column], shown.confidence[:, column], here(picture)[2]
+    for name in ("right", "wrong"):
+        middle, up, width = (np.array(named(picture)[name][key]) for key in ("x", "y", "width"))
+        area, mine = np.abs(up) * width, own == (name == "right")
+        before = middle + width / 2 <= share + 1e-5
+        assert (before | (middle - width / 2 >= share - 1e-5)).all()
+        assert area.sum() == pytest.approx(mine.mean(), abs=1e-4)
+        if not per_label:
+            assert area[~before].sum() == pytest.approx((mine & (sure >= level)).mean(), abs=1e-4)
+    (ground,) = picture.layout["shapes"]
+    assert (ground["x0"], ground["x1"]) == (0, pytest.approx(share, abs=1e-6))
+    assert picture.layout["xaxis"]["range"] == picture.layout["xaxis3"]["range"]
+    assert picture.layout["xaxis"]["domain"] == picture.layout["xaxis3"]["domain"]
+
+
+@settings(max_examples=25)
+@given(outcomes(min_models=2, max_models=2))
+def test_the_line_goes_through_every_setting(found):
+    """The items in a row and the sums over all levels are two ways to the same numbers."""
+    replay, order = Replay(found), found.models
+    line, sweep = replay.queue(order, TRY, (0,), False), replay.sweep(order, TRY)
+    for at, level in enumerate(LEVELS):
+        cut = np.searchsorted(line.score, level)
+        assert cut in line.cuts and cut / len(line.own) == pytest.approx(sweep.asked[1, at])
+        right = np.r_[line.passed[:cut], line.kept[cut:]]
+        right = right[~np.isnan(right)].mean() if (~np.isnan(right)).any() else np.nan
+        assert right == pytest.approx(sweep.accuracy[at], nan_ok=True)
+        paid = np.r_[line.paid[:cut], line.spent[cut:]].mean()
+        assert paid == pytest.approx(sweep.price[at], nan_ok=True)
 
 
 def test_bounds_are_those_of_the_outcomes():
-    data = table()
-    _, shown = data.split()
+    _, shown = (data := table()).split()
     picture = explore("cascade", data, small="model 0", big="model 2").picture()
-    pair = shown.select(models=["model 0", "model 2"])
-    traces = {t["name"]: t for t in picture.traces}
-    assert traces["oracle"]["y"] == [pytest.approx(pair.oracle())]
-    assert traces["oracle over guessers"]["y"][0] == pytest.approx(pair.chance_oracle(3))
-    assert traces["random mixture"]["y"] == pytest.approx(pair.accuracy().tolist())
+    pair, marks = shown.select(models=["model 0", "model 2"]), named(picture)
+    assert marks["oracle"]["y"] == [pytest.approx(pair.oracle())]
+    assert f"oracle over guessers {pair.chance_oracle(3):.1%}" in picture.text
+    assert marks["at random"]["y"] == pytest.approx(pair.accuracy().tolist())
+    alone = [marks[f"{which} alone"]["y"][0] for which in ("small", "big")]
+    assert alone == pytest.approx(pair.accuracy().tolist())
 
 
 def test_ranking_is_the_area_under_the_curve():
@@ -144,26 +182,12 @@ def test_same_traces_for_every_state_of_any_table(data):
             explore("cascade", found)
         return
     explorer = explore("cascade", found)
-    first = shape(explorer.picture())
     for _ in range(3):
         state = {c.name: data.draw(st.sampled_from(c.options)) for c in explorer.controls}
-        picture = explorer.picture(**state)
-        assert shape(picture) == first
-        json.dumps(picture.traces, allow_nan=False)
-        assert picture.finding and picture.text
-        assert len(picture.table())
+        picture = promises_kept(explorer, state)
+        assert picture.finding and len(picture.table())
         item = found.items[data.draw(st.integers(0, len(found) - 1))]
-        assert list(explorer.card(explorer.state(**state), item).index) == list(found.models)
-    go.Figure(picture.traces, picture.layout)
-
-
-def test_the_same_state_gives_the_same_picture():
-    explorer = explore("cascade", table())
-    state = explorer.state(threshold=0.7, per_label=True)
-    before = explorer.draw(state)
-    explorer.draw(explorer.state(threshold=0.2))
-    assert explorer.draw(state).traces == before.traces
-    assert explorer.read(explorer.to_json(threshold=0.7, per_label=True)) == state
+        assert list(explorer.card(state, item).index) == list(found.models)
 
 
 def test_one_model_is_told_that_it_takes_two():
@@ -175,21 +199,14 @@ def test_one_model_is_told_that_it_takes_two():
         explorer.picture(threshold=0.5)
 
 
-def test_one_item_and_a_hundred_models():
-    one = explore("cascade", table(n=1))
-    assert "per_label" in one.missing
-    one.figure()
-    many = explore("cascade", table(n=200, m=100))
-    assert len(many.picture().traces) == len(one.picture().traces)
-    many.figure(middle="model 50")
-
-
 @pytest.mark.parametrize(
     ("without", "features", "left", "reason"),
     [
         ({"confidence": None}, True, "threshold", "no confidence"),
         ({"confidence": None}, False, "small", "nothing says which items are hard"),
         ({"answer": None, "labels": (), "truth": None}, False, "threshold", "answers of 2 to"),
+        ({"confidence": 9 * table().confidence}, False, "small", "Calibration"),
+        ({"n": 1}, True, "threshold", "1 items are too few"),
     ],
 )
 def test_what_is_not_known_is_explained_away(without, features, left, reason):
@@ -200,20 +217,9 @@ def test_what_is_not_known_is_explained_away(without, features, left, reason):
     explorer.table()
 
 
-def test_confidences_on_another_scale_are_explained_away():
-    data = table(features=False)
-    logits = lab.Outcomes(
-        models=data.models, items=data.items, correct=data.correct, confidence=9 * data.confidence
-    )
-    explorer = explore("cascade", logits)
-    assert "Calibration" in explorer.missing["per_label"]
-    explorer.figure()
-
-
 def test_without_cost_it_is_time_and_without_time_it_is_calls():
     start = {"small": "model 0", "big": "model 2", "threshold": 0.5}
-    data = table(cost=None)
-    _, shown = data.split()
+    _, shown = (data := table(cost=None)).split()
     decision = lab.Cascade(("model 0", "model 2"), (0.5,)).decide(shown)
     timed = explore("cascade", data, **start).picture()
     assert here(timed)[0] == pytest.approx(1e3 * decision.mean_latency)
@@ -223,10 +229,22 @@ def test_without_cost_it_is_time_and_without_time_it_is_calls():
     assert "calls an item" in called.finding
 
 
-def test_dearer_than_the_big_model_is_said():
+def test_what_another_model_does_for_less_is_said_and_drawn():
     faces = lab.load_outcomes("rafdb-services")
     picture = explore("cascade", faces, small="Google", big="Microsoft", threshold=1.01).picture()
     assert "Microsoft alone is cheaper and no worse" in picture.finding
+    beaten = explore("cascade", faces).picture(small="Google", big="Face++", threshold=0.9)
+    _, shown = faces.split()
+    right = dict(zip(faces.models, shown.accuracy(), strict=True))
+    assert f"; Microsoft alone: {right['Microsoft']:.1%} for less" in beaten.finding
+    marks = [named(beaten)[which] for which in ("other models", "between", "small", "big")]
+    dots = {name: at for mark in marks
+            for name, *at in zip(mark["text"], mark["x"], mark["y"], strict=True)}  # fmt: skip
+    for name, paid in zip(faces.models, 1e4 * shown.cost.mean(0), strict=True):
+        assert dots[name] == pytest.approx([paid, right[name]], abs=1e-5)
+        assert (
+            beaten.layout["yaxis2"]["range"][0] < right[name] < beaten.layout["yaxis2"]["range"][1]
+        )
 
 
 # -- presets, policies, cards -------------------------------------------------------------------
@@ -234,12 +252,17 @@ def test_dearer_than_the_big_model_is_said():
 
 def test_presets_have_one_that_pays_and_one_that_fails():
     speech = explore("cascade", lab.load_outcomes("audiomnist-services"))
-    titles = list(speech.presets)
-    assert titles[0] == "DeepSpeech, then Microsoft: as right for less"
-    assert titles[-1].endswith("does not pay")
+    assert list(speech.presets) == ["as right for less", "most right", "does not pay"]
+    first = speech.preset("as right for less", speech.state(middle="Google", per_label=True))
+    assert (first["small"], first["middle"], first["big"]) == ("DeepSpeech", "none", "Microsoft")
+    assert not first["per_label"] and "For 17% of its price" in speech.picture(**first).finding
     meals = explore("cascade", lab.load_outcomes("waimai-services"))
-    assert meals.presets["Bixin, then Baidu: does not pay"]["threshold"] == 1.0
-    assert not any("for less" in title for title in meals.presets)
+    assert "as right for less" not in meals.presets
+    failing = meals.presets["does not pay"]
+    assert failing == Failing(small="Bixin", big="Baidu", threshold=1.0)
+    faces = explore("cascade", lab.load_outcomes("rafdb-services"))
+    states = [faces.preset(title) for title in faces.presets]
+    assert all(states.count(state) == 1 for state in states)
 
 
 def test_a_policy_starts_the_explorer_at_its_own_setting():

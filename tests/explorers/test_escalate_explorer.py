@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 
 import ensemble_lab as lab
 from ensemble_lab.explorers.answers.escalate import TASKS, Task, pair_of, recorded
+from ensemble_lab.widgets.explorer import Failing
+from ensemble_lab.widgets.still import still
+from tests.support.any_state import named, promises_kept
+from tests.support.strategies import outcomes
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +25,10 @@ def first():
 @pytest.mark.parametrize("share", [0, 17, 63, 100])
 def test_the_numbers_are_those_of_a_cascade(first, name, share):
     table = first.table(share=share, task=name)
-    outcomes = recorded(name)
-    fit, shown = outcomes.split(0.5, seed=0)
+    models = recorded(name).models
+    fit, shown = recorded(name).split(0.5, seed=0)
     level = float(np.quantile(fit.confidence[:, 0], share / 100)) if share < 100 else 1.01
-    decision = lab.Cascade(outcomes.models, (level,)).decide(shown)
+    decision = lab.Cascade(models, (level,)).decide(shown)
     row = table.loc[share]
     assert row["accuracy"] == pytest.approx(decision.accuracy)
     assert row["USD per 10,000"] == pytest.approx(1e4 * decision.mean_cost)
@@ -46,43 +50,47 @@ def test_two_tasks_pay_and_one_does_not(first):
     assert reviews.loc[90, "accuracy"] < alone["film reviews"]
     assert "points short of Google alone" in first.picture(share=90, task="film reviews").finding
     assert "better than Google alone" in first.picture(share=60, task="faces").finding
+    failing = [name for name, state in first.presets.items() if isinstance(state, Failing)]
+    assert failing == ["film reviews"] and list(first.presets) == list(TASKS)
+    assert first.preset("faces", first.state(share=40))["share"] == 40  # the slider stays
 
 
-def test_everything_sent_on_costs_more_than_the_dear_model(first):
+def test_everything_sent_on_costs_more_than_the_expensive_model(first):
     for name in TASKS:
         price = Task.of(recorded(name)).price
         assert first.table(task=name).loc[100, "USD per 10,000"] == pytest.approx(price.sum())
+        assert "100% of" not in first.picture(task=name, share=100).finding
 
 
 def test_the_way_is_drawn_as_far_as_it_was_dragged(first):
-    assert first.picture(share=30).traces[2]["x"] == list(range(31))
-    titles = {first.picture(share=share).finding for share in range(101)}
-    assert len(titles) == 101
+    assert named(first.picture(share=30))["so far"]["x"] == list(range(31))
+    assert len({first.picture(share=share).finding for share in range(101)}) == 101
+    assert "drag" in first.picture().finding and "drag" not in first.picture(share=1).finding
+
+
+def test_a_report_opens_where_it_is_as_right(first):
+    share = first.opens["share"]
+    right = first.table()["accuracy"]
+    assert (
+        10 < share < 20 and right[share] >= right[100] and (right[: share - 1] < right[100]).all()
+    )
+    assert "as right as Microsoft alone" in first.picture(**first.opens).finding
+    assert still(first)["layout"]["sliders"][0]["active"] > 0
+    assert not lab.explore("escalate", share=50).opens  # the reader has chosen
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(4, 40), st.integers(0, 2**32 - 1))
-def test_any_two_models_can_be_shown(n, seed):
-    rng = np.random.default_rng(seed)
-    confidence = np.round(rng.random((n, 2)), 1)
-    confidence[rng.random((n, 2)) < 0.2] = np.nan
-    confidence[0, 0] = 0.5
-    answer, truth = rng.integers(0, 2, (n, 2)), rng.integers(0, 2, n)
-    own = lab.Outcomes(
-        models=("small", "big"),
-        items=np.arange(n),
-        correct=answer == truth[:, None],
-        answer=answer,
-        labels=("no", "yes"),
-        truth=truth,
-        confidence=confidence,
-        cost=np.broadcast_to([0.0, 1e-3], (n, 2)),
-    )
+@given(st.data())
+def test_any_two_models_can_be_shown(data):
+    own = data.draw(outcomes(min_items=4, max_items=40, min_models=2, max_models=2))
+    if np.isnan(own.confidence[:, 0]).all() or np.isnan(own.cost[:, 0]).all():
+        with pytest.raises(ValueError, match="needs the cheap model's"):
+            lab.explore("escalate", own)
+        return
     view = lab.explore("escalate", own)
     assert len(view.controls[1].options) == 1 and not view.presets
     for share in (0, 50, 100):
-        picture = view.picture(share=share)
-        assert "nan" not in picture.text and len(picture.traces) == 5
+        assert "nan" not in promises_kept(view, view.state(share=share)).text
     assert view.table().loc[100, "sent on (%)"] == 100
 
 

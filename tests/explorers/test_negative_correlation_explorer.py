@@ -5,41 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from ensemble_lab.explorers import explore
 from ensemble_lab.explorers.training import negative_correlation_replay as replay
-from ensemble_lab.explorers.training.negative_correlation import explorer
 from ensemble_lab.training.batched.losses import squared_error
 from ensemble_lab.training.batched.members import made
 from ensemble_lab.training.batched.trainer import train_members
-from ensemble_lab.widgets.still import still
+from ensemble_lab.widgets.explorer import Failing
 from tests.support.any_state import promises_kept
-
-ROWS, CURVES, TRUTH, MEAN, ALONE, AMBIGUITY, TOGETHER, INDEPENDENT = range(8)
-FEW = {"members": (2,), "units": (2,)}  # each setting is trained when first asked for
 
 
 @pytest.fixture(scope="module")
 def shown():
-    return explorer(start={"members": 2})
+    return explore("negative-correlation", members=2)
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.data())
-def test_any_state_has_the_same_traces(shown, data):
-    controls = {c.name: st.sampled_from(FEW.get(c.name, c.options)) for c in shown.controls}
-    state = shown.state(**data.draw(st.fixed_dictionaries(controls)))
-    promises_kept(shown, state)
-
-
-def test_dragging_trains_nothing_again(shown):
-    shown.picture()
-    before = replay.sweep.cache_info().misses
-    for strength in replay.STRENGTHS:
-        shown.picture(strength=strength)
-    assert len(still(shown)["layout"]["sliders"][0]["steps"]) == len(replay.STRENGTHS)
-    assert replay.sweep.cache_info().misses == before
+def by_name(picture):
+    return {trace["name"]: trace for trace in picture.traces}
 
 
 def test_the_gradient_is_liu_and_yaos():
@@ -64,7 +46,7 @@ def test_the_gradient_is_liu_and_yaos():
 
 
 def test_every_strength_starts_from_the_same_networks():
-    make = replay.Repeated(lambda: torch.nn.Linear(2, 1), 3)
+    make = replay.repeated(lambda: torch.nn.Linear(2, 1), 3)
     networks = made(make, 9, np.random.SeedSequence(0), "cpu", torch.float32)
     weights = [net.weight.tolist() for net in networks]
     assert weights[:3] == weights[3:6] == weights[6:]
@@ -76,7 +58,7 @@ def test_without_a_penalty_members_learn_as_if_alone():
     shape = len(replay.STRENGTHS), len(replay.SEEDS), 2
     at_once = replay.learned_together(where, shape, 2).outputs(where.grid)[:10]
     alone = train_members(
-        make=replay.Repeated(lambda: replay.network(1, 2), 10),
+        make=replay.repeated(lambda: replay.network(1, 2), 10),
         X=where.X,
         y=where.y,
         members=10,
@@ -99,8 +81,8 @@ def test_nobody_is_judged_on_what_it_learned_from(name):
     assert where.grid.shape == (len(where.across), where.X.shape[1])
 
 
-def test_together_is_alone_minus_ambiguity():
-    found = replay.sweep("a wave", 2, 2)
+def test_together_is_alone_minus_ambiguity(shown):
+    found = shown.found(shown.state())
     np.testing.assert_allclose(
         found.together, found.alone - found.ambiguity, rtol=1e-10, atol=1e-10
     )
@@ -109,49 +91,59 @@ def test_together_is_alone_minus_ambiguity():
     assert (np.diff(found.ambiguity.mean(1)) > -0.01).all()  # and drives them apart
 
 
-def test_the_bars_are_one_minus_another(shown):
-    for view in ({"strength": 0.0}, {"strength": 0.8}, {"strength": 1.0, "data": "diabetes"}):
-        picture = shown.picture(**view)
-        alone, ambiguity, together = (
-            (trace["base"][0], trace["y"][0]) for trace in picture.traces[ALONE : TOGETHER + 1]
-        )
-        assert alone[0] == together[0] == 0
-        assert ambiguity[0] == pytest.approx(together[1], abs=1e-4)
-        assert sum(ambiguity) == pytest.approx(alone[1], abs=1e-4)
-        row = picture.table().loc[shown.state(**view)["strength"]]
-        assert together[1] == pytest.approx(row["together"], abs=1e-5)
-        for number in row[["members alone", "ambiguity", "together"]]:
-            assert f"{number:.3f}" in picture.finding
-        first = picture.table().loc[0.0, "together"]
-        assert picture.traces[INDEPENDENT]["y"] == [pytest.approx(first, abs=1e-5)] * 2
+@pytest.mark.parametrize(
+    "view", [{"strength": 0.0}, {"strength": 0.8}, {"strength": 1.0, "data": "diabetes"}]
+)
+def test_the_bars_are_one_minus_another(shown, view):
+    picture = promises_kept(shown, shown.state(**view))
+    row = picture.table().loc[view["strength"]]
+    traces = by_name(picture)
+    alone, ambiguity, together = (
+        (traces[name]["base"][0], traces[name]["y"][0])
+        for name in ("members alone", "ambiguity", "together")
+    )
+    assert alone[0] == together[0] == 0
+    assert ambiguity[0] == pytest.approx(together[1], abs=1e-4)
+    assert sum(ambiguity) == pytest.approx(alone[1], abs=1e-4)
+    assert together[1] == pytest.approx(row["together"], abs=1e-5)
+    for number in row[["members alone", "ambiguity", "together"]]:
+        assert f"{number:.3f}" in picture.finding
+    first = picture.table().loc[0.0, "together"]
+    assert traces["together, independent"]["y"] == [pytest.approx(first, abs=1e-5)] * 2
+
+
+def test_a_bar_beyond_the_axis_is_said_to_be_cut(shown):
+    for strength in replay.STRENGTHS:
+        picture = shown.picture(strength=strength)
+        top = picture.layout["yaxis2"]["range"][1]
+        beyond = picture.table().loc[strength, "members alone"] > top
+        assert beyond == ("cut off at the top" in picture.text)
+        assert beyond == (", cut" in "".join(picture.layout["xaxis2"]["ticktext"]))
+        assert picture.table().loc[strength, "together"] < top / 2
+    assert beyond  # at full strength
 
 
 def test_the_mean_is_drawn_over_its_members(shown):
-    traces = shown.picture(strength=0.5).traces
-    apart = np.array(traces[CURVES]["y"], float).reshape(2, -1)
+    traces = by_name(shown.picture(strength=0.5))
+    apart = np.array(traces["members"]["y"], float).reshape(2, -1)
     assert np.isnan(apart[:, -1]).all()  # a gap behind each
-    np.testing.assert_allclose(apart[:, :-1].mean(0), traces[MEAN]["y"], atol=1e-4)
-    assert len(traces[ROWS]["x"]) == 25 and len(traces[TRUTH]["y"]) == apart.shape[1] - 1
-    patients = shown.picture(data="diabetes").traces
-    assert patients[TRUTH]["y"] == [] and len(patients[ROWS]["x"]) == 200
+    np.testing.assert_allclose(apart[:, :-1].mean(0), traces["their mean"]["y"], atol=1e-4)
+    assert len(traces["rows learned from"]["x"]) == 25
+    assert len(traces["no noise"]["y"]) == apart.shape[1] - 1
+    patients = by_name(shown.picture(data="diabetes"))
+    assert patients["no noise"]["y"] == [] and len(patients["rows learned from"]["x"]) == 200
 
 
-def test_presets_show_what_they_promise():
-    explore = explorer()
-    for title, view in explore.presets.items():
-        state = explore.state(**view)
-        found = replay.sweep(state["data"], state["members"], state["units"])
-        together = found.together.mean(1)
-        here = together[replay.STRENGTHS.index(state["strength"])]
-        if title.startswith("does not pay"):
-            assert here > together[0], title
-        elif title.startswith("too far"):
-            assert here > together.min() and found.alone.mean(1)[-1] > 10 * together[0]
-        elif title.startswith("worse alone"):
-            assert here < 0.9 * together[0] and found.alone.mean(1)[8] > found.alone.mean(1)[0]
-
-
-@pytest.mark.parametrize("wrong", [{"strength": 1.5}, {"members": 3}, {"colour": 1}])
-def test_a_start_that_does_not_fit_is_refused(wrong):
-    with pytest.raises(ValueError, match="no option|no control"):
-        explorer(start=wrong)
+def test_presets_show_what_they_promise(shown):
+    for title, view in shown.presets.items():
+        state = shown.preset(title)
+        found, at = shown.found(state), replay.STRENGTHS.index(state["strength"])
+        gain, together = found.together[0] - found.together[at], found.together.mean(1)
+        alone = found.alone.mean(1)
+        if isinstance(view, Failing):  # no better than independent, but by chance
+            assert gain.mean() < gain.std(ddof=1) / 5**0.5, title
+        if title == "too far":
+            assert together[at] > together.min() and alone[-1] > 10 * together[0]
+            assert "no more than chance" in shown.drawn(state).finding
+        elif title == "worse, but better":
+            assert together[at] < 0.9 * together[0] and alone[at] > alone[0]

@@ -1,13 +1,17 @@
 """Names that a page, plotly, a formula or a terminal would obey, for every explorer."""
 
 from dataclasses import replace
+from importlib import import_module
+from inspect import signature
 
 import numpy as np
 
 import ensemble_lab as lab
 from ensemble_lab.explorers import explore
-from ensemble_lab.explorers.explore import ALONE, EXPLORERS
+from ensemble_lab.explorers.explore import EXPLORERS
 from ensemble_lab.tokens.traces import Place, Trace, TracedRound
+
+ALONE = ("condorcet", "bagging", "boosting", "stacking", "negative-correlation")
 
 NAMES = (
     '<img src="http://127.0.0.1:9/evil" onerror="window.evil=1">',
@@ -69,7 +73,7 @@ def pairs(names=NAMES):
 
 def explorers(what, names=NAMES):
     """One or more explorers of that kind, which show every name between them."""
-    if what in ALONE:
+    if not signature(import_module(EXPLORERS[what]).explorer).parameters:  # it names nothing
         return [explore(what)]
     if what == "rounds":
         return [explore(what, traces(names))]
@@ -83,9 +87,6 @@ def explorers(what, names=NAMES):
         return [explore(what, whole)]
     chains = zip(names, names[1:] + names[:1], names[2:] + names[:2], strict=True)
     return [explore(what, whole, small=a, middle=b, big=c) for a, b, c in list(chains)[::3]]
-
-
-assert set(ALONE) < set(EXPLORERS)
 
 
 def aimed(port):

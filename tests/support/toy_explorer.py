@@ -50,7 +50,7 @@ def toy(**changes):
             many("parts", "Parts", ("a", "b", "c")),
             choice("grid", "Grid", (True, False)),
             steps("colour", "Colour", (0, 1), 0),
-            many("members", "Members", tuple(f"m{i}" for i in range(30))),
+            many("members", "Members", tuple(f"m{i}" for i in range(70))),
         ),
         "draw": draw,
         "presets": {"Cubes": {"power": 3}, "Fails": {"power": 7, "scale": 1.5, "parts": ["b"]}},

@@ -14,8 +14,10 @@ from ensemble_lab import doctor
 from ensemble_lab.cli import main
 from ensemble_lab.core.errors import UnknownName
 from ensemble_lab.widgets import backends, display, still
+from ensemble_lab.widgets.canvas import changes
 from ensemble_lab.widgets.controls import steps
-from ensemble_lab.widgets.panel import Panel
+from ensemble_lab.widgets.explorer import Failing
+from ensemble_lab.widgets.panel import FAILS, Panel
 from ensemble_lab.widgets.predict import Predict
 from ensemble_lab.widgets.predict_curve import PredictCurve
 from tests.support.toy_explorer import draw, toy
@@ -145,7 +147,7 @@ def test_one_display_of_a_kernel_carries_the_library(monkeypatch):
 
 
 def test_a_slider_changes_figure_words_and_state(panel):
-    panel.inputs["power"].widget.value = 3
+    panel.inputs["power"].sources[0].value = 3
     assert title(panel) == "power 3 times 1<br>over 3 parts"
     assert curve(panel)[-1] == 125
     assert "125 &lt;m&gt;" in panel.text.value and 'aria-live="polite"' in panel.text.value
@@ -153,12 +155,14 @@ def test_a_slider_changes_figure_words_and_state(panel):
     assert "&quot;power&quot;: 3" in panel.copy.value
 
 
-def test_five_controls_in_sight_and_all_of_them_work(panel):
+def test_four_controls_in_sight_and_all_of_them_work(panel):
     shown = list(panel.widget.children)
     top, folded = shown[1], shown[5]
     assert shown.index(top) < shown.index(panel.canvas.widget) < shown.index(folded)
-    assert len(top.children) == 5 and len(folded.parts[0].children[0].children) == 2
-    panel.inputs["members"].widget.value = ("m3", "m1")
+    boxes, others = top.children  # the boxes are as tall as two rows of the others
+    assert boxes is panel.inputs["parts"].widget and len(others.children) == 3
+    assert len(folded.parts[0].children[0].children) == 3
+    panel.inputs["members"].sources[0].value = ("m3", "m1")
     assert panel.state["members"] == ("m1", "m3")
     panel.inputs["parts"].sources[1].value = False
     assert panel.state["parts"] == ("a", "c")
@@ -177,6 +181,30 @@ def test_presets_step_and_reset(panel):
     assert title(panel).startswith("power 4 times 1<")
     panel.buttons["Reset"].click()
     assert panel.state == panel.explorer.state() and title(panel).startswith("power 2")
+
+
+def test_a_preset_is_a_complete_state_wherever_the_explorer_started():
+    panel = Panel(toy(start={"scale": 0.5, "parts": ["a"]}))
+    panel.presets["Cubes"].click()  # names the power only
+    assert panel.state == toy().state(power=3)
+    panel.buttons["Reset"].click()
+    assert panel.state == panel.explorer.state() == toy().state(scale=0.5, parts=("a",))
+
+
+def test_presets_that_fail_are_marked():
+    toy_with = {"Cubes": {"power": 3}, "Too far": Failing(power=7)}
+    buttons = Panel(toy(presets=toy_with)).presets
+    assert FAILS in buttons["Too far"]._dom_classes
+    assert FAILS not in buttons["Cubes"]._dom_classes
+    assert "fails" in buttons["Too far"].tooltip and "fails" not in buttons["Cubes"].tooltip
+
+
+def test_the_label_says_what_a_slider_stands_at(panel):
+    label, slider = panel.inputs["power"].widget.children
+    slider.value = 5
+    assert "Power: <b>5</b>" in label.value
+    panel.set(power=1)
+    assert "Power: <b>1</b>" in label.value and 'title="To which power x is raised"' in label.value
 
 
 @pytest.mark.parametrize("live", [True, False])
@@ -201,7 +229,7 @@ def test_table_and_card_are_filled_when_unfolded(panel):
     assert panel.table.value == ""
     panel.below.selected_index = 0
     assert "<table" in panel.table.value and "25" in panel.table.value
-    panel.inputs["power"].widget.value = 3
+    panel.inputs["power"].sources[0].value = 3
     assert "125" in panel.table.value
     panel.below.selected_index = 2
     panel.item.value = "three"
@@ -215,7 +243,7 @@ def test_a_pasted_state_is_shown_and_a_bad_one_refused(panel):
     assert title(panel).startswith("power 5") and panel.inputs["power"].read() == 5
     panel.json.value = '{"explorer": "toy", "version": 1, "state": {"power": 99}}'
     assert "power=99" in panel.note.value and title(panel).startswith("power 5")
-    panel.inputs["power"].widget.value = 6
+    panel.inputs["power"].sources[0].value = 6
     assert panel.note.value == ""
 
 
@@ -235,10 +263,22 @@ def test_only_what_changed_is_sent():
     panel = Panel(toy())
     sent = []
     panel.canvas.widget.observe(lambda change: sent.append(change["new"]), "_py2js_update")
-    panel.inputs["power"].widget.value = 3
+    panel.inputs["power"].sources[0].value = 3
     message = next(filter(None, sent))
     assert set(message["style_data"]) == {"y"}
-    assert set(message["layout_data"]) == {"title.text", "shapes"}
+    assert set(message["layout_data"]) == {"title.text", "shapes.0.x0"}
+
+
+def test_of_as_many_notes_only_what_changed_is_named_of_others_all():
+    notes = [{"x": 0, "font": {"size": 1}}, {"x": 1, "text": "a"}]
+    moved = [{"x": 0, "font": {"size": 2}}, {"x": 1, "text": "b"}]
+    found = dict(changes({"annotations": notes}, {"annotations": moved}))
+    assert found == {"annotations[0].font.size": 2, "annotations[1].text": "b"}
+    fewer = dict(changes({"annotations": notes}, {"annotations": moved[:1]}))
+    assert fewer == {"annotations": moved[:1]}
+    gone = dict(changes({"annotations": notes}, {"annotations": [notes[0], {"x": 1}]}))
+    assert gone == {"annotations[1].text": None}
+    assert dict(changes({"x": [0, 1]}, {"x": [0, 2]})) == {"x": [0, 2]}
 
 
 def test_other_traces_than_before_are_refused():
@@ -247,7 +287,7 @@ def test_other_traces_than_before_are_refused():
         return picture if state["power"] < 3 else type(picture)(**{**vars(picture), "traces": []})
 
     panel = Panel(toy(draw=forgetful, presets={}))
-    panel.inputs["power"].widget.value = 3
+    panel.inputs["power"].sources[0].value = 3
     assert "the traces changed from" in panel.note.value
 
 

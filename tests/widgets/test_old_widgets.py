@@ -26,7 +26,7 @@ said = {"versions": [plotly.__version__, ipywidgets.__version__], "backend": bac
 said["bundle"] = sorted(display.bundle(toy()))
 for live in (True, False):
     panel = Panel(toy(), live=live)
-    panel.inputs["power"].widget.value = 3
+    panel.inputs["power"].sources[0].value = 3
     panel.inputs["parts"].sources[0].value = False
     panel.below.selected_index = 0
     shown = panel.canvas.widget

@@ -2,68 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from ensemble_lab.answers.diversity import condorcet
 from ensemble_lab.widgets.controls import steps
-from ensemble_lab.widgets.explorer import Explorer, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.panels import Axes, axis, mosaic, shares
 from ensemble_lab.widgets.picture import Picture
-from ensemble_lab.widgets.plain import one_line
-from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, WRONG, line, marker
+from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, WRONG
 
 MEMBERS = np.arange(1, 102, 2)  # odd: no ties
+ACCURACIES = np.round(np.arange(0.3, 0.9951, 0.005), 3)
+CORRELATIONS = np.round(np.arange(0, 1.001, 0.01), 2)
 
 
-def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
+def explorer() -> Explorer:
     """How right a majority of equally good members is.
-
-    Parameters
-    ----------
-    start : mapping, optional
-        Partial state to start from: ``members``, ``accuracy``, ``correlation``.
 
     References
     ----------
     Ladha, The Condorcet jury theorem, free speech, and correlated votes, AJPS 36, 1992.
     """
-    controls = (
-        steps("members", "members", MEMBERS, 11, "How many vote; odd, so that there are no ties."),
-        steps(
-            "accuracy",
-            "accuracy of each member",
-            np.round(np.arange(0.3, 0.9951, 0.005), 3),
-            0.7,
-            "How often one member alone is right.",
-        ),
-        steps(
-            "correlation",
-            "error correlation",
-            np.round(np.arange(0, 1.001, 0.01), 2),
-            0.3,
-            "0: errors are independent. 1: all members are copies of one.",
-        ),
-    )
     return Explorer(
         name="condorcet",
-        controls=controls,
+        controls=(
+            steps("members", "members", MEMBERS, 11,
+                  "How many vote; odd, so that there are no ties."),
+            steps("accuracy", "accuracy of each", ACCURACIES, 0.7,
+                  "How often one member alone is right."),
+            steps("correlation", "error correlation", CORRELATIONS, 0.3,
+                  "0: errors are independent. 1: all members are copies of one."),
+        ),
         draw=draw,
         presets={
-            "a jury as Condorcet thought": {"members": 11, "accuracy": 0.7, "correlation": 0.0},
-            "the same jury, reading the same paper": {
-                "members": 11,
-                "accuracy": 0.7,
-                "correlation": 0.3,
-            },
-            "fails: copies of one model": {"members": 101, "accuracy": 0.9, "correlation": 0.95},
-            "fails: worse than a coin": {"members": 51, "accuracy": 0.45, "correlation": 0.0},
+            "errors apart": {"correlation": 0.0},
+            "errors together": {},
+            "copies": Failing(members=101, accuracy=0.9, correlation=0.95),
+            "below a coin": Failing(members=51, accuracy=0.45, correlation=0.0),
         },
         along="members",
         sequence="members",
-        start=start or {},
-    )
+    )  # fmt: skip
 
 
 def draw(state: State) -> Picture:
@@ -71,32 +50,29 @@ def draw(state: State) -> Picture:
     members, accuracy, rho = (state[key] for key in ("members", "accuracy", "correlation"))
     free, tied = condorcet(MEMBERS, accuracy), condorcet(MEMBERS, accuracy, rho)
     at = int(np.searchsorted(MEMBERS, members))
-    ends = [1, int(MEMBERS[-1])]
     limit = ceiling(accuracy, rho)
-    floor = np.floor(10 * (min(free.min(), tied.min()) - 0.01)) / 10  # steps: it seldom jumps
-    traces = [
-        _curve(MEMBERS.tolist(), free, line(SMALL), "errors independent"),
-        _curve(MEMBERS.tolist(), tied, line(COMBINED, 4), f"errors correlate by {rho:g}"),
-        _curve(ends, [accuracy] * 2, line(BIG, 2), "one member alone"),
-        _curve(ends, [limit] * 2, line(ORACLE, 2), "with ever more such members"),
-        _point(members, free[at], SMALL, "this jury, if independent"),
-        _point(members, tied[at], COMBINED if tied[at] >= accuracy - 1e-9 else WRONG, "this jury"),
-    ]
+    low = np.floor(10 * min(free.min(), tied.min(), limit)) / 10  # in steps: it seldom jumps
+    panels = mosaic(
+        "jury",
+        height=420,
+        jury=Axes(axis("members", 0, 102), shares("", 1.04 * low - 0.04, 1.04 - 0.04 * low),
+                  "Chance that the majority is right", 48, 168),
+    )  # fmt: skip
+    panel = panels.jury
+    marks = [
+        panel.upright(members),
+        panel.rule(limit, ORACLE, "ever more such members"),
+        panel.rule(accuracy, BIG, "one member alone"),
+        panel.curve(MEMBERS, free, SMALL, "errors independent", label=None if rho else ""),
+        panel.curve(MEMBERS, tied, COMBINED, "this jury", width=4,
+                    label=f"errors correlate by {rho:g}"),
+        panel.here(members, free[at], SMALL, "if independent, here", size=10),
+        panel.here(members, tied[at], COMBINED if tied[at] >= accuracy - 1e-9 else WRONG,
+                   "this jury, here"),
+    ]  # fmt: skip
     said = finding(state, float(free[at]), float(tied[at]))
-    return Picture(
-        traces=traces,
-        layout={
-            "xaxis": {"title": {"text": "members"}, "range": [0, 102]},
-            "yaxis": {
-                "title": {"text": "chance that the majority is right"},
-                "tickformat": ".0%",
-                "range": [floor, 1 + 0.04 * (1 - floor)],
-            },
-        },
-        finding=said,
-        table=lambda: table(free, tied),
-        text=f"{one_line(said)}. With ever more such members: {limit:.1%}.",
-    )
+    also = f"With ever more such members: {limit:.1%}."
+    return panels.picture(marks, said, lambda: table(free, tied), also)
 
 
 def ceiling(accuracy: float, correlation: float) -> float:
@@ -122,10 +98,10 @@ def finding(state: State, free: float, tied: float) -> str:
     worth = 100 * (tied - accuracy)
     start = f"{members} members of {accuracy:.1%} each make a majority of {tied:.1%}"
     if rho == 0:
-        return f"{start}: {worth:+.1f} points,\nif each errs on its own"
+        return f"{start} ({worth:+.1f} points)\nEach errs on its own"
     return (
-        f"{start} ({worth:+.1f} points),\nnot the {free:.1%} of independent ones: their errors"
-        f" correlate by {rho:g}"
+        f"{start} ({worth:+.1f} points)\nIndependent ones would make one of {free:.1%}: these"
+        f" errors correlate by {rho:g}"
     )
 
 
@@ -135,29 +111,3 @@ def table(free: np.ndarray, tied: np.ndarray):
 
     index = pd.Index(MEMBERS, name="members")
     return pd.DataFrame({"independent": free, "correlated": tied}, index=index)
-
-
-def _curve(x, y, style: dict, name: str) -> dict:
-    y = [round(float(value), 6) for value in y]
-    hover = "%{x} members: %{y:.2%}<extra>" + name + "</extra>"
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": x,
-        "y": y,
-        "line": style,
-        "name": name,
-        "hovertemplate": hover,
-    }
-
-
-def _point(x: int, y: float, colour: str, name: str) -> dict:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [x],
-        "y": [round(float(y), 6)],
-        "marker": marker(colour, 14),
-        "name": name,
-        "hovertemplate": "%{x} members: %{y:.2%}<extra>" + name + "</extra>",
-    }

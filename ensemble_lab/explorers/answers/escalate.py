@@ -1,11 +1,10 @@
-"""The first look at a cascade: one slider, and two large numbers beside those of the dear model."""
+"""The first look at a cascade: one slider, and two large numbers beside the expensive model's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,23 +16,24 @@ from ensemble_lab.core.scales import check_scales
 from ensemble_lab.core.shares import share_interval
 from ensemble_lab.core.unknown import mean_of_known, model_means, share_known
 from ensemble_lab.widgets.controls import choice, steps
-from ensemble_lab.widgets.explorer import Explorer, State
+from ensemble_lab.widgets.explorer import Explorer, Failing
+from ensemble_lab.widgets.panels import Axes, Mark, Panel, axis, listed, mosaic, shares
 from ensemble_lab.widgets.picture import Picture
-from ensemble_lab.widgets.plain import named, one_line
-from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, line, marker
+from ensemble_lab.widgets.plain import named
+from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SHARES = tuple(range(101))  # per cent of the items
 ABOVE_ALL = 1.01  # a threshold above every confidence: everything is sent on
-# Task to table, cheap and dear model; the first is shown at the start, the last one fails.
+# Task to table, cheap and expensive model; the first is shown at the start, the last one fails.
 TASKS = {
     "spoken digits": ("audiomnist-services", "DeepSpeech", "Microsoft"),
     "faces": ("expw-services", "CNN", "Google"),
     "film reviews": ("imdb-services", "Vader", "Google"),
 }
-TEXT = "#222222"
+LEVEL = 0.1  # points: closer than that is as right
 FEWEST = 4  # items: two to choose on, two to show
 
 
@@ -42,8 +42,8 @@ class Task:
     """Two models on the half of a table that had no say in the thresholds.
 
     `accuracy` and `price` (USD for 10,000 items) are (2,) of the models alone; `curve` has a row
-    for every share in `SHARES`, with the `gain` on the dear model over the items that both answer,
-    and the share of these, `both`. A price is NaN where that of one call is not known.
+    for every share in `SHARES`, with the `gain` on the expensive model over the items that both
+    answer, and the share of these, `both`. A price is NaN where that of one call is not known.
     """
 
     models: tuple[str, ...]
@@ -70,7 +70,7 @@ class Task:
 
 
 def _gains(shown: Outcomes, levels: list[float]) -> list[tuple[float, float]]:
-    """How much more is right than with the dear model, and on what share of the items."""
+    """How much more is right than with the expensive model, and on what share of the items."""
     tried, passed_on = exits(shown.models, shown, shown.correct, cumulative=False)
     sure = np.where(replied(shown, 0), shown.confidence[:, 0], np.nan)
     right = (np.where(sure >= level, tried, passed_on) for level in levels)
@@ -81,9 +81,8 @@ def _gains(shown: Outcomes, levels: list[float]) -> list[tuple[float, float]]:
 def explorer(
     outcomes: Outcomes | None = None,
     policy: Cascade | None = None,
-    start: Mapping[str, Any] | None = None,
 ) -> Explorer:
-    """How many items must still go to the dear model, and what that costs.
+    """How many items must still go to the expensive model, and what that costs.
 
     Parameters
     ----------
@@ -92,8 +91,6 @@ def explorer(
         three recorded tasks, on one of which it does not pay.
     policy : Cascade, optional
         Whose two models to take.
-    start : mapping, optional
-        Partial state to start from: ``share``, ``task``.
 
     Raises
     ------
@@ -108,14 +105,22 @@ def explorer(
     return Explorer(
         name="escalate",
         controls=(
-            steps("share", "% sent to the dear model", SHARES, 0, "the least sure ones first"),
-            choice("task", "task", names, help="what the two models are asked"),
+            steps("share", "% to the expensive model", SHARES, 0, "The least sure ones first."),
+            choice("task", "task", names, help="What the two models are asked."),
         ),
-        draw=lambda state: draw(task(state["task"]), state),
-        presets={f"Same slider, other task: {name}": {"task": name} for name in names[1:]},
+        draw=lambda state: draw(task(state["task"]), state["share"]),
+        presets={
+            name: (Failing if name == names[-1] else dict)(task=name) for name in names if names[1:]
+        },
         keep=("share",),
-        start=start or {},
+        opens={"share": enough(task(names[0]))},
     )
+
+
+def enough(task: Task) -> int:
+    """The smallest share that is as right as to send everything on."""
+    right = np.nan_to_num(task.curve["accuracy"], nan=-1.0)
+    return int((right >= right[-1]).argmax())
 
 
 def recorded(name: str) -> Outcomes:
@@ -151,102 +156,103 @@ def pair_of(outcomes: Outcomes, policy: Cascade | None) -> Outcomes:
 # -- the picture --------------------------------------------------------------------------------
 
 
-def draw(task: Task, state: State) -> Picture:
-    """Accuracy as far as the slider was dragged, and the two numbers."""
-    here, said = task.curve.loc[state["share"]], finding(task, state["share"])
-    return Picture(
-        traces=traces(task, state["share"]),
-        layout=layout_of(task, here),
-        finding=said,
-        table=lambda: table(task),
-        text=words(task, here, said),
-    )
+def draw(task: Task, share: int) -> Picture:
+    """Accuracy as far as the slider was dragged, and the two numbers; the axes stay."""
+    every = [*task.curve["accuracy"], *task.accuracy]
+    every = [right for right in every if right == right] or [0.0, 1.0]
+    room = max(0.12 * (max(every) - min(every)), 0.01)
+    panels = mosaic(
+        "way",
+        lines=6,  # room for the two numbers
+        way=Axes(axis(f"sent to {named(task.models[1], 24)} (% of the items)", -2, 102),
+                 shares("right", min(every) - room, max(every) + room), "", 66, 130),
+    )  # fmt: skip
+    here = task.curve.loc[share]
+    marks = [*numbers(panels.way, task, here), *way(panels.way, task, share)]
+    return panels.picture(marks, finding(task, share), lambda: table(task), also(task, here))
 
 
-def traces(task: Task, share: int) -> list[dict]:
-    """The way so far, the two models alone, a coin toss between them, and the reader's place."""
-    small, big = map(named, task.models)
+def way(panel: Panel, task: Task, share: int) -> list[Mark]:
+    """The way so far, the two models alone, the same at random, and the reader's place."""
+    small, big = (f"{named(name, 14)} alone" for name in task.models)
     here, sofar = task.curve.loc[share], task.curve.loc[:share]
     y, low, high = (float(here[name]) for name in ("accuracy", "low", "high"))
-    spread = {"type": "data", "symmetric": False, "color": TEXT, "thickness": 2}
-    spread |= {"array": [high - y], "arrayminus": [y - low]}
-    alone, toss = task.accuracy.tolist(), {"color": ORACLE, "dash": "dot", "width": 2}
+    spread = {"type": "data", "symmetric": False, "color": INK, "thickness": 2}
+    spread |= {"array": listed([high - y]), "arrayminus": listed([y - low])}
+    first, last = task.accuracy.tolist()
+    middle = (first + last) / 2
     return [
-        _dots([0, 100], alone, "items sent on by lot", line=toss),
-        _dots([0, 100], [alone[1]] * 2, f"{big} alone", line=line(BIG)),
-        _dots(list(sofar.index), sofar["accuracy"].tolist(), "so far", line=line(COMBINED)),
-        _dots([0], alone[:1], f"{small} alone", marker=marker(SMALL, 14)),
-        _dots([share], [y], "you are here", marker=marker(COMBINED, 18), error_y=spread),
+        panel.curve([0, 100], [first, last], ORACLE, "at random", label=""),
+        panel.label(50, middle, "at random", ORACLE, yanchor="top"),
+        panel.rule(last, BIG, big),
+        panel.rule(first, SMALL, small),
+        panel.curve(sofar.index, sofar["accuracy"], COMBINED, "so far", width=4, label=""),
+        panel.points([share], [y], COMBINED, "you are here", size=18, key=False, error_y=spread),
     ]
 
 
-def _dots(x: list, y: list, name: str, **how) -> dict:
-    mode = "lines" if "line" in how else "markers"
-    hover = "%{x}% sent on: %{y:.2%} right"
-    known = {"type": "scatter", "mode": mode, "x": x, "y": y, "name": name}
-    return known | {"hovertemplate": hover} | how
-
-
-def layout_of(task: Task, here: pd.Series) -> dict:
-    """Two numbers above the axes, whose range is that of the whole task, so that it stays."""
-    big = named(task.models[1])
-    every = [*task.curve["accuracy"], *task.accuracy]
-    room = 0.12 * (max(every) - min(every))
-    own = float(here["accuracy"]), 1e4 * float(here["cost"])
-    return {
-        "height": 430,
-        "margin": {"l": 70, "r": 20, "t": 160, "b": 60},
-        "title": {"y": 0.94, "yanchor": "top"},
-        "legend": {"orientation": "h", "y": -0.33},
-        "annotations": [
-            *_number(f"{own[0]:.1%}", f"right; {big} alone {task.accuracy[1]:.1%}", 0.0),
-            *_number(f"{usd(own[1])} USD", f"for 10,000; {big} alone {usd(task.price[1])}", 0.5),
-        ],
-        "xaxis": {"title": {"text": f"sent to {big} (% of the items)"}, "range": [-2, 102]},
-        "yaxis": {
-            "title": {"text": "right"},
-            "tickformat": ".0%",
-            "range": [min(every) - room, max(every) + room],
-        },
-    }
-
-
-def _number(number: str, beside: str, x: float) -> list[dict]:
-    place = {"xref": "paper", "yref": "paper", "x": x, "y": 1, "xanchor": "left"}
-    place |= {"yanchor": "bottom", "showarrow": False, "align": "left"}
+def numbers(panel: Panel, task: Task, here: pd.Series) -> list[Mark]:
+    """Right answers and price, each large and beside that of the expensive model."""
+    big, top = named(task.models[1], 20), panel.axes.y["range"][1]
+    told = (
+        (percent(here["accuracy"]), f"right; {big} alone {percent(task.accuracy[1])}"),
+        (f"{usd(1e4 * here['cost'])} USD", f"for 10,000; {big} alone {usd(task.price[1])}"),
+    )
+    left = {"xanchor": "left", "xshift": 0}
     return [
-        place | {"text": number, "font": {"size": 44, "color": TEXT, "weight": 700}, "yshift": 36},
-        place | {"text": beside, "font": {"size": 15, "color": TEXT}, "yshift": 14},
-    ]
+        panel.label(x, top, words, INK, font={"size": size, "color": INK, "weight": weight},
+                   yshift=up, **left)
+        for x, pair in zip((-2, 50), told, strict=True)
+        for words, size, weight, up in zip(pair, (44, 15), (700, 400), (30, 8), strict=True)
+    ]  # fmt: skip
 
 
 # -- in words -----------------------------------------------------------------------------------
 
 
 def finding(task: Task, share: int) -> str:
-    """How far from the dear model, for what share of its price."""
-    here, big = task.curve.loc[share], named(task.models[1])
+    """How far from the expensive model, for what share of its price."""
+    here, big = task.curve.loc[share], named(task.models[1], 24)
     gain = 100 * float(here["gain"])
+    sent = f"{share}% sent to {big}: "
     if np.isnan(gain):
-        return (
-            f"{share}% sent to {big}: no answer can be graded beside {big}'s,\n{_bill(task, here)}"
-        )
-    reached = "as right as" if abs(gain) < 0.1 else f"{abs(gain):.1f} points "
-    if abs(gain) >= 0.1:
+        return f"{sent}no answer can be graded beside {big}'s\n{_bill(task, here)}"
+    reached = "as right as" if abs(gain) < LEVEL else f"{abs(gain):.1f} points "
+    if abs(gain) >= LEVEL:
         reached += "better than" if gain > 0 else "short of"
     where = "" if here["both"] > 0.995 else f" on the {here['both']:.0%} that both answer"
-    return f"{share}% sent to {big}: {reached} {big} alone{where},\n{_bill(task, here)}"
+    drag = "" if share else f": drag, and what {named(task.models[0], 24)} is least sure of goes on"
+    return f"{sent}{reached} {big} alone{where}\n{_bill(task, here)}{drag}"
 
 
 def _bill(task: Task, here: pd.Series) -> str:
-    """For what share of the dear model's price, where both are known and it has one."""
-    cost = float(here["cost"])
+    """For what share of the expensive model's price, where both are known and it has one."""
+    cost = 1e4 * float(here["cost"])
     if np.isnan(cost):
-        return "for a price that is not known here"
+        return "For a price that is not known here"
     if not task.price[1] > 0:
-        return f"for {usd(1e4 * cost)} USD per 10,000"
-    paid = 1e4 * cost / task.price[1]
-    return f"for {paid:.0%} of its price" if paid >= 0.005 else "for next to nothing"
+        return f"For {usd(cost)} USD per 10,000"
+    paid = cost / task.price[1]
+    if 1 < paid < 1.005:
+        return "For just over its price"
+    return f"For {paid:.0%} of its price" if paid >= 0.005 else "For next to nothing"
+
+
+def also(task: Task, here: pd.Series) -> str:
+    """What the words say beyond the finding."""
+    small, big = map(named, task.models)
+    right, *ends = (percent(here[name]) for name in ("accuracy", "low", "high"))
+    return (
+        f"{right} right (95% interval {' to '.join(ends)}) for"
+        f" {usd(1e4 * here['cost'])} USD per 10,000; {small} alone {percent(task.accuracy[0])} for"
+        f" {usd(task.price[0])}, {big} alone {percent(task.accuracy[1])} for {usd(task.price[1])}."
+        f" Shown on {task.items:,} items that had no say in the thresholds."
+    )
+
+
+def percent(share: float) -> str:
+    """With one decimal."""
+    return "unknown" if np.isnan(share) else f"{share:.1%}"
 
 
 def usd(price: float) -> str:
@@ -254,18 +260,6 @@ def usd(price: float) -> str:
     if np.isnan(price):
         return "unknown"
     return f"{price:.2f}" if price >= 0.005 else f"{price:.1g}"
-
-
-def words(task: Task, here: pd.Series, said: str) -> str:
-    """The picture for those who cannot see it."""
-    small, big = map(named, task.models)
-    return (
-        f"{one_line(said)}. {here['accuracy']:.1%} right (95% interval"
-        f" {here['low']:.1%} to {here['high']:.1%}) for {usd(1e4 * here['cost'])} USD per 10,000;"
-        f" {small} alone {task.accuracy[0]:.1%} for {usd(task.price[0])}, {big} alone"
-        f" {task.accuracy[1]:.1%} for {usd(task.price[1])}. Shown on {task.items:,} items that"
-        " had no say in the thresholds."
-    )
 
 
 def table(task: Task) -> pd.DataFrame:

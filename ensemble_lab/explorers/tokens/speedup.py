@@ -5,70 +5,83 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 import numpy as np
 
 from ensemble_lab.catalogue import data_folder
-from ensemble_lab.tokens.lengths import best_gamma, speedup, tokens_a_round
+from ensemble_lab.tokens.lengths import best_gamma, speedup
 from ensemble_lab.tokens.pairs import Pair, pair_of
 from ensemble_lab.widgets.controls import steps
-from ensemble_lab.widgets.explorer import Explorer, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.panels import FRAMED, Axes, Mark, Panel, axis, mosaic
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named as short
-from ensemble_lab.widgets.plain import one_line, whole
-from ensemble_lab.widgets.style import COMBINED, INK, ORACLE, SMALL, WRONG, line, marker
+from ensemble_lab.widgets.plain import whole
+from ensemble_lab.widgets.style import COMBINED, INK, ORACLE, SMALL, WRONG
 
 ALPHAS = np.round(np.arange(0, 1.001, 0.02), 2)
 COSTS = np.round(np.arange(0, 1.001, 0.02), 2)
 GAMMAS = range(1, 17)
 TARGET_COSTS = np.round(np.arange(0.5, 3.001, 0.05), 2)
 MAP = slice(None, None, 2)  # every second value: the map is smoothed between them
-MOST = 5.0  # the darkest of the map
-SLOWER = "does not pay: "
+LEVELS = (0.5, 1.5, 2.0, 3.0)  # beside 1
+FINE = np.linspace(0, 1, 201)
+MOST = 2.0  # doublings of the darkest tones
+TONES = [[0, "#D993B8"], [0.5, "#FFFFFF"], [1, "#58B999"]]  # light where a draft changes nothing
+
+OPENS = "a text to copy, greedy, prompt lookup (smollm2)"
+VIEWS = (  # recorded pairs that are presets
+    "a text to copy, greedy, lookup, table and head (smollm2)",
+    OPENS,
+    "chat, greedy, lookup, table and head (smollm2)",
+    "chat, prompt lookup (smollm2)",
+    "chat, untrained early exit (smollm2)",
+)
+BRIEF = {"a text to copy, greedy,": "copying:", "chat, greedy,": "greedy chat:", "chat,": "chat:",
+         "untrained ": "", "prompt lookup": "lookup", "lookup, table and head": "head",
+         "its own small draft (tiny)": "small draft", " (smollm2)": ""}  # fmt: skip
+"""How parts of the recorded pairs' names are shortened on the map."""
 
 
-def explorer(
-    pairs: Pair | Mapping | None = None, start: Mapping[str, Any] | None = None
-) -> Explorer:
-    """How much quicker a draft makes its target, for any acceptance and cost.
+def explorer(pairs: Pair | Mapping | None = None) -> Explorer:
+    """How much faster a draft makes its target, for any acceptance and cost.
 
     Parameters
     ----------
     pairs : Pair, mapping of name to Pair, or mapping with alpha and c, optional
         Measured ones, as `measure_pair` gives them; each becomes a preset. By default recorded
         ones.
-    start : mapping, optional
-        Partial state to start from: ``alpha``, ``c``, ``gamma``, ``v``.
 
     Raises
     ------
     ValueError
-        A pair that is none, or a start that does not fit.
+        A pair that is none.
 
     References
     ----------
     Leviathan, Kalman and Matias, 2023, theorem 3.8.
     """
     known = recorded() if pairs is None else named(pairs)
-    first = position(next(iter(known.values())))
+    first = position(known[OPENS] if pairs is None else next(iter(known.values())))
+    called = {name: _brief(name) for name in (VIEWS if pairs is None else known)}
     return Explorer(
         name="speedup",
         controls=(
-            steps("gamma", "gamma (drafted tokens a round)", GAMMAS, first["gamma"],
+            steps("gamma", "gamma (drafted a round)", GAMMAS, first["gamma"],
                   "How many tokens are drafted before the target looks."),
-            steps("alpha", "alpha (chance to stay)", ALPHAS, first["alpha"],
-                  "How often the target keeps what it examines."),
-            steps("c", "c (a draft step, in plain steps)", COSTS, first["c"],
-                  "What one drafted token costs; 0 for a lookup."),
-            steps("v", "v (a verification, in plain steps)", TARGET_COSTS, first["v"],
-                  "What reading gamma + 1 tokens at once costs; an early exit has done a part."),
+            steps("alpha", "alpha (share accepted)", ALPHAS, first["alpha"],
+                  "How often the target accepts a token that it examines."),
+            steps("c", "c (cost of a draft step)", COSTS, first["c"],
+                  "What one drafted token costs, in plain steps; 0 for a lookup."),
+            steps("v", "v (cost of verifying)", TARGET_COSTS, first["v"],
+                  "What reading gamma + 1 tokens at once costs, in plain steps; an early exit has"
+                  " done a part."),
         ),
         draw=lambda state: draw(state, known),
-        presets={title(name, pair): position(pair) for name, pair in known.items()},
+        presets={title if list(called.values()).count(title) == 1 else name: preset(known[name])
+                 for name, title in called.items()},
         along="gamma",
         sequence="gamma",
-        start=start or {},
     )  # fmt: skip
 
 
@@ -82,12 +95,12 @@ def recorded() -> dict[str, Pair]:
 
 
 def named(pairs: Pair | Mapping) -> dict[str, Pair]:
-    """Name to pair; those without a draft are left out.
+    """Name to pair.
 
     Raises
     ------
     ValueError
-        None is left, or one is no pair.
+        None is there, or one is no pair.
     """
     if not isinstance(pairs, Pair | Mapping):
         raise ValueError(
@@ -101,10 +114,10 @@ def named(pairs: Pair | Mapping) -> dict[str, Pair]:
     return found
 
 
-def title(name: str, pair: Pair) -> str:
-    """The name, said to fail where it does: as measured, or else by the formula."""
+def preset(pair: Pair) -> State:
+    """A pair's state; it fails where it does not pay, as measured, or else by the formula."""
     worth = pair.formula if np.isnan(pair.speedup) else pair.speedup
-    return name if worth >= 1 or name.startswith(SLOWER) else SLOWER + name
+    return position(pair) if worth >= 1 else Failing(position(pair))
 
 
 def position(pair: Pair) -> State:
@@ -116,130 +129,150 @@ def position(pair: Pair) -> State:
     }
 
 
+def _brief(name: str) -> str:
+    """A pair's name on the map; what is usual in recorded ones is shortened."""
+    for part, brief in BRIEF.items() if name in recorded() else ():
+        name = name.replace(part, brief)
+    return short(name, 30)
+
+
+def points(pairs: Mapping[str, Pair]) -> tuple[list[float], list[float]]:
+    """Where the pairs lie on the map."""
+    return [p.alpha for p in pairs.values()], [min(p.c, 1.0) for p in pairs.values()]
+
+
 # -- the picture --------------------------------------------------------------------------------
 
 
 def draw(state: State, pairs: Mapping[str, Pair]) -> Picture:
     """The map at this gamma and v, and the draft lengths at this alpha and c."""
-    said = finding(state)
-    return Picture(
-        traces=[*_map(state, pairs), *_lengths(state, pairs)],
-        layout=_layout(state),
-        finding=said,
-        table=lambda: table(state, pairs),
-        text=words(state, pairs, said),
+    lengths = np.arange(max(GAMMAS) + 1)
+    worth = speedup(state["alpha"], lengths, state["c"], state["v"])
+    worth[0] = 1.0  # plain decoding
+    seen = [p for p in pairs.values() if position(p) == state and not np.isnan(p.speedup)]
+    most = max(2.0, worth.max(), *(p.high for p in seen))
+    panels = mosaic(
+        "map lengths",
+        widths=(5, 3),
+        map=Axes(axis("alpha: share of examined tokens that are accepted", -0.02, 1.02, **FRAMED),
+                 axis("c: cost of a draft step (plain steps)", -0.02, 1.02, **FRAMED),
+                 "Speedup (×): pink slower, green faster", 54, 44),
+        lengths=Axes(axis("gamma (drafted tokens a round)", -0.6, max(GAMMAS) + 0.6, dtick=4),
+                     axis("", 0, 1.15 * most), "Speedup = (1 + α + … + α^γ) / (γc + v)", 30, 58),
+    )  # fmt: skip
+    marks = [
+        *ground(panels.map, state, pairs, worth[state["gamma"]] > 1),
+        *curve(panels.lengths, state, worth, seen),
+    ]
+    called = [_brief(name) for name in pairs]
+    notes = [
+        *levels(panels.map, state),
+        *panels.map.names(*points(pairs), called, bgcolor="#FFFFFF"),
+        *measured(panels.lengths, seen[:1]),
+    ]
+    return panels.picture(
+        marks, finding(state), lambda: table(state, pairs), also(state, pairs), notes
     )
 
 
-def finding(state: State) -> str:
-    """What this point is worth, and which draft length would be best there."""
-    alpha, c, v = (state[key] for key in ("alpha", "c", "v"))
-    here, best = speedup(alpha, state["gamma"], c, v), best_gamma(alpha, c, v, max(GAMMAS))
-    pays = "quicker than plain" if here > 1 else "slower than plain: it does not pay"
-    start = f"{_tokens(state):.2f} tokens a round for {_cost(state):.2f} plain steps: {here:.2f} ×,"
-    if not best:
-        return f"{start} {pays}\nNo draft length pays here: decode plainly (gamma 0)"
-    most = speedup(alpha, best, c, v)
-    reach = ", the longest on the slider" if best == max(GAMMAS) else ""
-    return f"{start} {pays}\nBest here would be gamma = {best}{reach}, with {most:.2f} ×"
-
-
-def _tokens(state: State) -> float:
-    return float(tokens_a_round(state["alpha"], state["gamma"]))
-
-
-def _cost(state: State) -> float:
-    return state["gamma"] * state["c"] + state["v"]
-
-
-def _map(state: State, pairs: Mapping[str, Pair]) -> list[dict]:
+def ground(panel: Panel, state: State, pairs: Mapping[str, Pair], pays: bool) -> list[Mark]:
+    """The map, light where the speedup is 1; its contours, measured pairs and the reader."""
     gamma, v = state["gamma"], state["v"]
-    worth = [speedup(alpha, gamma, COSTS[MAP], v) for alpha in ALPHAS[MAP]]  # (alphas, costs)
-    even = (tokens_a_round_of(ALPHAS, gamma) - v) / gamma  # c at which the speedup is 1
-    inside = [(float(a), float(e)) for a, e in zip(ALPHAS, even, strict=True) if 0 <= e <= 1]
+    worth = tokens(ALPHAS[MAP], gamma) / (gamma * COSTS[MAP, None] + v)  # (costs, alphas)
+    others = [np.append(contour(level, gamma, v), [[np.nan], [np.nan]], 1) for level in LEVELS]
     hover = "alpha %{x:.2f}, c %{y:.2f}"
     return [
-        {"type": "heatmap", "name": "speedup", "x": ALPHAS[MAP].tolist(),
-         "y": COSTS[MAP].tolist(), "z": np.round(np.array(worth).T, 3).tolist(), "zmin": 0,
-         "zmax": MOST, "zsmooth": "best", "colorscale": "Cividis", "reversescale": True,
-         "colorbar": {"title": {"text": "×"}, "thickness": 10, "x": 0.57},
-         "hovertemplate": f"{hover}: %{{z:.2f}} ×<extra></extra>"},
-        {"type": "scatter", "mode": "lines", "name": "as quick as plain (1 ×)",
-         "x": [a for a, _ in inside], "y": [e for _, e in inside], "line": line(INK),
-         "hovertemplate": f"{hover}: 1 ×<extra></extra>"},
-        {"type": "scatter", "mode": "markers", "name": "measured pairs",
-         "x": [p.alpha for p in pairs.values()], "y": [min(p.c, 1.0) for p in pairs.values()],
-         "text": [*map(short, pairs)], "marker": marker(SMALL, 12),
-         "hovertemplate": f"%{{text}}: {hover}<extra></extra>"},
-        {"type": "scatter", "mode": "markers", "name": "you are here", "x": [state["alpha"]],
-         "y": [state["c"]], "marker": marker(COMBINED, 17), "hovertemplate": hover},
+        panel.heat(np.log2(worth), ALPHAS[MAP], COSTS[MAP], "speedup", -MOST, MOST, TONES,
+                   zsmooth="best", customdata=worth.round(3).tolist(),
+                   hovertemplate=f"{hover}: %{{customdata:.2f}} ×<extra></extra>"),
+        panel.curve(*np.concatenate(others, 1), INK, "other speedups", width=1.5, label=""),
+        panel.curve(*contour(1.0, gamma, v), INK, "as fast as plain (1 ×)", width=4, label="",
+                    line={"dash": "solid"}),
+        panel.points(*points(pairs), SMALL, "measured pairs", size=9, key=False,
+                     text=[*map(short, pairs)], hovertemplate=f"%{{text}}: {hover}"),
+        panel.here(state["alpha"], state["c"], COMBINED if pays else WRONG, "you are here",
+                   size=19),
     ]  # fmt: skip
 
 
-def tokens_a_round_of(alphas: np.ndarray, gamma: int) -> np.ndarray:
-    """Expected tokens of a round for every alpha."""
-    return np.array([float(tokens_a_round(alpha, gamma)) for alpha in alphas])
+def tokens(alphas: float | np.ndarray, gamma: int):
+    """Expected tokens of a round, 1 + alpha + … + alpha^gamma, for one alpha or many."""
+    return np.polyval(np.ones(gamma + 1), alphas)
 
 
-def _lengths(state: State, pairs: Mapping[str, Pair]) -> list[dict]:
-    alpha, c, v = (state[key] for key in ("alpha", "c", "v"))
-    lengths = np.arange(max(GAMMAS) + 1)
-    worth = speedup(alpha, lengths, c, v)
-    worth[0] = 1.0
-    best, here = best_gamma(alpha, c, v, max(GAMMAS)), state["gamma"]
-    axes = {"xaxis": "x2", "yaxis": "y2", "hovertemplate": "gamma %{x}: %{y:.2f} ×"}
-    seen = [p for p in pairs.values() if position(p) == state and not np.isnan(p.speedup)]
+def contour(level: float, gamma: int, v: float) -> np.ndarray:
+    """Where the speedup is `level`: alpha and c (2, n), as far as the map goes."""
+    c = (tokens(FINE, gamma) / level - v) / gamma
+    inside = (c >= 0) & (c <= 1)
+    return np.stack([FINE[inside], c[inside]])
+
+
+def levels(panel: Panel, state: State) -> list[dict]:
+    """Each contour's speedup at its end: beside the map, or within it under its upper edge."""
+    notes, right = [], {"xanchor": "left", "yanchor": "middle", "xshift": 10}
+    for level in (1.0, *LEVELS):
+        x, y = contour(level, state["gamma"], state["v"])
+        if len(x):
+            side = "right" if x[-1] > 0.2 else "left"  # within the map
+            place = right if x[-1] == 1 else {"xanchor": side, "yanchor": "top"}
+            font = {"weight": 700 if level == 1 else 400}
+            height = y[-1] if x[-1] == 1 else 1.02
+            notes.append(panel.note(x[-1], height, f"{level:g} ×", font=font, **place))
+    return notes
+
+
+def curve(panel: Panel, state: State, worth: np.ndarray, seen: list[Pair]) -> list[Mark]:
+    """The speedup over the draft lengths: by the formula, the best, here, and as measured."""
+    here, best = state["gamma"], best_gamma(state["alpha"], state["c"], state["v"], max(GAMMAS))
     spread = {"type": "data", "symmetric": False, "color": SMALL, "thickness": 2,
               "array": [p.high - p.speedup for p in seen],
               "arrayminus": [p.speedup - p.low for p in seen]}  # fmt: skip
     return [
-        {"type": "scatter", "mode": "lines", "name": "formula at this alpha, c and v",
-         "x": lengths.tolist(), "y": np.round(worth, 4).tolist(), "line": line(COMBINED), **axes},
-        {"type": "scatter", "mode": "lines", "name": "plain", "x": [0, max(GAMMAS)], "y": [1, 1],
-         "line": line(ORACLE, 2), "showlegend": False, **axes},
-        {"type": "scatter", "mode": "markers", "name": "best gamma", "x": [best],
-         "y": [float(worth[best])], "marker": marker(ORACLE, 15), **axes},
-        {"type": "scatter", "mode": "markers", "name": "gamma, by the formula", "x": [here],
-         "showlegend": False, "y": [float(worth[here])],
-         "marker": marker(COMBINED if worth[here] > 1 else WRONG, 14), **axes},
-        {"type": "scatter", "mode": "markers", "name": "this pair, measured",
-         "showlegend": False, "x": [p.gamma for p in seen], "y": [p.speedup for p in seen],
-         "marker": marker(SMALL, 12), "error_y": spread, **axes},
+        panel.upright(here, "gamma here"),
+        panel.rule(1.0, ORACLE, "plain"),
+        panel.curve(range(len(worth)), worth, COMBINED, "formula", width=4),
+        panel.points([best], [worth[best]], ORACLE, "best gamma", size=15, label="best"),
+        panel.here(here, worth[here], COMBINED if worth[here] > 1 else WRONG, "by the formula"),
+        panel.points([p.gamma for p in seen], [p.speedup for p in seen], SMALL,
+                     "this pair, measured", key=False, error_y=spread),
     ]  # fmt: skip
 
 
-def _layout(state: State) -> dict:
-    frame = {"showline": True, "mirror": True, "linecolor": ORACLE}  # pale cells end somewhere
-    lengths = np.arange(max(GAMMAS) + 1)
-    most = float(np.max(speedup(state["alpha"], lengths, state["c"], state["v"])))
-    return {
-        "height": 500,
-        "legend": {"orientation": "h", "y": -0.18},
-        "xaxis": {"domain": [0, 0.55], "title": {"text": "alpha: drafted tokens that stay"},
-                  "range": [-0.02, 1.02], "showgrid": False, "zeroline": False, **frame},
-        "yaxis": {"title": {"text": "c: a draft step (plain steps)"}, "range": [-0.02, 1.02],
-                  "showgrid": False, "zeroline": False, **frame},
-        "xaxis2": {"domain": [0.7, 1], "anchor": "y2", "range": [-0.6, max(GAMMAS) + 0.6],
-                   "title": {"text": "gamma (tokens)"}, "dtick": 4},
-        "yaxis2": {"anchor": "x2", "range": [0, 1.15 * max(most, 2.0)],
-                   "title": {"text": "speedup (×)"}},
-    }  # fmt: skip
+def measured(panel: Panel, seen: list[Pair]) -> list[dict]:
+    """The word beside a measurement, on the side where the formula's point is not."""
+    notes = []
+    for p in seen:
+        above = p.speedup > p.formula
+        place = {"xanchor": "left", "xshift": 7, "yanchor": "bottom" if above else "top"}
+        notes.append(panel.note(p.gamma, p.high if above else p.low, "measured", SMALL, **place))
+    return notes
 
 
 # -- in words -----------------------------------------------------------------------------------
 
 
-def words(state: State, pairs: Mapping[str, Pair], said: str) -> str:
-    """The picture for those who cannot see it."""
+def finding(state: State) -> str:
+    """What this point is worth, and which draft length would be best there."""
+    alpha, gamma, c, v = (state[key] for key in ("alpha", "gamma", "c", "v"))
+    here, best = speedup(alpha, gamma, c, v), best_gamma(alpha, c, v, max(GAMMAS))
+    pays = "faster than plain" if here > 1 else "slower than plain: it does not pay"
+    cost = f"{tokens(alpha, gamma):.2f} tokens a round for {gamma * c + v:.2f} plain steps"
+    start = f"{cost}: {here:.2f} ×, {pays}"
+    if not best:
+        return f"{start}\nNo draft length pays here: decode plainly (gamma 0)"
+    reach = ", the longest on the slider" if best == max(GAMMAS) else ""
+    return f"{start}\nBest here: gamma = {best}{reach}, with {speedup(alpha, best, c, v):.2f} ×"
+
+
+def also(state: State, pairs: Mapping[str, Pair]) -> str:
+    """What the words say beyond the finding."""
+    told = []
+    for name, p in pairs.items():
+        at = f"alpha {p.alpha:.2f}, c {p.c:.2f}, v {p.v:.2f}, gamma {p.gamma}"
+        taken = "" if np.isnan(p.speedup) else f", measured {p.speedup:.2f} ×"
+        told.append(f"{short(name)}: {at}, formula {p.formula:.2f} ×{taken}")
     setting = ", ".join(f"{key} {state[key]:g}" for key in ("alpha", "c", "v", "gamma"))
-    told = [f"{short(name)}: {_measured(pair)}" for name, pair in pairs.items()]
-    return f"{one_line(said, '. ')}. At {setting}. Measured pairs: {'; '.join(told)}."
-
-
-def _measured(pair: Pair) -> str:
-    at = f"alpha {pair.alpha:.2f}, c {pair.c:.2f}, v {pair.v:.2f}, gamma {pair.gamma}"
-    taken = "" if np.isnan(pair.speedup) else f", measured {pair.speedup:.2f} ×"
-    return f"{at}, formula {pair.formula:.2f} ×{taken}"
+    return f"At {setting}. Measured pairs: {'; '.join(told)}."
 
 
 def table(state: State, pairs: Mapping[str, Pair]):

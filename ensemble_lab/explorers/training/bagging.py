@@ -1,33 +1,48 @@
-"""Bagging, member by member: what averaging takes away, and what it leaves."""
+"""Bagging: what the mean of members that learned from bootstraps is worth, and what it leaves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from itertools import chain
 
-from ensemble_lab.explorers.training import bagging_traces as trace
-from ensemble_lab.explorers.training.bagging_replay import LEARNERS, SIZES, Bags, bags
+import numpy as np
+
+from ensemble_lab.explorers.training.bagging_replay import (
+    LEARNERS,
+    SIZES,
+    Bags,
+    bags,
+    chance_of_one,
+)
+from ensemble_lab.explorers.training.moons import ACROSS, AXES, CELLS, MAP, MIDDLES, SHADE, UP
+from ensemble_lab.training.bagging.bootstrap import variance_of_mean
 from ensemble_lab.widgets.controls import choice, steps
-from ensemble_lab.widgets.explorer import Explorer, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.panels import (
+    Axes,
+    Mark,
+    Panel,
+    axis,
+    borders,
+    log_axis,
+    mosaic,
+    shares,
+)
 from ensemble_lab.widgets.picture import Picture
-from ensemble_lab.widgets.plain import one_line
+from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, INK, ORACLE, SMALL, WRONG
 
-MEMBERS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 20, 24, 32)
+MEMBERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 DEPTHS = (1, 2, 3, 4, 6, 8, 12)
 SHARES = (0.1, 0.2, 0.3, 0.5, 1.0)
+OWN_BORDERS = 3  # more members' borders than these are a tangle
 
 
-def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
+def explorer() -> Explorer:
     """Bags of trees, nearest neighbours or networks on two half moons.
 
     Borders are of one draw of 120 rows, all else is the mean of five draws, judged at 1,000 new
     places where the true chance of each class is known. A setting is worked out when first asked
     for.
-
-    Parameters
-    ----------
-    start : mapping, optional
-        Partial state to start from: ``members``, ``learner``, ``depth``, ``share``.
 
     References
     ----------
@@ -41,44 +56,116 @@ def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
                   "Each learns from its own bootstrap of the rows; the mean of them decides."),
             choice("learner", "learner", LEARNERS, "tree",
                    "A stump asks one question; neighbours are nine; a network has 32 units."),
-            steps("depth", "depth of each tree (questions)", DEPTHS, 12,
+            steps("depth", "depth of each tree", DEPTHS, 12,
                   "12 knows its rows by heart, 1 is a stump; other learners have no depth."),
-            steps("share", "rows drawn for each member (share)", SHARES, 1.0,
+            steps("share", "rows drawn for each", SHARES, 1.0,
                   "Drawn with replacement. Fewer rows: members differ more, and know less."),
         ),
+        compute=computed,
         draw=draw,
         presets={
-            "one tree that knows its rows by heart": {"members": 1},
-            "32 of them": {"members": 32},
-            "32 that share fewer rows": {"members": 32, "share": 0.3},
-            "does not pay: stumps, the bias stays": {"members": 32, "learner": "stump"},
-            "does not pay: nearest neighbours": {
-                "members": 32, "learner": "nearest neighbours"},
-            "32 networks, trained as one": {"members": 32, "learner": "small network"},
+            "one tree": {"members": 1},
+            "32 trees": {"members": 32},
+            "fewer rows": {"members": 32, "share": 0.3},
+            "32 networks": {"members": 32, "learner": "small network"},
+            "stumps": Failing(members=32, learner="stump"),
+            "neighbours": Failing(members=32, learner="nearest neighbours"),
         },
         along="members",
         sequence="members",
-        start=start or {},
     )  # fmt: skip
 
 
-def draw(state: State) -> Picture:
-    """Map, errors, their parts and the pairs of the bag of `state`."""
-    depth = state["depth"] if state["learner"] == "tree" else DEPTHS[0]  # one entry in the cache
-    found, m = bags(state["learner"], depth, state["share"]), state["members"]
-    said = finding(found, state)
-    return Picture(
-        traces=[
-            *trace.map_of(found, m),
-            *trace.errors(found, m),
-            *trace.made_of(found, m),
-            *trace.pairs(found, m),
-        ],
-        layout=trace.layout(found, m),
-        finding=said,
-        table=lambda: table(found),
-        text=words(found, said, m),
+def computed(learner: str, depth: int, share: float) -> Bags:
+    """Five bags; of what is no tree, the same at any depth."""
+    return bags(learner, depth if learner == "tree" else DEPTHS[0], share)
+
+
+def draw(found: Bags, state: State) -> Picture:
+    """Map, errors and their parts, of the bag of `state`."""
+    m = state["members"]
+    worst = max(found.held.mean(0).max(), found.out_of_bag.mean(0).max(), found.alone.mean())
+    members = log_axis("members", [1, 2, 4, 8, 16, 32])
+    most = max(formula(found)[0], found.squared.mean(0)[0])
+    panels = mosaic(
+        "map errors / map parts",
+        widths=(10, 9),
+        map=AXES,
+        errors=Axes(members, shares("", 0, 1.15 * worst), "Share of rows that are wrong", 44, 100),
+        parts=Axes(members, axis("", 0, 1.1 * most), "Squared error, and what it is made of", 44,
+                   100),
+    )  # fmt: skip
+    marks = [
+        *map_of(panels.map, found, m),
+        *errors(panels.errors, found, m),
+        *made_of(panels.parts, found, m),
+    ]
+    return panels.picture(marks, finding(found, state), lambda: table(found), also(found, m))
+
+
+def map_of(panel: Panel, found: Bags, m: int) -> list[Mark]:
+    """The chance of class 1 by m members, their borders and the rows of one draw."""
+    some = [borders(one, ACROSS, UP) for one in found.member[: min(m, OWN_BORDERS)]]
+    own = tuple(list(chain(*parts)) for parts in zip(*some, strict=True))
+    hover = "class 1: %{z:.0%} of what is said<extra></extra>"
+    return [
+        panel.heat(found.chance[m - 1], *MIDDLES, "chance of class 1", 0, 1, SHADE,
+                   hovertemplate=hover),
+        panel.border(own, ACROSS, UP, SMALL, "members", width=2),
+        panel.border(_true_border(), ACROSS, UP, ORACLE, "true", width=2),
+        panel.border(found.chance[m - 1] > 0.5, ACROSS, UP, COMBINED, "ensemble", width=4),
+        *(_class(panel, found, one, symbol) for one, symbol in enumerate(("circle", "square"))),
+    ]  # fmt: skip
+
+
+def _class(panel: Panel, found: Bags, one: int, symbol: str) -> Mark:
+    look = {"symbol": symbol, "color": CLASSES[one], "line": {"width": 1, "color": "white"}}
+    places = found.X[found.label == one].T
+    return panel.points(*places, CLASSES[one], f"class {one}", size=7, look=look,
+                        hovertemplate=f"class {one}")  # fmt: skip
+
+
+def errors(panel: Panel, found: Bags, m: int) -> list[Mark]:
+    """Share of errors over the members, on new rows and on rows that a member has not seen."""
+    gain = found.alone - found.held[:, m - 1]
+    pays = gain.mean() > gain.std(ddof=1) / len(gain) ** 0.5  # beyond the draws' own luck
+    return [
+        panel.upright(m),
+        panel.rule(found.alone.mean(), BIG, "one learner"),
+        panel.curve(SIZES, found.out_of_bag, INK, "out-of-bag"),
+        panel.curve(SIZES, found.held, COMBINED, "new rows", width=4),
+        panel.here(m, found.out_of_bag[:, m - 1].mean(), INK, "out-of-bag, here", size=10),
+        panel.here(m, found.held[:, m - 1], COMBINED if pays else WRONG, "new rows, here"),
+    ]
+
+
+def made_of(panel: Panel, found: Bags, m: int) -> list[Mark]:
+    """The squared error over the members: measured, by the formula, its floor and the bias."""
+    look = {"symbol": "circle", "color": SMALL, "line": {"width": 1, "color": "white"}}
+    return [
+        panel.upright(m, "members here"),
+        panel.rule(found.bias2, WRONG, "bias²"),
+        panel.rule(found.floor, ORACLE, "+ shared variance", label="+ shared var."),
+        panel.curve(SIZES, formula(found), COMBINED, "+ the rest ÷ members", width=4,
+                    label="+ rest ÷ m"),
+        panel.points(SIZES, found.squared, SMALL, "measured", size=6, look=look),
+        panel.here(m, found.squared[:, m - 1].mean(), COMBINED, "squared error, here"),
+    ]  # fmt: skip
+
+
+def formula(found: Bags) -> np.ndarray:
+    """Squared error (32,) that bias, variance and correlation foretell for 1, 2, … members."""
+    return np.array(
+        [found.bias2 + variance_of_mean(found.sigma2, found.rho, m) for m in SIZES.tolist()]
     )
+
+
+@cache
+def _true_border() -> tuple[list, list]:
+    return borders(chance_of_one(MAP).reshape(CELLS, CELLS) > 0.5, ACROSS, UP)
+
+
+# -- in words -----------------------------------------------------------------------------------
 
 
 def finding(found: Bags, state: State) -> str:
@@ -101,15 +188,16 @@ def _share(part: float, whole: float) -> str:
     return f"{part / whole:.0%}"
 
 
-def words(found: Bags, said: str, m: int) -> str:
-    """The picture for those who cannot see it."""
-    last = len(SIZES)
+def also(found: Bags, m: int) -> str:
+    """What the words say beyond the finding."""
+    pairs = found.correlation[np.triu_indices(m, 1)]
+    alike = f" Any two of the {m} correlate by {np.nanmean(pairs):.2f}." if m > 1 else ""
     return (
-        f"{one_line(said, '. ')}. From 1 member to {last} the errors on new rows go from"
+        f"From 1 member to {len(SIZES)} the errors on new rows go from"
         f" {found.held[:, 0].mean():.1%} to {found.held[:, -1].mean():.1%}. Out-of-bag they are"
         f" {found.out_of_bag[:, m - 1].mean():.1%} with {m}. The squared error is"
         f" {found.squared[:, m - 1].mean():.4f}, its floor {found.floor:.4f}, the squared bias"
-        f" {found.bias2:.4f}."
+        f" {found.bias2:.4f}.{alike}"
     )
 
 
@@ -123,7 +211,7 @@ def table(found: Bags):
         "out-of-bag error": found.out_of_bag.mean(0),
         "one learner on all rows": found.alone.mean(),
         "squared error": found.squared.mean(0),
-        "by the formula": trace.formula(found),
+        "by the formula": formula(found),
         "its floor": found.floor,
         "squared bias": found.bias2,
     }

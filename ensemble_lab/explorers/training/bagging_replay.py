@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+
+from ensemble_lab.explorers.training.moons import CELLS, MAP, moons
 
 MOST = 32
 SIZES = np.arange(1, MOST + 1)
 DRAWS = range(5)
 ROWS, HELD_OUT = 120, 1000
 NOISE = 0.3  # standard deviation around the half circles
-CELLS = 60  # of the map, along each side
-LEFT, RIGHT, BOTTOM, TOP = -1.9, 2.9, -1.4, 1.9
-ACROSS, UP = np.linspace(LEFT, RIGHT, CELLS + 1), np.linspace(BOTTOM, TOP, CELLS + 1)
-MIDDLES = tuple((edges[1:] + edges[:-1]) / 2 for edges in (ACROSS, UP))
-MAP = np.stack([one.ravel() for one in np.meshgrid(*MIDDLES)], axis=1)  # the middle of each cell
 LEARNERS = ("tree", "stump", "nearest neighbours", "small network")
 
 
 @dataclass(frozen=True, eq=False)
 class Bags:
-    """Bags of 32 on five draws of rows; a smaller bag is the first members of a large one.
+    """Bags of 32 on five draws of rows; errors of smaller bags are means over who comes first.
 
     Squared errors are of the chance of class 1, against the true chance at new places; they are
     means over places.
@@ -71,11 +69,11 @@ class Bags:
 @cache
 def bags(learner: str, depth: int, share: float) -> Bags:
     """Five bags of `learner`; `depth` is that of trees, `share` how many rows a bootstrap has."""
-    places, _ = moons(HELD_OUT, len(DRAWS))
+    places, _ = moons(HELD_OUT, len(DRAWS), NOISE)
     truth = chance_of_one(places)
     said, out_of_bag, alone = [], [], []
     for seed in DRAWS:
-        X, y = moons(ROWS, seed)
+        X, y = moons(ROWS, seed, NOISE)
         bag = _fitted(learner, depth, share, seed, X, y)
         said.append(chances(bag, places))
         out_of_bag.append(_unseen(bag, X, y))
@@ -83,22 +81,22 @@ def bags(learner: str, depth: int, share: float) -> Bags:
         alone.append(missed(one.predict_proba(places)[:, 1], truth))
         if seed == DRAWS[0]:
             first = {"X": X, "label": y, **_map(bag)}
-    mean = running_mean(np.stack(said), axis=1)  # (draws, members, places)
+    said = np.stack(said)  # (draws, members, places)
+    held, squared = (
+        np.mean([score(rolled) for rolled in rotated(said, axis=1)], axis=0)
+        for score in (
+            lambda some: missed(running_mean(some, axis=1), truth),
+            lambda some: ((running_mean(some, axis=1) - truth) ** 2).mean(-1),
+        )
+    )
     return Bags(
         **first,
-        held=missed(mean, truth),
+        held=held,
         out_of_bag=np.stack(out_of_bag),
         alone=np.array(alone),
-        squared=((mean - truth) ** 2).mean(-1),
-        **parts(np.stack(said), truth),
+        squared=squared,
+        **parts(said, truth),
     )
-
-
-def moons(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two half circles that reach into each other: places (n, 2) and classes (n,)."""
-    from sklearn.datasets import make_moons
-
-    return make_moons(rows, noise=NOISE, random_state=seed)
 
 
 def chance_of_one(places: np.ndarray) -> np.ndarray:
@@ -111,8 +109,11 @@ def chance_of_one(places: np.ndarray) -> np.ndarray:
 
 
 def missed(chance: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Share of errors to expect (…) of who decides by `chance` (…, n), where `truth` is (n,)."""
-    return np.where(chance > 0.5, 1 - truth, truth).mean(-1)
+    """Share of errors to expect (…) of who decides by `chance` (…, n), where `truth` is (n,).
+
+    A tie, as two trees may have, is decided by a coin.
+    """
+    return np.where(chance == 0.5, 0.5, np.where(chance > 0.5, 1 - truth, truth)).mean(-1)
 
 
 def running_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
@@ -120,6 +121,11 @@ def running_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
     shape = [1] * values.ndim
     shape[axis] = -1
     return values.cumsum(axis) / np.arange(1, values.shape[axis] + 1).reshape(shape)
+
+
+def rotated(values: np.ndarray, axis: int) -> Iterator[np.ndarray]:
+    """The same members, beginning with each of them in turn: a bag of m is any m of them."""
+    return (np.roll(values, -first, axis) for first in range(values.shape[axis]))
 
 
 def chances(bag, X: np.ndarray) -> np.ndarray:
@@ -177,10 +183,13 @@ def _unseen(bag, X, y) -> np.ndarray:
     from ensemble_lab.training.bagging.bootstrap import outside
 
     out = outside(bag.estimators_samples_, len(X))
-    heard = out.cumsum(0)
-    total = np.where(out, chances(bag, X), 0.0).cumsum(0)
-    wrong = (2 * total > heard) != y
-    return (wrong & (heard > 0)).sum(1) / (heard > 0).sum(1)
+    both = np.stack([out, np.where(out, chances(bag, X), 0.0)], axis=1)  # (members, 2, rows)
+    shares = []
+    for rolled in rotated(both, axis=0):
+        heard, total = rolled.cumsum(0).swapaxes(0, 1)
+        wrong = np.where(2 * total == heard, 0.5, (2 * total > heard) != y)
+        shares.append((wrong * (heard > 0)).sum(1) / (heard > 0).sum(1))
+    return np.mean(shares, axis=0)
 
 
 def _map(bag) -> dict[str, np.ndarray]:

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from ensemble_lab.explorers.training import boosting_traces as trace
 from ensemble_lab.explorers.training.boosting_replay import ROUNDS, Rounds, rounds
+from ensemble_lab.explorers.training.moons import ACROSS, AXES, MIDDLES, SHADE, UP
 from ensemble_lab.widgets.controls import steps
-from ensemble_lab.widgets.explorer import Explorer, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.panels import Axes, Mark, Panel, axis, log_axis, mosaic, shares
 from ensemble_lab.widgets.picture import Picture
-from ensemble_lab.widgets.plain import one_line
+from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, INK, SMALL, WRONG
 
 DEPTHS = (1, 2, 3, 4, 8)
 NOISES = (0.0, 0.1, 0.2, 0.3)
 RATES = (0.1, 0.3, 0.5, 1.0)
+USUAL = 7  # pixels across, of a row with the mean weight
+LEAST, MOST = 3, 34
 
 
-def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
+def explorer() -> Explorer:
     """AdaBoost of trees on two half moons, one round at a time.
 
     Rows, weights and borders are of one draw of 120 rows, errors the means of five draws, judged
     on 2,000 rows whose labels are right. A setting is worked out when first asked for.
-
-    Parameters
-    ----------
-    start : mapping, optional
-        Partial state to start from: ``round``, ``depth``, ``noise``, ``learning_rate``.
 
     References
     ----------
@@ -41,40 +36,109 @@ def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
         controls=(
             steps("round", "round (stages so far)", ROUNDS, 1,
                   "Step through: you see the weights that this round's stage learns from."),
-            steps("depth", "depth of each tree (questions)", DEPTHS, 1,
+            steps("depth", "depth of each tree", DEPTHS, 1,
                   "1 is a stump, hardly better than chance; 8 knows nearly all rows by heart."),
-            steps("noise", "wrong labels (share of rows)", NOISES, 0.0,
+            steps("noise", "wrong labels (share)", NOISES, 0.0,
                   "So many rows to learn from have the other class's label."),
             steps("learning_rate", "learning rate", RATES, 1.0,
-                  "Shrinks the say of every stage, and with it what is added to the weights."),
+                  "Shrinks the weight of every stage, and with it what is added to the rows'."),
         ),
+        compute=rounds,
         draw=draw,
         presets={
-            "stumps, from the start": {},
-            "no errors left, and margins grow": {"depth": 3, "round": 50},
-            "fails: it chases wrong labels": {"depth": 3, "noise": 0.2, "round": 60},
-            "small steps chase less": {
-                "depth": 3, "noise": 0.2, "learning_rate": 0.3, "round": 60},
-            "does not pay: a tree that knows all": {"depth": 8, "round": 20},
+            "stumps": {},
+            "no errors left": {"depth": 3, "round": 50},
+            "wrong labels": Failing(depth=3, noise=0.2, round=60),
+            "smaller steps": {"depth": 3, "noise": 0.2, "learning_rate": 0.3, "round": 60},
+            "trees too deep": Failing(depth=8, round=20),
         },
         along="round",
         sequence="round",
-        start=start or {},
     )  # fmt: skip
 
 
-def draw(state: State) -> Picture:
+def draw(found: Rounds, state: State) -> Picture:
     """Rows by weight, errors and margins at the round of `state`."""
-    found = rounds(state["depth"], state["noise"], state["learning_rate"])
     at = ROUNDS.index(state["round"])
-    said = finding(found, state, at)
-    return Picture(
-        traces=[*trace.rows(found, at), *trace.errors(found, at), *trace.margins(found, at)],
-        layout=trace.layout(),
-        finding=said,
-        table=lambda: table(found),
-        text=words(found, said, at),
-    )
+    most = max(found.held.mean(0).max(), found.train.mean(0).max(), found.tree.mean())
+    panels = mosaic(
+        "map errors / map margins",
+        widths=(10, 9),
+        map=AXES,
+        errors=Axes(log_axis("round", [1, 2, 5, 10, 20, 60]), shares("", 0, 1.1 * most),
+                    "Share of rows that are wrong", 44, 108),
+        margins=Axes(axis("margin (votes for less against)", -1.1, 1.1), shares("", 0, 1.03),
+                     "Rows of at most a margin", 44, 108),
+    )  # fmt: skip
+    marks = [
+        *rows(panels.map, found, at),
+        *errors(panels.errors, found, at),
+        *margins(panels.margins, found, at),
+    ]
+    return panels.picture(marks, finding(found, state, at), lambda: table(found), also(found, at))
+
+
+def rows(panel: Panel, found: Rounds, at: int) -> list[Mark]:
+    """Where the ensemble says 1, both borders, and every row as large as its weight."""
+    weight = found.weights[at] * len(found.X)  # 1 is the mean
+    size = np.clip(USUAL * np.sqrt(weight), LEAST, MOST)  # areas are weights
+    told = np.stack([weight, found.margins[at]], axis=1).round(3)
+    hover = "weight %{customdata[0]:.2f} × the mean, margin %{customdata[1]:.2f}"
+    ring = {"symbol": "circle-open", "color": WRONG, "line": {"width": 2.5, "color": WRONG}}
+    turned = {"symbol": "cross-thin", "color": INK, "line": {"width": 2, "color": INK}}
+    looks = {  # which rows, pixels across, look
+        "class 0": (found.label == 0, size, _solid("circle", CLASSES[0])),
+        "class 1": (found.label == 1, size, _solid("square", CLASSES[1])),
+        "wrong label": (found.turned, 0.4 * size + 4, turned),
+        "stage errs": (found.wrong[at], size + 6, ring),
+    }
+    return [
+        panel.heat(found.whole[at], *MIDDLES, "ground", 0, 1, SHADE, hoverinfo="skip"),
+        panel.border(found.stage[at], ACROSS, UP, SMALL, "stage", width=2),
+        panel.border(found.whole[at], ACROSS, UP, COMBINED, "ensemble", width=4),
+        *(panel.points(*found.X[which].T, look["color"], name, size=across[which], look=look,
+                       key=name == "stage errs" or (name == "wrong label" and which.any()),
+                       customdata=told[which].tolist(), hovertemplate=f"{name}: {hover}")
+          for name, (which, across, look) in looks.items()),
+    ]  # fmt: skip
+
+
+def _solid(symbol: str, colour: str) -> dict:
+    return {
+        "symbol": symbol,
+        "color": colour,
+        "opacity": 0.8,
+        "line": {"width": 1, "color": colour},
+    }
+
+
+def errors(panel: Panel, found: Rounds, at: int) -> list[Mark]:
+    """Errors over the rounds, means of five draws, and where the reader stands."""
+    held = found.held[:, at]
+    pays = held.mean() <= found.held[:, 0].mean()  # as good as its first stage alone
+    return [
+        panel.upright(ROUNDS[at]),
+        panel.rule(found.tree.mean(), BIG, "one full tree"),
+        panel.curve(ROUNDS, found.train, INK, "training rows"),
+        panel.curve(ROUNDS, found.held, COMBINED, "new rows", width=4),
+        panel.here(ROUNDS[at], found.train[:, at].mean(), INK, "training rows, here", size=10),
+        panel.here(ROUNDS[at], held, COMBINED if pays else WRONG, "new rows, here"),
+    ]
+
+
+def margins(panel: Panel, found: Rounds, at: int) -> list[Mark]:
+    """The margins of the rows, in order: at this round, and at the one with the fewest errors."""
+    rises = np.arange(1, len(found.X) + 1) / len(found.X)
+    turned = np.sort(found.margins[at][found.turned])
+    share = np.searchsorted(np.sort(found.margins[at]), turned, side="right") / len(found.X)
+    return [
+        panel.upright(0.0, "right or wrong"),
+        panel.curve(np.sort(found.margins[found.settled]), rises, SMALL,
+                    "at the fewest training errors", label="", shape="hv"),
+        panel.curve(np.sort(found.margins[at]), rises, COMBINED, "at this round", width=4,
+                    label=f"round {ROUNDS[at]}", shape="hv"),
+        panel.points(turned, share, WRONG, "wrong labels", size=8, key=len(turned) > 0),
+    ]  # fmt: skip
 
 
 def finding(found: Rounds, state: State, at: int) -> str:
@@ -83,8 +147,8 @@ def finding(found: Rounds, state: State, at: int) -> str:
         share.mean() for share in (found.train[:, at], found.held[:, at], found.tree)
     )
     start = (
-        f"Round {ROUNDS[at]}: {train:.1%} of the training rows wrong, {held:.1%} of new ones (one"
-        f" full-grown tree {tree:.1%})\n"
+        f"Round {ROUNDS[at]}: {train:.1%} of the training rows wrong, {held:.1%} of new ones"
+        f" (one full tree {tree:.1%})\n"
     )
     if ROUNDS[at] > found.stages[0]:
         return f"{start}{stopped(found)}"
@@ -114,14 +178,14 @@ def _heaviest(found: Rounds, at: int) -> int:
     return int(np.searchsorted(carried, 0.5 - 1e-9)) + 1
 
 
-def words(found: Rounds, said: str, at: int) -> str:
-    """The picture for those who cannot see it."""
+def also(found: Rounds, at: int) -> str:
+    """What the words say beyond the finding."""
     margin, best = found.margins[at], found.held.mean(0).argmin()
     return (
-        f"{one_line(said, '. ')}. This round's stage errs on {found.wrong[at].sum()} of"
-        f" {len(margin)} rows, {found.stage_error[0, at]:.0%} of the weight. Half of the rows have"
-        f" a margin of {np.median(margin):.2f} or less. Over five draws the held-out error is"
-        f" least, {found.held.mean(0)[best]:.1%}, at round {ROUNDS[best]}."
+        f"This round's stage errs on {found.wrong[at].sum()} of {len(margin)} rows,"
+        f" {found.stage_error[0, at]:.0%} of the weight. Half of the rows have a margin of"
+        f" {np.median(margin):.2f} or less. Over five draws the held-out error is least,"
+        f" {found.held.mean(0)[best]:.1%}, at round {ROUNDS[best]}."
     )
 
 

@@ -7,12 +7,12 @@ from functools import cache
 
 import numpy as np
 
+from ensemble_lab.explorers.training.moons import CELLS, MAP, moons
+
 ROUNDS = range(1, 61)
 DRAWS = range(5)
 ROWS, HELD_OUT = 120, 2000
-CELLS = 60  # of the map, along each side
-LEFT, RIGHT, BOTTOM, TOP = -1.9, 2.9, -1.4, 1.9
-ACROSS, UP = np.linspace(LEFT, RIGHT, CELLS + 1), np.linspace(BOTTOM, TOP, CELLS + 1)
+NOISE = 0.25  # standard deviation around the half circles
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def rounds(depth: int, noise: float, learning_rate: float) -> Rounds:
     """AdaBoost of trees of that depth on five draws, with that share of labels turned over."""
     drawn = [_draw(seed, noise) for seed in DRAWS]
     fitted = [_fitted(depth, learning_rate, seed, *drawn[seed]) for seed in DRAWS]
-    new, truth = moons(HELD_OUT, len(DRAWS))
+    new, truth = moons(HELD_OUT, len(DRAWS), NOISE)
     columns = zip(*map(_judged, fitted, drawn, [(new, truth)] * len(DRAWS)), strict=True)
     train, held, stage_error, burden = (np.stack(column) for column in columns)
     X, label, turned = drawn[0]
@@ -91,16 +91,9 @@ def rounds(depth: int, noise: float, learning_rate: float) -> Rounds:
     )
 
 
-def moons(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two half circles that reach into each other: places (n, 2) and classes (n,)."""
-    from sklearn.datasets import make_moons
-
-    return make_moons(rows, noise=0.25, random_state=seed)
-
-
 def _draw(seed: int, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows, labels and which labels are turned; more noise turns the same ones and others."""
-    X, y = moons(ROWS, seed)
+    X, y = moons(ROWS, seed, NOISE)
     turned = np.random.default_rng(seed).permutation(ROWS) < round(noise * ROWS)
     return X, np.where(turned, 1 - y, y), turned
 
@@ -119,7 +112,7 @@ def _fitted(depth: int, learning_rate: float, seed: int, X, label, _):
 def _full_grown(noise: float) -> np.ndarray:
     from sklearn.tree import DecisionTreeClassifier
 
-    new, truth = moons(HELD_OUT, len(DRAWS))
+    new, truth = moons(HELD_OUT, len(DRAWS), NOISE)
     shares = []
     for seed in DRAWS:
         X, label, _ = _draw(seed, noise)
@@ -140,14 +133,12 @@ def _judged(boosted, drawn, held) -> tuple[np.ndarray, ...]:
 
 def _first(boosted, X, label) -> dict[str, np.ndarray]:
     """What is shown of single rows and of the map."""
-    middles = np.meshgrid(*((edges[1:] + edges[:-1]) / 2 for edges in (ACROSS, UP)))
-    cells = np.stack([one.ravel() for one in middles], axis=1)
     found = {
         "weights": boosted.sample_weights_,
         "wrong": [stage.predict(X) != label for stage in boosted.estimators_],
         "margins": list(boosted.staged_margins(X, label)),
-        "stage": [stage.predict(cells).reshape(CELLS, CELLS) == 1 for stage in boosted.estimators_],
-        "whole": [said.reshape(CELLS, CELLS) == 1 for said in boosted.staged_predict(cells)],
+        "stage": [stage.predict(MAP).reshape(CELLS, CELLS) == 1 for stage in boosted.estimators_],
+        "whole": [said.reshape(CELLS, CELLS) == 1 for said in boosted.staged_predict(MAP)],
     }
     return {name: held_on(np.array(values)) for name, values in found.items()}
 

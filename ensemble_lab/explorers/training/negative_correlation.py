@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import numpy as np
 
 from ensemble_lab.explorers.training.negative_correlation_replay import (
     PROBLEMS,
@@ -13,30 +12,27 @@ from ensemble_lab.explorers.training.negative_correlation_replay import (
     sweep,
 )
 from ensemble_lab.widgets.controls import choice, steps
-from ensemble_lab.widgets.explorer import Explorer, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.panels import Axes, Mark, Panel, axis, mosaic
 from ensemble_lab.widgets.picture import Picture
-from ensemble_lab.widgets.plain import one_line
-from ensemble_lab.widgets.style import COMBINED, INK, ORACLE, SMALL, WRONG, line, marker
+from ensemble_lab.widgets.style import COMBINED, INK, ORACLE, SMALL, WRONG
 
 MEMBERS = (2, 4, 8, 16)
 UNITS = (1, 2, 3, 4, 8)
+HIGHEST = 2.5  # times the error of independent members together: what is higher is cut
 
 
-def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
+def explorer() -> Explorer:
     """Small networks that learn at once, each rewarded for being unlike their mean.
 
     All strengths and five seeds of a setting are trained as one batch when it is first asked for.
-
-    Parameters
-    ----------
-    start : mapping, optional
-        Partial state to start from: ``strength``, ``members``, ``units``, ``data``.
 
     References
     ----------
     Liu and Yao, Ensemble learning via negative correlation, Neural Networks 12, 1999.
     Krogh and Vedelsby, Neural network ensembles, cross validation, and active learning, 1995.
     """
+    patients = {"data": PROBLEMS[1]}
     return Explorer(
         name="negative-correlation",
         controls=(
@@ -48,140 +44,106 @@ def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
             choice("data", "data", PROBLEMS, PROBLEMS[0],
                    "A wave with noise, or how diabetes went on after a year."),
         ),
+        compute=sweep,
         draw=draw,
-        presets=PRESETS,
+        presets={
+            "independent": {"strength": 0.0},
+            "worse, but better": {"strength": 0.8},
+            "too far": Failing(strength=1.0),
+            "patients": Failing(patients, strength=1.0),
+            "able members": Failing(patients, strength=0.8, units=8),
+        },
         along="strength",
         sequence="strength",
-        start=start or {},
+        opens={"strength": 0.8},
     )  # fmt: skip
 
 
-PATIENTS = {"data": PROBLEMS[1]}
-PRESETS = {
-    "independent members": {"strength": 0.0},
-    "worse alone, better together": {"strength": 0.8},
-    "too far: full strength": {"strength": 1.0},
-    "does not pay: patients, full strength": PATIENTS | {"strength": 1.0},
-    "does not pay: patients, able members": PATIENTS | {"strength": 0.8, "units": 8},
-}
-
-
-def draw(state: State) -> Picture:
+def draw(found: Sweep, state: State) -> Picture:
     """Curves of the members, one bar minus another, and both over the strength."""
-    found = sweep(state["data"], state["members"], state["units"])
-    at = STRENGTHS.index(state["strength"])
-    said = finding(found, state, at)
-    return Picture(
-        traces=[*curves(found, at), *bars(found, at), *over_strength(found, at)],
-        layout=layout(found, at),
-        finding=said,
-        table=lambda: table(found),
-        text=words(found, said),
-    )
+    at, where = STRENGTHS.index(state["strength"]), found.problem
+    low, high = where.y.min(), where.y.max()
+    room = 0.15 * (high - low)
+    names, cut = ("alone", "− ambiguity", "= together"), ", cut" if cut_off(found, at) else ""
+    labels = [f"{name}\n{number:.3f}{cut if name != names[-1] else ''}"
+              for name, number in zip(names, told(found, at), strict=True)]  # fmt: skip
+    ticks = {"tickvals": [0, 1, 2], "ticktext": labels, "showgrid": False, "tickangle": 0}
+    error = axis("", 0, HIGHEST * found.together[0].mean())
+    panels = mosaic(
+        "fit bars strength",
+        widths=(9, 11, 8),
+        fit=Axes(axis(where.titles[0], where.across[0], where.across[-1]),
+                 axis(where.titles[1], low - room, high + room), "", 52, 62),
+        bars=Axes(axis("", -0.5, 2.5, **ticks), error, "Squared error, new rows", 40),
+        strength=Axes(axis("strength of the penalty", -0.03, 1.03, dtick=0.5),
+                      error | {"showticklabels": False}, "The same, by strength", 8, 90),
+    )  # fmt: skip
+    marks = [
+        *fit(panels.fit, found, at),
+        *bars(panels.bars, found, at),
+        *over_strength(panels.strength, found, at),
+    ]
+    return panels.picture(marks, finding(found, state, at), lambda: table(found), also(found, at))
 
 
-# -- the picture --------------------------------------------------------------------------------
-
-
-def curves(found: Sweep, at: int) -> list[dict]:
+def fit(panel: Panel, found: Sweep, at: int) -> list[Mark]:
     """Training rows, every member, their mean and, where there is one, the truth."""
     where, drawn = found.problem, found.curves[at]  # (m, g)
+    apart = np.pad(drawn, ((0, 0), (0, 1)), constant_values=np.nan)  # a gap behind each
     grid, rows = where.across, where.learned[0]
-    gaps = [*plain(grid), None] * len(drawn)
-    apart = [value for curve in drawn for value in (*plain(curve), None)]
-    hover = {"hovertemplate": "%{x:.2f}: %{y:.2f}"}
+    gaps = np.tile(np.r_[grid, np.nan], len(drawn))
     return [
-        {"type": "scatter", "mode": "markers", "name": "rows learned from",
-         "x": plain(where.x[rows]), "y": plain(where.y[rows]), "marker": marker(INK, 6), **hover},
-        {"type": "scatter", "mode": "lines", "name": "members", "x": gaps, "y": apart,
-         "line": line(SMALL, 1), **hover},
-        {"type": "scatter", "mode": "lines", "name": "without noise",
-         "x": plain(grid[: len(where.truth)]),
-         "y": plain(where.truth), "line": line(ORACLE, 2), **hover},
-        {"type": "scatter", "mode": "lines", "name": "their mean", "x": plain(grid),
-         "y": plain(drawn.mean(0)), "line": line(COMBINED, 4), **hover},
-    ]  # fmt: skip
+        panel.points(where.x[rows], where.y[rows], INK, "rows learned from", size=6),
+        panel.curve(gaps, apart.ravel(), SMALL, "members", width=1),
+        panel.curve(grid[: len(where.truth)], where.truth, ORACLE, "no noise"),
+        panel.curve(grid, drawn.mean(0), COMBINED, "their mean", label="mean", width=4),
+    ]
 
 
-def bars(found: Sweep, at: int) -> list[dict]:
+def bars(panel: Panel, found: Sweep, at: int) -> list[Mark]:
     """The members' error, the ambiguity hanging from its top, and what is left."""
     members, ambiguity, together = told(found, at)
-    independent = found.together[0].mean()
-    look = {"type": "bar", "width": 0.7, "xaxis": "x2", "yaxis": "y2", "showlegend": False,
-            "hovertemplate": "%{y:.3f}"}  # fmt: skip
+    hatched = {"shape": "/", "fgcolor": INK, "bgcolor": "white", "solidity": 0.25}
+    dotted = {"shape": ".", "fgcolor": "white", "bgcolor": SMALL, "solidity": 0.15}
 
-    def bar(place: int, name: str, height: float, colour: str, pattern: str, base: float = 0.0):
-        return look | {
-            "name": name,
-            "x": [place],
-            "y": plain([height]),
-            "base": plain([base]),
-            "marker": {"color": colour, "pattern": {"shape": pattern}},
-        }
+    def bar(place: int, height: float, meaning: str, name: str, pattern=None, base=0.0) -> Mark:
+        marker = {"pattern": pattern or {}, "line": {"width": 2, "color": meaning}}
+        return panel.bars([place], [height], meaning, name, base=[base], marker=marker,
+                          key=False, hovertemplate="%{y:.3f}")  # fmt: skip
 
-    pays = together <= independent
     return [
-        bar(0, "members alone", members, SMALL, ""),
-        bar(1, "ambiguity", ambiguity, COMBINED, "/", together),
-        bar(2, "together", together, COMBINED if pays else WRONG, "x"),
-        {"type": "scatter", "mode": "lines", "name": "together, independent", "x": [-0.5, 2.5],
-         "y": plain([independent] * 2), "line": line(ORACLE, 2), "xaxis": "x2", "yaxis": "y2",
-         "showlegend": False, "hovertemplate": "%{y:.3f}"},
-    ]  # fmt: skip
+        bar(0, members, SMALL, "members alone", dotted),
+        bar(1, ambiguity, INK, "ambiguity", hatched, round(together, 6)),
+        bar(2, together, COMBINED if pays(found, at) else WRONG, "together"),
+        panel.rule(found.together[0].mean(), ORACLE, "together, independent", label=""),
+    ]
 
 
-def over_strength(found: Sweep, at: int) -> list[dict]:
+def over_strength(panel: Panel, found: Sweep, at: int) -> list[Mark]:
     """The three numbers of the bars for every strength, means over the seeds."""
-    here = found.together[at]
-    look = {"xaxis": "x3", "yaxis": "y3", "hovertemplate": "strength %{x}: %{y:.3f}"}
-    lines = {
-        "members alone, mean error": (found.alone, line(SMALL)),
-        "ambiguity": (found.ambiguity, line(INK, 2)),
-        "together": (found.together, line(COMBINED, 4)),
-    }
     return [
-        *({"type": "scatter", "mode": "lines", "name": name, "x": list(STRENGTHS),
-           "y": plain(error.mean(1)), "line": style, **look}
-          for name, (error, style) in lines.items()),
-        {"type": "scatter", "mode": "markers", "name": "you are here", "x": [STRENGTHS[at]],
-         "y": plain([here.mean()]), "marker": marker(INK, 16),
-         "error_y": {"type": "data", "array": plain([here.std(ddof=1)]), "color": INK}, **look},
-    ]  # fmt: skip
+        panel.rule(found.together[0].mean(), ORACLE, "independent"),
+        panel.curve(STRENGTHS, found.alone.T, SMALL, "alone"),
+        panel.curve(STRENGTHS, found.ambiguity.T, INK, "ambiguities", label="ambiguity"),
+        panel.curve(STRENGTHS, found.together.T, COMBINED, "ensembles", label="together", width=4),
+        panel.here(STRENGTHS[at], found.together[at], COMBINED if pays(found, at) else WRONG),
+    ]
 
 
 def told(found: Sweep, at: int) -> tuple[float, float, float]:
-    """Members' error, ambiguity and the whole's error, means over the seeds."""
+    """Members' error, ambiguity and the ensemble's error, means over the seeds."""
     return tuple(float(one[at].mean()) for one in (found.alone, found.ambiguity, found.together))
 
 
-def layout(found: Sweep, at: int) -> dict:
-    """Curves and bars above, the strength below."""
-    members, ambiguity, together = told(found, at)
-    low, high = found.problem.y.min(), found.problem.y.max()
-    room = 0.15 * (high - low)
-    labels = [f"alone\n{members:.3f}", f"− ambiguity\n{ambiguity:.3f}",
-              f"= together\n{together:.3f}"]  # fmt: skip
-    error = {"title": {"text": "squared error, held out"}}
-    return {
-        "height": 700,
-        "barmode": "overlay",
-        "legend": {"orientation": "h", "y": -0.12},
-        "xaxis": {"domain": [0, 0.55], "title": {"text": found.problem.titles[0]}},
-        "yaxis": {"domain": [0.5, 1], "title": {"text": found.problem.titles[1]},
-                  "range": [low - room, high + room]},
-        "xaxis2": {"domain": [0.68, 1], "anchor": "y2", "range": [-0.5, 2.5],
-                   "tickvals": [0, 1, 2], "ticktext": labels},
-        "yaxis2": {"domain": [0.5, 1], "anchor": "x2", "rangemode": "tozero", **error},
-        "xaxis3": {"domain": [0, 1], "anchor": "y3", "range": [-0.03, 1.03],
-                   "title": {"text": "strength of the penalty (no unit)"}},
-        "yaxis3": {"domain": [0, 0.34], "anchor": "x3",
-                   "range": [0, 2.5 * found.together[0].mean()], **error},
-    }  # fmt: skip
+def cut_off(found: Sweep, at: int) -> bool:
+    """Whether the members' error is beyond the end of the axis."""
+    return found.alone[at].mean() > HIGHEST * found.together[0].mean()
 
 
-def plain(values) -> list[float]:
-    """Floats that JSON can hold."""
-    return [round(float(value), 5) for value in values]
+def pays(found: Sweep, at: int) -> bool:
+    """Whether the ensemble is better than independent members, by more than the seeds' luck."""
+    gain = found.together[0] - found.together[at]
+    return at == 0 or gain.mean() > gain.std(ddof=1) / len(gain) ** 0.5
 
 
 # -- in words -----------------------------------------------------------------------------------
@@ -192,23 +154,25 @@ def finding(found: Sweep, state: State, at: int) -> str:
     members, ambiguity, whole = told(found, at)
     together = found.together.mean(1)
     best = int(together.argmin())
-    here, most = (f"{one / together[0] - 1:+.0%}" for one in (whole, together[best]))
-    change = "as independent as can be" if at == 0 else f"{here} against strength 0"
+    change, most = (f"{one / together[0] - 1:+.0%}" for one in (whole, together[best]))
+    chance = "" if pays(found, at) or whole > together[0] else ", no more than chance"
+    here = "Independent members" if at == 0 else f"{change} against strength 0{chance}"
     return (
         f"Strength {state['strength']:g}: alone {members:.3f}, minus an ambiguity of"
-        f" {ambiguity:.3f}, makes {whole:.3f} together ({change})"
-        f"\nBest together at strength {STRENGTHS[best]:g} ({most})"
+        f" {ambiguity:.3f}, makes {whole:.3f} together"
+        f"\n{here}; best together: strength {STRENGTHS[best]:g} ({most})"
     )
 
 
-def words(found: Sweep, said: str) -> str:
-    """The picture for those who cannot see it."""
+def also(found: Sweep, at: int) -> str:
+    """What the words say beyond the finding."""
     ends = [
         f"at strength {STRENGTHS[at]:g} the members' mean error is {found.alone[at].mean():.3f}"
         f" and that of their mean {found.together[at].mean():.3f}"
         for at in (0, -1)
     ]
-    return f"{one_line(said, '. ')}. Means over {len(SEEDS)} seeds: {'; '.join(ends)}."
+    cut = "The bars of members and ambiguity are cut off at the top. " if cut_off(found, at) else ""
+    return f"{cut}Means over {len(SEEDS)} seeds: {'; '.join(ends)}."
 
 
 def table(found: Sweep):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
+from itertools import count
 
 import numpy as np
 
@@ -67,12 +68,11 @@ class Sweep:
     ambiguity: np.ndarray
 
 
-@cache
-def sweep(name: str, members: int, units: int) -> Sweep:
+def sweep(data: str, members: int, units: int) -> Sweep:
     """Train m networks for each strength and seed, all at once, and judge them."""
     from ensemble_lab.training.ambiguity import ambiguity_decomposition
 
-    where = {"a wave": wave, "diabetes": diabetes}[name]()
+    where = {"a wave": wave, "diabetes": diabetes}[data]()
     shape = len(STRENGTHS), len(SEEDS), members
     trained = learned_together(where, shape, units)
     said = trained.outputs(where.X)[..., 0].astype(float).reshape(*shape, -1)  # (S, 5, m, n)
@@ -92,7 +92,7 @@ def learned_together(where: Problem, shape: tuple[int, int, int], units: int):
     strengths, _, m = shape
     rows = np.tile(where.learned.repeat(m, 0), (strengths, 1))  # (S * 5 * m, r)
     return train_members(
-        make=Repeated(partial(network, where.X.shape[1], units), len(SEEDS) * m),
+        make=repeated(partial(network, where.X.shape[1], units), len(SEEDS) * m),
         X=where.X,
         y=where.y,
         members=len(rows),
@@ -123,21 +123,20 @@ def network(inputs: int, units: int):
     return perceptron(inputs, 1, units)
 
 
-class Repeated:
+def repeated(make, period: int):
     """Makes networks whose initial weights come round again after `period` of them.
 
     So every strength starts from the same networks, and what differs later is its doing.
     """
+    made = count()
 
-    def __init__(self, make, period: int):
-        self.make, self.period, self.made = make, period, 0
-
-    def __call__(self):
+    def make_next():
         import torch
 
-        torch.manual_seed(self.made % self.period)
-        self.made += 1
-        return self.make()
+        torch.manual_seed(next(made) % period)
+        return make()
+
+    return make_next
 
 
 # -- the problems -------------------------------------------------------------------------------
@@ -146,15 +145,15 @@ class Repeated:
 def wave(rows: int = 25, noise: float = 0.4) -> Problem:
     """Noisy rows of a sine, few of them; judged on 500 others."""
     rng = np.random.default_rng(0)
-    count = rows * len(SEEDS)
-    x = rng.uniform(-3, 3, count + 500)
+    learned = np.arange(rows * len(SEEDS)).reshape(len(SEEDS), rows)
+    x = rng.uniform(-3, 3, learned.size + 500)
     y = np.sin(2 * x) + noise * rng.normal(size=len(x))
     across = np.linspace(-3, 3, 121)
-    held = np.tile(np.arange(count, len(x)), (len(SEEDS), 1))
+    held = np.tile(np.arange(learned.size, len(x)), (len(SEEDS), 1))
     return Problem(
         X=x[:, None],
         y=y,
-        learned=np.arange(count).reshape(len(SEEDS), rows),
+        learned=learned,
         held=held,
         grid=across[:, None],
         x=x,

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from ensemble_lab.explorers.training import stacking_traces as trace
 from ensemble_lab.explorers.training.stacking_replay import DEPTHS, KINDS, PROBLEMS, Stacks, stacks
 from ensemble_lab.widgets.controls import choice, steps
-from ensemble_lab.widgets.explorer import Explorer, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.panels import FRAMED, Axes, Mark, Panel, axis, mosaic, rows_of, shares
 from ensemble_lab.widgets.picture import Picture
-from ensemble_lab.widgets.plain import one_line
+from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG
 
 ROWS = (60, 100, 200, 300, 400)
+OUTSIDE, INSIDE = KINDS
+AVERAGE_ROW, PRODUCT_ROW, STACK_ROW = "plain average", "product, no tree", "the stack"
+SHADE = [[0, "#FFFFFF"], [0.5, "#6BAED6"], [1, "#08306B"]]
 
 
-def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
+def explorer() -> Explorer:
     """A final model over two or three linear members and a tree that may learn by heart.
 
     Each setting of data and rows is worked out when first asked for, over five splits.
-
-    Parameters
-    ----------
-    start : mapping, optional
-        Partial state to start from: ``depth``, ``features``, ``data``, ``rows``.
 
     References
     ----------
@@ -35,9 +30,9 @@ def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
     return Explorer(
         name="stacking",
         controls=(
-            steps("depth", "depth of the tree (questions)", DEPTHS, 12,
-                  "How much the tree can learn by heart: 1 is a stump."),
-            choice("features", "the final model learns from", KINDS, KINDS[0],
+            steps("depth", "depth of the tree", DEPTHS, 12,
+                  "Questions in a row: how much it can learn by heart. 1 is a stump."),
+            choice("features", "final model learns from", KINDS, OUTSIDE,
                    "Out-of-fold: what members say of rows they have not seen. In-fold: of rows"
                    " they learned from, which is the leak."),
             steps("rows", "rows to learn from", ROWS, 400,
@@ -45,64 +40,137 @@ def explorer(start: Mapping[str, Any] | None = None) -> Explorer:
             choice("data", "data", PROBLEMS, PROBLEMS[0],
                    "Digits: members see half an image. Tumours: one of three kinds of measures."),
         ),
+        compute=stacks,
         draw=draw,
         presets={
-            "out-of-fold: the tree is seen through": {"depth": 12, "features": KINDS[0]},
-            "fails: the leak": {"depth": 12, "features": KINDS[1]},
-            "a stump has nothing to hide": {"depth": 1, "features": KINDS[1]},
-            "does not pay: few rows": {"rows": 60},
-            "does not pay: one member dominates": {"data": PROBLEMS[1], "rows": 100},
+            "out-of-fold": {},
+            "the leak": Failing(features=INSIDE),
+            "leak of a stump": {"depth": 1, "features": INSIDE},
+            "few rows": Failing(rows=60),
+            "one dominates": Failing(data=PROBLEMS[1], rows=100),
         },
         along="depth",
         sequence="depth",
-        start=start or {},
+        opens={"features": INSIDE},
     )  # fmt: skip
 
 
-def draw(state: State) -> Picture:
+def draw(found: Stacks, state: State) -> Picture:
     """Weights, members and curves of `state`, means over five splits."""
-    found = stacks(state["data"], state["rows"])
-    depth, kind = DEPTHS.index(state["depth"]), KINDS.index(state["features"])
-    said = finding(found, state, depth, kind)
-    return Picture(
-        traces=[
-            trace.heat_map(found, found.weights[:, depth, kind].mean(0)),
-            *trace.members(found, depth, kind),
-            *trace.curves(found, depth, kind),
-        ],
-        layout=trace.layout(found),
-        finding=said,
-        table=lambda: table(found, depth, kind),
-        text=words(found, said, depth, kind),
+    at = depth, kind = DEPTHS.index(state["depth"]), KINDS.index(state["features"])
+    trust = [f"{m}, {t:.0%}" for m, t in zip(found.members, found.trust(*at), strict=True)]
+    listed = [*found.members, AVERAGE_ROW, PRODUCT_ROW, STACK_ROW]
+    classes = {"tickvals": list(range(len(found.classes))), "ticktext": list(found.classes)}
+    across = axis("class", -0.5, len(found.classes) - 0.5, **classes, **FRAMED)
+    least = min(found.alone[:, depth].mean(0).min(), found.stack[:, depth, kind].mean())
+    low = min(s.mean(0).min() for s in (found.stack, found.average, found.best, found.views))
+    panels = mosaic(
+        "weights curves / members curves",
+        widths=(9, 10),
+        heights=(len(found.members), 1.3 * len(listed)),
+        weights=Axes(across, rows_of(trust) | FRAMED, "Weight (dark: 1), share of trust", 112),
+        members=Axes(shares("", _floor(least, 0.1), 1.01), rows_of(listed), "", 112),
+        curves=Axes(axis("depth of the tree", 0.5, 12.5, dtick=1), shares("", _floor(low), 1.01),
+                    "Right, of held-out rows", 44, 112),
+    )  # fmt: skip
+    marks = [
+        weights(panels.weights, found, *at),
+        *members(panels.members, found, *at),
+        *curves(panels.curves, found, *at),
+    ]
+    return panels.picture(
+        marks, finding(found, state, *at), lambda: table(found, *at), also(found, *at)
     )
+
+
+def _floor(share: float, step: float = 0.05) -> float:
+    """Where an axis begins: in steps, so that it seldom jumps."""
+    return step * np.floor((share - 0.02) / step)
+
+
+def weights(panel: Panel, found: Stacks, depth: int, kind: int) -> Mark:
+    """Whose word counts for which class."""
+    weight = found.weights[:, depth, kind].mean(0)
+    places = [np.arange(size) for size in weight.shape[::-1]]
+    hover = "weight %{z:.2f}<extra></extra>"
+    return panel.heat(weight, *places, "weights", 0, 1, SHADE, hovertemplate=hover, xgap=1, ygap=1)
+
+
+def members(panel: Panel, found: Stacks, depth: int, kind: int) -> list[Mark]:
+    """What the final model saw of each member, what each is on new rows, and the whole."""
+    seen, alone = found.seen[:, depth, kind].mean(0), found.alone[:, depth]
+    untaught = np.stack([found.average[:, depth], found.views], axis=1)
+    told = {"hovertemplate": "%{x:.1%}"}
+    m, stack = len(found.members), found.stack[:, depth, kind, None]
+    ends = np.stack([seen, alone.mean(0), np.full(m, np.nan)], axis=1).ravel()
+
+    def dots(right, first: int, meaning: str, name: str, **more) -> Mark:
+        places = first + np.arange(right.shape[1])
+        spread = {"type": "data", "color": meaning, "thickness": 2}
+        spread["array"] = right.std(0, ddof=1).tolist()
+        return panel.points(right.mean(0), places, meaning, name, error_x=spread, **told, **more)
+
+    return [
+        panel.curve(ends, np.arange(m).repeat(3), INK, "from seen to held out", label="",
+                    width=2, line={"dash": "solid"}, hoverinfo="skip"),
+        panel.points(seen, np.arange(m), INK, "as the final model saw it", **told),
+        dots(alone, 0, SMALL, "held out"),
+        dots(untaught, m, ORACLE, "learn nothing", key=False, size=12),
+        dots(stack, m + 2, worth(found, depth, kind), STACK_ROW, key=False, size=13),
+    ]  # fmt: skip
+
+
+def curves(panel: Panel, found: Stacks, depth: int, kind: int) -> list[Mark]:
+    """Held-out accuracy over the depth of the tree, and where the reader stands."""
+    colours, tree = (COMBINED, WRONG), found.alone[:, :, -1]
+    below = " ↓" if tree[:, -1].mean() < panel.axes.y["range"][0] else ""  # it is out of sight
+    return [
+        panel.curve(DEPTHS, tree, SMALL, "tree alone", label=f"tree alone{below}"),
+        panel.curve(DEPTHS, found.best, BIG, "best member"),
+        panel.curve(DEPTHS, found.average, ORACLE, AVERAGE_ROW),
+        panel.rule(found.views.mean(), INK, PRODUCT_ROW),
+        *(panel.curve(DEPTHS, found.stack[:, :, k], colours[k], f"stack, {name}", label=name,
+                      width=4 if k == kind else 2) for k, name in enumerate(KINDS)),
+        panel.here(DEPTHS[depth], found.stack[:, depth, kind], worth(found, depth, kind)),
+    ]  # fmt: skip
+
+
+def worth(found: Stacks, depth: int, kind: int) -> str:
+    """The stack's colour: whether it is as good as the best member and the plain average."""
+    least = max(found.best[:, depth].mean(), found.average[:, depth].mean())
+    return COMBINED if found.stack[:, depth, kind].mean() >= least else WRONG
+
+
+# -- in words -----------------------------------------------------------------------------------
 
 
 def finding(found: Stacks, state: State, depth: int, kind: int) -> str:
     """What the final model believed of the tree, and what its trust was worth."""
     seen, alone = found.seen[:, depth, kind, -1].mean(), found.alone[:, depth, -1].mean()
     share, stack = found.trust(depth, kind)[-1], found.stack[:, depth, kind]
-    against = {"the best member": found.best[:, depth], "an average": found.average[:, depth]}
-    if kind:
-        against = {"out-of-fold": found.stack[:, depth, 0], **against}
-    compared = [f"{100 * (stack - other).mean():+.1f} on {who}" for who, other in against.items()]
+    first = ("out-of-fold", found.stack[:, depth, 0]) if kind else (
+        "the best member", found.best[:, depth])  # fmt: skip
+    against = [first, ("an average", found.average[:, depth]), ("a product", found.views)]
+    compared = [f"{100 * (stack - other).mean():+.1f} on {who}" for who, other in against]
     return (
         f"{state['features'].capitalize()}, the tree of depth {state['depth']} looks {seen:.0%}"
         f" right, is {alone:.0%}, and gets {share:.0%} of the trust"
-        f"\nThe stack is right on {stack.mean():.1%} of new rows; points: {', '.join(compared)}"
+        f"\nRight on {stack.mean():.1%} of new rows, in points: {', '.join(compared)}"
     )
 
 
-def words(found: Stacks, said: str, depth: int, kind: int) -> str:
-    """The picture for those who cannot see it."""
+def also(found: Stacks, depth: int, kind: int) -> str:
+    """What the words say beyond the finding."""
     weight = found.weights[:, depth, kind].mean(0)
-    most = weight.argmax(0)
     told = [
         f"class {name}: {found.members[j]} ({weight[j, c]:.2f})"
-        for c, (name, j) in enumerate(zip(found.classes, most, strict=True))
+        for c, (name, j) in enumerate(zip(found.classes, weight.argmax(0), strict=True))
     ]
     return (
-        f"{one_line(said)}. Means over 5 splits. The member with the most weight, by"
-        f" class: {'; '.join(told)}."
+        "Means over 5 splits, bars one standard deviation. Average and product learn nothing. The"
+        f" product of the members without the tree is right on {found.views.mean():.1%}, with it"
+        f" on {found.product[:, depth].mean():.1%}: a tree that says 0 has a veto. The member with"
+        f" the most weight, by class: {'; '.join(told)}."
     )
 
 
@@ -121,6 +189,6 @@ def table(found: Stacks, depth: int, kind: int):
         | {f"weight, {c}": w for c, w in zip(found.classes, weights[j], strict=True)}
         for j, name in enumerate(found.members)
     ]
-    listed.append(rows(trace.AVERAGE_ROW, found.average[:, depth]))
-    listed.append(rows(trace.STACK_ROW, found.stack[:, depth, kind]))
+    listed.append(rows(AVERAGE_ROW, found.average[:, depth]))
+    listed.append(rows(STACK_ROW, found.stack[:, depth, kind]))
     return pd.DataFrame(listed).set_index("")

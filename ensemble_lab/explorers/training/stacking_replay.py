@@ -47,8 +47,10 @@ class Stacks:
         the other classes.
     stack : (5, depths, kinds) array
         Held-out accuracy.
-    average : (5, depths) array
-        That of the members' mean probability, which learns nothing.
+    average, product : (5, depths) array
+        That of the mean and of the product of all members' probabilities, which learn nothing.
+    views : (5,) array
+        That of the product of the linear members alone.
     """
 
     members: tuple[str, ...]
@@ -58,6 +60,8 @@ class Stacks:
     weights: np.ndarray
     stack: np.ndarray
     average: np.ndarray
+    product: np.ndarray
+    views: np.ndarray
 
     @property
     def best(self) -> np.ndarray:
@@ -88,10 +92,9 @@ def problem(name: str) -> Problem:
 PROBLEMS = ("digits", "breast cancer")
 
 
-@cache
-def stacks(name: str, rows: int) -> Stacks:
+def stacks(data: str, rows: int) -> Stacks:
     """All depths and both kinds of features, over five splits of which `rows` are learned from."""
-    where = problem(name)
+    where = problem(data)
     splits = [_split(where, rows, seed) for seed in SEEDS]
     columns = [np.stack(column) for column in zip(*splits, strict=True)]
     return Stacks((*where.views, TREE), where.classes, *columns)
@@ -104,26 +107,30 @@ def _split(where: Problem, rows: int, seed: int) -> tuple[np.ndarray, ...]:
     X, new, y, truth = train_test_split(
         where.X, where.y, train_size=rows, random_state=seed, stratify=where.y
     )
-    said = laws(where.views, X, y, np.concatenate([new, X]))
+    said = asked(where.views, X, y, np.concatenate([new, X]))
     held, inside = said[:, : len(new)], said[:, len(new) :]
     outside = np.empty_like(inside)
     for learn, left_out in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(X, y):
-        outside[:, left_out] = laws(where.views, X[learn], y[learn], X[left_out])
+        outside[:, left_out] = asked(where.views, X[learn], y[learn], X[left_out])
     shown = np.stack([outside, inside], axis=1)  # (depths, kinds, n, m, k)
     weights, accuracy = np.empty((*shown.shape[:2], *shown.shape[3:])), np.empty(shown.shape[:2])
     for at in np.ndindex(accuracy.shape):
         weights[at], accuracy[at] = final(shown[at], y, held[at[0]], truth)
     seen = np.stack([right(outside, y), right(inside, y)], axis=1)
-    average = (held.mean(2).argmax(-1) == truth).mean(-1)
-    return seen, right(held, truth), weights, accuracy, average
+    logs = np.log(np.maximum(held, 1e-12))
+    average, product, views = (
+        (said.argmax(-1) == truth).mean(-1)
+        for said in (held.mean(2), logs.sum(2), logs[0, :, :-1].sum(1))
+    )
+    return seen, right(held, truth), weights, accuracy, average, product, views
 
 
 def right(said: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Accuracy (depths, m) of every member from laws (depths, n, m, k)."""
+    """Accuracy (depths, m) of every member from probabilities (depths, n, m, k)."""
     return (said.argmax(-1) == y[:, None]).mean(1)
 
 
-def laws(views: dict[str, slice], X, y, new) -> np.ndarray:
+def asked(views: dict[str, slice], X, y, new) -> np.ndarray:
     """What members that learned from X, y say of `new`: (depths, n, m, k), the tree last."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.tree import DecisionTreeClassifier
@@ -139,7 +146,7 @@ def laws(views: dict[str, slice], X, y, new) -> np.ndarray:
 
 
 def cut(tree, X: np.ndarray) -> np.ndarray:
-    """Laws (depths, n, k) of one fitted tree cut at every depth: what shallower ones would say."""
+    """Probabilities (depths, n, k) of one fitted tree, cut at every depth."""
     X, rows, node = X.astype(np.float32), np.arange(len(X)), np.zeros(len(X), int)
     found = []
     for _ in DEPTHS:
@@ -159,7 +166,7 @@ def final(shown, y, said, truth) -> tuple[np.ndarray, float]:
     model = Ridge().fit(shown.reshape(n, m * k), np.eye(k)[y])
     coef = model.coef_.reshape(k, m, k)  # (class scored, member, class named)
     own = coef[np.arange(k), :, np.arange(k)]  # (k, m)
-    # A law sums to 1, so a constant in a row is no opinion: count against the mean of the others.
+    # Probabilities sum to 1, so a constant is no opinion: count against the others' mean.
     weights = (k * own - coef.sum(-1)) / (k - 1)
     elected = model.predict(said.reshape(len(said), m * k)).argmax(-1)
     return weights.T, float((elected == truth).mean())

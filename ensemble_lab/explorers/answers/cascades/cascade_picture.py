@@ -1,166 +1,281 @@
-"""How the cascade explorer draws one setting: frontier, confidence histogram, who answered."""
+"""How the cascade explorer draws one setting, and what it says of it.
+
+Two panels share one axis, the share of the items that is passed on: how right that is, and the
+items in the order of the first model's confidence. The third has every single model by its price.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from ensemble_lab.explorers.answers.cascades.cascade_replay import CHOOSE, Replay
-from ensemble_lab.explorers.answers.cascades.cascade_view import BINS, View, curve, shares_of
-from ensemble_lab.explorers.answers.cascades.cascade_words import finding_of, table_of, text_of
-from ensemble_lab.widgets.picture import Picture
-from ensemble_lab.widgets.plain import named, one_line
-from ensemble_lab.widgets.style import (
-    BIG,
-    COMBINED,
-    INK,
-    INSIDE,
-    MIDDLE,
-    ORACLE,
-    SMALL,
-    WRONG,
-    line,
-    marker,
+from ensemble_lab.core.intervals import share_interval
+from ensemble_lab.core.unknown import mean_of_known
+from ensemble_lab.explorers.answers.cascades.cascade_replay import (
+    CHOOSE,
+    LEVELS,
+    Replay,
+    View,
+    efficient,
 )
+from ensemble_lab.widgets.panels import Axes, Mark, Panel, axis, listed, mosaic, shares
+from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.plain import named
+from ensemble_lab.widgets.style import BIG, COMBINED, INK, MIDDLE, ORACLE, SMALL, WRONG, marker
 
-SHORT, IN_LEGEND = 14, 24  # characters of a name beside a bar, and in the legend
-MANY = 8  # single models; of more, only the chosen ones set the axis
+SHORT, SAID = 12, 24  # characters of a name in the picture, and in the finding
+MANY = 8  # single models; of more, only the chosen ones are named and looked down to
+FINE = 0.05  # a range of accuracies whose ticks have a decimal
+UNDER = 0.06  # of a panel's height, from a dot down to its name
+PALE = "#FBE6D8"  # the ground under what goes to the big model
+ALL = (0.0, 1.0)
 
 
 def draw(replay: Replay, seen: View) -> Picture:
     """The picture of one setting."""
-    finding = finding_of(replay, seen)
-    return Picture(
-        traces=[*_frontier(replay, seen), *_histogram(seen), *_who(seen)],
-        layout=_layout(replay, seen),
-        finding=finding,
-        table=lambda: table_of(replay, seen),
-        text=text_of(replay, seen, one_line(finding)),
+    row = {"range": [-0.02, 1.02], "zeroline": False}
+    looked_at = seen.columns if len(seen.accuracy) > MANY else slice(None)
+    least = _ends([seen.accuracy[looked_at], seen.frontier()[1]])[0]
+    above = _ends([seen.accuracy, seen.frontier()[1], [seen.oracle[1]]])[1]
+    most_paid = _ends([[0], seen.price, seen.frontier()[0], [seen.oracle[0]]])[1] or 1.0
+    kind = "predicted chance" if seen.mode == CHOOSE else "confidence"
+    kind += " over its label's threshold" if seen.by_label else ""
+    first = named(seen.order[0], SHORT)
+    panels = mosaic(
+        "share price / items price",
+        widths=(12, 9),
+        heights=(7, 5),
+        height=460,
+        share=Axes(shares("", *ALL, **row | {"showticklabels": False}),
+                   _right(*_ends([seen.accuracy[seen.columns], seen.curve()[1]])),
+                   "Right, by share passed on", 52, 122),
+        items=Axes(shares(f"items by {first}'s {kind}", *ALL, **row),
+                   axis("", -1.05, 1.3, tickvals=[0, 1], ticktext=["0", "100%"]),
+                   "", 52, 122),
+        price=Axes(axis(replay.price.title, -0.13 * most_paid, 1.13 * most_paid, zeroline=False),
+                   _right(least - UNDER * (above - least), above), "Right, by price", 44),
+    )  # fmt: skip
+    marks = [
+        *_share(panels.share, seen),
+        *_items(panels.items, seen),
+        *_price(panels.price, replay, seen),
+    ]
+    ground = {"type": "rect", "layer": "below", "fillcolor": PALE, "line": {"width": 0}}
+    ground |= {"xref": "x", "x0": 0, "x1": 0 if seen.cut is None else seen.share}
+    ground |= {"yref": "paper", "y0": panels.items.up[0], "y1": panels.share.up[1]}
+    found = finding(replay, seen)
+    return panels.picture(
+        marks, found, lambda: table(replay, seen), also(replay, seen), shapes=[ground]
     )
 
 
-def _frontier(replay: Replay, seen: View) -> list[dict]:
-    models, scale = replay.outcomes.models, replay.price.factor
-    small, big = models.index(seen.order[0]), models.index(seen.order[-1])
-    names = [named(name, IN_LEGEND) for name in models]
-    paid, right = scale * seen.price, seen.accuracy
-    spent, reached = curve(seen)
-    others = [j for j in range(len(models)) if j not in (small, big)]
-    (x, y), (low, high) = seen.point, seen.interval
-    hover = f"%{{x:.4~g}} {replay.price.unit}, %{{y:.2%}}"
-    ends, mixed, best = [small, big], {"color": ORACLE, "dash": "dash"}, marker(ORACLE, 15)
-    every = np.r_[paid, scale * spent]
-    known = every[~np.isnan(every)]
-    across = [known.min(), known.max()] if len(known) else [np.nan] * 2
-    return [
-        _dots(paid[ends], right[ends], "random mixture", hover, line=mixed),
-        _dots(scale * spent, reached, "every threshold", hover, line=line(COMBINED)),
-        _dots(paid[others], right[others], "other models", hover, text=[names[j] for j in others],
-              marker=marker(ORACLE, 9) | {"symbol": "triangle-up"}),
-        _dots([paid[small]], [right[small]], f"{names[small]} alone", hover, marker=marker(SMALL)),
-        _dots([paid[big]], [right[big]], f"{names[big]} alone", hover, marker=marker(BIG)),
-        _dots(across, [seen.chance] * 2, "oracle over guessers", hover, line=line(ORACLE, 2)),
-        _dots([scale * seen.oracle[0]], [seen.oracle[1]], "oracle", hover, marker=best),
-        _dots([scale * x], [y], "you are here", hover, marker=marker(COMBINED, 16))
-        | {"error_y": {"type": "data", "symmetric": False, "array": _plain([high - y]),
-                       "arrayminus": _plain([y - low]), "color": INK, "thickness": 2}},
-    ]  # fmt: skip
+def _ends(parts) -> tuple[float, float]:
+    known = np.concatenate([np.asarray(part, float) for part in parts])
+    known = known[np.isfinite(known)]
+    return (float(known.min()), float(known.max())) if len(known) else ALL
 
 
-def _dots(x, y, name: str, hover: str, **how) -> dict:
-    """A scatter trace; lines where a line is given, markers else, with text where there is one."""
-    mode = "lines" if "line" in how else "markers"
-    hover = f"{'%{text}: ' if 'text' in how else ''}{hover}"
-    known = {"x": _plain(x), "y": _plain(y), "name": name, "mode": mode}
-    return {"type": "scatter", "hovertemplate": hover} | known | how
+def _right(low: float, high: float) -> dict:
+    room = max(0.08 * (high - low), 0.005)
+    digits = ".1%" if high - low < FINE else ".0%"
+    return shares("", low - room, high + room) | {"tickformat": digits}
 
 
-def _plain(values) -> list:
-    """Numbers for JSON: unknown ones are None."""
-    return [None if v != v else v for v in np.asarray(values, float).tolist()]
-
-
-def _histogram(seen: View) -> list[dict]:
-    middle, half = (BINS[1:] + BINS[:-1]) / 2, (BINS[1] - BINS[0]) / 4
-    axes = {"xaxis": "x2", "yaxis": "y2", "width": 1.8 * half}
-    top = max(float(np.max(seen.bars)), 1.0)
-    level = [part for t in seen.thresholds for part in (min(t, 1.01), min(t, 1.01), None)]
-    return [
-        {"type": "bar", "name": "when right", "x": (middle - half).tolist(),
-         "y": seen.bars[0].tolist(),
-         "marker": {"color": SMALL}, "hovertemplate": "%{y:.1f}% of the right answers", **axes},
-        {"type": "bar", "name": "when wrong", "x": (middle + half).tolist(),
-         "y": seen.bars[1].tolist(),
-         "marker": {"color": WRONG, "pattern": {"shape": "/"}},
-         "hovertemplate": "%{y:.1f}% of the wrong answers", **axes},
-        {"type": "scatter", "mode": "lines", "x": level, "y": [0, top, None] * len(seen.thresholds),
-         "name": "threshold", "line": {"color": INK, "width": 2}, "hoverinfo": "x",
-         "showlegend": False, "xaxis": "x2", "yaxis": "y2"},
-    ]  # fmt: skip
-
-
-def _who(seen: View) -> list[dict]:
-    asked, answered = shares_of(seen)
-    colours = [SMALL, MIDDLE, BIG] if len(seen.order) == 3 else [SMALL, BIG]
-    colours = colours[: len(seen.order)]
-    axes = {"xaxis": "x3", "yaxis": "y3", "y": list(seen.order)}
-    axes |= {"orientation": "h", "showlegend": False}
-    colour = {"color": colours, "line": {"color": INK, "width": 1}}
-    return [
-        {"type": "bar", "x": asked, "name": "asked", "marker": {"color": "#DDDDDD",
-         "line": {"color": ORACLE, "width": 1}}, "width": 0.8,
-         "hovertemplate": "asked %{x:.1f}%", **axes},
-        {"type": "bar", "x": answered, "name": "answered", "marker": colour, "width": 0.45,
-         "text": [f"{share:.0f}%" for share in answered], "textposition": "auto",
-         "constraintext": "none", "insidetextfont": {"color": [INSIDE[c] for c in colours]},
-         "hovertemplate": "answered %{x:.1f}%", **axes},
-    ]  # fmt: skip
-
-
-def _layout(replay: Replay, seen: View) -> dict:
-    kinds = "predicted chance" if seen.mode == CHOOSE else "confidence"
-    knows = f"\nsurer when right: {seen.rank:.0%} of pairs (black: threshold)"
-    knows = "" if np.isnan(seen.rank) else knows
-    low, high = _range(replay.outcomes.models, seen)
-    notes = [
-        _note(f"{named(seen.order[0], SHORT)}'s {kinds}{knows}", "x2 domain", "y2 domain"),
-        _note("who was asked (grey) and answered", "x3 domain", "y3 domain"),
+def _share(panel: Panel, seen: View) -> list[Mark]:
+    """Accuracy over the share passed on: by confidence, at random, and each model alone."""
+    first, last = (float(seen.accuracy[seen.columns[at]]) for at in (0, -1))
+    small, big = (f"{named(seen.order[at], SHORT)} alone" for at in (0, -1))
+    share, right, _ = seen.curve()
+    end = last if seen.queue is None else mean_of_known(seen.queue.passed)
+    low, high = seen.interval
+    spread = {"type": "data", "symmetric": False, "color": INK, "thickness": 2}
+    spread |= {"array": listed([high - seen.point[1]]), "arrayminus": listed([seen.point[1] - low])}
+    ways = [
+        panel.curve([0, 1], [first, end], ORACLE, "at random"),
+        panel.curve(share, right, COMBINED, "least sure first", width=4),
     ]
-    if not np.isnan(seen.chance) and not low <= seen.chance <= high:
-        side = f"oracle over {len(seen.order)} guessers: {seen.chance:.0%}, below this picture"
-        notes.append(_note(side, "x domain", "y domain") | {"y": 0.01, "yanchor": "bottom"})
-    return {
-        "height": 540,
-        "barmode": "overlay",
-        "bargap": 0.05,
-        "annotations": notes,
-        "xaxis": {"domain": [0, 0.58], "title": {"text": replay.price.title}},
-        "yaxis": {"range": [low, high], "tickformat": ".1%", "title": {"text": "accuracy"}},
-        "xaxis2": {"domain": [0.68, 1], "anchor": "y2", "range": [0, 1.03],
-                   "title": {"text": kinds}},
-        "yaxis2": {"domain": [0.56, 0.9], "anchor": "x2", "title": {"text": "% of each"}},
-        "xaxis3": {"domain": [0.68, 1], "anchor": "y3", "range": [0, 104],
-                   "title": {"text": "% of the items"}},
-        "yaxis3": {"domain": [0, 0.26], "anchor": "x3", "autorange": "reversed",
-                   "type": "category",  # also where names look like numbers or dates
-                   "tickvals": list(seen.order),
-                   "ticktext": [named(name, SHORT) for name in seen.order]},
-        "legend": {"orientation": "h", "y": -0.2},
-    }  # fmt: skip
+    return [
+        panel.upright(seen.share),
+        panel.rule(first, SMALL, "small alone", label=small),
+        panel.rule(last, BIG, "big alone", label=big if len(seen.order) > 1 else ""),
+        *(replace(way, said=way.trace["name"], at=None, symbol="line") for way in ways),
+        panel.points([seen.share], [seen.point[1]], COMBINED, "you are here", size=16, key=False,
+                     error_y=spread),
+    ]  # fmt: skip
 
 
-def _note(text: str, x: str, y: str) -> dict:
-    place = {"xref": x, "yref": y, "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"}
-    return {"text": text, "showarrow": False, "align": "left", "font": {"size": 12}} | place
+def _items(panel: Panel, seen: View) -> list[Mark]:
+    """Items in a row, the least sure first: right ones up, wrong ones down, cut where it is set."""
+    edges, right, wrong = np.array([0.0, 1.0]), [np.nan], [np.nan]
+    if seen.queue is not None:
+        edges, right, wrong = seen.queue.bars(seen.cut)
+    look = {"width": np.diff(edges).round(6).tolist(), "hovertemplate": "%{y:.0%} of those here"}
+    rim = {"line": {"width": 0.5, "color": "white"}}
+    middle, verb = (edges[1:] + edges[:-1]) / 2, "sent past" if seen.mode == CHOOSE else "passed on"
+    bars = [
+        panel.bars(middle, right, SMALL, "right", marker=rim, **look),
+        panel.bars(middle, -np.asarray(wrong), WRONG, "wrong",
+                   marker=rim | {"pattern": {"shape": "/"}}, **look),
+    ]  # fmt: skip
+    first = named(seen.order[0], SHORT)
+    return [
+        *(replace(bar, said=f"{first} {bar.said}") for bar in bars),
+        panel.upright(seen.share, "cut"),
+        panel.label(seen.share, 1.08, f"◀ {seen.share:.0%} {verb}"),
+    ]
 
 
-def _range(models: tuple[str, ...], seen: View) -> tuple[float, float]:
-    """Accuracies to be seen: all but the chance oracle, which may lie far below."""
-    single = seen.accuracy
-    if len(single) > MANY:  # the chosen ones are looked at; a crowd may trail far below
-        single = single[[models.index(name) for name in seen.order]]
-    known = np.concatenate([single, curve(seen)[1], [seen.oracle[1]]])
-    known = known[~np.isnan(known)]
-    if not len(known):
-        return 0.0, 1.0
-    room = max(0.06 * (known.max() - known.min()), 0.005)
-    return float(known.min() - 2 * room), float(known.max() + room)
+def _price(panel: Panel, replay: Replay, seen: View) -> list[Mark]:
+    """Accuracy by price: every single model of the table, the chain's settings, the reader's."""
+    models, chain = replay.outcomes.models, seen.order
+    colours = dict.fromkeys(chain, MIDDLE) | {chain[0]: SMALL, chain[-1]: BIG}
+    low, high = panel.axes.y["range"]
+    below = seen.accuracy - UNDER * (high - low)  # where the curve does not go
+    notes = [
+        panel.label(seen.price[j], below[j], named(name, SHORT), colours.get(name, ORACLE),
+                   xanchor="center", xshift=0)
+        for j, name in enumerate(models)
+        if len(models) <= MANY or name in chain
+    ]  # fmt: skip
+    between = {"symbol": "triangle-down", "color": MIDDLE, "line": {"width": 1, "color": INK}}
+    others = [j for j in range(len(models)) if j not in seen.columns]
+    dots = (
+        ("other models", others, marker(ORACLE, 9) | {"symbol": "triangle-up"}),
+        ("between", seen.columns[1:-1], between | {"size": 11}),
+        ("small", seen.columns[:1], marker(SMALL, 11)),
+        ("big", seen.columns[-1:], marker(BIG, 11)),
+    )
+    hover = f"%{{text}}: %{{x:.4~g}} {replay.price.unit}, %{{y:.1%}}"
+    here, best = (np.transpose([place]) for place in (seen.point, seen.oracle))
+    return [
+        panel.curve(*seen.frontier(), COMBINED, "the chain", width=3, label=""),
+        *(panel.points(seen.price[at], seen.accuracy[at], look["color"], what, size=look["size"],
+                       look=look, key=False, text=[named(models[j]) for j in at],
+                       hovertemplate=hover) for what, at, look in dots),
+        panel.points(*best, ORACLE, "oracle", size=13, key=False),
+        panel.points(*here, COMBINED, "here, by price", key=False, size=14),
+        *notes,
+        panel.label(*seen.oracle, f"oracle {seen.oracle[1]:.0%}", ORACLE),
+    ]  # fmt: skip
+
+
+# -- in words -----------------------------------------------------------------------------------
+
+
+def finding(replay: Replay, seen: View) -> str:
+    """The title: how many are passed on, how right that is, and for what price."""
+    alone, big = seen.accuracy[seen.columns[-1]], named(seen.order[-1], SAID)
+    known = "none of its answers is graded" if np.isnan(alone) else f"{alone:.1%} right"
+    if len(seen.order) == 1:
+        return f"{big} alone: {known}; a cascade takes two different models"
+    if seen.sweep is None:
+        return f"{big} alone: {known}; nothing here says which items it is needed for"
+    passed = "sent straight to" if seen.mode == CHOOSE else "escalated to"
+    gain = 100 * float(seen.sweep.gain[seen.at])
+    right = _rightness(seen, sum(seen.answered()), gain)
+    return (
+        f"{100 * seen.share:.0f}% {passed} {named(seen.order[1], SAID)}: {right}"
+        f"\n{_bill(replay, seen, gain)}{_beaten(replay, seen)}"
+    )
+
+
+def _rightness(seen: View, answered: float, gain: float) -> str:
+    """How right that is, of the `answered` per cent, and how many points that gains."""
+    right, big = seen.point[1], named(seen.order[-1], SAID)
+    if np.isnan(right):
+        return "no answer that is graded"
+    of = f" of the {answered:.0f}% answered" if answered < 99.5 else ""
+    if np.isnan(gain):
+        return f"{right:.1%} right{of}, while {big} alone is not graded"
+    against = f"as right as {big}" if abs(gain) < 0.05 else f"{gain:+.1f} points against {big}"
+    both = float(seen.sweep.both[seen.at])
+    against += "" if both > 0.995 else f" on the {both:.0%} that both answer"
+    return f"{right:.1%} right{of}, {against}"
+
+
+def _bill(replay: Replay, seen: View, gain: float) -> str:
+    paid, big, here = replay.price, named(seen.order[-1], SAID), seen.point[0]
+    alone = seen.price[seen.columns[-1]]
+    if np.isnan(here):
+        return f"For a {paid.word} that is not known here"
+    if paid.word == "calls":
+        return f"For {here:.2f} calls an item beyond {named(seen.order[0], SAID)}'s"
+    if not alone > 0:
+        return f"For {here:.4g} {paid.unit}"
+    share = here / alone
+    more = f": {big} alone is cheaper" if share > 1 else ""
+    more += " and no worse" if share > 1 and gain <= 0.05 else ""
+    much = f"{share:.0%} of" if share < 10 else f"{share:.3g} times"
+    if share < 0.005:
+        return "For next to nothing"
+    much = "just over" if 1 < share < 1.005 else much
+    return f"For {much} its {paid.word}{more}"
+
+
+def _beaten(replay: Replay, seen: View) -> str:
+    """Another model of the table, alone more right for no more; no choice of two hides it."""
+    better = (seen.accuracy > seen.point[1]) & (seen.price <= seen.point[0])
+    better[seen.columns] = False
+    if not better.any():
+        return ""
+    best = int(np.where(better, seen.accuracy, -1).argmax())
+    name = named(replay.outcomes.models[best], SAID)
+    return f"; {name} alone: {seen.accuracy[best]:.1%} for less"
+
+
+def also(replay: Replay, seen: View) -> str:
+    """What the words say beyond the finding."""
+    paid = replay.price
+    alone = [
+        f"{named(name)} alone is right on {seen.accuracy[j]:.1%} for {_amount(seen.price[j])}"
+        for name, j in zip(seen.order, seen.columns, strict=True)
+    ]
+    answered = zip(seen.order, seen.answered(), strict=True)
+    who = ", ".join(f"{named(name)} answers {share:.0f}%" for name, share in answered)
+    low, high = seen.interval
+    here = "" if seen.sweep is None else f"95% interval {low:.1%} to {high:.1%}; {who}. "
+    gap = np.isnan(seen.point[0]) or np.isnan(seen.price).any()
+    mend = f" A {paid.word} is unknown where that of one call is: outcomes.filled()." if gap else ""
+    return (
+        f"{here}{'; '.join(alone)} {paid.unit}.{mend} Oracle {seen.oracle[1]:.1%},"
+        f" oracle over guessers {seen.chance:.1%}. Surer when right than when wrong"
+        f" {seen.rank:.0%}. Shown on {_shown_on(replay)}."
+    ).replace("nan%", "unknown")
+
+
+def _amount(value: float) -> str:
+    return "unknown" if np.isnan(value) else f"{value:.4g}"
+
+
+def _shown_on(replay: Replay) -> str:
+    if replay.chosen:
+        return f"{len(replay.shown)} items; policy chosen by you; these items may have been used"
+    if replay.halved:
+        return f"{len(replay.shown)} items not used for fitting"
+    return "all the items, too few to keep some from fitting"
+
+
+def table(replay: Replay, seen: View):
+    """One row a setting: every one of a threshold, the efficient ones of two."""
+    import pandas as pd
+
+    paid, sweep = replay.price, seen.sweep
+    if sweep is None:
+        index = pd.Index(replay.outcomes.models, name="model")
+        return pd.DataFrame({"accuracy": seen.accuracy, paid.title: seen.price}, index)
+    shape = sweep.accuracy.shape
+    where = np.indices(shape).reshape(len(shape), -1)
+    columns = {f"threshold {s + 1}": LEVELS[levels] for s, levels in enumerate(where)}
+    columns |= {
+        "accuracy": sweep.accuracy.ravel(),
+        "coverage": sweep.coverage.ravel(),
+        paid.title: paid.factor * sweep.price.ravel(),
+    }
+    columns |= {f"{n} answers": sweep.answered[s].ravel() for s, n in enumerate(seen.order)}
+    low, high = share_interval(sweep.accuracy.ravel(), sweep.graded.ravel())
+    found = pd.DataFrame(columns | {"low": low, "high": high})
+    found["here"] = np.arange(len(found)) == np.ravel_multi_index(seen.at, shape)
+    if len(shape) == 1:
+        return found
+    return found[efficient(sweep) | found["here"]].reset_index(drop=True)

@@ -6,42 +6,39 @@ presets), and every number shown is of the other half. The mathematics are those
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
-from ensemble_lab.answers.cascades.cascade import Cascade
+from ensemble_lab.answers.cascades.cascade import Cascade, _levels, replied
 from ensemble_lab.answers.cascades.sweep import exits, grid_sums, reached, sums_of_all
 from ensemble_lab.answers.cascades.thresholds import Ladder, priced
 from ensemble_lab.answers.routing.selectors import LearnedSelector
+from ensemble_lab.core.frontier import pareto
+from ensemble_lab.core.intervals import share_interval
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy
-from ensemble_lab.core.unknown import mean_of_known, share_known
+from ensemble_lab.core.unknown import mean_of_all, mean_of_known, model_means, share_known
 
 LEVELS = np.round(np.linspace(0, 1.01, 102), 2)  # 1.01 is above every confidence: ask all
 TRY, CHOOSE = "try first", "choose first"
 # What a call of the last model is worth, in right answers: see `_label_plans`.
 WORTHS = np.concatenate([[0.0], np.logspace(-2, 0.3, 50), [100.0]])
 FEWEST_TO_SPLIT = 4
+UNSURE = -9.0  # where there is no confidence: below every other, less any threshold
+BARS, MOST_CUTS = 25, 200
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """One chain of S models under every setting.
+    """One chain of S models under every setting, (L,) * (S - 1).
 
-    Parameters
-    ----------
-    accuracy, price, graded : ndarray (L,) * (S - 1)
-        Means an item, and how many items are graded.
-    gain, both : ndarray (L,) * (S - 1)
-        How much more is right than with the last model alone, on the share of the items where both
-        have a graded answer.
-    answered, asked : ndarray (S, *(L,) * (S - 1))
-        Share of the items on which each model gave the answer, and was asked.
-    score : ndarray (n,) or None
-        What is compared with the first threshold; NaN where there is none.
+    Means an item, how many items are `graded`, and the `gain` on the last model alone over the
+    share of the items where `both` have a graded answer. `answered` and `asked` have a row for each
+    model. `score` (n,) is compared with the first threshold; NaN where there is none.
     """
 
     accuracy: np.ndarray
@@ -51,7 +48,7 @@ class Sweep:
     both: np.ndarray
     answered: np.ndarray
     asked: np.ndarray
-    score: np.ndarray | None
+    score: np.ndarray
 
     @property
     def coverage(self) -> np.ndarray:
@@ -60,19 +57,64 @@ class Sweep:
 
 
 @dataclass(frozen=True, eq=False)
-class Price:
-    """What is paid for a call: dollars, else seconds, else calls.
+class Queue:
+    """The n items of a chain in a row, the least sure first: what is before the cut goes on.
 
-    Parameters
-    ----------
-    paid : ndarray (n, m) or None
-        None: a call is worth 1, the small model's nothing.
-    factor : float
-        From an item's price to the axis's unit.
-    title, unit : str
-        Of the axis; `unit` reads well after a number.
-    word : str
-        ``"price"``, ``"time"`` or ``"calls"``.
+    `score` ascends, `own` is how right the first model's answer is. The chain is right on an item
+    by `kept` where that stays, for the price `spent`, and by `passed`, for `paid`, where not.
+    """
+
+    score: np.ndarray
+    own: np.ndarray
+    kept: np.ndarray
+    passed: np.ndarray
+    spent: np.ndarray
+    paid: np.ndarray
+
+    @cached_property
+    def cuts(self) -> np.ndarray:
+        """Where the row can be cut: never between equals, and those without a score go on."""
+        found = np.r_[0, np.flatnonzero(np.diff(self.score)) + 1, len(self.score)]
+        return found[found >= np.searchsorted(self.score, UNSURE, side="right")]
+
+    @cached_property
+    def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Share passed on, accuracy and price at the cuts; evenly thinned where there are many."""
+        cuts = self.cuts
+        cuts = cuts[np.linspace(0, len(cuts) - 1, min(len(cuts), MOST_CUTS)).round().astype(int)]
+        known = _front(~np.isnan(self.passed), ~np.isnan(self.kept), cuts)
+        right = _front(np.nan_to_num(self.passed), np.nan_to_num(self.kept), cuts)
+        with np.errstate(invalid="ignore"):
+            n = len(self.score)
+            return cuts / n, right / known, _front(self.paid, self.spent, cuts) / n
+
+    def bars(self, cut: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Edges of the bars along the row, one of them at `cut`, and what is right, wrong there.
+
+        As shares of the items in each bar. Equals are in one bar: no threshold parts them.
+        """
+        n = len(self.score)
+        cuts = np.r_[0, self.cuts]
+        near = np.abs(np.linspace(0, n, BARS + 1)[:, None] - cuts).argmin(axis=1)
+        edges = np.unique(np.r_[cuts[near], cut])
+        width = np.diff(edges)
+        sums = [
+            np.add.reduceat(np.nan_to_num(values), edges[:-1]) / width
+            for values in (self.own, 1 - self.own)
+        ]
+        return edges / n, *sums
+
+
+def _front(front: np.ndarray, rest: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """Sums of `front` before each cut and of `rest` behind it."""
+    return np.r_[0, np.cumsum(front)][cuts] + np.r_[np.cumsum(rest[::-1])[::-1], 0][cuts]
+
+
+@dataclass(frozen=True, eq=False)
+class Price:
+    """What is `paid` (n, m) for a call; None where each is worth 1, the small model's nothing.
+
+    `factor` leads from there to the axis's unit.
     """
 
     paid: np.ndarray | None
@@ -81,23 +123,23 @@ class Price:
     unit: str
     word: str
 
+    @classmethod
+    def of(cls, outcomes: Outcomes, halves: Sequence[Outcomes]) -> Price:
+        """Dollars where every model has some in both halves, else seconds, else calls.
 
-def price_of(outcomes: Outcomes, halves: Sequence[Outcomes]) -> Price:
-    """Dollars where every model has some in both halves, else seconds, else calls.
-
-    A gap in them makes the mean of every setting that asks there unknown, and so it is said.
-    """
-    forms = {
-        "cost": (1e4, "cost (USD per 10,000 items)", "USD per 10,000", "price"),
-        "latency": (1e3, "latency (ms an item)", "ms an item", "time"),
-    }
-    for name, form in forms.items():
-        values = getattr(outcomes, name)
-        if values is not None and not any(
-            np.isnan(getattr(half, name)).all(axis=0).any() for half in halves
-        ):
-            return Price(values, *form)
-    return Price(None, 1.0, "calls beyond the small model, an item", "calls an item", "calls")
+        A gap in them makes the mean of every setting that asks there unknown, and so it is said.
+        """
+        forms = {
+            "cost": (1e4, "cost (USD per 10,000 items)", "USD per 10,000", "price"),
+            "latency": (1e3, "latency (ms an item)", "ms an item", "time"),
+        }
+        for name, form in forms.items():
+            values = getattr(outcomes, name)
+            if values is not None and not any(
+                np.isnan(getattr(half, name)).all(axis=0).any() for half in halves
+            ):
+                return cls(values, *form)
+        return cls(None, 1.0, "calls beyond the small model, an item", "calls an item", "calls")
 
 
 class Replay:
@@ -117,14 +159,11 @@ class Replay:
     ):
         self.outcomes, self.chosen = outcomes, chosen
         self.halved = len(outcomes) >= FEWEST_TO_SPLIT
-        self.price = price_of(outcomes, outcomes.split() if self.halved else (outcomes,))
+        self.price = Price.of(outcomes, outcomes.split() if self.halved else (outcomes,))
         self.template = selector
-        self.halves = lru_cache(maxsize=128)(self._halves)
-        self.sweep = lru_cache(maxsize=128)(self._sweep)
-        self.selector = lru_cache(maxsize=128)(self._selector)
-        self.label_plans = lru_cache(maxsize=16)(self._label_plans)
-        self.by_label = lru_cache(maxsize=16)(self._by_label)
-        self.once = lru_cache(maxsize=256)(self._once)
+        kept = ("halves", "sweep", "selector", "label_plans", "by_label", "facts", "queue")
+        for name in kept:
+            setattr(self, name, lru_cache(maxsize=64)(getattr(self, f"_{name}")))
         self.fit, self.shown = self.halves(outcomes.models[0])
 
     def _halves(self, small: str) -> tuple[Outcomes, Outcomes]:
@@ -140,15 +179,9 @@ class Replay:
         fit, shown = table.split() if self.halved else (table, table)
         return fit.filled("cost", absent=True), shown  # as `BudgetCascade` fits
 
-    def half(self, small: str, fitted: bool = False) -> Outcomes:
-        """One of the two, as seen from a small model."""
-        return self.halves(small)[0 if fitted else 1]
-
     def _sweep(self, order: tuple[str, ...], mode: str, fitted: bool = False) -> Sweep:
-        table = self.half(order[0], fitted)
-        if len(order) == 1:
-            counts, score = np.zeros((0, len(table)), int), None
-        elif mode == CHOOSE:
+        table = self.halves(order[0])[0 if fitted else 1]
+        if mode == CHOOSE:
             score = self.predicted(order, fitted)
             counts = np.searchsorted(LEVELS, score, side="right")[None]
         else:
@@ -160,7 +193,7 @@ class Replay:
         asked = [stage == s if mode == CHOOSE else stage >= s for s in range(len(order))]
         return Sweep(
             accuracy=_means(counts, right)[0],
-            price=_means_of_all(counts, spent),
+            price=sums_of_all(counts, spent, len(LEVELS)) / len(table),
             graded=_means(counts, right)[1],
             gain=gain,
             both=both / len(table),
@@ -182,9 +215,29 @@ class Replay:
             exits(order, table, stage, cumulative=False),
         )
 
-    def _once(self, made: Callable, order: tuple[str, ...], mode: str):
-        """What `made` makes of this replay and chain, kept."""
-        return made(self, order, mode)
+    def prices(self, small: str) -> np.ndarray:
+        """Mean price (m,) of each model's call in the axis's unit; NaN where one is unknown."""
+        table = self.halves(small)[1]
+        return self.price.factor * model_means(table.cost, table.absent)
+
+    def _facts(self, order: tuple[str, ...], mode: str, able: bool) -> dict[str, Any]:
+        """What does not depend on a threshold: single models, oracles and the ranking."""
+        table = self.halves(order[0])[1]
+        right, spent, _ = self.exits(order, mode, table)
+        known = np.where(np.isnan(right), -1.0, right)
+        best, graded = (known.argmax(axis=0), np.arange(len(table))), known.max(axis=0) >= 0
+        own = table.correct[:, table.columns(order[:1])[0]]
+        return {
+            "columns": [int(column) for column in table.columns(order)],
+            "accuracy": table.accuracy(),
+            "price": self.prices(order[0]),
+            "oracle": (
+                self.price.factor * float(mean_of_all(spent[best])),
+                float(mean_of_known(known[best][graded])),
+            ),
+            "chance": _chance(table, order),
+            "rank": ranking(self.sweep(order, mode).score, own) if able else float("nan"),
+        }
 
     # -- choose first ---------------------------------------------------------------------------
 
@@ -198,7 +251,7 @@ class Replay:
 
     def predicted(self, order, fitted: bool) -> np.ndarray:
         """(n,) predicted probability that the small model is right."""
-        table, selector = self.half(order[0], fitted), self.selector(*order)
+        table, selector = self.halves(order[0])[0 if fitted else 1], self.selector(*order)
         if selector is None:  # nothing to learn: the share that it gets right
             return np.full(len(table), np.nan_to_num(self.fit.select(models=order[:1]).accuracy()))
         return selector.chance(table)
@@ -212,7 +265,7 @@ class Replay:
         setting gives way to the plan that is the most right for no more money, on the fitting
         half; position 0, None, is the uniform setting itself, where no plan is better.
         """
-        ladder = Ladder.of(order, self.half(order[0], True))
+        ladder = Ladder.of(order, self.halves(order[0])[0])
         scale = max(ladder.spent[-1].mean(), 1e-12)
         start = ladder.plan((2.0,) * (len(order) - 1))
         plans = [priced(start, ladder, lam / scale) for lam in WORTHS]
@@ -231,7 +284,7 @@ class Replay:
         names = ("accuracy", "price", "graded", "gain", "both")
         parts = {name: getattr(uniform, name).copy() for name in names}
         answered, asked = uniform.answered.copy(), uniform.asked.copy()
-        shown = self.half(order[0])
+        shown = self.halves(order[0])[1]
         columns = shown.columns(order)
         for i in np.unique(best[best > 0]):
             decision, here = plans[i].decide(shown), best == i
@@ -243,10 +296,25 @@ class Replay:
             asked[:, here] = decision.called[:, columns].mean(axis=0)[:, None]
         return replace(uniform, **parts, answered=answered, asked=asked)
 
-    def levels(self, order: tuple[str, ...], at: tuple[int, ...]) -> tuple[float, ...]:
-        """The first model's thresholds in that setting, one a label where labels have their own."""
-        first = self.policy(order, TRY, at, True).thresholds[0]
-        return tuple(first.values()) if isinstance(first, Mapping) else (first,)
+    # -- the items in a row ---------------------------------------------------------------------
+
+    def _queue(self, order, mode: str, at: tuple[int, ...], per_label: bool) -> Queue:
+        """The shown items, the least sure first, for a second threshold, or by label for all."""
+        table = self.halves(order[0])[1]
+        column = table.columns(order[:1])[0]
+        if mode == CHOOSE:
+            score = self.sweep(order, mode).score
+        else:
+            sure = np.where(replied(table, column), table.confidence[:, column], np.nan)
+            level = 0.0
+            if per_label:  # each item by how far it is from its own label's threshold
+                level = _levels(self.policy(order, mode, at, True).thresholds[0], table, column)
+            score = np.nan_to_num(sure - level, nan=UNSURE)
+        right, spent, _ = self.exits(order, mode, table)
+        stays = reached(order, table, LEVELS)[1] > at[1] if len(order) == 3 else False
+        passed, paid = (np.where(stays, part[1], part[-1]) for part in (right, spent))
+        own = table.correct[:, column]
+        return Queue(*_sorted(score, own, right[0], passed, spent[0], paid))
 
     # -- one setting ----------------------------------------------------------------------------
 
@@ -267,19 +335,20 @@ def _means(counts: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """Mean of the known exit values (S, n) under every setting, and how many are known."""
     known = ~np.isnan(values)
     filled, size = np.where(known, values, 0.0), len(LEVELS)
-    if len(counts):
-        total, many = grid_sums(counts, filled, size), grid_sums(counts, known.astype(float), size)
-    else:  # one model: there is nothing to set
-        total, many = np.array(filled.sum()), np.array(known.sum())
+    total, many = grid_sums(counts, filled, size), grid_sums(counts, known.astype(float), size)
     with np.errstate(invalid="ignore"):
         return total / many, many
 
 
-def _means_of_all(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Mean of the exit values (S, n) under every setting; NaN where one of them is unknown."""
-    if len(counts):
-        return sums_of_all(counts, values, len(LEVELS)) / values.shape[1]
-    return np.array(values.sum() / values.shape[1])
+def _chance(table: Outcomes, order) -> float:
+    """An oracle over as many guessers, where it is known between how many answers they guess."""
+    options = table.features.get("n_options")
+    if options is None and table.truth is not None:
+        options = len(np.unique(table.truth[table.truth >= 0]))  # answers that are ever right
+    try:
+        return float(table.select(models=order).chance_oracle(options))
+    except ValueError:  # nobody knows how many options there were
+        return float("nan")
 
 
 def ranking(score: np.ndarray, right: np.ndarray) -> float:
@@ -293,3 +362,103 @@ def ranking(score: np.ndarray, right: np.ndarray) -> float:
     rank = np.cumsum(many) - (many - 1) / 2  # of each level, ties sharing the middle
     won, pairs = rank[place][right].sum(), right.sum() * (~right).sum()
     return float((won - right.sum() * (right.sum() + 1) / 2) / pairs) if pairs else float("nan")
+
+
+# -- what is looked at --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One setting with its numbers, of the shown half; prices are in the axis's unit.
+
+    `sweep`, `queue` and `cut` are None where nothing says which items are hard, or there is one
+    model. `accuracy` and `price` are (m,) of the single models, those of the chain in `columns`;
+    `oracle` is (price, accuracy).
+    """
+
+    order: tuple[str, ...]
+    mode: str
+    at: tuple[int, ...]
+    by_label: bool
+    factor: float
+    sweep: Sweep | None
+    queue: Queue | None
+    cut: int | None
+    columns: list[int]
+    accuracy: np.ndarray
+    price: np.ndarray
+    oracle: tuple[float, float]
+    chance: float
+    rank: float
+
+    @classmethod
+    def of(cls, replay: Replay, order, mode: str, at, able: bool, per_label: bool) -> View:
+        """Look-ups, once the chain was swept."""
+        deferring = len(order) - 1
+        able, at = able and deferring > 0, tuple(at[:deferring])
+        by_label = able and per_label and mode != CHOOSE
+        sweep = queue = cut = None
+        if able:
+            sweep = replay.by_label(order) if by_label else replay.sweep(order, mode)
+            queue = replay.queue(order, mode, at if by_label else (0, *at[1:]), by_label)
+            cut = int(np.searchsorted(queue.score, 0.0 if by_label else LEVELS[at[0]]))
+        facts = replay.facts(order, mode, able)
+        return cls(order, mode, at, by_label, replay.price.factor, sweep, queue, cut, **facts)
+
+    @property
+    def point(self) -> tuple[float, float]:
+        """Price and accuracy."""
+        if self.sweep is None:
+            return np.nan, np.nan
+        return self.factor * float(self.sweep.price[self.at]), float(self.sweep.accuracy[self.at])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the accuracy, 95 %."""
+        graded = 0 if self.sweep is None else self.sweep.graded[self.at]
+        return tuple(float(end) for end in share_interval(self.point[1], graded))
+
+    @property
+    def share(self) -> float:
+        """Of the items, how many are passed on by the first model, or sent past it."""
+        return np.nan if self.sweep is None else float(self._passed[self.at])
+
+    @property
+    def _passed(self) -> np.ndarray:
+        return 1 - self.sweep.asked[0] if self.mode == CHOOSE else self.sweep.asked[1]
+
+    def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Share passed on, accuracy and price along the first threshold."""
+        if self.sweep is None:
+            return (np.array([]),) * 3
+        if not self.by_label:
+            share, right, paid = self.queue.curve
+            return share, right, self.factor * paid
+        place = (slice(None), *self.at[1:])
+        parts = self._passed, self.sweep.accuracy, self.factor * self.sweep.price
+        return _sorted(*(part[place] for part in parts))
+
+    def frontier(self) -> tuple[np.ndarray, np.ndarray]:
+        """Price and accuracy along the only threshold; of two, the settings worth having."""
+        if self.sweep is None or len(self.order) == 2:
+            return self.curve()[2], self.curve()[1]
+        kept, parts = efficient(self.sweep), (self.factor * self.sweep.price, self.sweep.accuracy)
+        return _sorted(*(part.ravel()[kept] for part in parts))
+
+    def answered(self) -> list[float]:
+        """Per cent of the items that each model of the chain answered."""
+        if self.sweep is None:
+            return [0.0] * len(self.order)
+        return (100 * self.sweep.answered[(slice(None), *self.at)]).tolist()
+
+
+def _sorted(first: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
+    row = np.argsort(first, kind="stable")
+    return first[row], *(other[row] for other in others)
+
+
+def efficient(sweep: Sweep) -> np.ndarray:
+    """Which settings, as one row, no other that answers as many beats in price and accuracy."""
+    # Shares are sums of shares: the last digits are no difference.
+    parts = sweep.price, sweep.accuracy, np.round(sweep.coverage, 9)
+    return pareto(*(part.ravel() for part in parts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,20 +16,24 @@ from ensemble_lab.core.policy import Policy
 from ensemble_lab.core.scales import scale_fault
 from ensemble_lab.core.states import ABSENT, UNPARSED
 from ensemble_lab.explorers.answers.cascades.cascade_picture import draw
-from ensemble_lab.explorers.answers.cascades.cascade_presets import presets_of
-from ensemble_lab.explorers.answers.cascades.cascade_replay import CHOOSE, LEVELS, TRY, Replay
-from ensemble_lab.explorers.answers.cascades.cascade_view import View, price, view
+from ensemble_lab.explorers.answers.cascades.cascade_replay import (
+    CHOOSE,
+    LEVELS,
+    TRY,
+    Replay,
+    View,
+)
 from ensemble_lab.widgets.cards import row_of
 from ensemble_lab.widgets.controls import Control, choice, steps
-from ensemble_lab.widgets.explorer import Explorer, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State
 
 HUGE = 1e100  # its square can still be summed
+MOST_PAIRED = 6  # models among which presets are looked for
+PAYS = 0.95  # a preset pays where it is as right for less than this share of the price
 MOST_LABELS = 50  # a threshold for each of more cannot be learned from a handful of items each
 
 
-def explorer(
-    outcomes: Outcomes, policy: Policy | None = None, start: Mapping[str, Any] | None = None
-) -> Explorer:
+def explorer(outcomes: Outcomes, policy: Policy | None = None) -> Explorer:
     """Explore cascades of two or three models, or a choice between two, over any outcomes.
 
     Parameters
@@ -40,8 +44,6 @@ def explorer(
         Whose setting to start at; an unfitted one is fitted on the fitting half. One that comes
         with thresholds is shown as it is, and the words say that the items shown may have been
         used to choose them.
-    start : mapping, optional
-        Controls that start elsewhere, by name.
 
     Returns
     -------
@@ -69,10 +71,7 @@ def explorer(
 
     def seen(state: State) -> View:
         order, mode = _order(state, nobody), state.get("mode", fixed)
-        return view(replay, order, mode, _at(state), able, state)
-
-    def card(state: State, item: Any):
-        return _card(replay, seen(state), bool(state.get("per_label")), item)
+        return View.of(replay, order, mode, _at(state), able, bool(state.get("per_label")))
 
     return Explorer(
         name="cascade",
@@ -80,9 +79,9 @@ def explorer(
         draw=lambda state: draw(replay, seen(state)),
         presets=presets,
         along="threshold" if able else "small",
-        card=card,
+        card=lambda state, item: _card(replay, seen(state), item),
         missing=missing,
-        start={**_start(policy, replay, missing), **(start or {})},
+        start=_start(policy, replay, missing),
         items=tuple(replay.shown.items[:100].tolist()),
     )
 
@@ -105,9 +104,8 @@ def _missing(replay: Replay) -> dict[str, str]:
     if scores:
         found |= dict.fromkeys(("middle", "threshold_2", "per_label"), scores)
     if not scores and len(outcomes.models) < 3:
-        found |= dict.fromkeys(
-            ("middle", "threshold_2"), "there are two models, and these need three"
-        )
+        two = "there are two models, and these need three"
+        found |= dict.fromkeys(("middle", "threshold_2"), two)
     if not scores and (outcomes.answer is None or not 1 < len(outcomes.labels) <= MOST_LABELS):
         found["per_label"] = f"it needs answers of 2 to {MOST_LABELS} labels"
     elif not scores and not replay.halved:
@@ -133,25 +131,23 @@ def _no_features(outcomes: Outcomes) -> str:
 
 
 def _controls(replay: Replay, missing: Mapping, first: Mapping, nobody: str) -> tuple[Control, ...]:
-    """The five that matter most come first."""
+    """The four that matter most come first."""
     models = replay.outcomes.models
     small, big = (first[k] for k in ("small", "big")) if first else _two(replay)
     level = first.get("threshold", 0.5)
     made = [
-        steps("threshold", "threshold", LEVELS, level, "pass on what the first is less sure of"),
-        choice("small", "small model", models, small, "asked first, or the cheap choice"),
-        choice("big", "big model", models, big, "asked last, or the dear choice"),
-        choice(
-            "mode", "when to decide", (TRY, CHOOSE), TRY, "after the small model's try, or before"
-        ),
-        choice("per_label", "threshold by label", (False, True), False, "fitted on the other half"),
-        choice(
-            "middle", "model between", (nobody, *models), nobody, "asked where the first is unsure"
-        ),
-        steps(
-            "threshold_2", "second threshold", LEVELS, 0.5, "pass on what the middle is unsure of"
-        ),
-    ]
+        steps("threshold", "threshold", LEVELS, level, "Pass on what the first is less sure of."),
+        choice("small", "small model", models, small, "Asked first, or the cheap choice."),
+        choice("middle", "model between", (nobody, *models), nobody,
+               "Asked where the first is not sure."),
+        choice("big", "big model", models, big, "Asked last, or the expensive choice."),
+        choice("mode", "when to decide", (TRY, CHOOSE), TRY,
+               "After the small model's try, or before."),
+        choice("per_label", "threshold by label", (False, True), False,
+               "Fitted on the other half."),
+        steps("threshold_2", "second threshold", LEVELS, 0.5,
+              "Pass on what the middle one is less sure of."),
+    ]  # fmt: skip
     return tuple(control for control in made if control.name not in missing)
 
 
@@ -159,7 +155,7 @@ def _two(replay: Replay) -> tuple[str, str]:
     """The cheapest of the others and the most right, of the models that are graded."""
     models = replay.outcomes.models
     right = np.nan_to_num(replay.fit.accuracy(), nan=-1.0)
-    paid = np.nan_to_num([price(replay, models[0], name) for name in models], nan=np.inf)
+    paid = np.nan_to_num(replay.prices(models[0]), nan=np.inf)
     big = int(right.argmax())
     others = [j for j in range(len(models)) if j != big] or [big]
     small = min(others, key=lambda j: (right[j] < 0, paid[j]))
@@ -189,11 +185,8 @@ def _start(policy: Policy | None, replay: Replay, missing: Mapping) -> dict[str,
         return {}
     if isinstance(policy, LearnedSelector):
         mode = {} if _no_scores(replay.outcomes) else {"mode": CHOOSE}
-        return {
-            "small": policy.small,
-            "big": policy.big,
-            "threshold": _near(policy.threshold),
-        } | mode
+        where = {"threshold": _near(policy.threshold)} | mode
+        return {"small": policy.small, "big": policy.big} | where
     if isinstance(policy, BudgetCascade):
         if policy.order is None:
             policy = policy.fit(replay.outcomes.split()[0] if replay.halved else replay.outcomes)
@@ -231,15 +224,88 @@ def _near(level: float) -> float:
     return float(LEVELS[np.abs(LEVELS - level).argmin()])
 
 
+# -- presets -----------------------------------------------------------------------------------
+
+
+def presets_of(replay: Replay, mode: str) -> dict[str, State]:
+    """Found on the fitting half: the best bargain, the most right, and a pair that fails."""
+    found = [_parity(replay, pair, mode) for pair in _pairs(replay)]
+    if not found:
+        return {}
+    best = max(f.alone for f in found)
+    to_best = [f for f in found if f.alone == best]
+    bargain = min((f for f in to_best if f.share < PAYS), key=lambda f: f.share, default=None)
+    top = max(found, key=lambda f: f.alone + f.gain)
+    failing = next((f for f in to_best if f.share >= PAYS), None)
+    presets = {"as right for less": bargain.state()} if bargain else {}
+    if top.gain > 0 and top.state(top.best) not in presets.values():
+        presets["most right"] = top.state(top.best)
+    if failing:
+        presets["does not pay"] = Failing(failing.state())
+    else:  # all pay at their best setting, but none where it is never sure enough
+        most = max(to_best, key=lambda f: f.share)
+        presets["does not pay"] = Failing(most.state(len(LEVELS) - 1))
+    return presets
+
+
+class Parity(NamedTuple):
+    """Where a pair equals its big model: setting `at`, for a `share` of the big one's price.
+
+    `best` is the setting that is the most right, `gain` how much more than the big one `alone`.
+    """
+
+    small: str
+    big: str
+    alone: float
+    share: float
+    at: int
+    best: int
+    gain: float
+
+    def state(self, at: int | None = None) -> State:
+        # Where all must be asked, the last setting that leaves the small model a say is shown.
+        level = float(LEVELS[min(self.at, len(LEVELS) - 2) if at is None else at])
+        return {"small": self.small, "big": self.big, "threshold": level}
+
+
+def _parity(replay: Replay, pair: tuple[str, str], mode: str) -> Parity:
+    sweep = replay.sweep(pair, mode, True)
+    gain = np.nan_to_num(sweep.gain, nan=-1.0)
+    alone = float(np.nan_to_num(replay.halves(pair[0])[0].select(models=pair).accuracy()[1]))
+    enough = np.flatnonzero(gain > -1e-12)  # a sum of differences may end a digit below 0
+    at, best = int(enough[0]) if len(enough) else len(LEVELS) - 1, int(gain.argmax())
+    spent = replay.price.factor * np.nan_to_num(sweep.price[at], nan=np.inf)
+    share = spent / max(replay.prices(pair[0])[replay.outcomes.models.index(pair[1])], 1e-12)
+    return Parity(*pair, alone, float(share), at, best, float(gain[best]))
+
+
+def _pairs(replay: Replay) -> list[tuple[str, str]]:
+    """(small, big), the cheapest small ones first, with bigs that are more right and cost more."""
+    models = replay.fit.models
+    accuracy = replay.fit.accuracy()
+    paid = replay.prices(models[0])
+    known = [j for j in range(len(models)) if not np.isnan([accuracy[j], paid[j]]).any()]
+    top = sorted(known, key=lambda j: -accuracy[j])[:MOST_PAIRED]
+    cheap = sorted(known, key=lambda j: paid[j])[:MOST_PAIRED]
+    same = replay.price.word == "calls"  # then every other model's call is worth one
+    return [
+        (models[i], models[j])
+        for j in top
+        for i in cheap
+        if accuracy[i] < accuracy[j] and (same or paid[i] < paid[j])
+    ]
+
+
 # -- one item -----------------------------------------------------------------------------------
 
 
-def _card(replay: Replay, seen: View, per_label: bool, item: Any):
+def _card(replay: Replay, seen: View, item: Any):
     """What every model said about an item, who was asked in which place, and who answered."""
     import pandas as pd
 
     one = replay.outcomes.take([row_of(replay.outcomes.items, item)])
-    policy = replay.policy(seen.order, seen.mode, seen.at, per_label) if seen.sweep else None
+    known = seen.sweep is not None or len(seen.order) == 1
+    policy = replay.policy(seen.order, seen.mode, seen.at, seen.by_label) if known else None
     decision = None if policy is None else policy.decide(one)
     said = {**dict(enumerate(one.labels)), ABSENT: "(not recorded)", UNPARSED: "(not readable)"}
     rows = {}

@@ -22,6 +22,7 @@ from ensemble_lab.answers.voting import (
 from ensemble_lab.core.decision import Decision
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.states import ABSENT
+from ensemble_lab.widgets.explorer import Failing
 
 RULES: dict[str, Vote] = {
     "majority": MajorityVote(),
@@ -47,10 +48,10 @@ class Tally:
     ----------
     members : tuple of str, length m
         In the order of trust.
-    best : str
-        The member that was the best alone on the fit half.
-    alone, voted : ndarray (n,)
-        Correctness of that member and of the vote; NaN where absent or unlabelled.
+    best, hindsight : str
+        The member that was the best alone on the fit half, and the one that is on this half.
+    alone, alone_in_hindsight, voted : ndarray (n,)
+        Correctness of these two and of the vote; NaN where absent or unlabelled.
     supporters : ndarray of int (n,)
         How many members are right.
     accuracies : ndarray (m,)
@@ -62,7 +63,9 @@ class Tally:
 
     members: tuple[str, ...]
     best: str
+    hindsight: str
     alone: np.ndarray
+    alone_in_hindsight: np.ndarray
     voted: np.ndarray
     supporters: np.ndarray
     accuracies: np.ndarray
@@ -96,17 +99,14 @@ class Replay:
         self.outcomes = outcomes
         self.halved = len(outcomes) > 1
         self.fit, self.shown = outcomes.split(0.5, SEED) if self.halved else (outcomes, outcomes)
-        covered = self.fit.coverage() >= 0.9 * self.fit.coverage().max()
-        known = covered & ~np.isnan(self.fit.accuracy())
-        self.skill = dict(
-            zip(outcomes.models, np.where(known, self.fit.accuracy(), -1.0), strict=True)
-        )
+        self.skill = skill_of(self.fit)
         self.policies, self.lacking = self._policies(policy)
         # Members in an order, weights: nobody knows on which items they were fitted.
         self.chosen = policy is not None and any(
             repr(getattr(policy, f.name)) != repr(f.default) for f in fields(policy)
         )
         self.graded = {id(t): graded_answers(t) for t in (outcomes, self.fit, self.shown)}
+        self._reach = (), None
         self.correlation = {id(t): error_correlation(t) for t in (self.fit, self.shown)}
 
     def _policies(self, own: Vote | None) -> tuple[dict[str, Vote], dict[str, str]]:
@@ -148,18 +148,41 @@ class Replay:
         policy, decision = self.decide(members, rule, table)
         columns = table.columns(policy.members)
         part = table.select(models=policy.members)
+        known = skill_of(part)
         best = max(policy.members, key=self.skill.get)
+        hindsight = max(policy.members, key=lambda name: (known[name], name == best))
         return Tally(
             members=policy.members,
             best=best,
-            alone=table.correct[:, table.columns([best])[0]],
+            hindsight=hindsight,
+            alone=part.correct[:, policy.members.index(best)],
+            alone_in_hindsight=part.correct[:, policy.members.index(hindsight)],
             voted=decision.correct,
             supporters=(part.correct >= 0.5).sum(axis=1),
             accuracies=part.accuracy(),
-            oracle=_or_nan(part.oracle),
-            chance=_or_nan(part.chance_oracle),
+            oracle=or_nan(part.oracle),
+            chance=or_nan(part.chance_oracle),
             correlation=self.correlation[id(table)][np.ix_(columns, columns)],
         )
+
+    def reach(self, members: tuple[str, ...]) -> tuple[np.ndarray, tuple[float, float]]:
+        """Each one's accuracy and an oracle's, and the least and most correlation of two.
+
+        Correlations are to one digit, outwards. Kept until other members are asked about.
+        """
+        if self._reach[0] != members:
+            part = self.shown.select(models=members)
+            columns = self.shown.columns(members)
+            pairs = self.correlation[id(self.shown)][np.ix_(columns, columns)]
+            pairs = pairs[np.triu_indices(len(pairs), 1)]
+            pairs = pairs[~np.isnan(pairs)] if not np.isnan(pairs).all() else np.array([0.0, 1.0])
+            low, high = (
+                float(np.floor(10 * pairs.min()) / 10),
+                float(np.ceil(10 * pairs.max()) / 10),
+            )
+            shares = np.array([*part.accuracy(), or_nan(part.oracle)])
+            self._reach = members, (shares, (low, max(high, low + 0.1)))
+        return self._reach[1]
 
     def gain(self, members: Sequence[str], rule: str) -> float:
         """Accuracy over the best member's on the fit half: for choosing what to look at."""
@@ -168,7 +191,7 @@ class Replay:
 
 
 def presets(replay: Replay) -> dict[str, dict]:
-    """Views worth seeing, found on the fit half; the last one fails, or pays the least."""
+    """Views worth seeing, found on the fit half; one of them fails, or pays the least."""
     models = replay.outcomes.models
     ranked = sorted(models, key=replay.skill.get, reverse=True)
     ranked = [name for name in ranked if replay.skill[name] >= 0] or list(models)
@@ -180,7 +203,7 @@ def presets(replay: Replay) -> dict[str, dict]:
     if len(ranked) > 5:
         groups["the five best"] = ranked[:5]
     if len(ranked) > 3:
-        groups["the three most alike"] = most_alike(replay, 3)
+        groups["three most alike"] = most_alike(replay, 3)
     rules = [rule for rule in replay.policies if rule != RIGHT_OR_WRONG] or [RIGHT_OR_WRONG]
     found = {title: {"members": group, "rule": rules[0]} for title, group in groups.items()}
     everybody = f"all {len(models)}" if len(models) > 1 else "the only model"
@@ -188,10 +211,28 @@ def presets(replay: Replay) -> dict[str, dict]:
     tried = {(everybody, rule): replay.gain(models, rule) for rule in rules}
     if min(tried.values()) >= 0:
         tried |= {(g, r): replay.gain(members, r) for g, members in groups.items() for r in rules}
-    title, rule = worst = min(tried, key=tried.get)
-    verdict = "fails" if tried[worst] < 0 else "pays least"
-    found[f"{verdict}: {title}, {rule}"] = {"members": groups.get(title, models), "rule": rule}
-    return found
+    title, rule = min(tried, key=tried.get)
+    named = title if rule == rules[0] else f"{title}, worst rule"
+    return found | {named: Failing(members=groups.get(title, models), rule=rule)}
+
+
+def skill_of(table: Outcomes) -> dict[str, float]:
+    """Each model's accuracy; -1 of those that answer too few items to be compared."""
+    accuracy, coverage = table.accuracy(), table.coverage()
+    known = (coverage >= 0.9 * coverage.max()) & ~np.isnan(accuracy)
+    return dict(zip(table.models, np.where(known, accuracy, -1.0).tolist(), strict=True))
+
+
+def by_likeness(correlation: np.ndarray) -> np.ndarray:
+    """The order of members (m, m) in which those whose errors go together stand together."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    if len(correlation) < 3:
+        return np.arange(len(correlation))
+    apart = squareform(1 - np.nan_to_num(correlation), checks=False)
+    order = leaves_list(linkage(apart, "average", optimal_ordering=True))
+    return order if order[0] < order[-1] else order[::-1]  # the most trusted rather at the top
 
 
 def most_alike(replay: Replay, size: int) -> list[str]:
@@ -257,7 +298,8 @@ def _bare(policy: Vote) -> Vote:
     )
 
 
-def _or_nan(bound) -> float:
+def or_nan(bound) -> float:
+    """What a bound is, NaN where it is not known."""
     try:
         return bound()
     except ValueError:  # nothing graded, or the number of options is not known

@@ -1,0 +1,423 @@
+"""A figure as SVG: what a page shows where no script runs, such as in a mail or a preview."""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ensemble_lab.widgets.plain import unescaped
+from ensemble_lab.widgets.style import INK, ORACLE
+
+WIDTH = 840  # pixels
+DASHES = {"dot": "2 4", "dash": "9 5", "longdash": "14 6", "dashdot": "9 4 2 4",
+          "longdashdot": "14 4 2 4"}  # fmt: skip
+ANCHORS = {"left": "start", "center": "middle", "right": "end"}
+POLYGONS = {  # corners around (0, 0), for a size of 2
+    "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
+    "diamond": ((0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)),
+    "triangle-up": ((-1.15, 0.7), (1.15, 0.7), (0, -1.3)),
+    "triangle-left": ((0.7, -1.15), (0.7, 1.15), (-1.3, 0)),
+    "triangle-right": ((-0.7, -1.15), (-0.7, 1.15), (1.3, 0)),
+    "star": tuple((r * math.sin(k * math.pi / 5), -r * math.cos(k * math.pi / 5))
+                  for k in range(10) for r in (1.4 if k % 2 == 0 else 0.55,)),
+}  # fmt: skip
+STROKES = {  # lines around (0, 0)
+    "x": ((-1, -1, 1, 1), (-1, 1, 1, -1)),
+    "cross": ((-1, 0, 1, 0), (0, -1, 0, 1)),
+    "line-ns": ((0, -1, 0, 1),),
+    "line-ew": ((-1, 0, 1, 0),),
+}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where values lie along one axis, in pixels."""
+
+    about: Mapping[str, Any]
+    start: float
+    end: float
+
+    def place(self, value: Any) -> float:
+        """The pixel of a value; NaN of what no place is known for."""
+        if self.about.get("type") == "category" or isinstance(value, str):
+            names = list(self.about.get("categoryarray", ()))
+            value = names.index(value) if value in names else None
+        if value is None or (self.about.get("type") == "log" and value <= 0):
+            return math.nan
+        low, high = self.about["range"]
+        value = math.log10(value) if self.about.get("type") == "log" else value
+        return self.start + (value - low) / (high - low) * (self.end - self.start)
+
+    def ticks(self) -> Iterator[tuple[float, str]]:
+        """Pixels and words of the ticks."""
+        values = self.about.get("tickvals")
+        if values is None:
+            values = nice(*self.about["range"])
+        texts = self.about.get("ticktext") or [
+            written(value, self.about.get("tickformat", "")) for value in values
+        ]
+        for value, text in zip(values, texts, strict=False):
+            at = self.place(value)
+            if min(self.start, self.end) - 1 <= at <= max(self.start, self.end) + 1:
+                yield at, text
+
+
+def svg(figure: Mapping[str, Any]) -> str:
+    """The figure as an ``<svg>`` element, WIDTH pixels wide.
+
+    Parameters
+    ----------
+    figure : mapping
+        ``data`` and ``layout`` as `still.plain_figure` gives them: lines, markers, texts, bars,
+        heat maps and annotations. What else there is is left out.
+    """
+    layout = _ranged(figure["data"], figure["layout"])
+    height, margin = layout.get("height", 460), layout["margin"]
+    box = (margin["l"], margin["t"], WIDTH - margin["r"], height - margin["b"])
+    axes = {
+        name: _axis(layout, name, box) for name in layout if name.startswith(("xaxis", "yaxis"))
+    }
+    parts = [_frame(name, axis, axes) for name, axis in axes.items() if axis.about.get("range")]
+    for trace in figure["data"]:
+        x, y = (axes.get(_full(trace.get(f"{a}axis", a))) for a in "xy")
+        if x and y and x.about.get("range") and y.about.get("range"):
+            parts += DRAWN.get(trace["type"], lambda *_: ())(trace, x, y)
+    title = layout.get("title", {})
+    for k, words in enumerate(title.get("text", "").split("<br>")):
+        size = title.get("font", {}).get("size", 16)
+        parts.append(_text(8, 20 + k * 1.3 * size, words, size))
+    parts += [_annotation(note, axes, box) for note in layout.get("annotations", ())]
+    look = 'role="img" style="max-width: 100%" font-family="sans-serif"'
+    size = f'viewBox="0 0 {WIDTH} {float(height):g}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {look}>{"".join(parts)}</svg>'
+
+
+def _ranged(data: Sequence[Mapping], layout: Mapping) -> dict[str, Any]:
+    """The layout with a range for each axis: its own, or that of the numbers on it."""
+    found = {"xaxis": {}, "yaxis": {}, **layout}
+    for name in [name for name in found if name.startswith(("xaxis", "yaxis"))]:
+        axis = found[name]
+        if axis.get("range") or axis.get("type") == "category":
+            continue
+        letter = name[0]
+        known = [
+            value
+            for trace in data
+            if _full(trace.get(f"{letter}axis", letter)) == name
+            for value in numbers(trace.get(letter, ()))
+            if isinstance(value, int | float) and math.isfinite(value)
+        ]
+        if axis.get("type") == "log":
+            known = [math.log10(value) for value in known if value > 0]
+        if known:
+            room = 0.05 * (max(known) - min(known)) or 0.5
+            found[name] = {**axis, "range": [min(known) - room, max(known) + room]}
+    return found
+
+
+def numbers(values: Any) -> list:
+    """What plotly keeps as a list, or packed as bytes."""
+    if isinstance(values, Mapping):
+        return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"]).tolist()
+    return list(values)
+
+
+def _axis(layout: Mapping, name: str, box: Sequence[float]) -> Axis:
+    about = layout[name]
+    low, high = about.get("domain", (0, 1))
+    left, top, right, bottom = box
+    if name[0] == "x":
+        return Axis(about, left + low * (right - left), left + high * (right - left))
+    return Axis(about, bottom - low * (bottom - top), bottom - high * (bottom - top))
+
+
+def _full(short: str) -> str:
+    """``"x2"`` is ``"xaxis2"`` in a layout."""
+    return f"{short[0]}axis{short[1:]}"
+
+
+def _frame(name: str, axis: Axis, axes: Mapping[str, Axis]) -> str:
+    """Grid lines, numbers and the title of an axis."""
+    other = axes.get(_full(axis.about.get("anchor", "y" if name[0] == "x" else "x")))
+    if other is None:
+        return ""
+    parts, along = [], name[0] == "x"
+    near, far = other.start, other.end
+    if axis.about.get("showline"):
+        for edge in (near, far):
+            ends = (
+                (axis.start, edge, axis.end, edge) if along else (edge, axis.start, edge, axis.end)
+            )
+            parts.append(_line(*ends, ORACLE, 1))
+    for at, words in axis.ticks():
+        if axis.about.get("showgrid", True):
+            ends = (at, near, at, far) if along else (near, at, far, at)
+            parts.append(_line(*ends, "#E8E8E8", 1))
+        if axis.about.get("showticklabels", True):
+            spot = (at, near + 16, "middle") if along else (near - 6, at + 4, "end")
+            parts.append(_text(spot[0], spot[1], words, 12, spot[2]))
+    if words := axis.about.get("title", {}).get("text"):
+        middle = (axis.start + axis.end) / 2
+        if along:
+            parts.append(_text(middle, near + 36, words, 12, "middle"))
+        else:
+            turned = f"rotate(-90 {near - 40:.1f} {middle:.1f})"
+            parts.append(_text(near - 40, middle, words, 12, "middle", transform=turned))
+    return "".join(parts)
+
+
+# -- traces -------------------------------------------------------------------------------------
+
+
+def _scatter(trace: Mapping, x: Axis, y: Axis) -> Iterator[str]:
+    spots = [
+        (x.place(a), y.place(b))
+        for a, b in zip(numbers(trace["x"]), numbers(trace["y"]), strict=False)
+    ]
+    mode, opacity = trace.get("mode", "lines"), trace.get("opacity", 1)
+    if "lines" in mode:
+        yield from _polylines(spots, trace.get("line", {}), opacity)
+    for axis, name in ((x, "error_x"), (y, "error_y")):
+        if name in trace:
+            yield from _errors(trace, name, axis, spots)
+    known = [(i, spot) for i, spot in enumerate(spots) if all(map(math.isfinite, spot))]
+    if "markers" in mode:
+        marker = trace.get("marker", {})
+        for i, (a, b) in known:
+            yield symbol(a, b, {key: _at(value, i) for key, value in marker.items()})
+    if "text" in mode:
+        font = trace.get("textfont", {})
+        for i, (a, b) in known:
+            where = _at(trace.get("textposition", "middle center"), i).split()
+            lift, side = where if len(where) == 2 else (where[0], "center")
+            anchor = {"left": "end", "right": "start"}.get(side, "middle")
+            shift = {"top": -8, "bottom": 16}.get(lift, 4)
+            size, colour = _at(font.get("size", 12), i), _at(font.get("color", INK), i)
+            yield _text(a, b + shift, str(_at(trace["text"], i)), size, anchor, colour)
+
+
+def _polylines(spots: Sequence, line: Mapping, opacity: float) -> Iterator[str]:
+    """One polyline for each stretch of known places; steps go across and then up."""
+    stretch: list[tuple] = []
+    for spot in [*spots, (math.nan, math.nan)]:
+        if all(map(math.isfinite, spot)):
+            if stretch and line.get("shape") == "hv":
+                stretch.append((spot[0], stretch[-1][1]))
+            stretch.append(spot)
+        elif stretch:
+            points = " ".join(f"{a:.1f},{b:.1f}" for a, b in stretch)
+            dash = line.get("dash", "solid")
+            dashes = DASHES.get(dash, dash.replace("px", "").replace(",", " "))
+            yield _tag(
+                "polyline",
+                points=points,
+                fill="none",
+                opacity=opacity,
+                stroke=line.get("color", INK),
+                stroke_width=line.get("width", 2),
+                stroke_dasharray="" if dash == "solid" else dashes,
+            )
+            stretch = []
+
+
+def _errors(trace: Mapping, name: str, axis: Axis, spots: Sequence) -> Iterator[str]:
+    error, values = trace[name], trace[name[-1]]
+    up = error.get("array") or []
+    down = error.get("arrayminus") or up
+    for i, (a, b) in enumerate(spots[: len(up)]):
+        if None in (up[i], down[i], values[i]) or not (math.isfinite(a) and math.isfinite(b)):
+            continue
+        low, high = axis.place(values[i] - down[i]), axis.place(values[i] + up[i])
+        ends = (low, b, high, b) if name[-1] == "x" else (a, low, a, high)
+        if all(map(math.isfinite, ends)):
+            yield _line(*ends, error.get("color", INK), error.get("thickness", 2))
+
+
+def _bar(trace: Mapping, x: Axis, y: Axis) -> Iterator[str]:
+    lying = trace.get("orientation") == "h"
+    along, up = (y, x) if lying else (x, y)
+    across, down = numbers(trace["x"]), numbers(trace["y"])
+    names, values = (down, across) if lying else (across, down)
+    marker = trace.get("marker", {})
+    for i, (name, value) in enumerate(zip(names, values, strict=False)):
+        if value is None:
+            continue
+        base, width = _at(trace.get("base", 0), i) or 0, _at(trace.get("width", 0.8), i) or 0.8
+        first, middle = up.place(base), along.place(name)
+        last = up.place(base + value)
+        unit = abs(along.place(1) - along.place(0)) if not isinstance(name, str) else 20
+        half = abs(width) * unit / 2
+        ends = (first, last, middle - half, middle + half)
+        if not all(map(math.isfinite, ends)):
+            continue
+        across, down = (ends[:2], ends[2:]) if lying else (ends[2:], ends[:2])
+        yield _box(across, down, _at(marker.get("color", INK), i),
+                   _at(marker.get("opacity", 1), i))  # fmt: skip
+
+
+def _heat(trace: Mapping, x: Axis, y: Axis) -> Iterator[str]:
+    """Cells of one colour side by side are one box."""
+    from plotly.colors import sample_colorscale
+
+    low, high = trace.get("zmin", 0), trace.get("zmax", 1)
+    across, up = (
+        _edges([axis.place(v) for v in trace[name]]) for axis, name in ((x, "x"), (y, "y"))
+    )
+    steps = sample_colorscale(trace["colorscale"], [k / 20 for k in range(21)])
+    if trace.get("reversescale"):
+        steps = steps[::-1]
+    for r, row in enumerate(trace["z"]):
+        tones = [
+            None if v is None else round(20 * min(1, max(0, (v - low) / (high - low)))) for v in row
+        ]
+        begin = 0
+        for c in range(1, len(tones) + 1):
+            if c == len(tones) or tones[c] != tones[begin]:
+                if tones[begin] is not None:
+                    box = (across[begin], across[c]), (up[r], up[r + 1])
+                    yield _box(*box, steps[tones[begin]], 1)
+                begin = c
+
+
+def _edges(middles: Sequence[float]) -> list[float]:
+    """Between the middles of cells, and half a cell beyond the first and last."""
+    if len(middles) == 1:
+        return [middles[0] - 10, middles[0] + 10]
+    inner = [(a + b) / 2 for a, b in pairwise(middles)]
+    return [2 * middles[0] - inner[0], *inner, 2 * middles[-1] - inner[-1]]
+
+
+DRAWN: Mapping[str, Callable] = {"scatter": _scatter, "bar": _bar, "heatmap": _heat}
+
+
+def symbol(x: float, y: float, marker: Mapping[str, Any]) -> str:
+    """One marker; ``-open`` has its outline only."""
+    name, half = str(marker.get("symbol", "circle")), (marker.get("size") or 8) / 2
+    shape, is_open = name.removesuffix("-open"), name.endswith("-open")
+    colour, rim = marker.get("color", INK), marker.get("line", {})
+    stroke, width = _at(rim.get("color", colour), 0), rim.get("width", 0)
+    stroke, width = (colour, max(width, 2)) if is_open else (stroke, width)
+    fill = "none" if is_open else colour
+    look = {"fill": fill, "stroke": stroke, "stroke_width": width}
+    look["opacity"] = marker.get("opacity", 1)
+    shape = shape.removesuffix("-thin")
+    if shape in STROKES:
+        far = 0.8 * half
+        strokes = (
+            (x + a * far, y + b * far, x + c * far, y + d * far) for a, b, c, d in STROKES[shape]
+        )
+        return "".join(_line(*ends, colour, max(2, half / 2.5)) for ends in strokes)
+    if shape in POLYGONS:
+        corners = " ".join(f"{x + half * a:.1f},{y + half * b:.1f}" for a, b in POLYGONS[shape])
+        return _tag("polygon", points=corners, **look)
+    return _tag("circle", cx=x, cy=y, r=half, **look)
+
+
+# -- parts --------------------------------------------------------------------------------------
+
+
+def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -> str:
+    left, top, right, bottom = box
+    spots = []
+    for letter, low, high in (("x", left, right), ("y", bottom, top)):
+        ref = note.get(f"{letter}ref", "paper")
+        if ref == "paper":
+            spots.append(low + note[letter] * (high - low))
+        elif ref.endswith(" domain"):
+            own = axes[_full(ref.removesuffix(" domain"))]
+            spots.append(own.start + note[letter] * (own.end - own.start))
+        else:
+            about = axes[_full(ref)]
+            value = note[letter]
+            if about.about.get("type") == "log":  # annotations give the logarithm
+                value = 10**value
+            spots.append(about.place(value))
+    x, y = spots[0] + note.get("xshift", 0), spots[1] - note.get("yshift", 0)
+    if not (math.isfinite(x) and math.isfinite(y)):
+        return ""
+    font = note.get("font", {})
+    size, weight = font.get("size", 12), font.get("weight", 400)
+    lift = {"bottom": -0.3, "top": 0.9}.get(note.get("yanchor", "middle"), 0.35) * size
+    anchor = ANCHORS[note.get("xanchor", "center")]
+    lines = str(note["text"]).split("<br>")
+    return "".join(
+        _text(
+            x,
+            y + lift + k * 1.2 * size,
+            words,
+            size,
+            anchor,
+            font.get("color", INK),
+            font_weight=weight,
+        )
+        for k, words in enumerate(lines)
+    )
+
+
+def _tag(name: str, words: str | None = None, **attributes: Any) -> str:
+    """An element; all that comes from a figure is escaped here."""
+    told = "".join(
+        f' {key.replace("_", "-")}="{html.escape(_short(value))}"'
+        for key, value in attributes.items()
+        if value != ""
+    )
+    return f"<{name}{told}/>" if words is None else f"<{name}{told}>{html.escape(words)}</{name}>"
+
+
+def _short(value: Any) -> str:
+    return f"{round(value, 1):g}" if isinstance(value, float) else str(value)
+
+
+def _text(x: float, y: float, words: Any, size: float = 12, anchor: str = "start",
+          colour: str = INK, **more: Any) -> str:  # fmt: skip
+    look = {"font_size": size, "text_anchor": anchor, "fill": colour, **more}
+    return _tag("text", unescaped(str(words)), x=float(x), y=float(y), **look)
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float) -> str:
+    ends = dict(zip(("x1", "y1", "x2", "y2"), map(float, (x1, y1, x2, y2)), strict=True))
+    return _tag("line", **ends, stroke=colour, stroke_width=width)
+
+
+def _box(across: Sequence[float], down: Sequence[float], colour: str, opacity: float) -> str:
+    (left, right), (top, bottom) = sorted(across), sorted(down)
+    size = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+    return _tag("rect", **size, fill=colour, opacity=opacity)
+
+
+def _at(value: Any, i: int) -> Any:
+    """The i-th of several, or the one for all."""
+    return value[i % len(value)] if isinstance(value, list) and value else value
+
+
+def nice(low: float, high: float, most: int = 6) -> list[float]:
+    """Round numbers between two ends.
+
+    >>> nice(0, 1)
+    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    """
+    low, high = min(low, high), max(low, high)
+    raw = (high - low) / (most - 1) or 1.0
+    size = 10 ** math.floor(math.log10(raw))
+    step = next((size * k for k in (1, 2, 5, 10) if size * k >= raw * 0.999), size * 10)
+    first = math.ceil(low / step - 1e-9)
+    return [round(k * step, 10) for k in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def written(value: float, format: str) -> str:
+    """A number in those of plotly's formats that Python has too.
+
+    >>> written(0.25, ".0%"), written(3.0, "d"), written(0.05, ""), written(2.0, "$,.2s")
+    ('25%', '3', '0.05', '2')
+    """
+    try:
+        return f"{round(value) if format.endswith('d') else value:{format.replace('~', '') or 'g'}}"
+    except ValueError:
+        return f"{value:g}"

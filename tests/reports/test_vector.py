@@ -1,0 +1,109 @@
+"""A figure as SVG: the same words, lines at the places that their axes say, nothing let through."""
+
+import math
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from ensemble_lab.explorers import explore
+from ensemble_lab.explorers.explore import EXPLORERS
+from ensemble_lab.reports.vector import Axis, nice, svg
+from ensemble_lab.widgets.plain import unescaped
+from ensemble_lab.widgets.still import plain_figure
+from tests.explorers.test_accessible import shown
+
+SPACE = "{http://www.w3.org/2000/svg}"
+
+
+def parsed(figure):
+    return ET.fromstring(svg(figure))
+
+
+def figure(*traces, **layout):
+    margin = {"l": 40, "r": 0, "t": 0, "b": 100}
+    axes = {"xaxis": {"range": [0, 10]}, "yaxis": {"range": [0, 1]}}
+    return {"data": traces, "layout": {"height": 300, "margin": margin, **axes, **layout}}
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_every_explorer_is_drawn_with_its_words(name):
+    explorer = shown(name)
+    for state in (explorer.state(), *map(explorer.preset, list(explorer.presets)[:2])):
+        whole = plain_figure(explorer.drawn(state))
+        drawing = parsed(whole)
+        words = [text.text for text in drawing.iter(f"{SPACE}text")]
+        for line in whole["layout"]["title"]["text"].split("<br>"):
+            assert unescaped(line) in words
+        for note in whole["layout"].get("annotations", ()):
+            for line in note["text"].split("<br>"):
+                assert unescaped(line) in words
+        assert "nan" not in svg(whole).replace("unanswered", "")
+        bare = len(svg({**whole, "data": []}))
+        for trace in whole["data"]:
+            if any(value is not None for value in trace["x"]) and trace.get("y"):
+                assert len(svg({**whole, "data": [trace]})) > bare, trace["name"]
+
+
+def test_lines_and_marks_stand_where_their_axes_say():
+    line = {"type": "scatter", "mode": "lines", "x": [0, 10, None, 5], "y": [0, 1, 1, 0.5]}
+    point = {"type": "scatter", "mode": "markers", "x": [5], "y": [0.5], "marker": {"size": 8}}
+    bars = {"type": "bar", "x": [5], "y": [0.5], "base": 0.25, "width": 2}
+    drawing = parsed(figure(line, point, bars))
+    points = [shape.get("points") for shape in drawing.iter(f"{SPACE}polyline")]
+    assert points == ["40.0,200.0 840.0,0.0", "440.0,100.0"]  # None parts one from the next
+    circle = next(drawing.iter(f"{SPACE}circle"))
+    assert [circle.get(key) for key in ("cx", "cy", "r")] == ["440", "100", "4"]
+    bar = next(drawing.iter(f"{SPACE}rect"))
+    assert [bar.get(key) for key in ("x", "y", "width", "height")] == ["360", "50", "160", "100"]
+
+
+def test_a_logarithmic_axis_and_names_have_their_places():
+    log = Axis({"type": "log", "range": [0, 2]}, 0, 100)
+    assert log.place(10) == 50 and math.isnan(log.place(0)) and math.isnan(log.place(None))
+    names = Axis({"type": "category", "categoryarray": ["a", "b"], "range": [-0.5, 1.5]}, 0, 100)
+    assert names.place("b") == 75 and math.isnan(names.place("c"))
+    assert nice(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1] and nice(3, 3)
+
+
+def test_cells_of_one_tone_are_one_box_and_unknown_ones_none():
+    heat = {"type": "heatmap", "x": [1, 2, 3, 4], "y": [0.2, 0.4], "zmin": 0, "zmax": 1,
+            "colorscale": [[0, "#ffffff"], [1, "#000000"]],
+            "z": [[0, 0, 1, 1], [None, 0, 0, 0]]}  # fmt: skip
+    boxes = list(parsed(figure(heat)).iter(f"{SPACE}rect"))
+    assert [box.get("fill") for box in boxes] == ["rgb(255, 255, 255)", "rgb(0, 0, 0)",
+                                                  "rgb(255, 255, 255)"]  # fmt: skip
+
+
+def test_axes_without_a_range_have_that_of_their_numbers():
+    line = {"type": "scatter", "x": [0, 100], "y": [1, 3]}
+    drawing = parsed({"data": [line], "layout": {"margin": {"l": 0, "r": 0, "t": 0, "b": 0}}})
+    assert next(drawing.iter(f"{SPACE}polyline")) is not None
+
+
+def test_nothing_of_a_strangers_figure_becomes_markup():
+    evil = '"><script>alert(1)</script>'
+    line = {"type": "scatter", "mode": "lines+markers+text", "x": [1, 2], "y": [0, 1],
+            "text": [evil, evil], "opacity": evil, "line": {"color": evil, "width": evil},
+            "marker": {"color": evil, "symbol": evil, "opacity": evil}}  # fmt: skip
+    note = {"x": 1, "y": 0, "xref": "x", "yref": "y", "text": evil, "font": {"color": evil}}
+    title = {"text": evil}
+    drawing = svg(figure(line, annotations=[note], title=title))
+    assert "<script" not in drawing
+    kinds = {element.tag.removeprefix(SPACE) for element in ET.fromstring(drawing).iter()}
+    assert kinds <= {"svg", "text", "line", "polyline", "circle", "rect", "polygon"}
+
+
+def test_a_page_shows_the_picture_where_no_script_runs(tmp_path):
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    from ensemble_lab.reports.page import write_page
+
+    whole = plain_figure(explore("condorcet").picture())
+    data = {"application/vnd.plotly.v1+json": whole}
+    cell = new_code_cell("1", outputs=[new_output("display_data", data)])
+    nbformat.write(new_notebook(cells=[cell]), tmp_path / "a.ipynb")
+    assert write_page(tmp_path / "a.ipynb") == []
+    page = (tmp_path / "a.html").read_text()
+    still = page[page.index("<noscript>") : page.index("</noscript>")]
+    assert "<svg" in still and unescaped(whole["layout"]["title"]["text"].split("<br>")[0]) in still
