@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble_lab.widgets import panels as kit
-from ensemble_lab.widgets.panels import Axes, apart, axis, borders, log_axis, mosaic, shares
+from ensemble_lab.widgets import mosaic as kit
+from ensemble_lab.widgets.axes import Axes, axis, log_axis, shares
+from ensemble_lab.widgets.labels import BETWEEN, apart
+from ensemble_lab.widgets.mosaic import mosaic
+from ensemble_lab.widgets.panels import borders, listed
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, SMALL, TEXT, WRONG
 from tests.explorers.test_accessible import TEXT as LEAST
 from tests.explorers.test_accessible import contrast
@@ -82,9 +85,9 @@ def test_several_runs_are_drawn_as_their_mean_and_spread():
 
 def test_numbers_are_json():
     odd = [np.float32(0.5), np.int64(3), np.nan, np.inf, "name"]
-    assert kit.listed(odd) == [0.5, 3, None, None, "name"]
-    assert kit.listed(np.array([[1.0, np.nan]])) == [[1.0, None]]
-    assert kit.listed(1 / 3) == pytest.approx(1 / 3) and kit.listed(range(2)) == [0, 1]
+    assert listed(odd) == [0.5, 3, None, None, "name"]
+    assert listed(np.array([[1.0, np.nan]])) == [[1.0, None]]
+    assert listed(1 / 3) == pytest.approx(1 / 3) and listed(range(2)) == [0, 1]
     heat = mosaic("a", a=PLAIN).a.heat([[0.5, np.nan]], [0, 1], [0], "h", 0, 1, "Greys").trace
     assert heat["z"] == [[0.5, None]] and json.dumps(heat, allow_nan=False)
 
@@ -135,7 +138,7 @@ def test_labels_of_close_ends_do_not_lie_on_each_other():
     pixels = sorted(
         note["y"] * panels._inner for note in drawn(panels, *marks).layout["annotations"]
     )
-    assert np.diff(pixels).min() >= kit.BETWEEN - 1e-6
+    assert np.diff(pixels).min() >= BETWEEN - 1e-6
 
 
 @given(st.lists(st.floats(-50, 350), max_size=12))
@@ -143,12 +146,12 @@ def test_heights_are_apart_in_order_and_within(wanted):
     found = apart(wanted, 300)
     assert len(found) == len(wanted)
     order = np.argsort(wanted, kind="stable")
-    assert (np.diff(np.array(found)[order]) >= kit.BETWEEN - 1e-6).all()
+    assert (np.diff(np.array(found)[order]) >= BETWEEN - 1e-6).all()
     assert all(-1e-6 <= height <= 300 + 1e-6 for height in found)
     lonely = [
         i
         for i, w in enumerate(wanted)
-        if all(abs(w - o) > kit.BETWEEN * len(wanted) for j, o in enumerate(wanted) if j != i)
+        if all(abs(w - o) > BETWEEN * len(wanted) for j, o in enumerate(wanted) if j != i)
     ]
     for i in lonely:
         if 20 < wanted[i] < 280:

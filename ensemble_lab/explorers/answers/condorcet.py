@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ensemble_lab.answers.diversity import condorcet
+from ensemble_lab.widgets.axes import Axes, axis, shares
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
-from ensemble_lab.widgets.panels import Axes, axis, mosaic, shares
+from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, WRONG
 

@@ -15,9 +15,11 @@ from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.scales import check_scales
 from ensemble_lab.core.shares import share_interval
 from ensemble_lab.core.unknown import mean_of_known, model_means, share_known
+from ensemble_lab.widgets.axes import Axes, axis, shares
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing
-from ensemble_lab.widgets.panels import Axes, Mark, Panel, axis, listed, mosaic, shares
+from ensemble_lab.widgets.mosaic import mosaic
+from ensemble_lab.widgets.panels import Mark, Panel, listed
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL

@@ -10,9 +10,11 @@ from unicodedata import east_asian_width
 from ensemble_lab.catalogue import data_folder
 from ensemble_lab.core.errors import several, shown
 from ensemble_lab.tokens.traces import TOP, VERDICTS, Place, Trace, read_traces
+from ensemble_lab.widgets.axes import Axes, axis
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
-from ensemble_lab.widgets.panels import Axes, Mark, Panel, axis, mosaic
+from ensemble_lab.widgets.mosaic import mosaic
+from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named, whole
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG, marker

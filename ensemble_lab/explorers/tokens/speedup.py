@@ -11,9 +11,11 @@ import numpy as np
 from ensemble_lab.catalogue import data_folder
 from ensemble_lab.tokens.lengths import best_gamma, speedup
 from ensemble_lab.tokens.pairs import Pair, pair_of
+from ensemble_lab.widgets.axes import FRAMED, Axes, axis
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
-from ensemble_lab.widgets.panels import FRAMED, Axes, Mark, Panel, axis, mosaic
+from ensemble_lab.widgets.mosaic import mosaic
+from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named as short
 from ensemble_lab.widgets.plain import whole

@@ -16,18 +16,11 @@ from ensemble_lab.explorers.training.bagging_replay import (
 )
 from ensemble_lab.explorers.training.moons import ACROSS, AXES, CELLS, MAP, MIDDLES, SHADE, UP
 from ensemble_lab.training.bagging.bootstrap import variance_of_mean
+from ensemble_lab.widgets.axes import Axes, axis, log_axis, shares
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
-from ensemble_lab.widgets.panels import (
-    Axes,
-    Mark,
-    Panel,
-    axis,
-    borders,
-    log_axis,
-    mosaic,
-    shares,
-)
+from ensemble_lab.widgets.mosaic import mosaic
+from ensemble_lab.widgets.panels import Mark, Panel, borders
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, INK, ORACLE, SMALL, WRONG
 

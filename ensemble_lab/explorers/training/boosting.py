@@ -6,9 +6,11 @@ import numpy as np
 
 from ensemble_lab.explorers.training.boosting_replay import ROUNDS, Rounds, rounds
 from ensemble_lab.explorers.training.moons import ACROSS, AXES, MIDDLES, SHADE, UP
+from ensemble_lab.widgets.axes import Axes, axis, log_axis, shares
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
-from ensemble_lab.widgets.panels import Axes, Mark, Panel, axis, log_axis, mosaic, shares
+from ensemble_lab.widgets.mosaic import mosaic
+from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, INK, SMALL, WRONG
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ensemble_lab.widgets.panels import FRAMED, Axes, axis
+from ensemble_lab.widgets.axes import FRAMED, Axes, axis
 from ensemble_lab.widgets.style import GROUND
 
 CELLS = 60  # of the map, along each side

@@ -11,9 +11,11 @@ from ensemble_lab.explorers.training.negative_correlation_replay import (
     Sweep,
     sweep,
 )
+from ensemble_lab.widgets.axes import Axes, axis
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
-from ensemble_lab.widgets.panels import Axes, Mark, Panel, axis, mosaic
+from ensemble_lab.widgets.mosaic import mosaic
+from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.style import COMBINED, INK, ORACLE, SMALL, WRONG
 

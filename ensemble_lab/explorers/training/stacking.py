@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ensemble_lab.explorers.training.stacking_replay import DEPTHS, KINDS, PROBLEMS, Stacks, stacks
+from ensemble_lab.widgets.axes import FRAMED, Axes, axis, rows_of, shares
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
-from ensemble_lab.widgets.panels import FRAMED, Axes, Mark, Panel, axis, mosaic, rows_of, shares
+from ensemble_lab.widgets.mosaic import mosaic
+from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG
 

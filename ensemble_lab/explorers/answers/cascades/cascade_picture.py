@@ -19,7 +19,9 @@ from ensemble_lab.explorers.answers.cascades.cascade_replay import (
     View,
     efficient,
 )
-from ensemble_lab.widgets.panels import Axes, Mark, Panel, axis, listed, mosaic, shares
+from ensemble_lab.widgets.axes import Axes, axis, shares
+from ensemble_lab.widgets.mosaic import mosaic
+from ensemble_lab.widgets.panels import Mark, Panel, listed
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, MIDDLE, ORACLE, SMALL, WRONG, marker

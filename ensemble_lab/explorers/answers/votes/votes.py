@@ -17,10 +17,12 @@ from ensemble_lab.explorers.answers.votes.vote_replay import (
     nanmean,
     presets,
 )
+from ensemble_lab.widgets.axes import FRAMED, Axes, axis, rows_of, shares
 from ensemble_lab.widgets.cards import row_of
 from ensemble_lab.widgets.controls import choice, many, steps
 from ensemble_lab.widgets.explorer import Explorer, State
-from ensemble_lab.widgets.panels import FRAMED, Axes, Mark, Panel, axis, mosaic, rows_of, shares
+from ensemble_lab.widgets.mosaic import mosaic
+from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG, marker
