@@ -7,7 +7,6 @@ The public names are those of the levels, which are listed once, in the stub bes
 They load when they are first used, so that importing costs next to nothing.
 """
 
-from functools import cache
 from importlib import import_module
 
 __version__ = "0.1.0"
@@ -17,12 +16,16 @@ SUBMODULES = (*LEVELS, "catalogue", "doctor", "exercises", "widgets")
 CATALOGUE = ("data_folder", "describe", "load_outcomes", "outcomes_catalogue")
 
 
-@cache
+_HOMES: dict[str, str] = {}  # filled when first asked; functools would take half of the import
+
+
 def _home() -> dict[str, str]:
     """Public name to the level that has it. Reading the stubs takes longer than the import."""
-    levels = {level: import_module(f".{level}", __name__).__all__ for level in LEVELS}
-    of_levels = {name: level for level, names in levels.items() for name in names}
-    return of_levels | dict.fromkeys(CATALOGUE, "catalogue")
+    if not _HOMES:
+        levels = {level: import_module(f".{level}", __name__).__all__ for level in LEVELS}
+        _HOMES.update({name: level for level, names in levels.items() for name in names})
+        _HOMES.update(dict.fromkeys(CATALOGUE, "catalogue"))
+    return _HOMES
 
 
 def __getattr__(name: str):
