@@ -38,9 +38,9 @@ lab: $(STAMP)  ## open JupyterLab on the first notebook (LAB_ARGS=--no-browser f
 # (on two cores: 21 min 48 s with threads of their own, 12 min 48 s without).
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 # What `make quick` has no time for, beside the tests marked slow.
-NOT_QUICK := notebooks browser packaging reports
+NOT_QUICK := notebooks browser explorers packaging reports
 
-quick: $(STAMP)  ## under 3 minutes: no notebooks, browser, reports, wheel, benchmarks, nor what is marked slow
+quick: $(STAMP)  ## under 3 minutes: no notebooks, browser, explorers, reports, wheel, benchmarks, nor what is marked slow
 	$(PYTEST) -m "not nightly and not slow" tests $(NOT_QUICK:%=--ignore=tests/%) $(TEST_ARGS)
 
 # One pytest run, so that its summary is the last line and counts everything.
