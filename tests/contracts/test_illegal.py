@@ -115,8 +115,9 @@ def test_a_column_twice_is_named(table, data, tmp_path_factory):
     twice = pd.concat([frame, frame[[name]]], axis=1)
     folder = tmp_path_factory.mktemp("t")
     if data.draw(st.booleans()):
-        assume("\r" not in name and "\0" not in name)
-        twice.to_csv(folder / "t.csv", index=False, lineterminator="\n")
+        text = twice.to_csv(index=False, lineterminator="\n")
+        assume("\r" not in text and "\0" not in text)  # bare in a cell they end its row or file
+        (folder / "t.csv").write_text(text, encoding="utf-8", newline="")
         with refused(name):
             lab.Outcomes.read(folder / "t.csv")
     else:
