@@ -7,7 +7,7 @@ panels, titles, keys and labels follow from that.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,6 @@ class Mosaic:
     panels: Mapping[str, Panel]
     height: int
     margin: Mapping[str, int]
-    layout: Mapping[str, Any] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Panel:
         try:
