@@ -61,10 +61,10 @@ def test_table_by_hand_and_the_file_says_the_same(tmp_path):
     assert read.to_parquet(tmp_path / "r.parquet").is_file()
 
 
-def test_the_models_own_latency_law_text_and_unparsed_are_kept(tmp_path):
+def test_the_models_own_latency_distribution_text_and_unparsed_are_kept(tmp_path):
     def model(item):
-        law = {"ja": 0.75, "nein": np.float64(0.25)}
-        return Reply("ja" if item else None, latency=4.5, probability=law, text="„ja“ \ud83d")
+        proba = {"ja": 0.75, "nein": np.float64(0.25)}
+        return Reply("ja" if item else None, latency=4.5, probability=proba, text="„ja“ \ud83d")
 
     path = tmp_path / "r.jsonl"
     table = record({"m": model}, [1, 0], path, truth=["ja", "ja"], progress=False)
@@ -241,7 +241,7 @@ def test_paths_that_cannot_be_written(tmp_path):
         (b"bytes", "is bytes"),
         (Reply("a", cost=-1), "cost is -1 for item 'q', model 'm'"),
         (Reply("a", confidence="high"), "'high'"),
-        (Reply("a", probability={"a": 0.5, "b": 0.2}), "sums to 1"),
+        (Reply("a", probability={"a": 0.5, "b": 0.2}), "sum to 1"),
         (Reply("a", probability={("a",): 1.0}), "is tuple"),
         ("7", "both 7 and '7'"),
     ],
