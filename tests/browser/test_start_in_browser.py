@@ -12,14 +12,11 @@ from tests.browser.steps import HANDLE, finished, panels, run_all
 
 SCREEN = {"width": 1280, "height": 800}
 PANE = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer"
-WHERE = (
-    """(selector) => {
-  const pane = document.querySelector('%s').getBoundingClientRect();
+WHERE = f"""(selector) => {{
+  const pane = document.querySelector('{PANE}').getBoundingClientRect();
   const one = document.querySelector(selector).getBoundingClientRect();
   return [one.top - pane.top, pane.bottom - one.bottom, one.height];
-}"""
-    % PANE
-)  # noqa: UP031
+}}"""
 CODE_IN_SIGHT = """() => [...document.querySelectorAll(".jp-CodeCell .jp-InputArea-editor")]
   .filter((e) => e.offsetParent && e.getBoundingClientRect().top < innerHeight).length"""
 FILLER = 25
