@@ -33,6 +33,7 @@ TICK = {
     True: '<b role="img" aria-label="done:">☑</b>',
 }
 TABLE, STATE, CARD = "Data table", "State", "Item card"
+MISSING = "What cannot be set here, and why"
 COPY = """<button class="jupyter-button lm-Widget widget-button"
  style="width: auto; height: 26px; margin: 1px; padding: 0 8px; font-size: 12px; line-height: 26px"
  title="Copy these settings as JSON, for a report or a colleague" data-state="{state}"
@@ -135,7 +136,7 @@ class Panel:
                 f"<li><b>{html.escape(words(n))}</b> cannot be set: {html.escape(why)}</li>"
                 for n, why in reasons
             )
-            shown.append(ipywidgets.HTML(f"<ul>{entries}</ul>"))
+            shown.append(Folds({MISSING: ipywidgets.HTML(f"<ul>{entries}</ul>")}))
         return shown
 
     def _below(self) -> Folds:
