@@ -33,7 +33,7 @@ def backend() -> str:
     if not forced:
         return best()
     if forced not in BACKENDS:
-        raise ValueError(f"{VARIABLE}={shown(forced)} is no backend{nearest(forced, BACKENDS)}")
+        raise ValueError(f"{VARIABLE}={shown(forced)} is not a backend{nearest(forced, BACKENDS)}")
     return forced
 
 
@@ -46,7 +46,7 @@ def best() -> str:
         return "still"
     import plotly.graph_objects as go
 
-    # Without anywidget, plotly 6 and later put something in its place that is no widget. To ask
+    # Without anywidget, plotly 6 and later put something in its place that is not a widget. To ask
     # is better than to make one, whose 5 MB of code would stay in a saved notebook.
     return "live" if issubclass(go.FigureWidget, ipywidgets.Widget) else "redraw"
 

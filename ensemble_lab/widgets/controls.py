@@ -80,7 +80,7 @@ class Control:
             same_type = isinstance(value, bool) == isinstance(option, bool)
             if same_type and (_equal(whole(value), whole(option)) or _close(value, option)):
                 return option
-        raise ValueError(f"{self.name}={shown(value)} is no option{self._hint(value)}")
+        raise ValueError(f"{self.name}={shown(value)} is not an option{self._hint(value)}")
 
     def _hint(self, value) -> str:
         """The options next to a number; else those spelled alike."""
@@ -92,7 +92,7 @@ class Control:
             return self._few()
         reach = min(
             max(value, self.options[0]), self.options[-1]
-        )  # a huge whole number is no float
+        )  # a huge whole number is not a float
         near = sorted(self.options, key=lambda option: abs(option - reach))[:2]
         return f"; the nearest are {' and '.join(map(shown, sorted(near)[:2]))}"
 

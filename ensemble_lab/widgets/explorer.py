@@ -114,7 +114,7 @@ class Explorer:
                 raise ValueError(f"{shown(name)} cannot be set here: {self.missing[name][:200]}")
             if name not in controls:
                 known = nearest(name, controls)
-                raise ValueError(f"{shown(name, 60)} is no control of {shown(self.name)}{known}")
+                raise ValueError(f"{shown(name, 60)} is not a control of {shown(self.name)}{known}")
             state[name] = controls[name].checked(value)
         return state
 
@@ -166,7 +166,7 @@ class Explorer:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             fix = "copy it again from the explorer"
             why = shown(error, 60)
-            raise ValueError(f"this is no state of an explorer ({why}); {fix}") from None
+            raise ValueError(f"this is not a state of an explorer ({why}); {fix}") from None
         if about["explorer"] != self.name:
             other = shown(about["explorer"], 60)
             raise ValueError(

@@ -1,4 +1,4 @@
-r"""Names as text: what stands in a table, a notebook or a reply is no markup where it is shown.
+r"""Names as text: what stands in a table, a notebook or a reply is not markup where it is shown.
 
 Plotly reads a kind of HTML in every text of a figure, fills in ``%{…}`` and sets ``$…$`` as a
 formula. So the texts of a `Picture` are plain, with ``\n`` where a line ends, and `drawable` writes

@@ -30,7 +30,7 @@ def typed_number(guess, unit: str = "") -> float:
     if isinstance(guess, Real | Decimal) and not isinstance(guess, bool):
         return float(guess)
     if not isinstance(guess, str):
-        raise ValueError(f"{shown(guess, 40)} is no number; guess one")
+        raise ValueError(f"{shown(guess, 40)} is not a number; guess one")
     text = guess.translate(MINUS).strip()
     if unit and text.endswith(unit):
         text = text.removesuffix(unit).strip()
@@ -41,4 +41,4 @@ def typed_number(guess, unit: str = "") -> float:
         fix = "write the decimal mark as a point, 0.9, and nothing between thousands, 1000"
     elif text.endswith("%"):
         fix = "write the number that is asked for, without %"
-    raise ValueError(f"{shown(guess, 40)} is no number; {fix}")
+    raise ValueError(f"{shown(guess, 40)} is not a number; {fix}")
