@@ -79,7 +79,7 @@ def draw(state: State) -> Picture:
 def ceiling(accuracy: float, correlation: float) -> float:
     """What the majority tends to with ever more members: its luck is shared, so not 1.
 
-    The share of members who are right then follows the beta law of `condorcet`.
+    The share of members who are right then follows the beta distribution of `condorcet`.
     """
     from scipy.stats import beta
 
