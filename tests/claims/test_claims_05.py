@@ -47,19 +47,6 @@ def eight_at_once():
     return here.accepted == len(here.drafted) == 8 and place.verdict == "accepted"
 
 
-def and_is_green():
-    _, place = trace("smollm2", "a text to copy", "prompt lookup").places[9 - 1]
-    return place.token == "␣and" and place.verdict == "corrected" and place.r >= place.ratio
-
-
-def token_ten():
-    """It was accepted, and is not what p likes best."""
-    _, place = trace("tiny", "a sum", "untrained early exit").places[10 - 1]
-    return (
-        place.verdict == "accepted" and max(place.p) > 2 * place.p[place.tokens.index(place.token)]
-    )
-
-
 def bound_holds():
     """A round writes at most 1 / (1 - alpha) tokens on average, in all that was recorded."""
     for one in (*traces("smollm2"), *traces("tiny")):
@@ -84,11 +71,6 @@ def tenth():
 
 CLAIMS = [
     Claim("one of eight that the target accepted in a single pass", compute=eight_at_once),
-    Claim("Step back to *and*, which is green.", compute=and_is_green),
-    Claim(
-        "step on to token 10: it was accepted, although the target prefers another token",
-        compute=token_ten,
-    ),
     Claim(
         "With an alpha of 0.12 that is {1.14}: **a measured gain of 1.41 is then noise**",
         compute=lambda: [1 / (1 - 0.12)],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import product
 from unicodedata import east_asian_width
@@ -12,7 +12,7 @@ from ensemble_lab.core.errors import several, shown
 from ensemble_lab.tokens.traces import TOP, VERDICTS, Place, Trace, read_traces
 from ensemble_lab.widgets.axes import Axes, axis
 from ensemble_lab.widgets.controls import choice, steps
-from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture
@@ -101,6 +101,7 @@ def explorer(traces: Trace | Sequence[Trace] | None = None) -> Explorer:
         ),
         draw=lambda state: draw(shown(state), state["token"]),
         presets=views(options, varied, longest, found),
+        tasks=tasks(shown) if traces is None else (),
         along="token",
         sequence="token" if longest > 1 else None,
     )  # fmt: skip
@@ -170,6 +171,33 @@ def views(options: Mapping, varied: Sequence[str], longest: int, traces) -> dict
                 "a correction": {key: getattr(one, key) for key in varied} | {"token": at}
             }
     return found
+
+
+def tasks(shown: Callable[[State], Trace]) -> tuple[Task, ...]:
+    """What to find in the recorded texts; `shown` gives a state's trace."""
+
+    def place(state: State) -> Place:
+        places = shown(state).places
+        return places[min(state["token"], len(places)) - 1][1]
+
+    def is_a(verdict: str) -> Callable[..., bool]:
+        return lambda state, picture: place(state).verdict == verdict
+
+    def lucky(state: State, picture) -> bool:
+        here = place(state)
+        likeliest = here.p[here.tokens.index(here.token)] == max(here.p)
+        return here.verdict == ACCEPTED and not likeliest
+
+    def in_vain(state: State, picture) -> bool:
+        one = shown(state)
+        return len(one.places) < 1.3 * len(one.rounds)
+
+    return (
+        Task("Step to a bonus, which the target adds behind an accepted draft.", is_a(BONUS)),
+        Task("Step to a correction: why was the token above it rejected?", is_a(CORRECTED)),
+        Task("Find an accepted token although the target prefers another one.", lucky),
+        Task("Find a text for which drafts save next to nothing. What fails?", in_vain),
+    )
 
 
 # -- the picture --------------------------------------------------------------------------------
