@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 
 import ensemble_lab as lab
-from tests.support.claims import Claim, claims_hold
+from tests.support.claims import Claim, claims_hold, figures_are_claimed
 
 SEEDS = range(5)
 VOTES, WEIGHTS, SUREST = lab.MajorityVote(), lab.WeightedVote(), lab.MaxVote()
@@ -205,3 +205,8 @@ CLAIMS = [
     ),
 ]
 test_claims_hold = claims_hold("01_voting", CLAIMS)
+test_figures_are_claimed = figures_are_claimed(
+    "01_voting",
+    CLAIMS,
+    given=["is right 30 % of the time is three times better than chance", "a limit below 100 %"],
+)

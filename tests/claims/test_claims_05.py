@@ -7,7 +7,7 @@ import numpy as np
 
 from ensemble_lab import data_folder
 from ensemble_lab.tokens.traces import read_traces
-from tests.support.claims import Claim, claims_hold
+from tests.support.claims import Claim, claims_hold, figures_are_claimed
 
 
 @cache
@@ -112,3 +112,4 @@ CLAIMS = [
     ),
 ]  # fmt: skip
 test_claims_hold = claims_hold("05_speculative_decoding", CLAIMS)
+test_figures_are_claimed = figures_are_claimed("05_speculative_decoding", CLAIMS, given=())
