@@ -80,7 +80,7 @@ DISTRIBUTION_MISTAKES = (
      "which tokens does the draft propose too seldom: those with p above q, or below?"),
     (partial(_follows, rejected=lambda p, q, n, x: q[n]),
      "whose text is it? After a rejection you draw from the draft"),
-    (partial(_follows, rejected=lambda p, q, n, x: _normalised(p[n] - q[n])),
+    (partial(_follows, rejected=lambda p, q, n, x: p[n] - q[n]),
      "can a probability be negative? Look at a token with p below q"),
     (partial(_follows, rejected=lambda p, q, n, x: _normalised(np.abs(p[n] - q[n]))),
      "is a token that the draft proposes too often missing in the text? You give it a chance"),

@@ -20,10 +20,10 @@ def rule(p, q, drafted, r, passes=None, bonus=0, correct=None):
     return count, left / left.sum()
 
 
-def unscaled(p, q, answer):
+def unscaled(p, q, answer, least=0):
     """The answer with a residual that nobody has divided by its sum."""
     count, chances = answer
-    return count, chances if count == len(q) else np.maximum(p[count] - q[count], 0)
+    return count, chances if count == len(q) else np.maximum(p[count] - q[count], least)
 
 
 def without_the_rejected(p, q, drafted, r):
@@ -61,7 +61,6 @@ def test_another_right_way_passes():
         ({"passes": lambda p, q, r: r >= p / q}, "does a small r accept or reject?"),
         ({"correct": lambda p, q: p}, "come twice as a candidate"),
         ({"correct": lambda p, q: q}, "whose text is it?"),
-        ({"correct": lambda p, q: p - q}, "can a probability be negative?"),
         ({"correct": lambda p, q: abs(p - q)}, "proposes too often"),
         ({"correct": lambda p, q: np.maximum(q - p, 0)}, "too seldom"),
         ({"bonus": 1}, "Which row of p"),
@@ -81,6 +80,7 @@ def test_wrong_rounds_are_refused_with_their_hint(wrong, hint):
         (lambda p, q, x, r: (int(np.cumprod(p[:-1].argmax(1) == x).sum()), p[0]),
          "must a token be the target's first choice?"),
         (lambda p, q, x, r: unscaled(p, q, rule(p, q, x, r)), "what is the sum"),
+        (lambda p, q, x, r: unscaled(p, q, rule(p, q, x, r), least=-1), "probability be negative?"),
         (without_the_rejected, "kept the others as they are in p"),
         (corrected_bonus, "Is there anything to correct?"),
         (lambda *case: (rule(*case)[0], np.ones(case[0].shape[1]) / case[0].shape[1]),
