@@ -63,7 +63,7 @@ BESIDE = 9  # pixels of a token's frame and the gap to the next
 ACROSS = 740  # pixels of a line
 LINES, DEEP, DRAFT = 3, 44, 32  # lines in sight; pixels of one, and of the draft below them
 PROMPT = 20  # pixels of the prompt above them
-LONGEST, LONG = 16, 118  # characters of a token and of a prompt that are shown
+LONGEST, LONG = 16, 133  # characters of a token and of a prompt that are shown
 
 
 def explorer(traces: Trace | Sequence[Trace] | None = None) -> Explorer:
