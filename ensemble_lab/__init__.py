@@ -3,8 +3,8 @@
 >>> import ensemble_lab as lab
 >>> outcomes = lab.load_outcomes("audiomnist-services")
 
-The public names are those of the levels, which are listed once, in the stub beside each level.
-They load when they are first used, so that importing costs next to nothing.
+The public names are those of the levels, listed once, in each level's stub. They are loaded at
+their first use, so that the import takes almost no time.
 """
 
 from importlib import import_module
@@ -16,7 +16,7 @@ SUBMODULES = (*LEVELS, "catalogue", "doctor", "exercises", "widgets")
 CATALOGUE = ("data_folder", "describe", "load_outcomes", "outcomes_catalogue")
 
 
-_HOMES: dict[str, str] = {}  # filled when first asked; functools would take half of the import
+_HOMES: dict[str, str] = {}  # filled at first use; functools would take half of the import's time
 
 
 def _home() -> dict[str, str]:

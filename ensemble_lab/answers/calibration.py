@@ -1,7 +1,7 @@
-"""Calibration: make a confidence of 0.8 mean right four times in five.
+"""Calibration: make a confidence of 0.8 mean that 80 % of such answers are right.
 
-Services score on scales of their own; votes over confidences and thresholds shared by models
-make sense only after this. The fits are scikit-learn's.
+Each service has its own scale of confidence. Votes over confidences and thresholds shared by models
+make sense only after calibration. The fits are scikit-learn's.
 
 References
 ----------
@@ -26,12 +26,12 @@ class Calibration:
     """Maps each model's confidence to its chance of being right.
 
     Confidences may be on any scale, per cent or logarithms: a curve does not depend on their unit.
-    Grades between 0 and 1 are learned as they are: 0.4 is right in four cases of ten.
+    Grades between 0 and 1 are learned unchanged: 0.4 counts as right in four of ten cases.
 
     Parameters
     ----------
     method : {"isotonic", "sigmoid"}
-        Any rising curve, or Platt's two-parameter one for few items.
+        Any rising curve, or Platt's curve of two parameters for few items.
     curves : dict of model to fitted regressor
         Learned by `fit`.
     """
@@ -45,7 +45,7 @@ class Calibration:
         object.__setattr__(self, "curves", settled(self.curves))
 
     def fit(self, outcomes: Outcomes) -> Self:
-        """Learn a curve a model from its confidences and correctness on `outcomes`.
+        """Learn one curve for each model from its confidences and correctness on `outcomes`.
 
         Raises
         ------
@@ -65,7 +65,7 @@ class Calibration:
             right = outcomes.correct[known, j]
             if self.method == "sigmoid" and ((right == 0).all() or (right == 1).all()):
                 raise ValueError(
-                    f"a sigmoid needs right and wrong answers, and {shown(name)} has one kind only;"
+                    f"a sigmoid needs right and wrong answers, and {shown(name)} has only one kind;"
                     " use method='isotonic'"
                 )
             curves[name] = _Curve(self.method).fit(confidence[known, j], right)
@@ -92,10 +92,11 @@ class Calibration:
 
 
 class _Curve:
-    """A regressor of one confidence that does not know its unit, were that 1e-200 or 1e200.
+    """A regressor of one confidence whose fit does not depend on its unit, even 1e-200 or 1e200.
 
-    scikit-learn's isotonic fit joins values nearer than an absolute 1e-15: it gets places in the
-    order of the values. Its logistic one prefers small coefficients: it gets standardised values.
+    scikit-learn's isotonic fit merges values that differ by less than 1e-15: so it gets ranks
+    instead of the values. Its logistic fit prefers small coefficients: so it gets standardised
+    values.
     """
 
     def __init__(self, method: str):
@@ -125,7 +126,7 @@ class _Curve:
         return self.model.predict_proba(standardised(confidence, *self.unit)[:, None])[:, 1]
 
     def _places(self, confidence: np.ndarray) -> np.ndarray:
-        """Places in the order of the learned values, with the part of the way to the next."""
+        """Ranks among the learned values, interpolated between them."""
         low = np.searchsorted(self.knots[1:-1], confidence, side="right")
         here, there = self.knots[low], self.knots[np.minimum(low + 1, len(self.knots) - 1)]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

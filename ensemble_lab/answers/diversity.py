@@ -1,4 +1,4 @@
-"""Diversity: how differently models fail, and what that makes a vote worth.
+"""Diversity: how differently models fail, and what a vote gains from it.
 
 References
 ----------
@@ -27,7 +27,9 @@ def error_correlation(outcomes: Outcomes) -> np.ndarray:
     """
     both, right = _pairs(outcomes)
     n = both.T @ both
-    mean = _ratio(right.T @ both, n)  # accuracy of row model where column model is there too
+    mean = _ratio(
+        right.T @ both, n
+    )  # accuracy of the row's model where the column's model is present too
     product = _ratio(right.T @ right, n)
     square = _ratio((right**2).T @ both, n)
     covariance = product - mean * mean.T
@@ -39,13 +41,13 @@ def error_correlation(outcomes: Outcomes) -> np.ndarray:
 
 
 def disagreement(outcomes: Outcomes) -> np.ndarray:
-    """Share (m, m) of items on which exactly one of the two is right."""
+    """Share (m, m) of items on which exactly one of the two models is right."""
     n11, n10, n01, n00 = _counts(outcomes)
     return _ratio(n10 + n01, n11 + n10 + n01 + n00)
 
 
 def q_statistic(outcomes: Outcomes) -> np.ndarray:
-    """Yule's Q (m, m): 0 for independent models, 1 where they fail together, -1 where apart."""
+    """Yule's Q (m, m): 0 for independent models, 1 if they fail together, -1 if never together."""
     n11, n10, n01, n00 = _counts(outcomes)
     return _ratio(n11 * n00 - n01 * n10, n11 * n00 + n01 * n10)
 
@@ -65,7 +67,7 @@ def mean_pairwise(matrix: np.ndarray) -> float:
 def ambiguity(outcomes: Outcomes) -> tuple[float, float, float]:
     """Mean member error, ambiguity and error of the averaged probabilities (squared error).
 
-    Ensemble error = mean member error - ambiguity, exactly: what members disagree on is gained.
+    Ensemble error = mean member error - ambiguity, exactly: disagreement is the gain.
 
     Returns
     -------
@@ -96,10 +98,10 @@ def ambiguity(outcomes: Outcomes) -> tuple[float, float, float]:
 
 
 def condorcet(members, accuracy: float, correlation: float = 0.0) -> np.ndarray:
-    """Chance that a strict majority of equally good members is right; a tie counts half.
+    """Probability that a strict majority of equally good members is right; a tie counts half.
 
-    Correlated members share luck: the number who are right is beta-binomial with the given
-    pairwise correlation of their errors (0: independent, Condorcet 1785; 1: all alike).
+    With correlated members the number of right ones is beta-binomial, with the given pairwise
+    correlation of errors (0: independent, Condorcet 1785; 1: all the same).
 
     Parameters
     ----------
@@ -117,8 +119,8 @@ def condorcet(members, accuracy: float, correlation: float = 0.0) -> np.ndarray:
     Raises
     ------
     ValueError
-        Numbers out of range; more than ten million correlated members in all, as these are counted
-        one by one.
+        Numbers out of range; more than ten million correlated members in total, as these are
+        counted one by one.
 
     Examples
     --------
@@ -130,7 +132,7 @@ def condorcet(members, accuracy: float, correlation: float = 0.0) -> np.ndarray:
     members = _whole(members)
     for name, value in (("accuracy", accuracy), ("correlation", correlation)):
         if not isinstance(value, Real) or not 0 <= value <= 1:
-            raise ValueError(f"{name}={shown(value)} is no number in [0, 1]")
+            raise ValueError(f"{name}={shown(value)} is not a number in [0, 1]")
     if accuracy in (0, 1) or correlation == 1:
         return np.full(members.shape, float(accuracy))
     if correlation == 0:
@@ -152,7 +154,7 @@ def _whole(members) -> np.ndarray:
     if not isinstance(members, Real | np.ndarray):
         members = several(members, "members")
     found = np.asarray(members)
-    if found.dtype.kind == "O":  # whole numbers that came as objects
+    if found.dtype.kind == "O":  # whole numbers given as objects
         found = np.array(found.tolist())
     if found.dtype.kind not in "iuf" or not (found == np.floor(found)).all():
         raise ValueError(f"members={shown(members)}; it takes whole numbers")
@@ -168,7 +170,7 @@ def _pairs(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _counts(outcomes: Outcomes):
-    """Items (m, m) on which both, only the row, only the column, and neither model is right."""
+    """Numbers of items (m, m): both models right, only the row's, only the column's, neither."""
     known, right = _pairs(outcomes)
     wrong = known - right
     return right.T @ right, right.T @ wrong, wrong.T @ right, wrong.T @ wrong

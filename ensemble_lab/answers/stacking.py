@@ -1,4 +1,4 @@
-"""Stacking of recorded answers: a final model learns from them what the right one is."""
+"""Stacking of recorded answers: a final model learns the right answer from them."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ MOST_LABELS = 100
 
 @dataclass(frozen=True)
 class StackedAnswers(Policy):
-    """The label that a final model makes of what all members say.
+    """The label that a final model predicts from all members' answers.
 
-    It sees each member's probabilities or, where none are recorded, its answer and its confidence
-    in it. So it learns which member to believe about which label, and that some answers of one
-    mean something else. The models never saw these items, so nothing has to be left out of fold.
-    Any label may win, also one that no member gave, or that the outcomes do not list. An answer
-    that it did not learn is no answer. Where all are silent it abstains; where the reply of one
-    could not be read, that is its answer, and wrong.
+    It sees each member's probabilities or, where none are recorded, its answer and confidence. So
+    it learns which member to trust about which label, and which answers of a member mean another
+    label. The models were not trained on these items, so no folds are needed. Any label may win,
+    also one that no member gave, or that the outcomes do not list. An answer that was not in the
+    training items is ignored. Where all members are absent it abstains. Where one member's reply
+    could not be read and no other answered, that is its answer, and is wrong.
 
-    Confidences may be on any scale, also one a member: each is standardised with what `fit` saw.
-    A missing one is no low one, but a thing of its own.
+    Confidences may be on any scale, also a different one for each member: each is standardised by
+    the values of the fit. A missing confidence has its own feature; it is not read as a low one.
 
     It asks all members every time. With many members or labels and few items a `WeightedVote` is
     safer, and the best single model may be better than both.
@@ -45,7 +45,7 @@ class StackedAnswers(Policy):
     estimator : scikit-learn classifier, optional
         Cloned by `fit`; by default a standardised logistic regression.
     labels : tuple, optional
-        What was to be told apart; learned by `fit`, as the next three.
+        The labels that it predicts; learned by `fit`, as the next three.
     by_probability : bool
         Whether it reads probabilities.
     scales : tuple of (mean, spread), optional
@@ -70,7 +70,7 @@ class StackedAnswers(Policy):
             object.__setattr__(self, "members", model_names(self.members, "members"))
 
     def fit(self, outcomes: Outcomes) -> Self:
-        """Learn from the items whose right answer is known and to which a member said something.
+        """Learn from the items whose right answer is known and that a member answered.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class StackedAnswers(Policy):
         check_outcomes(outcomes)
         if len(outcomes.labels) > MOST_LABELS:
             raise ValueError(
-                f"these outcomes have {len(outcomes.labels)} labels, and a final model must meet"
+                f"these outcomes have {len(outcomes.labels)} labels, and a final model must see"
                 f" each of at most {MOST_LABELS} often: use a WeightedVote"
             )
         members = tuple(outcomes.models if self.members is None else self.members)
@@ -114,13 +114,13 @@ class StackedAnswers(Policy):
         labels = (*outcomes.labels, *unlisted)
         answer = self._elect(outcomes, labels)
         chosen = np.where(answer < 0, ABSTAINED, COMBINED)
-        if outcomes.answer is not None:  # whoever gave it, the first of them
+        if outcomes.answer is not None:  # the first member that gave it
             gave = (outcomes.answer[:, columns] == answer[:, None]) & (answer >= 0)[:, None]
             chosen = np.where(gave.any(axis=1), columns[gave.argmax(axis=1)], chosen)
         return Choice(or_unparsed(chosen, outcomes, columns), called, answer, labels)
 
     def _elect(self, outcomes: Outcomes, labels: tuple) -> np.ndarray:
-        """Code (n,) of the answer among `labels`, `ABSENT` where all members are silent."""
+        """Code (n,) of the answer among `labels`, `ABSENT` where no member answered."""
         shown, answer = self._features(outcomes), np.full(len(outcomes), ABSENT)
         heard = shown.any(axis=1)
         if not heard.any():
@@ -131,7 +131,7 @@ class StackedAnswers(Policy):
         return answer
 
     def _features(self, outcomes: Outcomes) -> np.ndarray:
-        """What the members say (n, c): 0 where one is silent."""
+        """The final model's features (n, c): 0 where a member is absent."""
         columns = outcomes.columns(self.members)
         said = self._answers(outcomes, columns)  # (n, m, k)
         if self.by_probability:
@@ -141,19 +141,19 @@ class StackedAnswers(Policy):
         return np.concatenate(parts, axis=2).reshape(len(said), -1)
 
     def _sureness(self, outcomes: Outcomes, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How much surer than usual each member is (n, m), and where it does not say (n, m)."""
+        """Standardised confidences (n, m), and where a member has none (n, m)."""
         shape = len(outcomes), len(columns)
-        if self.scales is None:  # nothing was learned of confidences
+        if self.scales is None:  # no confidences in the fit
             return np.zeros(shape), np.zeros(shape, bool)
         if outcomes.confidence is None:
             return np.zeros(shape), np.ones(shape, bool)
         mean, spread = np.array(self.scales).T
         sure = standardised(finite_confidence(outcomes, "StackedAnswers", columns), mean, spread)
-        # Nine digits, so that the last ones of another unit decide nothing.
+        # Nine digits, so that another unit's rounding does not matter.
         return np.nan_to_num(np.round(sure, 9)), np.isnan(sure)
 
     def _answers(self, outcomes: Outcomes, columns: np.ndarray) -> np.ndarray:
-        """1 (n, m, k) for the label that a member gives, among those that were learned."""
+        """1 (n, m, k) for the label that a member gives, among the learned ones."""
         if outcomes.answer is None and self.by_probability:
             return np.zeros((len(outcomes), len(columns), len(self.labels)))
         given = require(outcomes, "answer", "StackedAnswers")[:, columns]
@@ -165,7 +165,7 @@ class StackedAnswers(Policy):
     def _probabilities(
         self, outcomes: Outcomes, columns: np.ndarray, said: np.ndarray
     ) -> np.ndarray:
-        """Probabilities (n, m, k); an answer without any is taken for sure."""
+        """Probabilities (n, m, k); an answer without any counts with probability 1."""
         if outcomes.probability is None:
             return said
         probabilities = outcomes.probability[:, columns]
@@ -177,7 +177,7 @@ class StackedAnswers(Policy):
 
 
 def _scales(outcomes: Outcomes, members: tuple[str, ...]) -> tuple | None:
-    """Mean and spread of each member's confidences; (0, 1) for a member without any."""
+    """Mean and standard deviation of each member's confidences; (0, 1) without any."""
     if outcomes.confidence is None:
         return None
     confidence = finite_confidence(outcomes, "StackedAnswers", outcomes.columns(members))

@@ -1,8 +1,8 @@
-"""Votes: every member answers, one answer is given.
+"""Votes: every member answers, and one of the answers wins.
 
-All of them share the rule of `ensemble_lab.core.votes`: a missing answer is no vote, a tie goes
-to the member listed first, and where nobody was recorded the policy abstains. Where nobody's reply
-could be read it gives the first of these, which is wrong.
+All of them share the rule of `ensemble_lab.core.votes`: a missing answer is not a vote, a tie goes
+to the member listed first, and where no member's answer was recorded the policy abstains. Where no
+reply could be read it gives the first reply, which is wrong.
 
 References
 ----------
@@ -32,7 +32,7 @@ from ensemble_lab.core.votes import NO_WINNER, at_own, best_label, compact, firs
 
 @dataclass(frozen=True)
 class Vote(Policy):
-    """What all votes share: `members`, the models that are asked, in the order of trust.
+    """What all votes share: `members`, the models that are asked, most trusted first.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ class Vote(Policy):
 
     @abstractmethod
     def _elect(self, outcomes: Outcomes, columns: np.ndarray):
-        """Position (n,) in `columns` of whose answer wins, or `NO_WINNER`.
+        """Position (n,) in `columns` of the member whose answer wins, or `NO_WINNER`.
 
-        With it the winning codes (n,), where an answer that nobody gave may win, else None.
+        Also the winning codes (n,), where an answer that no member gave may win, else None.
         """
 
     def _codes(self, outcomes: Outcomes, columns: np.ndarray) -> np.ndarray:
@@ -110,11 +110,11 @@ class MajorityVote(Vote):
 
 @dataclass(frozen=True)
 class WeightedVote(Vote):
-    """The answer with the most weight behind it.
+    """The answer with the largest total weight.
 
-    `fit` learns the weights that are best for independent members with k equally likely
-    mistakes: log(p (k - 1) / (1 - p)) for accuracy p. A member worse than chance gets a negative
-    weight, and its vote counts against what it says.
+    `fit` learns the weights that are best for independent members with k equally likely mistakes:
+    log(p (k - 1) / (1 - p)) for accuracy p. A member worse than chance gets a negative weight, and
+    its vote counts against its answer.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class WeightedVote(Vote):
                 f"no answer of {shown(name)} is graded, so it has no weight: give correct, or truth"
                 " with the answers, or leave it out of members"
             )
-        # One right and one wrong answer more than seen (Laplace): no weight is infinite.
+        # One more right and one more wrong answer (Laplace): so no weight is infinite.
         p = (np.nan_to_num(kept.correct).sum(axis=0) + 1) / (labelled + 2)
         weights = np.log(p * (classes - 1) / (1 - p))
         return replace(ordered, weights=dict(zip(ordered.members, weights.tolist(), strict=True)))
@@ -165,13 +165,13 @@ class WeightedVote(Vote):
 
 @dataclass(frozen=True)
 class _LawVote(Vote):
-    """Votes over probabilities, or over what confidences say of them.
+    """Votes over probabilities, or over probabilities estimated from confidences.
 
-    A confidence c is read as a distribution over the k labels: c for the member's answer and
-    (1 - c) / (k - 1) for each other. A top answer has at least 1 / k, so a lower confidence counts
-    as no information, 1 / k; calibrate first for better. One outside [0, 1] is no probability and
-    is refused. Over confidences only an answer that some member gave can win. Where probabilities
-    are recorded, an answer that came without any is read from its confidence too.
+    A confidence c is read as a distribution over the k labels: c for the member's answer and (1 -
+    c) / (k - 1) for each other. A top answer has at least 1 / k, so a lower confidence counts as no
+    information, 1 / k; calibrate first for better results. One outside [0, 1] is not a probability
+    and is refused. Over confidences only an answer that a member gave can win. Where probabilities
+    are recorded, an answer without any is also read from its confidence.
     """
 
     @abstractmethod
@@ -208,7 +208,7 @@ class _LawVote(Vote):
         agrees = (codes == label) & (label >= 0)
         winner = np.where(agrees.any(axis=0), agrees.argmax(axis=0), NO_WINNER)
         plain = lacking.all(axis=0) & bare.any(axis=0)
-        if plain.any():  # nobody gave probabilities of the item: it is one over confidences
+        if plain.any():  # no member gave probabilities for the item: vote over confidences
             own = first_best(at_own(score, codes))
             winner = np.where(plain, own, winner)
             label = np.where(plain, codes[own, np.arange(len(own))], label)
@@ -245,7 +245,7 @@ class ProductVote(_LawVote):
     """The label with the highest product of probabilities: right for independent members."""
 
     def _combine(self, probabilities: dict[str, np.ndarray]) -> np.ndarray:
-        # Logarithms, and no zero: one member cannot veto by rounding.
+        # Logarithms, and no zero: a probability rounded to 0 is no veto.
         return sum(
             np.log(np.maximum(np.nan_to_num(proba, nan=1.0), 1e-12))
             for proba in probabilities.values()
@@ -254,7 +254,7 @@ class ProductVote(_LawVote):
 
 @dataclass(frozen=True)
 class MaxVote(_LawVote):
-    """The answer of whoever is surest."""
+    """The answer of the most confident member."""
 
     def _combine(self, probabilities: dict[str, np.ndarray]) -> np.ndarray:
         return _fold(np.fmax, probabilities)
@@ -262,7 +262,7 @@ class MaxVote(_LawVote):
 
 @dataclass(frozen=True)
 class MinVote(_LawVote):
-    """The label whose worst probability is the highest: nobody objects much."""
+    """The label whose lowest probability is the highest: no member strongly disagrees."""
 
     def _combine(self, probabilities: dict[str, np.ndarray]) -> np.ndarray:
         return _fold(np.fmin, probabilities)
@@ -270,13 +270,13 @@ class MinVote(_LawVote):
 
 @dataclass(frozen=True)
 class MedianVote(_LawVote):
-    """The label with the highest median probability: one wild member does not matter."""
+    """The label with the highest median probability: a single outlier does not matter."""
 
     def _combine(self, probabilities: dict[str, np.ndarray]) -> np.ndarray:
         ranked = _ascending(probabilities.values())
         m = len(ranked)
         middle = (ranked[(m - 1) // 2] + ranked[m // 2]) / 2
-        if np.isinf(ranked[-1]).any():  # absent members come last: the middle is further down
+        if np.isinf(ranked[-1]).any():  # absent members come last: the middle moves
             voters = np.isfinite(ranked).sum(axis=0)
             at = np.stack([np.maximum(voters - 1, 0) // 2, np.minimum(voters // 2, m - 1)])
             middle = np.take_along_axis(np.stack(ranked), at, axis=0).mean(axis=0)
@@ -286,7 +286,7 @@ class MedianVote(_LawVote):
 
 @dataclass(frozen=True)
 class RankVote(_LawVote):
-    """Borda count: a label earns a point from a member for each label it beats, half for a tie.
+    """Borda count: from each member a label gets 1 point a label it beats, 1/2 for a tie.
 
     Needs probabilities of all labels: a single answer ranks nothing below the first place.
     """
@@ -319,7 +319,7 @@ def _with_confidences(
 
 def _distribution(codes: np.ndarray, confidence: np.ndarray, k: int, width: int) -> np.ndarray:
     """One member's distribution (width, n) over the labels, or over the item's answers."""
-    sure = np.fmin(np.fmax(confidence, 1 / k), 1.0)  # fmax: a missing confidence says nothing
+    sure = np.fmin(np.fmax(confidence, 1 / k), 1.0)  # fmax: a missing confidence counts as 1 / k
     rest = (1 - sure) / max(k - 1, 1)
     missing = codes < 0
     if missing.any():
@@ -330,8 +330,8 @@ def _distribution(codes: np.ndarray, confidence: np.ndarray, k: int, width: int)
 def _ascending(probabilities) -> list[np.ndarray]:
     """The members' distributions sorted element by element, NaN as inf.
 
-    A sorting network: few members and many items want whole-array minima and maxima, which are
-    several times quicker here than `numpy.sort` along the short axis.
+    A sorting network: for few members and many items, minima and maxima of whole arrays are several
+    times quicker than `numpy.sort` along the short axis.
     """
     ranked = [np.where(np.isnan(proba), np.inf, proba) for proba in probabilities]
     for step in range(len(ranked)):
@@ -347,10 +347,10 @@ def _fold(smaller_or_larger: np.ufunc, probabilities: dict[str, np.ndarray]) -> 
 
 
 def _weights_of(members, weights: Mapping[str, float], who: str) -> np.ndarray:
-    """Weights of `members`, of which only the ratios count: the largest is near 2**900.
+    """Weights of `members`, scaled so that the largest is near 2**900: only ratios count.
 
-    There sums do not overflow, and small weights keep their digits beside an absent member's
-    large one.
+    There sums do not overflow, and small weights keep their digits next to an absent member's large
+    one.
     """
     lacking = [name for name in members if name not in weights]
     if lacking:

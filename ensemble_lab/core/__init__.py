@@ -1,4 +1,4 @@
-"""What every level speaks: outcomes, policies, decisions, intervals."""
+"""What every level uses: outcomes, policies, decisions, intervals."""
 
 import lazy_loader
 

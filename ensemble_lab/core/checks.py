@@ -1,4 +1,4 @@
-"""What makes a table of outcomes valid: shapes, ranges and names, checked once at the door."""
+"""Checks of a table of outcomes: shapes, ranges and names, once when it is made."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def checked(o) -> dict:
         return by_name(getattr(o, name), name, names, models)
 
     if o.correct is None:
-        raise ValueError("correct is None; give how right each answer is, NaN where nobody knows")
+        raise ValueError(
+            "correct is None; give how right each answer is, NaN where that is unknown"
+        )
     values["correct"] = _unit(_shaped(matrix("correct"), "correct", (n, m)), o)
     for name in MEASURES:
         array = _shaped(matrix(name), name, (n, m))
@@ -46,7 +48,9 @@ def checked(o) -> dict:
     truth = by_name(o.truth, "truth", names)
     values["truth"] = _codes(truth, "truth", (n,), len(labels))
     if truth is not None and (values["truth"] == UNPARSED).any():
-        raise ValueError(f"truth has code {UNPARSED}; it is a label's, or {ABSENT} where unknown")
+        raise ValueError(
+            f"truth has code {UNPARSED}; give a label's code, or {ABSENT} where unknown"
+        )
     values["probability"] = _distribution(
         _shaped(o.probability, "probability", (n, m, len(labels))), o
     )
@@ -64,12 +68,12 @@ def checked(o) -> dict:
 def by_name(values, what: str, items: Sequence, models: Sequence[str] | None = None):
     """The values of a pandas frame or column in the order of `items` and `models`, by their names.
 
-    A default index is no name, and places count; so they do in anything without an index.
+    A default index does not hold names: values go by position, as in anything without an index.
 
     Raises
     ------
     ValueError
-        Names that are not those of the items or models, or an index that may be either.
+        Names that are not those of the items or models, or an index that may be names or positions.
     """
     if models is not None and hasattr(values, "__arrow_c_stream__") and not _is_pandas(values):
         import pyarrow as pa
@@ -95,14 +99,14 @@ def by_name(values, what: str, items: Sequence, models: Sequence[str] | None = N
         return values.iloc[[place[name] for name in items]]
     if unnamed and not same:
         return values
-    why = "may be names or places" if same else "holds other names than the items'"
+    why = "may be names or positions" if same else "holds other names than the items'"
     raise ValueError(f"the index of {what} {why}; give {what} in their order with .to_numpy()")
 
 
 def check_states(o) -> None:
-    """Keep the three states of a person's table apart: absent is not graded, unparsed is wrong.
+    """Check the three states of a user's table: absent is not graded, unparsed is wrong.
 
-    Not part of `checked`: a table whose `correct` was scrambled to test a policy is still one.
+    Not part of `checked`: a table whose `correct` was scrambled to test a policy is valid too.
     """
     if o.answer is not None:
         graded = (o.answer == ABSENT) & ~np.isnan(o.correct)
@@ -113,9 +117,9 @@ def check_states(o) -> None:
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
-    """Read-only, and nobody else's: an array that its owner can still write to is copied."""
+    """A read-only array; one that its owner can still write to is copied."""
     array = _in_microseconds(array)
-    if array.dtype.kind == "U":  # strings are Python's: as long as they are, and None is a gap
+    if array.dtype.kind == "U":  # strings as Python objects: of any length, and None is a gap
         array = array.astype(object)
     elif array.dtype.kind == "O":
         gaps = np.array([_is_gap(value) for value in array.ravel()], bool)
@@ -127,7 +131,7 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 
 
 def _in_microseconds(array: np.ndarray) -> np.ndarray:
-    """Dates and times with the steps of Python's own, where these hold them exactly."""
+    """Dates and times in the units of Python's own, where these are exact."""
     if array.dtype.kind not in "mM" or np.datetime_data(array.dtype)[0] not in ("ns", "ps", "fs"):
         return array
     coarse = array.astype(f"{array.dtype.kind}8[us]")
@@ -140,14 +144,14 @@ def _dated(names: np.ndarray | None, what: str) -> np.ndarray | None:
         for name, date in zip(names, names.tolist(), strict=True):
             if isinstance(date, int):
                 raise ValueError(
-                    f"{what} holds {name!s:.40} ({names.dtype}), which is no date of Python; make"
-                    " it text: .astype(str)"
+                    f"{what} holds {name!s:.40} ({names.dtype}), which is not a date of Python;"
+                    " make it text: .astype(str)"
                 )
     return names
 
 
 def _unmasked(values):
-    """The values with NaN (None among objects) where a mask hides one."""
+    """The values with NaN (None among objects) where they are masked."""
     if not np.ma.is_masked(values):
         return values
     if values.dtype.kind in "biuf":
@@ -165,7 +169,7 @@ def _columns(features) -> Mapping:
     Raises
     ------
     ValueError
-        Something else.
+        Another type.
     """
     if isinstance(features, Mapping) or _is_pandas(features):
         return features
@@ -178,7 +182,7 @@ def _columns(features) -> Mapping:
 
 
 def _values(values, what: str) -> np.ndarray:
-    """Names or facts as an array in which each keeps its type."""
+    """Names or facts as an array that keeps the type of each."""
     if isinstance(values, np.ndarray):
         return values
     if isinstance(values, list | tuple) and any(
@@ -193,7 +197,7 @@ def _python(value):
 
 
 def _facts(values, what: str, n: int) -> np.ndarray | None:
-    """What is known of each item (n,): numbers stay numbers, mixed ones keep their types."""
+    """Facts about each item (n,): numbers are kept as numbers, mixed ones keep their types."""
     if values is None:
         return None
     array = _values(_unmasked(values), what)
@@ -214,7 +218,7 @@ def _names(names, what: str) -> tuple[str, ...]:
 
 
 def plain(value, what: str):
-    """A label or name as Python and JSON hold it; NaN becomes None.
+    """A label or name as plain Python for JSON; NaN becomes None.
 
     Raises
     ------
@@ -229,7 +233,7 @@ def plain(value, what: str):
 
 
 def _labels(labels) -> tuple:
-    # A text stands for its letters here, as in labels="ABCD".
+    # A text means its letters here, as in labels="ABCD".
     labels = labels if isinstance(labels, str) else several(labels, "labels")
     labels = tuple(plain(label, "label") for label in labels)
     if None in labels:
@@ -270,7 +274,7 @@ def _shaped(value, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def _numbers(value) -> np.ndarray:
-    """Floats; texts and dates, which numpy would turn into some, are refused."""
+    """Floats; texts and dates, which numpy would convert, are refused."""
     if isinstance(value, Mapping):
         raise ValueError("a mapping has no order; give rows")
     array = np.asarray(value)
@@ -286,7 +290,7 @@ def _numbers(value) -> np.ndarray:
 
 
 def _is_gap(value) -> bool:
-    """None, NaN or pandas' own gap, which is neither equal to itself nor not."""
+    """None, NaN or pandas' NA, which gives NA when compared with itself."""
     try:
         return value is None or type(value).__name__ == "NAType" or bool(value != value)
     except ArithmeticError:  # a signalling NaN of decimal
@@ -304,13 +308,13 @@ def _refuse(bad: np.ndarray, array: np.ndarray, name: str, o, rule: str) -> None
 
 def _unit(array: np.ndarray, o) -> np.ndarray:
     outside = (array < 0) | (array > 1)  # NaN compares false: absent is allowed
-    _refuse(outside, array, "correct", o, "it lies in [0, 1], or is empty where absent")
+    _refuse(outside, array, "correct", o, "it must be in [0, 1], or empty where absent")
     return array
 
 
 def _nonnegative(array: np.ndarray | None, name: str, o) -> np.ndarray | None:
     if array is not None:
-        _refuse((array < 0) | np.isinf(array), array, name, o, "it is finite and never negative")
+        _refuse((array < 0) | np.isinf(array), array, name, o, "it must be finite and not negative")
     return array
 
 
@@ -345,7 +349,7 @@ def _distribution(array: np.ndarray | None, o) -> np.ndarray | None:
 
 
 def names_array(values) -> np.ndarray:
-    """Names or facts (n,) with the type that each has: mixed ones stay Python objects."""
+    """Names or facts (n,), each with its own type: mixed ones are kept as Python objects."""
     values = list(values)
     kinds = {type(value) for value in values}
     if kinds == {bool} or kinds == {float}:
@@ -356,7 +360,7 @@ def names_array(values) -> np.ndarray:
 
 
 def objects(values) -> np.ndarray:
-    """(n,) of Python objects; numpy would look into tuples and lists."""
+    """(n,) of Python objects; numpy would expand tuples and lists."""
     found = np.empty(len(values), object)
     found[:] = values
     return found

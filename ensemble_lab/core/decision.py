@@ -1,4 +1,4 @@
-"""`Decision`: what a policy did with every item, and what that was worth."""
+"""`Decision`: what a policy did with every item, and its accuracy, cost and time."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ ABSTAINED = -2
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What a policy makes of n items without knowing what is right.
+    """A policy's choices for n items, made without knowing what is right.
 
     Parameters
     ----------
     chosen : ndarray of int (n,)
-        Column of the model whose answer is given; `COMBINED` where no single model gave it
-        (then `answer` says what), `ABSTAINED` where nothing is answered.
+        Column of the model whose answer is given; `COMBINED` where no single model gave it (then
+        `answer` has it), `ABSTAINED` where there is no answer.
     called : ndarray of bool (n, m)
-        Which models were asked, and so are paid for.
+        Which models were asked, and are paid for.
     answer : ndarray of int (n,), optional
         Codes of the combined answers, read only where `chosen` is `COMBINED`.
     labels : tuple, optional
-        What the codes of `answer` stand for, where an answer may be a label that the table does
-        not list: these hold the labels of the table and others. By default those of the table.
+        The labels of the codes in `answer`, where an answer may be a label that the table does not
+        list: then the labels of the table and others. By default those of the table.
     """
 
     chosen: np.ndarray
@@ -46,28 +46,28 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Decision(Frozen):
-    """A policy's answers to n items, graded and paid for.
+    """A policy's answers to n items, with their correctness, cost and time.
 
     Parameters
     ----------
     models : tuple of str, length m
     labels : tuple
-        What the codes of `answer` stand for.
+        The labels of the codes in `answer`.
     answer : ndarray of int (n,) or None
-        Code of the answer given, `ABSENT` where the policy abstained, `UNPARSED` where all that it
-        got are replies without an answer.
+        Code of the answer given, `ABSENT` where the policy abstained, `UNPARSED` where no reply
+        contained an answer.
     chosen : ndarray of int (n,)
-        Whose answer it is: a column, `COMBINED` or `ABSTAINED`.
+        The model that gave the answer: a column, `COMBINED` or `ABSTAINED`.
     called : ndarray of bool (n, m)
     correct : ndarray (n,)
-        In [0, 1]; NaN where the policy abstained or nobody knows.
+        In [0, 1]; NaN where the policy abstained or correctness is unknown.
     cost : ndarray (n,) or None
         USD, of every model called.
     latency : ndarray (n,) or None
         Seconds: a sum over models asked in sequence, a maximum over those asked in parallel.
     takes : mapping of str to Takes
-        What every call takes, asked or not, of ``"cost"`` and ``"latency"`` where recorded: how
-        far an interval must reach.
+        The ``"cost"`` and ``"latency"`` of every possible call, where recorded: intervals need
+        their range.
     """
 
     models: tuple[str, ...]
@@ -133,24 +133,24 @@ class Decision(Frozen):
     def interval(self, of: str = "accuracy", level: float = 0.95, seed: int | None = None):
         """Interval of the mean of ``"accuracy"``, ``"cost"`` or ``"latency"``.
 
-        Analytic: `share_interval` for accuracy, else `score_interval`, which of a cascade of two
-        prices is that of the share passed on. With a `seed` as wide as `score_interval` and that
-        of items drawn again and again.
+        Analytic by default: `share_interval` for accuracy, else `score_interval`, which for a
+        cascade of two prices is the interval of the share escalated. With a `seed` it is at least
+        as wide as `score_interval` and as a bootstrap over items.
 
-        Prices and times reach from what an item takes at the least to what it would if everybody
-        was asked, as the table knows them, and are never negative. An interval has no width only
-        where no call that may be made differs in price.
+        Prices and times lie between the least that an item takes and the price of asking all
+        models, by the table, and are never negative. An interval has no width only where all
+        possible calls have the same price.
 
-        Both ends are NaN where no honest interval exists, and `no_interval` says why: the mean is
-        not known; fewer than ten items of which each takes something else; a model that may be
-        asked, and whose price is not known at all. What no call in the table shows, such as a
-        price that is high once in a thousand calls of the same model, no interval knows.
+        Both ends are NaN where no valid interval exists, and `no_interval` gives the reason: the
+        mean is not known; there are fewer than ten items and their prices all differ; or a model
+        that may be asked has no known price at all. An interval cannot include what no call in the
+        table shows, such as a price that is high once in a thousand calls of the same model.
 
         Raises
         ------
         ValueError
-            Another name, one that is not recorded, a level outside (0, 1), a seed that is no whole
-            number from 0 up.
+            Another name, one that is not recorded, a level outside (0, 1), a seed that is not a
+            whole number from 0 up.
         """
         level, seed = checked_level(level), None if seed is None else checked_seed(seed)
         found = self._reach(of)
@@ -164,7 +164,7 @@ class Decision(Frozen):
         return ends if seed is None else resampled(values, ends, level, seed=seed)
 
     def no_interval(self, of: str = "accuracy") -> str:
-        """Why `interval` gives none of ``"accuracy"``, ``"cost"`` or ``"latency"``; else empty."""
+        """Why `interval` is NaN for ``"accuracy"``, ``"cost"`` or ``"latency"``; else empty."""
         found = self._reach(of)
         return found if isinstance(found, str) else ""
 
@@ -207,12 +207,12 @@ class Decision(Frozen):
 def graded(
     choice: Choice, outcomes: Outcomes, waves: tuple[tuple[int, ...], ...], parallel: bool
 ) -> Decision:
-    """Look up what `choice` was worth: the one place where correctness meets a policy.
+    """Grade a `choice` and add up its price: only here answers are compared with the truth.
 
     `waves` are the columns asked together, one tuple after the other.
     """
     called, said, truth = choice.called, outcomes.answer, outcomes.truth
-    if choice.labels is not None:  # the same labels by other codes
+    if choice.labels is not None:  # the same labels with other codes
         said, truth = (_recoded(codes, outcomes.labels, choice.labels) for codes in (said, truth))
     return Decision(
         models=outcomes.models,
@@ -234,7 +234,7 @@ def graded(
 
 
 def _recoded(codes: np.ndarray | None, labels: tuple, wanted: tuple) -> np.ndarray | None:
-    """The codes of `wanted` for what `codes` say by those of `labels`; negative ones stay."""
+    """`codes` into `labels`, translated to codes into `wanted`; negative ones are kept."""
     if codes is None:
         return None
     place = {label: code for code, label in enumerate(wanted)}
@@ -252,10 +252,10 @@ def _answers(choice: Choice, said: np.ndarray | None) -> np.ndarray | None:
 
 
 def or_unparsed(chosen: np.ndarray, outcomes: Outcomes, columns: np.ndarray) -> np.ndarray:
-    """`chosen` (n,), and where nobody is, the first of `columns` whose reply could not be read.
+    """`chosen` (n,); where no model is chosen, the first of `columns` with an unparsed reply.
 
-    Who was asked and said nothing readable gave a wrong answer, as in `Outcomes.accuracy`: only
-    who asked nobody, or wants to give no answer, abstains.
+    An unparsed reply counts as a wrong answer, as in `Outcomes.accuracy`: a policy abstains only
+    where it asked no model, or decides to give no answer.
     """
     unread = outcomes.unparsed[:, columns]
     first = np.where(unread.any(axis=1), columns[unread.argmax(axis=1)], ABSTAINED)
@@ -263,7 +263,7 @@ def or_unparsed(chosen: np.ndarray, outcomes: Outcomes, columns: np.ndarray) -> 
 
 
 def _correct(choice: Choice, graded: np.ndarray, truth: np.ndarray | None) -> np.ndarray:
-    """The chosen model's correctness; a combined answer that no one model gave meets the truth."""
+    """The chosen model's correctness; a combined answer is compared with the truth."""
     correct = np.where(choice.chosen < 0, np.nan, _pick(graded, choice.chosen))
     combined = choice.chosen == COMBINED
     if truth is not None and combined.any():
@@ -273,12 +273,12 @@ def _correct(choice: Choice, graded: np.ndarray, truth: np.ndarray | None) -> np
 
 
 def _pick(matrix: np.ndarray, column: np.ndarray) -> np.ndarray:
-    # Negative columns stand for no model: what is read for them, the callers mask.
+    # Negative columns mean no model: the callers mask what is read for them.
     return matrix[np.arange(len(matrix)), np.maximum(column, 0)]
 
 
 def _sum(values: np.ndarray, called: np.ndarray) -> np.ndarray:
-    """Sum over called models: NaN where one of them is unknown, so that nothing is free."""
+    """Sum over called models: NaN where one of them is unknown, not 0."""
     total = np.zeros(len(values))
     for j in np.flatnonzero(called.any(axis=0)):
         total += np.where(called[:, j], values[:, j], 0.0)
@@ -298,5 +298,5 @@ def _time(values: np.ndarray, called: np.ndarray, waves, parallel: bool) -> np.n
 
 
 def _percent(share: float) -> str:
-    """A share below 1 that is never rounded to all of it."""
+    """A percentage; a share below 1 is never rounded to 100 %."""
     return f"{100 * share:.0f}%" if share < 0.995 else "over 99%"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-MOST_SHOWN = 80  # characters of somebody's value in a message
+MOST_SHOWN = 80  # characters of a user's value in a message
 
 
 def shown(value, most: int = MOST_SHOWN) -> str:
@@ -20,9 +20,10 @@ def shown(value, most: int = MOST_SHOWN) -> str:
 
 
 def excerpt(text: str, most: int = MOST_SHOWN) -> str:
-    r"""The begin of a text on one line, cut to `most` characters.
+    r"""The start of a text on one line, cut to `most` characters.
 
-    What steers a terminal, turns the direction of writing or cannot be seen is escaped.
+    Characters that control a terminal, change the direction of writing or are invisible are
+    escaped.
 
     >>> excerpt("red:\x1b[31m")
     'red:\\x1b[31m'
@@ -48,17 +49,17 @@ def _written(value) -> str:
         text = repr(value)
     except ValueError:  # a whole number of more than 4,300 digits
         return f"a {type(value).__name__} that is too long to be written"
-    except Exception as error:  # somebody's own class
+    except Exception as error:  # a user's own class
         return f"a {type(value).__name__} that cannot be written ({type(error).__name__})"
-    # Where an object lies in memory helps nobody.
+    # An address in memory is of no use in a message.
     return re.sub(r" (object )?at 0x[0-9a-fA-F]+", "", text)
 
 
 def _bare(value, most: int, deep: int = 4):
-    """The value without the types of numpy and torch, which write them into a repr, and not long.
+    """The value in plain Python, without the type names of numpy and torch, and shortened.
 
-    A text of megabytes is not written out to be cut, nor what lies many levels deep or holds
-    itself.
+    A text of megabytes is not written out before it is cut, and neither are deeply nested or
+    recursive values.
     """
     if hasattr(value, "tolist"):
         value = value.tolist()
@@ -91,13 +92,14 @@ def several(values, what: str) -> list:
     """`values` as a list: what a caller gave where several things are expected.
 
     Lists, tuples, ranges, generators, one-dimensional arrays, tensors and columns of data frames
-    are several things. A string, a mapping, a data frame and a set iterate as something else.
+    are several things. A string, a mapping, a data frame and a set are refused: iterating over them
+    gives something else.
 
     Parameters
     ----------
     values
     what : str
-        What they are, in the plural, for the message: ``"models"``.
+        The name of the values, in the plural, for the message: ``"models"``.
 
     Raises
     ------
@@ -140,7 +142,7 @@ def check_known(name, known, what: str, where: str) -> None:
     """Raise `UnknownName` with the nearest names unless `name` is among `known`."""
     try:
         there = name in known
-    except TypeError:  # a list or another thing that names nothing
+    except TypeError:  # a list or another value that is not a name
         there = False
     if not there:
         raise UnknownName(f"no {what} {shown(name)} in the {where}{nearest(name, known)}")

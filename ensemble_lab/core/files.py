@@ -1,4 +1,4 @@
-"""Outcomes in files: parquet that carries its own schema, people's tables, and live recordings."""
+"""Outcomes in files: our parquet with its own schema, tables of others, and live recordings."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ VERSION = 1
 MATRICES = ("correct", "answer", *MEASURES)
 KINDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 ZIPPED = ".gz"
-# What comes of files that are damaged, or made to hurt. Arrow says NotImplementedError of a type
+# Errors of files that are damaged, or made to do harm. Arrow raises NotImplementedError for a type
 # that it cannot read.
 REFUSED = (
     ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError, OSError, EOFError,
     MemoryError, zlib.error,
 )  # fmt: skip
-MOST_UNPACKED = 2**30  # bytes: a few of a file may unpack to more than the memory holds
+MOST_UNPACKED = 2**30  # bytes: a small file may unpack to more than the memory holds
 MOST_WHY = 260  # characters of a reason
 
 
@@ -45,7 +45,7 @@ def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"no file {shown(str(path), 200)}; give the path of a file that is there"
+            f"no file {shown(str(path), 200)}; give the path of a file that exists"
         )
     kind = _kind(path)
     try:
@@ -56,7 +56,7 @@ def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
             return from_columns(separated(data, "\t" if kind == ".tsv" else ","), columns, False)
         if is_recording(data):
             if columns is not None:
-                raise ValueError("it is a recording, which has names of its own: leave out columns")
+                raise ValueError("it is a recording, which has its own names: leave out columns")
             return Recording.parse(data, texts=False).outcomes()
         return from_columns(json_lines(data), columns, False)
     except RecursionError:
@@ -100,7 +100,7 @@ def _kind(path: Path) -> str:
 
 
 def to_parquet(outcomes: Outcomes, path: str | Path) -> Path:
-    """See `Outcomes.to_parquet`. Written beside its place, then moved: never half a file."""
+    """See `Outcomes.to_parquet`. Written to another file first, then moved: never half a file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -133,7 +133,7 @@ def to_parquet(outcomes: Outcomes, path: str | Path) -> Path:
         "json": written,
     }
     table = pa.table(columns).replace_schema_metadata({b"ensemble_lab": _json(about, "a label is")})
-    # "x": never through a link that a stranger put there.
+    # "x": never through a link that another user put there.
     with moved_to(path) as part, open(part, "xb") as file:
         pq.write_table(table, file, compression="zstd", compression_level=19)
     return path
@@ -156,7 +156,7 @@ def _column(values: np.ndarray, name: str):
 
 
 def _is_mixed(values: np.ndarray) -> bool:
-    """Whether these are objects that no column of one type holds, or texts that UTF-8 does not."""
+    """Whether these are objects of mixed types, or texts that are not valid in UTF-8."""
     return values.dtype.kind == "O" and not all(
         v is None or (isinstance(v, str) and in_utf8(v) is v) for v in values
     )
@@ -173,14 +173,14 @@ def _as_json(values: np.ndarray, name: str) -> list[str]:
 def _json(value, what: str) -> str:
     try:
         return json.dumps(value)
-    except ValueError:  # Python writes no longer ones
+    except ValueError:  # Python does not write longer ones
         raise ValueError(f"{what} a whole number of over 4,300 digits; make it text") from None
 
 
 def _unkept(name: str, value, kind: str) -> TypeError:
     return TypeError(
-        f"{shown(name)} holds {shown(value)} ({excerpt(kind, 40)}), which no file keeps; make it"
-        " text or a number"
+        f"{shown(name)} holds {shown(value)} ({excerpt(kind, 40)}), which a file cannot hold; make"
+        " it text or a number"
     )
 
 
@@ -201,7 +201,7 @@ def _read_parquet(path: Path, names: Mapping | None) -> Outcomes:
 
     table = pq.read_table(path)
     about = (table.schema.metadata or {}).get(b"ensemble_lab")
-    if about is None or names is not None:  # somebody's own: the same columns as a CSV
+    if about is None or names is not None:  # another tool's: the same columns as a CSV
         frame = table.to_pandas(types_mapper=pd.ArrowDtype)  # with its index, and exact
         return from_columns(columns_of(frame), names, False)
     about = json.loads(about)

@@ -1,4 +1,4 @@
-"""The frontier: every setting of a policy, with what it gets right and what it takes."""
+"""The frontier: every setting of a policy, with its accuracy and its cost."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ def frontier(
     outcomes : Outcomes
     against : {"cost", "latency", "calls"}, optional
         What the Pareto set trades accuracy for; by default the first of the three that is known,
-        with a warning where the outcomes have a cost or latency that no setting's mean is known of.
+        with a warning where the outcomes have a cost or latency but no setting's mean is known.
     intervals : bool
         Add ``low`` and ``high``, the 95 % interval of each accuracy.
     **grid
-        Field name to the values that it takes, a list or what can be read as one; several fields
-        make all combinations. For a `Cascade`, ``thresholds`` takes levels, and every stage runs
-        through all of them.
+        Field name to its values, a list or anything that can be read as one; several fields make
+        all combinations. For a `Cascade`, ``thresholds`` takes levels, and every stage takes each
+        of them.
 
     Returns
     -------
     pandas.DataFrame
         One row a setting. ``accuracy`` is that of the items answered, and ``coverage`` their share.
-        ``pareto`` is True where no other setting that answers as many is as right for less, or more
-        right for as much, and of equal settings for the first. A mean cost or latency is NaN where
-        that of one call is not known (`Outcomes.filled`), and such a setting is neither in the
-        Pareto set nor does it keep another out.
+        ``pareto`` is True where no other setting that answers at least as many items is as accurate
+        for less, or more accurate for the same; of equal settings the first is marked. A mean cost
+        or latency is NaN where that of one call is not known (`Outcomes.filled`). Such a setting is
+        not in the Pareto set and does not exclude another.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def frontier(
         warnings.warn(
             f"{some} of {len(table)} settings leave items without an answer (coverage from"
             f" {fewest:.3g}): their accuracy is that of the items they answer, so compare settings"
-            " of one coverage",
+            " of equal coverage",
             stacklevel=2,
         )
     measures = (spent, table["accuracy"], table["coverage"])
@@ -106,12 +106,12 @@ def frontier(
 def _listed(values, name: str) -> list:
     listed = several(values, name)
     if not listed:
-        raise ValueError(f"{name} has no values to run through; give at least one")
+        raise ValueError(f"{name} has no values to try; give at least one")
     return listed
 
 
 def _axis(table: pd.DataFrame, outcomes: Outcomes, against: str | None) -> str:
-    """What accuracy is traded for: `against`, else the first that is recorded and known."""
+    """The measure that accuracy is traded for: `against`, else the first known one."""
     axes = ("cost", "latency", "calls")
     if against is not None and against not in axes:
         raise ValueError(f"against={shown(against)}; it is one of {', '.join(axes)}: choose one")
@@ -125,7 +125,7 @@ def _axis(table: pd.DataFrame, outcomes: Outcomes, against: str | None) -> str:
             f"against={shown(wanted)}: there is no {wanted} here; try against={shown(instead)}"
         )
     why = (
-        f"no setting's mean {wanted} is known, as that of some calls is not: outcomes.filled()"
+        f"no setting's mean {wanted} is known, as some calls have none: outcomes.filled()"
         " fills such gaps with the model's mean"
     )
     if against is not None:
@@ -137,9 +137,9 @@ def _axis(table: pd.DataFrame, outcomes: Outcomes, against: str | None) -> str:
 def pareto(spent: np.ndarray, accuracy: np.ndarray, coverage=1.0) -> np.ndarray:
     """(n,) bool: no other point is at least as accurate for at most as much, and better in one.
 
-    Another point counts only where its `coverage` is no lower, as the items that it leaves out may
-    be the hard ones. Of equal points the first is marked. One whose spend or accuracy is NaN is
-    not.
+    Another point counts only where its `coverage` is at least as high, as the items that it leaves
+    out may be the hard ones. Of equal points the first is marked. A point whose spend or accuracy
+    is NaN is not marked.
     """
     coverage = np.broadcast_to(coverage, accuracy.shape)
     if len(accuracy) and (coverage < coverage.max()).any():
@@ -155,7 +155,7 @@ def _pareto_of_three(spent: np.ndarray, accuracy: np.ndarray, coverage: np.ndarr
     """`pareto` where coverages differ."""
     known = ~np.isnan(spent) & ~np.isnan(accuracy)
     front: list[int] = []
-    # Whoever beats a point, or equals it and stands before it, comes before it in this order.
+    # A point that beats another, or an equal one that is listed first, comes first in this order.
     for i in np.lexsort((-coverage, -accuracy, spent)):
         beaten = (accuracy[front] >= accuracy[i]) & (coverage[front] >= coverage[i])
         if known[i] and not beaten.any():

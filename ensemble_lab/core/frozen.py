@@ -1,4 +1,4 @@
-"""Arrays and mappings that nobody writes to, also after `copy`, `deepcopy` and `pickle`."""
+"""Read-only arrays and mappings, also after `copy`, `deepcopy` and `pickle`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Settled(dict):
-    """A mapping that refuses to be changed; `dict(settled)` is one's own.
+    """A read-only mapping; `dict(settled)` is a copy that can be changed.
 
     >>> Settled(small=1.0)["small"] = 2.0
     Traceback (most recent call last):
@@ -28,7 +28,7 @@ class Settled(dict):
 
 
 def settled(value):
-    """`value`, with mappings in it, and in its tuples and lists, that nobody changes any more."""
+    """`value` with read-only mappings, also inside its tuples and lists."""
     if isinstance(value, Mapping):
         return Settled(value)
     if type(value) in (tuple, list) and any(isinstance(part, Mapping) for part in value):
@@ -37,7 +37,7 @@ def settled(value):
 
 
 class Facts(Settled):
-    """A mapping of names to arrays that refuses to be changed.
+    """A read-only mapping of names to arrays.
 
     >>> Facts(length=np.arange(2))["length"] = 3
     Traceback (most recent call last):
@@ -54,7 +54,7 @@ class Facts(Settled):
 
 
 class Frozen:
-    """A frozen dataclass of arrays that comes back from `pickle` and `deepcopy` as it went."""
+    """A frozen dataclass of arrays that stays read-only through `pickle` and `deepcopy`."""
 
     def __setstate__(self, state: Mapping) -> None:
         for name, value in state.items():
@@ -64,19 +64,19 @@ class Frozen:
 
 
 def is_shared(array: np.ndarray) -> bool:
-    """Whether somebody else can still write to the memory of `array`, read-only or not."""
+    """Whether the memory of `array`, read-only or not, can still be written elsewhere."""
     while isinstance(array, np.ndarray):
         if array.flags.writeable:
             return True
         array = array.base
-    # What arrow and bytes hold never changes; a bytearray or a mapped file may.
+    # The memory of arrow and bytes never changes; that of a bytearray or a mapped file may.
     return array is not None and not (
         isinstance(array, bytes) or type(array).__module__.startswith("pyarrow")
     )
 
 
 def view(value):
-    """A read-only view of an array; anything else as it is."""
+    """A read-only view of an array; other values unchanged."""
     if not isinstance(value, np.ndarray) or not value.flags.writeable:
         return value
     value = value.view()

@@ -1,4 +1,4 @@
-"""What an item is, as a short text that a recording keeps: the same for the same question only."""
+"""A short text that identifies an item in a recording: equal only for equal questions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-DIGITS = 16  # of 64 bits: two of a million questions agree with a chance of 1 in 40 million
+DIGITS = 16  # 64 bits: the chance that two of a million questions agree is 1 in 40 million
 EXACT = 2**53  # a float64 holds every whole number below it
 
 
 def identity(item: Any) -> str | None:
-    """A hash of what is asked, or None where nothing stable can be said.
+    """A hash of the question, or None where no stable one exists.
 
-    Text, numbers, bytes, arrays, tensors and images, and lists and mappings of them, have one. The
-    order of a mapping's keys, tuple or list, and the type of a number make no difference.
+    Text, numbers, bytes, arrays, tensors and images, and lists and mappings of them, have one. It
+    does not depend on the order of a mapping's keys, on tuple or list, or on the type of a number.
 
     >>> identity({"role": "user", "content": "?"}) == identity({"content": "?", "role": "user"})
     True
@@ -29,11 +29,11 @@ def identity(item: Any) -> str | None:
     try:
         return hashlib.sha256(_tokens(item)).hexdigest()[:DIGITS]
     except (TypeError, ValueError, RecursionError, RuntimeError, OverflowError, AttributeError):
-        return None  # a generator, an object of somebody's own, a list that holds itself
+        return None  # a generator, an object of a user's class, a list that contains itself
 
 
 def _tokens(item: Any) -> bytes:
-    """Bytes that no other item has; each part is written with its kind and its length."""
+    """Bytes that only this item has; each part is written with its kind and its length."""
     if item is None:
         return b"none"
     if isinstance(item, str):
@@ -42,10 +42,12 @@ def _tokens(item: Any) -> bytes:
         return _part(b"bytes", bytes(item))
     if hasattr(item, "detach"):  # a tensor
         item = item.detach().cpu()
-        # numpy knows no bfloat16, whose numbers are all numbers of float64.
+        # numpy has no bfloat16; float64 holds all its numbers.
         item = (item.double() if item.is_floating_point() else item).numpy()
     if isinstance(item, np.datetime64 | np.timedelta64) and isinstance(item.item(), int):
-        return _part(item.dtype.name.encode(), str(item).encode())  # its nanoseconds are no number
+        return _part(
+            item.dtype.name.encode(), str(item).encode()
+        )  # its nanoseconds are not a number
     if getattr(item, "ndim", None) == 0 and hasattr(item, "item"):
         return _tokens(item.item())
     if isinstance(item, int | float):
@@ -72,11 +74,11 @@ def _tokens(item: Any) -> bytes:
 
 
 def _sequence(items: Sequence) -> bytes:
-    """A list of numbers, or of lists of numbers, is what an array of them is."""
+    """A list of numbers, or of lists of numbers, counts as an array of them."""
     if isinstance(items, range) or (items and isinstance(items[0], int | float | list | tuple)):
         try:
             array = np.array(items)
-        except ValueError:  # of lists of several lengths
+        except ValueError:  # of lists of different lengths
             array = np.array(None)
         # Whole numbers beyond 64 bits among others would be rounded.
         if array.dtype.kind in "biu" or (array.dtype.kind == "f" and not _is_large(array)):
@@ -85,7 +87,7 @@ def _sequence(items: Sequence) -> bytes:
 
 
 def _array(array: np.ndarray) -> bytes:
-    """Shape and values: the same ones of another number format are the same."""
+    """Shape and values, equal for the same values in another number format."""
     kind = array.dtype.kind
     if kind not in "biuf":
         # As a list, dates in nanoseconds would be numbers.
@@ -102,7 +104,7 @@ def _array(array: np.ndarray) -> bytes:
 
 
 def _image(image) -> bytes:
-    """An image of Pillow: its numbers, and what they mean where a mode or palette says it."""
+    """An image of Pillow: its numbers, with its mode and palette."""
     numbers = _array(np.asarray(image))
     clear = image.info.get("transparency")
     if image.mode in ("L", "RGB", "RGBA") and clear is None:

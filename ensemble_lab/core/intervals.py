@@ -1,10 +1,10 @@
-"""Intervals for means that hold as often as they say, also where what matters is rare.
+"""Intervals for means with the coverage that they state, also for rare events.
 
-A sample shows nothing of what it did not happen to hold: thirty right answers say [1, 1] to a
-bootstrap, and thirty cheap calls say that nobody is ever sent to the dear model. So every interval
-here knows how far values can reach, from what is possible (a share lies in [0, 1], an item costs at
-least the first call and at most all of them) or, where nobody knows, from a little beyond what was
-seen. `tests/nightly/test_coverage.py` simulates how often they hold.
+A sample does not show what it did not happen to contain: from thirty right answers a bootstrap
+gives [1, 1], and from thirty cheap calls it concludes that no item ever goes to the expensive
+model. So every interval here uses the range of possible values: a share lies in [0, 1], an item
+costs at least the first call and at most all of them. Where the range is unknown, it is taken a
+little wider than the values seen. `tests/nightly/test_coverage.py` simulates their coverage.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ensemble_lab.core.shares import checked_level, rare_end, real, share_interv
 __all__ = ["bootstrap", "mean_interval", "share_interval", "wilson"]
 
 FEWEST = 10
-"""Values that differ: of fewer, no interval holds as often as it says, and both ends are NaN."""
+"""Least number of differing values: with fewer, no interval is valid and both ends are NaN."""
 
 
 def mean_interval(
@@ -27,30 +27,30 @@ def mean_interval(
 ) -> tuple[float, float]:
     """Score interval of the mean of `values` (n,), for values that may be skewed.
 
-    Each end is the farthest mean that the data do not speak against when some of the items had
-    been at the bound on that side: of a share it is Wilson's, made safe for few and rare items.
+    Each end is the farthest mean that the data do not reject if some of the items had been at the
+    bound on that side. For a share it is Wilson's, corrected for few and rare items.
 
     Parameters
     ----------
     values : array-like (n,)
-        NaN entries are left out, as for answers that nobody graded: for costs ask
-        `Decision.interval`, which knows no mean where a price is missing.
+        NaN entries are left out, as for answers without a grade. For costs use `Decision.interval`,
+        in which the mean is unknown where a price is missing.
     level : float
     bounds : (low, high), optional
-        What no value can leave, such as (-1, 1) for the difference of two accuracies. Without
-        them zeros and ones are a share, -1, 0 and 1 a difference of two, and others may reach
-        beyond those seen, the farther the heavier their tail (`farthest`).
+        The range of possible values, such as (-1, 1) for the difference of two accuracies. Without
+        it zeros and ones are taken as a share, and -1, 0 and 1 as a difference of two shares. Other
+        values may lie beyond those seen, farther for a heavier tail (`farthest`).
 
     Returns
     -------
     low, high : float
-        Both NaN where no honest interval exists: fewer than two values; without bounds, fewer
-        than ten or none that differ.
+        Both NaN where no valid interval exists: fewer than two values; without bounds, fewer than
+        ten or all equal.
 
     Raises
     ------
     ValueError
-        What is no number; a value outside of the bounds.
+        A value that is not a number, or is outside the bounds.
     """
     values, level = _known(values), checked_level(level)
     reach = _bounds(values, None if bounds is None else _pair(bounds))
@@ -66,12 +66,12 @@ def bootstrap(
     seed: int = 0,
     bounds: tuple[float, float] | None = None,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of `values` (n,) (Efron, 1979), never narrower
-    than `mean_interval`: no resample holds what the sample did not.
+    """Percentile bootstrap interval of the mean of `values` (n,) (Efron, 1979).
 
-    For the difference of two policies pass their item-wise difference, with bounds (-1, 1): the
-    items are paired. Parameters, NaN and errors are as in `mean_interval`; `resamples` counts from
-    1, `seed` from 0.
+    It is never narrower than `mean_interval`, as no resample contains what the sample did not.
+    For the difference of two policies pass their item-wise difference, with bounds (-1, 1): then
+    the items are paired. Parameters, NaN and errors are as in `mean_interval`; `resamples` counts
+    from 1, `seed` from 0.
     """
     if isinstance(resamples, bool) or not isinstance(resamples, Integral) or resamples < 1:
         raise ValueError(f"resamples={shown(resamples)}; use a whole number from 1 up")
@@ -84,7 +84,7 @@ def bootstrap(
 
 
 def checked_seed(seed: int) -> int:
-    """`seed`, where it is a whole number from 0 up."""
+    """`seed`, checked to be a whole number from 0 up."""
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise ValueError(f"seed={shown(seed)}; use a whole number from 0 up")
     return int(seed)
@@ -97,7 +97,7 @@ def resampled(
     resamples: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The interval `ends` of the mean of values (n,), as wide as that of the resamples at least."""
+    """The interval `ends` of the mean of values (n,), at least as wide as that of resamples."""
     rng, tail = np.random.default_rng(seed), (1 - level) / 2
     # In slabs of 50 resamples, so that memory stays small.
     means = [
@@ -109,10 +109,10 @@ def resampled(
 
 
 def farthest(values: np.ndarray) -> tuple[float, float]:
-    """How far values like these (n,) may lie: as far as those seen, and beyond in a heavy tail.
+    """The range of values like these (n,): that of those seen, and wider for a heavy tail.
 
     A tail is heavy where the farthest value is many times as far from the median as the quartile
-    is, for so few values. Not below zero where none is.
+    is, for this number of values. The range is not below zero where no value is.
     """
     lowest, lower, middle, upper, highest = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
     low = middle - _stretched(middle - lowest, middle - lower, len(values))
@@ -132,14 +132,14 @@ def score_interval(
 ) -> tuple[float, float]:
     """Interval of the mean of values (n,) that reach from `low` to `high`.
 
-    Were a share e of the items at a bound D away from the mean m, and the rest as seen, the mean
-    were m + e D, the variance (1 - e) s² + e (1 - e) D². The end is where e D is t standard
+    If a share e of the items were at a bound D away from the mean m, and the rest as seen, the mean
+    would be m + e D and the variance (1 - e) s² + e (1 - e) D². The end is where e D is t standard
     errors: (n + t²) D² e² - t² (D² - s²) e - t² s² = 0. For zeros and ones this is Wilson's, with
-    Student's t for z; where the bounds are `exact`, not guessed, an end that rests on few items is
-    that of the Poisson distribution, as in `share_interval`.
+    Student's t for z; where the bounds are `exact`, not estimated, an end that depends on few items
+    comes from the Poisson distribution, as in `share_interval`.
     """
     n, mean, variance = len(values), float(values.mean()), float(values.var())
-    if exact and high - low <= 1e-12 * abs(high):  # nothing can differ, but for the last digit
+    if exact and high - low <= 1e-12 * abs(high):  # nothing can differ, except in the last digit
         return min(low, mean), max(high, mean)
     t = float(student(level, n))
     moved = []
@@ -159,7 +159,7 @@ def score_interval(
 
 
 def _bounds(values: np.ndarray, bounds) -> tuple[float, float, bool] | None:
-    """Low, high and whether these are facts; None where nothing says how far values reach."""
+    """Low, high and whether they are exact; None where the range is unknown."""
     if len(values) < 2 or not np.isfinite(values).all():
         return None
     lowest, highest = values.min(), values.max()
@@ -167,7 +167,7 @@ def _bounds(values: np.ndarray, bounds) -> tuple[float, float, bool] | None:
         low, high = bounds
         if not low <= lowest + 1e-9 or not highest - 1e-9 <= high:
             raise ValueError(
-                f"values reach from {lowest:g} to {highest:g}, outside bounds={shown(bounds)};"
+                f"values are from {lowest:g} to {highest:g}, outside bounds={shown(bounds)};"
                 " give the least and the most that a value can be"
             )
         return float(min(low, lowest)), float(max(high, highest)), True

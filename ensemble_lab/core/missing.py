@@ -1,4 +1,4 @@
-"""What is not installed: one error names what needs it, and the command that installs it."""
+"""Missing packages: one error names what needs them, and the command that installs them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def require(what: str, *packages: str) -> None:
     what : str
         What needs them, as the subject of the message: ``"decoding"``.
     *packages : str
-        The names that are imported, all of one extra of this package.
+        The names to import, all of one extra of this package.
 
     Examples
     --------
@@ -44,9 +44,9 @@ def require(what: str, *packages: str) -> None:
 
 
 def stand_in(name: str, ways: tuple[str, ...], *packages: str) -> type:
-    """A class in the place of one that cannot be defined without `packages`.
+    """A placeholder for a class that cannot be defined without `packages`.
 
-    To make an object of it, also by the class methods `ways`, raises `MissingPackage`.
+    Making an object of it, also by the class methods `ways`, raises `MissingPackage`.
     """
 
     def refuse(cls, *args, **kwargs):

@@ -1,4 +1,4 @@
-"""Whether answers and truths are written alike: "A" never equals 0, however right it is."""
+"""Checks that answers and truths use one notation: "A" never equals 0, even if it is right."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ FIX = "give truth in the answers' notation, or grade="
 
 
 class Notation:
-    """Looks at answers as they come in, so that a wrong notation costs few calls.
+    """Checks answers as they arrive, so that a wrong notation costs few calls.
 
-    What it refuses is what `reading.grading.grade` would refuse in the whole table, and
-    one thing more: a model of several that alone has another notation.
+    It refuses what `reading.grading.grade` would refuse in the complete table, and also one model
+    of several that alone has another notation.
 
     Parameters
     ----------
     truths : iterable
-        Every truth that is known; nothing is compared without any.
+        Every known truth; without any, nothing is compared.
     """
 
     def __init__(self, truths: Iterable):
@@ -34,13 +34,13 @@ class Notation:
             self._note(truth)
 
     def hear(self, model: str, answer, graded: bool) -> None:
-        """One answer of a model; `graded` where it is to be compared with a truth.
+        """Check one answer of a model; `graded` where it will be compared with a truth.
 
         Raises
         ------
         ValueError
-            A number is written as a number here and as text there; or this model has given two
-            different answers and none of a kind (text, number) that a truth has.
+            The same number appears as a number and as text; or this model has given two different
+            answers and none of a kind (text, number) that a truth has.
         """
         self._note(answer)
         if not self._truths or not graded:
@@ -72,7 +72,7 @@ class Notation:
 
 
 def is_right(answer, truth) -> bool:
-    """Whether a table would grade this answer as right: two texts of one number are the same."""
+    """Whether a table would grade this answer as right: two texts of one number are equal."""
     if answer == truth:
         return True
     texts = isinstance(answer, str) and isinstance(truth, str)

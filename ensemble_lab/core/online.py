@@ -1,8 +1,8 @@
 """`OnlinePolicy`: a rule that learns while it answers, one item after another.
 
-A `Policy` sees a whole table at once and is fitted on other rows. An online policy meets the items
-in order and is told how good a reply was only where it asked for that reply, perhaps later. Replay
-keeps to this: no grade, price or time of a model that was not asked ever reaches the policy.
+A `Policy` sees a complete table at once and is fitted on other rows. An online policy sees the
+items in order, and learns how good a reply was only where it asked for that reply, perhaps later.
+Replay does the same: no grade, price or time of a model that was not asked ever reaches the policy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ensemble_lab.core.required import check_outcomes
 
 
 class Feedback(NamedTuple):
-    """What became known of one reply.
+    """Feedback on one reply.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Feedback(NamedTuple):
     model : int
         Its position in `models`.
     grade : float
-        How right it was, in [0, 1]; NaN where nobody knows.
+        Its correctness, in [0, 1]; NaN where unknown.
     cost, latency : float
         USD and seconds of this reply; NaN where unknown.
     """
@@ -46,21 +46,21 @@ class Feedback(NamedTuple):
 
 
 class Learner(Protocol):
-    """What `OnlinePolicy.begin` returns: it keeps what was learned."""
+    """What `OnlinePolicy.begin` returns: it stores what is learned."""
 
     def choose(self, features: Mapping[str, Any], time: int) -> Sequence[int]:
         """Positions of the models to ask, each once; the first one's answer is given."""
 
     def learn(self, feedback: Feedback) -> None:
-        """Take in what became known of one reply."""
+        """Learn from the feedback on one reply."""
 
 
 @dataclass(frozen=True)
 class OnlinePolicy(ABC):
-    """A frozen dataclass of settings; what it learns lives in the learner that `begin` makes.
+    """A frozen dataclass of settings; the learner that `begin` makes stores what is learned.
 
-    Subclasses write `begin`. So one policy can be replayed many times, and with one learner it can
-    go on from table to table.
+    Subclasses define `begin`. So one policy can be replayed many times, and one learner can
+    continue from table to table.
 
     References
     ----------
@@ -72,7 +72,7 @@ class OnlinePolicy(ABC):
 
     @abstractmethod
     def begin(self, models: tuple[str, ...], rng: np.random.Generator) -> Learner:
-        """A learner that knows nothing yet; all its randomness comes from `rng`."""
+        """An untrained learner; all its randomness comes from `rng`."""
 
     def decide(
         self,
@@ -87,10 +87,10 @@ class OnlinePolicy(ABC):
         Parameters
         ----------
         outcomes : Outcomes
-            n items by m models. An item's features are seen before it is answered. Of its cells
-            those of the models that were asked are seen, and no others.
+            n items by m models. The policy sees an item's features before it chooses. Of the item's
+            cells it sees only those of the models that it asked.
         delay : int, or sequence of n ints
-            How many more items are answered before the feedback on an item comes.
+            How many further items are answered before the feedback on an item arrives.
         seed : int
             Of the learner's random numbers.
         parallel : bool
@@ -104,7 +104,7 @@ class OnlinePolicy(ABC):
         Raises
         ------
         ValueError
-            A delay that is no whole number from 0 up, or a choice that names no model.
+            A delay that is not a whole number from 0 up, or a choice that names no model.
         """
         check_outcomes(outcomes)
         n, m = outcomes.correct.shape
@@ -117,7 +117,7 @@ class OnlinePolicy(ABC):
         }
         chosen, called, due = np.full(n, ABSTAINED), np.zeros((n, m), bool), []
         for time in range(n):
-            while due and due[0][0] <= time:  # what has become known since the last item
+            while due and due[0][0] <= time:  # feedback since the last item
                 _, asked, model = heapq.heappop(due)
                 cells = (float(values[asked, model]) for values in known.values())
                 learner.learn(Feedback(asked, model, *cells))

@@ -1,6 +1,7 @@
-"""`Outcomes`: what every model said about every item, the table that everything else reads.
+"""`Outcomes`: every model's answer to every item, the table that everything else reads.
 
-Three things stay apart, because mixing them up is the commonest mistake with recorded answers:
+Three states are kept separate, because mixing them up is the most common mistake with recorded
+answers:
 
 =========  ====================  ==============  =====================================
 state      ``correct``           ``answer``      meaning
@@ -10,7 +11,7 @@ unparsed   0                     ``UNPARSED``    it wrote something without an a
 absent     NaN                   ``ABSENT``      it was never asked, or nothing is kept
 =========  ====================  ==============  =====================================
 
-A known answer with ``correct`` NaN is unlabelled: nobody knows whether it was right.
+A known answer with ``correct`` NaN is unlabelled: whether it was right is unknown.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Single(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Outcomes(Frozen):
-    """What m models said about n items, as a labelled table over read-only arrays.
+    """Answers of m models to n items, as a labelled table over read-only arrays.
 
     Parameters
     ----------
@@ -51,11 +52,11 @@ class Outcomes(Frozen):
     answer : array-like of int (n, m), optional
         Code of each answer, an index into `labels`, or `ABSENT` or `UNPARSED`.
     labels : sequence, length k
-        What the codes of `answer` and `truth` stand for.
+        The labels of the codes in `answer` and `truth`.
     confidence : array-like (n, m), optional
-        How sure each model was of its answer; scales may differ between models.
+        Each model's confidence in its answer; scales may differ between models.
     cost : array-like (n, m), optional
-        USD for each call; `cost_is_estimated` where prices were joined in afterwards.
+        USD for each call; `cost_is_estimated` where prices were added afterwards.
     latency : array-like (n, m), optional
         Seconds for each call.
     tokens : array-like (n, m), optional
@@ -65,7 +66,7 @@ class Outcomes(Frozen):
     truth : array-like of int (n,), optional
         Code of the right answer, `ABSENT` where unknown.
     features : mapping of str to array-like (n,)
-        What is known about each item before any model is asked.
+        Facts about each item that are known before any model is asked.
     group : array-like (n,), optional
         The kind of each item (a subject, a condition).
     model_group : sequence of str, length m, optional
@@ -74,7 +75,7 @@ class Outcomes(Frozen):
     Raises
     ------
     ValueError
-        Shapes that differ, duplicates, or values out of range: named with their place.
+        Shapes that differ, duplicates, or values out of range: named with their position.
 
     Examples
     --------
@@ -127,7 +128,7 @@ class Outcomes(Frozen):
 
     @property
     def unparsed(self) -> np.ndarray:
-        """(n, m) bool: the model replied, and no answer could be read from it."""
+        """(n, m) bool: the model replied, but its reply contained no readable answer."""
         if self.answer is None:
             return np.zeros(self.correct.shape, bool)
         return self.answer == UNPARSED
@@ -142,7 +143,9 @@ class Outcomes(Frozen):
         if rows.dtype.kind == "b" and rows.shape != (len(self),):
             raise ValueError(f"the mask has shape {rows.shape}, the table {len(self)} items")
         if rows.size and rows.dtype.kind not in "biu":
-            raise ValueError(f"take needs places or a mask, not {shown(rows)}; select takes names")
+            raise ValueError(
+                f"take needs positions or a mask, not {shown(rows)}; select takes names"
+            )
         rows = rows if rows.size else rows.astype(int)
         n = len(self)
         if rows.size and rows.dtype.kind != "b" and not -n <= rows.min() <= rows.max() < n:
@@ -217,7 +220,7 @@ class Outcomes(Frozen):
     def split(self, fraction: float = 0.5, seed: int = 0) -> tuple[Outcomes, Outcomes]:
         """Two disjoint random parts, the first with `fraction` of the items.
 
-        What is fitted on one is judged on the other.
+        Fit on one part and evaluate on the other.
 
         Raises
         ------
@@ -225,7 +228,7 @@ class Outcomes(Frozen):
             A fraction outside (0, 1), or one that leaves a part empty.
         """
         if not isinstance(fraction, Real) or not 0 < fraction < 1:
-            raise ValueError(f"fraction={shown(fraction)} is outside (0, 1); 0.5 halves the items")
+            raise ValueError(f"fraction={shown(fraction)} is outside (0, 1); 0.5 gives two halves")
         if not isinstance(seed, Integral) or seed < 0:
             raise ValueError(f"seed={shown(seed)}; use a whole number from 0 up")
         shuffled = np.random.default_rng(seed).permutation(len(self))
@@ -241,20 +244,21 @@ class Outcomes(Frozen):
     def filled(self, *names: str, absent: bool = False) -> Outcomes:
         """The same table with each model's mean where its cost or latency is not known.
 
-        Everywhere else what is unknown stays so: a policy's mean cost is NaN as soon as the price
-        of one call is. Here the guess is made aloud, and `cost_is_estimated` says so.
+        Elsewhere unknown values are never replaced: a policy's mean cost is NaN as soon as the
+        price of one call is. Here the estimate is explicit, and `cost_is_estimated` records it.
 
         Parameters
         ----------
         *names : {"cost", "latency", "tokens"}
             By default cost and latency, those that the table has.
         absent : bool
-            Fill also the pairs that were never asked, which else stay NaN: what asking would cost.
+            Also fill pairs that were never asked, with what asking would cost; by default they
+            remain NaN.
 
         Returns
         -------
         Outcomes
-            A model without any known value keeps its NaN: nobody knows what it costs.
+            A model without any known value keeps its NaN: its cost is unknown.
 
         Raises
         ------
@@ -278,23 +282,23 @@ class Outcomes(Frozen):
     # -- baselines ------------------------------------------------------------------------------
 
     def accuracy(self) -> np.ndarray:
-        """Mean correctness (m,) of each model on the items that it has; NaN without any."""
+        """Mean correctness (m,) of each model over its items; NaN without any."""
         labelled = ~np.isnan(self.correct)
         total = np.where(labelled, self.correct, 0).sum(axis=0)
         with np.errstate(invalid="ignore"):
             return total / labelled.sum(axis=0)
 
     def coverage(self) -> np.ndarray:
-        """Share (m,) of the items that each model has."""
+        """Share (m,) of the items with a record of each model."""
         return 1 - self.absent.mean(axis=0)
 
     def best_single(self, coverage: float = 0.9) -> Single:
         """The most accurate model among those that have at least a `coverage` share of the items.
 
-        A model with few items may have had the easy ones, so it does not compete.
+        A model with few items may have had the easy ones, so it is left out.
         """
         if not isinstance(coverage, Real) or not 0 <= coverage <= 1:
-            raise ValueError(f"coverage={shown(coverage)} is no share; use a number in [0, 1]")
+            raise ValueError(f"coverage={shown(coverage)} is not a share; use a number in [0, 1]")
         accuracy = np.where(self.coverage() >= coverage, self.accuracy(), np.nan)
         if np.isnan(accuracy).all():
             raise ValueError(
@@ -305,7 +309,7 @@ class Outcomes(Frozen):
         return Single(self.models[best], float(accuracy[best]))
 
     def oracle(self) -> float:
-        """Accuracy of always picking a right model where there is one: a bound on any choice.
+        """Accuracy of always choosing a right model where there is one: a bound on any choice.
 
         Items without any graded answer are left out.
         """
@@ -315,15 +319,16 @@ class Outcomes(Frozen):
         return float(best[best >= 0].mean())
 
     def chance_oracle(self, options=None) -> float:
-        """What an oracle over equally many random guessers would reach on the same items.
+        """Accuracy of an oracle over equally many random guessers on the same items.
 
-        An oracle alone misleads: with enough models it is high by luck. A guesser is right on an
-        item of c options with probability 1 / c, so one of m is with 1 - (1 - 1 / c)^m.
+        An oracle's accuracy alone is misleading: with enough models it is high by luck. A guesser
+        is right on an item of c options with probability 1 / c, so at least one of m is right with
+        probability 1 - (1 - 1 / c)^m.
 
         Parameters
         ----------
         options : int or array-like (n,), optional
-            Options an item. By default the feature ``n_options``, else the number of labels.
+            Options of each item. By default the feature ``n_options``, else the number of labels.
         """
         if options is None:
             options = self.features.get("n_options", len(self.labels))
@@ -343,7 +348,7 @@ class Outcomes(Frozen):
     def summary(self):
         """One row a model: accuracy, coverage, unparsed share, and the mean of each measure.
 
-        The means are over the items that the model has, and NaN where one of them is unknown.
+        The means are over the model's items, and NaN where one of them is unknown.
         """
         import pandas as pd
 
@@ -366,17 +371,17 @@ class Outcomes(Frozen):
     def read(cls, path: str | Path, *, columns: Mapping[str, str] | None = None) -> Outcomes:
         """Read a table or a recording; see `from_frame` for the columns.
 
-        Tables are ``.csv``, ``.tsv`` and ``.jsonl`` (one object a line), these also as ``.gz``,
-        and ``.parquet``. Names are as they are spelled: items and features are numbers only where
-        every cell is spelled as a number is ("007" is a name), groups and models never. An answer
-        that writes a number is that number, whatever stands in other cells: "18.0" is 18.
+        Tables are ``.csv``, ``.tsv`` and ``.jsonl`` (one object a line), these also as ``.gz``, and
+        ``.parquet``. Names keep their spelling: items and features are numbers only where every
+        cell is spelled like a number ("007" is a name), groups and models never are. An answer that
+        spells a number is that number, whatever other cells hold: "18.0" is 18.
 
         Parameters
         ----------
         path : path
         columns : mapping of str to str, optional
-            Name of a column in the file to what `from_frame` calls it, such as ``{"doc_id":
-            "item", "acc": "small:correct"}``. Columns that it does not name are left out.
+            Name of a column in the file to its name in `from_frame`, such as ``{"doc_id":
+            "item", "acc": "small:correct"}``. Columns that are not named are left out.
 
         Raises
         ------
@@ -386,7 +391,7 @@ class Outcomes(Frozen):
         Warns
         -----
         UserWarning
-            What was understood where a column names no field, and where no answer equals a truth.
+            How a column without a known field was read; and where no answer equals a truth.
         """
         from ensemble_lab.core.files import read
 
@@ -402,10 +407,10 @@ class Outcomes(Frozen):
         ``answer``, ``confidence``, ``cost``, ``latency``, ``tokens``. Wide: one row an item,
         columns ``item`` and ``MODEL:correct``, ``MODEL:answer``, … or pairs (field, model) as
         `pivot` makes them; a bare ``MODEL`` column of 0 and 1 is its correctness. Both may carry
-        ``truth``, ``group`` and ``feature:NAME``. A pair is absent without a row (long) or with
-        every cell empty (wide); else an empty ``answer`` is unparsed. Without ``correct``, an
-        answer is right where it equals ``truth``. Cells keep their types: "18" is not 18. Floats of
-        32 bits are compared as such, in answers and truth.
+        ``truth``, ``group`` and ``feature:NAME``. A pair is absent without a row (long) or where
+        all its cells are empty (wide); otherwise an empty ``answer`` is unparsed. Without
+        ``correct``, an answer is right where it equals ``truth``. Cells keep their types: "18" is
+        not 18. Floats of 32 bits are compared in 32 bits, in answers and truth.
 
         Parameters
         ----------
@@ -432,23 +437,23 @@ class Outcomes(Frozen):
     def to_frame(self, form: str = "long"):
         """As a data frame that `from_frame` reads back, ``"long"`` or ``"wide"``.
 
-        Long has rows only for what is recorded, so an item or model without any is left out.
-        Wide keeps them, but an unparsed reply with nothing else known becomes absent.
-        Probabilities, model groups and unused labels fit in neither: `to_parquet` keeps all.
+        Long has rows only for recorded pairs, so an item or model without any is left out. Wide
+        keeps them, but an unparsed reply without any other field becomes absent. Neither holds
+        probabilities, model groups and unused labels: `to_parquet` keeps everything.
         """
         from ensemble_lab.core.reading.frames import to_frame
 
         return to_frame(self, form)
 
     def to_parquet(self, path: str | Path) -> Path:
-        """Write one compact file that `read` gives back exactly, probabilities included.
+        """Write one compact file that `read` restores exactly, including probabilities.
 
         Raises
         ------
         TypeError, ValueError
-            Names or facts that no file keeps, such as lists or complex numbers.
+            Names or facts that a file cannot hold, such as lists or complex numbers.
         OSError
-            No such folder, a full disk. A file that was there stays.
+            No such folder, or a full disk. An existing file is kept.
         """
         from ensemble_lab.core.files import to_parquet
 
@@ -473,7 +478,7 @@ def _is_known(value) -> bool:
 
 
 def _replace_unchecked(outcomes: Outcomes, **changes) -> Outcomes:
-    """`dataclasses.replace` for values already known to fit: no second check of a large table."""
+    """`dataclasses.replace` for values that are already checked, without a second check."""
     copy = object.__new__(Outcomes)
     for f in fields(Outcomes):
         object.__setattr__(copy, f.name, view(changes.get(f.name, getattr(outcomes, f.name))))

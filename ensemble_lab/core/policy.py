@@ -1,4 +1,4 @@
-"""`Policy`: a rule that says which models to ask and whose answer to give.
+"""`Policy`: a rule for which models to ask and which answer to give.
 
 A policy is written once, as array arithmetic over recorded outcomes (`choose`), and is replayed on
 tables (`decide`) and run on live models (`ensemble_lab.run`) without change.
@@ -25,7 +25,7 @@ from ensemble_lab.core.required import check_outcomes
 def ranged(default: Any, low: float, high: float, help: str, step: float | None = None):
     """A dataclass field that declares its range, so that a slider can be built from it.
 
-    The range holds for the value itself, or for every number inside a tuple or mapping.
+    The range applies to the value itself, or to every number inside a tuple or mapping.
     """
     about = {"low": low, "high": high, "step": step, "help": help}
     return field(default=default, metadata=about)
@@ -33,14 +33,14 @@ def ranged(default: Any, low: float, high: float, help: str, step: float | None 
 
 @dataclass(frozen=True)
 class Policy(ABC):
-    """A frozen dataclass: its fields are its settings and, once fitted, what it learned.
+    """A frozen dataclass: its fields are its settings and, after `fit`, what it learned.
 
-    Subclasses write `choose`, and `waves` where they ask models one after another.
+    Subclasses define `choose`, and `waves` where they ask models one after another.
     """
 
     def __post_init__(self):
         for f in fields(self):
-            # A caller's dict that changes later must not change what was decided.
+            # A caller's dict that changes later must not change the policy.
             object.__setattr__(self, f.name, settled(getattr(self, f.name)))
             if "low" in f.metadata and (value := getattr(self, f.name)) is not None:
                 for number in _numbers(value):
@@ -52,10 +52,10 @@ class Policy(ABC):
 
     @abstractmethod
     def choose(self, outcomes: Outcomes) -> Choice:
-        """Which models to ask and whose answer to give, for every item; see `Choice`.
+        """Which models to ask and which answer to give, for every item; see `Choice`.
 
-        `outcomes` come without `correct` and `truth`. A model not yet asked is absent, and a
-        policy that needs it says so by calling it.
+        `outcomes` come without `correct` and `truth`. In a live run a model not yet asked is
+        absent, and a policy asks for it by marking it as called.
         """
 
     def waves(self, models: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -68,9 +68,9 @@ class Policy(ABC):
         Parameters
         ----------
         outcomes : Outcomes
-            n items by m models. `correct` and `truth` only grade what was decided without them.
+            n items by m models. `correct` and `truth` are used only for grading.
         parallel : bool
-            Whether models asked together run at the same time: the slowest one's latency
+            Whether models asked together run at the same time: then the slowest one's latency
             counts, else the sum.
 
         Returns
@@ -78,13 +78,13 @@ class Policy(ABC):
         Decision
         """
         check_outcomes(outcomes)
-        # Blinded: a policy that peeked at the right answers would see NaN.
+        # Blinded: a policy that looks at the right answers sees NaN.
         choice = self.choose(outcomes.blinded())
         waves = tuple(tuple(outcomes.columns(wave)) for wave in self.waves(outcomes.models))
         return graded(choice, outcomes, waves, parallel)
 
     def sweep(self, outcomes: Outcomes, grid: Mapping[str, Sequence]) -> dict:
-        """Columns for every combination in `grid`; policies that know a shortcut override it."""
+        """Columns for every combination in `grid`; policies with a faster way override it."""
         return replay_grid(self, outcomes, grid)
 
 
@@ -109,12 +109,12 @@ def replay_grid(policy: Policy, outcomes: Outcomes, grid: Mapping[str, Sequence]
 
 
 def model_names(values, what: str) -> tuple[str, ...]:
-    """The model names that a caller gave for the field `what`, each once and in order.
+    """The model names in the field `what`, each once and in order.
 
     Raises
     ------
     ValueError
-        No name, one string, a name twice, or what `several` does not read as a list.
+        No name, one string, a name twice, or a value that `several` does not read as a list.
     """
     if isinstance(values, str):
         raise ValueError(f"{what}={shown(values)}; give a tuple of at least one model name")
@@ -123,7 +123,9 @@ def model_names(values, what: str) -> tuple[str, ...]:
         raise ValueError(f"{what}=(); give a tuple of at least one model name")
     for name in names:
         if not isinstance(name, str):
-            raise ValueError(f"{what} holds {shown(name)}, which is no model name: names are text")
+            raise ValueError(
+                f"{what} holds {shown(name)}, which is not a model name: names are text"
+            )
     if len(set(names)) < len(names):
         raise ValueError(f"{what}={shown(names)} names a model twice; name each once")
     return names

@@ -1,7 +1,7 @@
-"""How little and how much an item can take of a policy: what the interval of a mean reckons with.
+"""The least and the most that an item can cost under a policy, for the interval of the mean.
 
-Thirty cheap calls do not say that the dear model is never asked. What they do not say, the table
-does: it holds what every model takes, asked or not.
+Thirty cheap calls do not show that the expensive model is never asked. The table shows what it
+would cost: it holds the price of every model, asked or not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ensemble_lab.core.intervals import FEWEST, farthest
 
 @dataclass(frozen=True, eq=False)
 class Reach:
-    """What a mean may lie between; `exact` where that is known, not guessed from what was seen."""
+    """The range of a mean; `exact` where it is known, not estimated from the values seen."""
 
     low: float
     high: float
@@ -24,7 +24,7 @@ class Reach:
 
 @dataclass(frozen=True, eq=False)
 class Takes:
-    """What every call takes, asked or not.
+    """The cost or time of every call, asked or not.
 
     Parameters
     ----------
@@ -41,17 +41,17 @@ class Takes:
     together: bool
 
     def reach(self, spent: np.ndarray, called: np.ndarray) -> Reach | str:
-        """How far the items' totals `spent` (n,) can lie, or why nobody knows.
+        """The range of the items' totals `spent` (n,), or why it is unknown.
 
-        The first wave is always asked; of a later one an item may take nothing or all that any
-        item asked of it (the whole wave where none did).
+        The first wave is always asked. Of a later one an item may take nothing, or the most that
+        any item took (all of the wave where none did).
         """
         least, most = np.zeros(len(spent)), np.zeros(len(spent))
         for place, wave in enumerate(self.waves):
             columns = list(wave)
             values, asked = self.values[:, columns], called[:, columns].sum(axis=1)
             if np.isnan(values).all(axis=0).any():
-                return "no call of one of the models that may be asked is known"
+                return "a model that may be asked has no call with a known value"
             if not place:
                 fewest = max(int(asked.min()), 1)
                 known = np.where(np.isnan(values), np.nanmin(values, axis=0), values)
@@ -63,7 +63,7 @@ class Takes:
         if np.ptp(least) <= slack and np.ptp(most) <= slack:
             return Reach(min(low, float(spent.min())), max(high, float(spent.max())), True)
         if len(spent) < FEWEST:
-            return f"what differs from call to call takes at least {FEWEST} items"
+            return f"values that differ from call to call need at least {FEWEST} items"
         below, above = farthest(spent)
         return Reach(min(low, below), max(high, above), False)
 
@@ -72,9 +72,9 @@ class Takes:
 
 
 def seen_reach(spent: np.ndarray) -> Reach | str:
-    """How far totals (n,) can lie where nothing but these is known; or why nobody knows."""
+    """The range of totals (n,) where only these are known; or why it is unknown."""
     if len(spent) < FEWEST:
-        return f"it takes at least {FEWEST} items"
+        return f"at least {FEWEST} items are needed"
     if np.ptp(spent) == 0:
-        return "every item took the same, and nothing says how it can differ"
+        return "every item took the same, so how much it can differ is unknown"
     return Reach(*farthest(spent), False)

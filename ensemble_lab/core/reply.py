@@ -1,4 +1,4 @@
-"""What one model says about one item, and how it is written down."""
+"""One model's reply to one item, and how it is written to a recording."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from typing import Any
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.states import MEASURES
 
-SLACK = 9.99e-4  # a table allows 1e-3: what is written here must pass there, summed in any order
+SLACK = (
+    9.99e-4  # a table allows 1e-3: a sum that passes here must pass there, in any order of terms
+)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One model's reply to one item, with whatever the model can tell about it.
+    """One model's reply to one item, with all that the model reports about it.
 
     Parameters
     ----------
     answer
-        The label or value the model answers: text or a number. `None` is an answer that could
-        not be parsed.
+        The label or value: text or a number. `None` is an answer that could not be parsed.
     confidence
-        How sure the model is of `answer`, in [0, 1] where it is a probability.
+        The model's confidence in `answer`, in [0, 1] where it is a probability.
     cost
-        What the call cost, in USD.
+        Price of the call in USD.
     latency
-        Seconds from call to reply. `None` lets the caller's clock decide.
+        Seconds from call to reply. With `None` the caller's clock is used.
     tokens
         Tokens generated.
     probability
@@ -56,7 +57,7 @@ def as_reply(value: Reply | Hashable) -> Reply:
 
 
 def exact(value, what: str, where: str = ""):
-    """A label, name or feature as plain Python that JSON gives back with its type.
+    """A label, name or feature as plain Python that JSON restores with its type.
 
     Scalars of numpy and torch become Python's own, and so do subclasses of str and of numbers,
     such as the members of an Enum. Gaps (NaN, pandas' NA and NaT) become None.
@@ -65,14 +66,14 @@ def exact(value, what: str, where: str = ""):
     ----------
     value
     what, where : str
-        For the message: what it is, and of which item and model.
+        For the message: the kind of value, and its item and model.
 
     Raises
     ------
     TypeError
         Neither text nor a number.
     ValueError
-        A whole number so long that no table holds it.
+        A whole number that is too long for a table.
     """
     bare = unwrapped(value)
     if isinstance(bare, str):
@@ -93,9 +94,9 @@ def exact(value, what: str, where: str = ""):
 
 
 def in_utf8(text: str) -> str:
-    """`text` with a replacement character for each half of one, which no file could keep.
+    """`text` with a replacement character for each half of one, which a file cannot hold.
 
-    A model that is stopped within an emoji ends in such a half; two halves in a row are joined.
+    A model that stops inside an emoji ends in such a half; two halves in a row are joined.
     """
     try:
         text.encode()
@@ -113,12 +114,12 @@ def entry(reply: Reply, latency: float, where: str) -> dict:
     latency : float
         Seconds by the caller's clock.
     where : str
-        Of which model and item it is, for the messages: ``" for item 3, model 'small'"``.
+        Model and item, for the messages: ``" for item 3, model 'small'"``.
 
     Raises
     ------
     TypeError, ValueError
-        What could not be read back: named with its field, its value and `where`.
+        A value that could not be read again: named with its field and `where`.
     """
     if not isinstance(reply.text, str | None):
         raise TypeError(f"the text is {shown(reply.text)}{where}; make it str")
@@ -127,7 +128,7 @@ def entry(reply: Reply, latency: float, where: str) -> dict:
         "probability": _distribution(reply.probability, where),
         "text": None if reply.text is None else in_utf8(reply.text),
     }
-    # A measure that is NaN is written as null: the model tells it, but not this time.
+    # A measure that is NaN is written as null: the model reports it, but not this time.
     told = {name: getattr(reply, name) for name in MEASURES}
     told["latency"] = latency if reply.latency is None else reply.latency
     return {name: value for name, value in said.items() if value is not None} | {
@@ -147,7 +148,7 @@ def _number(value, name: str, where: str) -> float | None:
     bare = unwrapped(value)
     if bare is None:
         return None
-    # Text is not guessed at: "90" may be a share or per cent. Decimals and fractions are numbers.
+    # Text is not guessed: "90" may be a share or per cent. Decimals and fractions are numbers.
     if isinstance(bare, bool | str) or hasattr(bare, "ndim") or not hasattr(bare, "__float__"):
         raise TypeError(f"the {name} is {shown(value)}{where}; make it a number, or None")
     try:
@@ -155,13 +156,13 @@ def _number(value, name: str, where: str) -> float | None:
     except OverflowError:
         number = math.inf
     if math.isinf(number) or (number < 0 and name != "confidence"):
-        rule = "finite" if name == "confidence" else "finite and never negative"
+        rule = "finite" if name == "confidence" else "finite and not negative"
         raise ValueError(f"the {name} is {number:g}{where}; it is {rule}, or None")
     return None if math.isnan(number) else number
 
 
 def _distribution(proba, where: str) -> list | None:
-    """Pairs of label and probability: the keys of a JSON object would all turn into text."""
+    """Pairs of label and probability: as keys of a JSON object all labels would become text."""
     if proba is None:
         return None
     if not hasattr(proba, "items") or hasattr(proba, "columns"):  # a column with an index has items
@@ -180,7 +181,7 @@ def _distribution(proba, where: str) -> list | None:
     if None in labels or len(set(labels)) < len(labels):
         raise ValueError(f"the probability has a label twice, or none{where}: {shown(labels)}")
     if any(p is None for _, p in pairs):
-        raise ValueError(f"the probability is known of some labels only{where}; give all or none")
+        raise ValueError(f"the probability is known for some labels only{where}; give all or none")
     total = sum(p for _, p in pairs)
     if abs(total - 1) > SLACK:
         raise ValueError(

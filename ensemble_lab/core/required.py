@@ -1,4 +1,4 @@
-"""Whether what a policy was given are outcomes that hold what it needs."""
+"""Checks that a policy was given outcomes with the fields that it needs."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from ensemble_lab.core.errors import shown
 
 
 def check_outcomes(thing) -> None:
-    """Refuse what is no `Outcomes`, such as a data frame or a path.
+    """Refuse what is not an `Outcomes`, such as a data frame or a path.
 
     Raises
     ------
     TypeError
-        What it is, and what makes outcomes of it.
+        Its type, and how to convert it.
     """
     from ensemble_lab.core.outcomes import Outcomes
 
     if not isinstance(thing, Outcomes):
         raise TypeError(
-            f"a {type(thing).__name__} is no Outcomes; Outcomes.from_frame(frame) makes them of a"
-            " data frame, Outcomes.read(path) of a file"
+            f"a {type(thing).__name__} is not an Outcomes; Outcomes.from_frame(frame) makes one of"
+            " a data frame, Outcomes.read(path) of a file"
         )
 
 
 def require(outcomes, name: str, who: str):
-    """The field `name` of `outcomes`, or a `ValueError` that says who needs it."""
+    """The field `name` of `outcomes`, or a `ValueError` that names what needs it."""
     check_outcomes(outcomes)
     value = getattr(outcomes, name)
     if value is None:

@@ -1,13 +1,13 @@
-"""How much of a table may be empty: what a small file asks for must not fill the memory."""
+"""How much of a table may be empty: a small file must not make a table that fills the memory."""
 
 from __future__ import annotations
 
-MOST_CELLS = 10**7  # so many may be empty, whatever is told
-MOST_EMPTY = 50  # cells for one that is told
+MOST_CELLS = 10**7  # so many cells may be empty in any table
+MOST_EMPTY = 50  # cells for each recorded one
 
 
 def is_mostly_empty(cells: int, told: int) -> bool:
-    """Whether an array of so many cells would hold next to nothing but gaps.
+    """Whether an array of so many cells would be nearly all gaps.
 
     A table that lacks 49 of 50 cells is still read; one with a model a row is a mistake that grows
     with the square of its rows.
@@ -20,6 +20,6 @@ def check_room(items: int, models: int, told: int) -> None:
     if is_mostly_empty(items * models, told):
         raise ValueError(
             f"{models:,} models and {items:,} items make {items * models:,} cells, of which"
-            f" {told:,} are recorded: does a run or an item stand where the model should? Name the"
+            f" {told:,} are recorded: is a run or an item named as the model? Name the"
             " column of the model (columns={…}), or read fewer models"
         )

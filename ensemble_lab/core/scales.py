@@ -1,4 +1,4 @@
-"""Confidences and their scales: one check for whoever compares them or reads them as chances."""
+"""Confidences and their scales: one check for all code that compares them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ FIX = "map it there with Calibration().fit(…).apply(…)"
 
 
 def scale_fault(outcomes: Outcomes, columns=None) -> str:
-    """What is wrong with the confidences of the models at `columns`; empty where nothing is.
+    """The fault in the confidences of the models at `columns`; empty where there is none.
 
     A threshold, or a vote that reads a confidence as a probability, takes [0, 1]. A missing
-    confidence (NaN) is on no scale. Without `columns` every model is looked at.
+    confidence (NaN) is allowed. Without `columns` every model is checked.
     """
     confidence = outcomes.confidence
-    # The usual case in two passes over whole memory; fmin and fmax step over NaN.
+    # The usual case, in two passes over the array; fmin and fmax ignore NaN.
     if confidence is None or not _outside(confidence):
         return ""
     columns = range(len(outcomes.models)) if columns is None else columns
@@ -29,7 +29,7 @@ def scale_fault(outcomes: Outcomes, columns=None) -> str:
 
 
 def _fault(model: str, confidence: np.ndarray) -> str:
-    """What is wrong with one model's confidences (n,)."""
+    """The fault in one model's confidences (n,)."""
     if not _outside(confidence):
         return ""
     value = confidence[(confidence < 0) | (confidence > 1)][0]
@@ -37,20 +37,20 @@ def _fault(model: str, confidence: np.ndarray) -> str:
 
 
 def check_chances(confidence: np.ndarray, models: Sequence[str]) -> None:
-    """Raise a `ValueError` where a model's row of confidences (m, n) is no chances."""
+    """Raise a `ValueError` where a model's confidences (m, n) are not in [0, 1]."""
     for model, mine in zip(models, confidence, strict=True):
         if fault := _fault(model, mine):
             raise ValueError(fault)
 
 
 def check_scales(outcomes: Outcomes, columns=None) -> None:
-    """Raise a `ValueError` that says `scale_fault`, where there is one."""
+    """Raise a `ValueError` with `scale_fault`, where there is one."""
     if fault := scale_fault(outcomes, columns):
         raise ValueError(fault)
 
 
 def finite_confidence(outcomes: Outcomes, who: str, columns=None) -> np.ndarray:
-    """The confidences (n, m) of the models at `columns`, on any scale: what can be learned from.
+    """The confidences (n, m) of the models at `columns`, on any scale, checked to be finite.
 
     Raises
     ------
@@ -70,9 +70,10 @@ def finite_confidence(outcomes: Outcomes, who: str, columns=None) -> np.ndarray:
 
 
 def centre_and_spread(values: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of values (n,), NaN left out; spread 1 where none differ.
+    """Mean and standard deviation of values (n,) without NaN; the latter is 1 if all are equal.
 
-    Both are right for values near 1e-300 and 1e300 too, whose squares no float holds.
+    Both are correct also for values near 1e-300 and 1e300, whose squares are out of a float's
+    range.
     """
     known = values[~np.isnan(values)]
     if not len(known):
@@ -84,7 +85,7 @@ def centre_and_spread(values: np.ndarray) -> tuple[float, float]:
 
 
 def standardised(values: np.ndarray, centre, spread) -> np.ndarray:
-    """How many spreads above the centre; what is farther than 1e100 is as far as that."""
+    """Standard deviations above the centre, limited to 1e100."""
     with np.errstate(over="ignore"):
         return np.clip((values - centre) / spread, -1e100, 1e100)
 

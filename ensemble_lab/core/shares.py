@@ -1,4 +1,4 @@
-"""Intervals of a share: how many of n items, and how far that tells."""
+"""Intervals of a share of n items."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 
 from ensemble_lab.core.errors import shown
 
-SAFE_FROM = 30  # items: from here on the interval of a share is guarded
-RARE = 8  # items: an end that rests on so few is that of the Poisson distribution
+SAFE_FROM = 30  # items: from here on the interval of a share is corrected
+RARE = 8  # items: an end that depends on so few comes from the Poisson distribution
 
 
 def wilson(mean, n, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Score interval of a share `mean` of `n` items (Wilson, 1927); arrays broadcast.
 
-    It stays inside [0, 1] and holds near 0 and 1, where mean ± z s/√n does not; at single rates it
-    holds less often than it says (`share_interval`).
+    It stays inside [0, 1] and holds near 0 and 1, where mean ± z s/√n does not; at some rates its
+    coverage is below its level (`share_interval`).
 
     Returns
     -------
@@ -27,19 +27,19 @@ def wilson(mean, n, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     ValueError
-        A mean outside [0, 1], such as one in per cent; fewer than no items.
+        A mean outside [0, 1], such as one in per cent; a negative number of items.
     """
     return _wilson(_share(mean), _count(n), NormalDist().inv_cdf(_upper(level)))
 
 
 def share_interval(mean, n, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval of a share, made safe from 30 items on; arrays broadcast.
+    """Wilson's interval of a share, corrected from 30 items on; arrays broadcast.
 
-    Wilson's alone holds in 92 % of the tables of 100 items where the rate is .99, and in as few as
-    89 % where one or two of 30 are wrong. Here Student's t stands for the normal quantile, and an
-    end that rests on eight items or fewer is that of the Poisson distribution (Brown, Cai and
-    DasGupta, 2001): that holds in 93 % or more at every rate from .5 to .99. Of fewer than 30 items
-    it is Wilson's.
+    Wilson's interval contains the rate in 92 % of the tables of 100 items where the rate is .99,
+    and in only 89 % where one or two of 30 are wrong. Here Student's t replaces the normal
+    quantile, and an end that depends on eight items or fewer comes from the Poisson distribution
+    (Brown, Cai and DasGupta, 2001): the coverage is then 93 % or more at every rate from .5 to .99.
+    For fewer than 30 items it is Wilson's.
 
     Parameters, results and errors are those of `wilson`.
     """
@@ -59,14 +59,14 @@ def _wilson(mean: np.ndarray, n: np.ndarray, z) -> tuple[np.ndarray, np.ndarray]
     with np.errstate(invalid="ignore", divide="ignore"):
         centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * np.sqrt(mean * (1 - mean) / n + (z / (2 * n)) ** 2)
-    # Rounding must not carry an end past its bound or the mean.
+    # Rounding must not move an end past its bound or the mean.
     return np.clip(centre - half, 0.0, mean), np.clip(centre + half, mean, 1.0)
 
 
 def rare_end(share, n, level: float, low) -> np.ndarray:
-    """The lower end `low` of a share, by the Poisson distribution where it rests on few items."""
+    """The lower end `low` of a share, from the Poisson distribution if it depends on few items."""
     share, n, low = np.broadcast_arrays(share, n, low)
-    few = (share > 0) & (share * n < RARE + 0.5)  # whole items, but for the last digit
+    few = (share > 0) & (share * n < RARE + 0.5)  # whole items, up to the last digit
     if not few.any():
         return low
     from scipy.special import gammaincinv
@@ -78,7 +78,7 @@ def rare_end(share, n, level: float, low) -> np.ndarray:
 
 def _share(mean) -> np.ndarray:
     mean = real(mean, "mean")
-    outside = (mean < -1e-9) | (mean > 1 + 1e-9)  # sums of shares end a digit beside 0 and 1
+    outside = (mean < -1e-9) | (mean > 1 + 1e-9)  # sums of shares may miss 0 and 1 by a digit
     if outside.any():
         raise ValueError(f"mean={mean[outside].flat[0]:g} is outside [0, 1]; give a share")
     return np.clip(mean, 0, 1)
@@ -87,7 +87,7 @@ def _share(mean) -> np.ndarray:
 def _count(n) -> np.ndarray:
     n = real(n, "n")
     if (n < 0).any():
-        raise ValueError(f"n={shown(n[n < 0].flat[0])} items; give how many there are")
+        raise ValueError(f"n={shown(n[n < 0].flat[0])} items; give their number, from 0 up")
     return n
 
 
@@ -97,7 +97,7 @@ def real(values, what: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        Text, complex numbers, or what is no number.
+        Text, complex numbers, or other values that are not numbers.
     """
     try:
         array = np.asarray(values)
@@ -106,7 +106,7 @@ def real(values, what: str) -> np.ndarray:
             array.dtype.kind == "O" and not any(isinstance(one, odd) for one in array.flat)
         ):
             return array.astype(float, copy=False)
-    except (TypeError, ValueError, OverflowError):  # lists of several lengths, a number too large
+    except (TypeError, ValueError, OverflowError):  # lists of different lengths, a number too large
         pass
     raise ValueError(f"{what} holds {shown(values)}; give numbers")
 
@@ -124,7 +124,7 @@ def _upper(level: float) -> float:
 
 
 def checked_level(level: float) -> float:
-    """`level`, where it is a share."""
+    """`level`, checked to be a share."""
     if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
         raise ValueError(f"level={shown(level)}; give a float in (0, 1), such as 0.95")
     return float(level)

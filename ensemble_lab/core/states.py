@@ -1,4 +1,4 @@
-"""The states of a recorded answer that are no label, and the measures beside it."""
+"""The states of a recorded answer other than a label, and its measures."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ UNPARSED = -2
 
 
 MEASURES = ("confidence", "cost", "latency", "tokens")
-"""The (n, m) float fields beside `correct`, NaN where unknown."""
+"""The (n, m) float fields other than `correct`, NaN where unknown."""

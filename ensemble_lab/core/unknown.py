@@ -1,8 +1,8 @@
-"""The one rule for prices and times that nobody knows: a mean is unknown as soon as one of them is.
+"""The rule for unknown prices and times: a mean is unknown as soon as one of its values is.
 
-What is unknown is seldom like the rest: a call without a price was often one that failed, or one
-of a model too new for the price list. A mean over the others would be a guess that looks exact.
-Who wants that guess asks for it: `Outcomes.filled`.
+Unknown values are often different from the others: a call without a price may have failed, or its
+model may be too new for the price list. A mean over the known values would be an estimate that
+looks exact. `Outcomes.filled` makes that estimate on request.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ def mean_of_all(values: np.ndarray | None) -> float:
 
 
 def mean_of_known(values: np.ndarray | None) -> float:
-    """Mean of what is known in `values` (n,); NaN where nothing is."""
+    """Mean of the known `values` (n,); NaN without any."""
     return float("nan") if values is None else mean_of_all(values[~np.isnan(values)])
 
 
 def share_known(values: np.ndarray | None) -> float:
-    """Share of `values` (n,) that are known; 0 where nothing is recorded."""
+    """Share of `values` (n,) that are known; 0 where none are recorded."""
     return 0.0 if values is None or not len(values) else float(1 - np.isnan(values).mean())
 
 
 def model_means(values: np.ndarray, absent: np.ndarray) -> np.ndarray:
     """Mean (m,) of each column of `values` (n, m) over the items that the model has.
 
-    NaN where one of them is unknown, and for a model without any. A pair of which nothing but
-    this value is known counts as one that the model has.
+    NaN where one of them is unknown, and for a model without any. A pair with only this value
+    counts as recorded.
     """
     return _means(values, ~absent | ~np.isnan(values))
 

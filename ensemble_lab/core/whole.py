@@ -1,4 +1,4 @@
-"""Files that are whole or not there: what stops a program leaves no half of one."""
+"""Files that are complete or do not exist: an interrupted program leaves no half file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 
 def write_whole(path: str | Path, text: str) -> Path:
-    r"""Write `text` beside `path` and move it there: readers see the old file or the new one.
+    r"""Write `text` to a file next to `path` and move it there: readers see the old or the new
+    file.
 
     A link in the place of `path` is replaced, not followed.
 
@@ -18,17 +19,17 @@ def write_whole(path: str | Path, text: str) -> Path:
     ----------
     path : path
     text : str
-        Written in UTF-8; half a character, as a broken name has one, as ``\udc80``.
+        Written in UTF-8; half a character, as in a broken name, is written as ``\udc80``.
 
     Raises
     ------
     OSError
-        A full disk, a folder in the way, a folder that cannot be written. The old file stays.
+        A full disk, a folder in its place, a folder that cannot be written. The old file is kept.
     """
     path = Path(path)
     with (
         moved_to(path) as part,
-        # "x": what a stranger put there stays.
+        # "x": a file that another user put there is kept.
         open(part, "x", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
     ):
         file.write(text)
@@ -37,8 +38,8 @@ def write_whole(path: str | Path, text: str) -> Path:
 
 @contextmanager
 def moved_to(path: Path) -> Iterator[Path]:
-    """The path of a file to be written beside `path`, which takes its place when it is whole."""
-    # Of its own name, for a long one has no room left.
+    """The path of a temporary file next to `path`, which replaces it when it is complete."""
+    # With a name of its own: a long name would leave no room.
     part = path.with_name(f".ensemble-lab-{secrets.token_hex(4)}")
     try:
         yield part

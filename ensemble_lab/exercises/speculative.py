@@ -12,10 +12,10 @@ from ensemble_lab.tokens.lengths import speedup
 # -- 1: accept and correct ----------------------------------------------------------------------
 
 
-def _accepted(p, q, drafted, r, stays=lambda p, q, r: r * q < p) -> int:
-    """How many of the k drafted tokens stay: those before the first that falls."""
+def _accepted(p, q, drafted, r, passes=lambda p, q, r: r * q < p) -> int:
+    """How many of the k drafted tokens are accepted: those before the first rejected one."""
     for i, x in enumerate(drafted):
-        if not stays(p[i, x], q[i, x], r[i]):
+        if not passes(p[i, x], q[i, x], r[i]):
             return i
     return len(drafted)
 
@@ -25,107 +25,133 @@ def _all_that_pass(p, q, drafted, r) -> int:
     return int((r * q[at, drafted] < p[at, drafted]).sum())
 
 
+def _likeliest_only(p, q, drafted, r) -> int:
+    """As greedy decoding has it: a token is accepted where it is the target's first choice."""
+    return _accepted(p, q, drafted, p[:-1].argmax(1) == drafted, lambda p, q, same: same)
+
+
 def _normalised(left: np.ndarray) -> np.ndarray:
     return left / left.sum() if left.sum() > 0 else left
 
 
-def _residual(p, q, n) -> np.ndarray:
+def _residual(p, q, n, *more) -> np.ndarray:
     return _normalised(np.maximum(p[n] - q[n], 0.0))
 
 
-def _law(p, q, drafted, r, n, fell=_residual, bonus=lambda p, q, n: p[n]) -> np.ndarray:
-    """The law (V,) behind the n tokens that stay."""
-    return bonus(p, q, n) if n == len(drafted) else fell(p, q, n)
+def _follows(p, q, drafted, r, n, rejected=_residual, bonus=lambda p, q, n: p[n]) -> np.ndarray:
+    """The distribution (V,) of the token behind the n accepted ones."""
+    return bonus(p, q, n) if n == len(drafted) else rejected(p, q, n, drafted)
 
 
 COUNT_MISTAKES = (
-    (partial(_accepted, stays=lambda p, q, r: r * p < q),
-     "the ratio is reversed: a drafted token stays where r < p / q, so that what the target likes"
-     " better than the draft always stays"),
+    (partial(_accepted, passes=lambda p, q, r: r * p < q),
+     "which of p and q is divided by the other? Try a token that the target likes twice as much"
+     " as the draft: should it ever be rejected?"),
     (_all_that_pass,
-     "every token that passes was counted; those behind the first that falls do not count, for"
-     " they continue a text that is no more"),
-    (partial(_accepted, stays=lambda p, q, r: r >= p / q),
-     "this is the other way round: a drafted token falls where r is at least p / q"),
-    (partial(_accepted, stays=lambda p, q, r: r * q <= p),
-     "a token that the target never writes (p = 0) stayed, at r = 0: use r < p / q, not r <="),
-    (partial(_accepted, stays=lambda p, q, r: r < p),
-     "r was compared with p alone; the draft's own law counts: r < p / q"),
+     "one token is rejected and the next one would pass: which text does the next one continue?"),
+    (partial(_accepted, passes=lambda p, q, r: r >= p / q),
+     "does a small r accept or reject? Where p / q is 0.9, nine in ten must be accepted"),
+    (partial(_accepted, passes=lambda p, q, r: r * q <= p),
+     "can a token with p = 0 be accepted? r may be exactly 0"),
+    (partial(_accepted, passes=lambda p, q, r: r < p),
+     "where is q? The draft proposes a token more or less often, and that must count"),
+    (partial(_accepted, passes=lambda p, q, r: p >= q),
+     "where is r? A token with p a little below q must be accepted most of the time, not never"),
+    (_likeliest_only,
+     "must a token be the target's first choice? That is greedy decoding; here tokens are drawn at"
+     " random, by r"),
     (lambda *case: _accepted(*case) + 1,
-     "return how many *drafted* tokens stay; the target's own behind them comes on top"),
+     "does the token behind the accepted ones count? It was not drafted"),
 )  # fmt: skip
-LAW_MISTAKES = (
-    (partial(_law, fell=lambda p, q, n: p[n]),
-     "resampled from p: what the draft proposed and p allowed has already had its chance, so a"
-     " correction comes from max(p - q, 0) over its sum"),
-    (partial(_law, bonus=lambda p, q, n: p[n - 1]),
-     "the bonus is off by one: where all k stay, the target's law behind the last of them is p[k],"
-     " not p[k - 1]"),
-    (partial(_law, bonus=lambda p, q, n: _normalised(np.maximum(p[n] - q[n - 1], 0.0))),
-     "all stayed, so there is nothing to correct: the bonus comes from p[k] as it is"),
-    (partial(_law, fell=lambda p, q, n: np.maximum(p[n] - q[n], 0.0)),
-     "max(p - q, 0) is no law until it is divided by its sum"),
-    (partial(_law, fell=lambda p, q, n: _residual(q, p, n)),
-     "the residual is reversed: max(p - q, 0), what the draft proposes too seldom"),
-    (partial(_law, fell=lambda p, q, n: q[n]),
-     "resampled from the draft's law: what follows is the target's to say"),
-    (partial(_law, fell=lambda p, q, n: _normalised(
+DISTRIBUTION_MISTAKES = (
+    (partial(_follows, rejected=lambda p, q, n, x: p[n]),
+     "a token was rejected and you draw from p. Which tokens then come twice as a candidate, once"
+     " from the draft and once from p?"),
+    (partial(_follows, rejected=lambda p, q, n, x: _without(p[n], x[n])),
+     "you removed the rejected token and kept the others as they are in p. Which of the others had"
+     " the draft proposed often enough already?"),
+    (partial(_follows, bonus=lambda p, q, n: p[n - 1]),
+     "all k were accepted. Which row of p is the target's distribution behind the last of them?"),
+    (partial(_follows, bonus=lambda p, q, n: _normalised(np.maximum(p[n] - q[n - 1], 0.0))),
+     "all k were accepted. Is there anything to correct?"),
+    (partial(_follows, rejected=lambda p, q, n, x: np.maximum(p[n] - q[n], 0.0)),
+     "what is the sum of your probabilities after a rejection?"),
+    (partial(_follows, rejected=lambda p, q, n, x: _residual(q, p, n)),
+     "which tokens does the draft propose too seldom: those with p above q, or below?"),
+    (partial(_follows, rejected=lambda p, q, n, x: q[n]),
+     "whose text is it? After a rejection you draw from the draft"),
+    (partial(_follows, rejected=lambda p, q, n, x: p[n] - q[n]),
+     "can a probability be negative? Look at a token with p below q"),
+    (partial(_follows, rejected=lambda p, q, n, x: _normalised(np.abs(p[n] - q[n]))),
+     "is a token that the draft proposes too often missing in the text? You give it a chance"),
+    (partial(_follows, rejected=lambda p, q, n, x: _normalised(
         np.maximum(p[n + 1] - q[min(n + 1, len(q) - 1)], 0.0))),
-     "the residual is off by one: it belongs to the place of the token that fell"),
+     "at which place is a token missing: that of the rejected one, or the next?"),
 )  # fmt: skip
+
+
+def _without(p: np.ndarray, x: int) -> np.ndarray:
+    """The distribution p where token x cannot be drawn."""
+    return _normalised(np.where(np.arange(len(p)) == x, 0.0, p))
 
 
 def _drafts():
-    """Rounds by chance, with laws that nearly agree, differ, or exclude a drafted token."""
+    """Random rounds; p and q nearly agree, differ, or p excludes a drafted token."""
     rng = np.random.default_rng(0)
     for k, mixed in ((1, 0.0), (4, 0.5), (4, 0.9), (3, 0.0)) * 10:
         p = rng.dirichlet(np.ones(5), k + 1)
         q = mixed * p[:-1] + (1 - mixed) * rng.dirichlet(np.ones(5), k)
-        yield p, q, np.array([rng.choice(5, p=law) for law in q]), rng.random(k)
+        yield p, q, np.array([rng.choice(5, p=row) for row in q]), rng.random(k)
     p, q = np.array([[0.0, 0.6, 0.4]] * 2), np.array([[0.5, 0.3, 0.2]])
     yield p, q, np.array([0]), np.array([0.0])  # p = 0 and the least r there is
 
 
 def _about_count(at, p, q, drafted, r) -> str:
-    return f"of {len(drafted)} drafted tokens the number that stays in one case"
+    rows = np.arange(len(drafted))
+    ratios = np.round(p[rows, drafted] / q[rows, drafted], 2).tolist()
+    return f"where p / q is {ratios} and r is {np.round(r, 2).tolist()}, the number accepted"
 
 
-def _about_law(at, p, q, drafted, r, n) -> str:
-    told = "p[k]" if n == len(drafted) else "max(p - q, 0) over its sum"
-    return f"{n} of {len(drafted)} stay; then the law is {told}, and the chance of token {at[0]}"
+def _about_distribution(at, p, q, drafted, r, n) -> str:
+    many = f"where {n} of {len(drafted)} tokens are accepted,"
+    rows = f"p[{n}] is {np.round(p[n], 2).tolist()}"
+    if n < len(drafted):
+        rows += f" and q[{n}] is {np.round(q[n], 2).tolist()}"
+    return f"{many} {rows}, the probability of token {at[0]}"
 
 
 check_accept = Check(
     """Check a function that judges one round of drafted tokens.
 
-    It takes ``(p, q, drafted, r)`` and returns (how many stay, law of the token behind them).
-    `p` is (k + 1, V), `q` (k, V), `drafted` (k,) token numbers, `r` (k,) numbers in [0, 1).
+    It takes ``(p, q, drafted, r)`` and returns (how many are accepted, distribution of the token
+    behind them). `p` is (k + 1, V), `q` (k, V), `drafted` (k,) token numbers, `r` (k,) numbers in
+    [0, 1).
     """,
     cases=_drafts,
     parts=[
         Part(
-            "how many stay",
+            "how many are accepted",
             _accepted,
             COUNT_MISTAKES,
             _about_count,
             key="count",
-            asked="a whole number, how many stay",
+            asked="a whole number, how many are accepted",
         ),
         Part(
-            "a chance in the law",
-            _law,
-            LAW_MISTAKES,
-            _about_law,
-            key="law",
+            "a probability",
+            _follows,
+            DISTRIBUTION_MISTAKES,
+            _about_distribution,
+            key="distribution",
             asked="{} numbers, one a token",
         ),
     ],
-    success="what stays, what corrects and what comes on top all keep the law p",
+    success="accepted tokens, corrections and the bonus together follow p",
 )
 
 # -- 2: the best draft length -------------------------------------------------------------------
 
-# alpha, c, v: cheap and expensive drafts, good and poor ones, and two that pay nowhere.
+# alpha, c, v: cheap and expensive drafts, good and poor ones, and three that pay nowhere.
 PLACES = (
     (0.8, 0.1, 1.0),
     (0.6, 0.05, 1.0),
@@ -133,35 +159,48 @@ PLACES = (
     (0.5, 0.3, 1.05),
     (0.7, 0.1, 1.6),
     (0.3, 0.4, 1.0),
+    (0.3, 0.9, 1.2),
     (0.02, 0.3, 1.1),
 )
 
 
-def _best(alpha, c, v, most, least=0) -> int:
+def _best(alpha, c, v, most, least=0, gain=speedup) -> int:
     """The first length of the largest speedup; 0 is a plain step."""
     lengths = np.arange(least, most + 1)
-    gains = np.where(lengths == 0, 1.0, speedup(alpha, lengths, c, v))
+    gains = np.where(lengths == 0, 1.0, gain(alpha, lengths, c, v))
     return int(lengths[gains.argmax()])
+
+
+def _written(alpha, gamma):
+    """Tokens a round, 1 + alpha + … + alpha^gamma."""
+    return (1 - alpha ** (gamma + 1)) / (1 - alpha)
 
 
 def _constant(given, wanted, cases) -> str:
     if len(set(given)) > 1:
         return ""
-    return f"always {given[0]:.4g}: the best length depends on alpha, c and v"
+    return "your length is the same everywhere. What should happen where a draft step costs more?"
 
 
 GAMMA_MISTAKES = (
     (lambda alpha, c, v, most: most,
-     "the longest draft there is: with c ignored each further token is free and always helps, but"
-     " a draft step costs c"),
+     "you always draft as many as you may. What does one more drafted token cost?"),
     (lambda alpha, c, v, most: _best(alpha, 0.0, v, most),
-     "c was ignored: gamma drafted tokens cost gamma c plain steps"),
+     "what do gamma drafted tokens cost? Your lengths do not change with c"),
     (partial(_best, least=1),
-     "no draft length pays here, and plain decoding is gamma 0: compare with a speedup of 1"),
+     "what is the speedup of plain decoding? Some draft lengths are all worse than that"),
     (lambda alpha, c, v, most: _best(alpha, c, 1.0, most),
-     "v was ignored: a verification costs v plain steps, and a plain step costs 1"),
+     "does reading gamma + 1 tokens cost exactly a plain step? Your lengths do not change with v"),
+    (partial(_best, gain=lambda a, g, c, v: _written(a, g - 1) / (g * c + v)),
+     "how many tokens does a round write in which nothing is accepted? The target's own counts"),
+    (partial(_best, gain=lambda a, g, c, v: (1 + a * g) / (g * c + v)),
+     "can the third drafted token be accepted where the second was rejected?"),
+    (partial(_best, gain=lambda a, g, c, v: _written(a, g) / (a * c + v)),
+     "how many draft steps does a round pay for? It is not alpha of them"),
+    (partial(_best, gain=lambda a, g, c, v: _written(a, g) / (np.maximum(g, 1) * (c + v))),
+     "how often does the target read in a round: once, or once a drafted token?"),
     (lambda alpha, c, v, most: _best(alpha, c, v, most) + 1,
-     "one too many: off by one, perhaps from counting the lengths from 1"),
+     "where does your list of lengths begin? You return one more than the best"),
     _constant,
 )  # fmt: skip
 
@@ -186,5 +225,5 @@ check_best_gamma = Check(
             asked="a whole number, the draft length",
         )
     ],
-    success="the longest draft that still pays its way, and 0 where none does",
+    success="the length with the largest speedup, and 0 where no length pays",
 )

@@ -19,7 +19,7 @@ from ensemble_lab.exercises.given import number
 
 
 def _elected(outcomes: Outcomes, members=None) -> np.ndarray:
-    """The plurality's codes (n,); -1 too where all that was said could not be read."""
+    """The plurality's codes (n,); -1 too where no answer could be read."""
     return np.maximum(MajorityVote(members).decide(outcomes).answer, ABSENT)
 
 
@@ -42,37 +42,60 @@ def _gaps_as_a_candidate(outcomes: Outcomes) -> np.ndarray:
 
 
 def _gaps_as_two_candidates(outcomes: Outcomes) -> np.ndarray:
-    """As above, with "absent" and "unparsed" running apart."""
+    """As above, with "absent" and "unparsed" as two candidates."""
     codes, labels = outcomes.answer + 2, ("unparsed", "absent", *outcomes.labels)
     return np.maximum(_elected(replace(outcomes, answer=codes, labels=labels, truth=None)) - 2, -1)
 
 
+def _one_gap_as_a_candidate(outcomes: Outcomes, forgotten: int) -> np.ndarray:
+    """As above, where one of the two negative codes was forgotten."""
+    known = np.where(outcomes.answer == forgotten, len(outcomes.labels), outcomes.answer)
+    labels = (*outcomes.labels, "no answer")
+    elected = _elected(replace(outcomes, answer=known, labels=labels))
+    return np.where(elected == len(outcomes.labels), ABSENT, elected)
+
+
+def _a_label_for_nobody(outcomes: Outcomes) -> np.ndarray:
+    """The first label where no member has an answer: the argmax of no votes."""
+    return np.maximum(_elected(outcomes), 0)
+
+
 def _majority_of_all(outcomes: Outcomes) -> np.ndarray:
-    """The plurality where more than half of *all* members gave it, the silent ones included."""
+    """The plurality where more than half of *all* members gave it, those without one included."""
     elected = _elected(outcomes)
     behind = (outcomes.answer == elected[:, None]).sum(axis=1)
     return np.where(behind > len(outcomes.models) / 2, elected, ABSENT)
+
+
+def _first_answer(outcomes: Outcomes) -> np.ndarray:
+    """What the first member with an answer answers: nobody else is asked."""
+    first = (outcomes.answer >= 0).argmax(axis=1)
+    return np.maximum(outcomes.answer[np.arange(len(outcomes)), first], ABSENT)
 
 
 def _peeks(given, wanted, cases) -> str:
     """Whether two elections that differ in the truth alone were decided differently."""
     if all(map(np.array_equal, given[::2], given[1::2])):
         return ""
-    return "what you elect changes with `correct` or `truth`: a vote knows the answers only"
+    return "what may a vote know? Your answers change where only `correct` or `truth` differs"
 
 
+NO_VOTE = "does a member without an answer have a vote? Look at an item with many negative codes"
 PLURALITY_MISTAKES = (
     _peeks,
     (_by_label_order,
-     "ties went to the lowest code; they go to the answer of the member listed first"),
-    (_last_in_a_tie, "ties went to the member listed last; the first is the most trusted"),
-    (_gaps_as_a_candidate,
-     "missing answers were counted as votes for a wrong answer; who says nothing has no vote"),
-    (_gaps_as_two_candidates,
-     "missing answers were counted as votes for a wrong answer; who says nothing has no vote"),
+     "two answers have as many votes: does the lowest code decide, or the member listed first?"),
+    (_last_in_a_tie, "two answers have as many votes: which member is the most trusted?"),
+    (_gaps_as_a_candidate, NO_VOTE),
+    (_gaps_as_two_candidates, NO_VOTE),
+    (partial(_one_gap_as_a_candidate, forgotten=ABSENT),
+     "-1 and -2 both mean that there is no answer. Which of the two still has votes?"),
+    (partial(_one_gap_as_a_candidate, forgotten=UNPARSED),
+     "-1 and -2 both mean that there is no answer. Which of the two still has votes?"),
+    (_a_label_for_nobody, "what is elected where no member has an answer?"),
     (_majority_of_all,
-     "more than half of all members was asked for, so that silent ones count as wrong; the answer"
-     " with the most votes wins, however few"),
+     "must more than half of all members agree? Look at an item on which few have an answer"),
+    (_first_answer, "is the most trusted member the only one with a vote?"),
 )  # fmt: skip
 
 
@@ -109,8 +132,8 @@ def _code(value, what: str) -> float:
 
 
 def _about_item(at, table) -> str:
-    said = table.answer[at].tolist()
-    return f"where the members say {said} (negative: nothing), the code elected"
+    codes = table.answer[at].tolist()
+    return f"where the members answer {codes} (negative: no answer), the code elected"
 
 
 check_plurality = Check(
@@ -131,7 +154,7 @@ check_plurality = Check(
             read=_code,
         )
     ],
-    success="answers are counted, silence is no vote, and ties go to the most trusted",
+    success="the most common answer wins, no answer is no vote, and ties go to the most trusted",
 )
 
 # -- 2: log-odds weights ------------------------------------------------------------------------
@@ -160,43 +183,48 @@ def _proportional(given, wanted, *case) -> bool:
 def _not_finite(given, wanted, cases) -> str:
     if any(np.isnan(weights).all() for weights in given):
         return (
-            "the weights are NaN: `correct` is NaN where a member said nothing; leave those items"
-            " out of its accuracy"
+            "which entries of `correct` are NaN, and what is the mean of numbers with a NaN among"
+            " them?"
         )
     if not all(np.isfinite(weights).all() for weights in given):
         return (
-            "a weight is not finite: one member is never wrong on `fit`, so count one right and"
-            " one wrong answer more than seen"
+            "what is the log-odds of a member that is never wrong on `fit`? Count one right and one"
+            " wrong answer more"
         )
-    return ""
-
-
-def _wanted_weights(given, wanted, cases) -> str:
-    for weights, right, case in zip(given, wanted, cases, strict=True):
-        if not _proportional(weights, right):
-            p, right = (np.round(some, 2).tolist() for some in (_seen(case[0]), right))
-            return f"for accuracies {p}: {right}, not {shown(np.round(weights, 2))}"
     return ""
 
 
 WEIGHT_MISTAKES = (
     _not_finite,
     (lambda fit, test, k: _log_odds(_seen(test), k),
-     "these weights are fitted on the rows they will be judged on; learn them from `fit`"),
+     "on which items will the vote be judged, and on which did you learn the weights?"),
     (lambda fit, test, k: _log_odds((_seen(fit) + _seen(test)) / 2, k),
-     "these weights have seen the test rows as well; learn them from `fit` alone"),
+     "may the items on which the vote is judged help to choose the weights?"),
     (lambda fit, test, k: _log_odds(_seen(fit), 2),
-     "the number of classes is forgotten: among k a member at 40% may be far better than chance"),
+     "how often is a guesser right among two answers, and among `classes`? Where is that number in"
+     " your logarithm?"),
     (lambda fit, test, k: _log_odds(_seen(fit), k + 1),
-     "there are k - 1 wrong answers to scatter over, not k"),
+     "among k possible answers, how many are wrong?"),
+    (lambda *case: -_weights(*case),
+     "who gets the largest weight: your best member, or the worst?"),
     (lambda *case: np.abs(_weights(*case)),
-     "a member worse than chance must count against what it says: keep the sign"),
+     "a member is worse than a guesser. Does its vote count for its answer, or against?"),
     (lambda *case: np.maximum(_weights(*case), 0),
-     "a member worse than chance still tells something: keep its negative weight"),
+     "a member is worse than a guesser. Is nothing to be learned from what it answers?"),
     (lambda fit, test, k: _seen(fit),
-     "these are accuracies; the best weights are their log-odds"),
-    _wanted_weights,
+     "how much more does a member at 99 % deserve than one at 90 %? Your weights are accuracies"),
+    (lambda fit, test, k: _seen(fit) / (1 - _seen(fit)),
+     "odds multiply. What must be done to them so that a vote can add them up?"),
+    (lambda fit, test, k: _log_odds((np.nansum(fit.correct, 0) + 1) / (len(fit) + 2), k),
+     "is a member wrong where it has no graded answer? Look at how many each of them has"),
+    (lambda fit, test, k: np.ones(len(fit.models)),
+     "equal weights are a plain vote. Which member should count more?"),
 )  # fmt: skip
+
+
+def _about_weight(at, fit, test, classes) -> str:
+    p = np.round(_seen(fit), 2).tolist()
+    return f"for accuracies {p} and {classes} possible answers, the weight of member {at[0] + 1}"
 
 
 def _panels():
@@ -224,6 +252,7 @@ check_log_odds_weights = Check(
             "a weight",
             _weights,
             WEIGHT_MISTAKES,
+            _about_weight,
             asked="{} weights, one a member",
             names=lambda fit, test, classes: fit.models,
             alike=_proportional,

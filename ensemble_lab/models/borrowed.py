@@ -1,7 +1,7 @@
-"""Small models that borrow a target's embeddings and head: only their layers are stored.
+"""Small models that share a target's embeddings and head: only their layers are stored.
 
-For a draft of a few million parameters the embeddings of a large vocabulary would be most of the
-file, and the target has them already.
+In a draft of a few million parameters the embeddings of a large vocabulary would be most of the
+file, and the target already has them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def open_layers(folder: Path, target: PreTrainedModel) -> PreTrainedModel:
     model.set_output_embeddings(target.get_output_embeddings())
     try:
         left = model.load_state_dict(load_file(folder / WHOLE), strict=False)
-    except Exception as error:  # of safetensors, or sizes that differ
+    except Exception as error:  # from safetensors, or different sizes
         raise not_read(folder, error) from error
     missing = [name for name in left.missing_keys if "embed_tokens" not in name]
     if left.unexpected_keys or [name for name in missing if name != "lm_head.weight"]:

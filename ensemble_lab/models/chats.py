@@ -1,4 +1,4 @@
-"""The messages of a chat: looked at one by one, and as text where a model reads nothing else."""
+"""The messages of a chat: checked one by one, and as text for models that read only text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ensemble_lab.core.reply import in_utf8
 from ensemble_lab.models.errors import ModelError
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function", "ipython")
-TEXTS = ("text", "input_text", "output_text")  # what providers call a part that is text
+TEXTS = ("text", "input_text", "output_text")  # providers' names for a part that is text
 HALF = "holds half a character; take it out, as text.encode('utf-8', 'ignore').decode() does"
 
 
@@ -20,7 +20,7 @@ def plain(part: Any) -> Any:
 
 
 def chat(messages: Sequence[Mapping]) -> list[dict[str, Any]]:
-    """Messages that were looked at, one by one.
+    """Messages, checked one by one.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def chat(messages: Sequence[Mapping]) -> list[dict[str, Any]]:
 
 
 def _fault(message: Mapping) -> str | None:
-    """What is wrong with a message, and the fix."""
+    """The error of a message, and the fix."""
     for key in ("role", "content"):
         if key not in message:
             return f"has no {key!r}; write {{'role': 'user', 'content': ...}}"
@@ -59,7 +59,7 @@ def _fault(message: Mapping) -> str | None:
 
 
 def spoken(messages: Sequence[Mapping]) -> list[dict[str, Any]]:
-    """Messages whose content is text: the text parts of each stand behind one another.
+    """Messages whose content is text: the text parts of each are joined.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def _text(content: Any) -> Any:
 
 
 def check_characters(*parts: Any) -> None:
-    """Refuse texts with half a character, which no tokenizer reads; what is no text is passed over.
+    """Refuse texts with half a character, which no tokenizer reads; other things pass.
 
     Raises
     ------

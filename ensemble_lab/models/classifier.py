@@ -22,18 +22,18 @@ class Classifier:
     Parameters
     ----------
     model
-        A fitted scikit-learn classifier, or a `torch.nn.Module` from (1, …) to logits (1, k).
-        A module is put into evaluation mode, on its device.
+        A fitted scikit-learn classifier, or a `torch.nn.Module` from (1, …) to logits (1, k). A
+        module is switched to evaluation mode, on its device.
     labels
-        The k labels of a module's outputs, in order; scikit-learn's classifiers know theirs.
+        The k labels of a module's outputs, in order; scikit-learn's classifiers have theirs.
     device, dtype
         For a module: where it computes, and in which number format (by default its own).
 
     Raises
     ------
     ModelError
-        The classifier is not fitted, or is none, or labels are missing; and, of an item, what it
-        gives is NaN or infinite.
+        The classifier is not fitted, or is not a classifier, or labels are missing; and, when it is
+        called, its output is NaN or infinite.
 
     Examples
     --------
@@ -61,11 +61,11 @@ class Classifier:
         return f"Classifier({type(self.model).__name__})"
 
     def __call__(self, item: Any) -> Reply:
-        """Label one item, or raise `ModelError` where it is none.
+        """Label one item, or raise `ModelError` where it is not an item.
 
-        It is a feature vector, an array, a mapping of features by name, a row of a data frame or
-        a frame of one row, or a text where a pipeline takes texts. Features with names go to the
-        classifier by name.
+        An item is a feature vector, an array, a mapping of features by name, a row of a data frame
+        or a frame of one row, or a text where a pipeline takes texts. Named features are passed to
+        the classifier by name.
         """
         answer, probability = self._predict(item)
         confidence = None if probability is None else probability[answer]
@@ -81,11 +81,11 @@ class _Estimator:
         from sklearn.utils.validation import check_is_fitted
 
         name = type(model).__name__
-        # scikit-learn asks its tags, which only an estimator has.
+        # scikit-learn reads its tags, which only an estimator has.
         if not hasattr(model, "predict") or not is_classifier(model):
-            raise ModelError(f"{name} is no classifier: give a fitted scikit-learn classifier")
+            raise ModelError(f"{name} is not a classifier: give a fitted scikit-learn classifier")
         if labels is not None:
-            raise ModelError(f"{name} knows its own labels (classes_): leave labels= out")
+            raise ModelError(f"{name} has its own labels (classes_): leave labels= out")
         try:
             check_is_fitted(model)
         except NotFittedError as error:
@@ -155,18 +155,18 @@ def _check_finite(name: str, proba: Sequence[float]) -> None:
     """Raise `ModelError` for probabilities (k,) that are not finite."""
     if not np.isfinite(proba).all():
         raise ModelError(
-            f"{name} gives {shown(list(proba), 60)} for this item, which are no probabilities: look"
-            " for NaN among its weights and in the item, or compute in dtype='float32'"
+            f"{name} gives {shown(list(proba), 60)} for this item, which are not probabilities:"
+            " look for NaN among its weights and in the item, or compute in dtype='float32'"
         )
 
 
 def is_module(model: Any) -> bool:
-    """Whether this is a torch module, found out without importing torch for those who have none."""
+    """Whether this is a torch module; torch need not be installed."""
     return any(c.__module__ == "torch.nn.modules.module" for c in type(model).__mro__)
 
 
 def _may_read_ids(module: torch.nn.Module) -> bool:
-    """Whether a module is an embedding, or somebody's own with weights of its own."""
+    """Whether a module is an embedding, or a user's class with its own weights."""
     from torch import nn
 
     own = any(True for _ in module.parameters(recurse=False))

@@ -23,7 +23,7 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     Parameters
     ----------
     device
-        A wish such as `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`, kept if the machine has it.
+        A request such as `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`, used if the machine has it.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def pick_dtype(
     device
         The device that will compute; `None` lets `pick_device` choose.
     dtype
-        A wish, as `"bfloat16"` or `torch.bfloat16`, which is kept.
+        A request, such as `"bfloat16"` or `torch.bfloat16`, which is used.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""What can go wrong between asking for a model and having its reply."""
+"""Errors of loading a model and of getting its reply."""
 
 
 class ModelError(RuntimeError):
-    """A model could not be loaded or did not reply; the message says why and what fixes it."""
+    """A model could not be loaded or did not reply; the message has the reason and the fix."""
 
 
 class PickledWeights(ModelError):
@@ -14,7 +14,7 @@ class HubUnreachable(ModelError):
 
 
 class NotEnoughMemory(ModelError):
-    """The weights are larger than the memory that is free."""
+    """The weights are larger than the free memory."""
 
 
 class EndpointError(ModelError):
@@ -22,7 +22,7 @@ class EndpointError(ModelError):
 
 
 class EndpointUnreachable(EndpointError):
-    """Nothing answers at the endpoint's address, or the connection broke."""
+    """No server answers at the endpoint's address, or the connection broke."""
 
 
 class EndpointStatus(EndpointError):
@@ -30,7 +30,7 @@ class EndpointStatus(EndpointError):
 
 
 class EndpointTimeout(EndpointError):
-    """The endpoint took the request and did not finish its answer in time."""
+    """The endpoint accepted the request but did not finish its answer in time."""
 
 
 class EndpointNonsense(EndpointError):

@@ -1,4 +1,4 @@
-"""Numbers that can be chosen from: temperatures near 0, and what to say of NaN."""
+"""Finite logits: temperatures near 0, and the error for NaN."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-LEAST = 2.0**-149  # the smallest number above 0 in float32: a temperature below is 0 there
-TINY = 2.0**-126  # the smallest that it has with all its digits
-SHARP = 0.01  # a temperature from here up keeps logits finite, to the last bit as others divide
+LEAST = 2.0**-149  # the smallest number above 0 in float32: a lower temperature is 0 there
+TINY = 2.0**-126  # the smallest with full precision
+SHARP = 0.01  # from here up plain division is safe, and bit-equal to other libraries'
 
 
 def heated(scores: torch.Tensor, temperature: float) -> torch.Tensor:
     """Logits (…, V) over a temperature; near 0 the largest is moved to 0 first.
 
-    So nothing overflows: what is left of the others is minus infinity, as it should be.
+    So nothing overflows: the other logits become minus infinity, which is correct.
     """
     if temperature < SHARP:
         scores = scores - scores.amax(-1, keepdim=True)
@@ -30,12 +30,12 @@ def heated(scores: torch.Tensor, temperature: float) -> torch.Tensor:
 
 
 def not_finite(weights: str, dtype: torch.dtype) -> ModelError:
-    """What to say of a model whose logits are NaN or infinite.
+    """The message for a model whose logits are NaN or infinite.
 
     Numbers overflow in float16 above 65,504; bfloat16 reaches as far as float32.
     """
     kind = str(dtype).removeprefix("torch.")
-    fix = "its weights have been damaged or have grown too large: load the model anew"
+    fix = "its weights have been damaged or have grown too large: load the model again"
     if dtype.itemsize < 4:
         other = ", or 'bfloat16'" if kind == "float16" else ""
         fix = f"load it with dtype='float32'{other}; if that does not help, it is damaged"
@@ -48,8 +48,8 @@ def not_finite(weights: str, dtype: torch.dtype) -> ModelError:
 class GumbelMax:
     """Samples a token as an argmax: argmax(z / T + g), g Gumbel, is distributed as softmax(z / T).
 
-    It draws from a generator of its own, so that models sampling in parallel threads do not
-    disturb one another's seeds.
+    It has its own generator, so that models sampling in parallel threads do not change each other's
+    random numbers.
 
     References
     ----------
@@ -76,9 +76,9 @@ class GumbelMax:
 
 
 def check_finite(model: PreTrainedModel, folder: Path) -> None:
-    """Raise `ModelError` where weights are NaN or infinite, which would write any text.
+    """Raise `ModelError` where weights are NaN or infinite, which would give a random text.
 
-    A sum is read faster than every number is looked at, and tells whether that is needed.
+    A sum is quicker than a check of every number, and shows whether that check is needed.
     """
     import torch
 

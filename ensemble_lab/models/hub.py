@@ -1,7 +1,7 @@
 """A folder with safetensors, from the Hugging Face Hub or its cache.
 
-Only what is read is fetched: a few small files by their names, then the weights that the index
-names. Whatever the Hub does, or does not do, ends in seconds.
+Only files that are read are fetched: a few small files by their names, then the weights that the
+index names. If the Hub does not respond, the call ends within seconds.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from ensemble_lab.models.weights.safetensors_head import short
 if TYPE_CHECKING:
     import torch
 
-LOOK_UP = 8.0  # seconds in which the Hub must say what a model has
-SLOWEST = 30_000  # bytes a second, below which a download counts as standing still
-CHUNK = 10 * 2**20  # bytes that the Hub's client keeps in memory before they can be seen to come
-# What is read apart from the weights: no code, no pickles. Vocabularies have many names.
+LOOK_UP = 8.0  # seconds for the Hub to list a model's files
+SLOWEST = 30_000  # bytes a second, below which a download counts as stalled
+CHUNK = 10 * 2**20  # bytes that the Hub's client buffers before progress can be seen
+# Files that are read besides the weights: no code, no pickles. Vocabularies have many names.
 SMALL = re.compile(
     r"(config|generation_config|tokenizer_config|special_tokens_map|added_tokens|chat_template"
     r"|vocab|tekken|tokenizer(\.[\d.]+)?)\.json|chat_template\.jinja|(merges|vocab|dict)\.txt"
@@ -56,11 +56,11 @@ def local_folder(folder: Path) -> Path:
     """
     try:
         if folder.is_dir():
-            next(folder.iterdir(), None)  # whether it may be looked into
+            next(folder.iterdir(), None)  # whether it may be read
             return folder
         what = "is a file, not a folder" if folder.exists() else "does not exist"
     except (OSError, ValueError) as error:  # no rights, a loop of links, a name with a NUL
-        what = f"cannot be looked at ({shown(str(error), 60)})"
+        what = f"cannot be read ({shown(str(error), 60)})"
     raise ModelError(f"model folder {short(folder)} {what}: give the folder with config.json")
 
 
@@ -84,13 +84,13 @@ def hub_folder(
     NotEnoughMemory
         The weights would not fit.
     ModelError
-        The Hub knows no such model or revision, or wants a licence accepted first.
+        The Hub has no such model or revision, or its licence must be accepted first.
     """
     try:
         return _fetched(repo, device, dtype, revision)
     except ModelError:
         raise
-    except Exception as error:  # of whichever HTTP library the Hub's client is built on
+    except Exception as error:  # from the HTTP library of the Hub's client
         failed = error
     told = _told(repo, revision, failed)
     kept = _cached(repo, revision) if isinstance(told, HubUnreachable) else None
@@ -132,13 +132,13 @@ def _listed(repo: str, revision: str | None) -> tuple[Path, Mapping[str, int | N
     sizes = {one.rfilename: one.size for one in info.siblings or ()}
     if "config.json" not in sizes or not {WHOLE, INDEX} & set(sizes):
         raise _other_weights(repo, sizes)
-    # By the name of the revision, not its commit: so the cache knows later which one it was.
+    # By the name of the revision, not its commit: so the cache can find it by this name later.
     config = Path(hf_hub_download(repo, "config.json", revision=revision))
     return config.parent, sizes
 
 
 def _download(repo: str, folder: Path, names: Iterable[str], sizes: Mapping[str, Any]) -> None:
-    """Fetch files of the commit that a snapshot's folder is named after."""
+    """Fetch files of the commit in the name of a snapshot's folder."""
     from huggingface_hub import hf_hub_download
 
     names = [name for name in names if not (folder / name).exists()]
@@ -149,12 +149,12 @@ def _download(repo: str, folder: Path, names: Iterable[str], sizes: Mapping[str,
 
 
 def _grown(folder: Path) -> list:
-    """Names and sizes of a folder's files: what changes while a download goes on."""
+    """Names and sizes of a folder's files, which change while a download makes progress."""
     found = []
     for path in folder.glob("*"):
         try:
             found.append((path.name, path.stat().st_size))
-        except OSError:  # renamed between the two
+        except OSError:  # renamed between the two calls
             continue
     return sorted(found)
 
@@ -163,19 +163,19 @@ def _cached(repo: str, revision: str | None) -> Path | None:
     """The snapshot's folder in the Hub's cache, if it holds the model."""
     from huggingface_hub import snapshot_download
 
-    wanted = ["config.json"]  # the rest is looked for below
+    wanted = ["config.json"]  # the others are checked below
     try:
         folder = Path(
             snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=wanted)
         )
         weight_files(folder)
-    except Exception:  # the reason why the Hub was not used is what is told
+    except Exception:  # the message names why the Hub was not used
         return None
     return folder if (folder / "config.json").exists() else None
 
 
 def _other_weights(repo: str, files: Iterable[str]) -> ModelError:
-    """What to say of a repository without safetensors, by what it has instead."""
+    """The error for a repository without safetensors, by its other files."""
     name = shown(repo, 60)
     ggufs = sorted((one for one in files if one.lower().endswith(".gguf")), key=len)
     if ggufs:
@@ -196,7 +196,7 @@ def _other_weights(repo: str, files: Iterable[str]) -> ModelError:
 
 
 def _told(repo: str, revision: str | None, error: Exception) -> ModelError:
-    """What to say of an error of the Hub's client."""
+    """Our error for an error of the Hub's client."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,

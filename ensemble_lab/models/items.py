@@ -1,4 +1,4 @@
-"""One item as a classifier reads it: numbers in order, features by name, or a text."""
+"""One item for a classifier: numbers in order, features by name, or a text."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ensemble_lab.models.errors import ModelError
 
 
 def row_of(model: Any, item: Any) -> Any:
-    """One item as the table of one row that a scikit-learn classifier predicts on.
+    """One item as a table of one row, for a scikit-learn classifier.
 
     Raises
     ------
     ModelError
-        Several items, an item of another length or without a feature that is needed, a text for
-        a classifier of numbers.
+        Several items; an item of another length or without a needed feature; a text for a
+        classifier of numbers.
     """
     name, given, item = type(model).__name__, item, one_row(item)
     size, names = _asked(model)
     if isinstance(item, Mapping) and names is not None:
-        import pandas as pd  # a classifier that was fitted on named columns wants them back
+        import pandas as pd  # a classifier that was fitted on named columns needs the names
 
         if lost := [feature for feature in names if feature not in item]:
             raise ModelError(
@@ -31,7 +31,7 @@ def row_of(model: Any, item: Any) -> Any:
                 f"{nearest(lost[0], item)}"
             )
         return pd.DataFrame([{feature: item[feature] for feature in names}])
-    if size is None:  # a pipeline that begins with texts, or with mappings
+    if size is None:  # a pipeline that starts with texts, or with mappings
         if isinstance(item, str | Mapping):
             return [item]
         if isinstance(item, np.ndarray | list | tuple) and np.size(item) and all(
@@ -57,13 +57,13 @@ def row_of(model: Any, item: Any) -> Any:
 
 
 def _asked(model: Any) -> tuple[int | None, list | None]:
-    """How many features a classifier reads, and their names; None where it does not say."""
+    """How many features a classifier reads, and their names; None if it does not declare them."""
     names = getattr(model, "feature_names_in_", None)
     return getattr(model, "n_features_in_", None), None if names is None else list(names)
 
 
 def one_row(item: Any) -> Any:
-    """An item out of a data frame as a mapping by name, a generator as a list; else as it is.
+    """An item of a data frame as a mapping by name, a generator as a list; else unchanged.
 
     Raises
     ------
@@ -95,9 +95,9 @@ def _records(frame: Any) -> list[Mapping]:
 
 
 def in_order(given: Any, item: Any) -> np.ndarray:
-    """The features of an item in their order, of which `given` is what the caller gave.
+    """The features of an item in their order; `given` is the caller's original value.
 
-    A frame's row has its columns in an order; a mapping was not meant to have one.
+    A frame's row has its columns in a meaningful order; a mapping has none.
 
     Raises
     ------
@@ -106,12 +106,12 @@ def in_order(given: Any, item: Any) -> np.ndarray:
     """
     if isinstance(given, Mapping):
         raise ModelError(
-            "the item names its features, and the classifier knows none of them by name: give them"
+            "the item names its features, and the classifier has no names for them: give them"
             " as a list, in the order of the fit"
         )
     item = list(item.values()) if isinstance(item, Mapping) else item
     array = item.detach().cpu().numpy() if hasattr(item, "detach") else np.asarray(item)
-    # numpy would make text of the numbers beside a text
+    # numpy would convert numbers next to a text to text
     return np.asarray(item, object) if array.dtype.kind in "US" else array
 
 
@@ -121,7 +121,7 @@ def numbers_of(name: str, item: Any) -> Any:
     Raises
     ------
     ModelError
-        It is no such thing.
+        It cannot be converted.
     """
     given, item = item, one_row(item)
     if isinstance(item, str):

@@ -26,14 +26,14 @@ Parse = Callable[[str], Hashable | None]
 
 @dataclass(frozen=True)
 class Generation:
-    """What a language model wrote.
+    """The output of a language model.
 
     Parameters
     ----------
     text
-        The text, special tokens left out.
+        The text, without special tokens.
     tokens
-        Token ids (t,), the end-of-sequence token included.
+        Token ids (t,), with the end-of-sequence token.
     log_probabilities
         Natural logarithm of the model's probability of each token (t,), at temperature 1.
     """
@@ -51,7 +51,7 @@ class Generation:
 def mean_probability(log_probabilities: Sequence[float]) -> float:
     """Geometric mean of probabilities given as logarithms: exp of their mean.
 
-    Unlike the product it does not punish a long answer for being long.
+    Unlike the product, it is not smaller just because an answer is longer.
     """
     return math.exp(sum(log_probabilities) / len(log_probabilities))
 
@@ -66,14 +66,14 @@ class LanguageModel:
     tokenizer
         Its tokenizer; with a chat template a bare prompt becomes one user turn.
     weights
-        Which weights these are, for labelling results.
+        The name of the weights, for labelling results.
     parse
-        Turns the text into the answer; `None` means that there is none in it. By default the
+        Turns the text into the answer; `None` means that the text contains none. By default the
         text itself without surrounding space.
     max_new_tokens
         Most tokens generated for one prompt.
     temperature
-        0 takes the likeliest token every time; above 0 tokens are sampled.
+        With 0 it takes the likeliest token every time; above 0 tokens are sampled.
     seed
         Makes samples repeatable: one prompt, one seed, one text.
 
@@ -134,19 +134,19 @@ class LanguageModel:
         temperature: float | None = None,
         seed: int | None = None,
     ) -> Generation:
-        """Continue a prompt; what is left out is as the model was loaded.
+        """Continue a prompt; by default with the settings given to `load`.
 
         Tokens follow the model's own distribution: no top-k or top-p, no penalty for repetition.
 
         Raises
         ------
         ModelError
-            The prompt is no text or chat, gives no token, or does not fit into the model's context;
-            or the model's logits are NaN or infinite. An empty text is a prompt where the tokenizer
-            begins every text with a token.
+            The prompt is neither text nor a chat, gives no token, or does not fit into the model's
+            context; or the model's logits are NaN or infinite. An empty text is a prompt where the
+            tokenizer begins every text with a token.
         ValueError
-            `max_new_tokens` is below 1, `temperature` negative, or `seed` no whole number of at
-            most 64 bits.
+            `max_new_tokens` is below 1, `temperature` is negative, or `seed` is not a whole number
+            of at most 64 bits.
         """
         import torch
 
@@ -178,8 +178,8 @@ class LanguageModel:
         Raises
         ------
         ModelError
-            What was given is no prompt, or several, or gives no token, or has a token that the
-            model does not know.
+            The value is not one prompt, gives no token, or has a token that the model does not
+            know.
         """
         import torch
 
@@ -194,7 +194,7 @@ class LanguageModel:
         size = self.model.get_input_embeddings().weight.shape[0]
         if wrong := [token for token in (min(ids), max(ids)) if not 0 <= token < size]:
             raise ModelError(
-                f"the prompt has the token id {wrong[0]}; {self.weights} knows 0 to {size - 1:,}:"
+                f"the prompt has the token id {wrong[0]}; {self.weights} has 0 to {size - 1:,}:"
                 " use this model's own tokenizer"
             )
         return ids
@@ -234,7 +234,7 @@ class LanguageModel:
 
         return GenerationConfig(
             max_new_tokens=max_new_tokens,
-            do_sample=False,  # a temperature is dealt with by `GumbelMax`
+            do_sample=False,  # `GumbelMax` applies the temperature
             num_beams=1,
             repetition_penalty=1.0,
             eos_token_id=self.ends or None,

@@ -46,7 +46,7 @@ def load(
         dequantised once into the cache folder), `"openai:URL#name"` for an OpenAI-compatible
         endpoint, a fitted scikit-learn classifier or a `torch.nn.Module`.
     device, dtype
-        Where to compute and in which number format; chosen by the machine when left out.
+        Where to compute and in which number format; by default chosen for the machine.
     **options
         `revision` for a Hub id; the rest goes to `LanguageModel` (`parse`, `max_new_tokens`,
         `temperature`, `seed`), `Endpoint` (`parse`, `timeout`, `price`, `max_tokens`, …) or
@@ -62,7 +62,7 @@ def load(
     ModelError
         The source is unknown, cannot be fetched, has only pickled weights or does not fit.
     ValueError
-        The device or dtype is unknown or not on this machine, or `parse` is no function.
+        The device or dtype is unknown or not on this machine, or `parse` is not a function.
 
     Examples
     --------
@@ -75,14 +75,14 @@ def load(
     text = str(source)
     if text.startswith("openai:"):
         return _load_endpoint(text, device, dtype, options)
-    if "://" in text:  # it may hold a password
+    if "://" in text:  # it may contain a password
         from ensemble_lab.models.endpoints.address import without_secrets
 
         raise ModelError(
             f"{shown(without_secrets(text))} is an address; write 'openai:' before it, and '#' and"
-            " the model's name behind it"
+            " the model's name after it"
         )
-    if "\0" in text:  # which no file's name can hold
+    if "\0" in text:  # which a file's name cannot contain
         raise ModelError(f"unknown model {shown(text)}; give {FORMS}")
     from ensemble_lab.models.language import LanguageModel
 
@@ -102,7 +102,7 @@ def load(
         try:
             folder = Path(text).expanduser()
         except RuntimeError as error:
-            raise ModelError(f"no user is called so: {shown(text)}; give the whole path") from error
+            raise ModelError(f"there is no such user: {shown(text)}; give the full path") from error
         return _load_local(folder, f"local folder {text}", device, dtype, options)
     raise ModelError(f"unknown model {shown(text)}; give {FORMS}")
 
@@ -130,14 +130,14 @@ def check_options(kind: Callable, options: dict, *more: str) -> None:
     Raises
     ------
     ModelError
-        Names the first one, and the nearest that is known.
+        Names the first one, and the nearest known option.
     ValueError
-        `parse` is no function.
+        `parse` is not a function.
     """
     if "trust_remote_code" in options:
         raise ModelError(
-            "trust_remote_code is no option here: code that comes with a model is never run; leave"
-            " it out, and choose an architecture that transformers has"
+            "trust_remote_code is not an option here: code that comes with a model is never run;"
+            " leave it out, and choose an architecture that transformers has"
         )
     taken = signature(kind).parameters.values()
     known = [one.name for one in taken if one.kind is one.KEYWORD_ONLY] + list(more)
@@ -172,7 +172,7 @@ def _load_endpoint(text: str, device: Any, dtype: Any, options: dict) -> Endpoin
     from ensemble_lab.models.endpoints.address import without_secrets
     from ensemble_lab.models.endpoints.endpoint import Endpoint
 
-    # The last #: one in a password, which should be written %23, makes no part of it the name.
+    # The last #: so a # in a password, which should be written %23, does not start the name.
     url, mark, name = text.removeprefix("openai:").rpartition("#")
     url, name = (url, name) if mark else (name, "")
     plain = "openai:" + without_secrets(url)
@@ -199,7 +199,7 @@ def _load_local(
 
 
 def _load_hub(repo: str, device: Any, dtype: Any, options: dict, spare=None) -> LanguageModel:
-    """A model of the Hub; where there is none to be had, what `spare` says of the error."""
+    """A model of the Hub; if it cannot be fetched, the result of `spare` for the error."""
     from ensemble_lab.models.device import pick_device, pick_dtype
     from ensemble_lab.models.hub import hub_folder
 
@@ -218,7 +218,7 @@ def _load_hub(repo: str, device: Any, dtype: Any, options: dict, spare=None) -> 
 
 def _load_smollm2(device: Any, dtype: Any, options: dict) -> LanguageModel:
     def from_wheel(error: ModelError) -> LanguageModel:
-        # A portal may answer for the Hub, with a page or "unknown"; the Hub does know this model.
+        # A network's login page may answer instead of the Hub; the Hub itself has this model.
         if "revision" in options and not isinstance(error, HubUnreachable):
             raise error
         from ensemble_lab.models.weights.gguf_wheel import smollm2_folder

@@ -1,4 +1,4 @@
-"""Will the weights fit? What will be read and what will be built is counted before either."""
+"""Checks that weights fit: their numbers are counted before anything is read or built."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def available_memory(device: torch.device | str = "cpu") -> int:
         require("a GPU's memory", "torch")
         import torch
 
-        # What torch holds in its pool without using it can be used as well.
+        # Unused memory in torch's pool can be used too.
         pool = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + pool
     require("this machine's free memory", "psutil")
@@ -51,7 +51,7 @@ def _container_room(root: Path = Path("/sys/fs/cgroup")) -> Iterable[int]:
             continue
         if most.isdigit():  # version 2 writes "max" for no limit
             fields = dict(zip(stat[::2], stat[1::2], strict=True))
-            # Cached file pages count as used, yet the kernel drops them on demand.
+            # Cached file pages count as used, but the kernel frees them on demand.
             yield max(0, int(most) - int(used) + int(fields.get("inactive_file", 0)))
 
 
@@ -61,7 +61,7 @@ def count_parameters(folder: Path) -> int:
     Raises
     ------
     ModelError
-        A file is truncated or is no safetensors file, or as in `weights.weight_files`.
+        A file is truncated or is not a safetensors file, or as in `weights.weight_files`.
     """
     return contents(folder).parameters
 
@@ -72,7 +72,7 @@ def check_memory(name: str, parameters: int, device: torch.device, dtype: torch.
     Raises
     ------
     NotEnoughMemory
-        Says how much is needed, how much there is, and what would fit.
+        With the memory that is needed, the free memory, and a size that would fit.
     """
     free = available_memory(device)
     need = parameters * dtype.itemsize * HEADROOM
@@ -93,10 +93,10 @@ def check_memory(name: str, parameters: int, device: torch.device, dtype: torch.
 
 
 def format_size(count: float) -> str:
-    """Write bytes as people read them."""
+    """Bytes as readable text."""
     return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / 2**20:.1f} MiB"
 
 
 def _number(count: float) -> str:
-    """Write a number of parameters as people read it."""
+    """A number of parameters as readable text."""
     return f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.2f} million"

@@ -1,4 +1,4 @@
-"""Calls that may take for ever, ended after a while: a server can be silent, or drip."""
+"""Calls with a time limit: a server can be silent, or very slow."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 AT_ONCE = 8  # calls side by side
-LOOK = 0.2  # seconds between two looks at what has grown
+LOOK = 0.2  # seconds between two checks of progress
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
 
 class TooSlow(TimeoutError):
-    """Nothing moved for as long as was allowed."""
+    """There was no progress within the time limit."""
 
 
 def within(seconds: float, calls: Sequence[Callable[[], Any]], grown: Callable | None = None):
-    """What some calls return, side by side; given up where they take longer.
+    """The results of some parallel calls; abandoned where they take too long.
 
-    A call that is given up goes on in a thread of its own, which ends with the process: nothing
-    else ends a read that has no time limit.
+    An abandoned call continues in its thread, which ends with the process: a read without a time
+    limit cannot be ended otherwise.
 
     Parameters
     ----------
     seconds : float
-        Time for all of them; with `grown`, time in which nothing may stand still.
+        Time for all of them; with `grown`, the longest time without progress.
     calls : sequence of callables
     grown : callable, optional
-        Gives something that changes as long as there is progress.
+        Returns a value that changes as long as there is progress.
 
     Raises
     ------
     TooSlow
-        They are not done in time.
+        They do not finish in time.
     Exception
-        What the first call that failed raised.
+        The error of the first call that failed.
     """
     made: list = [None] * len(calls)
     failed: list[BaseException] = []
@@ -68,7 +68,7 @@ def within(seconds: float, calls: Sequence[Callable[[], Any]], grown: Callable |
     try:
         _wait(over, seconds, grown)
     finally:
-        over.set()  # no other call is begun
+        over.set()  # no other call is started
     if failed:
         raise failed[0]
     return made
@@ -84,7 +84,7 @@ def _wait(over: threading.Event, seconds: float, grown: Callable | None) -> None
 
 
 def without_secrets(text: str) -> str:
-    """A text without keys: those of the environment, and what looks like one."""
+    """A text without keys: those of the environment, and parts that look like one."""
     for name in SECRETS:
         if key := os.environ.get(name, "").strip():
             text = text.replace(key, "…")
@@ -94,6 +94,6 @@ def without_secrets(text: str) -> str:
 
 
 def cause_of(error: BaseException) -> BaseException | None:
-    """The error as a cause to be shown, or None where it or its own causes show a key."""
+    """The error as a cause to show, or None where it or its own causes contain a key."""
     told = "".join(traceback.format_exception(error))
     return error if without_secrets(told) == told else None

@@ -1,8 +1,8 @@
-"""What people hand over as prompts, understood or refused, never read as something else.
+"""Prompts in any form that people use: understood or refused, never misread.
 
-A prompt becomes one of three things: a text, a chat (a list of messages) or a list of token ids.
-A tokenizer's output is a mapping, an array of ids is not a list, and a generator can be read once;
-so whether one prompt was given or several is decided here, once, for everything that takes prompts.
+A prompt becomes one of three things: a text, a chat (a list of messages) or a list of token ids. A
+tokenizer's output is a mapping, an array of ids is not a list, and a generator can be read once; so
+this module decides, for all functions that take prompts, whether one prompt was given or several.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ OTHER_INPUTS = ("pixel_values", "input_features", "input_values", "inputs_embeds
 
 
 class Unpadded(list):
-    """Token ids without padding: an attention mask came with them, and told where that was."""
+    """Token ids whose padding was removed by their attention mask."""
 
 
 def read_prompts(given: Any) -> tuple[list[Prompt], bool]:
-    """The prompts in what was given, and whether it was one prompt rather than several.
+    """The prompts in `given`, and whether it is one prompt instead of several.
 
     Parameters
     ----------
     given
         One prompt: text, a message, a chat, token ids (a list, a 1-d array or tensor), or what a
         tokenizer returned for one text. Several: a list, tuple, generator, array or column of
-        prompts, a 2-d array or tensor of ids, or what a tokenizer returned for several texts, of
-        which an attention mask hides the padding.
+        prompts, a 2-d array or tensor of ids, or a tokenizer's output for several texts, whose
+        attention mask hides the padding.
 
     Returns
     -------
@@ -66,12 +66,12 @@ def read_prompts(given: Any) -> tuple[list[Prompt], bool]:
 
 
 def read_prompt(given: Any) -> Prompt:
-    """The only prompt in what was given.
+    """The only prompt in `given`.
 
     Raises
     ------
     ModelError
-        There are several, or what is there is no prompt.
+        There are several, or it is not a prompt.
     """
     prompts, _ = read_prompts(given)
     if len(prompts) > 1:
@@ -80,7 +80,7 @@ def read_prompt(given: Any) -> Prompt:
 
 
 def _parts(given: Any) -> list:
-    """What iterates as several things, as a list."""
+    """Several prompts as a list."""
     fields = getattr(given, "_fields", None) or getattr(given, "model_fields", None)
     if fields:
         raise ModelError(
@@ -132,13 +132,13 @@ def _ids(values: Sequence[Any]) -> list[int]:
     for value in values:
         if isinstance(value, bool) or not hasattr(value, "__index__"):
             raise ModelError(
-                f"token id {shown(value)} is no whole number: give ids as integers, or the text"
+                f"token id {shown(value)} is not a whole number: give ids as integers, or the text"
             )
     return [index(value) for value in values]
 
 
 def _of_mapping(given: Mapping) -> tuple[list[Prompt], bool]:
-    """What a tokenizer returned, or a single message."""
+    """A tokenizer's output, or a single message."""
     if "input_ids" in given:
         return _encoded(given)
     if "role" in given or "content" in given:
@@ -150,7 +150,7 @@ def _of_mapping(given: Mapping) -> tuple[list[Prompt], bool]:
 
 
 def _encoded(given: Mapping) -> tuple[list[list[int]], bool]:
-    """Ids out of a tokenizer's output, without those that its attention mask hides."""
+    """The ids in a tokenizer's output, without those that its attention mask hides."""
     for key in OTHER_INPUTS:
         if given.get(key) is not None:
             raise ModelError(f"the prompt holds {key}, and only token ids are read: leave it out")
@@ -209,6 +209,6 @@ def chat_messages(prompt: Any) -> list[dict[str, Any]]:
     if not isinstance(found[0], Mapping):
         raise ModelError(
             f"prompt {shown(prompt)} is neither text nor a list of messages: give the text that"
-            " these token ids stand for"
+            " these token ids encode"
         )
     return found

@@ -1,4 +1,4 @@
-"""Settings: a wrong kind is named before anything is computed with it."""
+"""Checks of settings: a wrong type is refused by name before it is used."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from typing import Any
 
 from ensemble_lab.core.errors import shown
 
-LOWEST, HIGHEST = -(2**63), 2**64 - 1  # the seeds that PyTorch knows
+LOWEST, HIGHEST = -(2**63), 2**64 - 1  # the seeds that PyTorch takes
 
 
 def whole(value: Any, name: str) -> int:
-    """A whole number, numpy's included.
+    """A whole number, also numpy's.
 
     Raises
     ------
     ValueError
-        A fraction, a truth value, a text.
+        A fraction, a bool, a text.
     """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ValueError(f"{name}={shown(value)} is no whole number; give one, such as {name}=4")
+        raise ValueError(f"{name}={shown(value)} is not a whole number; give one, such as {name}=4")
     return index(value)
 
 
 def number(value: Any, name: str) -> float:
-    """A real number, numpy's included.
+    """A real number, also numpy's.
 
     Raises
     ------
     ValueError
-        A truth value, a text, None.
+        A bool, a text, None.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise ValueError(f"{name}={shown(value)} is no number; give one, such as {name}=0.7")
+        raise ValueError(f"{name}={shown(value)} is not a number; give one, such as {name}=0.7")
     return value
 
 
 def seed_of(value: Any) -> int | None:
-    """A seed of PyTorch's generators, numpy's whole numbers included; None stays.
+    """A seed for PyTorch's generators, also numpy's whole numbers; None is returned unchanged.
 
     Raises
     ------
     ValueError
-        No whole number, or one that has no place in 64 bits.
+        Not a whole number, or one that does not fit into 64 bits.
     """
     if value is None or LOWEST <= whole(value, "seed") <= HIGHEST:
         return None if value is None else index(value)

@@ -1,7 +1,7 @@
-"""A chat as one text, by the template that came with a model: in bounded time, of bounded length.
+"""A chat as one text, by a model's own template, with limits on time and length.
 
-A template is somebody's program. transformers lets it touch nothing, but two loops of 99,999 rounds
-in each other would never end. So it runs in a thread of its own, which stops itself.
+A template is a program by its author. transformers runs it in a sandbox, but two nested loops of
+99,999 rounds would never end. So it runs in a separate thread, which stops itself.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MOST_SECONDS = 10.0  # real ones take a millisecond
-MOST_ADDED = 1_000_000  # characters beyond ten times what was said
-LOOK = 0.2  # seconds: where waiting cannot be interrupted (Windows), it is done in such steps
+MOST_ADDED = 1_000_000  # characters beyond ten times the length of the messages
+LOOK = 0.2  # seconds: where waiting cannot be interrupted (Windows), it is done in steps
 
 
 class _Endless(Exception):
-    """A template that takes too long, or writes too much: the text says which."""
+    """A template that takes too long, or writes too much: the text gives the reason."""
 
 
 def chat_text(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, Any]], weights: str
 ) -> str:
-    """What a model reads of a chat, up to where its own turn begins.
+    """A chat as the model's input text, up to the start of the model's own turn.
 
     Parameters
     ----------
     tokenizer
         With a chat template.
     messages
-        Whose content is text.
+        Messages whose content is text.
     weights
-        Which model it is, for the message.
+        The model's name, for the message.
 
     Raises
     ------
     ModelError
-        The template refuses the messages, takes over ten seconds, or writes a text of another
-        size than theirs. What a single step of it allocates is not bounded.
+        The template refuses the messages, takes over ten seconds, or writes a text that is much
+        longer than theirs. The memory of a single step is not limited.
     """
 
     def write() -> str:
@@ -60,16 +60,16 @@ def chat_text(
         raise ModelError(
             f"the chat template of {shown(weights, 60)} refuses these messages"
             f" ({error if isinstance(error, _Endless) else told}): give the prompt as token ids, or"
-            " in roles that it knows"
+            " with roles that it knows"
         ) from error
     check_characters(text)
     return text
 
 
 def _stopped(seconds: float, call: Callable[[], str]) -> tuple[str, BaseException | None]:
-    """What a call of Python code returns and raises, stopped where it takes longer.
+    """The result or error of a call of Python code, stopped after a time limit.
 
-    The caller's own interrupts and alarms are raised while it waits, and are none of the call's.
+    The caller's own interrupts and alarms are raised while it waits, and do not reach the call.
     """
     made: list[str] = []
     failed: list[BaseException] = []
@@ -83,7 +83,7 @@ def _stopped(seconds: float, call: Callable[[], str]) -> tuple[str, BaseExceptio
         return look
 
     def work() -> None:
-        sys.settrace(look)  # of this thread alone
+        sys.settrace(look)  # of this thread only
         try:
             made.append(call())
         except BaseException as error:

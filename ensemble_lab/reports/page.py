@@ -255,7 +255,7 @@ def write_index(out: Path, runs: Sequence[Run], parameters: Mapping[str, Any]) -
 
 def entry(run: Run) -> str:
     """The list item of one notebook: title, question, first finding, seconds, what failed."""
-    there = run.page.is_file()  # a folder in its place is no page
+    there = run.page.is_file()  # a folder in its place is not a page
     notebook = _read_if_possible(run.executed if there else run.source)
     title = html.escape(title_of(notebook) or run.source.stem)
     address = quote(os.fsencode(run.page.name))  # the bytes of the name, whatever they are
@@ -290,7 +290,7 @@ def opening(notebook: NotebookNode) -> str:
 def title_of(notebook: NotebookNode) -> str:
     """The first heading of the first level, or nothing."""
     source = opening(notebook)
-    found = TITLE.search(without_code(source))  # a comment in code is no heading
+    found = TITLE.search(without_code(source))  # a comment in code is not a heading
     return source[found.start(1) : found.end(1)].strip() if found else ""
 
 

@@ -164,7 +164,7 @@ def output_folder(out: str | Path, notebooks: Sequence[Path]) -> Path:
     try:
         out = Path(out).resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a null character, links in a circle
-        raise RequestError(f"--out {shown(str(out))} is no path; choose another") from error
+        raise RequestError(f"--out {shown(str(out))} is not a path; choose another") from error
     if out in {
         place for path in notebooks for place in (path.parent.resolve(), path.resolve().parent)
     }:
@@ -338,14 +338,14 @@ def read_state(path: str | Path, notebooks: Sequence[Path] = ()) -> dict[str, An
             f"cannot read the state {where}: {error.strerror}; save it there"
         ) from error
     except UnicodeDecodeError as error:
-        raise RequestError(f"{where} is no text in UTF-8; copy the state again") from error
+        raise RequestError(f"{where} is not text in UTF-8; copy the state again") from error
     except (ValueError, RecursionError) as error:
         raise RequestError(
             f"{where} is not JSON: {excerpt(str(error), 90)}; copy the state again"
         ) from error
     if not (isinstance(found, dict) and found.keys() >= set(KEYS)):
         raise RequestError(
-            f"{where} is no state of an explorer, which has {', '.join(KEYS)}; copy it again"
+            f"{where} is not a state of an explorer, which has {', '.join(KEYS)}; copy it again"
         )
     version = found["version"]
     if type(version) is not int or version != VERSION:  # True is 1
@@ -409,4 +409,4 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str):
-    raise ValueError(f"{excerpt(name)} is no number of JSON")
+    raise ValueError(f"{excerpt(name)} is not a number of JSON")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ensemble_lab.tokens.trees import Tree
 
 NO_TOKEN = -1  # where the target has no distribution
-TWINS = -2  # where a draft tree is none
+TWINS = -2  # where a draft tree is not valid
 
 
 def accept_greedy(
@@ -40,7 +40,7 @@ def accept_greedy(
     accepted : (B,)
         How many drafted tokens are accepted.
     follow : (B,)
-        The target's own token behind them: correction or bonus; negative where there is none.
+        The target's own token after them: correction or bonus; negative where there is none.
     """
     passes = (drafted == choices[:, :-1]) & _within(drafted, count)
     accepted = passes.cumprod(-1).sum(-1)
@@ -85,11 +85,11 @@ def accept_sampled(
     passes = (r * at_q < at_p) & _within(drafted, count)  # r < p / q: never where p is 0
     accepted = passes.cumprod(-1).sum(-1)
     rows = torch.arange(len(p), device=p.device)
-    behind = p[rows, accepted]  # (B, V): the distribution behind the accepted tokens
+    behind = p[rows, accepted]  # (B, V): the distribution after the accepted tokens
     rejected = accepted < count
     left = torch.where(rejected[:, None], residual(behind, q, drafted, accepted, rows), behind)
     follow = sampled(left, generator)
-    # A distribution with a NaN is NaN everywhere: one of its numbers tells.
+    # A distribution with a NaN is NaN everywhere: one of its numbers shows it.
     return accepted, follow.where(behind[:, 0] >= 0, NO_TOKEN)
 
 
@@ -98,8 +98,8 @@ def accept_tree(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Follow the tree as long as a child holds the token that the target chose.
 
-    Where the target's choices are drawn from p, each at its place, so is the text: whether a child
-    holds a choice decides what was read in vain, not what is written.
+    The target's choices are drawn from p, each at its place, so the text is too. Whether a child
+    holds a choice decides only how many tokens are accepted, not what is written.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def residual(p, q, drafted, at, rows) -> torch.Tensor:
         left = p.scatter(1, drafted[rows, at][:, None], 0.0)
     else:
         left = (p - q[rows, at]).clamp(min=0)
-    # Where p equals q nothing is rejected but by rounding; then p itself is what is left.
+    # Where p equals q, only rounding rejects a token; then the residual is p itself.
     return left.where(left.sum(-1, keepdim=True) > 0, p)
 
 

@@ -1,4 +1,4 @@
-"""`decode` and `stream`: generate with a target, and perhaps a draft that writes ahead."""
+"""`decode` and `stream`: generate with a target, with or without a draft."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Generation:
-    """What one prompt became.
+    """The text generated for one prompt.
 
     Parameters
     ----------
     tokens : tuple of int
-        The generated ones, the end-of-sequence token included.
+        The generated tokens, with the end-of-sequence token.
     text : str
-        Their text, special tokens left out.
+        Their text, without special tokens.
     rounds : tuple of Round
-        How it came about.
+        How they were generated.
     prefill : float
-        Seconds in which the prompts of the batch were read.
+        Seconds to read the prompts of the batch.
     """
 
     tokens: tuple[int, ...]
@@ -43,12 +43,12 @@ class Generation:
 
     @property
     def seconds(self) -> float:
-        """Decode time: all rounds, without the reading of the prompt."""
+        """Decode time of all rounds, without the time to read the prompt."""
         return sum(r.draft + r.verify + r.host for r in self.rounds)
 
     @property
     def acceptance(self) -> float:
-        """alpha: accepted over examined drafted tokens; NaN where nothing was drafted."""
+        """alpha: accepted tokens over verified ones; NaN where nothing was drafted."""
         examined = sum(min(r.accepted + 1, len(r.proposed)) for r in self.rounds)
         return sum(r.accepted for r in self.rounds) / examined if examined else float("nan")
 
@@ -59,12 +59,12 @@ class Generation:
 
 
 class Decoding:
-    """A generation under way: iterate to go on, stop whenever you like.
+    """A generation in progress: iterate to continue, stop at any time.
 
     Attributes
     ----------
     generations : list of Generation
-        What there is so far, one a prompt.
+        The generations so far, one a prompt.
     alone : bool
         Whether one prompt was given, not a list of them.
     """
@@ -111,30 +111,30 @@ class Decoding:
 def decode(
     target: LanguageModel, prompts: Prompt | Sequence[int] | Sequence, draft=None, **settings: Any
 ) -> Generation | list[Generation]:
-    """Generate; with a draft the text is the same and comes sooner.
+    """Generate text; with a draft the text is the same and takes less time.
 
     Parameters
     ----------
     target : LanguageModel
         As `load` gives it.
     prompts : str, chat, token ids, what a tokenizer returned, or several of these
-        A chat is a list of messages, or a single one. Ids are a list, or an array or tensor of
-        one dimension; of two it is a batch, a row a prompt. What an attention mask hides is left
-        out. Several prompts come as a list, tuple, generator, array or column, and are decoded as
-        one batch.
+        A chat is a list of messages, or a single one. Ids are a list, or an array or tensor of one
+        dimension; with two dimensions it is a batch, a row a prompt. Tokens that an attention mask
+        hides are left out. Several prompts come as a list, tuple, generator, array or column, and
+        are decoded as one batch.
     draft : LanguageModel, str or Draft, optional
-        A model with the target's vocabulary; ``"lookup"``; ``"ngram"``, lookup with a table of
-        smollm2's own text behind it; ``"head"``, the same with smollm2's feature-level head where
-        no match is sure; ``"early-exit:8"`` for the target's first eight layers; a `FeatureHead`;
-        or an object with `begin` and `propose`.
+        A model with the target's vocabulary; ``"lookup"``; ``"ngram"``, lookup and then a table of
+        smollm2's own text; ``"head"``, the same and smollm2's feature-level head where no match is
+        certain; ``"early-exit:8"`` for the target's first eight layers; a `FeatureHead`; or an
+        object with `begin` and `propose`.
     **settings
         As in `stream`.
 
     Returns
     -------
     Generation
-        Or a list of them for several prompts, a list of one included. Interrupted by the
-        keyboard: what there is.
+        Or a list of them for several prompts, also for a list of one. After a keyboard interrupt:
+        what is generated so far.
 
     Raises
     ------
@@ -143,8 +143,8 @@ def decode(
 
     Notes
     -----
-    The target's weights are read as they are when the call begins; see `packed` for how a change
-    of them is noticed.
+    The target's weights are read at the start of the call; see `packed` for how a change of them is
+    noticed.
 
     References
     ----------
@@ -173,23 +173,24 @@ def stream(
     seed: int | None = None,
     compiled: bool = False,
 ) -> Decoding:
-    """The same round by round: iterate, and read `generations` at any time.
+    """Generate round by round: iterate, and read `generations` at any time.
 
     Parameters
     ----------
     target, prompts, draft
         As in `decode`.
     gamma : int, optional
-        Drafted tokens a round; by default as many as pay by what is measured on the way.
+        Drafted tokens a round; by default the number that is fastest by measurements during
+        decoding.
     temperature, top_k, top_p
         The distribution that is sampled; temperature 0 takes the likeliest token.
     max_new_tokens : int
     seed : int, optional
-        Makes samples repeatable where `gamma` is given; else what is measured on the way decides
-        how many tokens are drafted, and with it which random numbers are used.
+        Makes samples repeatable where `gamma` is given. Without `gamma`, measured seconds decide
+        how many tokens are drafted, and so which random numbers are used.
     compiled : bool
         Run the layers of the target and of a draft model through `torch.compile`: quicker steps
-        after some seconds of compiling, which later calls with the same model do not repeat.
+        after some seconds of compiling. Later calls with the same model do not compile again.
 
     Returns
     -------
@@ -198,11 +199,10 @@ def stream(
     Raises
     ------
     ModelError
-        A target or draft that cannot be read by position, vocabularies that differ, what is no
-        prompt, a prompt without any token (an empty text has one where the tokenizer begins every
-        text with it) or one that fills the context, a token that the target does not know, too
-        little memory, or nothing to compile with; and, while it writes, logits that are NaN or
-        infinite.
+        A target or draft that cannot be read by position, different vocabularies, something that is
+        not a prompt, a prompt without any token (an empty text has one where the tokenizer begins
+        every text with it) or one that fills the context, a token that the target does not know,
+        too little memory, or no compiler; and, during decoding, logits that are NaN or infinite.
     ValueError
         A setting out of its range.
     """
@@ -230,6 +230,6 @@ def stream(
         settings = sampling, generator, drafter, length
         session = Session(reader, rows, limits, ends, *settings, target.weights)
         session.begin()
-        if target.device.type == "cuda":  # else the first round would wait for the prompt
+        if target.device.type == "cuda":  # otherwise the first round would wait for the prompt
             torch.cuda.synchronize(target.device)
     return Decoding(session, encoded, target.tokenizer, perf_counter() - begun, alone)

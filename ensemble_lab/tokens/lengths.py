@@ -1,4 +1,4 @@
-"""How many tokens to draft: a fixed number, or as many as pay by what was measured so far."""
+"""How many tokens to draft: a fixed number, or the number that is fastest by measurements."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.settings import whole
 
-FORGET = 0.97  # what was measured counts for so much a round later
+FORGET = 0.97  # factor for the weight of a measurement a round later
 NEARLY_FREE = 0.06  # a draft token that takes less than this share of a plain step
-RETRY = 16  # rounds after which a draft that does not pay is asked again
+RETRY = 16  # rounds after which a draft that does not pay is tried again
 # Until the lengths have varied, each drafted token adds two per cent to a verification.
 SLOPE = np.array([[1.0, 0.0], [0.02, 1.0]])  # from (base, rest) to (base, slope)
-FLAT = np.diag([1e-6, 50.0])  # how firmly the rest is held at nothing
+FLAT = np.diag([1e-6, 50.0])  # how strongly the rest is held at 0
 
 
 def speedup(alpha: float, gamma: int | np.ndarray, c: float, v: float = 1.0):
-    """How much quicker than plain: (1 - alpha^(gamma+1)) / ((1 - alpha)(gamma c + v)).
+    """Speedup over plain decoding: (1 - alpha^(gamma+1)) / ((1 - alpha)(gamma c + v)).
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class FixedLength:
     Raises
     ------
     ValueError
-        Fewer than one token, or a part of one.
+        Fewer than one token, or not a whole number.
     """
 
     gamma: int
@@ -115,47 +115,47 @@ class FixedLength:
 
 
 class AdaptiveLength:
-    """As many tokens as pay, by the acceptance and the seconds measured so far.
+    """The number of tokens that pays, by the acceptance and the seconds measured so far.
 
-    A draft may tell kinds of tokens apart (how long a match was, how much context a table knew);
-    each kind has its own running acceptance. Expected tokens over measured seconds decide, and
-    where no length pays the step is plain.
+    A draft may distinguish kinds of tokens (the length of a match, the length of a table's
+    context); each kind has its own running acceptance. Expected tokens over measured seconds
+    decide. Where no length pays, nothing is drafted.
 
     Parameters
     ----------
     most : int
-        Never more than that.
+        The most tokens to draft.
     """
 
     def __init__(self, most: int = 10):
         if whole(most, "most") < 1:
             raise ValueError(f"most={most} drafts nothing; use 1 or more, or draft=None")
         self.most = most
-        self.trials = defaultdict(lambda: np.array([1.0, 2.0]))  # stayed and examined, by kind
+        self.trials = defaultdict(lambda: np.array([1.0, 2.0]))  # accepted and verified, by kind
         self.moments = np.zeros((2, 2)), np.zeros(2)  # of verification: of (1, k), with seconds
         self.drafting = np.zeros(2)  # seconds, drafted tokens
-        self.idle = 0  # rounds since the draft was last asked
+        self.idle = 0  # rounds since the draft was last used
 
     def ask(self) -> int:
-        """How many tokens the draft is asked for; 0 where it costs more than it brings.
+        """How many tokens the draft is asked for; 0 where it costs more than it gains.
 
-        Every so often it is asked all the same: the text may have changed.
+        Now and then it is tried again, as the text may have changed.
         """
         each = self.drafting[0] / max(self.drafting[1], 1.0)
         if each < NEARLY_FREE * self._seconds(0):
-            return self.most  # `keep` decides when it is seen what was found
+            return self.most  # `keep` decides after the proposal
         best = self._best([0] * self.most, each)
         self.idle = 0 if best else self.idle + 1
         return best if best or self.idle % RETRY else 1
 
     def keep(self, kinds: Sequence[int]) -> int:
-        """How many of a row's drafted tokens are verified: those that are worth their seconds."""
+        """How many of a row's drafted tokens are verified: those that are worth their time."""
         return self._best(kinds, 0.0)
 
     def learn(self, kinds, stayed, k: int, draft: float, verify: float) -> None:
-        """Take in a round of k verified tokens: kinds and how many stayed by row, and seconds."""
+        """Learn from a round of k verified tokens: kinds and accepted ones by row, and seconds."""
         for row, many in zip(kinds, stayed, strict=True):
-            for place, kind in enumerate(row[: many + 1]):  # none behind the first that fell
+            for place, kind in enumerate(row[: many + 1]):  # none after the first rejected one
                 self.trials[kind] = FORGET * self.trials[kind] + (place < many, 1.0)
         x = np.array([1.0, k])
         square, product = self.moments
@@ -164,13 +164,13 @@ class AdaptiveLength:
             self.drafting = FORGET * self.drafting + (draft, k)
 
     def _seconds(self, k):
-        """A verification of k drafted tokens, by a line through what was measured."""
+        """Seconds to verify k drafted tokens, by a line through the measurements."""
         square, product = self.moments
         base, slope = SLOPE @ np.linalg.solve(SLOPE.T @ square @ SLOPE + FLAT, SLOPE.T @ product)
         return np.maximum(base + max(slope, 0.0) * np.asarray(k), 1e-9)
 
     def _best(self, kinds: Sequence[int], each: float) -> int:
-        """The length with the most expected tokens a second, `each` of which takes the draft's."""
+        """The length with the most expected tokens a second; drafting a token takes `each`."""
         rates = [stayed / examined for stayed, examined in (self.trials[kind] for kind in kinds)]
         tokens = 1 + np.concatenate([[0.0], np.cumprod(rates)]).cumsum()
         lengths = np.arange(len(tokens))

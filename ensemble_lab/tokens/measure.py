@@ -1,4 +1,4 @@
-"""How quick a pair of target and draft is, measured."""
+"""Measures how quick a pair of target and draft is."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def measure_pair(
 
     Notes
     -----
-    Each round counts the median of all rounds that verified as many tokens, so that another
-    program's moment does not count. The prompt's reading is left out on both sides.
+    Each round counts as the median of all rounds that verified as many tokens, so a pause by
+    another program does not count. Reading the prompt is left out on both sides.
     """
     both = [
         (decode(target, one, **settings), decode(target, one, draft, gamma=gamma, **settings))
@@ -60,7 +60,7 @@ def measure_pair(
 
 
 def acceptance(generations: Generation | Iterable[Generation]) -> float:
-    """Acceptance (alpha) of one or several generations: accepted over examined drafted tokens."""
+    """Acceptance (alpha) of one or several generations: accepted tokens over verified ones."""
     alone = isinstance(generations, Generation)
     rounds = list(_rounds([generations] if alone else generations))
     examined = sum(min(r.accepted + 1, len(r.proposed)) for r in rounds)

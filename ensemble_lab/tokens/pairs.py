@@ -1,4 +1,4 @@
-"""A target and a draft on this device: acceptance, costs, and what they were really worth."""
+"""A target and a draft on this device: acceptance, costs, and the measured speedup."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pair:
-    """What was measured of a target and a draft.
+    """Measurements of a target and a draft.
 
     Parameters
     ----------
     gamma : int
         Drafted tokens a round.
     alpha : float
-        Accepted over examined drafted tokens; NaN where nothing was drafted.
+        Accepted tokens over verified ones; NaN where nothing was drafted.
     c, v : float
         Seconds of a draft step and of a verification, in plain steps.
     speedup : float
-        Plain decode time over this one's for as many tokens, the median over the prompts.
+        Plain decode time over decode time with the draft for as many tokens, the median over the
+        prompts.
     low, high : float
-        The least and the most of the prompts.
+        The smallest and the largest over the prompts.
     """
 
     gamma: int
@@ -42,7 +43,7 @@ class Pair:
 
     @property
     def formula(self) -> float:
-        """The speedup that the formula has for this alpha, gamma, c and v."""
+        """The speedup by the formula for this alpha, gamma, c and v."""
         return float(speedup(self.alpha, self.gamma, self.c, self.v))
 
 
@@ -57,19 +58,19 @@ def pair_of(values: Pair | Mapping[str, float]) -> Pair:
     if isinstance(values, Pair):
         return values
     if not isinstance(values, Mapping):
-        raise ValueError(f"{shown(values)} is no pair; give a mapping with alpha and c")
+        raise ValueError(f"{shown(values)} is not a pair; give a mapping with alpha and c")
     known = {"gamma": 4, "v": 1.0, "speedup": float("nan")} | dict(values)
     known = {"low": known["speedup"], "high": known["speedup"]} | known
     try:
         pair = Pair(**known)
     except TypeError as error:
         why = shown(str(error).removeprefix("Pair.__init__() "))
-        raise ValueError(f"{shown(dict(values))} is no pair ({why}); give alpha and c") from None
+        raise ValueError(f"{shown(dict(values))} is not a pair ({why}); give alpha and c") from None
     for name in ("alpha", "c", "v", "gamma"):
         number(getattr(pair, name), name)
     if not (0 <= pair.alpha <= 1 and pair.c >= 0 and pair.v > 0 and pair.gamma >= 1):
         raise ValueError(
-            f"{shown(dict(values))} is no pair: alpha lies in [0, 1], c from 0 up, v above 0,"
+            f"{shown(dict(values))} is not a pair: alpha lies in [0, 1], c from 0 up, v above 0,"
             " gamma from 1 up"
         )
     return pair

@@ -17,7 +17,7 @@ Model = Callable[[list[int]], np.ndarray]  # tokens (n,) to distributions (n, V)
 def one_round(
     target: Model, draft: Model, tokens: list[int], gamma: int, rng: np.random.Generator
 ) -> tuple[list[int], int, int]:
-    """Draft `gamma` tokens behind `tokens`, and let the target check them.
+    """Draft `gamma` tokens after `tokens`, and let the target check them.
 
     Returns the drafted tokens, how many of them are accepted, and the token that follows these.
     """
@@ -28,19 +28,19 @@ def one_round(
         drafted.append(int(rng.choice(len(q[-1]), p=q[-1])))
 
     # 2. The target reads all of them in one pass. Row i is its distribution at drafted token i,
-    #    and the last row its distribution behind them all.
+    #    and the last row its distribution after all of them.
     p = target(tokens + drafted)[len(tokens) - 1 :]  # (gamma + 1, V)
 
-    # 3. Token x is accepted with probability min(1, p(x) / q(x)). The first rejection ends this:
-    #    the tokens behind it continue a text that is no more.
+    # 3. Token x is accepted with probability min(1, p(x) / q(x)). The first rejection ends the
+    #    check: the tokens after it continue a text that was discarded.
     accepted = 0
     for i, x in enumerate(drafted):
         if not rng.random() < p[i][x] / q[i][x]:
             break
         accepted += 1
 
-    # 4. A rejected token is replaced by a sample of max(p - q, 0), which is what the draft
-    #    proposes too seldom. If all tokens are accepted, the target's next one comes for free.
+    # 4. A rejected token is replaced by a sample of max(p - q, 0): these are the tokens that the
+    #    draft proposes too rarely. If all are accepted, the target's next token is free.
     behind = p[accepted]
     if accepted < gamma:
         behind = np.maximum(behind - q[accepted], 0)
@@ -56,17 +56,17 @@ def speculative(
     until: int,
     rng: np.random.Generator,
 ) -> tuple[list[int], list[tuple[list[int], int, int]]]:
-    """Write on until there are `until` tokens; they follow the target's distribution exactly.
+    """Generate until there are `until` tokens; they follow the target's distribution exactly.
 
     Parameters
     ----------
     target, draft : callable
-        Tokens (n,) to an array (n, V) in float64: the distribution of the token behind each. V is
+        Tokens (n,) to an array (n, V) in float64: the distribution of the token after each. V is
         the same for both.
     tokens : sequence of int
         The prompt, at least one token.
     gamma : int
-        Drafted tokens a round, where there is room for so many.
+        Drafted tokens a round; fewer near the end of the text.
     until : int
         Tokens of the text, the prompt included.
     rng : numpy.random.Generator

@@ -1,4 +1,4 @@
-"""Prompts as token ids, and whether there is room for what is asked."""
+"""Prompts as token ids, and whether there is room for the requested tokens."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def tokens_of(target: LanguageModel, prompts) -> tuple[list[list[int]], bool]:
     Raises
     ------
     ModelError
-        The target is no language model; or what was given is no prompt, gives no token, is padded
-        without saying where, or has a token that the target does not know.
+        The target is not a language model; or what was given is not a prompt, gives no token, is
+        padded without saying where, or has a token that the target does not know.
     """
     if not isinstance(target, LanguageModel):
         raise ModelError(
@@ -34,8 +34,9 @@ def tokens_of(target: LanguageModel, prompts) -> tuple[list[list[int]], bool]:
 def check_unpadded(rows: Sequence[Sequence[int]], tokenizer) -> None:
     """Refuse ids that may have been padded to one length: padding would be read as text.
 
-    Where a text may begin or end with the padding token, as with one that also ends texts, nothing
-    but a mask can tell. Rows that differ in length, or that all have as many of it, are not padded.
+    Where a text may begin or end with the padding token, such as one that also ends texts, only a
+    mask shows which tokens are padding. Rows of different lengths, or with equally many padding
+    tokens, are not padded.
     """
     pad = getattr(tokenizer, "pad_token_id", None)
     if pad is None or len(rows) < 2 or len({len(row) for row in rows}) > 1:

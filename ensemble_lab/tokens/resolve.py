@@ -1,4 +1,4 @@
-"""Which reader and which draft stand for what `decode` was given."""
+"""The reader and the draft for the arguments of `decode`."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ NAMED = ("lookup", "ngram", "head", "early-exit:8")
 def resolved(
     target: LanguageModel, draft, rows: Rows, compiled: bool = False
 ) -> tuple[Reader, Draft | None]:
-    """The reader of the target, and the draft that `draft` stands for.
+    """The reader of the target, and the draft that `draft` names.
 
     Raises
     ------
     ModelError
         A target that cannot be read by position, or a draft for another vocabulary or target.
     ValueError
-        No draft is called so.
+        There is no draft of this name.
     """
     shape, model = tuple(rows.tokens.shape), packed(target.model)
     kinds = COMPILED if compiled else {kind: kind for kind in COMPILED}
@@ -82,7 +82,7 @@ def named(name: str, target: LanguageModel):
 
 
 def shipped(target: LanguageModel, kind: type, fits):
-    """What ships for smollm2 of a kind, read and checked once for each target."""
+    """The shipped draft of a kind for smollm2, read and checked once for each target."""
     kept = _shipped.setdefault(target.model, {})
     if kind not in kept:
         kept[kind] = kind.load("smollm2", fits)
@@ -102,12 +102,12 @@ def reading_states(
 
 
 def check_about(about: Mapping, which: str, target: LanguageModel) -> bool:
-    """Whether the tokenizer that something was made with is known, and is the target's.
+    """Whether the tokenizer that a draft was made with is known, and is the target's.
 
     Raises
     ------
     ModelError
-        It is another one.
+        It is another tokenizer.
     """
     if "vocabulary" not in about or not is_known(target.tokenizer):
         return False
@@ -139,7 +139,9 @@ def model_of(draft, target: LanguageModel):
     named = isinstance(draft, LanguageModel)
     model = draft.model if named else draft
     if not hasattr(model, "config"):
-        raise ValueError(f"draft={shown(draft)} is no model, no name of one, and has no `propose`")
+        raise ValueError(
+            f"draft={shown(draft)} is not a model, a model's name or an object with `propose`"
+        )
     if named and is_known(target.tokenizer) and is_known(draft.tokenizer):
         check_same_tokens(target, draft)
         return model

@@ -20,16 +20,17 @@ class Sampling:
     Parameters
     ----------
     temperature : float
-        0 takes the likeliest token, and so does what float32 cannot tell from 0.
+        0 takes the likeliest token, and so does a number that float32 rounds to 0.
     top_k : int, optional
-        Only the k likeliest tokens, and those that tie with the last of them.
+        Only the k likeliest tokens, and those tied with the last of them.
     top_p : float, optional
         Only the fewest likeliest tokens whose probabilities add up to p, in (0, 1].
 
     Raises
     ------
     ValueError
-        A negative temperature, top_k below 1 or no whole number, or top_p outside (0, 1].
+        A negative temperature, a top_k that is not a whole number from 1 up, or a top_p outside (0,
+        1].
     """
 
     temperature: float = 0.0
@@ -54,8 +55,8 @@ class Sampling:
         They are NaN where the logits have a NaN, or no largest one that is finite. At temperature
         0 the distribution then lies on the first of these.
 
-        The filters are those of transformers' logits warpers, in their order. Greedy decoding
-        is the distribution that gives all to the likeliest token.
+        The filters are those of transformers' logits warpers, in their order. Greedy decoding is
+        the distribution that gives probability 1 to the likeliest token.
 
         References
         ----------
@@ -74,7 +75,7 @@ class Sampling:
         if self.top_p is not None and self.top_p < 1:
             ascending, order = scores.sort(-1)
             rare = ascending.softmax(-1).cumsum(-1) <= 1 - self.top_p
-            rare[..., -1] = False  # the likeliest always stays
+            rare[..., -1] = False  # the likeliest is always kept
             scores = scores.masked_fill(rare.scatter(-1, order, rare), -math.inf)
         return scores.softmax(-1)
 

@@ -41,14 +41,14 @@ class Round:
     Parameters
     ----------
     proposed : tuple of int
-        The drafted tokens that were verified; of a tree those of the accepted path come first.
+        The drafted tokens that were verified; in a tree those of the accepted path come first.
     accepted : int
         How many of them were accepted.
     tokens : tuple of int
-        What was added: the accepted tokens and the target's own behind them, cut where the text
-        ends.
+        The tokens that were added: the accepted ones and the target's own after them, cut where the
+        text ends.
     draft, verify, host : float
-        Seconds of the whole batch: proposing, the target's forward, and all the rest.
+        Seconds of the whole batch: proposing, the target's forward pass, and everything else.
     """
 
     proposed: tuple[int, ...]
@@ -60,7 +60,7 @@ class Round:
 
 
 class Written(NamedTuple):
-    """What the host learns of one row when the device is done with a round."""
+    """What the host gets of one row when the device has finished a round."""
 
     accepted: int
     added: list[int]
@@ -77,7 +77,7 @@ class Session:
     rows : Rows
         B prompts.
     limits : (B,) sequence of int
-        How long each row may become.
+        The greatest length of each row.
     ends : sequence of int
         Tokens that end a text.
     sampling : Sampling
@@ -86,7 +86,7 @@ class Session:
     length : FixedLength or AdaptiveLength, optional
         How many tokens are drafted; needed with a draft.
     weights : str
-        What the target is called in an error.
+        The target's name in an error.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Session:
         self.running = [len(t) < most for t, most in zip(rows.texts, limits, strict=True)]
 
     def begin(self) -> None:
-        """Read the prompts, get the reader ready for rounds, and let the draft take note."""
+        """Read the prompts, get the reader ready for rounds, and start the draft."""
         rows, most = self.rows, 0
         if self.draft is not None:
             room = max(limit - len(t) for t, limit in zip(rows.texts, self.limits, strict=True))
@@ -123,19 +123,19 @@ class Session:
             self.draft.begin(rows, self.sampling, self.generator)
 
     def round(self) -> list[Round | None]:
-        """Draft, verify, accept, write and learn; None for rows that had ended before.
+        """Draft, verify, accept, write and learn; None for rows that had already ended.
 
         Raises
         ------
         ModelError
-            The target's logits are not finite, so that there is nothing to choose from.
+            The target's logits are not finite, so no token can be chosen.
         """
         import torch
 
         rows, running, device = self.rows, self.running, self.rows.tokens.device
         begun, clock = perf_counter(), clock_on(device)
 
-        # 1. Propose: the draft writes k tokens behind every row.
+        # 1. Propose: the draft writes k tokens after every row.
         proposal = self._propose()
         drafted, k, tree = proposal.tokens, proposal.tokens.shape[1], tree_of(proposal)  # (B, k)
         clock.mark()
@@ -145,11 +145,11 @@ class Session:
         tokens = torch.cat([last, drafted], 1)  # (B, k + 1)
         if proposal.states is None:
             logits = self.reader.read(tokens, at, tree)  # (B, k + 1, V)
-        else:  # it goes on where the draft stopped
+        else:  # it continues where the draft stopped
             logits = self.reader.resume(tokens, at, proposal.states)
         clock.mark()
 
-        # 3. Accept: how many drafted tokens, and the target's own token behind them.
+        # 3. Accept: how many drafted tokens, and the target's own token after them.
         if tree is None:
             accepted, follow = self._accept(logits, proposal)  # (B,), (B,)
         else:  # the accepted path comes first, in the proposal as in the cache
@@ -166,7 +166,7 @@ class Session:
         kept = torch.minimum(accepted + 1, room) * on_device(running, device)
         rows.append(new, kept)
         table = torch.cat([accepted[:, None], kept[:, None], new, drafted], 1)
-        told = table.tolist()  # the round's one wait for the device
+        told = table.tolist()  # the only wait for the device in a round
         written = [Written(row[0], row[2 : 2 + row[1]], row[k + 3 :]) for row in told]
         self._continue(written)
 
@@ -184,7 +184,7 @@ class Session:
         ]
 
     def _propose(self) -> Proposal:
-        """What the draft proposes, cut to what pays and to what the rows have room for."""
+        """The draft's proposal, cut to the number that pays and to the rows' room."""
         from ensemble_lab.tokens.drafts.base import Proposal
 
         on = [i for i, running in enumerate(self.running) if running]
@@ -195,7 +195,7 @@ class Session:
         proposal = self.draft.propose(self.rows, asked)
         keep = max(self.draft_length.keep(proposal.kinds_of(i)) for i in on)
         if proposal.parents is not None and isinstance(self.draft_length, AdaptiveLength):
-            raise ModelError("how many tokens of a draft tree pay is not measured: give a gamma")
+            raise ModelError("the best size of a draft tree is not measured: give a gamma")
         counts = [min(n, keep) if self.running[i] else 0 for i, n in enumerate(proposal.counts)]
         probabilities = None if proposal.probabilities is None else proposal.probabilities[:, :keep]
         return replace(
@@ -203,7 +203,7 @@ class Session:
         )
 
     def _accept(self, logits: torch.Tensor, proposal: Proposal):
-        """How many drafted tokens are accepted (B,), and the target's own behind them (B,)."""
+        """How many drafted tokens are accepted (B,), and the target's own after them (B,)."""
         count = on_device(proposal.counts, logits.device)
         if self.sampling.greedy:
             return accept_greedy(likeliest(logits), proposal.tokens, count)
@@ -226,7 +226,7 @@ class Session:
         return accept_tree(choices, proposal.tokens, count, tree)
 
     def _continue(self, written: Sequence[Written]) -> None:
-        """Add to the texts on the host, and see which of them go on."""
+        """Add to the texts on the host, and find which of them continue."""
         last = {one.added[-1] for one in written if one.added}
         if NO_TOKEN in last:
             raise not_finite(self.weights, self.reader.model.dtype)

@@ -1,4 +1,4 @@
-"""What a traced decoding keeps, token by token, and the files that hold it."""
+"""Traces of a decoding, token by token, and the files that store them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ DIGITS = 3  # significant ones in a file
 
 @dataclass(frozen=True)
 class Place:
-    """One token of the text and how it came there.
+    """One token of the text and how it was chosen.
 
     Parameters
     ----------
     token : str
-        What stands there in the end.
+        The token of the final text.
     verdict : {"accepted", "corrected", "bonus", "plain"}
-        Drafted and kept; drafted otherwise and replaced; the target's own behind drafted tokens
-        that were all accepted; the target's own where nothing had been drafted.
+        Accepted: drafted and kept. Corrected: the drafted token was rejected and replaced. Bonus:
+        the target's own after drafted tokens that were all accepted. Plain: the target's own where
+        nothing was drafted.
     drafted : str or None
-        What the draft had there.
+        The draft's token at this place.
     r : float or None
-        The number in [0, 1) that decided: the drafted token is accepted where r < p / q. None
-        where nothing was drawn.
+        The random number in [0, 1): the drafted token is accepted where r < p / q. None where no
+        number was drawn.
     rejection : float
         Sum of max(p - q, 0), the chance that a drafted token is rejected here; 0 where nothing
         was drafted.
@@ -53,14 +54,14 @@ class Place:
 
     @property
     def residual(self) -> tuple[float, ...]:
-        """max(p - q, 0) over its sum: what a correction is drawn from; p where they are equal."""
+        """max(p - q, 0) over its sum, from which a correction is drawn; p where p equals q."""
         if self.rejection < 1e-6:
             return self.p
         return tuple(max(p - q, 0.0) / self.rejection for p, q in zip(self.p, self.q, strict=True))
 
     @property
     def ratio(self) -> float | None:
-        """What r was compared with, p / q of the drafted token; None where nothing was drafted."""
+        """Ratio p / q of the drafted token, to compare with r; None where nothing was drafted."""
         if self.drafted is None:
             return None
         at = self.tokens.index(self.drafted)
@@ -78,14 +79,14 @@ class TracedRound:
 
 @dataclass(frozen=True)
 class Trace:
-    """One generation with everything that its rounds saw.
+    """One generation with the distributions of its rounds.
 
     Parameters
     ----------
     prompt, draft : str
-        What they are called in a picture.
+        Their names in a picture.
     target : str
-        Which weights wrote it.
+        The weights that wrote it.
     gamma : int
     temperature : float
     text : str
@@ -107,7 +108,7 @@ class Trace:
 
 
 def write_traces(path: str | Path, traces: Trace | Iterable[Trace], **about: str) -> None:
-    """Write traces as JSON, with what else is to be known of them."""
+    """Write traces as JSON, with further facts about them."""
     kept = [_brief(astuple(one)) for one in ([traces] if isinstance(traces, Trace) else traces)]
     lines = ",\n".join(json.dumps(one, ensure_ascii=False, separators=(",", ":")) for one in kept)
     head = json.dumps(about, ensure_ascii=False, indent=1)
@@ -117,7 +118,7 @@ def write_traces(path: str | Path, traces: Trace | Iterable[Trace], **about: str
 
 
 def read_traces(path: str | Path) -> list[Trace]:
-    """What `write_traces` wrote.
+    """Read what `write_traces` wrote.
 
     Raises
     ------

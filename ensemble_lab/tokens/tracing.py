@@ -1,7 +1,7 @@
-"""A decoding that keeps what every round saw: p, q, the residual, the number drawn, the verdict.
+"""A decoding that keeps every round's p, q, residual, random numbers and verdicts.
 
-It listens to what the session's draft and target say and changes nothing: the text is the one
-that the same seed gives without it.
+It observes the session's draft and target and changes nothing: the text is the one that the same
+seed gives without it.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def trace(
     seed: int | None = 0,
     names: tuple[str, str] | None = None,
 ) -> Trace:
-    """Decode one prompt and keep what every round saw.
+    """Decode one prompt and keep every round's distributions and verdicts.
 
     Parameters
     ----------
     target, prompt, draft, gamma, temperature, max_new_tokens, seed
         As in `stream`; one prompt.
     names : (str, str), optional
-        What to call the prompt and the draft; by default the text and the draft's own name.
+        Names of the prompt and the draft; by default the text and the draft's own name.
 
     Returns
     -------
@@ -65,7 +65,9 @@ def trace(
     decoding = stream(target, prompt, draft, gamma=gamma, **settings)
     session = decoding.session
     if len(texts := session.rows.texts) > 1:
-        raise ModelError(f"one prompt is traced; these are {len(texts)}: trace them one by one")
+        raise ModelError(
+            f"one prompt is traced at a time; these are {len(texts)}: trace them one by one"
+        )
     words = target.tokenizer.decode(texts[0], skip_special_tokens=True)
     asked = prompt if isinstance(prompt, str) else words
     session.reader = reader = HeardReader(session.reader, session.generator)
@@ -83,7 +85,7 @@ def trace(
 
 
 class HeardReader:
-    """A target's reader that remembers its last logits, and the dice as they lay after them."""
+    """A target's reader that keeps its last logits, and the generator's state after them."""
 
     def __init__(self, reader, generator: torch.Generator):
         self.reader, self.generator = reader, generator
@@ -112,7 +114,7 @@ class HeardReader:
 
 
 class HeardDraft:
-    """A draft that remembers the distributions that it sampled from."""
+    """A draft that keeps the distributions from which it sampled."""
 
     def __init__(self, draft):
         self.draft = draft
@@ -133,7 +135,7 @@ class Words:
 
     def __call__(self, token: int) -> str:
         text = self.tokenizer.decode([token])
-        if not text or "\ufffd" in text:  # a part of a character
+        if not text or "\ufffd" in text:  # an incomplete character
             text = self.tokenizer.convert_ids_to_tokens(token)
         return text.replace(" ", "␣").replace("\n", "↵").replace("\t", "⇥")
 
@@ -156,7 +158,7 @@ def _traced(one: Round, p: torch.Tensor, q, drawn: Sequence, words: Words) -> Tr
 
 
 def _place(token, verdict, p, words, q=None, drafted=None, r=None) -> Place:
-    """Of distributions (V,) the few tokens worth showing, the likeliest under p first."""
+    """A place with the few tokens of p and q (V,) worth showing, the likeliest under p first."""
     import torch
 
     q_known = torch.zeros_like(p) if q is None else q

@@ -1,8 +1,8 @@
 """Draft trees: several continuations of a text in one proposal, verified in one pass.
 
 The tokens of a round are numbered from 0, the text's last one; drafted token j is number j + 1.
-Their keys and values lie side by side in the cache, in this order, but each token stands one
-position behind its parent and sees its ancestors alone.
+Their keys and values lie side by side in the cache, in this order, but each token is one position
+after its parent and sees only its ancestors.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class Tree(NamedTuple):
-    """How the tokens of a round hang together.
+    """The tree structure of the tokens of a round.
 
     Parameters
     ----------
     parent : (B, k) tensor
         Number of each drafted token's parent.
     depth : (B, k + 1) tensor
-        How many tokens lie between the text's last one and each: 0 for itself, 1 for its children.
+        Distance from the text's last token: 0 for itself, 1 for its children.
     sees : (B, k + 1, k + 1) tensor of bool
         Which tokens each one sees: itself and its ancestors.
     """
@@ -46,7 +46,7 @@ def tree_of(proposal: Proposal) -> Tree | None:
     Raises
     ------
     ModelError
-        The tree has distributions or states, or a parent that does not stand before its child.
+        The tree has probabilities or states, or a parent that does not come before its child.
     """
     if proposal.parents is None:
         return None
@@ -62,7 +62,9 @@ def tree_of(proposal: Proposal) -> Tree | None:
     many, k = proposal.tokens.shape
     if len(proposal.parents) != many:
         raise ModelError(f"parents for {len(proposal.parents)} rows; there are {many}: give each")
-    parent = np.zeros((many, k), np.int64)  # padding hangs at the root, and is never accepted
+    parent = np.zeros(
+        (many, k), np.int64
+    )  # the parent of padding is the root; padding is never accepted
     for i, count in enumerate(proposal.counts):
         parent[i, :count] = _checked(proposal.parents[i], count) + 1
     row = np.arange(many)

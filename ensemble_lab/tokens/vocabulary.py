@@ -1,6 +1,6 @@
-"""Whether a draft writes the target's own tokens, whatever the size of its table.
+"""Checks that a draft writes the target's own tokens, for any size of its table.
 
-The rows of an embedding table behind the tokenizer's last token are padding, and models of one
+The rows of an embedding table after the tokenizer's last token are padding, and models of one
 family pad differently (Qwen2.5 to 151,936 and to 152,064). So tokenizers are compared, not sizes.
 """
 
@@ -25,14 +25,14 @@ _agreed: WeakKeyDictionary = WeakKeyDictionary()  # target's tokenizer to those 
 
 
 def is_known(tokenizer) -> bool:
-    """Whether a tokenizer can tell its tokens."""
+    """Whether a tokenizer can list its tokens."""
     return hasattr(tokenizer, "get_vocab")
 
 
 def vocabulary_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """16 hexadecimal digits that name a tokenizer's vocabulary: its tokens and their ids."""
+    """16 hexadecimal digits that identify a tokenizer's vocabulary: its tokens and their ids."""
     length, found = _fingerprints.get(tokenizer, (None, ""))
-    if length != len(tokenizer):  # tokens were added since, or it is met for the first time
+    if length != len(tokenizer):  # tokens were added since, or it is new
         pairs = sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[::-1])
         found = hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:16]
         _fingerprints[tokenizer] = len(tokenizer), found
@@ -51,7 +51,7 @@ def check_vocabulary(about: Mapping, which: str, tokenizer: PreTrainedTokenizerB
 
 
 def check_same_tokens(target: LanguageModel, draft: LanguageModel) -> None:
-    """Raise `ModelError` where one id is one token of the target and another of the draft.
+    """Raise `ModelError` where an id is one token of the target and another of the draft.
 
     One of the two vocabularies may have more tokens than the other, such as those of a chat.
     """
@@ -70,6 +70,6 @@ def check_same_tokens(target: LanguageModel, draft: LanguageModel) -> None:
         raise ModelError(
             f"the draft ({shown(draft.weights, 40)}) has another tokenizer than the target:"
             f" {shown(token, 20)} is {next(places)} there and {next(places)} here; a draft must"
-            " write the target's own tokens: take one of its family, or draft='lookup'"
+            " write the target's own tokens: use one of its family, or draft='lookup'"
         )
     kept[theirs] = lengths

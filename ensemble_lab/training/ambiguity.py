@@ -1,4 +1,4 @@
-"""Ambiguity: how much members disagree, and why that is what a mean of them wins."""
+"""Ambiguity: how much members disagree, which is what a mean of them gains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ensemble_lab.training.inputs.targets import as_array, check_real, one_a_row
 
 
 class Ambiguity(NamedTuple):
-    """Squared errors: of the ensemble, of its members in the mean, and the difference.
+    """Squared errors: of the ensemble, of its members on average, and the difference.
 
     Parameters
     ----------
@@ -30,20 +30,20 @@ class Ambiguity(NamedTuple):
 def ambiguity_decomposition(predictions, y, weights=None) -> Ambiguity:
     """Error of a weighted mean = weighted mean error of its members - their ambiguity.
 
-    So a mean is never worse than its members in the mean, and better by what they disagree.
+    So the mean is never worse than its members on average, and better by their disagreement.
 
     Parameters
     ----------
     predictions : (m, n) array
-        What m members say about n rows.
+        The predictions of m members for n rows.
     y : (n,) array
     weights : (m,) array, optional
-        From 0 up, adding up to 1; by default equal.
+        At least 0, summing to 1; by default equal.
 
     Raises
     ------
     ValueError
-        Shapes that do not fit, NaN, or weights that are none.
+        Shapes that do not fit, NaN, or weights that are negative or do not sum to 1.
 
     References
     ----------
@@ -65,7 +65,7 @@ def ambiguity_decomposition(predictions, y, weights=None) -> Ambiguity:
         or not np.isclose(weights.sum(), 1)
     ):
         raise ValueError(
-            f"weights={shown(given)}: use {len(predictions)} numbers from 0 up that add up to 1"
+            f"weights={shown(given)}: use {len(predictions)} numbers from 0 up that sum to 1"
         )
     whole = weights @ predictions  # (n,)
     return Ambiguity(
@@ -76,10 +76,10 @@ def ambiguity_decomposition(predictions, y, weights=None) -> Ambiguity:
 
 
 def optimal_weights(predictions, y) -> np.ndarray:
-    """Weights (m,) adding up to 1 with which the mean has the least squared error on these rows.
+    """Weights (m,) that sum to 1 and give the mean the least squared error on these rows.
 
-    They may be negative, and they believe the rows that they were found on: use held-out rows.
-    Where several are as good, as with members that say the same, the most equal ones.
+    They may be negative, and they overfit the rows that they are fitted on: use held-out rows.
+    Where several are equally good, as with members that predict the same, the most equal ones.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def optimal_weights(predictions, y) -> np.ndarray:
     least, most = 1e-10 * np.linalg.norm(errors), np.linalg.norm(apart, 2)
     if most <= least:  # differences of rounding
         return equal
-    # Columns of `apart` add up to 0, and so does, but for rounding, the shortest step.
+    # Columns of `apart` add up to 0, and so does, up to rounding, the shortest step.
     step = np.linalg.lstsq(apart.T, -mean, rcond=least / most)[0]
     return equal + step - step.mean()
 

@@ -1,8 +1,8 @@
-"""Class labels of any kind: which there are, and their codes.
+"""Class labels of any kind: the classes, and their codes.
 
-Members learn from the labels themselves, so that all they know of a class by its name
-(`class_weight`, `pos_label`, …) means that class. What they say is put in the order of the
-ensemble's `classes_` by their own `classes_`.
+Members learn from the labels themselves, so that settings which name a class (`class_weight`,
+`pos_label`, …) mean that class. Their outputs are put in the order of the ensemble's `classes_` by
+their own `classes_`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ def encoded(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     ValueError
-        Labels that are no classes, or all the same.
+        Labels that are not classes, or all equal.
     """
     if y.dtype.kind == "f" and (y != np.floor(y)).any():
         row = int((y != np.floor(y)).argmax())
         raise ValueError(
-            f"Unknown label type: y is {y[row]:g} in row {row}, and classes are no fractions; for"
+            f"Unknown label type: y is {y[row]:g} in row {row}, and classes are not fractions; for"
             " numbers use a regressor"
         )
     check_classification_targets(y)
@@ -42,14 +42,14 @@ def places(classes: np.ndarray, labels, who: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        A label that is none of them: `who` says it.
+        A label that is none of them, predicted by `who`.
     """
     labels = np.asarray(labels)
     if len(labels) and isinstance(labels.flat[0], str) == isinstance(classes.flat[0], str):
         codes = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
         unknown = labels[classes[codes] != labels]
     else:
-        codes, unknown = np.zeros(0, int), labels  # a text is no number
+        codes, unknown = np.zeros(0, int), labels  # a text is not a number
     if len(unknown):
-        raise ValueError(f"{who} says {shown(unknown[0])}, which is none of {shown(classes)}")
+        raise ValueError(f"{who} predicts {shown(unknown[0])}, which is none of {shown(classes)}")
     return codes

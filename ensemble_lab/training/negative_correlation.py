@@ -1,4 +1,4 @@
-"""Negative correlation: networks that learn together, and are rewarded for disagreeing."""
+"""Negative correlation: networks that learn together, with a reward for disagreement."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def distance_from_mean(said: torch.Tensor) -> torch.Tensor:
-    """Squared distance (m, B) of what members say (m, B, k) from the mean of them all.
+    """Squared distance (m, B) of the members' outputs (m, B, k) from their mean.
 
-    The mean is held constant: a member learns to be elsewhere than the others are, and not to
-    pull them along. Members that say NaN are no part of it.
+    The mean is held constant: a member learns to differ from the others, not to move them. Members
+    whose outputs are NaN are left out.
     """
     finite = said.detach().where(said.detach().isfinite(), said.new_tensor(float("nan")))
     return ((said - finite.nanmean(0)) ** 2).sum(-1)
@@ -34,7 +34,7 @@ def distance_from_mean(said: torch.Tensor) -> torch.Tensor:
 
 @learns("numbers")
 def regression_loss(outputs, targets, weights, *, strength: float) -> torch.Tensor:
-    """Squared error (m,) less `strength` times the distance from the mean.
+    """Squared error (m,) minus `strength` times the distance from the mean.
 
     Its gradient is twice that of Liu and Yao's, (f_i - y) - strength (f_i - mean): at 0 members
     learn on their own, at 1 all are moved by the error of the mean, as one large network.
@@ -45,13 +45,13 @@ def regression_loss(outputs, targets, weights, *, strength: float) -> torch.Tens
 
 @learns("classes")
 def classification_loss(outputs, targets, weights, *, strength: float) -> torch.Tensor:
-    """Cross-entropy (m,) less `strength` times the distance of the probabilities from the mean."""
+    """Cross-entropy (m,) minus `strength` times the distance of probabilities from the mean."""
     apart = weighted_mean(distance_from_mean(outputs.softmax(-1)), weights)
     return cross_entropy(outputs, targets, weights) - strength * apart
 
 
 class NegativeCorrelation(BaseEstimator):
-    """What negative correlation of classes and of numbers have in common."""
+    """What negative correlation of classes and of numbers share."""
 
     def __init__(
         self,
@@ -68,13 +68,13 @@ class NegativeCorrelation(BaseEstimator):
         if not isinstance(self.strength, Real) or not 0 <= self.strength <= 1:
             raise ValueError(
                 f"strength={shown(self.strength)}: use 0 (members learn on their own) to 1; above"
-                " that members run away from each other without end"
+                " that the members diverge"
             )
         check_count(self.n_estimators, "n_estimators", "an ensemble has 1 or more members")
         check_instance(network, "estimator")
         if not isinstance(network, Network):
             raise ValueError(
-                f"the member {type(network).__name__} is no network, and members learn together"
+                f"the member {type(network).__name__} is not a network, and members learn together"
                 " step by step: use a NetworkRegressor or NetworkClassifier"
             )
         found = network.train(
@@ -99,15 +99,15 @@ class NegativeCorrelationRegressor(RegressorMixin, NegativeCorrelation):
 
     Each is pulled to the target, and pushed away from the mean of all by `strength` times its
     distance (Liu and Yao's penalty, the mean held constant in the gradient). All members see the
-    same rows at the same time, since the penalty needs what all say about a row.
+    same rows at the same time, since the penalty needs all outputs for a row.
 
-    Where one network fits well, a larger one does as well as many: the knob is here to be
-    understood, and bagging is the safer tool.
+    Where one network fits well, one larger network does as well as many. The method is here for
+    learning; bagging is the safer tool.
 
     Parameters
     ----------
     estimator : NetworkRegressor, optional
-        What each member is like.
+        The settings of each member.
     n_estimators : int
         m.
     strength : float
@@ -133,14 +133,14 @@ class NegativeCorrelationRegressor(RegressorMixin, NegativeCorrelation):
         Raises
         ------
         ValueError
-            A strength outside [0, 1], a member that is no network, NaN, or all losses NaN.
+            A strength outside [0, 1], a member that is not a network, NaN, or all losses NaN.
         """
         X, y = learned_rows(self, X, y, numeric=True)
         network = NetworkRegressor() if self.estimator is None else self.estimator
         return self._fit(X, y.astype(float), 1, network, regression_loss)
 
     def member_predictions(self, X) -> np.ndarray:
-        """The number (m, n) that every member gives."""
+        """The prediction (m, n) of every member."""
         return self._outputs(X)[..., 0]
 
     def predict(self, X) -> np.ndarray:
@@ -151,13 +151,13 @@ class NegativeCorrelationRegressor(RegressorMixin, NegativeCorrelation):
 class NegativeCorrelationClassifier(ClassifierMixin, NegativeCorrelation):
     """Networks that learn classes together; the mean of their probabilities is the answer.
 
-    As in `NegativeCorrelationRegressor`, with cross-entropy for the error and the penalty on the
-    probabilities, in which distances are bounded.
+    As in `NegativeCorrelationRegressor`, with cross-entropy as the error and the penalty on the
+    probabilities, whose distances are bounded.
 
     Parameters
     ----------
     estimator : NetworkClassifier, optional
-        What each member is like.
+        The settings of each member.
     n_estimators, strength, random_state
         As in `NegativeCorrelationRegressor`.
 

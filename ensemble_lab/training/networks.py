@@ -1,4 +1,4 @@
-"""Small networks with scikit-learn's interface, which learn alone or as the members of a whole."""
+"""Small networks with scikit-learn's interface, which learn alone or as an ensemble's members."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def perceptron(inputs: int, outputs: int, hidden: int = 32) -> nn.Module:
 
 
 class Network(BaseEstimator):
-    """What networks for classes and for numbers have in common.
+    """What networks for classes and for numbers share.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Network(BaseEstimator):
         `functools.partial` of one. A lambda cannot be pickled.
     epochs, batch_size : int
     learning_rate, weight_decay : float
-        Of AdamW. Features should be of like size: put a `StandardScaler` before it.
+        Of AdamW. Features should be of similar size: put a `StandardScaler` before it.
     device : str, optional
         A GPU where there is one.
     random_state : int, RandomState or None
@@ -71,8 +71,9 @@ class Network(BaseEstimator):
     def train(self, X, y, outputs: int, members: int = 1, seed=None, **how) -> Members:
         """Train m networks like this one as one batch.
 
-        Numbers are standardised by the mean and the spread of `y`, and the networks' answers and
-        losses given back in its unit: dollars and thousandths of them are learned alike.
+        Numbers are standardised by the mean and the standard deviation of `y`, and the networks'
+        predictions and losses are returned in its unit, so the unit does not change what is
+        learned.
 
         Parameters
         ----------
@@ -89,7 +90,7 @@ class Network(BaseEstimator):
         Raises
         ------
         ValueError
-            The losses of all became NaN, and what `train_members` raises.
+            All losses became NaN; or what `train_members` raises.
         """
         if seed is None:
             seed = random_of(self.random_state).randint(2**31 - 1)
@@ -114,7 +115,7 @@ class Network(BaseEstimator):
                 settings["validation"] = held, (truth - unit[0]) / unit[1]
         found = train_members(X=X, y=y, members=members, seed=seed, **settings)
         if unit is not None:
-            with np.errstate(over="ignore"):  # of numbers whose squares no float holds
+            with np.errstate(over="ignore"):  # for numbers whose squares are too large for a float
                 losses = found.losses.astype(float) * unit[1] * unit[1]
             found = replace(found, unit=unit, losses=losses)
         if not found.alive.any():
@@ -125,7 +126,7 @@ class Network(BaseEstimator):
         return found
 
     def maker(self, inputs: int, outputs: int) -> Callable[[], nn.Module]:
-        """What makes such a network for so many columns and outputs."""
+        """A function that makes such a network for so many columns and outputs."""
         return partial(self.make, inputs, outputs)
 
     def _fit(self, X, y, outputs: int, sample_weight):
@@ -141,10 +142,10 @@ class Network(BaseEstimator):
 
 
 class NetworkClassifier(ClassifierMixin, Network):
-    """A small network that tells classes apart.
+    """A small network that classifies.
 
-    In a `BaggingClassifier`, `SnapshotEnsemble` or `NegativeCorrelationClassifier` all members
-    learn at once. Alone, `sklearn.neural_network.MLPClassifier` does as well.
+    In a `BaggingClassifier`, `SnapshotEnsemble` or `NegativeCorrelationClassifier` all members are
+    trained at once. For one network, `sklearn.neural_network.MLPClassifier` does as well.
 
     Attributes
     ----------
@@ -172,7 +173,7 @@ class NetworkClassifier(ClassifierMixin, Network):
 
 
 class NetworkRegressor(RegressorMixin, Network):
-    """A small network that gives a number, trained with squared error of standardised targets.
+    """A small network for regression, trained with squared error of standardised targets.
 
     Attributes
     ----------

@@ -34,16 +34,17 @@ def cooled(step: int, steps: int, hottest: float) -> float:
 class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
     """One training, several members: the network at the end of each cycle of the learning rate.
 
-    The rate falls to almost 0, where the network has settled and is copied, and jumps up again,
-    so that it settles elsewhere. The mean of the copies' probabilities decides. Networks that
-    learn from the start, each on its own, differ more: bag them where there is time for it.
+    The rate falls to almost 0, where the network has converged and is copied. Then it jumps up
+    again, so that the network converges elsewhere. The mean of the copies' probabilities decides.
+    Networks that are trained separately from the start differ more: use bagging where there is time
+    for it.
 
     Parameters
     ----------
     estimator : NetworkClassifier, optional
         Its `epochs` are those of the whole training, its `learning_rate` the highest.
     n_estimators : int
-        Cycles; as many epochs at least.
+        Cycles; there must be at least as many epochs.
     random_state : int, RandomState or None
 
     Attributes
@@ -85,8 +86,8 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
         check_instance(network, "estimator")
         if not isinstance(network, NetworkClassifier):
             raise ValueError(
-                f"the member {type(network).__name__} is no NetworkClassifier, and snapshots are of"
-                " one network's training: use one"
+                f"the member {type(network).__name__} is not a NetworkClassifier, and snapshots are"
+                " of one network's training: use one"
             )
         cycles, most = self.n_estimators, network.epochs
         if isinstance(cycles, bool) or not isinstance(cycles, Integral) or not 1 <= cycles <= most:
@@ -149,19 +150,19 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
 
 def at_rates(optimiser, rates: Iterator[float], batches: Iterable) -> Iterator:
     """The batches, each with the learning rate set to the next of `rates`."""
-    for batch, rate in zip(batches, rates, strict=False):  # rates go on in the next epoch
+    for batch, rate in zip(batches, rates, strict=False):  # the rates continue in the next epoch
         for group in optimiser.param_groups:
             group["lr"] = rate
         yield batch
 
 
 def copied(tensors: dict) -> dict:
-    """The same numbers, which training does not reach."""
+    """A copy of the numbers, which training does not change."""
     return {name: value.detach().clone() for name, value in tensors.items()}
 
 
 def joined(make, cycles: list[tuple]) -> Members:
-    """Networks of one member each as the members of one whole."""
+    """Networks of one member each, joined into one `Members`."""
     import torch
 
     params, buffers, losses, feeds = zip(*cycles, strict=True)

@@ -1,4 +1,4 @@
-"""What all boosting shares: stages that are made one after another."""
+"""What all boosting shares: stages that are trained one after another."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ensemble_lab.training.networks import Network
 
 
 def check_stages(n_estimators: int, learning_rate: float) -> None:
-    """Refuse less than one stage, and steps that go nowhere or back.
+    """Refuse fewer than one stage, and a learning rate that is not above 0.
 
     Raises
     ------
     ValueError
-        The number or the rate, and what would do.
+        The number or the rate, with the allowed range.
     """
     check_count(n_estimators, "n_estimators", "boosting takes 1 stage or more")
     if not isinstance(learning_rate, Real) or not 0 < learning_rate < np.inf:
@@ -38,8 +38,8 @@ def seeded(estimator, seed: Callable):
 def fitted(member, X, y, **how):
     """Fit and return the member.
 
-    A network takes an interrupt for the end of its own training, at the end of a pipeline too:
-    here it goes on to the whole.
+    A network takes an interrupt as the end of its own training, also at the end of a pipeline. Here
+    the interrupt is passed on to the ensemble.
     """
     member.fit(X, y, **how)
     end = member[-1] if isinstance(member, Pipeline) else member
@@ -49,7 +49,7 @@ def fitted(member, X, y, **how):
 
 
 def finished(stages: Iterator[tuple]) -> list[tuple]:
-    """All stages, or those done when the keyboard interrupts; without any the interrupt goes on."""
+    """All stages, or those done at a keyboard interrupt; without any the interrupt is raised."""
     done = []
     try:
         for stage in stages:
@@ -61,5 +61,5 @@ def finished(stages: Iterator[tuple]) -> list[tuple]:
 
 
 def last(staged: Iterator):
-    """What comes after the last stage."""
+    """The value after the last stage."""
     return deque(staged, maxlen=1).pop()

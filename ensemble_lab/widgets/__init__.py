@@ -1,4 +1,4 @@
-"""The shell of explorers: pictures to drag, live where that works, still elsewhere."""
+"""The framework of explorers: interactive pictures, live where that works, else still."""
 
 import lazy_loader
 

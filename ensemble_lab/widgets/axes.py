@@ -1,4 +1,4 @@
-"""Axes of panels: their ranges are given, so that they stay while a slider is dragged."""
+"""Axes of panels with fixed ranges, which do not change while a slider is dragged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ensemble_lab.widgets.style import ORACLE
 
 
 def axis(title: str, low: float, high: float, **more: Any) -> dict[str, Any]:
-    """A linear axis from `low` to `high`, which stay while a slider is dragged."""
+    """A linear axis with the fixed range `low` to `high`."""
     return {"title": {"text": title}, "range": [float(low), float(high)], **more}
 
 
@@ -22,7 +22,7 @@ def shares(title: str, low: float = 0.0, high: float = 1.0, **more: Any) -> dict
 
 
 def log_axis(title: str, ticks: Sequence[float], **more: Any) -> dict[str, Any]:
-    """A logarithmic axis with these ticks, the first and the last of them its ends."""
+    """A logarithmic axis with these ticks; the first and the last are its ends."""
     ends = np.log10([ticks[0], ticks[-1]])
     room = 0.03 * (ends[1] - ends[0])
     kind = {"type": "log", "tickvals": list(ticks), "minor": {"ticks": ""}}
@@ -37,12 +37,12 @@ def rows_of(names: Sequence[str], title: str = "", **more: Any) -> dict[str, Any
 
 FRAMED = {"showline": True, "mirror": True, "linecolor": ORACLE, "showgrid": False,
           "zeroline": False}  # fmt: skip
-"""Of an axis of a map: pale cells end somewhere."""
+"""A frame for the axes of a map, whose pale cells need an edge."""
 
 
 @dataclass(frozen=True)
 class Axes:
-    """What a panel's two axes are, its title, and the pixels beside it for numbers and labels."""
+    """A panel's two axes, its title, and the margins in pixels for numbers and labels."""
 
     x: Mapping[str, Any]
     y: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Which way of showing an explorer works here."""
+"""The way of showing an explorer that works here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLOTLY = "application/vnd.plotly.v1+json"
 
 
 def backend() -> str:
-    """How explorers are shown: what the environment variable forces, else the best that works.
+    """How explorers are shown: as the environment variable says, else the best way that works.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def backend() -> str:
     if not forced:
         return best()
     if forced not in BACKENDS:
-        raise ValueError(f"{VARIABLE}={shown(forced)} is no backend{nearest(forced, BACKENDS)}")
+        raise ValueError(f"{VARIABLE}={shown(forced)} is not a backend{nearest(forced, BACKENDS)}")
     return forced
 
 
@@ -47,8 +47,8 @@ def best() -> str:
         return "still"
     import plotly.graph_objects as go
 
-    # Without anywidget, plotly 6 and later put something in its place that is no widget. To ask
-    # is better than to make one, whose 5 MB of code would stay in a saved notebook.
+    # Without anywidget, plotly 6 and later use a placeholder that is not a widget. Checking is
+    # better than making one, whose 5 MB of code would remain in a saved notebook.
     return "live" if issubclass(go.FigureWidget, ipywidgets.Widget) else "redraw"
 
 
@@ -68,9 +68,9 @@ def before(told: dict[str, Any], widget) -> dict[str, Any] | tuple[dict, dict]:
     Returns
     -------
     dict of mime type to data, or (data, metadata)
-        With metadata on Colab, whose page asks there which script fetches the code of widgets
-        like plotly's. Colab writes it itself for ``display(widget)``, but not for the last value
-        of a cell.
+        With metadata on Colab, whose page finds there the script that fetches the code of widgets
+        like plotly's. Colab writes it itself for ``display(widget)``, but not for the last value of
+        a cell.
     """
     # In a form that versions 7 and 8 of ipywidgets share.
     data = told | {VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}

@@ -1,4 +1,4 @@
-"""Where a picture is drawn in a notebook: a live figure that changes, or a new one each time."""
+"""The canvas of a picture in a notebook: a live figure that changes, or a new one each time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LiveCanvas:
-    """Plotly's figure widget; only what differs from the last picture is sent to the browser."""
+    """Plotly's figure widget; only the changes since the last picture are sent to the browser."""
 
     def __init__(self, picture: Picture):
         import plotly.graph_objects as go
@@ -52,7 +52,7 @@ class LiveCanvas:
 
 
 def live_figure() -> type[go.FigureWidget]:
-    """The figure widget that is light to save: plotly 5's code is the front end's own."""
+    """The figure widget that is small when saved: plotly 5's code comes from the front end."""
     import plotly.graph_objects as go
 
     if not hasattr(go.FigureWidget, "_esm"):
@@ -63,7 +63,7 @@ def live_figure() -> type[go.FigureWidget]:
 
 
 class RedrawCanvas:
-    """An output area that gets a whole new figure: what works without a live figure widget."""
+    """An output area that gets a complete new figure, where there is no live figure widget."""
 
     def __init__(self, picture: Picture):
         import ipywidgets
@@ -77,7 +77,7 @@ class RedrawCanvas:
 
 
 def figure_output(figure: Mapping) -> dict[str, Any]:
-    """An output area's entry that shows a figure, in Jupyter and where only HTML is known."""
+    """An output entry that shows a figure, in Jupyter and where only HTML is supported."""
     figure = plain(figure)
     words = unescaped(figure["layout"]["title"]["text"])
     data = {PLOTLY: figure, "text/html": page(figure, ""), "text/plain": words}
@@ -85,7 +85,7 @@ def figure_output(figure: Mapping) -> dict[str, Any]:
 
 
 def changes(before: Mapping, now: Mapping, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted paths at which two nested dicts differ, with the new values (None where gone)."""
+    """Dotted paths at which two nested dicts differ, with the new values (None if removed)."""
     for key in {**before, **now}:
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -98,13 +98,13 @@ def changes(before: Mapping, now: Mapping, path: str = "") -> Iterator[tuple[str
 
 
 def _like(old: Any, new: Any) -> bool:
-    """Whether both are lists of as many dicts, such as annotations."""
+    """Whether both are lists of equally many dicts, such as annotations."""
     lists = isinstance(old, list) and isinstance(new, list) and len(old) == len(new) > 0
     return lists and all(isinstance(one, Mapping) for one in (*old, *new))
 
 
 def same(old: Any, new: Any) -> bool:
-    """Whether two values are equal; arrays as wholes."""
+    """Whether two values are equal; arrays are compared as a whole."""
     if isinstance(old, np.ndarray) or isinstance(new, np.ndarray):
         return np.array_equal(old, new)
     return type(old) is type(new) and bool(old == new)

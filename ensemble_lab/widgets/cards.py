@@ -1,4 +1,4 @@
-"""Which item a card is of: the one that was meant, however it was typed or passed."""
+"""The item of a card, typed or passed in any form."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ensemble_lab.widgets.plain import whole
 
 
 def row_of(items: np.ndarray, item: Any) -> int:
-    """The row of `item`: itself, or else the only one that is written as it was typed.
+    """The row of `item`: the item itself, or else the only one with the typed spelling.
 
     Parameters
     ----------
     items : (n,) array
         The names of a table.
     item
-        One of them; or text, as somebody types it: ``1`` or ``'1'`` where both are there.
+        One of them; or typed text: ``1`` or ``'1'`` where both exist.
 
     Examples
     --------
@@ -29,7 +29,7 @@ def row_of(items: np.ndarray, item: Any) -> int:
     Raises
     ------
     UnknownName
-        None of them, or text that several are written as.
+        None of them, or text that several items are written as.
     """
     item, names = whole(item.tolist() if hasattr(item, "tolist") else item), items.tolist()
     ways = [lambda name: type(name) is type(item) and name == item]

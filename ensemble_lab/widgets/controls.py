@@ -1,4 +1,4 @@
-"""Controls: discrete values with a name, a label and a word of help, whatever shows them."""
+"""Controls: discrete values with a name, a label and help, independent of the display."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ MOST_IN_SIGHT = 4  # controls above the figure; the others are folded below it
 
 @dataclass(frozen=True)
 class Control:
-    """What a reader can set.
+    """A setting that a reader can change.
 
     Parameters
     ----------
     name : str
         Key in the state.
     label : str
-        Short words beside it, with the unit.
+        A short label with the unit.
     options : tuple
         The values it takes, in order; plain Python values, so that a state is JSON.
     default
-        One of `options`; for several at once a tuple of them.
+        One of `options`; a tuple of them for the kind "many".
     kind : {"steps", "choice", "many"}
         A slider over ordered values, one of a list, or any number of a list.
     help : str
@@ -52,7 +52,7 @@ class Control:
         object.__setattr__(self, "default", self.checked(self.default))
 
     def checked(self, value):
-        """The option that `value` stands for: JSON has lists for tuples, floats may be rounded.
+        """The option for `value`: JSON has lists for tuples, and floats may be rounded.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class Control:
         """
         if self.kind == "many":
             if isinstance(value, set | frozenset):
-                value = list(value)  # the order is that of the options anyway
+                value = list(value)  # always in the order of the options
             try:
                 value = several(value, self.name)
             except ValueError:
@@ -80,10 +80,10 @@ class Control:
             same_type = isinstance(value, bool) == isinstance(option, bool)
             if same_type and (_equal(whole(value), whole(option)) or _close(value, option)):
                 return option
-        raise ValueError(f"{self.name}={shown(value)} is no option{self._hint(value)}")
+        raise ValueError(f"{self.name}={shown(value)} is not an option{self._hint(value)}")
 
     def _hint(self, value) -> str:
-        """The options next to a number; else those spelled alike."""
+        """A hint: the options nearest to a number, or of similar spelling."""
         if self.kind == "steps" and isinstance(value, str):
             return "; give a number, not text"
         if self.kind != "steps":
@@ -92,7 +92,7 @@ class Control:
             return self._few()
         reach = min(
             max(value, self.options[0]), self.options[-1]
-        )  # a huge whole number is no float
+        )  # a huge whole number is not a float
         near = sorted(self.options, key=lambda option: abs(option - reach))[:2]
         return f"; the nearest are {' and '.join(map(shown, sorted(near)[:2]))}"
 
@@ -148,7 +148,7 @@ def _equal(value, option) -> bool:
 
 
 def _close(value, option) -> bool:
-    """Whether they differ by rounding only, that to 32 bits included."""
+    """Whether they differ only by rounding, also to 32 bits."""
     if not (isinstance(value, Real | Decimal) and isinstance(option, int | float)):
         return False
     try:

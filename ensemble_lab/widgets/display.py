@@ -1,4 +1,4 @@
-"""The one bundle that every display of an explorer is."""
+"""The mime bundle with which an explorer is displayed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def bundle(explorer: Explorer) -> dict[str, Any] | tuple[dict, dict]:
-    """One display of an explorer: a widget where there are any, with its still figure behind it.
+    """One display of an explorer: a widget if there are any, with its still figure as fallback.
 
     Frontends take the first kind that they can show. A page that has no widget state, such as
     an exported report, shows the still figure.

@@ -1,7 +1,7 @@
 """`Explorer`: controls and a pure function from their state to a picture.
 
-The state is a plain dict, so it is at once what a slider moves, what is copied as JSON, what a
-papermill parameter holds and what a test compares. Who shows it is decided in `display`.
+The state is a plain dict. Sliders change it, it is copied as JSON, a papermill parameter can hold
+it and tests compare it. `display` decides how it is shown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 State = dict[str, Any]
-# What each computing function has found, by its arguments: every explorer of a function shares it.
+# Results of each computing function by its arguments, shared by all explorers of that function.
 _FOUND: WeakKeyDictionary[Callable, dict[tuple, Any]] = WeakKeyDictionary()
 
 
@@ -49,41 +49,41 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Explorer:
-    """Something to drag.
+    """An interactive picture.
 
     Parameters
     ----------
     name : str
-        What it explores, for its state: ``"cascade"``.
+        Its name, for its state: ``"cascade"``.
     controls : tuple of Control
         At most five in sight.
     draw : callable
-        State to `Picture`, pure: the same state gives the same picture. With `compute` it takes
-        what that found, and the state.
+        State to `Picture`, pure: the same state gives the same picture. With `compute` it takes the
+        result of that, and the state.
     presets : mapping of title to state
-        Views worth seeing, one of them `Failing`. What a preset does not name is at the control's
-        default, wherever the explorer started.
+        Views worth seeing, one of them `Failing`. Controls that a preset does not name take their
+        defaults, whatever state the explorer started with.
     compute : callable, optional
-        What takes long. It is called with the controls that its parameters name, once for each of
-        their values: to drag another control computes nothing.
+        The slow part. It is called with the controls that its parameters name, once for each of
+        their values: dragging another control computes nothing.
     along : str
         The control that the still figure can be dragged along.
     sequence : str, optional
-        The control that a step button moves on.
+        The control that a step button advances.
     card : callable, optional
-        (state, item name) to what is known of that item, as a data frame.
+        (state, item name) to a data frame with the facts about that item.
     missing : mapping of control name to sentence
         Controls that these outcomes do not allow, and why.
     start : mapping, optional
         Partial state that differs from the controls' defaults.
     items : tuple, optional
-        Items that the card offers by name; it can be asked for any other.
+        Items that the card offers by name; any other can be typed.
     keep : tuple of str, optional
-        Controls that a preset leaves where they are, unless it names them.
+        Controls that a preset does not change, unless it names them.
     opens : mapping, optional
-        Partial state at which a report's still figure opens: where the finding is.
+        Partial state with which a report's still figure opens, to show the finding.
     tasks : tuple of Task
-        What a reader can try, listed below the figure.
+        Things to try, listed below the figure.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Explorer:
             self.preset(title)
 
     def state(self, **changes) -> State:
-        """The complete state: defaults, what the explorer started with, then `changes`.
+        """The complete state: defaults, then the explorer's start, then `changes`.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class Explorer:
         return self._over_defaults({**self.start, **changes})
 
     def preset(self, title: str, now: Mapping[str, Any] | None = None) -> State:
-        """The complete state of a preset; of what it keeps, the values are those of `now`."""
+        """The complete state of a preset; kept controls have their values in `now`."""
         kept = {name: now[name] for name in self.keep} if now else {}
         return self._over_defaults({**kept, **self.presets[title]})
 
@@ -133,20 +133,20 @@ class Explorer:
                 raise ValueError(f"{shown(name)} cannot be set here: {self.missing[name][:200]}")
             if name not in controls:
                 known = nearest(name, controls)
-                raise ValueError(f"{shown(name, 60)} is no control of {shown(self.name)}{known}")
+                raise ValueError(f"{shown(name, 60)} is not a control of {shown(self.name)}{known}")
             state[name] = controls[name].checked(value)
         return state
 
     def picture(self, **changes) -> Picture:
-        """What `changes` to the start show."""
+        """The picture of the start with `changes`."""
         return self.drawn(self.state(**changes))
 
     def drawn(self, state: State) -> Picture:
-        """What a complete state shows."""
+        """The picture of a complete state."""
         return self.draw(state) if self.compute is None else self.draw(self.found(state), state)
 
     def found(self, state: State) -> Any:
-        """What `compute` found for a complete state."""
+        """The result of `compute` for a complete state."""
         asked = {name: state[name] for name in signature(self.compute).parameters}
         known = _FOUND.setdefault(self.compute, {})
         key = tuple(asked.values())
@@ -166,17 +166,17 @@ class Explorer:
         return self.picture(**changes).table()
 
     def to_json(self, **changes) -> str:
-        """The state as text, to be copied into a report's parameters."""
+        """The state as text, to copy into a report's parameters."""
         about = {"explorer": self.name, "version": VERSION}
         return json.dumps(about | {"state": self.state(**changes)})
 
     def read(self, text: str | Mapping) -> State:
-        """The state in what `to_json` wrote.
+        """The state in the text that `to_json` wrote.
 
         Raises
         ------
         ValueError
-            No state, one of another explorer or version, or one that does not fit.
+            Not a state, one of another explorer or version, or one with values that do not fit.
         """
         try:
             found = json.loads(text.lstrip("\ufeff")) if isinstance(text, str) else dict(text)
@@ -185,7 +185,7 @@ class Explorer:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             fix = "copy it again from the explorer"
             why = shown(error, 60)
-            raise ValueError(f"this is no state of an explorer ({why}); {fix}") from None
+            raise ValueError(f"this is not a state of an explorer ({why}); {fix}") from None
         if about["explorer"] != self.name:
             other = shown(about["explorer"], 60)
             raise ValueError(

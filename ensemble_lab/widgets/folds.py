@@ -1,6 +1,6 @@
-"""Parts of a panel under buttons that unfold them.
+"""Sections of a panel under buttons that open them.
 
-An accordion would do, but its titles take no Tab: who has no mouse never gets to what it holds.
+An accordion's titles cannot be reached by Tab, so readers without a mouse could not open them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Folds(ipywidgets.VBox):
     Attributes
     ----------
     selected_index : int or None
-        Which part is open, as an accordion has it; none at first.
+        The open section, as in an accordion; None at first.
     """
 
     selected_index = Int(None, allow_none=True)
@@ -41,7 +41,7 @@ class Folds(ipywidgets.VBox):
     def _pressed(self, i: int, opened: bool) -> None:
         if opened:
             self.selected_index = i
-        elif self.selected_index == i:  # else another one was opened, which closed this one
+        elif self.selected_index == i:  # otherwise another one was opened, which closed this one
             self.selected_index = None
 
     @observe("selected_index")

@@ -1,4 +1,4 @@
-"""A widget for every kind of control, reachable by keyboard, its help one hover away."""
+"""A widget for every kind of control, reachable by keyboard, with its help as a tooltip."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ensemble_lab.widgets.still import words
 
 MOST_BOXES = 60  # check boxes; more go into a list
 IN_SIGHT = 6  # of them
-MOST_LONG = 24  # characters of an option beside a box; its tooltip has it whole
+MOST_LONG = 24  # characters of an option next to a box; its tooltip has the full text
 FORMULA = re.compile(r"\$|\\(?=[(\[]|begin\b)")  # what may begin one
 WIDE_SIGNS = {"$": "\uff04", "\\": "\uff3c"}
 LABEL = {"description_width": "initial"}
@@ -35,13 +35,13 @@ class Input:
     ----------
     widget : ipywidgets.Widget
     read : callable
-        () to what is chosen now.
+        () to the chosen value.
     write : callable
         Chooses a value.
     sources : tuple of ipywidgets.Widget
-        Whose ``value`` changes when somebody chooses.
+        Widgets whose ``value`` changes when the reader chooses.
     tall : bool
-        Whether it takes two rows of other controls, which stand beside it.
+        Whether it is as high as two rows of other controls, which are placed next to it.
     """
 
     widget: Any
@@ -66,7 +66,7 @@ def input_of(control: Control) -> Input:
 
 
 def _slider(control: Control) -> Input:
-    """The label above, with the value in it, so that every slider is as wide as the others."""
+    """The label above, with the value in it, so that all sliders have the same width."""
     slider = ipywidgets.SelectionSlider(
         options=_options(control),
         value=control.default,
@@ -94,13 +94,13 @@ def _label(text: str, help: str, *value: Any) -> ipywidgets.HTML:
 
 
 def _labelled(text: str, help: str, *value: Any) -> str:
-    """The label, and the value that is set; the help is one hover away."""
+    """The label and the current value; the help is a tooltip."""
     told = f": <b>{html.escape(words(value[0]))}</b>" if value else ""
     return LABELLED.format(html.escape(help), html.escape(text) + told)
 
 
 def _boxes(control: Control) -> Input:
-    """Check boxes in columns that scroll, under how many are checked; a preset's come first."""
+    """Check boxes in columns that scroll, below the number checked; a preset's come first."""
     options = {}
     for option in control.options:
         box = ipywidgets.Checkbox(
@@ -135,7 +135,7 @@ def _boxes(control: Control) -> Input:
 def description(text: str) -> str:
     """The text for a widget's ``description``, which ipywidgets 7 writes as HTML and 8 as text.
 
-    Both set what looks like a formula, so its signs are replaced by the wide ones.
+    Both typeset text that looks like a formula, so its signs are replaced by the wide ones.
     """
     text = FORMULA.sub(lambda found: WIDE_SIGNS[found[0]], text)
     return html.escape(text) if int(ipywidgets.__version__.partition(".")[0]) < 8 else text

@@ -1,4 +1,4 @@
-"""Where words stand on a figure so that none lies on another, in pixels."""
+"""Positions of labels on a figure, in pixels, so that none covers another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BETWEEN = 15  # from one direct label to the next
 def apart(wanted: Sequence[float], room: float, least: float = BETWEEN) -> list[float]:
     """Heights near the wanted ones, each `least` from the next, within 0 and `room`.
 
-    Those in each other's way stand together around their mean.
+    Those that would overlap are spread around their mean.
 
     >>> apart([10, 12, 90], 100)
     [3.5, 18.5, 90.0]
@@ -36,7 +36,7 @@ def apart(wanted: Sequence[float], room: float, least: float = BETWEEN) -> list[
 
 @lru_cache(256)
 def near(points: tuple, letters: tuple[int, ...], room: tuple[float, float], size: int) -> list:
-    """How far in pixels the middle of each point's label lies from it; None where nowhere is free.
+    """Offset in pixels from each point to the middle of its label; None where there is no room.
 
     Points are fractions of the room, from the lower left; a label is as wide as its letters.
 

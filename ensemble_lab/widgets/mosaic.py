@@ -1,7 +1,7 @@
-"""A figure of named panels, and the words beside the marks on them.
+"""A figure of named panels, and the labels of the marks on them.
 
-A family says which panels there are, what is drawn on each and what that means. Sizes and places of
-panels, titles, keys and labels follow from that.
+A family names its panels, the marks on each and their meanings. Sizes and places of panels, titles,
+keys and labels follow from that.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class Mosaic:
         table : callable
             () to the data frame behind the picture.
         also : str
-            What the words say beyond the finding.
+            The text after the finding.
         notes : sequence of dict, optional
-            Words in the panels beside those of the marks, as `Panel.note` makes them.
+            Text in the panels in addition to the marks' labels, as `Panel.note` makes it.
         **more
             More of plotly's layout.
         """
@@ -83,7 +83,7 @@ class Mosaic:
         return Picture(traces, {**layout, **more}, finding, table, words)
 
     def _heads(self, marks: Sequence[Mark]) -> list[dict]:
-        """Over each panel its title, then its key: entries in their colours, side by side."""
+        """Above each panel its title, then its key: entries in their colours, side by side."""
         found = []
         for panel in self.panels.values():
             entries = [(panel.axes.title, TEXT[INK], 700)] if panel.axes.title else []
@@ -101,7 +101,7 @@ class Mosaic:
         return found
 
     def _labels(self, marks: Sequence[Mark]) -> list[dict]:
-        """Direct labels: beside the right end of a panel, or at a place in it; none on another."""
+        """Direct labels: next to the right end of a panel, or at a place in it, without overlap."""
         found = []
         for mark, y in self._spread([m for m in marks if m.at is not None and m.at[0] is None]):
             found.append(_note(mark, {"x": mark.panel.across[1], "y": y}, "left", 5))
@@ -114,10 +114,10 @@ class Mosaic:
         return found
 
     def _spread(self, marks: Sequence[Mark]) -> Iterator[tuple[Mark, float]]:
-        """Each mark with the height of its label, in paper's units, none of a panel on another."""
+        """Each mark with the height of its label, in paper units, without overlap in a panel."""
         by_panel = sorted(marks, key=lambda mark: mark.panel.number)
         for panel, own in groupby(by_panel, lambda mark: mark.panel):
-            own = sorted(own, key=lambda mark: "yshift" in mark.look)  # those that stay come last
+            own = sorted(own, key=lambda mark: "yshift" in mark.look)  # fixed ones come last
             pixels = (panel.up[1] - panel.up[0]) * self._inner
             wanted = [panel.fraction("y", mark.at[1]) * pixels for mark in own]
             free = sum("yshift" not in mark.look for mark in own)
@@ -137,8 +137,8 @@ def mosaic(text: str, *, widths: Sequence[float] | None = None,
     Parameters
     ----------
     text : str
-        Rows of names, from the top: ``"map errors / map margins"``. A name that stands in several
-        cells is one panel over all of them.
+        Rows of names, from the top: ``"map errors / map margins"``. A name in several cells is one
+        panel over all of them.
     widths, heights : sequences, optional
         Relative sizes of the columns and rows; equal by default.
     height : int
@@ -199,7 +199,7 @@ def _span(grid: Sequence[Sequence[str]], name: str) -> tuple[int, int, int, int]
 
 
 def _ends_of(count: int, sizes: Sequence[float] | None, gaps: Sequence[float]) -> list[tuple]:
-    """Where each of several parts begins and ends between 0 and 1, with gaps between them."""
+    """Start and end of each of several parts between 0 and 1, with gaps between them."""
     sizes = np.ones(count) if sizes is None else np.asarray(sizes, float)
     sizes = sizes / sizes.sum() * (1 - sum(gaps))
     begin = np.r_[0, np.cumsum(sizes[:-1] + np.asarray(gaps, float))]

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from ensemble_lab.widgets.explorer import Explorer, State
 
 FAILS = "ensemble-lab-fails"  # class of the buttons of presets that fail
-PALE = "#F7E3EE"  # their ground; the words on it keep a contrast of 14:1
+PALE = "#F7E3EE"  # their background; the text on it has a contrast of 14:1
 MOST_ROWS = 200  # of a table on the screen
 MOST_TITLE = 120  # characters on a button
-MOST_ITEMS = 1000  # offered by name; any other can be typed
+MOST_ITEMS = 1000  # offered by name; others can be typed
 TICK = {
     False: '<b role="img" aria-label="to do:">☐</b>',
     True: '<b role="img" aria-label="done:">☑</b>',
@@ -54,9 +54,9 @@ class Panel:
     Attributes
     ----------
     widget : ipywidgets.VBox
-        What to display.
+        The widget to display.
     state : dict
-        What is shown.
+        The state that is shown.
     """
 
     def __init__(self, explorer: Explorer, live: bool = True):
@@ -87,7 +87,7 @@ class Panel:
         Raises
         ------
         ValueError
-            What the explorer's `state` refuses; the panel stays as it was.
+            A change that the explorer's `state` refuses; the panel is not changed.
         """
         self._show(self.explorer.state(**{**self.state, **changes}))
 
@@ -124,7 +124,7 @@ class Panel:
     def _controls(self) -> list[ipywidgets.Widget]:
         """At most four controls in sight; then the others, folded, and why some are missing.
 
-        The first part stands above the figure: both fit on a small screen.
+        The first part is above the figure: both fit on a small screen.
         """
         inputs = list(self.inputs.values())
         shown = [_row(inputs[:MOST_IN_SIGHT])]
@@ -182,7 +182,7 @@ class Panel:
             self._guarded(lambda: self._show(self.explorer.read(change["new"])))
 
     def _next(self) -> None:
-        """Move the sequence's control one option on, where there is one left."""
+        """Advance the sequence's control by one option, if there is one left."""
         name = self.explorer.sequence
         options = next(c.options for c in self.explorer.controls if c.name == name)
         at = options.index(self.state[name])
@@ -192,12 +192,12 @@ class Panel:
         self._guarded(lambda: self._show(self.explorer.preset(title, self.state)))
 
     def _try(self, changes: Mapping, fresh: bool = False) -> None:
-        """Show `changes` to the current state or to a fresh one; say what does not fit."""
+        """Show `changes` to the current state or to a new one; report what does not fit."""
         kept = {} if fresh else self.state
         self._guarded(lambda: self._show(self.explorer.state(**{**kept, **changes})))
 
     def _guarded(self, change) -> None:
-        """Do `change`; what the explorer refuses is said on the panel, which stays as it was."""
+        """Do `change`; a refusal by the explorer is shown on the panel, which is not changed."""
         try:
             change()
         except (ValueError, KeyError) as error:
@@ -214,7 +214,7 @@ class Panel:
         self._tell()
 
     def _write_inputs(self) -> None:
-        """Let every control show the state, without drawing for each."""
+        """Set every control to the state, without drawing after each."""
         self._setting = True
         try:
             for name, one in self.inputs.items():
@@ -224,7 +224,7 @@ class Panel:
             self._setting = False
 
     def _tell(self) -> None:
-        """Words, JSON and whatever is unfolded, of what is shown."""
+        """Update the text, the JSON and the open sections to the state shown."""
         told = html.escape(self._picture.text)
         self.text.value = f'<p role="status" aria-live="polite">{told}</p>'
         self.tasks.value = self._list_tasks()
@@ -255,7 +255,7 @@ class Panel:
 
 
 def _row(inputs: Sequence[Input]) -> ipywidgets.Widget:
-    """Controls side by side; what is tall stands before the others, which fill rows beside it."""
+    """Controls side by side; tall ones first, the others in rows next to them."""
     tall = [one.widget for one in inputs if one.tall]
     others = [one.widget for one in inputs if not one.tall]
     wrap = {"flex_flow": "row wrap", "align_content": "flex-start"}
@@ -264,7 +264,7 @@ def _row(inputs: Sequence[Input]) -> ipywidgets.Widget:
 
 
 def by_name(items: Sequence) -> dict[str, Any]:
-    """Items by what a reader types for them: 1 and "1", if both are there, as Python has them."""
+    """Items by the text that a reader types: 1 and "1", if both exist, as in Python."""
     counts = Counter(map(str, items))
     found = {}
     for item in items:
@@ -272,7 +272,7 @@ def by_name(items: Sequence) -> dict[str, Any]:
         odd = name != " ".join(named(name, MOST_SHOWN).split()) or not name
         if odd or counts[name] > 1:
             name = shown(item)
-        if name in found:  # two long ones that begin alike
+        if name in found:  # two long ones with the same start
             name = f"{name} ({len(found) + 1})"
         found[name] = item
     return found

@@ -1,4 +1,4 @@
-"""Marks on a panel: each has a meaning, from which its colour, symbol and dash follow."""
+"""Marks on a panel: the meaning of each determines its colour, symbol and dash."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ SIZE = 12  # pixels, of labels, keys and titles of panels
 
 @dataclass(frozen=True, eq=False)
 class Mark:
-    """One trace, and how it is called on the picture.
+    """One trace, and its label on the picture.
 
     Parameters
     ----------
     trace : dict or None
-        As plotly takes it; None for words alone.
+        For plotly; None for a label only.
     panel : Panel
     said : str
         The direct label, or the entry in the panel's key; empty for neither.
     at : tuple of two numbers, optional
-        Where the direct label stands, in the panel's units; x is None at the panel's right end.
+        The position of the direct label, in the panel's units; x is None at the panel's right end.
         Without it `said` goes into the key.
     colour : str
     symbol : str
         Of the key.
     look : mapping
-        Of the direct label: more of plotly's annotation. One with a ``yshift`` is not moved
-        out of the others' way.
+        Of the direct label: more of plotly's annotation. One with a ``yshift`` is not moved to
+        avoid others.
     """
 
     trace: dict[str, Any] | None
@@ -48,7 +48,7 @@ class Mark:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Part of a figure with axes of its own. Each method makes one mark of a meaning.
+    """Part of a figure with its own axes. Each method makes one mark with a meaning.
 
     A meaning is one of the colours of `style`. Values are arrays; NaN draws nothing. Values of
     shape (runs, n) are drawn as their mean.
@@ -63,7 +63,7 @@ class Panel:
 
     def curve(self, x, y, meaning: str, name: str, *, width: float = 2, label: str | None = None,
               shape: str = "", **more) -> Mark:  # fmt: skip
-        """A line; its label stands at its right end."""
+        """A line; its label is at its right end."""
         y = _mean(y)
         own = {"mode": "lines", "line": {**line(meaning, width), **more.pop("line", {})}}
         if shape:
@@ -81,7 +81,7 @@ class Panel:
         return self.curve(ends, [at, at], meaning, name, width=width, label=label, **more)
 
     def upright(self, at: float, name: str = "here", **more) -> Mark:
-        """A thin line from the bottom to the top: where the slider stands."""
+        """A thin line from the bottom to the top, at the position of the slider."""
         look = {"color": INK, "width": 1, "dash": "3px,2px"}
         trace = self._scatter([at, at], self._ends("y"), name, mode="lines", line=look, **more)
         return Mark({**trace, "hoverinfo": "skip"}, self)
@@ -98,7 +98,7 @@ class Panel:
 
     def here(self, x: float, y, meaning: str, name: str = "here", *, label: str = "",
              size: float = 15) -> Mark:  # fmt: skip
-        """Where the reader stands: the mean of y (runs,) with one standard deviation."""
+        """The reader's current setting: the mean of y (runs,) with one standard deviation."""
         y = np.atleast_1d(np.asarray(y, float))
         more = {}
         if len(y) > 1:
@@ -110,7 +110,7 @@ class Panel:
     def estimate(self, x: float, row: float, meaning: str, name: str, *, label: str = "",
                  ends: tuple[float, float] | None = None, size: float = 12,
                  look: Mapping | None = None, **more) -> Mark:  # fmt: skip
-        """A dot in a row of `rows_of`, with its interval; its label stands at the right end."""
+        """A dot in a row of `rows_of`, with its interval; its label is at the right end."""
         if ends is not None:
             reach = {"array": listed([ends[1] - x]), "arrayminus": listed([x - ends[0]])}
             about = {"type": "data", "symmetric": False, "color": meaning, "thickness": 2}
@@ -119,7 +119,7 @@ class Panel:
         return Mark(point.trace, self, label, (None, row) if label else None, meaning)
 
     def bars(self, x, y, meaning: str, name: str, *, key: bool = True, **more) -> Mark:
-        """Upright bars, or lying ones with ``orientation="h"``."""
+        """Vertical bars, or horizontal ones with ``orientation="h"``."""
         look = {"color": meaning, **more.pop("marker", {})}
         trace = {"type": "bar", "name": name, "x": listed(x), "y": listed(y), "marker": look}
         return Mark({**trace, **self._where, **more}, self, name if key else "", None, meaning,
@@ -137,20 +137,20 @@ class Panel:
 
     def border(self, inside, across, up, meaning: str, name: str, *, width: float = 3,
                key: bool = True) -> Mark:  # fmt: skip
-        """The line between cells that are in and cells that are out, as `borders` takes them."""
+        """The border between cells that are in and cells that are out, as in `borders`."""
         x, y = inside if isinstance(inside, tuple) else borders(inside, across, up)
         trace = {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y,
                  "line": line(meaning, width), "hoverinfo": "skip", **self._where}  # fmt: skip
         return Mark(trace, self, name if key else "", None, meaning, "line")
 
     def label(self, x: float, y: float, words: str, meaning: str = INK, **look) -> Mark:
-        """Words beside a place, without a trace, apart from the labels of the other marks."""
+        """Text next to a place, without a trace, kept clear of the labels of other marks."""
         at = (float(x), float(y)) if np.isfinite([x, y]).all() else None
         return Mark(None, self, words if at else "", at, meaning, look=look)
 
     def note(self, x: float, y: float, text: str, meaning: str = INK, *,
              font: Mapping | None = None, **more) -> dict[str, Any]:  # fmt: skip
-        """Words right at a place, for `Mosaic.picture`; `more` is of plotly's annotations."""
+        """Text exactly at a place, for `Mosaic.picture`; `more` is for plotly's annotation."""
         low, high = self.across
         bottom, top = self.up
         place = {"x": low + self.fraction("x", x) * (high - low), "xref": "paper"}
@@ -161,8 +161,8 @@ class Panel:
     def names(self, x, y, names: Sequence[str], *, size: int = 11, **more) -> list[dict[str, Any]]:
         """Names of points as notes, each with a thin line to its own; none covers another.
 
-        One for which there is no room is left out, and all after the first thirty: let the point
-        say its name when hovered.
+        Names without room are left out, and so are all after the first thirty: show them when a
+        point is hovered.
         """
         points = [(self.fraction("x", a), self.fraction("y", b)) for a, b in zip(x, y, strict=True)]
         spots = near(tuple(points), tuple(map(len, names[:30])), self.pixels, size)
@@ -183,7 +183,7 @@ class Panel:
         return {**kind, **self._where, "showlegend": False, **more}
 
     def _hover(self) -> str:
-        """Both numbers, as their axes write them, with one digit more; a row has none."""
+        """A hover text with both numbers in their axes' format and one more digit."""
         told = []
         for letter in "xy":
             own = getattr(self.axes, letter)
@@ -199,7 +199,7 @@ class Panel:
         return [10**end for end in ends] if own.get("type") == "log" else list(ends)
 
     def fraction(self, letter: str, value: float) -> float:
-        """How far along the panel's axis a value is, from 0 to 1 within it."""
+        """The position of a value along the panel's axis, from 0 to 1."""
         own = getattr(self.axes, letter)
         low, high = own["range"]
         value = np.log10(value) if own.get("type") == "log" else value
@@ -207,7 +207,7 @@ class Panel:
 
 
 def axis_name(letter: str, number: int) -> str:
-    """How plotly calls the axis of the panel of that number."""
+    """Plotly's name for the axis of the panel with that number."""
     return letter if number == 1 else f"{letter}{number}"
 
 
@@ -215,7 +215,7 @@ def axis_name(letter: str, number: int) -> str:
 
 
 def listed(values: Any) -> Any:
-    """Numbers that JSON can hold: NaN as None, six digits; names and single numbers as they are."""
+    """Numbers that JSON can hold: NaN as None, six digits; names and single numbers unchanged."""
     if isinstance(values, str | int | float | None):
         return values
     if isinstance(values, np.generic):
@@ -245,7 +245,7 @@ def _mean(values: Any) -> np.ndarray:
 def borders(inside: np.ndarray, across: np.ndarray, up: np.ndarray) -> tuple[list, list]:
     """Lines between cells (rows, columns) that are in and cells that are out.
 
-    `across` and `up` are the edges of the cells; None parts one line from the next.
+    `across` and `up` are the edges of the cells; None separates the lines.
     """
     x, y = [], []
     for cells, edges, along, first, second in (

@@ -1,4 +1,4 @@
-"""What to draw for one state, and the layout that all figures share."""
+"""The picture of one state, and the layout that all figures share."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What to draw for one state: plain dicts, since building a figure costs more than drawing it.
+    """The picture of one state as plain dicts: building a figure costs more than drawing it.
 
-    Texts are given as they are, a name's ``<``, ``%{`` and ``$`` included, with a line break where
-    a line ends; a picture keeps them as plotly shows them letter by letter. Only templates are
-    plotly's own language, so no name may stand in one: it goes into ``text`` or ``customdata``.
+    Texts are given unescaped, also with ``<``, ``%{`` and ``$`` in names, and with line breaks; a
+    picture escapes them so that plotly shows them unchanged. Only templates are in plotly's own
+    language, so they must not contain names: put these into ``text`` or ``customdata``.
 
     Parameters
     ----------
     traces : list of dict
         Plotly traces with their ``type``: the same number, types and order for every state.
     layout : dict
-        Plotly layout, laid over the series' own.
+        Plotly layout, merged over the series' own.
     finding : str
-        The title: one sentence that says what this state shows.
+        The title: one sentence about what this state shows.
     table : callable
         () to the data frame behind the picture.
     text : str
-        The picture in words, for those who cannot see it.
+        The picture in words, for readers who cannot see it.
     """
 
     traces: list[dict]

@@ -1,9 +1,9 @@
-r"""Names as text: what stands in a table, a notebook or a reply is no markup where it is shown.
+r"""Names as text: a name in a table, a notebook or a reply is never shown as markup.
 
-Plotly reads a kind of HTML in every text of a figure, fills in ``%{…}`` and sets ``$…$`` as a
-formula. So the texts of a `Picture` are plain, with ``\n`` where a line ends, and `drawable` writes
-them for plotly, wherever they stand: an explorer has nothing to remember. What an explorer does is
-`named`, for names that would break a line or fill the picture.
+Plotly reads a kind of HTML in every text of a figure, fills in ``%{…}`` and typesets ``$…$`` as a
+formula. So the texts of a `Picture` are plain, with ``\n`` for a line break, and `drawable` escapes
+all of them for plotly: an explorer need not. An explorer only uses `named`, for names that would
+break a line or fill the picture.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 
 from ensemble_lab.core.outcomes import Outcomes
 
-MOST = 40  # characters of a name in a sentence or a legend; the tables have it whole
-# What a reader cannot see but a page or a terminal obeys: control characters and those that turn
-# the direction of writing.
+MOST = 40  # characters of a name in a sentence or a legend; the tables have the full name
+# Invisible characters that a page or a terminal obeys: control characters and those that change the
+# direction of writing.
 UNSEEN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufffe\uffff]")
 BLANK = frozenset("\t\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029")
 READ = re.compile(r"[&<>$\n]|%(?=\{)")  # what plotly reads as more than a character
 WRITTEN = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;", "%": "&#37;", "\n": "<br>"}
-# Templates are plotly's own language. No name stands in one, and none could be a tag there.
+# Templates are in plotly's own language. They contain no names, and so no tags.
 TAG = re.compile(r"<(?!br>|/?extra>)")
 NUMBERS = {int, float, bool, type(None)}
 
@@ -48,7 +48,7 @@ def one_line(text: str, between: str = " ") -> str:
 
 
 def legible(text: str) -> str:
-    """The text without what cannot be seen or sent; blanks of every kind are blanks."""
+    """The text without invisible or invalid characters; all kinds of blanks become spaces."""
     return UNSEEN.sub(lambda found: " " if found[0] in BLANK else "\ufffd", whole(str(text)))
 
 
@@ -68,7 +68,7 @@ def _written(found: re.Match) -> str:
 
 
 def unescaped(text: str) -> str:
-    """What a text of plotly's says, on one line.
+    """A text of plotly's as plain text, on one line.
 
     >>> unescaped("<b>1 of 2</b>,<br>x &lt; 3")
     '1 of 2, x < 3'
@@ -77,9 +77,9 @@ def unescaped(text: str) -> str:
 
 
 def drawable(value: Any, key: str = "") -> Any:
-    """Traces or a layout with all texts escaped, whichever place plotly reads them in.
+    """Traces or a layout with all texts escaped, wherever plotly reads them.
 
-    Only templates and formats of numbers are left as they are, but for tags.
+    Only templates and formats of numbers are left unchanged, except for tags.
     """
     kind = type(value)
     if kind in NUMBERS:
@@ -87,7 +87,7 @@ def drawable(value: Any, key: str = "") -> Any:
     if kind is dict:
         return {name: drawable(part, name) for name, part in value.items()}
     if isinstance(value, str):
-        if value.isalnum():  # most are words of plotly's, such as "markers"
+        if value.isalnum():  # most are plotly's own words, such as "markers"
             return value
         if key.endswith("template"):
             return TAG.sub("&lt;", value)
@@ -105,7 +105,7 @@ def drawable(value: Any, key: str = "") -> Any:
 
 
 def whole(value: Any) -> Any:
-    r"""A text whose halves of characters are written out: nothing can store, send or print them.
+    r"""A text whose half characters are written out: they cannot be stored, sent or printed.
 
     >>> whole("a\ud800")
     'a\\ud800'
@@ -116,7 +116,7 @@ def whole(value: Any) -> Any:
 
 
 def whole_names(outcomes: Outcomes) -> Outcomes:
-    """The outcomes under names that a data frame can hold: nearly always as they are."""
+    """The outcomes under names that a data frame can hold: nearly always unchanged."""
     changed = {}
     for field in ("models", "items", "labels"):
         names = getattr(outcomes, field)

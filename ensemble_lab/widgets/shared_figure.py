@@ -2,7 +2,7 @@
 
 Plotly 6 and later ship the widget's code, 5 MB, as a trait of each widget: it travels to the
 browser with every figure and into every notebook that is saved with its widgets. Here a figure
-holds a few lines that fetch the code from one `Library`, packed, and start it once a page.
+holds a few lines that fetch the compressed code from one `Library`, and start it once a page.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import plotly
 import plotly.graph_objects as go
 import traitlets
 
-# A saved notebook's widgets come back in any order: the library may be there a moment later.
-# Plotly draws before its element is on the page, 700 pixels wide, and looks again when the window
-# changes; so it is told whenever the element's own width changes.
+# A saved notebook's widgets are restored in any order: the library may come a moment later. Plotly
+# draws before its element is on the page, 700 pixels wide, and looks again when the window changes;
+# so it is told whenever the element's own width changes.
 FETCH = """
 const started = (globalThis.ensembleLabFigures ??= new Map());
 
@@ -78,7 +78,7 @@ export default () => {
 
 
 class Library(ipywidgets.Widget):
-    """What figures share: the code of plotly's widget, packed.
+    """The shared part of figures: the compressed code of plotly's widget.
 
     It is text, since JupyterLab drops the bytes of a plain widget when it saves a notebook.
     """
@@ -97,14 +97,14 @@ _libraries: list[Library] = []
 
 
 def library() -> Library:
-    """The kernel's one library; another where somebody closed it."""
+    """The kernel's library; a new one if it was closed."""
     if not _libraries or _libraries[-1].comm is None:
         _libraries[:] = [Library(code=packed())]
     return _libraries[-1]
 
 
 class SharedFigure(go.FigureWidget):
-    """A figure widget that borrows its code."""
+    """A figure widget that takes its code from the library."""
 
     _esm = FETCH
     _version = traitlets.Unicode(plotly.__version__).tag(sync=True)
@@ -119,9 +119,9 @@ class SharedFigure(go.FigureWidget):
         return library()
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
-        """What a page asks for when it is loaded again: the figure as it is now.
+        """The state for a page that is loaded again: the current figure.
 
-        Plotly's own answer is the figure as it was first, since changes travel as messages.
+        Plotly's own state is the first figure, since changes are sent as messages.
         """
         if key is None and self.comm is not None:  # the whole state, of a complete widget
             self._widget_data = [trace.to_plotly_json() for trace in self.data]

@@ -1,7 +1,7 @@
-"""The still figure: every step along one control precomputed, dragged without any kernel.
+"""The still figure: every step along one control is precomputed, so it needs no kernel.
 
-It travels as plain data. A report turns it into HTML with one plotly.js for the whole page; for
-other exporters the first display of a notebook carries plotly.js itself, packed.
+It is stored as plain data. A report turns it into HTML with one plotly.js for the whole page; for
+other exporters the first display of a notebook contains plotly.js itself, compressed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MOST_STEPS = 41
 MOST_WIDE = 60  # characters of an option
-DIGITS = 6  # significant ones: a screen shows no more, and a report is a third as long
+DIGITS = 6  # significant digits: a screen shows no more, and a report is a third as long
 SLIDER_ROOM = 90  # pixels
 
 PAGE = """<figure style="margin: 0">
@@ -104,7 +104,7 @@ def plain_figure(picture: Picture) -> dict[str, Any]:
     import plotly.io as pio
 
     config = {"displaylogo": False, "responsive": True, "plotlyServerURL": ""}
-    own = {**full_layout(picture), "meta": {"text": picture.text}}  # words for a page's readers
+    own = {**full_layout(picture), "meta": {"text": picture.text}}  # text for a page's readers
     if isinstance(own.get("template"), str):
         own["template"] = pio.templates[own["template"]].to_plotly_json()
     return {"data": plain(picture.traces), "layout": plain(own), "config": config}
@@ -129,9 +129,9 @@ def thinned(control: Control, current: Any) -> list:
 
 
 def moves(pictures: Sequence[Picture]) -> list[list]:
-    """For every picture the arguments of ``Plotly.update`` that lead to it from any other.
+    """For every picture the arguments of ``Plotly.update`` that change any other into it.
 
-    All of them name the same attributes, since one that only some of them set would linger.
+    All of them name the same attributes: one that only some of them set would not be reset.
     """
     traces = [varying([p.traces[i] for p in pictures]) for i in range(len(pictures[0].traces))]
     moving = [i for i, by_picture in enumerate(traces) if by_picture[0]]
@@ -149,7 +149,7 @@ def moves(pictures: Sequence[Picture]) -> list[list]:
 
 
 def varying(dicts: Sequence[Mapping]) -> list[dict]:
-    """Of each dict the paths whose values are not the same in all, as JSON."""
+    """Of each dict the paths whose values differ between the dicts, as JSON."""
     flats = [flat(plain(one)) for one in dicts]
     paths = dict.fromkeys(path for one in flats for path in one)
     columns = {path: [one.get(path) for one in flats] for path in paths}
@@ -187,7 +187,7 @@ def make_room(own: dict) -> None:
 
 
 def words(option: Any) -> str:
-    """How an option is written beside a control, on one line."""
+    """The text of an option next to a control, on one line."""
     if isinstance(option, bool):
         return "yes" if option else "no"
     if isinstance(option, int):
@@ -208,7 +208,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-# -- where nobody knows plotly's data -----------------------------------------------------------
+# -- where plotly's data are not understood -----------------------------------------------------
 
 
 def page(figure: Mapping, text: str) -> str:
@@ -219,7 +219,7 @@ def page(figure: Mapping, text: str) -> str:
         name=f"ensemble-lab-{uuid.uuid4().hex}",
         height=figure["layout"].get("height", 460),
         text=html.escape(text),
-        data=json.dumps(figure).replace("<", "\\u003c"),  # no name opens or ends a script
+        data=json.dumps(figure).replace("<", "\\u003c"),  # no name can open or end a script
         library=LIBRARY.format(packed_library()) if carries_library() else "",
         version=get_plotlyjs_version(),
     )
@@ -233,14 +233,14 @@ def packed_library() -> str:
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 6)).decode()
 
 
-_carrier: list = []  # the cell whose output carries plotly.js, and in which of its runs
+_carrier: list = []  # the cell whose output contains plotly.js, and in which of its runs
 
 
 def carries_library() -> bool:
-    """Whether this display is the one of its notebook that carries plotly.js.
+    """Whether this display is the one of its notebook that contains plotly.js.
 
     It is the first display of the kernel, and again when the same cell runs again, because that
-    replaces the output that carried it.
+    replaces the output that contained it.
     """
     cell, run = _running()
     if _carrier and (_carrier[0] != cell or cell is None or _carrier[1] == run):

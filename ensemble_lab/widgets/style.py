@@ -1,17 +1,17 @@
-"""One meaning a colour in the whole series, and a shape or dash beside it.
+"""One meaning for each colour in the series, with a shape or dash in addition.
 
-The colours are those of Okabe and Ito, which colour-blind readers can tell apart. Each has a
-contrast of 3:1 or more to the white ground, as WCAG 2.1 asks of graphics (1.4.11), except
-`MIDDLE`: what is filled with it is drawn with an outline of `INK`.
+The colours are those of Okabe and Ito, which colour-blind readers can distinguish. Each has a
+contrast of 3:1 or more to the white ground, as WCAG 2.1 requires for graphics (1.4.11), except
+`MIDDLE`: its fills have an outline of `INK`.
 """
 
 from __future__ import annotations
 
 SMALL = "#0072B2"  # small model, draft
 BIG = "#D55E00"  # big model, target
-COMBINED = "#009E73"  # what the ensemble makes of them
+COMBINED = "#009E73"  # the ensemble
 WRONG = "#CC79A7"  # wrong, rejected, ruined
-ORACLE = "#666666"  # bounds and references that nobody can reach or that take no skill
+ORACLE = "#666666"  # bounds and references: out of reach, or without skill
 MIDDLE = "#56B4E9"  # a model between the small and the big one
 INK = "#222222"  # text, and what the reader has set or drawn
 
@@ -20,7 +20,7 @@ GROUND = ("#E7E1F3", "#F6EBD3")  # the same, pale
 
 TEXT = {SMALL: "#00639B", BIG: "#A84A00", COMBINED: "#00704F", WRONG: "#9C4A78", ORACLE: "#595959",
         MIDDLE: "#2A6F97", INK: INK, **dict(zip(CLASSES, CLASSES, strict=True))}  # fmt: skip
-"""The colour of words about a mark: darker than the mark, 4.5:1 or more on white."""
+"""The colour of text about a mark: darker than the mark, 4.5:1 or more on white."""
 
 SYMBOL = {
     SMALL: "circle",
@@ -39,12 +39,12 @@ DASH = {
     INK: "longdash",
 }
 INSIDE = {SMALL: "white", MIDDLE: "black", BIG: "black"}
-"""Of text on a bar of that colour: the one of the two that can be read, 4.5:1 or more."""
+"""The colour of text on a bar of that colour: black or white, 4.5:1 or more."""
 
 
 def marker(colour: str, size: int = 12) -> dict:
     """A marker of that meaning: its colour and its shape."""
-    hollow = SYMBOL[colour].endswith("-open")  # then the outline is all there is
+    hollow = SYMBOL[colour].endswith("-open")  # then there is only the outline
     outline = {"width": 2, "color": colour} if hollow else {"width": 1, "color": "white"}
     return {"color": colour, "symbol": SYMBOL[colour], "size": size, "line": outline}
 
@@ -64,4 +64,4 @@ LAYOUT = {
     "hovermode": "closest",
     "hoverlabel": {"namelength": -1},  # plotly cuts after 15 letters, also within one it escaped
 }
-"""What all figures share; an explorer's own layout is laid over it."""
+"""The layout that all figures share; an explorer's own is merged over it."""

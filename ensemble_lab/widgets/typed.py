@@ -1,4 +1,4 @@
-"""Numbers as people type them: understood, or refused with the way to write them."""
+"""Numbers typed by readers: understood, or refused with the way to write them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MINUS = str.maketrans("\u2212\u00a0\u202f", "-  ")  # signs that word processors
 
 
 def typed_number(guess, unit: str = "") -> float:
-    """The number that somebody gave: as a number, or as text with or without its unit.
+    """The number that a reader gave: as a number, or as text with or without its unit.
 
     Examples
     --------
@@ -23,14 +23,14 @@ def typed_number(guess, unit: str = "") -> float:
     Raises
     ------
     ValueError
-        Anything else, commas and True among them; the message says how to write it.
+        Anything else, also commas and True; the message shows how to write it.
     """
     if hasattr(guess, "tolist"):
         guess = guess.tolist()
     if isinstance(guess, Real | Decimal) and not isinstance(guess, bool):
         return float(guess)
     if not isinstance(guess, str):
-        raise ValueError(f"{shown(guess, 40)} is no number; guess one")
+        raise ValueError(f"{shown(guess, 40)} is not a number; guess one")
     text = guess.translate(MINUS).strip()
     if unit and text.endswith(unit):
         text = text.removesuffix(unit).strip()
@@ -40,5 +40,5 @@ def typed_number(guess, unit: str = "") -> float:
     if "," in text:
         fix = "write the decimal mark as a point, 0.9, and nothing between thousands, 1000"
     elif text.endswith("%"):
-        fix = "write the number that is asked for, without %"
-    raise ValueError(f"{shown(guess, 40)} is no number; {fix}")
+        fix = "write the number without %"
+    raise ValueError(f"{shown(guess, 40)} is not a number; {fix}")

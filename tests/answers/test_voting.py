@@ -97,7 +97,7 @@ def test_plurality_by_hand():
     table = table_of([
         [0, 1, 1],  # a majority
         [1, 0, 2],  # nobody agrees: the first member's
-        [UNPARSED, 2, 1],  # no answer is no vote: the first who has one
+        [UNPARSED, 2, 1],  # no answer, no vote: the first that has one
         [ABSENT, 1, 1],
         [ABSENT, UNPARSED, ABSENT],  # all that was said cannot be read: wrong
         [ABSENT, ABSENT, ABSENT],  # nobody: no answer

@@ -276,7 +276,7 @@ def test_condorcet_takes_whole_numbers_of_members_in_any_form():
         with pytest.raises(ValueError, match="members"):
             lab.condorcet(members, 0.7)
     for accuracy in (70, nan, "0.7", [0.7, 0.8]):
-        with pytest.raises(ValueError, match="accuracy=.* is no number in"):
+        with pytest.raises(ValueError, match="accuracy=.* is not a number in"):
             lab.condorcet(3, accuracy)
 
 

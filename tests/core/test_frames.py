@@ -145,7 +145,7 @@ LONG = {"item": ["x", "x"], "model": ["a", "b"], "correct": [1.0, 0.0]}
         (LONG | {"model": ["a", "a"]}, "item 'x' and model 'a' stand in two rows"),
         (LONG | {"model": ["a", None]}, "column 'model' is empty in row 1"),
         (LONG | {"correct": [1, 1.2]}, r"1\.2 for item 'x', model 'b'"),
-        (LONG | {"correct": [1, "ja"]}, "'correct' of 'b' holds something that is no number"),
+        (LONG | {"correct": [1, "ja"]}, "'correct' of 'b' holds something that is not a number"),
         (LONG | {"truth": ["n", "y"]}, "column 'truth' says two things of one item"),
         ({"item": ["x"], "model": ["a"]}, "no column of outcomes"),
         ({"item": ["x"], "model": ["a"], "cost": [1]}, "neither 'correct' nor 'answer'"),

@@ -310,7 +310,7 @@ def test_dates_are_facts_and_no_numbers(tmp_path):
     table = Outcomes.from_frame(frame)
     assert table.features["day"].dtype.kind == "M"
     assert Outcomes.read(table.to_parquet(tmp_path / "t.parquet")).features["day"].dtype.kind == "M"
-    with pytest.raises(ValueError, match="is no number"):
+    with pytest.raises(ValueError, match="is not a number"):
         Outcomes.from_frame(frame.assign(**{"m:cost": dates}))
     with pytest.raises(ValueError, match="make it str or number"):
         Outcomes.from_frame(frame.assign(**{"m:answer": dates}))
@@ -340,7 +340,9 @@ def test_moments_that_python_does_not_have_are_no_names(kind):
     steps = np.array([1, 2]).view(kind)  # of a nanosecond, or of years of no known length
     about = {"models": ["m"], "correct": [[1], [0]]}
     for parts in ({"items": steps}, {"items": [1, 2], "group": steps}):
-        with pytest.raises(ValueError, match=r"which is no date of Python; make it text") as caught:
+        with pytest.raises(
+            ValueError, match=r"which is not a date of Python; make it text"
+        ) as caught:
             Outcomes(**about, **parts)
         assert len(str(caught.value)) <= 300
     kept = Outcomes(**about, items=steps.astype(str), features={"f": steps}).features["f"]
@@ -367,7 +369,7 @@ def test_pairs_of_field_and_model(flip):
 
 def test_pairs_of_something_else_are_refused():
     frame = pd.DataFrame([[1, 1]], columns=pd.MultiIndex.from_tuples([("item", ""), ("x", "a")]))
-    with pytest.raises(ValueError, match=r"\('x', 'a'\) is no pair"):
+    with pytest.raises(ValueError, match=r"\('x', 'a'\) is not a pair"):
         Outcomes.from_frame(frame)
 
 
@@ -695,7 +697,7 @@ def test_odd_items_that_are_legal(tmp_path):
         (lambda t: t.take([7]), "none of the 2 items"),
         (lambda t: t.select(models=[["a"]]), "no model"),
         (lambda t: t.select(items=[["q"]]), "no item"),
-        (lambda t: t.best_single("0.9"), "coverage='0.9' is no share"),
+        (lambda t: t.best_single("0.9"), "coverage='0.9' is not a share"),
         (lambda t: t.split(0.5, "x"), "seed='x'"),
         (lambda t: t.chance_oracle("four"), "options='four'"),
         (lambda t: Outcomes.read(None), "path is None"),

@@ -40,30 +40,40 @@ def by_right_members(outcomes):
     return outcomes.answer[np.arange(len(outcomes)), right.argmax(axis=1)]
 
 
+def vote_by_hand(table):
+    """As the notebook has it: the exercise offers it as a start."""
+    return np.array([Counter(row.tolist()).most_common(1)[0][0] for row in table.answer])
+
+
+def one_kind_of_gap(row):
+    """The most common code of a row, where -2 and -1 are the same candidate."""
+    return max(Counter(np.maximum(row, -1).tolist()).most_common(1)[0][0], -1)
+
+
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        (by_correctness, "a vote knows the answers only"),
-        (by_right_members, "a vote knows the answers only"),
-        (lambda o: elect(o, skip=()), "missing answers were counted"),
-        (
-            lambda o: np.array(
-                [
-                    max(Counter(np.maximum(r, -1).tolist()).most_common(1)[0][0], -1)
-                    for r in o.answer
-                ]
-            ),
-            "missing answers were counted",
-        ),
-        (lambda o: elect(o, quorum=2.5), "silent ones count as wrong"),
-        (lambda o: elect(o, sort=True), "lowest code"),
+        (by_correctness, "what may a vote know?"),
+        (by_right_members, "what may a vote know?"),
+        (vote_by_hand, "does a member without an answer have a vote?"),
+        (lambda o: elect(o, skip=()), "does a member without an answer have a vote?"),
+        (lambda o: np.array([one_kind_of_gap(row) for row in o.answer]), "without an answer"),
+        (lambda o: elect(o, skip=(-1,)), "Which of the two still has votes?"),
+        (lambda o: elect(o, skip=(-2,)), "Which of the two still has votes?"),
+        (lambda o: elect(o).clip(0), "where no member has an answer?"),
+        (lambda o: elect(o, quorum=2.5), "must more than half of all members agree?"),
+        (lambda o: elect(o, sort=True), "does the lowest code decide"),
         (
             lambda o: np.array(
                 [np.bincount(r[r >= 0]).argmax() if (r >= 0).any() else -1 for r in o.answer]
             ),
-            "lowest code",
+            "does the lowest code decide",
         ),
-        (lambda o: elect(o, first=-1), "listed last"),
+        (lambda o: elect(o, first=-1), "which member is the most trusted?"),
+        (
+            lambda o: np.array([next((c for c in row if c >= 0), -1) for row in o.answer]),
+            "the only one with a vote?",
+        ),
         (lambda o: np.zeros(len(o), int), "the code elected"),
         (lambda o: 1.0, "codes, one an item"),
         (lambda o: [o.labels[code] for code in elect(o)], "not the labels"),
@@ -82,6 +92,10 @@ def accuracy(outcomes, more=1):
     return (np.nansum(outcomes.correct, axis=0) + more) / (graded + 2 * more)
 
 
+def gaps_are_wrong(outcomes):
+    return (np.nan_to_num(outcomes.correct).sum(axis=0) + 1) / (len(outcomes) + 2)
+
+
 def log_odds(p, k):
     with np.errstate(divide="ignore"):
         return np.log(p * (k - 1) / (1 - p))
@@ -90,24 +104,27 @@ def log_odds(p, k):
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        (lambda fit, test, k: log_odds(accuracy(test), k), "the rows they will be judged on"),
+        (lambda fit, test, k: log_odds(accuracy(test), k), "on which did you learn the weights?"),
         (
             lambda fit, test, k: log_odds((accuracy(fit) + accuracy(test)) / 2, k),
-            "seen the test rows",
+            "help to choose the weights?",
         ),
-        (lambda fit, test, k: log_odds(accuracy(fit), 2), "number of classes is forgotten"),
+        (lambda fit, test, k: log_odds(accuracy(fit), 2), "how often is a guesser right"),
         (
             lambda fit, test, k: np.log2(accuracy(fit) / (1 - accuracy(fit))),
-            "number of classes is forgotten",
+            "how often is a guesser right",
         ),
-        (lambda fit, test, k: log_odds(accuracy(fit), k + 1), "k - 1 wrong answers"),
-        (lambda fit, test, k: abs(log_odds(accuracy(fit), k)), "keep the sign"),
-        (lambda fit, test, k: log_odds(accuracy(fit), k).clip(0), "negative weight"),
-        (lambda fit, test, k: accuracy(fit), "log-odds"),
-        (lambda fit, test, k: log_odds(accuracy(fit, more=0), k), "not finite"),
-        (lambda fit, test, k: log_odds(fit.correct.mean(axis=0), k), "leave those items out"),
-        (lambda fit, test, k: -log_odds(accuracy(fit), k), "for accuracies"),
-        (lambda fit, test, k: np.zeros(5), "for accuracies"),
+        (lambda fit, test, k: log_odds(accuracy(fit), k + 1), "how many are wrong?"),
+        (lambda fit, test, k: abs(log_odds(accuracy(fit), k)), "or against?"),
+        (lambda fit, test, k: log_odds(accuracy(fit), k).clip(0), "nothing to be learned"),
+        (lambda fit, test, k: accuracy(fit), "Your weights are accuracies"),
+        (lambda fit, test, k: accuracy(fit) / (1 - accuracy(fit)), "odds multiply"),
+        (lambda fit, test, k: log_odds(accuracy(fit, more=0), k), "never wrong on `fit`"),
+        (lambda fit, test, k: log_odds(fit.correct.mean(axis=0), k), "of `correct` are NaN"),
+        (lambda fit, test, k: log_odds(gaps_are_wrong(fit), k), "no graded answer?"),
+        (lambda fit, test, k: -log_odds(accuracy(fit), k), "your best member, or the worst?"),
+        (lambda fit, test, k: [1.0] * len(fit.models), "a plain vote"),
+        (lambda fit, test, k: np.zeros(5), "the weight of member 1"),
         (lambda fit, test, k: {"a": 1.0}, "is missing"),
         (lambda fit, test, k: [1.0], "return 5 weights"),
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ensemble_lab as lab
-from ensemble_lab.explorers.tokens.rounds import SIZE, recorded
+from ensemble_lab.explorers.tokens.rounds import ASKED, SIZE, recorded
 from ensemble_lab.tokens.decode import decode
 from ensemble_lab.tokens.traces import VERDICTS, read_traces, write_traces
 from ensemble_lab.tokens.tracing import trace
@@ -62,15 +62,15 @@ def test_the_dice_are_those_that_decided(target, other, draft):
         assert (place.token == place.drafted) or place.verdict == "corrected"
 
 
-def test_the_laws_are_laws(target, other):
+def test_p_q_and_the_residual_are_distributions(target, other):
     seen = set()
     for _, place in traced(target, "model", other, temperature=1.0).places:
         seen.add(place.verdict)
-        for law in (place.p, place.q, place.residual):
-            assert 0 <= min(law) and sum(law) <= 1 + 1e-5
+        for chances in (place.p, place.q, place.residual):
+            assert 0 <= min(chances) and sum(chances) <= 1 + 1e-5
         shown = {place.token, place.drafted or place.token}
         assert 0 <= place.rejection <= 1 and shown <= {*place.tokens}
-        if place.verdict == "corrected":  # drawn from the residual, where the fallen one has none
+        if place.verdict == "corrected":  # drawn from the residual, where the rejected one has none
             at = place.tokens.index
             assert place.residual[at(place.token)] > 0 == place.residual[at(place.drafted)]
     assert {"accepted", "corrected"} <= seen
@@ -135,10 +135,10 @@ def test_the_text_and_the_draft_are_those_of_the_rounds(one):
         at = next(i for i, (n, _) in enumerate(one.places, 1) if n == number)
         picture = explorer.picture(**state_of(one), token=at)
         found, place = boxes(picture), one.places[at - 1][1]
-        fallen = [p.drafted for _, p in one.places if p.verdict == "corrected"]
-        assert len(found) == len(one.places) + len(fallen) + len(here.drafted)
+        rejected = [p.drafted for _, p in one.places if p.verdict == "corrected"]
+        assert len(found) == len(one.places) + len(rejected) + len(here.drafted)
         struck = sum(line == "through" for _, _, line, _ in found)
-        assert struck == len(fallen) + (here.accepted < len(here.drafted))
+        assert struck == len(rejected) + (here.accepted < len(here.drafted))
         (chosen,) = (word for word, _, _, width in found if width == 3)
         assert chosen.strip("\u00a0␣") == place.token.strip("␣")
         drafted = found[len(found) - len(here.drafted) :]
@@ -167,7 +167,7 @@ def verdicts(one):
 
 def test_presets_show_what_they_say():
     explorer, used = lab.explore("rounds"), {}
-    assert "corrected to" in explorer.picture().finding
+    assert "8 drafted, 8 accepted, 9 tokens" in explorer.picture().finding
     for title in explorer.presets:
         state = explorer.preset(title)
         one = next(t for t in recorded() if state_of(t).items() <= state.items())
@@ -176,6 +176,21 @@ def test_presets_show_what_they_say():
     assert len(failing) == 2 and all(used[title] < 1.3 < used["eight at once"] for title in failing)
     assert "8 accepted" in explorer.picture(**explorer.preset("eight at once")).finding
     assert "corrected to" in explorer.picture(**explorer.preset("a correction")).finding
+
+
+def test_the_prompt_is_above_the_text(target, other):
+    from recipes.record_rounds import PROMPTS
+
+    assert PROMPTS == ASKED
+    explorer = lab.explore("rounds")
+    for name, asked in ASKED.items():
+        picture = explorer.picture(prompt=name)
+        said = [note["text"] for note in picture.layout["annotations"]]
+        assert any(asked.startswith(text.rstrip("…")) for text in said if len(text) > 25)
+        assert asked in picture.text
+    short = trace(target, PROMPT, other, gamma=2, max_new_tokens=4, names=("a name", "draft"))
+    own = lab.explore("rounds", [short]).picture()
+    assert "Prompt: a name" in own.text
 
 
 def test_a_long_text_shows_the_lines_around_its_token(target, other):

@@ -238,7 +238,7 @@ def test_server_that_drips_for_ever(serve):
         ({"object": "list"}, r"has no choices\[0\]"),
         ({"choices": []}, r"has no choices\[0\]"),
         ({"choices": [{"text": "a plain completion"}]}, r"has no choices\[0\]"),
-        ({"choices": [{"message": {"content": 7}}]}, "text that is no string"),
+        ({"choices": [{"message": {"content": 7}}]}, "text that is not a string"),
     ],
 )
 def test_nonsense(serve, content, message):
@@ -336,7 +336,7 @@ def test_what_the_server_says_oddly_is_unknown_and_the_answer_stays(serve, logpr
 def test_addresses_and_settings_that_cannot_be():
     with pytest.raises(ModelError, match="names no model: write 'openai:http://h/v1#name'"):
         load("openai:http://h/v1")
-    with pytest.raises(ModelError, match="'h/v1' is no address"):
+    with pytest.raises(ModelError, match="'h/v1' is not an address"):
         load("openai:h/v1#m")
     with pytest.raises(ModelError, match="leave device= and dtype= out"):
         load("openai:http://h/v1#m", device="cpu")
@@ -352,5 +352,5 @@ def test_addresses_and_settings_that_cannot_be():
         Endpoint("http://h/v1", "m", parse="strip")
     with pytest.raises(ModelError, match="name 7 is int"):
         Endpoint("http://h/v1", 7)
-    with pytest.raises(ModelError, match="endpoint None is no address"):
+    with pytest.raises(ModelError, match="endpoint None is not an address"):
         Endpoint(None, "m")

@@ -1,4 +1,4 @@
-"""Logits that are no numbers, temperatures near 0, weights written behind PyTorch's back."""
+"""Logits that are not numbers, temperatures near 0, weights written behind PyTorch's back."""
 
 import math
 import shutil

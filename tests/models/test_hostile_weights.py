@@ -312,7 +312,7 @@ def test_an_index_leads_to_no_pickle(name, folder):
 def test_an_index_stays_in_its_folder(name, folder):
     shutil.copy(folder / MODEL, folder.parent / "out.safetensors")
     indexed([name])(folder)
-    with pytest.raises(ModelError, match="is no file of this folder"):
+    with pytest.raises(ModelError, match="is not a file of this folder"):
         load(folder, device="cpu", dtype="float32")
 
 
@@ -433,7 +433,7 @@ def test_a_long_header_is_not_read(folder, monkeypatch):
     with (folder / MODEL).open("wb") as file:
         file.write(struct.pack("<Q", 2**33))
         file.truncate(2**34)
-    with pytest.raises(ModelError, match="is no safetensors file"):
+    with pytest.raises(ModelError, match="is not a safetensors file"):
         load(folder, device="cpu", dtype="float32")
 
 

@@ -149,7 +149,7 @@ def test_generation_refuses_what_cannot_be_generated(tiny):
     with pytest.raises(ValueError, match=r"temperature=-1"):
         tiny.generate("the", temperature=-1)
     for seed in (1.5, "3", True):
-        with pytest.raises(ValueError, match=f"seed={seed!r} is no whole number"):
+        with pytest.raises(ValueError, match=f"seed={seed!r} is not a whole number"):
             tiny.generate("the", seed=seed)
     with pytest.raises(ValueError, match="seed=1180591620717411303424 does not fit into 64 bits"):
         tiny.generate("the", temperature=1.0, seed=2**70)
@@ -367,7 +367,7 @@ def test_classifiers_that_are_none():
 
     with pytest.raises(ModelError, match=r"LogisticRegression is not fitted: call"):
         load(LogisticRegression())
-    with pytest.raises(ModelError, match="LinearRegression is no classifier"):
+    with pytest.raises(ModelError, match="LinearRegression is not a classifier"):
         load(LinearRegression().fit([[0.0], [1.0]], [0, 1]))
     fitted = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
     with pytest.raises(ModelError, match="leave labels= out"):

@@ -1,5 +1,5 @@
 """Prompts as people hold them: a text, a chat or ids in any form gives what its plain form gives,
-and what is no prompt is refused by a short message with the fix."""
+and what is not a prompt is refused by a short message with the fix."""
 
 import re
 import signal
@@ -239,12 +239,12 @@ REFUSED = {
     "message and text": ([SAID, "text"], "prompt 1 is a single message among other prompts"),
     "ids and text": ([1, "text"], "prompt 1 is 1: token ids and other prompts are mixed"),
     "text and ids": (["text", np.int64(7)], "prompt 2 is 7: token ids and other"),
-    "floats": ([1.0, 2.0], "token id 1.0 is no whole number"),
-    "array of floats": (np.array([[1.5, 2.0]]), "token id 1.5 is no whole number"),
-    "tensor of floats": (torch.tensor(IDS).float(), "token id 1.0 is no whole number"),
-    "bools": ([True, False], "token id True is no whole number"),
-    "array of bools": (np.array([True]), "token id True is no whole number"),
-    "decimals": ([Decimal(1)], "is no whole number"),
+    "floats": ([1.0, 2.0], "token id 1.0 is not a whole number"),
+    "array of floats": (np.array([[1.5, 2.0]]), "token id 1.5 is not a whole number"),
+    "tensor of floats": (torch.tensor(IDS).float(), "token id 1.0 is not a whole number"),
+    "bools": ([True, False], "token id True is not a whole number"),
+    "array of bools": (np.array([True]), "token id True is not a whole number"),
+    "decimals": ([Decimal(1)], "is not a whole number"),
     "no dimensions": (np.array(3), "0 dimensions|neither text"),
     "tensor without dimensions": (torch.tensor(3), "0 dimensions|neither text"),
     "three dimensions": (np.ones((1, 1, 3), int), "3 dimensions"),

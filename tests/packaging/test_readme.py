@@ -1,5 +1,6 @@
 """The README's numbers are what its commands write, and its code runs as it stands."""
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -13,9 +14,44 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-def test_every_number_is_the_one_that_the_command_writes():
-    written = runpy.run_path(str(ROOT / "benchmarks/results/write_readme.py"))["written"]
-    assert written(README) == README
+COMMAND = runpy.run_path(str(ROOT / "benchmarks/results/write_readme.py"))
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/measured.md"])
+def test_every_number_and_badge_is_the_one_that_the_command_writes(path):
+    text = (ROOT / path).read_text()
+    assert COMMAND["written"](text) == text
+
+
+def test_it_is_short():
+    assert README.count("\n") <= 200
+
+
+def test_every_loss_is_in_the_readme():
+    claimed = {(of, record) for of, record, _ in COMMAND["CLAIMS"]}
+    for name in COMMAND["BENCHMARKS"]:
+        for record in json.loads((ROOT / f"benchmarks/results/{name}.json").read_text()):
+            if record.get("ratio", 1) < 1:
+                assert (name, record["name"]) in claimed
+    assert "slower than" in README
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_badges_and_installation_of_notebooks_name_the_repository(path):
+    """The URL in pyproject.toml is the one place where its name is written."""
+    owner = COMMAND["slug"]()
+    text = "".join("".join(cell["source"]) for cell in json.loads(path.read_text())["cells"])
+    places = r"colab\.research\.google\.com/github/|mybinder\.org/v2/gh/|git\+https://github\.com/"
+    found = re.findall(rf"(?:{places})([\w.-]+/[\w-]+)", text)
+    assert len(found) >= 3 and set(found) == {owner}
+    assert f"/github/{owner}/blob/main/notebooks/{path.name})" in text
+
+
+def test_the_top_badges_and_each_row_of_the_series_have_both_badges():
+    rows = re.findall(r"^\| .*\]\(notebooks/([\w.-]+\.ipynb)\).*$", README, re.MULTILINE)
+    assert "00_start_here.ipynb" in rows
+    for name in rows:
+        assert all(badge in README for badge in COMMAND["badges"](name))
 
 
 def test_the_quickstart_prints_numbers():

@@ -340,7 +340,7 @@ def test_the_page_of_a_notebook_draws_the_copied_view(name, what, table, changes
 @pytest.mark.parametrize(
     ("state", "why"),
     [
-        ({"membres": ["Google"]}, "'membres' is no control of 'votes'; did you mean 'members'?"),
+        ({"membres": ["Google"]}, "'membres' is not a control of 'votes'; did you mean 'members'?"),
         ({"members": ["Gogle"]}, "'Gogle'"),
     ],
 )
@@ -369,9 +369,9 @@ def test_a_state_arrives_whole(tmp_path):
     [
         (None, "No such file"),
         ("{'explorer': 1}", "is not JSON"),
-        ("[1]", "is no state of an explorer, which has explorer, version, state"),
+        ("[1]", "is not a state of an explorer, which has explorer, version, state"),
         ("", "is not JSON"),
-        ('{"members": ["a"]}', "is no state of an explorer"),
+        ('{"members": ["a"]}', "is not a state of an explorer"),
         (json.dumps(VIEW | {"version": 99}), "has version 99, this package reads 1"),
         (json.dumps(VIEW | {"state": [1]}), "its state is [1], not a dictionary"),
     ],

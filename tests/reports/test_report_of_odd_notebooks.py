@@ -429,14 +429,14 @@ def test_a_state_with_a_mark_and_pretty_printed(tmp_path):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (json.dumps(VIEW | {"state": {"t": float("nan")}}), "NaN is no number"),
+        (json.dumps(VIEW | {"state": {"t": float("nan")}}), "NaN is not a number"),
         (json.dumps(VIEW | {"version": True}), "version True"),
         (json.dumps(VIEW | {"version": "1"}), "version '1'"),
         (json.dumps(VIEW | {"version": 1.0}), "version 1.0"),
         ('{"explorer": "a", "version": 1, "state": {"t": 1, "t": 2}}', "'t' stands there twice"),
         (json.dumps(VIEW | {"state": ["x" * 10**5]}), "not a dictionary"),
         ("[" * 10**5, "not JSON"),
-        ("null", "is no state"),
+        ("null", "is not a state"),
     ],
 )
 def test_odd_states_are_refused(text, why, tmp_path):

@@ -35,9 +35,9 @@ PROMPT = [1, 2, 3]
         ({"draft": "early-exit:2"}, "after layer 2; this model has 2"),
         ({"draft": "early-exit:0"}, "after layer 0; this model has 2"),
         ({"draft": "early-exit:two"}, "draft='early-exit:two'; write the layers"),
-        ({"draft": 3}, "draft=3 is no model"),
+        ({"draft": 3}, "draft=3 is not a model"),
         *(
-            ({"seed": seed, "temperature": heat}, f"seed={seed!r} is no whole number; give one")
+            ({"seed": seed, "temperature": heat}, f"seed={seed!r} is not a whole number; give one")
             for seed in (1.5, "3", True)
             for heat in (0.0, 1.0)
         ),

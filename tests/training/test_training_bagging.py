@@ -416,7 +416,7 @@ def test_bad_settings_are_named(cancer, settings, message):
 )
 def test_members_of_the_other_kind_are_named(cancer, kind, member):
     name = type(member).__name__
-    with pytest.raises(ValueError, match=f"{name} is no member for a {kind.__name__}"):
+    with pytest.raises(ValueError, match=f"{name} is not a member for a {kind.__name__}"):
         kind(member).fit(*cancer)
 
 

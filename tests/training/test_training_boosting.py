@@ -441,9 +441,9 @@ def test_members_that_cannot_be_stages_are_named():
     X, y = load_iris(return_X_y=True)
     with pytest.raises(ValueError, match="KNeighborsClassifier.fit takes no sample_weight"):
         AdaBoostClassifier(KNeighborsClassifier()).fit(X, y)
-    with pytest.raises(ValueError, match="DecisionTreeRegressor is no classifier"):
+    with pytest.raises(ValueError, match="DecisionTreeRegressor is not a classifier"):
         AdaBoostClassifier(DecisionTreeRegressor()).fit(X, y)
-    with pytest.raises(ValueError, match="DecisionTreeClassifier is no regressor"):
+    with pytest.raises(ValueError, match="DecisionTreeClassifier is not a regressor"):
         GradientBoostingClassifier(DecisionTreeClassifier()).fit(X, y)
     model = GradientBoostingRegressor(KNeighborsRegressor(), 3)
     assert model.fit(X, y).score(X, y) > 0.4

@@ -234,7 +234,7 @@ def test_targets_of_rows_in_another_order_are_refused(name, cancer):
         (lambda n: np.zeros(n), "non-zero"),
         (lambda n: {"a": 1}, "sample_weight is a dict"),
         (lambda n: frozenset([1.0]), "sample_weight is a frozenset"),
-        (lambda n: ["heavy"] * n, "sample_weight holds 'heavy', which is no number"),
+        (lambda n: ["heavy"] * n, "sample_weight holds 'heavy', which is not a number"),
         (lambda n: np.ones(n) + 1j, r"sample_weight holds \(1\+1j\). Complex data not supported"),
         (lambda n: np.ones(3), "3 numbers, and X has"),
         (lambda n: np.ones((n, 1)), "one number a row"),

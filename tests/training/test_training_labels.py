@@ -230,7 +230,7 @@ def test_places_and_classes_by_hand():
     for other in ([6], [9], ["5"]):
         with pytest.raises(ValueError, match="it says .* none of"):
             places(classes, other, "it")
-    with pytest.raises(ValueError, match="y is 0.5 in row 1, and classes are no fractions"):
+    with pytest.raises(ValueError, match="y is 0.5 in row 1, and classes are not fractions"):
         encoded(np.array([1.0, 0.5]))
 
 

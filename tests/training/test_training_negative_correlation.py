@@ -217,7 +217,7 @@ def test_a_member_that_becomes_nan_is_named_and_the_rest_learns(diabetes):
         ({"strength": 1.5}, "strength=1.5"),
         ({"strength": -0.1}, "strength=-0.1"),
         ({"n_estimators": 0}, "n_estimators=0"),
-        ({"estimator": DecisionTreeRegressor()}, "DecisionTreeRegressor is no network"),
+        ({"estimator": DecisionTreeRegressor()}, "DecisionTreeRegressor is not a network"),
     ],
 )
 def test_bad_settings_are_named(settings, message):

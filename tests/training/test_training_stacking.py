@@ -292,7 +292,7 @@ def test_networks_are_members_as_well(data):
             "'odd'.*Failing.*no such luck",
         ),
         (StackingClassifier(final_estimator=Failing()), "final model.*no such luck"),
-        (StackingClassifier(final_estimator=Ridge()), "Ridge is no classifier"),
+        (StackingClassifier(final_estimator=Ridge()), "Ridge is not a classifier"),
         (StackingClassifier(stack_method="loud"), "stack_method='loud'"),
         (
             StackingClassifier(

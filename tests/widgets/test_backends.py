@@ -322,7 +322,7 @@ def test_a_guess_is_kept_and_compared():
     assert guess.compare(12) == "You said 10 %; it is 12 %. You were 2 % too low."
     with pytest.raises(ValueError, match="between 0 and 100"):
         guess.value = 101
-    with pytest.raises(ValueError, match="'many' is no number"):
+    with pytest.raises(ValueError, match="'many' is not a number"):
         guess.value = "many"
     with pytest.raises(ValueError, match="give the truth"):
         guess.compare()

@@ -218,7 +218,7 @@ def test_starts_may_be_numpy_scalars():
         ({"explorer": "toy", "version": "x" * 10**6, "state": {}}, "has version"),
         ({"explorer": "toy", "version": 1, "state": [1]}, "no state"),
         ('{"explorer": "toy", "version": 1, "state": {"power": NaN}}', "power=nan"),
-        ({"explorer": "toy", "version": 1, "state": {"y" * 10**6: 1}}, "is no control"),
+        ({"explorer": "toy", "version": 1, "state": {"y" * 10**6: 1}}, "is not a control"),
     ],
 )  # fmt: skip
 def test_states_that_are_none(text, why):

@@ -1,1 +1,1 @@
-"""Try a cheap model first, and a more expensive one where it is not sure."""
+"""Ask a cheap model first, and a more expensive one where the first is not confident."""

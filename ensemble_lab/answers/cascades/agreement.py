@@ -16,12 +16,12 @@ from ensemble_lab.core.votes import support
 
 @dataclass(frozen=True)
 class AgreementCascade(Policy):
-    """Tiers of models: a tier that agrees answers, one that disagrees defers to the next.
+    """Tiers of models: a tier that agrees gives the answer; otherwise the next tier is asked.
 
-    Agreement needs no confidence and no training. A tier answers with its plurality where at
-    least a share `agreement` of its members gave that answer (an absent member agrees with
-    nobody); the last tier always answers. Where no reply of any tier could be read, the first of
-    these is the answer, and wrong.
+    Agreement needs no confidence and no training. A tier answers with its plurality where at least
+    a share `agreement` of its members gave that answer (an absent member counts as disagreeing);
+    the last tier always answers. Where no reply of any tier could be read, the first reply counts
+    as the answer, and is wrong.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""`BudgetCascade`: the best order and thresholds that a budget can buy.
+"""`BudgetCascade`: the best order and thresholds within a budget.
 
 FrugalML and FrugalGPT search order and thresholds by brute force, a full pass over the items for
 every setting. Here one histogram gives all settings of an order at once (`sweep`), and the best of
@@ -31,12 +31,12 @@ from ensemble_lab.core.scales import check_scales
 
 LEVELS = 100  # quantiles of confidence tried a stage before the exact steps
 FINALISTS = 6  # orders that get the exact steps
-MOST_MODELS = 8  # orders of more than these are too many: the others leave by the Pareto set
+MOST_MODELS = 8  # with more models there are too many orders: the Pareto set removes the others
 
 
 @dataclass(frozen=True)
 class BudgetCascade(Policy):
-    """A cascade whose order and thresholds `fit` chooses: most accurate within the budget.
+    """A cascade whose order and thresholds `fit` chooses: the most accurate within the budget.
 
     Parameters
     ----------
@@ -45,20 +45,21 @@ class BudgetCascade(Policy):
     max_stages : int
         1 to 3.
     per_label : bool
-        Learn a threshold for each label, where the confidences of some labels mean more.
+        Learn a threshold for each label, where confidences of different labels mean different
+        things.
     order, thresholds
         Learned by `fit`; see `Cascade`.
 
     Notes
     -----
-    The budget holds on the items fitted; on others it may be overrun a little: look at both.
-    Where the price of a call is not known, `fit` reckons with the model's mean price, as
-    ``outcomes.filled("cost", absent=True)`` does. A model without any price is left out: nobody
-    knows whether it can be afforded.
+    The budget holds on the items of the fit; on others the cost may be slightly higher: look at
+    both. Where the price of a call is not known, `fit` uses the model's mean price, as
+    ``outcomes.filled("cost", absent=True)`` does. A model without any price is left out: whether it
+    fits the budget is unknown.
     """
 
     budget: float = ranged(0.001, 0.0, 1e9, "mean USD an item")
-    max_stages: int = ranged(3, 1, 3, "models asked one after another at most", 1)
+    max_stages: int = ranged(3, 1, 3, "most models asked one after another", 1)
     per_label: bool = False
     order: tuple[str, ...] | None = None
     thresholds: tuple[Threshold, ...] | None = None
@@ -112,7 +113,7 @@ class BudgetCascade(Policy):
 
     @property
     def cascade(self) -> Cascade:
-        """The cascade that was learned."""
+        """The learned cascade."""
         if self.order is None:
             raise ValueError("this BudgetCascade is not fitted; call fit(outcomes) first")
         return Cascade(self.order, self.thresholds)
@@ -125,11 +126,11 @@ class BudgetCascade(Policy):
 
 
 def _priced(outcomes: Outcomes) -> Outcomes:
-    """The models whose price is known, with their mean price where that of a call is not."""
+    """The models with a known price; unknown prices of calls are replaced by their mean."""
     outcomes = outcomes.filled("cost", absent=True)
     priced = ~np.isnan(outcomes.cost).any(axis=0)
     if not priced.any():
-        raise ValueError("no model here has a price, so no budget buys any; record their cost")
+        raise ValueError("no model here has a price, so no budget can be kept; record their cost")
     if priced.all():
         return outcomes
     return outcomes.select(models=[outcomes.models[j] for j in np.flatnonzero(priced)])
@@ -146,7 +147,7 @@ def _orders(outcomes: Outcomes, max_stages: int) -> Iterator[tuple[str, ...]]:
 
 
 def _draft(ladder: Ladder, outcomes: Outcomes, budget: float) -> Plan | None:
-    """The best setting of one order on a grid of confidence quantiles, if any is affordable."""
+    """The best setting of one order on a grid of confidence quantiles, if any fits the budget."""
     if len(ladder.order) == 1:
         plan = ladder.plan(())
         return plan if plan.cost <= budget * SLACK else None
@@ -163,7 +164,7 @@ def _draft(ladder: Ladder, outcomes: Outcomes, budget: float) -> Plan | None:
 
 
 def _quantiles(sure: np.ndarray) -> np.ndarray:
-    """Levels that split the confidences evenly, from stopping all to deferring all."""
+    """Levels that split the confidences evenly, from deferring none to deferring all."""
     known = sure[sure >= 0]
     inner = np.quantile(known, np.linspace(0, 1, LEVELS), method="nearest") if len(known) else []
     return np.unique(np.concatenate([[0.0], inner, [2.0]]))

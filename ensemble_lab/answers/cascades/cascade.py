@@ -1,6 +1,6 @@
-"""Cascades: try a small model first and ask the next one only where it is not sure.
+"""Cascades: ask a small model first, and the next one only where it is not confident.
 
-Every stage that was called is paid for, in money and in time, whoever answers in the end.
+Every stage that was called costs money and time, whichever stage gives the final answer.
 
 References
 ----------
@@ -30,14 +30,14 @@ Threshold = float | Mapping[Hashable, float]
 
 @dataclass(frozen=True)
 class Cascade(Policy):
-    """Ask the models in `order`; stop at the first that is sure enough.
+    """Ask the models in `order`; stop at the first that is confident enough.
 
     A stage answers where its confidence reaches its threshold and defers below it: threshold 0
-    never defers, one above 1 always does. A missing confidence is not sure, and neither is a label
-    without a threshold of its own where labels have theirs. A reply without a parsed answer cannot
-    stop the cascade. Where the last stage has no answer either, the latest one given stands; where
-    no reply could be read at all, the first of these stands, and is wrong. In a table without
-    answers whoever was asked is taken to have replied.
+    never defers, one above 1 always does. A stage also defers where its confidence is missing, or
+    where thresholds go by label and its label has none. A reply without a parsed answer cannot stop
+    the cascade. Where the last stage has no answer either, the latest answer counts; where no reply
+    could be read at all, the first reply counts, and is wrong. In a table without answers every
+    model that was asked is taken to have replied.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Cascade(Policy):
     Raises
     ------
     ValueError
-        Thresholds of the wrong number, NaN or out of range; thresholds for "0" where the label is
+        The wrong number of thresholds, NaN or out of range; thresholds for "0" where the label is
         0; a model twice; no confidence, or one outside [0, 1].
     KeyError
         A model that the outcomes do not have.
@@ -60,7 +60,7 @@ class Cascade(Policy):
     Warns
     -----
     UserWarning
-        No label of the outcomes has a threshold, so that a stage never stops the cascade.
+        No label of the outcomes has a threshold, so a stage never stops the cascade.
 
     Examples
     --------
@@ -85,8 +85,8 @@ class Cascade(Policy):
         stages = len(self.order)
         if len(self.thresholds) != stages - 1:
             raise ValueError(
-                f"{len(self.thresholds)} thresholds for {stages} stages; every stage but the last"
-                f" has one, so give {stages - 1}"
+                f"{len(self.thresholds)} thresholds for {stages} stages; every stage except the"
+                f" last has one, so give {stages - 1}"
             )
         if self.abstain is not None and len(self.abstain) != stages:
             raise ValueError(f"abstain has {len(self.abstain)} entries; give one a stage, {stages}")
@@ -114,7 +114,9 @@ class Cascade(Policy):
                 running &= ~lost
             if stage < len(self.thresholds):
                 level = _levels(self.thresholds[stage], outcomes, column)
-                running &= ~(answered & (outcomes.confidence[:, column] >= level))  # NaN: not sure
+                running &= ~(
+                    answered & (outcomes.confidence[:, column] >= level)
+                )  # NaN: not confident
         chosen = np.where(given_up, ABSTAINED, or_unparsed(chosen, outcomes, columns))
         return Choice(chosen, called)
 
@@ -138,21 +140,21 @@ class Cascade(Policy):
 
 
 def replied(outcomes: Outcomes, column: int) -> np.ndarray:
-    """(n,) bool: the model gave an answer that could be read; where none are recorded, it did."""
+    """(n,) bool: the model gave a parsed answer; True where answers are not recorded."""
     if outcomes.answer is not None:
         return outcomes.answer[:, column] >= 0
     return np.ones(len(outcomes), bool)
 
 
 def _levels_of(values, name: str) -> tuple | None:
-    """What was given for a field of levels, one a stage, as a tuple; a number is one level."""
+    """A field of levels, one a stage, as a tuple; a number is one level."""
     if values is None or isinstance(values, Real):
         return None if values is None else (values,)
     return tuple(several(values, name))
 
 
 def _levels(threshold: Threshold, outcomes: Outcomes, column: int):
-    """The threshold of each item (n,): one for all, or that of the label answered.
+    """The threshold of each item (n,): one for all, or that of the answer's label.
 
     NaN, which no confidence reaches, where there is no answer or its label has no threshold.
     """
@@ -165,7 +167,7 @@ def _levels(threshold: Threshold, outcomes: Outcomes, column: int):
 
 
 def _check_labels(threshold: Mapping[Hashable, float], outcomes: Outcomes, column: int) -> None:
-    """Refuse, or warn of, thresholds by label of which none is for a label of `outcomes`."""
+    """Refuse, or warn of, thresholds by label where no label of `outcomes` has one."""
     if not threshold or any(label in threshold for label in outcomes.labels):
         return
     spelt = {str(key): key for key in threshold}
@@ -176,7 +178,7 @@ def _check_labels(threshold: Mapping[Hashable, float], outcomes: Outcomes, colum
                 f"the thresholds of {model} are for labels such as {shown(spelt[str(label)], 40)},"
                 f" and the outcomes have {shown(label, 40)}: write them as the outcomes do"
             )
-    if len(outcomes) > 1:  # one item shows its own labels only
+    if len(outcomes) > 1:  # a single item shows only its own labels
         known, given = shown(list(outcomes.labels), 60), shown(list(threshold), 60)
         warnings.warn(
             f"the thresholds of {model} are for labels {given}, and the outcomes have {known}: it"

@@ -1,9 +1,9 @@
 """All thresholds of a cascade at once.
 
-With L levels a stage and S stages, replaying every setting costs L^(S-1) passes over the items.
-But a setting enters an item's fate only through "how many levels does its confidence reach",
-a whole number a stage. So one histogram of the items over those numbers, and its running sums,
-give every setting exactly, in one pass.
+With L levels a stage and S stages, replaying every setting costs L^(S-1) passes over the items. But
+what happens to an item depends only on how many levels its confidence reaches, a whole number a
+stage. So one histogram of the items over those numbers, and its running sums, give every setting
+exactly, in one pass.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ensemble_lab.core.scales import check_scales
 
 
 def exits(order, outcomes: Outcomes, values: np.ndarray, cumulative: bool) -> np.ndarray:
-    """What stopping at each stage is worth: (S, n).
+    """Correctness, cost and latency of stopping at each stage: (S, n).
 
-    Correctness is that of the latest reply that could be read, else of the first other one, NaN
-    without any; cost and latency add up over the stages.
+    Correctness is that of the latest reply that could be read, else of the first reply, NaN without
+    any; cost and latency add up over the stages.
     """
     columns = outcomes.columns(order)
     if cumulative:
@@ -78,7 +78,7 @@ def sums_of_all(counts: np.ndarray, values: np.ndarray, size: int) -> np.ndarray
 
 
 def sweep_thresholds(order, outcomes: Outcomes, levels: np.ndarray) -> dict[str, list | np.ndarray]:
-    """Columns of `ensemble_lab.frontier` for every setting, and how many items are graded."""
+    """Columns of `ensemble_lab.frontier` for every setting, and the number of graded items."""
     check_scales(outcomes, outcomes.columns(order[:-1]))
     rank = np.argsort(levels, kind="stable")
     counts = reached(order, outcomes, levels[rank])

@@ -1,4 +1,4 @@
-"""The exact best threshold of one stage, and plans made better one such step at a time."""
+"""The exact best threshold of one stage, and plans improved by one such step at a time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ensemble_lab.answers.cascades.cascade import Threshold, replied
 from ensemble_lab.answers.cascades.sweep import exits
 from ensemble_lab.core.outcomes import Outcomes
 
-SLACK = 1 + 1e-9  # costs are summed in different orders: a budget's last digits are free
+SLACK = 1 + 1e-9  # costs are summed in different orders: a budget's last digits are not exact
 DEFER_ALL = 2.0
 
 
 class Plan(NamedTuple):
-    """One cascade and what it was worth on the items it was fitted to."""
+    """One cascade with its accuracy and cost on the items of the fit."""
 
     accuracy: float
     cost: float
@@ -26,7 +26,7 @@ class Plan(NamedTuple):
 
     @property
     def merit(self) -> tuple[float, float, int]:
-        """Right first, then cheap, then short: twelve digits, so that rounding ranks nothing."""
+        """First accuracy, then cost, then stages; twelve digits, so that rounding does not rank."""
         return float(f"{self.accuracy:.12g}"), -float(f"{self.cost:.12g}"), -len(self.order)
 
 
@@ -56,7 +56,7 @@ class Ladder:
     def of(cls, order: tuple[str, ...], outcomes: Outcomes) -> Ladder:
         """Unknown correctness counts as wrong, an unknown price as the model's mean price.
 
-        A model without any price makes every setting that asks it NaN, which no budget affords.
+        A model without any price makes every setting that asks it NaN, which is in no budget.
         """
         columns = outcomes.columns(order)
         price = outcomes.filled("cost", absent=True).cost
@@ -72,7 +72,7 @@ class Ladder:
         )
 
     def stops(self, thresholds: tuple[Threshold, ...]) -> list[np.ndarray]:
-        """(n,) bool a deferring stage: it would answer the item, if the item came so far."""
+        """(n,) bool for each deferring stage: it would answer the item, if it was asked."""
         return [self._stop(stage, t) for stage, t in enumerate(thresholds)]
 
     def _stop(self, stage: int, threshold: Threshold) -> np.ndarray:
@@ -82,7 +82,7 @@ class Ladder:
         return self.sure[stage] >= levels[np.maximum(self.answer[stage], -1)]
 
     def settle(self, stops: list[np.ndarray], start: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Correctness and total cost (n,) of every item, had it come as far as stage `start`."""
+        """Correctness and total cost (n,) of every item, if it reaches stage `start`."""
         value, cost = self.right[-1], self.spent[-1]
         for stage in reversed(range(start, len(stops))):
             value = np.where(stops[stage], self.right[stage], value)
@@ -90,13 +90,13 @@ class Ladder:
         return value, cost
 
     def plan(self, thresholds: tuple[Threshold, ...]) -> Plan:
-        """What these thresholds are worth."""
+        """Accuracy and cost of these thresholds."""
         value, cost = self.settle(self.stops(thresholds))
         return Plan(float(value.mean()), float(cost.mean()), self.order, thresholds)
 
 
 def improved(plan: Plan, ladder: Ladder, budget: float) -> Plan:
-    """Move one threshold at a time to its exact best, the others held, until nothing improves."""
+    """Set one threshold at a time to its exact best, the others fixed, until nothing improves."""
     n, improving = ladder.right.shape[1], True
     while improving:
         before = plan
@@ -119,12 +119,12 @@ def improved(plan: Plan, ladder: Ladder, budget: float) -> Plan:
 
 
 def by_label(plan: Plan, ladder: Ladder, budget: float) -> Plan:
-    """Thresholds for each label, at the lowest price of money that keeps the budget.
+    """Thresholds for each label, at the lowest price of a dollar that keeps the budget.
 
-    Where a right answer is worth 1 and a dollar costs lam, labels do not compete for a common
-    budget and each has its own exact best threshold. Bisection finds the lam that spends it.
+    Where a right answer is worth 1 and a dollar costs lam, the labels are independent and each has
+    its own exact best threshold. Bisection finds the lam that spends the budget.
     """
-    # Reckoned in prices of asking everybody, so that the currency does not matter.
+    # In units of the price of asking all models, so that the currency does not matter.
     unit = 1 / (float(ladder.spent[-1].mean()) or 1.0)
     low, high = 0.0, unit
     while (best := priced(plan, ladder, high)).cost > budget and high < 1e12 * unit:
@@ -155,26 +155,26 @@ def priced(plan: Plan, ladder: Ladder, lam: float) -> Plan:
 
 
 def best_level(confidence, gain, paid=None, room: float = np.inf) -> float:
-    """The threshold that gains most, of all that keep within `room`.
+    """The threshold that gains most among those within `room`.
 
     Parameters
     ----------
     confidence, gain : ndarray (n,)
-        What an item gains by stopping here rather than going on.
+        What an item gains by stopping here instead of continuing.
     paid : ndarray (n,), optional
         USD that stopping adds; negative where it saves.
     room : float
-        The most that all who stop may add.
+        The most that all items that stop may add.
 
     Returns
     -------
     float
-        `DEFER_ALL` where nobody had better stop. Items of equal confidence stop together.
+        `DEFER_ALL` where no item gains by stopping. Items of equal confidence stop together.
     """
     order = np.argsort(-confidence, kind="stable")
     ranked = confidence[order]
     won = np.concatenate([[0.0], np.cumsum(gain[order])])  # when the first i of the ranking stop
-    # No threshold lies between equals, and a confidence of -1 never stops.
+    # No threshold lies between equal confidences, and a confidence of -1 never stops.
     possible = np.r_[True, np.r_[ranked[1:] < ranked[:-1], True][: len(ranked)] & (ranked >= 0)]
     if paid is not None:
         possible &= np.concatenate([[0.0], np.cumsum(paid[order])]) <= room
@@ -183,7 +183,7 @@ def best_level(confidence, gain, paid=None, room: float = np.inf) -> float:
     stopping = int(np.where(possible, won, -np.inf).argmax())
     if stopping == 0:
         return DEFER_ALL
-    if stopping == len(ranked) or ranked[stopping] < 0:  # all that can stop do
+    if stopping == len(ranked) or ranked[stopping] < 0:  # all items that can stop do
         return 0.0
     middle = (ranked[stopping - 1] + ranked[stopping]) / 2
     return float(middle if middle > ranked[stopping] else ranked[stopping - 1])

@@ -1,4 +1,4 @@
-"""Follow the leader: the plainest rule that learns while it answers."""
+"""Follow the leader: the simplest rule that learns while it answers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ensemble_lab.core.online import Feedback, OnlinePolicy
 class FollowTheLeader(OnlinePolicy):
     """Ask every model once, then the one whose mean grade is the best so far.
 
-    It never looks back: a good model with a bad first answer may be lost for good. That is what
-    bandits fix, and what they are measured against.
+    It never tries the other models again: a good model with a bad first answer may never be asked
+    again. Bandits fix this, and are compared with this rule.
 
     References
     ----------
@@ -41,11 +41,11 @@ class _Leader:
     def choose(self, features: Mapping[str, Any], time: int) -> tuple[int]:
         if time < len(self.graded):
             return (time,)
-        # A model without a grade comes last; of equal ones the first leads.
+        # A model without a grade comes last; of equal ones the first is chosen.
         mean = self.total / np.maximum(self.graded, 1)
         return (int(np.where(self.graded > 0, mean, -1.0).argmax()),)
 
     def learn(self, feedback: Feedback) -> None:
-        if not np.isnan(feedback.grade):  # nobody knows how right it was
+        if not np.isnan(feedback.grade):  # its correctness is not known
             self.total[feedback.model] += feedback.grade
             self.graded[feedback.model] += 1

@@ -1,7 +1,7 @@
-"""Big-little in the strict sense: choose first, then run one model only.
+"""Big-little in the strict sense: choose first, then run only one model.
 
-A cascade pays for the small model's try; a selector does not, but must judge an item before
-anybody has seen it, from the item's features alone.
+A cascade pays for the small model's attempt. A selector does not, but it must choose before any
+model has seen the item, from the item's features alone.
 
 References
 ----------
@@ -52,8 +52,7 @@ class _Selector(Policy):
 class HeuristicSelector(_Selector):
     """Ask the big model where one feature exceeds a threshold, such as a long prompt.
 
-    An item whose feature is not known is neither long nor short: it is refused by name, as
-    `LearnedSelector` does.
+    An item with an unknown feature is refused by name, as in `LearnedSelector`.
 
     Parameters
     ----------
@@ -68,7 +67,7 @@ class HeuristicSelector(_Selector):
     KeyError
         A feature that the outcomes do not have.
     ValueError
-        A feature that is no number, or not known for an item.
+        A feature that is not a number, or not known for an item.
     """
 
     feature: str
@@ -86,7 +85,7 @@ class LearnedSelector(_Selector):
     """Ask the big model where the small one is predicted to fail.
 
     `fit` learns the probability that the small model is right, from the numeric features, and
-    remembers their names: other tables may have them in another order, and others beside them.
+    stores their names: other tables may have them in another order, and may have more features.
 
     Parameters
     ----------
@@ -94,8 +93,9 @@ class LearnedSelector(_Selector):
     threshold : float
         Ask the big model below this predicted probability.
     estimator : scikit-learn classifier, optional
-        Cloned by `fit`; by default a standardised logistic regression. One that takes NaN, such
-        as a pipeline with an imputer, takes features with gaps; else they are refused by name.
+        Cloned by `fit`; by default a standardised logistic regression. One that takes NaN, such as
+        a pipeline with an imputer, takes features with gaps; otherwise such features are refused by
+        name.
     features : sequence of str, optional
         Which features to read; by default all numeric ones of the outcomes that it is fitted on.
     fitted : optional
@@ -151,7 +151,7 @@ class LearnedSelector(_Selector):
         return self._read(outcomes, self.fitted.predict_proba)[:, 1]
 
     def _read(self, outcomes: Outcomes, read: Callable):
-        """What `read` makes of the features (n, f); what it cannot read is named."""
+        """The output of `read` for the features (n, f); a feature that it cannot read is named."""
         columns = {name: _numbers(outcomes, name) for name in self.features}
         try:
             return read(np.column_stack(list(columns.values())))
@@ -191,13 +191,13 @@ def _numbers(outcomes: Outcomes, name: str) -> np.ndarray:
     if numbers is None:
         text = next(v for v in outcomes.features[name].tolist() if not isinstance(v, Real | None))
         raise ValueError(
-            f"feature {shown(name)} holds {shown(text)}: choose by one that is numbers"
+            f"feature {shown(name)} holds {shown(text)}: choose by a feature that is numbers"
         )
     return numbers
 
 
 def _as_numbers(values: np.ndarray) -> np.ndarray | None:
-    """Numbers (n,) as floats, None among them as NaN; None where some are no numbers."""
+    """Numbers (n,) as floats, None among them as NaN; None where some are not numbers."""
     if values.dtype.kind in "iufb":
         return values.astype(float)
     known = [value for value in values.tolist() if value is not None]
@@ -210,6 +210,6 @@ def _gap(outcomes: Outcomes, name: str, values: np.ndarray) -> str:
     row = int(np.argmin(np.isfinite(values)))
     gone = "is not known" if np.isnan(values[row]) else f"is {values[row]:g}"
     return (
-        f"feature {shown(name)} {gone} for item {shown(outcomes.items[row])}, so nobody can be"
+        f"feature {shown(name)} {gone} for item {shown(outcomes.items[row])}, so no model can be"
         " chosen by it: fill it in, or leave such items out"
     )

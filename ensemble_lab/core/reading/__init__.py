@@ -1,1 +1,1 @@
-"""Tables of recorded answers as people have them: CSV, TSV, JSON lines, parquet, data frames."""
+"""Tables of recorded answers in common formats: CSV, TSV, JSON lines, parquet, data frames."""

@@ -1,7 +1,7 @@
-"""Columns of somebody's table: typed, as in a data frame, or text, as in a CSV file.
+"""Columns of a user's table: typed, as in a data frame, or text, as in a CSV file.
 
-Both answer the same questions: what are these cells as numbers, as names, as labels? Cells are
-looked at one value at a time, each value once, so that no cell changes what another one means.
+Both convert their cells to numbers, names or labels. Cells are read one value at a time, each value
+once, so that no cell changes the meaning of another.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ensemble_lab.core.reading.numerals import CANONICAL, NUMBER, WHOLE, local_r
 
 GAPS = ("", "NA", "N/A", "NaN", "nan", "null", "None")
 """What tools write where a number is missing."""
-EXACT = 2**53  # from it on a float skips whole numbers
-FEW = 20  # different values of a column: calls into arrow would take longer
-EMPTY = "leave it empty where nothing is known"
+EXACT = 2**53  # from here on a float cannot hold every whole number
+FEW = 20  # distinct values of a column, below which calls into arrow take longer
+EMPTY = "leave it empty where the value is unknown"
 TRUTHS = dict.fromkeys(("True", "TRUE", "true"), 1.0) | dict.fromkeys(
     ("False", "FALSE", "false"), 0.0
 )
@@ -50,17 +50,17 @@ class Column(ABC):
     def numbers(self, where: Callable[..., str], flags: bool = False) -> np.ndarray:
         """The cells as floats (n,), NaN where empty; `flags` lets true and false be 1 and 0.
 
-        `where` writes the error: of the row, what stands there and the fix.
+        `where` makes the error message from the row, its cell and the fix.
 
         Raises
         ------
         ValueError
-            A cell that is no number.
+            A cell that is not a number.
         """
 
     @abstractmethod
     def facts(self) -> np.ndarray:
-        """What the cells say of an item (n,): numbers where all are, else values with None."""
+        """The cells as facts (n,): numbers where all cells are numbers, else values with None."""
 
     @abstractmethod
     def names(self) -> np.ndarray:
@@ -70,7 +70,7 @@ class Column(ABC):
         return len(self.codes)
 
     def cells(self) -> np.ndarray:
-        """The values (n,) as they are, None where empty."""
+        """The values (n,) unchanged, None where empty."""
         return objects([*self.values, None])[self.codes]
 
     def empty(self) -> np.ndarray:
@@ -90,7 +90,7 @@ class Column(ABC):
 
 
 class NotANumber(ValueError):
-    """A cell that is no number, and what to do about it."""
+    """A cell that is not a number, with the fix."""
 
 
 def _fix(error: Exception) -> str:
@@ -98,7 +98,7 @@ def _fix(error: Exception) -> str:
 
 
 class Typed(Column):
-    """Cells that have types of their own: of a data frame, or of JSON.
+    """Cells with types: of a data frame, or of JSON.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class Typed(Column):
     numeric : bool
         Whether the objects are numbers by the type of their column.
     dtype : numpy.dtype, optional
-        Of the column, where it is known and not that of `cells`.
+        The column's, where it is known and differs from that of `cells`.
     """
 
     def __init__(self, cells: np.ndarray, name, numeric: bool = False, dtype=None):
@@ -137,7 +137,7 @@ class Typed(Column):
 
     @cached_property
     def values(self) -> list:
-        if self.raw.dtype.kind in "mM":  # numpy would make numbers of dates
+        if self.raw.dtype.kind in "mM":  # numpy would convert dates to numbers
             import pandas as pd
 
             return list(pd.Series(self._factorized[1]))
@@ -157,7 +157,7 @@ class Typed(Column):
         if not self.numeric or not self.empty().any():
             return self.names()
         if any(isinstance(value, int) and abs(value) >= EXACT for value in self.values):
-            return self.cells()  # as floats they would be other numbers
+            return self.cells()  # floats would change these numbers
         return self.numbers(no_number)
 
     def names(self):
@@ -170,7 +170,7 @@ class Text(Column):
     Parameters
     ----------
     cells : pyarrow.StringArray (n,)
-        Null where nothing stands between two separators.
+        Null where the text between two separators is empty.
     """
 
     def __init__(self, cells):
@@ -199,21 +199,21 @@ class Text(Column):
             return self.names()
         numbers = _floats(known)
         large = known.filter(_mask(np.abs(numbers) >= EXACT))
-        if _any(large, WHOLE):  # as floats they would be other numbers
+        if _any(large, WHOLE):  # floats would change these numbers
             return self._exact(gaps)
         found = np.full(len(self.values) + 1, np.nan)
         found[:-1][~gaps] = numbers
         return found[self.codes]
 
     def _exact(self, gaps: np.ndarray) -> np.ndarray:
-        """Whole numbers and gaps as objects (n,); text where others stand among them."""
+        """Whole numbers and gaps as objects (n,); text where there are other values."""
         read = [None if gap else number_in(v) for gap, v in zip(gaps, self.values, strict=True)]
         if not all(isinstance(number, int | None) for number in read):
             return self.cells()
         return objects([*read, None])[self.codes]
 
     def names(self):
-        """Numbers only where each is spelled as Python spells it, else text as it stands."""
+        """Numbers only where each is spelled as Python spells it, else the text unchanged."""
         if self.empty().any():
             return self.cells()
         if self._all(WHOLE):
@@ -239,26 +239,26 @@ class Text(Column):
 
 
 def no_number(row: int, cell: str, fix: str) -> str:
-    """The error for a cell that is no number, by its row."""
-    return f"row {row} holds something that is no number: {cell}; {fix}"
+    """The error for a cell that is not a number, by its row."""
+    return f"row {row} holds something that is not a number: {cell}; {fix}"
 
 
 def labels_of(columns: Sequence[Column], as_text: bool) -> tuple[list[list], tuple]:
-    """What each distinct value of each column is as a label, and all labels in order.
+    """Each distinct value of each column as a label, and all labels in order.
 
-    Where one column holds floats of 32 bits, all floats are read as such: 0.1 is 0.1 then.
+    Where one column holds floats of 32 bits, all floats are read in 32 bits: then 0.1 equals 0.1.
 
     Parameters
     ----------
     columns : sequence of Column
         Answers and truth.
     as_text : bool
-        Text that writes a number is that number.
+        Whether text that spells a number is that number.
 
     Raises
     ------
     ValueError
-        A number in the notation of some country that would be another label of these.
+        A number in a country's notation that could be another of these labels.
     """
     coarse = [column.coarse for column in columns if column.coarse]
     kind = min(coarse, key=lambda kind: np.dtype(kind).itemsize, default=float)
@@ -273,7 +273,7 @@ def _refuse_local(labels: dict) -> None:
     for label in labels:
         if isinstance(label, str) and (same := local_readings(label) & labels.keys()):
             raise ValueError(
-                f"{shown(label)} may be {shown(next(iter(same)))}, which stands here too: write"
+                f"{shown(label)} may be {shown(next(iter(same)))}, which is here too: write"
                 " numbers without marks for thousands and with a decimal point"
             )
 
@@ -338,7 +338,7 @@ def _floats(texts) -> np.ndarray:
     """Floats of a pyarrow array of numbers, each rounded once."""
     import pyarrow.compute as pc
 
-    # Arrow reads no leading plus.
+    # Arrow does not read a leading plus.
     plain = pc.replace_substring_regex(texts, pattern=r"^\+", replacement="")
     return pc.cast(plain, "float64").to_numpy(zero_copy_only=False)
 

@@ -25,7 +25,7 @@ def columns_of(frame) -> list[tuple[object, Column]]:
     Raises
     ------
     ValueError
-        Something else: named with what makes a table of it.
+        Another type, with a way to convert it.
     """
     if hasattr(frame, "iloc") and hasattr(frame, "columns"):
         index = [name for name in frame.index.names if name in ("item", "model")]
@@ -39,7 +39,7 @@ def columns_of(frame) -> list[tuple[object, Column]]:
             raise ValueError("the name of a column holds a NUL character; rename it")
         try:
             table = pa.table(frame)
-        except pa.ArrowInvalid:  # one column is no table
+        except pa.ArrowInvalid:  # one column is not a table
             raise _no_frame(frame) from None
         named = zip(table.column_names, table.columns, strict=True)
         return [(name, _of_arrow(name, column)) for name, column in named]
@@ -53,14 +53,14 @@ def columns_of(frame) -> list[tuple[object, Column]]:
 def _no_frame(thing) -> ValueError:
     kind = type(thing).__name__
     fix = ".collect() makes" if hasattr(thing, "collect") else "pandas.DataFrame(…) makes"
-    return ValueError(f"a {kind} is no data frame; {fix} one of it")
+    return ValueError(f"a {kind} is not a data frame; {fix} one of it")
 
 
 def _of_pandas(name, series) -> Typed:
     if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iufbmM":
         return Typed(series.to_numpy(), name)
     numeric = getattr(series.dtype, "kind", "O") in "iuf"
-    dtype = getattr(series.dtype, "numpy_dtype", None)  # of pandas' own types and arrow's
+    dtype = getattr(series.dtype, "numpy_dtype", None)  # of pandas' own types and of arrow's
     return Typed(series.astype(object).where(series.notna(), None).to_numpy(), name, numeric, dtype)
 
 
@@ -110,7 +110,7 @@ def _frame(columns: dict):
     """A data frame in which every object keeps its type."""
     import pandas as pd
 
-    # Of dates pandas takes its own steps, seconds for days.
+    # pandas converts dates to its own units, such as days to seconds.
     kinds = {name: None if v.dtype.kind in "mM" else v.dtype for name, v in columns.items()}
     return pd.DataFrame({name: pd.Series(v, dtype=kinds[name]) for name, v in columns.items()})
 

@@ -1,4 +1,4 @@
-"""Is an answer right? Codes against codes, where both are written in one notation."""
+"""Grades answers: codes are compared with codes, where both are in one notation."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ensemble_lab.core.states import ABSENT
 
 
 def one_spelling(labels, truths) -> dict:
-    """Label to itself, or to how the first of `truths` and `labels` that is this number writes it.
+    """Label to itself, or to the first spelling of the same number in `truths` and `labels`.
 
-    Texts of one number, such as "18.0" and "18", are one answer where answers are compared.
+    Texts of one number, such as "18.0" and "18", count as one answer.
     """
     first: dict = {}
     found = {}
@@ -33,8 +33,8 @@ def grade(answer: np.ndarray, truth: np.ndarray | None, labels: tuple) -> np.nda
     Raises
     ------
     ValueError
-        Answers and truth in two notations: a number here and the same as text there, or nothing
-        but text here and nothing but numbers there.
+        Answers and truth in two notations: a number in one and the same number as text in the
+        other, or only text in one and only numbers in the other.
     """
     if truth is None:
         return np.full(answer.shape, np.nan)
@@ -65,7 +65,7 @@ def _refuse_two_notations(answer: np.ndarray, truth: np.ndarray, labels: tuple) 
 
 
 def warn_unequal(answer: np.ndarray, truth: np.ndarray | None, labels: tuple) -> None:
-    """Warn where two or more answers could be right and none is: they may be written in two ways.
+    """Warn where two or more answers are compared and none is right: notations may differ.
 
     Parameters
     ----------
@@ -87,9 +87,9 @@ def warn_unequal(answer: np.ndarray, truth: np.ndarray | None, labels: tuple) ->
 
 
 def warn_of_gaps(columns: Sequence[Column]) -> None:
-    """Warn of answers and truths that are the text by which some tools say that nothing is there.
+    """Warn of answers and truths that are a text which some tools write for a gap.
 
-    R's write.csv writes NA. It may also be a word: Namibia, or the answer "None".
+    R's write.csv writes NA. It may also be meant: the code of Namibia, or the answer "None".
     """
     many: Counter = Counter()
     for column in columns:
@@ -101,7 +101,7 @@ def warn_of_gaps(columns: Sequence[Column]) -> None:
         gap, count = many.most_common(1)[0]
         say(
             f"cells of answers and truth that hold the text {shown(gap)}: {count:,}, read as"
-            " answers. If nothing is known there, leave it empty: write.csv(…, na='') in R, to_csv"
+            " answers. If these are gaps, leave them empty: write.csv(…, na='') in R, to_csv"
             f" without na_rep in pandas, or from_frame(frame.replace({shown(gap)}, None))"
         )
 

@@ -1,4 +1,4 @@
-"""Which column of a table says what: by its name, never by its numbers."""
+"""The role of each column of a table: by its name, never by its numbers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ensemble_lab.core.errors import check_known, nearest, shown
 from ensemble_lab.core.states import MEASURES
 
 CELL = ("correct", "answer", *MEASURES)
-"""What a table may say about one pair of item and model."""
+"""The fields that a table may have for one pair of item and model."""
 PER_ITEM = ("truth", "group")
 FEATURE = "feature:"
-FIX = "give columns={'theirs': 'item', …} to say which is which"
+FIX = "give columns={'theirs': 'item', …} to name the columns"
 
 
 class Role(NamedTuple):
-    """What a column is about.
+    """The role of a column.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ def roles(names: Sequence, columns: Mapping | None = None) -> dict:
     names : sequence
         The header: texts, or pairs of field and model as `pivot` makes them.
     columns : mapping, optional
-        Name in the table to what `Outcomes.from_frame` calls it.
+        Name in the table to its name in `Outcomes.from_frame`.
 
     Raises
     ------
     ValueError
-        A name that stands twice, or one that nothing is known by.
+        A name that occurs twice, or an unknown name.
     """
     names = [name for name in names if not str(name).startswith("__index_level_")]  # pandas' own
     _refuse_twice([str(name) for name in names if name != ""], "column")
@@ -76,7 +76,7 @@ def _renamed(names: Sequence, columns: Mapping) -> dict:
         check_known(name, names, "column", "table")
         if not isinstance(target, str):
             raise ValueError(f"columns makes {shown(name)} {shown(target)}; give a name as text")
-    _refuse_twice(list(columns.values()), "columns: what is called")
+    _refuse_twice(list(columns.values()), "columns: the name")
     return dict(columns)
 
 
@@ -90,7 +90,7 @@ def _flat(name) -> str:
     fields = [part in CELL for part in parts]
     if len(parts) > 2 or sum(fields) != 1:
         raise ValueError(
-            f"column {shown(name)} is no pair of a model and one of {', '.join(CELL)}; name it"
+            f"column {shown(name)} is not a pair of a model and one of {', '.join(CELL)}; name it"
             " MODEL:FIELD"
         )
     field, model = parts if fields[0] else reversed(parts)
@@ -103,8 +103,8 @@ def _in_long(target: str) -> Role:
     if target.startswith(FEATURE):
         return Role("feature", target[len(FEATURE) :])
     raise ValueError(
-        f"unknown column {shown(target)}{nearest(target, (*CELL, *PER_ITEM))} (what else is known"
-        f" of an item goes into {FEATURE}NAME; columns={{…}} leaves out what it does not name)"
+        f"unknown column {shown(target)}{nearest(target, (*CELL, *PER_ITEM))} (other facts"
+        f" about an item are named {FEATURE}NAME; columns={{…}} leaves out what it does not name)"
     )
 
 
@@ -127,14 +127,14 @@ def _in_wide(named: Mapping) -> dict:
 
 
 def _refuse_one_cell_twice(found: Mapping) -> None:
-    """Refuse ``a`` beside ``a:correct``: which of them counted would be the order's to say."""
+    """Refuse ``a`` together with ``a:correct``: which of them counts is not clear."""
     first: dict = {}
     for name, role in found.items():
         cell = role.field, role.name
         if role.field in CELL and first.setdefault(cell, name) != name:
             raise ValueError(
-                f"columns {shown(first[cell], 60)} and {shown(name, 60)} both say how right model"
-                f" {shown(role.name, 60)} is; rename or drop one"
+                f"columns {shown(first[cell], 60)} and {shown(name, 60)} both give the correctness"
+                f" of model {shown(role.name, 60)}; rename or drop one"
             )
 
 
@@ -144,7 +144,7 @@ def _model_role(target: str) -> Role:
 
 
 def _without_misspelt(found: dict, named: Mapping) -> dict:
-    """Refuse ``a:corect``: one edit from a field, or of a model that has other columns."""
+    """Refuse ``a:corect``: one letter from a field, or of a model that has other columns."""
     models = {role.name for role in found.values() if role.field in CELL and not role.bare}
     for name, role in found.items():
         model, mark, field = named[name].rpartition(":")
@@ -159,7 +159,7 @@ def _without_misspelt(found: dict, named: Mapping) -> dict:
 
 
 def one_edit(a: str, b: str) -> bool:
-    """Whether at most one letter put in, left out, changed or swapped makes `a` into `b`."""
+    """Whether inserting, deleting, changing or swapping at most one letter turns `a` into `b`."""
     if a == b:
         return True
     short, long = sorted((a, b), key=len)
@@ -176,11 +176,11 @@ def one_edit(a: str, b: str) -> bool:
 
 
 def say(words: str) -> None:
-    """Say aloud what was understood of a table."""
+    """Warn about how a table was read."""
     warnings.warn(words, UserWarning, stacklevel=2)
 
 
 def _refuse_twice(names: list[str], what: str) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise ValueError(f"{what} {shown(twice[0])} stands there twice; rename or drop one")
+        raise ValueError(f"{what} {shown(twice[0])} occurs twice; rename or drop one")

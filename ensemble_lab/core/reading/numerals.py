@@ -1,8 +1,8 @@
-"""Numbers that people wrote as text: one grammar, exact, a cell at a time.
+"""Numbers written as text: one grammar, exact, a cell at a time.
 
 A number is ASCII digits with an optional sign, point and exponent: ``18``, ``18.0``, ``-1e3``.
-"1_000", "nan", "18 %" and the digits of other alphabets are text. "1,319" and "0,9" are numbers in
-some countries only, and not the same ones: they are never guessed.
+"1_000", "nan", "18 %" and the digits of other alphabets are text. "1,319" and "0,9" are numbers
+only in some countries, which differ on their value: they are never guessed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from decimal import Decimal
 NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
 CANONICAL = r"-?(0|[1-9][0-9]*)(\.0|\.[0-9]*[1-9])?([eE][+-]?[0-9]+)?"
 WHOLE = r"0|-?[1-9][0-9]*"
-MOST_DIGITS = 4000  # Python writes no whole number of more than 4,300 digits
+MOST_DIGITS = 4000  # Python does not write whole numbers of more than 4,300 digits
 
 _number, _exponent = re.compile(NUMBER), re.compile(r"[eE]([+-]?[0-9]+)$")
 _groups = re.compile(r"[+-]?[0-9]{1,3}([ .,'’\u00a0\u202f])[0-9]{2,3}(\1[0-9]{3})*([.,][0-9]+)?")
@@ -21,10 +21,10 @@ _comma = re.compile(r"[+-]?[0-9]*,[0-9]+")
 
 
 def number_in(text: str) -> int | float | str | None:
-    """The number that `text` writes, in one form for all its spellings; None where it is none.
+    """The number that `text` spells, in one form for all its spellings; None for other text.
 
-    Whole numbers of any size are `int`, others `float`. What no float holds exactly (in its
-    shortest spelling), such as 40 decimals, is its digits as text.
+    Whole numbers of any size are `int`, others `float`. A number that no float holds exactly (in
+    its shortest spelling), such as 40 decimals, is returned as the text of its digits.
 
     >>> number_in("18.0"), number_in("0.50"), number_in("9007199254740993"), number_in("1_000")
     (18, 0.5, 9007199254740993, None)
@@ -46,7 +46,7 @@ def number_in(text: str) -> int | float | str | None:
 
 
 def local_readings(text: str) -> set:
-    """What a number in the notation of some country may mean; empty where `text` is none.
+    """The possible values of a number in some country's notation; empty for other text.
 
     >>> sorted(local_readings("1,319")), local_readings("1.234,5"), local_readings("1319")
     ([1.319, 1319], {1234.5}, set())

@@ -1,4 +1,4 @@
-"""Columns of somebody's table, long or wide, as outcomes."""
+"""Columns of a user's table, long or wide, as outcomes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ensemble_lab.core.room import check_room
 from ensemble_lab.core.states import ABSENT, MEASURES, UNPARSED
 
 ROW_NUMBERS = re.compile(r"|Unnamed: [0-9.]+")
-PLAIN = {0.0, 0.5, 1.0}  # what a column without a field may hold: right, half right and wrong
+PLAIN = {0.0, 0.5, 1.0}  # the values of a column without a field: right, half right and wrong
 
 
 def from_columns(
@@ -63,7 +63,7 @@ class Cells:
     ----------
     models : list of str, length m
     places : dict
-        Field to pairs of a `Column` and where its cells go: (rows, columns) of the field.
+        Field to pairs of a `Column` and the places of its cells: (rows, columns) of the field.
     asked : ndarray of bool (n, m)
         Where something is recorded.
     """
@@ -102,7 +102,7 @@ def _long(kept: list[tuple[Role, Column]]):
         _, first = np.unique(item.codes * len(models) + model.codes, return_index=True)
         row = int(np.setdiff1d(np.arange(len(item)), first)[0])
         who = shown(item.values[item.codes[row]]), shown(models[model.codes[row]])
-        raise ValueError(f"item {who[0]} and model {who[1]} stand in two rows; keep one")
+        raise ValueError(f"item {who[0]} and model {who[1]} are in two rows; keep one")
     places = {field: [(by_field[field], at)] for field in CELL if field in by_field}
     if not places:
         raise ValueError(f"there is no column of outcomes; give at least one of {', '.join(CELL)}")
@@ -116,11 +116,11 @@ def _long(kept: list[tuple[Role, Column]]):
 
 
 def _one_each(role: Role, column: Column, item: Column) -> np.ndarray:
-    """Row (n,) with what a column says of each item: the first that says something."""
+    """The first row (n,) of each item that has a value in a column."""
     codes = column.codes
     rows = np.flatnonzero(codes >= 0)[::-1]
     row = np.unique(item.codes, return_index=True)[1]
-    row[item.codes[rows]] = rows  # the first row is written last
+    row[item.codes[rows]] = rows  # written in reverse, so that the first row wins
     said = codes[row[item.codes]]
     differ = (codes >= 0) & (codes != said)
     if role.field != "group" and differ.any():  # 18 and 18.0 are two texts and one number
@@ -133,8 +133,9 @@ def _one_each(role: Role, column: Column, item: Column) -> np.ndarray:
         name = FEATURE + role.name if role.field == "feature" else role.field
         two = shown(column.values[said[where]], 30), shown(column.values[codes[where]], 30)
         raise ValueError(
-            f"column {shown(name)} says two things of one item,"
-            f" {shown(item.values[item.codes[where]], 30)}: {two[0]} and {two[1]}; it is per item"
+            f"column {shown(name)} has two values for one item,"
+            f" {shown(item.values[item.codes[where]], 30)}: {two[0]} and {two[1]}; give one value"
+            " an item"
         )
     return row
 
@@ -146,12 +147,12 @@ def _wide(kept: list[tuple[Role, Column]]):
         raise ValueError(f"column 'item' is empty in row {row}; fill it or drop the row")
     if len(item.values) < len(item):
         twice = item.values[int((np.bincount(item.codes) > 1).argmax())]
-        raise ValueError(f"item {shown(twice)} stands in two rows; keep one")
+        raise ValueError(f"item {shown(twice)} is in two rows; keep one")
     columns = [(role, column) for role, column in kept if role.field in CELL]
     models = list(dict.fromkeys(role.name for role, _ in columns))
     place = {name: j for j, name in enumerate(models)}
     if not models:
-        raise ValueError("no model's column was found; name them MODEL:correct, MODEL:answer, …")
+        raise ValueError("no column of a model was found; name them MODEL:correct, MODEL:answer, …")
     asked = np.zeros((len(item), len(models)), bool)
     places: dict = {}
     for role, column in columns:
@@ -165,12 +166,12 @@ def _wide(kept: list[tuple[Role, Column]]):
 
 
 def _check_bare(columns: list[tuple[Role, Column]], truth: bool) -> None:
-    """A column that names no field is correctness only where it can be nothing else."""
+    """Read a column without a field as correctness, only where it can be nothing else."""
     bare = [(role.name, column) for role, column in columns if role.bare]
     if bare and truth and not any(role.field == "answer" for role, _ in columns):
         name = bare[0][0]
         raise ValueError(
-            f"column {shown(name)} may be answers or how right they are, since there is a truth:"
+            f"column {shown(name)} may be answers or their correctness, since there is a truth:"
             f" name it {shown(name + ':answer')} or {shown(name + ':correct')}"
         )
     for name, column in bare:
@@ -183,8 +184,8 @@ def _check_bare(columns: list[tuple[Role, Column]], truth: bool) -> None:
         odd = [number for number in np.unique(numbers[~np.isnan(numbers)]) if number not in PLAIN]
         if odd:
             raise ValueError(
-                f"column {shown(name)} holds {odd[0]:g}: is it how right a model is? Name it"
-                f" {shown(name + ':correct')}, or what it is: MODEL:cost, {FEATURE}NAME, …"
+                f"column {shown(name)} holds {odd[0]:g}: is it a model's correctness? Name it"
+                f" {shown(name + ':correct')}, or by its content: MODEL:cost, {FEATURE}NAME, …"
             )
     if bare:
         names = ", ".join(shown(name, 40) for name, _ in bare[:5])
@@ -194,8 +195,8 @@ def _check_bare(columns: list[tuple[Role, Column]], truth: bool) -> None:
 
 def _no_correctness(name: str, row: int, cell: str, fix: str) -> str:
     return (
-        f"'correct' of {shown(name, 60)} holds something that is no number: {cell}; a column that"
-        f" is no model's is named {FEATURE}{excerpt(name, 60)}"
+        f"'correct' of {shown(name, 60)} holds something that is not a number: {cell}; a column"
+        f" that is not a model's is named {FEATURE}{excerpt(name, 60)}"
     )
 
 
@@ -205,8 +206,8 @@ def _assemble(cells: Cells, items: np.ndarray, facts: list, cost_is_estimated: b
     def where(field: str, at: tuple, row: int, cell: str, fix: str) -> str:
         i, j = (at[0][row], at[1][row]) if isinstance(at[1], np.ndarray) else (row, at[1])
         return (
-            f"{field!r} of {shown(cells.models[j], 40)} holds something that is no number: {cell}"
-            f" for item {shown(names[i], 40)}; {fix}"
+            f"{field!r} of {shown(cells.models[j], 40)} holds something that is not a number:"
+            f" {cell} for item {shown(names[i], 40)}; {fix}"
         )
 
     parts = {name: cells.numbers(name, where) for name in MEASURES if name in cells.places}
@@ -228,7 +229,7 @@ def _assemble(cells: Cells, items: np.ndarray, facts: list, cost_is_estimated: b
         correct = grade(parts["answer"], parts.get("truth"), labels)
         warn_unequal(parts["answer"], parts.get("truth"), labels)
     else:
-        raise ValueError("neither 'correct' nor 'answer' is there; one of them is needed")
+        raise ValueError("there is neither 'correct' nor 'answer'; one of them is needed")
     features = {role.name: c.facts()[rows] for role, c, rows in facts if role.field == "feature"}
     group = next((_names(c)[rows] for role, c, rows in facts if role.field == "group"), None)
     outcomes = Outcomes(
@@ -246,15 +247,15 @@ def _assemble(cells: Cells, items: np.ndarray, facts: list, cost_is_estimated: b
 
 
 def _names(column: Column) -> np.ndarray:
-    """Kinds of items (n,): text stays as it is spelled."""
+    """Kinds of items (n,): text keeps its spelling."""
     return column.cells() if isinstance(column, Text) else column.names()
 
 
 def _coded(columns: list[Column], compared: bool) -> tuple[tuple, list[np.ndarray]]:
     """Labels of answers and truth, and the code of every cell of each column.
 
-    Text of a file is read cell by cell; in a data frame types tell text and numbers apart, and
-    texts of one number are one label where answers are `compared` with the truth, the last column.
+    Text of a file is read cell by cell; in a data frame types separate text from numbers, and texts
+    of one number are one label where answers are `compared` with the truth, the last column.
     """
     each, labels = labels_of(columns, all(isinstance(column, Text) for column in columns))
     if compared:

@@ -1,4 +1,4 @@
-"""Tables as text: comma or tab separated, or one JSON object a line; nothing is converted here."""
+"""Tables as text: comma or tab separated, or one JSON object a line; cells stay text here."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def separated(data: bytes, separator: str) -> list[tuple[str, Column]]:
         raise ValueError(f"its rows do not fit its header: {excerpt(str(error), 120)}") from None
     cells = [column.combine_chunks()[1:] for column in table.columns]  # the first is the header
     blank = np.logical_and.reduce([c.is_null().to_numpy(zero_copy_only=False) for c in cells])
-    if blank.any():  # rows of separators only, as spreadsheets leave them behind the last
+    if blank.any():  # rows of separators only, as spreadsheets leave them after the last row
         cells = [column.filter(pa.array(~blank)) for column in cells]
     named = [(name, Text(c)) for name, c in zip(header, cells, strict=True)]
     return [(name, c) for name, c in named if name or not c.empty().all()]
@@ -107,14 +107,16 @@ def _object(line: str, number: int) -> dict:
     def unique(pairs):
         found = dict(pairs)
         if len(found) < len(pairs):
-            raise ValueError(f"line {number} says {shown(_twice(pairs), 40)} twice; keep one")
+            raise ValueError(
+                f"line {number} has the key {shown(_twice(pairs), 40)} twice; keep one"
+            )
         return found
 
     try:
         row = json.loads(line, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"line {number} is no JSON: {error.msg} at character {error.pos}; a table has one"
+            f"line {number} is not JSON: {error.msg} at character {error.pos}; a table has one"
             " object a line"
         ) from None
     except RecursionError:

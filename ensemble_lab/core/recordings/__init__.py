@@ -1,1 +1,1 @@
-"""Recordings of live models: a file of lines that is appended to, locked and resumed."""
+"""Recordings of live models: a file of lines, locked while it is written, that can be resumed."""

@@ -1,4 +1,4 @@
-"""A recording that is being written: by one writer at a time, and never less than was said."""
+"""A recording that is being written: by one writer at a time, without losing a reply."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ try:
 except ImportError:
     msvcrt = None
 
-TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what a lock held elsewhere gives
-FAR = 2**31 - 2  # Windows keeps readers out of a locked byte: lock one that no recording reaches
+TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # errors of a lock that is held elsewhere
+FAR = 2**31 - 2  # Windows blocks readers of a locked byte: lock one beyond the end of any recording
 
 _held: dict[tuple[int, int], Journal] = {}  # by device and file number: those of this process
 
 
 class Journal:
-    """Hold a recording for writing until it is closed.
+    """Lock a recording for writing until it is closed.
 
-    The lock is on the file itself, so nothing is left behind when the process is killed: the
-    system lets go of it. `Outcomes.read` may read meanwhile. Where something else changes the
-    file, the lines that it lacks are written again; where something damages it, all that was said
-    is written to a file beside it.
+    The lock is on the file itself, so the system releases it when the process is killed.
+    `Outcomes.read` may read meanwhile. Where another program changes the file, the missing lines
+    are written again; where another program damages it, all replies are written to a file next to
+    it.
 
     Parameters
     ----------
     path : Path
-        Made, with its folder, if it is not there.
+        Created, with its folder, if it does not exist.
 
     Attributes
     ----------
     recording : Recording
-        What the file holds.
+        The content of the file.
 
     Raises
     ------
     BlockingIOError
         Another process or thread is recording there.
     ValueError
-        A file that is no recording; it is left as it is. While it is written, and at the end: a
-        file that was damaged meanwhile, with the path of the file that holds all that was said.
+        A file that is not a recording; it is not changed. While writing, and at the end: a file
+        that was damaged meanwhile, with the path of the file that holds all replies.
     """
 
     def __init__(self, path: Path):
@@ -76,14 +76,14 @@ class Journal:
             self.close()
 
     def write(self, line: dict) -> None:
-        """Append one line; what is written is in the system's hands and survives a kill."""
+        """Append one line; the system has it then, so it survives a kill."""
         if self._as_we_left_it():
             self._append(line)
         else:
             self._rejoin([line], level=6)
 
     def facts(self, item, known: dict) -> None:
-        """Note what is known of an item, if that is news."""
+        """Record the facts about an item, if they are new."""
         before = self.recording.facts.get(item)
         # Compared as written: two spellings of one number are not the same fact.
         if before is None or json_line(before) != json_line(known):
@@ -97,18 +97,18 @@ class Journal:
         self.recording.failed.pop((item, model), None)
 
     def grade(self, item, model: str, correct: float | None) -> None:
-        """Note the grade of a reply that is there."""
+        """Record the grade of a recorded reply."""
         self.write({"item": item, "model": model, "graded": correct})
         self.recording.replies[item, model]["correct"] = correct
 
     def failed(self, item, model: str, kind: str) -> None:
-        """Note that there is no reply; the words of an error may hold what nobody should read."""
+        """Record that there is no reply, without the error's text, which may hold secrets."""
         line = {"item": item, "failed": kind, "by": model}
         self.write(line)
         self.recording.add(line)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close and unlock the file."""
         if self._file is None:
             return
         _held.pop(self._key, None)
@@ -121,7 +121,7 @@ class Journal:
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            # Unbuffered: a process forked meanwhile has no half line to write a second time.
+            # Unbuffered: a forked process has no half line to write a second time.
             self._file = self.path.open("a+b", buffering=0)
             try:
                 self._claim()
@@ -130,7 +130,7 @@ class Journal:
             except BaseException:
                 self._file.close()
                 raise
-            self.close()  # another file was put in its place before we had the lock
+            self.close()  # the file was replaced before we had the lock
         try:
             self._begin()
         except BaseException:
@@ -138,7 +138,7 @@ class Journal:
             raise
 
     def _claim(self) -> None:
-        """Take the lock, or refuse."""
+        """Take the lock, or raise."""
         about = os.fstat(self._file.fileno())
         self._key = about.st_dev, about.st_ino
         busy = BlockingIOError(
@@ -155,13 +155,13 @@ class Journal:
                 del _held[self._key]
                 raise busy from None
             warnings.warn(
-                f"{shown(str(self.path), 150)} is on a file system without locks; see to it that no"
+                f"{shown(str(self.path), 150)} is on a file system without locks; make sure that no"
                 " other process records there",
                 stacklevel=5,
             )
 
     def _begin(self) -> None:
-        """Read what is there, and cut off what was cut short."""
+        """Read the file, and remove an incomplete last line."""
         self._file.seek(0)
         try:
             # The same open file, and so the same lock, read in larger parts.
@@ -169,7 +169,7 @@ class Journal:
                 self.recording = Recording.of(whole)
         except ValueError as error:
             raise ValueError(
-                f"{shown(str(self.path), 150)} is not a recording to go on with: {error}"
+                f"{shown(str(self.path), 150)} is not a recording that can be continued: {error}"
             ) from error
         self._size = self.recording.length
         if self._size < os.fstat(self._file.fileno()).st_size:
@@ -179,7 +179,7 @@ class Journal:
         last = self._file.read(1)
         self._missing = b"" if last in (b"\n", b"\r", b"") else b"\n"
         self._sum = self._checksum()
-        if not self._size:  # new, or killed while writing the header
+        if not self._size:  # new, or killed while the header was written
             self._append(HEADER)
 
     def _append(self, line: dict) -> None:
@@ -191,7 +191,7 @@ class Journal:
         self._written = True
 
     def _checksum(self) -> int:
-        """Of what is there: an editor may leave the size as it was."""
+        """A hash of the content: an editor may change it and keep the size."""
         found = 0
         self._file.seek(0)
         while part := self._file.read(2**20):
@@ -199,7 +199,7 @@ class Journal:
         return found
 
     def _is_there(self) -> bool:
-        """Whether the path still leads to the file that we hold."""
+        """Whether the path still leads to the file that we have locked."""
         try:
             return os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
         except FileNotFoundError:
@@ -209,7 +209,7 @@ class Journal:
         return self._is_there() and os.fstat(self._file.fileno()).st_size == self._size
 
     def _rejoin(self, new: Sequence[dict] = (), *, level: int) -> None:
-        """Go on, with `new` lines, after an editor saved the file, or somebody removed it."""
+        """Continue, with `new` lines, after an editor saved the file or it was removed."""
         said = self.recording
         self.close()
         try:
@@ -222,7 +222,7 @@ class Journal:
             raise rescued(self.path, said, new, error) from error
         warnings.warn(
             f"{shown(str(self.path), 150)} was changed while it was recorded; its lines are kept,"
-            " and those that it lacks are written again",
+            " and missing ones are written again",
             stacklevel=level,
         )
 
@@ -238,7 +238,7 @@ def _lock(file) -> None:
 
 
 def _let_go_in_child() -> None:
-    """A forked child shares the lock: it would keep it when its parent is killed."""
+    """Release the lock in a forked child, which would keep it when its parent is killed."""
     for journal in list(_held.values()):
         journal._file.close()
         journal._file, journal._written = None, False

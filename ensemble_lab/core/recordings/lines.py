@@ -1,4 +1,4 @@
-"""Lines of JSON: as a recording writes them, and as editors leave them."""
+"""Lines of JSON: as a recording writes them, and as editors change them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ STEERING = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def json_line(line: dict) -> str:
-    """One line of a recording, in the characters themselves: escaped they take up to three times
-    the room. What an editor may take for an end of line, or a terminal for a command, is escaped.
+    """One line of a recording. Most characters are not escaped, which saves up to two thirds.
+
+    Characters that an editor may read as an end of line, or a terminal as a command, are escaped.
     """
     text = json.dumps(line, ensure_ascii=False)
     return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def loads(text: bytes):
-    """What a line says.
+    """The object in a line.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def loads(text: bytes):
 def whole_lines(file: BinaryIO) -> Iterator[tuple[int, int, bytes, bytes, bool]]:
     r"""Number, end, text, bytes and whether it is the last one, of each line that is not blank.
 
-    Of bytes these are ends of line: \n, \r and \r\n, which JSON never holds in a text.
+    Ends of line in bytes are \n, \r and \r\n, which JSON never has inside a text.
     """
     held, number, end = None, 0, 0
     for chunk in file:  # up to a \n
@@ -47,7 +48,7 @@ def whole_lines(file: BinaryIO) -> Iterator[tuple[int, int, bytes, bytes, bool]]
                     yield *held, False
                 held = number, end, text, raw
             elif held is not None:
-                held = held[0], end, *held[2:]  # blank lines belong to the one above
+                held = held[0], end, *held[2:]  # blank lines belong to the line above
     if held is not None:
         yield *held, True
 

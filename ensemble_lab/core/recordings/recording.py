@@ -1,11 +1,11 @@
 """A recording: one JSON object a line, appended as models answer, so that a kill loses nothing.
 
-The first line is a header. A line with a ``model`` is a reply; one without holds what is known of
-an item (truth, group, features, and in ``asked`` a hash of what the models were asked), and the
-last such line stands; one with ``graded`` grades a reply that stands above it; one with ``failed``
-says that the model in ``by`` gave no usable reply, and of what kind the error was. A last line cut
-short by a kill is dropped and asked again. What editors do to text (another end of line, blank
-lines, a byte order mark, no last newline) changes nothing.
+The first line is a header. A line with a ``model`` is a reply. A line without one holds facts about
+an item (truth, group, features, and in ``asked`` a hash of the question), and the last such line
+counts. A line with ``graded`` grades a reply above it. A line with ``failed`` records that the
+model in ``by`` gave no usable reply, and the kind of the error. A last line cut short by a kill is
+dropped and asked again. Changes by editors (another end of line, blank lines, a byte order mark, no
+last newline) have no effect.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ TEXTS = ("text", "asked", "failed", "by")
 def is_recording(data: bytes) -> bool:
     """Whether a file is meant as a recording: it begins with our header, or holds it elsewhere.
 
-    A header counts with a byte order mark, any end of line, in UTF-16, of another version, or
-    cut short: `Recording.parse` says what is wrong with it.
+    A header counts with a byte order mark, any end of line, in UTF-16, of another version, or cut
+    short: `Recording.parse` then raises the error.
     """
     if data.startswith(UTF16) or b"\0" in data[:4]:
         data = data.lstrip(BOM + b"".join(UTF16)).replace(b"\0", b"")
@@ -65,18 +65,18 @@ def _is_header(line: bytes) -> bool:
 
 @dataclass
 class Recording:
-    """What a recording file holds.
+    """The content of a recording file.
 
     Parameters
     ----------
     facts : dict
-        Item to what is known of it: ``truth``, ``group``, ``features``.
+        Item to its facts: ``truth``, ``group``, ``features``.
     replies : dict
         (item, model) to the fields of its `Reply`, with ``correct`` where it was graded.
     failed : dict
-        (item, model) to the kind of the error, where no reply came since; the latest is the last.
+        (item, model) to the kind of the error, where no reply followed; the latest is the last.
     length : int
-        Bytes of the file that are whole lines.
+        Bytes of the file in complete lines.
     """
 
     facts: dict = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Recording:
         ----------
         data : bytes
         texts : bool
-            Keep the raw texts, which a table does not need, and which may be most of the file.
+            Keep the raw texts, which a table does not need and which may be most of the file.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class Recording:
         """Read an open file line by line; see `parse`."""
         begin = file.read(4)
         if begin.startswith(UTF16) or b"\0" in begin:
-            raise ValueError("it is no UTF-8 text (UTF-16, perhaps); save it as UTF-8")
+            raise ValueError("it is not UTF-8 text (perhaps UTF-16); save it as UTF-8")
         file.seek(0)
         recording, begun = cls(), False
         for number, end, text, raw, last in whole_lines(file):
@@ -128,7 +128,7 @@ class Recording:
         return recording
 
     def add(self, line: dict) -> None:
-        """Take in one line, as the next of the file."""
+        """Read one line, the next of the file."""
         self._add(dict(line), len(self.facts) + len(self.replies) + 2, texts=True)
 
     def _add(self, line: dict, number: int, texts: bool) -> None:
@@ -152,12 +152,12 @@ class Recording:
                 self.failed[pair] = line["failed"]
             return
         if model is None:
-            self.facts[item] = line  # what was learned later stands
+            self.facts[item] = line  # later facts replace earlier ones
             return
         pair = f"item {shown(item, 40)} and model {shown(model, 40)}"
         if "graded" in line:
             if (item, model) not in self.replies:
-                raise ValueError(f"line {number:d} grades {pair}, which no line above it answers")
+                raise ValueError(f"line {number:d} grades {pair}, but no line above has its reply")
             self.replies[item, model]["correct"] = line["graded"]
         elif (item, model) in self.replies:
             raise ValueError(f"line {number:d} repeats {pair}; delete one of the two lines")
@@ -174,7 +174,7 @@ class Recording:
         return self.table(items, models)
 
     def table(self, items: Sequence, models: Sequence[str]) -> Outcomes:
-        """These items and models as far as they are recorded.
+        """A table of these items and models, as far as they are recorded.
 
         Warns
         -----
@@ -189,7 +189,7 @@ class Recording:
 
 
 def item_name(name):
-    """The name of an item as JSON gives it back: text, or a finite number.
+    """The name of an item as JSON can restore it: text, or a finite number.
 
     Raises
     ------
@@ -198,12 +198,14 @@ def item_name(name):
     """
     plain = exact(name_in_utf8(name, "item"), "item name")
     if plain is None or isinstance(plain, bool) or plain in (math.inf, -math.inf):
-        raise ValueError(f"the item name {shown(name)} is no text and no finite number; rename it")
+        raise ValueError(
+            f"the item name {shown(name)} is neither text nor a finite number; rename it"
+        )
     return plain
 
 
 def name_in_utf8(name, what: str):
-    """`name`, or a `ValueError` where it holds half a character, which no file could keep."""
+    """`name`, or a `ValueError` where it holds half a character, which a file cannot hold."""
     bare = unwrapped(name)
     try:
         str.__str__(bare if isinstance(bare, str) else "").encode()
@@ -214,17 +216,17 @@ def name_in_utf8(name, what: str):
 
 
 def _is_cut(text: bytes, raw: bytes, begun: bool) -> bool:
-    """Whether the last line was cut short: an object that was never parses."""
+    """Whether the last line was cut short: it is not a complete object."""
     if not begun:
         return text != (header := json_line(HEADER).strip().encode()) and header.startswith(text)
-    if not text.strip(b"\0"):  # what a file system leaves after the power failed
+    if not text.strip(b"\0"):  # a file system writes these after a power failure
         return True
     try:
         loads(text)
     except UnicodeDecodeError as error:
-        return error.reason == "unexpected end of data"  # cut within a character
+        return error.reason == "unexpected end of data"  # cut inside a character
     except ValueError:
-        # Ended and closed, it was whole once, and an editor damaged it.
+        # It ends properly, so it was complete once and an editor damaged it.
         damaged = text.endswith(b"}") and raw.endswith((b"\n", b"\r"))
         return text.startswith(b"{") and not damaged
     return False
@@ -236,13 +238,13 @@ def _parsed(text: bytes, number: int):
     except UnicodeDecodeError:
         raise ValueError(f"line {number:d} is not UTF-8; save the file as UTF-8") from None
     except json.JSONDecodeError as error:
-        why = f"line {number:d} is no JSON ({error.msg} at character {error.pos + 1})"
+        why = f"line {number:d} is not JSON ({error.msg} at character {error.pos + 1})"
         if error.msg == "Extra data":
             raise ValueError(f"{why}; put each object on a line of its own") from None
-        raise ValueError(f"{why}; delete the line to have it asked again") from None
+        raise ValueError(f"{why}; delete the line to ask again") from None
     except ValueError as error:
         why = "holds a number of over 4,300 digits" if "digits" in str(error) else str(error)
-        raise ValueError(f"line {number:d} {why}; delete the line to have it asked again") from None
+        raise ValueError(f"line {number:d} {why}; delete the line to ask again") from None
 
 
 def _check_header(text: bytes, file: BinaryIO) -> None:
@@ -266,7 +268,7 @@ def _check_header(text: bytes, file: BinaryIO) -> None:
 
 
 def _checked(line: dict) -> dict:
-    """The fields of one line: a null is a number that is not known, else it is left out."""
+    """The fields of one line: a null is an unknown number, else it is left out."""
     found = {name: _field(name, value) for name, value in line.items()}
     return {name: value for name, value in found.items() if value is not None or name in NUMBERS}
 
@@ -282,7 +284,9 @@ def _field(name: str, value):
         return [[exact(label, "label"), float(p)] for label, p in value]
     wrong = name in ("features", "probability") or (name in NUMBERS and not _is_number(value))
     if wrong or (name in TEXTS and not isinstance(value, str)):
-        raise ValueError(f"the {name} is {shown(value)}, which no recording holds; fix the line")
+        raise ValueError(
+            f"the {name} is {shown(value)}, which is not valid in a recording; fix the line"
+        )
     return value
 
 

@@ -1,4 +1,4 @@
-"""What was said to a recording that its file lacks, and a file for it where that one is damaged."""
+"""Replies that a recording's file lacks, and a new file for them where it is damaged."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ def lacking(there: Recording, said: Recording) -> Iterator[dict]:
 
 
 def rescued(path: Path, said: Recording, new: Iterable[dict], error: Exception) -> Exception:
-    """Write all that was said beside `path`, and say where.
+    """Write all replies to a new file next to `path`, and return an error that names it.
 
     Parameters
     ----------
     path : Path
-        A recording that cannot be gone on with.
+        A recording that cannot be continued.
     said : Recording
     new : iterable of dict
-        Lines that were to be written next.
+        Lines that were about to be written.
     error : OSError or ValueError
-        Why it cannot be gone on with.
+        Why it cannot be continued.
 
     Returns
     -------
     OSError or ValueError
-        To be raised: it names the file.
+        An error to raise, which names the file.
 
     Raises
     ------
@@ -59,18 +59,18 @@ def rescued(path: Path, said: Recording, new: Iterable[dict], error: Exception) 
     kind = OSError if isinstance(error, OSError) else ValueError
     return kind(
         f"{shown(str(path), 90)} was damaged while it was recorded ({excerpt(why, 70)}): all"
-        f" replies are in {shown(there.name)} beside it; record to that path to go on"
+        f" replies are in {shown(there.name)} next to it; record to that path to continue"
     )
 
 
 def _written(path: Path, text: str) -> Path:
-    """The path of a new file with `text` beside `path`."""
+    """The path of a new file with `text` next to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for number in count(1):
         there = path.with_name(f"{path.stem[:MOST_OF_A_NAME]}.rescued-{number}.jsonl")
         try:
             file = there.open("x", encoding="utf-8", newline="\n")
-        except FileExistsError:  # of an earlier time
+        except FileExistsError:  # from an earlier time
             continue
         with file:
             file.write(text)

@@ -1,4 +1,4 @@
-"""Replies, one by one, as a table of outcomes."""
+"""Converts single replies to a table of outcomes."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def tabulate(
     items : sequence, length n
     models : sequence of str, length m
     facts : mapping of item to dict, optional
-        What is known of each item: ``truth``, ``group``, ``features``.
+        Facts about each item: ``truth``, ``group``, ``features``.
     labels : sequence, optional
-        Labels to begin with; what is seen beyond them follows. By default those seen, in order.
+        The first labels; others that occur follow. By default those that occur, in order.
 
     Returns
     -------
     Outcomes
-        Graded by what the replies carry, else by whether answer and truth are equal. Where the
-        two are in different notations nothing is graded, and a warning says so. With
-        probabilities where some reply gave any: NaN for the others.
+        Graded by the replies' own grades, else by whether answer and truth are equal. Where the two
+        are in different notations nothing is graded, with a warning. With probabilities if any
+        reply has some: NaN for the others.
     """
     check_room(len(items), len(models), len(replies))
     facts = facts or {}
@@ -48,7 +48,7 @@ def tabulate(
     labels = tuple(dict.fromkeys([*(labels or ()), *_labels_in(replies.values(), truths)]))
     grid = [[replies.get((item, model)) for model in models] for item in items]
     graded = _measure(grid, "correct")
-    # Texts of one number are one answer, here as in `run`, which knows no truth.
+    # Texts of one number are one answer, here as in `run`, where no truth is known.
     spelling = one_spelling(labels, [truth for truth in truths if truth is not None])
     labels = tuple(label for label in labels if spelling[label] == label)
     code = {label: j for j, label in enumerate(labels)}
@@ -77,7 +77,7 @@ def features_of(rows: Sequence[Mapping]) -> dict[str, np.ndarray]:
 
 
 def _feature(values: list) -> np.ndarray:
-    """(n,): floats where all are numbers or gaps and floats hold them, else each as it is."""
+    """(n,): floats where all are numbers or gaps that floats hold exactly, else unchanged."""
     numbers = all(isinstance(value, int | float | None) for value in values)
     whole = [abs(value) for value in values if isinstance(value, int)]
     if None in values and numbers and max(whole, default=0) <= 2**53:
@@ -109,14 +109,14 @@ def _by_truth(answer: np.ndarray, truth: np.ndarray | None, labels: tuple) -> np
 def _measure(grid: list[list], name: str) -> np.ndarray | None:
     if not any(cell and name in cell for row in grid for cell in row):
         return None
-    # None is a reply whose grade nobody knows; as a float it is NaN.
+    # None is a reply with an unknown grade; as a float it is NaN.
     return np.array([[(cell or {}).get(name) for cell in row] for row in grid], float)
 
 
 def _probabilities(grid: list[list], code: dict) -> np.ndarray | None:
     """(n, m, k), NaN for a reply without probabilities; None where no reply has any.
 
-    None also, with a warning, where each reply has labels of its own: then nearly all of the array
+    Also None, with a warning, where each reply has different labels: then nearly all of the array
     would be zeros.
     """
     given = [cell["probability"] for row in grid for cell in row if cell and "probability" in cell]
@@ -127,8 +127,8 @@ def _probabilities(grid: list[list], code: dict) -> np.ndarray | None:
     if is_mostly_empty(math.prod(size), filled):
         warnings.warn(
             f"probabilities of {size[2]:,} labels for each of {size[0]:,} items would be nearly all"
-            " 0, as replies name few of them: the table has none; give labels that items share to"
-            " keep them",
+            " 0, as replies name few of them: the table has none; use the same labels for all items"
+            " to keep them",
             stacklevel=3,
         )
         return None
@@ -147,7 +147,7 @@ def warn_without_probabilities(replies: Mapping[tuple, dict]) -> None:
     lacking = sum("probability" not in line for line in replies.values())
     if 0 < lacking < len(replies):
         warnings.warn(
-            f"{lacking:,} of {len(replies):,} replies give no probabilities: NaN stands there, and"
+            f"{lacking:,} of {len(replies):,} replies give no probabilities: they are NaN, and"
             " votes over probabilities read the confidence of these replies",
             stacklevel=4,
         )

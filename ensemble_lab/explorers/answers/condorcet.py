@@ -7,7 +7,7 @@ import numpy as np
 from ensemble_lab.answers.diversity import condorcet
 from ensemble_lab.widgets.axes import Axes, axis, shares
 from ensemble_lab.widgets.controls import steps
-from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, WRONG
@@ -15,6 +15,22 @@ from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, WRONG
 MEMBERS = np.arange(1, 102, 2)  # odd: no ties
 ACCURACIES = np.round(np.arange(0.3, 0.9951, 0.005), 3)
 CORRELATIONS = np.round(np.arange(0, 1.001, 0.01), 2)
+
+
+def _worth(state: State) -> float:
+    return float(condorcet(state["members"], state["accuracy"], state["correlation"]))
+
+
+TASKS = (
+    Task("Without correlation: how many members at 70 % make a majority at 99 %?",
+         lambda state, picture: state["correlation"] == 0 and state["accuracy"] == 0.7
+         and _worth(state) >= 0.99),
+    Task("Make 101 members that gain less than one point on a single one.",
+         lambda state, picture: state["members"] == 101
+         and 0 <= _worth(state) - state["accuracy"] < 0.01),
+    Task("Find a jury in which more members do harm.",
+         lambda state, picture: state["members"] > 1 and _worth(state) < state["accuracy"] - 0.01),
+)  # fmt: skip
 
 
 def explorer() -> Explorer:
@@ -43,6 +59,7 @@ def explorer() -> Explorer:
         },
         along="members",
         sequence="members",
+        tasks=TASKS,
     )  # fmt: skip
 
 
@@ -79,7 +96,7 @@ def draw(state: State) -> Picture:
 def ceiling(accuracy: float, correlation: float) -> float:
     """What the majority tends to with ever more members: its luck is shared, so not 1.
 
-    The share of members who are right then follows the beta law of `condorcet`.
+    The share of members who are right then follows the beta distribution of `condorcet`.
     """
     from scipy.stats import beta
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import product
 from unicodedata import east_asian_width
@@ -12,7 +12,7 @@ from ensemble_lab.core.errors import several, shown
 from ensemble_lab.tokens.traces import TOP, VERDICTS, Place, Trace, read_traces
 from ensemble_lab.widgets.axes import Axes, axis
 from ensemble_lab.widgets.controls import choice, steps
-from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture
@@ -22,13 +22,19 @@ from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG,
 KEYS = ("prompt", "draft", "gamma", "temperature")
 COPY, CHAT = {"prompt": "a text to copy"}, {"prompt": "chat", "temperature": 1.0}
 LOOKUP, EXIT = "SmolLM2: prompt lookup", "SmolLM2: untrained early exit"
-OPENS = COPY | {"draft": LOOKUP, "gamma": 8, "temperature": 0.7, "token": 9}
+OPENS = COPY | {"draft": LOOKUP, "gamma": 8, "temperature": 0.7, "token": 12}
 A_SUM = {"prompt": "a sum", "draft": "tiny: untrained early exit", "gamma": 8, "temperature": 0.7}
 VIEWS = {
+    "eight at once": OPENS,
     "a correction": A_SUM | {"token": 3},
-    "eight at once": COPY | {"draft": LOOKUP, "gamma": 8, "temperature": 0.0, "token": 9},
     "chat, copied": Failing(CHAT | {"draft": LOOKUP, "gamma": 4, "token": 15}),
     "early exit": Failing(CHAT | {"draft": EXIT, "gamma": 8, "token": 3}),
+}
+ASKED = {  # what the recorded texts continue
+    "chat": "Give me three tips for sleeping well.",
+    "a text to copy": "Repeat word for word: The little boat sailed past the little house, and the"
+    " little dog in the little boat barked at the little house.",
+    "a sum": "What is 15 plus 27? Explain it step by step.",
 }
 LABELS = {
     "prompt": ("prompt", "What is to be continued."),
@@ -50,16 +56,18 @@ LOOKS = {
 }
 KEY = {"accepted draft": ACCEPTED, "corrected": CORRECTED, "the target's own": BONUS,
        "rejected": REJECTED, "not looked at": UNREAD}  # fmt: skip
+MIDDLE_LEFT = {"xanchor": "left", "yanchor": "middle"}
 LETTER = 0.603  # the width of a fixed-width letter, of its size
 SIZE, SMALLER = 16, 12  # pixels; the second of what is not in the text
 BESIDE = 9  # pixels of a token's frame and the gap to the next
 ACROSS = 740  # pixels of a line
 LINES, DEEP, DRAFT = 3, 44, 32  # lines in sight; pixels of one, and of the draft below them
-LONGEST = 16  # characters of a token that are shown
+PROMPT = 20  # pixels of the prompt above them
+LONGEST, LONG = 16, 133  # characters of a token and of a prompt that are shown
 
 
 def explorer(traces: Trace | Sequence[Trace] | None = None) -> Explorer:
-    """Step through a generation: the token's verdict, p, q and the residual.
+    """Step through a generation: who wrote each token, p, q and the residual.
 
     Parameters
     ----------
@@ -93,6 +101,7 @@ def explorer(traces: Trace | Sequence[Trace] | None = None) -> Explorer:
         ),
         draw=lambda state: draw(shown(state), state["token"]),
         presets=views(options, varied, longest, found),
+        tasks=tasks(shown) if traces is None else (),
         along="token",
         sequence="token" if longest > 1 else None,
     )  # fmt: skip
@@ -150,17 +159,45 @@ def _known(state: State, options: Mapping, longest: int) -> bool:
 
 
 def views(options: Mapping, varied: Sequence[str], longest: int, traces) -> dict[str, State]:
-    """The presets that these traces can show; a correction is one by the dice."""
+    """The presets that these traces can show; a correction is one at random, not greedy."""
     found = {}
-    for one in traces:
-        at = next((i for i, (_, p) in enumerate(one.places, 1) if p.verdict == CORRECTED), None)
-        if at and one.temperature > 0:
-            found["a correction"] = {key: getattr(one, key) for key in varied} | {"token": at}
-            break
     for title, state in VIEWS.items():
         if _known(state, options, longest):
             found[title] = type(state)({k: state[k] for k in state if k in (*varied, "token")})
+    for one in traces if "a correction" not in found else ():
+        at = next((i for i, (_, p) in enumerate(one.places, 1) if p.verdict == CORRECTED), None)
+        if at and one.temperature > 0:
+            return found | {
+                "a correction": {key: getattr(one, key) for key in varied} | {"token": at}
+            }
     return found
+
+
+def tasks(shown: Callable[[State], Trace]) -> tuple[Task, ...]:
+    """What to find in the recorded texts; `shown` gives a state's trace."""
+
+    def place(state: State) -> Place:
+        places = shown(state).places
+        return places[min(state["token"], len(places)) - 1][1]
+
+    def is_a(verdict: str) -> Callable[..., bool]:
+        return lambda state, picture: place(state).verdict == verdict
+
+    def lucky(state: State, picture) -> bool:
+        here = place(state)
+        likeliest = here.p[here.tokens.index(here.token)] == max(here.p)
+        return here.verdict == ACCEPTED and not likeliest
+
+    def in_vain(state: State, picture) -> bool:
+        one = shown(state)
+        return len(one.places) < 1.3 * len(one.rounds)
+
+    return (
+        Task("Step to a bonus, which the target adds behind an accepted draft.", is_a(BONUS)),
+        Task("Step to a correction: why was the token above it rejected?", is_a(CORRECTED)),
+        Task("Find an accepted token although the target prefers another one.", lucky),
+        Task("Find a text for which drafts save next to nothing. What fails?", in_vain),
+    )
 
 
 # -- the picture --------------------------------------------------------------------------------
@@ -172,12 +209,14 @@ def draw(one: Trace, token: int) -> Picture:
     number, place = one.places[at]
     spots = flow(one)
     lines = min(max(2, spots[-1][0] + 1), LINES)
-    deep = lines * DEEP + DRAFT
+    asked = _asked(one)
+    top = PROMPT if asked else 0
+    deep = top + lines * DEEP + DRAFT
     hidden = {"visible": False, "showticklabels": False}
     plain = {"showgrid": False, "zeroline": False}
     roles = {"tickvals": list(range(len(place.tokens))), "ticktext": _roles(place)}
     panels = mosaic(
-        "words words / chances dice", widths=(7, 3), heights=(deep, 294 - deep), height=465,
+        "words words / chances dice", widths=(7, 3), heights=(deep, 298 - deep), height=469,
         words=Axes(axis("", 0, ACROSS, **hidden), axis("", deep, 0, **hidden),
                   f"Prompt: {named(one.prompt, 25)}", 12),
         chances=Axes(axis("", -0.6, TOP - 0.4, **roles, **plain), axis("probability", 0, 1.05),
@@ -188,7 +227,8 @@ def draw(one: Trace, token: int) -> Picture:
     marks = [*chances(panels.chances, place), *dice(panels.dice, place)]
     notes = [
         *_row(panels.words, ACROSS - sum(_wide(said, SMALLER) for said in KEY), -12, KEY.items()),
-        *text(panels.words, one, at, spots, lines),
+        *([panels.words.note(0, top / 2, asked, **MIDDLE_LEFT)] if asked else []),
+        *text(panels.words, one, at, spots, lines, top),
         *draft(panels.words, one, number, deep - DRAFT / 2),
         panels.dice.note(0, -0.75, "accepted", SMALL, xanchor="left"),
         panels.dice.note(1, -0.75, "rejected", WRONG, xanchor="right"),
@@ -196,11 +236,19 @@ def draw(one: Trace, token: int) -> Picture:
     return panels.picture(marks, finding(one, at), lambda: table(one), also(one, at), notes)
 
 
+def _asked(one: Trace) -> str:
+    """The prompt, where the title is too short for it or has only its name."""
+    asked = named(ASKED.get(one.prompt, one.prompt), 1000)
+    if asked == named(one.prompt, 25):
+        return ""
+    return asked if len(asked) <= LONG else f"{asked[: LONG - 1]}…"
+
+
 def flow(one: Trace) -> list[tuple[int, float]]:
     """Line and left end, in pixels, of every token of the text."""
     spots, row, x = [], 0, 0.0
     for _, place in one.places:
-        width = max(_wide(place.token), _wide(_fallen(place), SMALLER))
+        width = max(_wide(place.token), _wide(_rejected(place), SMALLER))
         if x and x + width > ACROSS:
             row, x = row + 1, 0.0
         spots.append((row, x))
@@ -208,21 +256,21 @@ def flow(one: Trace) -> list[tuple[int, float]]:
     return spots
 
 
-def _fallen(place: Place) -> str:
+def _rejected(place: Place) -> str:
     return place.drafted if place.verdict == CORRECTED else ""
 
 
-def text(panel: Panel, one: Trace, at: int, spots: Sequence, lines: int) -> list[dict]:
-    """The lines around the chosen token; above a corrected one what had been drafted."""
+def text(panel: Panel, one: Trace, at: int, spots, lines: int, top: float) -> list[dict]:
+    """The lines around the chosen token, from `top` down; above a correction the rejected one."""
     first = max(0, min(spots[at][0] - 1, spots[-1][0] + 1 - lines))
     notes = []
     for i, ((row, x), (number, place)) in enumerate(zip(spots, one.places, strict=True)):
         if first <= row < first + lines:
-            y = (row - first) * DEEP
+            y = top + (row - first) * DEEP
             frame = {"bordercolor": INK} if number == one.places[at][0] else {}
             frame |= {"borderwidth": 3} if i == at else {}
             notes.append(_token(panel, x, y + 29, place.token, place.verdict, **frame))
-            if word := _fallen(place):
+            if word := _rejected(place):
                 notes.append(_token(panel, x, y + 8, word.lstrip("␣") or word, REJECTED, SMALLER))
     return notes
 
@@ -232,7 +280,7 @@ def draft(panel: Panel, one: Trace, number: int, y: float) -> list[dict]:
     here = one.rounds[number]
     said = f"Drafted in round {number + 1}:" + ("" if here.drafted else " nothing, a plain step")
     at = (ACCEPTED,) * here.accepted + (REJECTED,) + (UNREAD,) * len(here.drafted)
-    start = panel.note(0, y, said, xanchor="left", yanchor="middle")
+    start = panel.note(0, y, said, **MIDDLE_LEFT)
     return [start, *_row(panel, 6.5 * len(said) + 12, y, zip(here.drafted, at, strict=False))]
 
 
@@ -241,7 +289,7 @@ def _row(panel: Panel, x: float, y: float, tokens: Iterable[tuple[str, str]]) ->
     notes = []
     for word, kind in tokens:
         if x + _wide(word, SMALLER) > ACROSS + 20:
-            return [*notes, panel.note(0, y, "…", xanchor="left", yanchor="middle", xshift=x)]
+            return [*notes, panel.note(0, y, "…", **MIDDLE_LEFT, xshift=x)]
         notes.append(_token(panel, x, y, word, kind, SMALLER))
         x += _wide(word, SMALLER)
     return notes
@@ -271,16 +319,16 @@ def _wide(word: str, size: float = SIZE) -> float:
 
 
 def chances(panel: Panel, place: Place) -> list[Mark]:
-    """p, and q where there was a draft; the residual only where something is drawn from it."""
+    """p, and q where there was a draft; the residual only where a correction is drawn from it."""
     drafted, corrected = place.drafted is not None, place.verdict == CORRECTED
-    laws = {
+    shown = {
         "p (target)": (place.p, True, BIG, ""),
         "q (draft)": (place.q, drafted, SMALL, "/"),
         "residual": (place.residual, corrected, COMBINED, "x"),
     }
     marks = []
-    for i, (name, (law, there, colour, shape)) in enumerate(laws.items()):
-        x, y = (range(len(law)), law) if there else ((), ())
+    for i, (name, (heights, there, colour, shape)) in enumerate(shown.items()):
+        x, y = (range(len(heights)), heights) if there else ((), ())
         more = {"offset": 0.27 * i - 0.4, "width": 0.25, "marker": {"pattern": {"shape": shape}}}
         more |= {"customdata": [*map(_shown, place.tokens)]}
         more["hovertemplate"] = "%{customdata}: %{y:.3g}"
@@ -337,12 +385,12 @@ def finding(one: Trace, at: int) -> str:
 def _verdict(place: Place) -> str:
     word, accepted = f"“{named(place.token, 24)}”", place.verdict == ACCEPTED
     if place.verdict == BONUS:
-        return f"{word} is a bonus, drawn from p, since all drafted ones were accepted"
+        return f"{word} is a bonus, drawn from p: all drafted tokens were accepted"
     if place.verdict == PLAIN:
         return f"{word} is the target's own, drawn from p"
     fate = f"{word} accepted" if accepted else f"“{named(place.drafted, 24)}” corrected to {word}"
     if place.r is None:
-        return f"{fate}, for the draft's choice {'is' if accepted else 'is not'} the target's"
+        return f"{fate}: the draft's choice {'is' if accepted else 'is not'} the target's"
     return f"{fate}, r = {place.r:.3g} {'<' if accepted else '≥'} p/q = {place.ratio:.3g}"
 
 
@@ -359,14 +407,15 @@ def also(one: Trace, at: int) -> str:
     chance = ""
     if place.drafted is not None:
         chance = f"A drafted token is accepted here in {1 - place.rejection:.0%}. "
+    prompt = named(ASKED.get(one.prompt, one.prompt), 200)
     return (
         f"{chance}Likeliest tokens: {'; '.join(bars)}. The whole text has {len(every)} tokens in"
-        f" {len(one.rounds)} rounds: {counts}. Written by {named(one.target)}."
+        f" {len(one.rounds)} rounds: {counts}. Target: {named(one.target)}. Prompt: {prompt}"
     )
 
 
 def table(one: Trace):
-    """One row a token: round, verdict, what was drafted, the dice, and the laws' likeliest."""
+    """One row a token: round, verdict, what was drafted, r, and probabilities."""
     import pandas as pd
 
     rows = [

@@ -13,7 +13,7 @@ from ensemble_lab.tokens.lengths import best_gamma, speedup
 from ensemble_lab.tokens.pairs import Pair, pair_of
 from ensemble_lab.widgets.axes import FRAMED, Axes, axis
 from ensemble_lab.widgets.controls import steps
-from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture
@@ -43,6 +43,34 @@ BRIEF = {"a text to copy, greedy,": "copying:", "chat, greedy,": "greedy chat:",
          "untrained ": "", "prompt lookup": "lookup", "lookup, table and head": "head",
          "its own small draft (tiny)": "small draft", " (smollm2)": ""}  # fmt: skip
 """How parts of the recorded pairs' names are shortened on the map."""
+
+
+def _best(state: State) -> int:
+    return best_gamma(state["alpha"], state["c"], state["v"], max(GAMMAS))
+
+
+def _worth(state: State) -> float:
+    return float(speedup(state["alpha"], state["gamma"], state["c"], state["v"]))
+
+
+TASKS = (
+    Task(
+        "Drag gamma to the best draft length.",
+        lambda state, picture: state["gamma"] == _best(state),
+    ),
+    Task(
+        "Drag alpha down until no draft length pays.",
+        lambda state, picture: not _best(state) and state["c"] < 0.1,
+    ),
+    Task(
+        "Raise c until this draft is slower than plain decoding.",
+        lambda state, picture: _worth(state) < 1 and state["alpha"] > 0.5,
+    ),
+    Task(
+        "Press a pair that does not pay. Which of its numbers fails?",
+        lambda state, picture: _worth(state) < 1 and state["alpha"] < 0.1,
+    ),
+)
 
 
 def explorer(pairs: Pair | Mapping | None = None) -> Explorer:
@@ -84,6 +112,7 @@ def explorer(pairs: Pair | Mapping | None = None) -> Explorer:
                  for name, title in called.items()},
         along="gamma",
         sequence="gamma",
+        tasks=TASKS if pairs is None else (),
     )  # fmt: skip
 
 

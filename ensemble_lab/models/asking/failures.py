@@ -1,4 +1,4 @@
-"""Calls that failed while others went on: counted, and raised in the end."""
+"""Failed calls: counted while others continue, and raised at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_IN_A_ROW = 10  # after which a model is not asked any more
 
 
 class Failures:
-    """What went wrong with which model.
+    """Errors by model.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Failures:
         self._row[name] = 0
 
     def gives_up(self, name: str) -> bool:
-        """Whether a model is not asked any more; counts what it is not asked."""
+        """Whether a model is no longer asked; counts the calls that are left out."""
         gives_up = self._row[name] >= MOST_IN_A_ROW
         self._left[name] += gives_up
         return gives_up
@@ -45,7 +45,7 @@ class Failures:
     def raise_first(self, path: Path) -> None:
         """Raise the first failure, if any, with notes on where it was and on the others.
 
-        In a notebook it reads as if it had been raised at once; a group of all of them would not.
+        In a notebook it looks like an error raised at once, which an exception group would not.
         """
         if self._first is None:
             return
@@ -55,7 +55,7 @@ class Failures:
             count = [f"{shown(name, 40)} {number}" for name, number in self._all.items() if number]
             error.add_note(
                 f"{len(self)} replies failed, of model {excerpt(', '.join(count))}; record again to"
-                " have them asked again"
+                " ask again"
             )
         for name, left in self._left.items():
             if left:
@@ -67,6 +67,6 @@ class Failures:
 
 
 def failed_on(item, name: str, path: Path) -> str:
-    """The note of an error that says where it was."""
+    """The note of an error with its model and item."""
     kept = shown(str(path), 120)
     return f"model {shown(name, 40)} failed on item {shown(item)}; {kept} keeps the rest"

@@ -1,4 +1,4 @@
-"""What a caller gives to `record` and `run`, read with certainty or refused before any call."""
+"""Arguments of `record` and `run`, read with certainty or refused before any call."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Named(dict):
 
 
 def named_models(models) -> dict[str, Model]:
-    """Models by name, each of them something that can be called."""
+    """Models by name, each of them callable."""
     if not isinstance(models, Mapping):
         kind = type(models).__name__
         raise TypeError(f"models is {kind}; name them: {{'small': model, …}}")
@@ -71,7 +71,7 @@ def named_items(items) -> Named:
 
 
 def facts_of(items: Named, truth, features, group) -> dict:
-    """What is known of each item, by its name."""
+    """Facts about each item, by its name."""
     facts: dict = {item: {} for item in items}
     for what, values in {"truth": truth, "group": group}.items():
         for item, value in _by_item(what, values, items).items():
@@ -98,7 +98,7 @@ def one_row(features) -> dict:
 
 
 def known_labels(labels) -> tuple[Hashable, ...]:
-    """Labels, each once; none where nothing is given."""
+    """Labels, each once; empty where none are given."""
     if labels is None:
         return ()
     found = tuple(exact(label, "label") for label in several(labels, "labels"))
@@ -124,7 +124,7 @@ def _checked(names, things, by: str) -> Named:
         if str(name) in written:
             raise ValueError(
                 f"items are named {shown(str(name))} as text and as a number, which a table cannot"
-                " keep apart; rename one"
+                " distinguish; rename one"
             )
         written.add(str(name))
         named[name] = thing
@@ -155,12 +155,12 @@ def _by_place(what: str, values: list, items: Named) -> dict:
 
 
 def _by_index(what: str, series, items: Named) -> dict:
-    """A pandas Series goes by its index where that names the items, else by place if it can."""
+    """The values of a pandas Series, by its index where that names the items, else by order."""
     index, values = series.index.tolist(), series.tolist()
     try:
         named = dict(zip(index, values, strict=True))
     except TypeError:
-        named = {}  # an index that names nothing
+        named = {}  # an index without names
     default, names = index == list(range(len(index))), list(items)
     if len(named) == len(index) and items.keys() <= named.keys():
         if index == names or items.by == "index" or (items.by == "name" and not default):

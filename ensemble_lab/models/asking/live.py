@@ -1,4 +1,4 @@
-"""Models at work: `record` asks them all once, `run` asks only those that a policy needs."""
+"""Live models: `record` asks all of them once, `run` asks only those that a policy needs."""
 
 from __future__ import annotations
 
@@ -42,36 +42,37 @@ def record(
     group: Mapping[Hashable, Hashable] | Iterable | None = None,
     progress: bool = True,
 ) -> Outcomes:
-    """Ask every model about every item once, and keep what they say.
+    """Ask every model about every item once, and keep the replies.
 
     Each reply is written to `path` before the next call. Called again with the same path, it
-    goes on where it was stopped: what is there is not asked again. One process records to a path
-    at a time; others may read it. What cannot be read with certainty is refused before any call.
+    continues where it stopped: recorded pairs are not asked again. One process records to a path at
+    a time; others may read it. Arguments that cannot be read with certainty are refused before any
+    call.
 
-    A call that fails does not stop the others: its error is raised at the end, with notes about
-    how many failed, and it is asked again the next time, after all others. A model that fails ten
-    times in a row is not asked any more in this call.
+    A call that fails does not stop the others: its error is raised at the end, with notes about how
+    many failed. The next time it is asked again, after all others. A model that fails ten times in
+    a row is no longer asked in this call.
 
     Parameters
     ----------
     models : mapping of name to callable
-        Each takes an item, a copy of its own where it can be copied, and returns a `Reply` or a
-        bare answer.
+        Each takes an item (a separate copy, if it can be copied) and returns a `Reply` or a bare
+        answer.
     items : mapping of name to item, or several items
         Names are text or finite numbers. A pandas Series names its items by its index; the items
         of a list, generator, array or other column are named 0, 1, …
     path : path
         The recording, ``*.jsonl``; `Outcomes.read` reads it too.
     truth : mapping or several values, optional
-        The right answer of each item, by name or in the order of `items`. A pandas Series whose
-        index holds the names goes by name, else one with the index 0, 1, … by order. It may be
+        The right answer of each item, by name or in the order of `items`. A pandas Series is read
+        by name if its index holds the names, else by order if its index is 0, 1, …. It may be
         corrected later as long as no recorded answer equals its truth.
     grade : callable, optional
-        (answer, truth) to correctness in [0, 1], NaN where nobody can tell; by default whether
-        they are equal. It grades the replies that are there as well, also where another one graded
-        them before.
+        (answer, truth) to correctness in [0, 1], NaN where it is unknown; by default whether they
+        are equal. It also grades the recorded replies again, even if another function graded them
+        before.
     features : mapping of name to values, or data frame, optional
-        What is known of each item before any model is asked, each as `truth`.
+        Facts about each item that are known before any model is asked, each as `truth`.
     group : mapping or several values, optional
         The kind of each item, as `truth`.
     progress : bool
@@ -80,29 +81,29 @@ def record(
     Returns
     -------
     Outcomes
-        Latency is each model's own word, else measured here with the clock of its ``device``.
+        Latency is the model's own, else measured here with the clock of its ``device``.
 
     Raises
     ------
     ValueError, TypeError
-        Arguments that do not fit; a path that is no recording, or that holds another question or
-        another truth for an item of the same name; a reply that could not be read back (it is not
-        written); answers that can equal no truth (they are written, and are there when the truth
+        Arguments that do not fit; a path that is not a recording, or that holds another question or
+        another truth for an item of the same name; a reply that could not be read again (it is not
+        written); answers that cannot equal any truth (they are written, and are kept when the truth
         is corrected).
     BlockingIOError
         Another process or thread is recording to this path.
     ValueError, OSError
-        Something else damaged the file meanwhile: all replies are in a file beside it, which the
-        error names and which can be gone on with.
+        Another program damaged the file meanwhile: all replies are in a file next to it, which the
+        error names and which can be continued.
     Exception
-        The first error of a model, when all others have been asked.
+        The first error of a model, after all others have been asked.
 
     Warns
     -----
     UserWarning
-        No answer equals any truth; the file system has no locks; something else changed the file;
-        some replies give probabilities and others none; `grade` grades recorded replies otherwise
-        than they were graded.
+        No answer equals any truth; the file system has no locks; another program changed the file;
+        some replies have probabilities and others have none; `grade` changes grades of recorded
+        replies.
     """
     from tqdm.auto import tqdm
 
@@ -143,27 +144,26 @@ def run(
 ) -> Decision:
     """Run a policy on live models, calling only those that it needs.
 
-    The rule is the one that `Policy.decide` replays, `Policy.choose`: after each wave of replies
-    it says again whom to call. So live and replay cannot differ. What can be known before the
-    first call is refused before it.
+    The rule is the one that `Policy.decide` replays, `Policy.choose`: after each wave of replies it
+    decides again which models to call. So live and replay cannot differ. Errors that can be found
+    before the first call are raised before it.
 
     Parameters
     ----------
     policy : Policy
         Fitted where it needs to be.
     models : mapping of name to callable
-        All that the policy names.
+        All models that the policy names.
     item
-        What the models are asked; each gets a copy of its own where it can be copied.
+        The question to the models; each gets a separate copy, if it can be copied.
     features : mapping of name to number, or a row of a data frame, optional
-        What a selector knows of the item.
+        The item's features, for a selector.
     labels : several labels, optional
-        All labels, where a rule depends on how many there are (votes over confidences). A label
-        beyond them that a model names is added behind them; a policy treats it as one that it
-        has not seen.
+        All labels, where a rule depends on their number (votes over confidences). Another label
+        that a model gives is added after them; a policy treats it as one that it has not seen.
     parallel : bool
         Call the models of one wave in threads at the same time. An error of one of them is raised
-        at once; the others are left to end by themselves.
+        at once; the others are not waited for.
 
     Returns
     -------
@@ -200,10 +200,10 @@ def run(
 
 
 def _ask_named(models: Mapping[str, Model], item: Any, name: str) -> dict:
-    """A reply, with every measure: in a recording, other items would have those that it lacks.
+    """A reply with every measure, as in a recording where other items have those that it lacks.
 
-    So a reply without confidence is not sure, and one without price has none that is known. A model
-    that gives bare answers tells nothing ever.
+    So a reply without a confidence has NaN there, and one without a price has an unknown price. A
+    model that gives bare answers never has measures.
     """
     with blaming(f"model {shown(name, 40)} failed on this item"):
         line, bare = ask(models[name], item, f" of model {shown(name, 40)}")
@@ -211,7 +211,7 @@ def _ask_named(models: Mapping[str, Model], item: Any, name: str) -> dict:
 
 
 def _unasked(models: tuple[str, ...], features: Mapping, labels: Sequence) -> Outcomes:
-    """One item that nobody was asked about yet: every field is there and empty."""
+    """One item before any call: every field exists and is empty."""
     labels, shape = tuple(labels or ("unknown",)), (1, len(models))
     return Outcomes(
         models=models,
@@ -226,6 +226,6 @@ def _unasked(models: tuple[str, ...], features: Mapping, labels: Sequence) -> Ou
 
 
 def _with_every_measure(table: Outcomes) -> Outcomes:
-    """With the measures that nobody told yet: those who were not asked may tell them."""
+    """Adds the measures that no reply had yet: models that are asked later may have them."""
     gaps = np.full(table.correct.shape, np.nan)
     return replace(table, **{n: gaps for n in MEASURES if getattr(table, n) is None})

@@ -1,4 +1,4 @@
-"""What `record` does with each reply: asked, graded, written down, compared with the truth."""
+"""The steps of `record` for each reply: ask, grade, write, compare with the truth."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ensemble_lab.models.asking.failures import Failures
 
 
 class Recorder:
-    """Some models and items in a journal: what was said so far, and one more reply at a time.
+    """Some models and items in a journal: the replies so far, and one more at a time.
 
-    A reply that fails does not stop the others: what goes wrong is kept for `raise_failures`.
+    A failed reply does not stop the others: errors are kept for `raise_failures`.
 
     Parameters
     ----------
@@ -29,14 +29,13 @@ class Recorder:
     models : mapping of name to callable
     items : mapping of name to item
     facts : mapping of item to dict
-        What the caller knows of each item.
+        The caller's facts about each item.
     grade : callable or None
 
     Raises
     ------
     ValueError
-        Facts, a grade or questions that do not go with what was recorded before; nothing is asked
-        then.
+        Facts, a grade or questions that contradict the recording; then no model is asked.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class Recorder:
                 self._hear(*pair)
 
     def todo(self) -> list[tuple]:
-        """(item, model) without a reply, one model after the other; what failed before is last."""
+        """(item, model) without a reply, one model after the other; earlier failures come last."""
         recording = self._journal.recording
         pairs = [(item, name) for name in self._models for item in self._items]
         pairs = [pair for pair in pairs if pair not in recording.replies]
@@ -72,15 +71,15 @@ class Recorder:
         return sorted(pairs, key=lambda pair: known.get(pair, -1))
 
     def ask(self, item, name: str) -> None:
-        """Ask one model about one item and write down what it says.
+        """Ask one model about one item and write its reply.
 
-        A model that fails, and a reply that could not be read back, is noted as a failure; after
-        ten of them in a row a model is not asked.
+        An error of a model, or a reply that could not be read again, is counted as a failure; after
+        ten in a row a model is no longer asked.
 
         Raises
         ------
         ValueError
-            An answer, which is written, that shows that none can equal its truth.
+            An answer (it is written) which shows that no answer can equal its truth.
         """
         if self.failures.gives_up(name):
             return
@@ -97,7 +96,7 @@ class Recorder:
             self.failures.worked(name)
         except Exception as error:
             self.failures.note(item, name, error)
-        finally:  # it was paid for: also when the grade is interrupted
+        finally:  # it was paid for: written even when grading is interrupted
             self._journal.reply(item, name, line)
         self._hear(item, name)
 
@@ -106,12 +105,12 @@ class Recorder:
         self.failures.raise_first(self._journal.path)
 
     def table(self) -> Outcomes:
-        """These items and models as far as they are recorded."""
+        """A table of these items and models, as far as they are recorded."""
         return self._journal.recording.table(list(self._items), list(self._models))
 
     @property
     def by_truth(self) -> bool:
-        """Whether the replies are graded by whether they equal the truth."""
+        """Whether replies are graded by equality with the truth."""
         return not any("correct" in self._journal.recording.replies[pair] for pair in self._done())
 
     def _known(self, item) -> dict:
@@ -123,7 +122,7 @@ class Recorder:
         return (pair for pair in pairs if pair in replies)
 
     def _grade_again(self) -> None:
-        """Grade all replies that are there: the rule may be another one than theirs."""
+        """Grade all recorded replies: `grade` may differ from the rule that graded them before."""
         replies, changed = self._journal.recording.replies, 0
         for (item, name), line in list(replies.items()):
             if "truth" not in self._known(item):
@@ -149,14 +148,14 @@ class Recorder:
             self._notation.hear(name, line["answer"], "truth" in known)
 
     def _graded(self, line: dict, item, where: str) -> float | None:
-        """Correctness by the caller's rule; None where it cannot tell. Unparsed is wrong."""
+        """Correctness by the caller's rule; None where it is unknown. Unparsed is wrong."""
         if "answer" not in line:
             return 0.0
         grade = exact(self._grade(line["answer"], self._known(item)["truth"]), "grade", where)
         if isinstance(grade, str):
             raise TypeError(f"the grade is {shown(grade)}{where}; make it a number in [0, 1]")
         if grade is not None and not 0 <= grade <= 1:
-            raise ValueError(f"correct is {grade:g}{where}; it lies in [0, 1]")
+            raise ValueError(f"correct is {grade:g}{where}; it must be in [0, 1]")
         return None if grade is None else float(grade)
 
     def _refuse_other_grade(self, truths: bool) -> None:
@@ -170,15 +169,15 @@ class Recorder:
 
 
 def _of(item, name: str) -> str:
-    """Of which reply a message is."""
+    """The reply that a message is about."""
     return f" for item {shown(item, 40)}, model {shown(name, 40)}"
 
 
 def ask(model: Model, item: Any, where: str) -> tuple[dict, bool]:
-    """The fields of a model's reply, and whether that was a bare answer.
+    """The fields of a model's reply, and whether it was a bare answer.
 
-    The model is given a copy of its own: what it makes of a chat, no other model is asked. The
-    latency is measured where the reply tells none.
+    The model gets a separate copy, so that its changes to a chat do not reach other models. The
+    latency is measured where the reply has none.
     """
     own = _copy_of(item)
     clock = clock_for(getattr(model, "device", "cpu"))
@@ -188,16 +187,16 @@ def ask(model: Model, item: Any, where: str) -> tuple[dict, bool]:
 
 
 def _copy_of(item: Any) -> Any:
-    """A deep copy, or the item itself where it has none, such as an open file."""
+    """A deep copy, or the item itself where it cannot be copied, such as an open file."""
     try:
         return copy.deepcopy(item)
-    except Exception:  # of whatever a class of somebody's own raises
+    except Exception:  # a user's class may raise any error
         return item
 
 
 @contextmanager
 def blaming(note: str):
-    """Tell any error which model failed on what."""
+    """Add to an error which model failed on which item."""
     try:
         yield
     except Exception as error:
@@ -206,7 +205,7 @@ def blaming(note: str):
 
 
 def _with_questions(journal: Journal, items: Mapping, facts: Mapping) -> dict:
-    """Facts with what is asked; another question under a name that has replies is refused."""
+    """Facts with a hash of the question; another question for a name with replies is refused."""
     recording, found = journal.recording, {}
     replied = {item for item, _ in recording.replies}
     for item, thing in items.items():
@@ -214,15 +213,15 @@ def _with_questions(journal: Journal, items: Mapping, facts: Mapping) -> dict:
         if item in replied and None not in (now, before) and now != before:
             raise ValueError(
                 f"{shown(str(journal.path), 150)} holds replies to another question as item"
-                f" {shown(item, 40)}, now it is {shown(thing, 40)}; give the questions names of"
-                " their own, {'q1': …}, or record to another path"
+                f" {shown(item, 40)}, now it is {shown(thing, 40)}; give the questions their"
+                " own names, {'q1': …}, or record to another path"
             )
         found[item] = facts[item] if now is None else facts[item] | {"asked": now}
     return found
 
 
 def _joined(before: dict | None, now: dict) -> dict:
-    """What was known of an item and what is known now, feature by feature."""
+    """The earlier and the present facts about an item, merged feature by feature."""
     before = before or {}
     both = before | now
     if "features" in both:

@@ -1,4 +1,4 @@
-"""Several models asked at the same time, in threads that nothing waits for once one has failed."""
+"""Several models asked at the same time, in threads that are not waited for after an error."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
-LOOK = 0.2  # seconds: where waiting cannot be interrupted (Windows), it is done in such steps
+LOOK = 0.2  # seconds: where waiting cannot be interrupted (Windows), it is done in steps
 
 
 def together(function: Callable[[str], T], names: Sequence[str]) -> list[T]:
-    """`function` of every name, all at once, in the order of the names.
+    """`function` of every name, all at the same time, in the order of the names.
 
     One name is asked in the caller's thread. The threads of several are daemons: after an error or
-    Ctrl-C they are left behind, and the interpreter can end while a model hangs. (Those of
+    Ctrl-C they are abandoned, and the interpreter can end while a model hangs. (Threads of
     `concurrent.futures` are waited for, there and at the end of the process.)
 
     Raises

@@ -1,4 +1,4 @@
-"""Addresses of servers: taken apart, shown without secrets, told apart by which machine it is."""
+"""Addresses of servers: parsed, shown without secrets, and checked for this machine."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Address:
     Attributes
     ----------
     plain : str
-        Scheme, host, port and path: what may be shown.
+        Scheme, host, port and path, which may be shown.
     query : str
-        What stands behind the question mark.
+        The text after the question mark.
     host : str
     user : tuple of str
         Name and password, or nothing.
@@ -37,17 +37,17 @@ class Address:
 
     @classmethod
     def of(cls, url) -> Address:
-        """Take an address apart.
+        """Parse an address.
 
         Raises
         ------
         ModelError
-            No address of a server; it is shown without secrets.
+            Not an address of a server; it is shown without secrets.
         """
         address = _taken_apart(url.strip()) if isinstance(url, str) else None
         if address is None:
             raise ModelError(
-                f"endpoint {shown(without_secrets(url))} is no address such as"
+                f"endpoint {shown(without_secrets(url))} is not an address such as"
                 " http://127.0.0.1:8000/v1"
             )
         return address
@@ -63,12 +63,12 @@ class Address:
 
     @property
     def safe(self) -> bool:
-        """Whether nobody on the way can read what is sent."""
+        """Whether the connection is private: others in the network cannot read it."""
         return self.here or self.plain.startswith("https:")
 
     @property
     def basic(self) -> str | None:
-        """What the header holds for name and password."""
+        """The header for name and password."""
         if not self.user:
             return None
         return "Basic " + base64.b64encode(":".join(self.user).encode()).decode()
@@ -90,7 +90,7 @@ class Address:
 
 
 def without_secrets(url):
-    """An address, whole or broken, without name, password and query; other values as they are.
+    """An address, valid or not, without name, password and query; other values unchanged.
 
     >>> without_secrets("http://me:password@h:80/v1?key=1"), without_secrets("http://me:pass")
     ('http://h:80/v1', 'http://me:…')
@@ -98,7 +98,7 @@ def without_secrets(url):
     if not isinstance(url, str):
         return url
     url = re.sub(r"^([\w+.-]*:)*(/*).*@", r"\1\2", url.partition("?")[0], flags=re.DOTALL)
-    # What is no port is the begin of a password whose # or / stands as it is.
+    # A port that is not a number is the start of a password with an unescaped # or /.
     return re.sub(r"^((?:[\w+.-]+:)?/*[^/:\[\]]*:)(?!\d*(?:/|$))[^/]+", r"\1…", url)
 
 
@@ -131,7 +131,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _in_no_proxy(host: str) -> bool:
-    """Whether NO_PROXY names the host by a network or by ``*.domain``, which urllib passes over."""
+    """Whether NO_PROXY names the host by a network or by ``*.domain``, which urllib ignores."""
     for name in getproxies().get("no", "").replace(",", " ").split():
         if name.startswith("*.") and host.endswith(name[1:].lower()):
             return True
@@ -144,7 +144,7 @@ def _in_no_proxy(host: str) -> bool:
 
 
 def _taken_apart(url: str) -> Address | None:
-    """None where it is no address."""
+    """None where it is not an address."""
     if not url.isprintable() or " " in url or "\\" in url:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What goes into a chat completion, and what can be told from what comes back."""
+"""The request of a chat completion, and the facts in its response."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ensemble_lab.models.chats import HALF
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import Prompt, mean_probability
 
-ROUNDING = 1e-6  # a logarithm of a probability may be so much above 0 in a server's float32
+ROUNDING = 1e-6  # by so much a log-probability may exceed 0 in a server's float32
 MOST_TOKENS = 2**53
 
 
 def messages(item: Prompt) -> list[dict[str, Any]]:
     """A prompt as chat messages: a text, one message, or a list of messages.
 
-    The content of a message goes to the server as it is: text, or a list of parts.
+    The content of a message is sent unchanged: text, or a list of parts.
     """
     if isinstance(item, str):
         return [{"role": "user", "content": str(item)}]
@@ -54,14 +54,14 @@ def confidence(choice: Mapping[str, Any]) -> float | None:
 
 
 def count(value) -> int | None:
-    """A number of tokens, where it is one."""
+    """A number of tokens, or None for another value."""
     if not is_number(value) or not 0 <= value <= MOST_TOKENS or value != int(value):
         return None
     return int(value)
 
 
 def reason(content: bytes) -> str:
-    """The sentence in an error's JSON, where one of the usual fields holds one."""
+    """The message in an error's JSON, where one of the usual fields has one."""
     text = content.decode(errors="replace")
     try:
         told = parsed(content)
@@ -73,12 +73,12 @@ def reason(content: bytes) -> str:
 
 
 def parsed(content: bytes) -> Any:
-    """What JSON says.
+    """The value in JSON.
 
     Raises
     ------
     ValueError
-        No JSON, or nested deeper than Python reads.
+        Not JSON, or nested deeper than Python reads.
     """
     try:
         return json.loads(content)
@@ -87,12 +87,12 @@ def parsed(content: bytes) -> Any:
 
 
 def excerpt(text: str) -> str:
-    """A text as a message shows it, without quotes and without what would steer a terminal."""
+    """A text for a message, without quotes and without control characters."""
     return cut("".join(c if c.isprintable() else " " for c in text[:4000]))
 
 
 def fix(status: int) -> str:
-    """Say what to do about a common HTTP error."""
+    """The fix for a common HTTP error."""
     fixes = {
         401: "give key= or set OPENAI_API_KEY to a valid key",
         403: "give key= or set OPENAI_API_KEY to a key that may use this model",
@@ -117,12 +117,12 @@ def is_price(price) -> bool:
 
 
 def field(what: str, value) -> int | float:
-    """A field of the request as JSON takes it.
+    """A field of the request, ready for JSON.
 
     Raises
     ------
     ValueError
-        A value that no server takes.
+        A value that servers do not take.
     """
     if what == "temperature":
         if not is_number(value) or value < 0:
@@ -140,7 +140,7 @@ def written(body: dict, item: Prompt) -> bytes:
     Raises
     ------
     ModelError
-        A prompt that JSON does not hold.
+        A prompt that JSON cannot hold.
     """
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
@@ -151,5 +151,5 @@ def written(body: dict, item: Prompt) -> bytes:
     except (TypeError, ValueError) as error:
         why = excerpt(str(error))
         if "Circular" in why:
-            raise ModelError("the prompt holds itself, which JSON cannot say") from None
+            raise ModelError("the prompt contains itself, which JSON cannot express") from None
     raise ModelError(f"prompt {shown(item)} cannot be sent as JSON: {why}")

@@ -1,9 +1,9 @@
-"""One request to a server: with one deadline for all of it, and with a most of bytes.
+"""One request to a server, with one deadline for all of it and a limit of bytes.
 
-httpx limits the silence between two parts of a reply, so that a server which drips would hold the
-caller for ever. Here a thread asks and the caller waits, no longer than the deadline: a name that
-is looked up, a handshake, headers that come letter by letter and a slow body all count. What is
-late is cut off, and nothing more is sent.
+httpx limits the time between two parts of a reply, so a server that sends its reply in small pieces
+could hold the caller for ever. Here a thread asks and the caller waits no longer than the deadline:
+the look-up of a name, the handshake, slow headers and a slow body all count. A late request is cut
+off, and nothing more is sent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
 MOST_BYTES = 8 * 2**20  # of a reply, unpacked: some 80,000 tokens with their log-probabilities
-LOOK = 0.2  # seconds: where waiting cannot be interrupted (Windows), it is done in such steps
+LOOK = 0.2  # seconds: where waiting cannot be interrupted (Windows), it is done in steps
 GZIP = 31  # zlib's code for a stream with gzip's header
 
 
@@ -33,16 +33,16 @@ class Late(Exception):
 
 
 class Broken(Exception):
-    """Nothing listens, or the connection broke: the text says how."""
+    """No server answers, or the connection broke: the text gives the reason."""
 
 
 class Unreadable(Exception):
-    """The reply is too long, or packed in a way that was not asked for: the text says which."""
+    """The reply is too long, or compressed unexpectedly: the text gives the reason."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back.
+    """A server's answer.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Line:
     Raises
     ------
     Broken
-        The proxy is no address; it is not shown.
+        The proxy is not an address; it is not shown.
     """
 
     def __init__(self, proxy: str | None):
@@ -78,20 +78,20 @@ class Line:
             self._transport = httpx.HTTPTransport(verify=_certificates(), limits=one, proxy=proxy)
         except (httpx.InvalidURL, ValueError):  # its text would show the password
             raise Broken(
-                "the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is no address; in its password,"
-                " write / as %2F, # as %23, ? as %3F"
+                "the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is not an address; in its"
+                " password, write / as %2F, # as %23, ? as %3F"
             ) from None
         self._streams: list = []
         self._cut = False
 
     def ask(self, request: httpx.Request) -> Answer:
-        """Send a request and read the answer, as far as it may go."""
+        """Send a request and read the answer, up to the limit of bytes."""
         request.extensions["trace"] = self._watch
         response = self._transport.handle_request(request)
         try:
             packing = response.headers.get("content-encoding", "identity").strip().lower()
             if packing not in ("identity", "", "gzip", "x-gzip"):
-                raise Unreadable("is packed, though it was asked not to be")
+                raise Unreadable("is compressed, although the request forbids it")
             content = _read(response.stream)
             content = _unpacked(content) if packing.endswith("gzip") else content
             return Answer(response.status_code, content, response.headers.get("location", ""))
@@ -99,13 +99,13 @@ class Line:
             response.close()
 
     def cut(self) -> None:
-        """End what goes on: a read that waits returns, and nothing is connected or sent after."""
+        """Stop: a waiting read returns, and nothing is connected or sent afterwards."""
         self._cut = True
         for stream in list(self._streams):
             _shut(stream)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._transport.close()
 
     def _watch(self, event: str, info: dict) -> None:
@@ -120,12 +120,12 @@ class Line:
 
 
 class Lines:
-    """Lines to one server: one for each request that goes on at the same time.
+    """Connections to one server: one for each request at the same time.
 
     Parameters
     ----------
     proxy : callable
-        The proxy for the next line, or None.
+        The proxy for the next connection, or None.
     """
 
     def __init__(self, proxy: Callable[[], str | None]):
@@ -138,7 +138,7 @@ class Lines:
         ----------
         url : str
         headers : callable
-            Makes them when they are needed, so that no frame of a traceback holds a key.
+            Makes them when they are needed, so that no frame of a traceback contains a key.
         body : bytes
         seconds : float
             From now to the last byte.
@@ -146,9 +146,9 @@ class Lines:
         Raises
         ------
         Late, Broken, Unreadable
-            With no exception in their chain: those of the libraries may hold headers.
+            Without other exceptions in their chain: those of the libraries may contain headers.
         """
-        if self._process != os.getpid():  # a fork: its parent reads from the same connections
+        if self._process != os.getpid():  # a fork: the parent reads from the same connections
             self._free, self._process = [], os.getpid()
         call = _Call(self, url, headers, body, seconds)
         failed = call.wait()
@@ -157,19 +157,19 @@ class Lines:
         return call.answer
 
     def take(self) -> Line:
-        """A line that is free, or a new one."""
+        """A free connection, or a new one."""
         try:
             return self._free.pop()
         except IndexError:
             return Line(self._proxy())
 
     def give(self, line: Line) -> None:
-        """Keep a line for the next request."""
+        """Keep a connection for the next request."""
         self._free.append(line)
 
 
 class _Call:
-    """A request in a thread of its own."""
+    """A request in a separate thread."""
 
     def __init__(self, lines: Lines, url: str, headers, body: bytes, seconds: float):
         self._lines, self._url, self._headers, self._body = lines, url, headers, body
@@ -181,8 +181,8 @@ class _Call:
         self.answer: Answer | None = None
 
     def wait(self) -> Exception | None:
-        """What went wrong, if anything did."""
-        # A daemon: a name that takes minutes to be looked up must not hold the end of the process.
+        """The error, if there is one."""
+        # A daemon: a look-up of a name that takes minutes must not delay the end of the process.
         thread = threading.Thread(target=self._work, daemon=True, name="endpoint")
         try:
             thread.start()
@@ -202,7 +202,7 @@ class _Call:
                 self._line.cut()
 
     def _work(self) -> None:
-        # What is kept of an error is a text: its chain would hold the request with its headers.
+        # Of an error only the text is kept: its chain would contain the request with its headers.
         try:
             self.answer = self._asked()
         except Unreadable as error:
@@ -233,9 +233,9 @@ class _Call:
         return line.ask(request)
 
     def _let_go(self) -> None:
-        """Keep the line for the next call if nothing is wrong with it."""
+        """Keep the connection for the next call if it works."""
         with self._lock:
-            line, self._line = self._line, None  # what is kept can no longer be cut
+            line, self._line = self._line, None  # a kept connection can no longer be cut
             whole = self.answer is not None and not self._given_up
         if line is not None:
             (self._lines.give if whole else Line.close)(line)
@@ -260,21 +260,21 @@ def _read(stream) -> bytes:
 
 
 def _unpacked(content: bytes) -> bytes:
-    """Unzipped once, never further than it may go."""
+    """Decompress once, up to the limit of bytes."""
     machine = zlib.decompressobj(GZIP)
     try:
         plain = machine.decompress(content, MOST_BYTES + 1)
     except zlib.error:
-        raise Unreadable("says that it is packed by gzip, and is not") from None
+        raise Unreadable("is declared as gzip, but is not") from None
     if len(plain) > MOST_BYTES:
-        raise Unreadable(f"is longer than {MOST_BYTES >> 20} MB when it is unpacked")
+        raise Unreadable(f"is longer than {MOST_BYTES >> 20} MB when it is decompressed")
     if not machine.eof:
-        raise Unreadable("is packed by gzip, and is cut short")
+        raise Unreadable("is gzip data that is cut short")
     return plain
 
 
 def _shut(stream) -> None:
-    """Wake whoever reads from a connection: closing alone would not."""
+    """Wake a thread that reads from a connection: closing alone would not."""
     connection = stream.get_extra_info("socket")
     try:
         connection.shutdown(socket.SHUT_RDWR)

@@ -39,30 +39,31 @@ from ensemble_lab.models.language import Parse, Prompt
 from ensemble_lab.models.settings import check_parse
 
 DAY = 86_400  # seconds: no reply takes longer, and no clock overflows
-MOST_READ = 4000  # characters of a server's words from which a message is made
+MOST_READ = 4000  # characters of a server's text that are used for a message
 NAMES = {status.value: status.phrase for status in HTTPStatus}
-PLAIN = "over plain http everybody on the way can read it: use https, or give key= to send one"
+PLAIN = "over plain http others in the network can read it: use https, or give key= to send one"
 
 
 class Endpoint:
-    """A served model, asked with one chat completion an item.
+    """A served model, asked by one chat completion an item.
 
-    The key is sent as the bearer token, and is shown nowhere: not in errors, in a repr or in what
-    a server repeats. Without `key`, it is read from the environment variable `OPENAI_API_KEY` at
-    each call, and sent over https or to this machine only; over plain http, where everybody on
-    the way can read it, an explicit `key` alone is sent. No proxy is used for this machine, and no
-    redirect is followed. A pickle or a recording of an endpoint holds no key.
+    The key is sent as the bearer token and is never shown: not in errors, not in a repr, and not
+    where a server repeats it. Without `key`, it is read from the environment variable
+    `OPENAI_API_KEY` at each call, and sent only over https or to this machine. Over plain http,
+    where others in the network can read it, only an explicit `key` is sent. No proxy is used for
+    this machine, and no redirect is followed. A pickle or a recording of an endpoint contains no
+    key.
 
     Parameters
     ----------
     url
         Base address up to and with the version, such as `http://127.0.0.1:8000/v1`. A name and
-        password in it are sent as they are meant, in place of a key, and what stands behind a
-        question mark goes behind the path.
+        password in it are sent as credentials instead of a key, and the text after a question mark
+        is appended to the path.
     name
         The model's name on that server, without ``?``, ``&`` and ``=``.
     parse
-        Turns the text into the answer; `None` means that there is none in it.
+        Turns the text into the answer; `None` means that the text contains none.
     timeout
         Seconds that one reply may take, from the look-up of the server's name to the last byte.
     price
@@ -70,10 +71,10 @@ class Endpoint:
     max_tokens, temperature, seed
         Fields of the request; `None` leaves one out.
     logprobs
-        Ask for log-probabilities, from which the confidence comes. Servers that do not know the
-        field mostly ignore it; those that refuse it need `False`.
+        Ask for log-probabilities, from which the confidence comes. Most servers that do not know
+        the field ignore it; for those that refuse it use `False`.
     key
-        The key of this service, where it is another than that in the environment.
+        The key of this service, where it differs from that in the environment.
 
     References
     ----------
@@ -105,9 +106,9 @@ class Endpoint:
             raise ModelError(
                 f"the model's name {shown(name)} is {type(name).__name__}; make it str"
             )
-        if set(name) & set("?&="):  # there may be a key in it: the name is not shown
+        if set(name) & set("?&="):  # the name may contain a key: it is not shown
             raise ModelError(
-                "the model's name holds ?, & or =, as the query of an address does; a query stands"
+                "the model's name holds ?, & or =, like the query of an address; a query is written"
                 " before the #: 'openai:http://127.0.0.1:8000/v1?version=1#name'"
             )
         if in_utf8(name) != name:
@@ -127,7 +128,7 @@ class Endpoint:
         given = given_key(key)
         if given and self._address.user:
             raise ModelError("the address holds a name or password, and key= is given; give one")
-        # A function, so that nothing that prints the attributes prints the key.
+        # A function, so that printing the attributes does not print the key.
         self._given = (lambda: given) if given else None
         self._start()
 
@@ -151,7 +152,7 @@ class Endpoint:
         return made
 
     def __getstate__(self) -> dict:
-        """What a pickle holds: neither key nor password nor what stands behind a question mark."""
+        """The state for a pickle: without key, password and query."""
         state = {k: v for k, v in self.__dict__.items() if k not in ("_lines", "_given")}
         secret = self._given or self._address.user or self._address.query
         state["_lost"] = self._lost or bool(secret)
@@ -169,7 +170,7 @@ class Endpoint:
         Raises
         ------
         EndpointUnreachable
-            Nothing listens there, or the connection broke.
+            No server answers there, or the connection broke.
         EndpointTimeout
             No complete reply within `timeout` seconds.
         EndpointStatus
@@ -177,23 +178,25 @@ class Endpoint:
         EndpointNonsense
             The reply is not JSON, not a chat completion, or longer than 8 MB.
         ModelError
-            A prompt that cannot be sent, or a key that no header may hold.
+            A prompt that cannot be sent, or a key that is not allowed in a header.
 
         Warns
         -----
         UserWarning
-            The key in the environment is not sent, over plain http to another machine.
+            The key in the environment is not sent over plain http to another machine.
         """
         if self._lost:
             raise ModelError(
-                f"{self} comes out of a pickle, which holds no key, password or query; make it anew"
+                f"{self} comes from a pickle, which contains no key, password or query; make it"
+                " again"
             )
         body = {"model": self.name, "messages": messages(item), **self._fields}
         content = self._post(written(body, item))
         choice, usage = self._read(content)
         text = choice["message"]["content"]
         return Reply(
-            # A null text (all tokens spent on reasoning, say) is paid for, and holds no answer.
+            # A null text (such as after reasoning that used all tokens) is paid for and has no
+            # answer.
             answer=None if text is None else self.parse(in_utf8(text)),
             confidence=confidence(choice),
             cost=self._cost(usage),
@@ -202,7 +205,7 @@ class Endpoint:
         )
 
     def _post(self, body: bytes) -> bytes:
-        """What the server answers; no error has another one in its chain, which may hold a key."""
+        """The server's answer; its errors have no others in their chain, which may hold a key."""
         self._look_at_the_key()
         try:
             answer = self._lines.post(
@@ -211,7 +214,7 @@ class Endpoint:
         except Late:
             failed = EndpointTimeout(
                 f"{self} did not finish its reply in {self.timeout:g} s: raise timeout=, lower "
-                "max_tokens=, or look whether the server is overloaded"
+                "max_tokens=, or check whether the server is overloaded"
             )
         except Unreadable as error:
             failed = EndpointNonsense(f"the reply of {self} {excerpt(str(error))}")
@@ -229,7 +232,7 @@ class Endpoint:
         raise failed
 
     def _key(self) -> str | None:
-        """What is sent as the bearer token."""
+        """The bearer token to send."""
         if self._given is not None:
             return self._given()
         return environment_key() if self._address.safe and not self._address.user else None
@@ -255,14 +258,14 @@ class Endpoint:
         return bare and bool(os.environ.get(VARIABLE, "").strip())
 
     def _look_at_the_key(self) -> None:
-        """Refuse a key that cannot be sent, and say so once where one is not."""
+        """Refuse a key that cannot be sent; warn once where a key is not sent."""
         self._key()
         if self._withheld() and not self._warned:
             self._warned = True
             warnings.warn(f"{VARIABLE} is not sent to {self}: {PLAIN}", stacklevel=4)
 
     def _why(self, answer: Answer) -> str:
-        """The server's reason for an error, and what to do about it."""
+        """The server's reason for an error, and the fix."""
         secrets = self._secrets()
         if 300 <= answer.status < 400:
             to = secrets.out_of(without_secrets(answer.location[:MOST_READ]))
@@ -275,15 +278,15 @@ class Endpoint:
         return told + fix(answer.status)
 
     def _read(self, content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The first choice, which has a text or none, and what was used."""
+        """The first choice, with a text or None, and the token counts."""
         what = "is not JSON"
         try:
             data = parsed(content)
-            what = "is JSON, but no object" if not isinstance(data, dict) else ""
+            what = "is JSON, but not an object" if not isinstance(data, dict) else ""
             what = what or "has no choices[0].message.content"
             choice = data["choices"][0]
             text = choice["message"]["content"]
-            what = "" if isinstance(text, str | None) else "has a text that is no string"
+            what = "" if isinstance(text, str | None) else "has a text that is not a string"
         except (ValueError, LookupError, TypeError):
             pass
         if what:

@@ -1,4 +1,4 @@
-"""Keys and passwords: sent where they belong, and shown nowhere."""
+"""Keys and passwords: sent only to their server, and never shown."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from urllib.parse import quote
 from ensemble_lab.models.errors import ModelError
 
 VARIABLE = "OPENAI_API_KEY"
-GONE = "[key]"  # stands where a key was
-PART = 8  # characters in a row of a key that are hidden as well
-SHORTEST = 3  # a shorter value is no secret, and hiding it would spoil every sentence
+GONE = "[key]"  # shown in place of a key
+PART = 8  # a part of a key with so many characters is hidden too
+SHORTEST = 3  # a shorter value is not a secret, and hiding it would damage ordinary text
 
 
 def given_key(key) -> str | None:
@@ -22,7 +22,7 @@ def given_key(key) -> str | None:
     Raises
     ------
     ValueError
-        No text, or nothing in it, or what `checked` refuses; the key is not shown.
+        Not text, empty, or refused by `checked`; the key is not shown.
     """
     if key is None:
         return None
@@ -40,12 +40,12 @@ def environment_key() -> str | None:
 
 
 def checked(key: str, where: str) -> str:
-    """A key that can stand in a header, without what surrounds it.
+    """A key that is allowed in a header, without surrounding space.
 
     Raises
     ------
     ModelError
-        Characters that no header may hold; the key is not shown.
+        Characters that are not allowed in a header; the key is not shown.
     """
     key = key.strip()
     if not all("!" <= letter <= "~" for letter in key):
@@ -57,7 +57,7 @@ def checked(key: str, where: str) -> str:
 
 
 class Secrets:
-    """Texts that no message, reply or log may hold, with the forms in which servers repeat them.
+    """Texts that messages, replies and logs must not contain, in all forms that servers repeat.
 
     Parameters
     ----------
@@ -72,9 +72,9 @@ class Secrets:
         return f"Secrets({len(self._texts)})"
 
     def out_of(self, text: str) -> str:
-        """`text` without any secret, without longer parts of one, and without coded forms."""
+        """`text` without any secret, its longer parts and its encoded forms."""
         for secret in self._texts:
-            if len(secret) < PART:  # "EMPTY", say: only where it stands alone
+            if len(secret) < PART:  # such as "EMPTY": only where it is a separate word
                 alone = rf"(?<![^\W_]){re.escape(secret)}(?![^\W_])"
                 text = re.sub(alone, GONE, text)
                 continue
@@ -83,9 +83,9 @@ class Secrets:
         return text
 
     def out_of_reply(self, content: bytes) -> bytes:
-        """What a server sent without the whole keys in it, which would go into recordings.
+        """A server's text without complete keys, as it may go into a recording.
 
-        Only whole ones, and long ones: an answer may hold a word that is somebody's short key.
+        Only complete and long keys: an answer may contain a word that equals a short key.
         """
         for secret in self._texts:
             if len(secret) >= 2 * PART:
@@ -97,9 +97,9 @@ def _forms(secret: str) -> list[str]:
     """The secret itself, percent-encoded, in hexadecimal and in base64."""
     raw = secret.encode(errors="surrogateescape")
     forms = [secret, quote(raw, safe=""), "".join(f"%{byte:02X}" for byte in raw), raw.hex()]
-    for skipped in range(3):  # wherever in the encoded text it begins
+    for skipped in range(3):  # at any offset in the encoded text
         coded = base64.b64encode(b"\0" * skipped + raw).decode()
-        # The first and last characters mix with what stands beside it.
+        # The first and last characters also depend on the neighbouring text.
         core = coded[(0, 2, 3)[skipped] :].rstrip("=")
         core = core if (skipped + len(raw)) % 3 == 0 else core[:-1]
         forms += [core, core.replace("+", "-").replace("/", "_")]
@@ -107,9 +107,9 @@ def _forms(secret: str) -> list[str]:
 
 
 def _without(text: str, form: str) -> str:
-    """`text` with `GONE` for every run of at least `PART` characters that stands in `form`."""
+    """`text` with `GONE` for every run of at least `PART` characters that occurs in `form`."""
     small, low = form.lower(), text.lower()
-    if len(low) != len(text):  # a letter whose small form is longer
+    if len(low) != len(text):  # a letter whose lower case is longer
         small, low = form, text
     pieces = {small[i : i + PART] for i in range(len(small) - PART + 1)}
     kept, at = [], 0

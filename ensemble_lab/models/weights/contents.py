@@ -1,7 +1,7 @@
-"""Which files hold a folder's weights, and what they say before the numbers begin.
+"""The files with a folder's weights, and their headers.
 
-Only safetensors are read, and only those named here: what an index or a configuration names
-besides is refused before anything is opened.
+Only safetensors are read, and only those named here: other files in an index or a configuration are
+refused before anything is opened.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ensemble_lab.models.weights.safetensors_head import header, short
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".distcp", ".h5", ".npz")
 TO_SAFETENSORS = (
     "pickles can run code when opened: convert them to safetensors "
-    "(model.save_pretrained(folder) writes them) where you trust their source"
+    "(model.save_pretrained(folder) writes them) if you trust their source"
 )
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
@@ -28,7 +28,7 @@ ADAPTER = "adapter_config.json"
 
 @dataclass(frozen=True)
 class Contents:
-    """What a folder's weights are made of.
+    """The files and sizes of a folder's weights.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        The file is damaged, is no mapping, or cannot be read.
+        The file is damaged, is not a mapping, or cannot be read.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -73,7 +73,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     PickledWeights
         The weights are pickles, or an index or an adapter leads to some.
     ModelError
-        There are none, or the index names what is no plain file of this folder.
+        There are none, or the index names something that is not a plain file of this folder.
     """
     check_no_adapter(folder)
     if (folder / WHOLE).is_symlink() or (folder / WHOLE).exists():
@@ -86,7 +86,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
         raise _without_weights(folder)
     for name in files:
         if not (folder / name).is_file():
-            what = "is a folder" if (folder / name).is_dir() else "is not there"
+            what = "is a folder" if (folder / name).is_dir() else "does not exist"
             what = "is a link to nothing" if (folder / name).is_symlink() else what
             raise ModelError(f"{short(folder / name)} {what}: fetch the model again")
     return tuple(folder / name for name in files)
@@ -98,9 +98,9 @@ def shards(index: dict[str, Any], where: str) -> list[str]:
     Raises
     ------
     PickledWeights
-        A file of another kind.
+        A file of another type.
     ModelError
-        No files, or one somewhere else.
+        No files, or one outside the folder.
     """
     named = index.get("weight_map")
     if not isinstance(named, dict) or not named:
@@ -112,18 +112,19 @@ def shards(index: dict[str, Any], where: str) -> list[str]:
     for name in files:
         if not name.endswith(".safetensors"):
             raise PickledWeights(
-                f"{where} names {shown(name, 60)}, which is no *.safetensors; {TO_SAFETENSORS}"
+                f"{where} names {shown(name, 60)}, which is not a *.safetensors file;"
+                f" {TO_SAFETENSORS}"
             )
         if not re.fullmatch(r"\w[\w.+-]*", name, re.ASCII):
             raise ModelError(
-                f"{where} names {shown(name, 60)}, which is no file of this folder: put all files"
-                " of the model beside the index, and name them plainly"
+                f"{where} names {shown(name, 60)}, which is not a file of this folder: put all"
+                " files of the model next to the index, and use plain names"
             )
     return files
 
 
 def check_no_adapter(folder: Path) -> None:
-    """Refuse a folder with an adapter: it would be left out, or bring another model along."""
+    """Refuse a folder with an adapter: it would be ignored, or would load another model."""
     if (folder / ADAPTER).is_symlink() or (folder / ADAPTER).exists():
         if any((folder / f"adapter_model{suffix}").exists() for suffix in PICKLES):
             raise PickledWeights(f"{short(folder)} holds a pickled adapter; {TO_SAFETENSORS}")
@@ -139,8 +140,8 @@ def contents(folder: Path) -> Contents:
     Raises
     ------
     ModelError
-        As in `weight_files`; or a file is truncated, damaged or no safetensors file, or holds a
-        tensor that another file holds too.
+        As in `weight_files`; or a file is truncated, damaged or not a safetensors file, or holds a
+        tensor that another file also holds.
     """
     files = weight_files(folder)
     seen: dict[str, Path] = {}
@@ -174,7 +175,7 @@ def _check_inside(folder: Path, name: str) -> None:
 
 
 def _without_weights(folder: Path) -> ModelError:
-    """What to say of a folder that holds no weights under the names that are read."""
+    """The error for a folder without weights under the known names."""
     names: Sequence[str] = sorted(path.name for path in folder.iterdir())
     if any(name.endswith(".safetensors") for name in names):
         some = next(name for name in names if name.endswith(".safetensors"))

@@ -1,6 +1,6 @@
-"""GGUF files: looked at, dequantised once into a folder with safetensors, and read from there.
+"""GGUF files: checked, dequantised once into a folder with safetensors, and read from there.
 
-transformers has the code that knows the layouts; what it passes over, `gguf_head` refuses.
+transformers has the code for the layouts; `gguf_head` refuses what that code would ignore.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
 ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")
-LABEL = "weights.txt"  # which weights a converted folder holds
+LABEL = "weights.txt"  # the name of the weights in a converted folder
 COPIES = 2  # of the float32 weights, at the peak of a conversion
 
 
 def cache_folder() -> Path:
-    """Where this package keeps what it fetched: `ENSEMBLE_LAB_CACHE` or ~/.cache/ensemble_lab."""
+    """The folder for fetched files: `ENSEMBLE_LAB_CACHE` or ~/.cache/ensemble_lab."""
     chosen = os.environ.get("ENSEMBLE_LAB_CACHE")
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "ensemble_lab"
 
 
 def gguf_at(path: Path) -> Path | None:
-    """The GGUF file that a path names, or that a folder without safetensors holds alone, or None.
+    """The GGUF file at a path, or the only one in a folder without safetensors, or None.
 
-    A file is one by its suffix or by its first bytes (Ollama's have no suffix).
+    It is recognised by its suffix or by its first bytes (Ollama's files have no suffix).
 
     Raises
     ------
@@ -55,7 +55,7 @@ def gguf_at(path: Path) -> Path | None:
     try:
         if not path.is_dir() or any(path.glob("*.safetensors")):
             return None
-    except OSError:  # a folder that may not be looked into, which others name
+    except OSError:  # a folder that cannot be read; other checks name it
         return None
     found = sorted(one for one in path.iterdir() if is_gguf(one))
     if len(found) > 1 and not all(is_part(one.name) for one in found):
@@ -70,14 +70,14 @@ def is_gguf(path: Path) -> bool:
 
 
 def gguf_folder(path: Path) -> tuple[Path, str]:
-    """The folder with the dequantised model, made where it is missing, and the weights' label.
+    """The folder with the dequantised model, made if it is missing, and the weights' label.
 
-    It is named after the file's content, so a file that changed is converted anew.
+    It is named after the file's content, so a changed file is converted again.
 
     Raises
     ------
     ModelError
-        No GGUF, a damaged one, or one that is not understood.
+        Not a GGUF, a damaged one, or one that is not understood.
     NotEnoughMemory
         The one conversion would not fit in memory or on the disk.
     """
@@ -111,7 +111,7 @@ def check_conversion(name: str, parameters: int, folder: Path) -> None:
 
 
 def move(made: Path, folder: Path) -> None:
-    """Give a finished folder its name, unless a process beside this one was first."""
+    """Give a finished folder its name, unless another process was first."""
     try:
         made.rename(folder)
     except OSError:
@@ -132,7 +132,7 @@ def dequantise(gguf: Path, folder: Path, head: Head | None = None) -> PreTrained
     plain = {}
     if hasattr(transformers, "GgufConfig"):  # older releases always dequantise
         plain["quantization_config"] = transformers.GgufConfig(dequantize=True)
-    with tempfile.TemporaryDirectory() as alone:  # whatever lies beside the file is not its own
+    with tempfile.TemporaryDirectory() as alone:  # other files in that folder do not belong to it
         given = Path(alone) / "model.gguf"
         try:
             given.symlink_to(gguf.resolve())
@@ -143,7 +143,7 @@ def dequantise(gguf: Path, folder: Path, head: Head | None = None) -> PreTrained
             model = AutoModelForCausalLM.from_pretrained(
                 alone, gguf_file=given.name, dtype=torch.float32, **plain
             )
-        except Exception as error:  # of whatever the file holds that was not foreseen
+        except Exception as error:  # from unforeseen content of the file
             raise ModelError(
                 f"{shown(gguf.name)} cannot be read ({type(error).__name__}: {shown(str(error))}):"
                 " fetch it again, or load the original model"
@@ -169,7 +169,7 @@ def _set_ends(model, metadata: Mapping) -> None:
 
 
 def _set_positions(config, factors: list[float], name: str) -> None:
-    """Llama 3.1's stretched positions, of which a file keeps only the factors (D / 2,)."""
+    """Llama 3.1's stretched positions; a file holds only the factors (D / 2,)."""
     rope = dict(config.rope_parameters)
     rope |= {"rope_type": "llama3", "factor": max(factors), **LLAMA3}
     found = [_factor(i / len(factors), rope) for i in range(len(factors))]
@@ -182,7 +182,7 @@ def _set_positions(config, factors: list[float], name: str) -> None:
 
 
 def _factor(place: float, rope: Mapping) -> float:
-    """What Llama 3.1 divides a frequency by: 1 for quick ones, `factor` for slow ones."""
+    """Llama 3.1's divisor of a frequency: 1 for high ones, `factor` for low ones."""
     turns = rope["original_max_position_embeddings"] * rope["rope_theta"] ** -place / (2 * math.pi)
     low, high = rope["low_freq_factor"], rope["high_freq_factor"]
     smooth = min(max((turns - low) / (high - low), 0.0), 1.0)

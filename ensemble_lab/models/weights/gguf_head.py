@@ -1,7 +1,7 @@
-"""What a GGUF file says before its weights, and whether all of it is understood.
+"""The header of a GGUF file, and whether all of it is understood.
 
-The loader of transformers passes over tensors and settings that it does not know, and the network
-is another one then. So each must be one that is understood, and a file with others is refused.
+The loader of transformers ignores unknown tensors and settings, and the network is then a different
+one. So a file with unknown ones is refused.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ensemble_lab.models.errors import ModelError
 LAYER = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output")
 LAYER += ("ffn_norm", "ffn_gate", "ffn_up", "ffn_down")
 BIASES = ("attn_q.bias", "attn_k.bias", "attn_v.bias")
-# Architectures, and the tensors of a layer that they have beside those of a Llama.
+# Architectures, and the tensors of a layer that they have in addition to those of a Llama.
 ARCHITECTURES = {"llama": (), "qwen2": BIASES}
 NEEDED = ("context_length", "block_count", "feed_forward_length", "embedding_length",
           "attention.head_count", "attention.head_count_kv",
           "attention.layer_norm_rms_epsilon")  # fmt: skip
 WIDTHS = ("rope.dimension_count", "attention.key_length", "attention.value_length")
 SETTINGS = {*NEEDED, *WIDTHS, "rope.freq_base", "vocab_size", "tensor_data_layout"}
-# How text is parted before it becomes tokens; of other kinds the tokens would be wrong.
+# How text is split before it becomes tokens; with other kinds the tokens would be wrong.
 PARTED = {None, "default", "gpt-2", "smollm", "llama3", "llama-v3", "llama-bpe", "qwen2",
           "deepseek-r1-qwen", "tekken"}  # fmt: skip
 ORIGINAL = "load the original model, which has safetensors"
@@ -40,7 +40,7 @@ def is_part(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Head:
-    """What a GGUF file says before its weights.
+    """The header of a GGUF file.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Head:
     kind : str
         The number format that most weights have.
     factors : list of float, optional
-        What each frequency of the positions is divided by.
+        The divisor of each frequency of the positions.
     """
 
     metadata: Mapping[str, Any]
@@ -59,7 +59,7 @@ class Head:
 
     @property
     def weights(self) -> str:
-        """Which weights these are, for a label."""
+        """The name of the weights, for a label."""
         if self.kind in ("F32", "F16", "BF16"):
             return f"GGUF in {self.kind}"
         bits = re.search(r"\d", self.kind)
@@ -67,7 +67,7 @@ class Head:
 
 
 def inspected(path: Path) -> Head:
-    """Look at a GGUF file, and refuse what would not be read as it was meant.
+    """Read a GGUF file's header, and refuse a file that would be misread.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def inspected(path: Path) -> Head:
         return _inspected(path, shown(path.name))
     except ModelError:
         raise
-    except Exception as error:  # of settings of a kind that nobody foresaw
+    except Exception as error:  # from settings of an unforeseen type
         raise ModelError(
             f"{shown(path.name)} is damaged ({type(error).__name__}: {shown(str(error))}): fetch it"
             " again"
@@ -94,7 +94,7 @@ def _inspected(path: Path, name: str) -> Head:
         reader = GGUFReader(path)
         keys = [key for key in reader.fields if not key.startswith("GGUF.")]
         metadata = {key: reader.fields[key].contents() for key in keys}
-    except Exception as error:  # numpy's, of places behind the end of the file
+    except Exception as error:  # from numpy, for places after the end of the file
         raise ModelError(
             f"{name} is damaged or cut off ({path.stat().st_size:,} bytes): fetch it again"
         ) from error
@@ -121,12 +121,12 @@ def _check_start(path: Path, name: str) -> None:
     """The first eight bytes: magic and version."""
     with path.open("rb") as file:
         start = file.read(8)
-    if start.startswith(b"version "):  # as the text of a pointer begins
+    if start.startswith(b"version "):  # the start of a pointer's text
         raise ModelError(f"{name} is a pointer to a file in Git LFS: run `git lfs pull`")
     if start[:4] in (b"ggml", b"lmgg", b"tjgg", b"fmgg", b"algg"):
         raise ModelError(f"{name} is a GGML file, older than GGUF: fetch the model as GGUF")
     if start[:4] != b"GGUF":
-        raise ModelError(f"{name} is no GGUF file (it does not begin with GGUF): fetch it again")
+        raise ModelError(f"{name} is not a GGUF file (it does not start with GGUF): fetch it again")
     if len(start) < 8:
         raise ModelError(f"{name} is cut off after {len(start)} bytes: fetch it again")
     version = int.from_bytes(start[4:], "little")
@@ -141,7 +141,7 @@ def _check_whole(metadata: Mapping, shapes: Mapping, name: str) -> None:
     if metadata.get("split.count", 1) > 1 or is_part(name.strip("'")):
         raise ModelError(
             f"{name} is a part of a split file: merge them with `llama-gguf-split --merge FIRST"
-            " WHOLE`, and give the whole one"
+            " WHOLE`, and give the merged file"
         )
     kind = metadata.get("general.type", "model")
     architecture = metadata.get("general.architecture", "unknown")
@@ -156,7 +156,7 @@ def _check_whole(metadata: Mapping, shapes: Mapping, name: str) -> None:
 
 
 def _check_network(metadata: Mapping, shapes: Mapping, name: str) -> None:
-    """Every tensor and every setting is one that is understood, and none is missing."""
+    """Check that every tensor and setting is known, and that none is missing."""
     architecture = metadata["general.architecture"]
     ours = {k.removeprefix(f"{architecture}."): v for k, v in metadata.items()
             if k.startswith(f"{architecture}.")}  # fmt: skip
@@ -173,7 +173,7 @@ def _check_network(metadata: Mapping, shapes: Mapping, name: str) -> None:
     if lost := [key for key in NEEDED if not ours.get(key)]:
         raise ModelError(f"{name} lacks the setting {architecture}.{lost[0]}: convert it again")
     size = ours["embedding_length"] // ours["attention.head_count"]
-    if architecture == "llama":  # the only one whose heads may have another width
+    if architecture == "llama":  # only its heads may have another width
         size = ours.get("rope.dimension_count", size)
     if odd := [key for key in WIDTHS if ours.get(key, size) != size]:
         raise ModelError(
@@ -181,8 +181,8 @@ def _check_network(metadata: Mapping, shapes: Mapping, name: str) -> None:
             f" are not read yet: {ORIGINAL}"
         )
     if not all(type(ours[key]) in (int, float) for key in NEEDED):
-        raise ModelError(f"{name} has a setting of {architecture} that is no number: {ORIGINAL}")
-    if ours["block_count"] > len(shapes):  # before a list is made of as many
+        raise ModelError(f"{name} has a setting of {architecture} that is not a number: {ORIGINAL}")
+    if ours["block_count"] > len(shapes):  # before a list with as many entries is made
         raise ModelError(
             f"{name} has {len(shapes)} tensors for {ours['block_count']:,} layers: fetch it again"
         )

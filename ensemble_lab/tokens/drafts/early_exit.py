@@ -15,7 +15,7 @@ from ensemble_lab.tokens.drafts.base import Proposal, draw
 
 
 class EarlyExitDraft:
-    """The target's own first layers, whose keys, values and states the verification goes on with.
+    """The target's own first layers; the verification reuses their keys, values and states.
 
     Parameters
     ----------

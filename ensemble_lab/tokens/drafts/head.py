@@ -1,8 +1,8 @@
-"""A feature-level head: one layer that reads the target's hidden states and writes ahead.
+"""A feature-level head: one layer that drafts from the target's hidden states.
 
-The state behind a token holds more than the token: the target has already thought about what
-comes next. So a layer that reads it together with the next token can go on for a few tokens, from
-its own states once the target's are used up.
+The state after a token holds more than the token: it already contains the target's view of what
+comes next. So a layer that reads the state together with the next token can draft a few tokens,
+from its own states once the target's are used up.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from ensemble_lab.tokens.reading.rows import Rows
 
 
-LIKELY = 0.15  # the chance that all so far stay, below which another token is not worth its cost
-BLIND = 4  # tokens that are drafted where the chances are not looked at
+LIKELY = 0.15  # the chance that all so far are accepted, below which another does not pay
+BLIND = 4  # tokens that are drafted where the chances are not read
 
 
 class FeatureHead(nn.Module):
-    """A joint of state and token, one decoder layer, and some rows of the target's own head.
+    """A projection of state and token, one decoder layer, and some rows of the target's own head.
 
     Parameters
     ----------
     config : LlamaConfig
-        Of the layer; `hidden_size` is the target's, and so is `vocab_size`, but for padding.
+        Of the layer; `hidden_size` is the target's, and so is `vocab_size`, except for padding.
     ids : (R,) tensor
         The tokens that it can propose, a reduced vocabulary.
     about : mapping, optional
@@ -64,7 +64,7 @@ class FeatureHead(nn.Module):
         few = copy.copy(config)
         few.vocab_size, few.pad_token_id = 1, None
         self.trunk = LlamaModel(few)
-        del self.trunk.embed_tokens  # the target's serve
+        del self.trunk.embed_tokens  # the target's are used
         self.register_buffer("ids", ids)
 
     def attach(self, target: PreTrainedModel, same_tokens: bool = False) -> FeatureHead:
@@ -74,8 +74,8 @@ class FeatureHead(nn.Module):
         ----------
         target : PreTrainedModel
         same_tokens : bool
-            The target's tokenizer is known to be the head's: its table may be padded to another
-            size.
+            Whether the target's tokenizer is known to be the head's: then its table may be padded
+            to another size.
 
         Raises
         ------
@@ -101,15 +101,15 @@ class FeatureHead(nn.Module):
     def step(
         self, states: torch.Tensor, tokens: torch.Tensor, position_ids: torch.Tensor, **where
     ) -> torch.Tensor:
-        """States (B, k, D) behind `tokens` (B, k), as the target's would be.
+        """States (B, k, D) after `tokens` (B, k), an estimate of the target's.
 
-        `states` (B, k, D) are those behind the token before each; `where` says what a decoder
-        layer attends to, as in transformers.
+        `states` (B, k, D) are those after the token before each; `where` says what a decoder layer
+        attends to, as in transformers.
         """
         token = F.embedding(tokens, self.embedding)
         both = [F.rms_norm(x, x.shape[-1:]) for x in (states, token)]  # they differ in size
         states = self.join(torch.cat(both, -1))  # (B, k, 2 D) to (B, k, D)
-        # As in the trunk's own forward, without what it does for whole models: a third quicker.
+        # As in the trunk's own forward, without the parts for whole models: a third quicker.
         turns = self.trunk.rotary_emb(states, position_ids)
         for layer in self.trunk.layers:
             states = layer(states, position_ids=position_ids, position_embeddings=turns, **where)
@@ -120,7 +120,7 @@ class FeatureHead(nn.Module):
         return F.linear(states, self.rows.to(states.dtype))
 
     def save(self, path: Path) -> None:
-        """Write as safetensors in bfloat16; what belongs to the target stays out."""
+        """Write as safetensors in bfloat16, without the target's own weights."""
         from safetensors.torch import save_file
 
         weights = {
@@ -170,13 +170,13 @@ class HeadReader(Reader):
 
     Its logits are over the head's reduced vocabulary.
 
-    Where the target has not been yet, the state is the head's own guess, which it leaves at the
-    place where the target's will be written over it.
+    Where the target has not read yet, the state is the head's own estimate. The target's state is
+    later written over it.
     """
 
     def __init__(self, head: FeatureHead, target: StateReader, rows: int, capacity: int):
         self.head, self.target, self.capacity = head, target, capacity
-        self.model = head.trunk  # what `_place` asks for its number format
+        self.model = head.trunk  # `_place` takes its number format
         self.cache = RowCache(head.config.num_hidden_layers, rows, capacity)
 
     def read(self, tokens, at):
@@ -199,7 +199,7 @@ class HeadReader(Reader):
 
 
 class HeadDraft(ModelDraft):
-    """A `FeatureHead` that writes ahead.
+    """A `FeatureHead` as a draft.
 
     Parameters
     ----------
@@ -207,8 +207,9 @@ class HeadDraft(ModelDraft):
         Attached to the target.
     target : StateReader
     choosy : bool
-        Stop where what was drafted is unlikely to stay, or else after `BLIND` tokens: a look at
-        the chances would change the distribution of sampled tokens, and would wait for a GPU.
+        Stop where the drafted tokens are unlikely to be accepted. For sampled tokens and on a GPU,
+        stop after `BLIND` tokens: reading the chances would change the distribution of sampled
+        tokens, and would wait for the GPU.
     """
 
     at_once = 16  # a small vocabulary makes logits cheap
@@ -223,7 +224,7 @@ class HeadDraft(ModelDraft):
         return super().propose(rows, min(most, BLIND) if self.choosy and not self.looks else most)
 
     def stale(self, new: int, paused: bool) -> int:
-        """All new tokens: it has read them, if at all, with its own guesses of their states."""
+        """All new tokens: if it has read them, then with its own estimates of their states."""
         return new
 
     def goes_on(self, logits: torch.Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Prompt lookup: what followed when the last few tokens were there before."""
+"""Prompt lookup: copy what followed an earlier occurrence of the last few tokens."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ensemble_lab.tokens.drafts.base import Proposal, padded
 
 
 class LookupDraft:
-    """Prompt lookup: what followed when the last few tokens were there before.
+    """Prompt lookup: copy what followed an earlier occurrence of the last few tokens.
 
     The longest match wins, and of equally long ones the most recent. transformers takes the
-    left-most, which in a text that repeats itself with changes is the stalest.
+    left-most, which is the oldest in a text that repeats itself with changes.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class LookupDraft:
         self.longest, self.shortest = longest, shortest
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
-        self.after = [{} for _ in rows.texts]  # n-gram to the position behind it, the latest
+        self.after = [{} for _ in rows.texts]  # n-gram to the position after it, the latest
         self.known = [0] * len(rows.texts)
 
     def propose(self, rows: Rows, most: int) -> Proposal:
@@ -45,7 +45,7 @@ class LookupDraft:
         return padded([tokens for tokens, _ in found], kinds, rows)
 
     def _row(self, i: int, text: list[int], most: int) -> tuple[list[int], int]:
-        """The tokens behind the best match, and its length."""
+        """The tokens after the best match, and its length."""
         self.index(i, text)
         for size in range(min(self.longest, len(text) - 1), self.shortest - 1, -1):
             at = self.after[i].get(tuple(text[-size:]))

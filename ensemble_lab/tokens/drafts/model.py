@@ -1,4 +1,4 @@
-"""A smaller model that writes ahead."""
+"""A smaller model as a draft."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ensemble_lab.tokens.drafts.base import Proposal, draw, padded
 
 
 class ModelDraft:
-    """A smaller model with the target's vocabulary, which writes ahead.
+    """A smaller model with the target's vocabulary, which drafts.
 
     Parameters
     ----------
     model : PreTrainedModel
     reader : callable
-        What reads it: `Reader`, or `CompiledReader`.
+        `Reader` or `CompiledReader`, which reads the model.
     size : int, optional
         Rows of the target's table, where the model's is padded to another size. The model then
-        proposes ids that both have: what it gives to the others is left out before its
+        proposes only ids that both have: the probabilities of the others are left out before its
         distribution is normalised, and ids that it lacks have probability 0.
     """
 
@@ -59,19 +59,19 @@ class ModelDraft:
         return token, q
 
     def goes_on(self, logits: torch.Tensor) -> bool:
-        """Whether to draft another token behind the one of these logits: as many as are asked."""
+        """Whether to draft another token after the one of these logits: always, up to the limit."""
         return True
 
     def stale(self, new: int, paused: bool) -> int:
-        """How many of the last tokens are to be read, of which `new` came since it proposed last.
+        """How many of the last tokens to read; `new` of them were added since its last proposal.
 
-        Of a round in which all its tokens stayed the draft has not read the last one, so after
-        each it reads two: to write a key again where it was changes nothing.
+        After a round in which all its tokens were accepted the draft has not read the last one, so
+        it always reads two: writing a key again in its place changes nothing.
         """
         return new + 1 if paused else 2
 
     def _catch_up(self, rows: Rows) -> int:
-        """Read what is stale but the last few tokens; how many these are."""
+        """Read new tokens except the last few; returns how many are left."""
         new = max(len(text) - was for text, was in zip(rows.texts, self.lengths, strict=True))
         stale = self.stale(new, rows.rounds > self.round + 1)
         self.round, self.lengths = rows.rounds, [len(text) for text in rows.texts]
@@ -84,7 +84,7 @@ class ModelDraft:
         import torch
 
         context = getattr(self.model.config, "max_position_embeddings", None)
-        if context is not None:  # a draft may see less than its target
+        if context is not None:  # a draft may have a shorter context than its target
             most = min(most, context - max(len(text) for text in rows.texts))
         if most < 1:
             return padded([[]] * len(rows), [[]] * len(rows), rows)

@@ -1,8 +1,8 @@
-"""N-gram drafts: what the target usually writes behind the last few tokens, by table look-up.
+"""N-gram drafts: what the target usually writes after the last few tokens, from a table.
 
-The table is counted from text that the target wrote. It is hashed: of a context only a 12-bit mark
-is kept, so a look-up may now and then answer for another context. A wrong guess costs speed, never
-the text.
+The table is counted from text that the target wrote. It is hashed: only a 12-bit mark of a context
+is kept, so a look-up may sometimes return the entry of another context. A wrong proposal costs
+speed and never changes the text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 START = 0x9E3779B97F4A7C15  # hash of the empty context
 ODD = 0xD6E8FEB86659FD93  # a multiplier whose bits are well spread
 ALL = (1 << 64) - 1
-WINDOW = 8  # slots that an entry may lie behind its own
+WINDOW = 8  # slots that an entry may lie after its own
 LEVELS = 15  # confidence is kept in four bits, of which 0 marks an empty slot
 TOKENS = 1 << 16  # a token is kept in sixteen
 
@@ -83,7 +83,7 @@ class NgramTable:
 
     @classmethod
     def packed(cls, hashes, tokens, levels, slots: int, order: int, about: Mapping) -> NgramTable:
-        """Fill a table; where entries crowd, those that come first stay.
+        """Fill a table; where entries collide, the earlier ones are kept.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class NgramTable:
                 if not words[place]:
                     words[place] = mark << 20 | level << 16 | token
                     break
-                if words[place] >> 20 == mark:  # taken for this one: it could not be found
+                if words[place] >> 20 == mark:  # the same mark: this entry could not be found
                     break
         return cls(np.array(words, np.uint32), order, about)
 
@@ -116,12 +116,12 @@ class NgramTable:
         return int((self.words[self.words > 0] & TOKENS - 1).max(initial=0))
 
     def find(self, text: Sequence[int]) -> tuple[int, int, int]:
-        """What the longest known context says.
+        """The entry of the longest known context.
 
         Parameters
         ----------
         text : sequence of int
-            What stands before; only the last `order` tokens count.
+            The text so far; only the last `order` tokens count.
 
         Returns
         -------
@@ -171,7 +171,7 @@ class NgramTable:
 
 
 class NgramDraft:
-    """Proposes what the table knows, token after token, until it knows nothing.
+    """Proposes token after token from the table, until no context is known.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ class NgramDraft:
     References
     ----------
     Ou, Chen and Tian, Lossless acceleration of large language model via adaptive N-gram parallel
-    decoding, NAACL 2024 (there counted from the text at hand).
+    decoding, NAACL 2024 (there the table is counted from the current text).
     """
 
     def __init__(self, table: NgramTable):
@@ -202,14 +202,14 @@ class NgramDraft:
         return cls(table)
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
-        """Nothing to note: the table is fixed."""
+        """Do nothing: the table is fixed."""
 
     def propose(self, rows: Rows, most: int) -> Proposal:
         found = [self._row(text, most) for text in rows.texts]
         return padded([tokens for tokens, _ in found], [kinds for _, kinds in found], rows)
 
     def _row(self, text: Sequence[int], most: int) -> tuple[list[int], list[int]]:
-        """The tokens behind a text, and their kinds: tokens of context and confidence."""
+        """The tokens after a text, and their kinds: the length of the context and confidence."""
         before, kinds = list(text[-self.table.order :]), []
         behind = len(before)
         while len(kinds) < most:

@@ -1,7 +1,7 @@
-"""A cache written by position: rows of different length, and rollback for nothing.
+"""A cache written by position: rows of different length, and rollback without work.
 
-Each row's keys and values lie at their own positions. What was rejected is neither copied nor
-cropped: no later query looks beyond its own position, and the next tokens are written over it.
+Each row's keys and values lie at their own positions. Rejected tokens are neither copied nor
+cropped: no later query looks beyond its own position, and the next tokens are written over them.
 transformers' static cache has one length for all rows and its dynamic one must be cropped.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Place:
-    """Where the tokens that are being read go; all layers look here.
+    """Where the tokens of the current read are written; all layers use it.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class RowLayer(CacheLayerMixin):
         return self.keys[:, :, : place.reach], self.values[:, :, : place.reach]
 
     def take(self, there: torch.Tensor, here: torch.Tensor) -> None:
-        """Copy what lies at the positions `there` (B, k) to the positions `here` (B, k)."""
+        """Copy the entries at positions `there` (B, k) to positions `here` (B, k)."""
         for kept in (self.keys, self.values):
             shape = -1, kept.shape[1], -1, kept.shape[3]
             source, goal = (x[:, None, :, None].expand(shape) for x in (there, here))
@@ -96,7 +96,7 @@ class RowCache(Cache):
         super().__init__(layers=[RowLayer(self.place, rows, capacity) for _ in range(layers)])
 
     def move(self, positions: torch.Tensor, low: int, high: int) -> None:
-        """Say where the next tokens go: positions (B, k), whose first column spans those two."""
+        """Set where the next tokens are written: positions (B, k); low and high span column 0."""
         k = positions.shape[1]
         self.place.positions = positions
         self.place.start = low if low == high else None

@@ -1,9 +1,9 @@
 """The compiled mode: decoder layers through `torch.compile`, and CUDA graphs around them.
 
-One layer is compiled, for any number of tokens, and serves as all layers: a whole model steps
+One layer is compiled, for any number of tokens, and used for all layers. A whole compiled model is
 somewhat quicker, and takes minutes to compile. Without a GPU attention looks at the longest row's
-positions; on one all shapes are fixed, so that a read is one graph replayed: attention looks at
-the whole capacity, and the few widths that there are are met again and again.
+positions; with one all shapes are fixed, so that a read is one replayed graph: attention looks at
+the whole capacity, and the few widths occur again and again.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from ensemble_lab.tokens.reading.rows import Rows
 
 BACKEND = "inductor"
-WIDEST = 64  # more tokens than that are read as they are, unpadded
-ALIGNED = 64  # positions of a fixed capacity come in so many, as attention kernels like them
+WIDEST = 64  # more tokens than that are read unpadded
+ALIGNED = 64  # a fixed capacity is a multiple of this, which attention kernels prefer
 _twins: WeakKeyDictionary = WeakKeyDictionary()
 _numbers = count()
 
 
 class Slot:
-    """What a compiled layer takes for its cache: views of one layer's keys and values.
+    """The cache of a compiled layer: views of one layer's keys and values.
 
-    Everything in it is a tensor, so that nothing but shapes and types is compiled in.
+    Everything in it is a tensor, so that only shapes and types are compiled in.
     """
 
     def __init__(self, positions: torch.Tensor, keys: torch.Tensor, values: torch.Tensor):
@@ -61,7 +61,7 @@ def step(layer, states, positions, keys, values, rest):
 
 
 def compiled_step() -> Callable:
-    """`step` compiled for any sizes; with code of its own, to which torch counts compilations."""
+    """`step` compiled for any sizes; a copy of its code, as torch counts compilations by code."""
     import torch
 
     code = step.__code__.replace(co_name=f"step_{next(_numbers)}")
@@ -86,7 +86,7 @@ def compiled_twin(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _layer(run, layer, i, states, past_key_values, **rest):
-    """A layer's forward: eager as long as its cache does not exist, then compiled."""
+    """A layer's forward: eager until its cache exists, then compiled."""
     kept, place = past_key_values.layers[i], past_key_values.place
     if place.eager or not kept.is_initialized:
         return layer(states, past_key_values=past_key_values, **rest)
@@ -97,8 +97,8 @@ def _layer(run, layer, i, states, past_key_values, **rest):
 class Compiled:
     """Makes a `Reader` read through its model's compiled twin; the prompt is read eagerly.
 
-    What is read is padded to few widths. Padding is written behind the row, where the next tokens
-    are written over it before anything sees it, as over rejected ones.
+    Tokens are padded to few widths. Padding is written after the row. The next tokens are written
+    over it before any query sees it, as over rejected ones.
     """
 
     def __init__(self, model: PreTrainedModel, rows: int, capacity: int, *rest):
@@ -108,7 +108,7 @@ class Compiled:
         super().__init__(compiled_twin(model), rows, capacity, *rest)
 
     def fill(self, tokens: torch.Tensor, at: At) -> None:
-        """Read (B, k) tokens eagerly: a prompt's length is met once."""
+        """Read (B, k) tokens eagerly: the length of a prompt occurs only once."""
         with self._eagerly():
             super().fill(tokens, at)
 
@@ -123,14 +123,14 @@ class Compiled:
     def warm(self, rows: Rows, most: int) -> None:
         """Compile, and on a GPU capture, what is needed to read up to `most` tokens at once.
 
-        Rounds then take what they will take, of which an adaptive length learns. What is read is
-        read again, or written over, as a rejected token is.
+        Rounds then have their final speed, which an adaptive length measures. The tokens read here
+        are read again or written over, like rejected tokens.
         """
         at, zeros = rows.last(1)[1], rows.tokens.new_zeros(len(rows), most)
         if not self.cache.layers[-1].is_initialized:  # prompts of one token: nothing was read
             with self._eagerly():
                 self._warm(zeros[:, :1], at)
-        several = range(1, most + 1) if self.fixed else [1]  # else one serves all
+        several = range(1, most + 1) if self.fixed else [1]  # otherwise one is used for all
         for k in sorted({width(k, self.fixed) for k in several}):
             self._warm(zeros[:, :k], at)
         self.trusting = unguarded  # from here on only lengths change
@@ -148,7 +148,7 @@ class Compiled:
         [(name, states)] = inputs.items()
         k = states.shape[1]
         states = padded(states, width(k, self.fixed))
-        # Rows of the same length are read like others: one more kind would be one more compiled.
+        # Rows of equal length are read like others: another case would be compiled again.
         at = At(at.start, -1, self.capacity - states.shape[1] if self.fixed else at.high)
         read = partial(super()._run, trunk)
         try:
@@ -168,7 +168,7 @@ class Compiled:
         return out
 
     def _replayed(self, read, key, at, states):
-        """The same by a CUDA graph: captured at the first time, replayed ever after."""
+        """The same by a CUDA graph: captured at the first call, then replayed."""
         import torch
 
         if key not in self.graphs:
@@ -205,12 +205,12 @@ COMPILED = {
 
 
 def is_fixed(device: torch.device) -> bool:
-    """Whether shapes are fixed: to launch small kernels costs more than they, but for a graph."""
+    """Whether shapes are fixed, for a graph: launching small kernels costs more than they do."""
     return device.type == "cuda"
 
 
 def width(k: int, fixed: bool) -> int:
-    """How many tokens are read for k: never one, whose shape would be compiled by itself."""
+    """How many tokens are read for k: never one, which would be compiled separately."""
     if not fixed or k > WIDEST:
         return max(k, 2)
     return max(1 << (k - 1).bit_length(), 2)
@@ -225,7 +225,7 @@ def padded(states: torch.Tensor, k: int) -> torch.Tensor:
 
 
 def unguarded() -> AbstractContextManager:
-    """Compiled code is run without first checking that everything is as when it was compiled.
+    """Run compiled code without checking first that everything is as when it was compiled.
 
     The checks, of every weight of every layer, take a tenth of a millisecond a layer.
     """
@@ -238,7 +238,7 @@ def unguarded() -> AbstractContextManager:
 
 
 def explained(error: Exception) -> str:
-    """Why the compiler failed, and what fixes it."""
+    """Why the compiler failed, and the fix."""
     told = f"{type(error).__name__} {error}"
     if "InvalidCxxCompiler" in told:
         why, fix = "finds no C++ compiler", "install g++"

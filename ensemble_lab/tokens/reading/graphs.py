@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def captured(read: Callable, name: str, at: At, states: torch.Tensor):
     """A CUDA graph of a read, the tensors that it reads from, and what it returns.
 
-    The reads before the capture make the cache, compile, and warm up libraries; to write keys
-    again where they were changes nothing.
+    The reads before the capture make the cache, compile, and warm up libraries; writing keys again
+    in their places changes nothing.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""Weights laid out as the CPU's matrix kernels want them: the same products, sooner.
+"""Weights in the layout of the CPU's matrix kernels: the same products in less time.
 
-To read one token is to read all weights, and the kernels read them fastest in blocks. PyTorch keeps
-weights in rows and parts them anew at every product; here it is done once.
+Reading one token means reading all weights, and the kernels read them fastest in blocks. PyTorch
+keeps weights in rows and rearranges them at every product; here it is done once.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from ensemble_lab.models.memory import available_memory
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-LOOKED_AT = 32  # places of a matrix, beside the sum of all
+LOOKED_AT = 32  # places of a matrix, in addition to its sum
 _twins: WeakKeyDictionary = WeakKeyDictionary()  # model to the state of its weights and its twin
 
 
 def packed(model: PreTrainedModel) -> PreTrainedModel:
     """The same model with packed copies of the weights of its linear layers.
 
-    They are made once for each model, and again where its weights or its parts have changed, by
-    an optimizer, by `load_state_dict`, or through ``.data``, which PyTorch does not count and a
-    sum of the weights' bits tells. They take as much memory again as the weights.
+    They are made once for each model, and again after its weights or its modules have changed: by
+    an optimizer, by `load_state_dict`, or through ``.data``, which PyTorch does not count and a sum
+    of the weights' bits shows. They take as much memory again as the weights.
 
-    The weights are looked at here, not while text is written: a change halfway through a text is
-    seen by the next call. Through ``.data``, numbers that only change places within a matrix are
-    seen if one of a few dozen places that are looked at is among them.
+    The weights are checked here, not during decoding: the next call sees a change that was made in
+    the middle of a text. Numbers that only change places within a matrix through ``.data`` are
+    noticed if they include one of a few dozen places that are checked.
 
     Returns
     -------
     PreTrainedModel
-        Everything but the packed copies is shared with `model`, which is left as it is. It is
+        Everything except the packed copies is shared with `model`, which is not changed. It is
         `model` itself on a GPU, in float64, and where memory or oneDNN are missing.
     """
     linear = [module for module in model.modules() if is_packable(module)]
@@ -54,10 +54,9 @@ def packed(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def fingerprints(linear: Sequence[nn.Linear]) -> list[tuple[int, ...]]:
-    """What changes with the weights of linear layers: a few integers each.
+    """A fingerprint of the weights of linear layers: a few integers each.
 
-    Their bits are added up as integers: a number that is lost in no rounding, in about the time
-    in which one token is read.
+    Their bits are added up as integers, without rounding, in about the time of reading one token.
     """
     with torch.inference_mode():
         sums = [bits_of(module.weight) for module in linear]
@@ -69,7 +68,7 @@ def fingerprints(linear: Sequence[nn.Linear]) -> list[tuple[int, ...]]:
 
 
 def bits_of(weight: torch.Tensor) -> torch.Tensor:
-    """The bits of a matrix as integers, in pieces of eight bytes where they part so."""
+    """The bits of a matrix as integers, in pieces of eight bytes where the size allows it."""
     weight, size = weight.detach(), weight.element_size()
     whole = weight.is_contiguous() and weight.shape[-1] * size % 8 == 0
     kinds = {2: torch.int16, 4: torch.int32}
@@ -85,7 +84,7 @@ def _few(bits: torch.Tensor) -> torch.Tensor:
 
 def is_packable(module: nn.Module) -> bool:
     """Whether a module is a linear layer with weights that oneDNN takes."""
-    if type(module) is not nn.Linear or module.weight.is_inference():  # these count no changes
+    if type(module) is not nn.Linear or module.weight.is_inference():  # these do not count changes
         return False
     if not module.weight.numel():
         return False
@@ -97,13 +96,13 @@ def is_packable(module: nn.Module) -> bool:
 
 
 class PackedLinear(nn.Linear):
-    """A linear layer whose weights are in blocks too."""
+    """A linear layer whose weights are also kept in blocks."""
 
     blocks: torch.Tensor
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Products (…, out_features) of x (…, in_features) with the weights."""
-        if torch.compiler.is_compiling():  # the compiler takes oneDNN's for constant weights only
+        if torch.compiler.is_compiling():  # the compiler uses oneDNN's for constant weights only
             return torch.ops.ensemble_lab.packed_linear(
                 x, self.blocks, self.bias, self.out_features
             )
@@ -120,7 +119,7 @@ def _twin(module: nn.Module) -> nn.Module:
 
 
 def product(x: torch.Tensor, blocks: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """What `torch.nn.functional.linear` gives, of a weight in blocks."""
+    """`torch.nn.functional.linear` for a weight in blocks."""
     return torch.ops.mkldnn._linear_pointwise(x, blocks, bias, "none", [], "")
 
 
@@ -131,7 +130,7 @@ torch.library.define(
 
 @torch.library.impl("ensemble_lab::packed_linear", "CompositeExplicitAutograd")
 def _opaque(x, blocks, bias, size):
-    """The same for `torch.compile`, which does not look inside."""
+    """The same for `torch.compile`, which needs only the shape."""
     return product(x, blocks, bias)
 
 

@@ -18,7 +18,7 @@ FULL = "full_attention"
 
 
 class Reader:
-    """Logits after every token read, rows of different length side by side.
+    """Logits after every token, for rows of different length side by side.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Reader:
         A decoder-only language model with full attention in every layer.
     rows : int
     capacity : int
-        Tokens that a row may have in the end.
+        The most tokens that a row can have.
 
     Raises
     ------
@@ -40,14 +40,14 @@ class Reader:
         self.cache = RowCache(model.config.num_hidden_layers, rows, capacity)
 
     def read(self, tokens: torch.Tensor, at: At, tree: Tree | None = None) -> torch.Tensor:
-        """Logits (B, k, V) after each of `tokens` (B, k), the first of which stand `at`.
+        """Logits (B, k, V) after each of `tokens` (B, k); the first of each row is placed `at`.
 
         They follow one another, or are a tree whose root is the first.
         """
         return self._run(self.model, at, tree, input_ids=tokens).logits
 
     def fill(self, tokens: torch.Tensor, at: At) -> None:
-        """Read (B, k) tokens without asking what comes next."""
+        """Read (B, k) tokens without computing logits."""
         self._run(self.model.model, at, input_ids=tokens)
 
     def settle(self, path: torch.Tensor, at: At) -> None:
@@ -56,7 +56,7 @@ class Reader:
             layer.take(*moved(path, at))
 
     def warm(self, rows: Rows, most: int) -> None:
-        """Get ready to read up to `most` tokens at once: nothing to do but in compiled mode."""
+        """Get ready to read up to `most` tokens at once: needed in compiled mode only."""
 
     def _run(self, trunk, at: At, tree: Tree | None = None, **inputs):
         states = next(iter(inputs.values()))
@@ -92,7 +92,7 @@ class Reader:
 
 
 def moved(path: torch.Tensor, at: At) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where the tokens of a path (B, k) lie behind `at`, and where they belong: (B, k) each."""
+    """Where the tokens of a path (B, k) lie after `at`, and where they belong: (B, k) each."""
     import torch
 
     start = at.start[:, None]
@@ -100,9 +100,9 @@ def moved(path: torch.Tensor, at: At) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class ShortReader:
-    """A draft's reader whose table lacks ids that the target may write: it reads its last instead.
+    """A draft's reader whose table lacks some of the target's ids: it reads its last id instead.
 
-    What a draft makes of them decides how well it guesses, never the text.
+    This changes how good its proposals are, never the text.
     """
 
     def __init__(self, reader: Reader, size: int):

@@ -1,4 +1,4 @@
-"""The texts of a batch, on the device where models read them and on the host."""
+"""The texts of a batch, on the models' device and on the host."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 class At(NamedTuple):
-    """Where tokens that are read stand in each row.
+    """The positions of tokens in each row.
 
     Parameters
     ----------
     start : (B,) tensor
         Position of the first of them.
     low, high : int
-        The lowest and the highest of `start`: known on the host, so that nobody has to wait for
-        the device.
+        The lowest and the highest of `start`: known on the host, so that it need not wait for the
+        device.
     """
 
     start: torch.Tensor
@@ -33,7 +33,7 @@ class At(NamedTuple):
 
 
 class Rows:
-    """B texts of their own lengths.
+    """B texts of different lengths.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ class Rows:
         return len(self.texts)
 
     def last(self, k: int) -> tuple[torch.Tensor, At]:
-        """The last k tokens of every row (B, k), and where they stand.
+        """The last k tokens of every row (B, k), and their positions.
 
-        A row that is shorter starts at its beginning, and what lies behind it fills up.
+        A shorter row starts at its beginning, and is filled up with what lies after it.
         """
         import torch
 
@@ -79,9 +79,9 @@ class Rows:
         return self.tokens.gather(1, places), At(start, low, high)
 
     def read_prompts(self, reader: Reader, but: int) -> None:
-        """Let a reader read all but the last tokens, which come with the first round.
+        """Let a reader read all tokens except the last ones, which are read in the first round.
 
-        Shorter rows are read with what lies behind them; it is written over before anything sees
+        Shorter rows are read with what lies after them; it is written over before any query sees
         it.
         """
         most = max(len(text) for text in self.texts) - but
@@ -89,7 +89,7 @@ class Rows:
             reader.fill(self.tokens[:, :most], At(self.length * 0, 0, 0))
 
     def append(self, new: torch.Tensor, kept: torch.Tensor) -> None:
-        """Write (B, k) behind the rows, of which `kept` (B,) count; the rest is written over."""
+        """Write (B, k) after the rows; the first `kept` (B,) count, the rest is written over."""
         import torch
 
         places = self.length[:, None] + torch.arange(new.shape[1], device=new.device)
@@ -99,10 +99,10 @@ class Rows:
 
 
 def on_device(values: Sequence, device: torch.device) -> torch.Tensor:
-    """Integers from the host, without the host waiting for a GPU."""
+    """Integers from the host, copied without waiting for a GPU."""
     import torch
 
     table = torch.tensor(values, dtype=torch.long)
-    if device.type == "cuda":  # only from pinned memory the copy goes on by itself
+    if device.type == "cuda":  # only a copy from pinned memory runs in the background
         return table.pin_memory().to(device, non_blocking=True)
     return table.to(device)

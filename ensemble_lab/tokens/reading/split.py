@@ -1,4 +1,4 @@
-"""A reader that can stop after some layers and go on from there later."""
+"""A reader that can stop after some layers and continue from there later."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ensemble_lab.tokens.reading.rows import At
 
 
 class SplitReader(Reader):
-    """A reader that can stop after some layers and go on from there later.
+    """A reader that can stop after some layers and continue from there later.
 
     The first `layers` are the draft: its keys and values are the target's own, so they are
-    computed once, and to verify is to read the remaining layers.
+    computed once, and verification reads only the remaining layers.
 
     References
     ----------
@@ -52,7 +52,7 @@ class SplitReader(Reader):
     def resume(self, tokens: torch.Tensor, at: At, states: torch.Tensor) -> torch.Tensor:
         """Logits (B, k, V) as `read` gives them, from the states of a draft's tokens.
 
-        A draft has no states of its last token: nobody has read that one yet.
+        A draft has no states of its last token, which has not been read yet.
         """
         import torch
 
@@ -63,13 +63,13 @@ class SplitReader(Reader):
         return self.finish(states[:, :k], at)
 
 
-_whole: WeakKeyDictionary = WeakKeyDictionary()  # model to where it may be parted
+_whole: WeakKeyDictionary = WeakKeyDictionary()  # model to the layers after which it may be split
 
 
 def check_whole(reader: Reader, after: int, parts: Callable) -> None:
-    """Raise `ModelError` where a model read in `parts` is not the whole, as with scaled logits.
+    """Raise `ModelError` where reading in `parts` differs from the model, as with scaled logits.
 
-    It is looked at once for each model and number of layers `after` which it is parted.
+    It is checked once for each model and number of layers `after` which it is split.
     """
     import torch
 
@@ -80,13 +80,13 @@ def check_whole(reader: Reader, after: int, parts: Callable) -> None:
         reader.cache.layers[0].rows, 1, dtype=torch.long, device=reader.model.device
     )
     where = token, At(token[:, 0], 0, 0)
-    reader.cache.place.eager = True  # compiled layers would round in another way
+    reader.cache.place.eager = True  # compiled layers would round differently
     with torch.inference_mode():
         same = torch.allclose(parts(*where), Reader.read(reader, *where), 1e-2, 1e-2, True)
     reader.cache.place.eager = False
     if not same:
         raise ModelError(
-            f"{type(reader.model).__name__} does more between its layers than pass states on, so"
+            f"{type(reader.model).__name__} does more between its layers than pass on states, so"
             " its first layers cannot draft, nor can a head: use another draft"
         )
     found.add(after)

@@ -13,12 +13,12 @@ from ensemble_lab.tokens.reading.split import check_whole
 
 
 class StateReader(Reader):
-    """A reader that keeps the state behind every token, by position, for a head to read.
+    """A reader that keeps the state after every token, by position, for a head to read.
 
     Attributes
     ----------
     states : (B, capacity, D)
-        Behind the last norm, as the model's own head sees them.
+        After the last norm, as the model's own head reads them.
     """
 
     def __init__(self, model: PreTrainedModel, rows: int, capacity: int):
@@ -51,6 +51,6 @@ class StateReader(Reader):
         self.states.scatter_(1, places[..., None].expand_as(states), states)
 
     def behind(self, positions: torch.Tensor) -> torch.Tensor:
-        """States (B, k, D) behind the tokens at `positions` (B, k); zero before the first."""
+        """States (B, k, D) after the tokens at `positions` (B, k); zero before the first."""
         places = positions.clamp(min=0)[..., None].expand(-1, -1, self.states.shape[-1])
         return self.states.gather(1, places) * (positions >= 0)[..., None]

@@ -1,1 +1,1 @@
-"""Bagging: members that learn from their own draws of the rows."""
+"""Bagging: members that each learn from rows drawn at random."""

@@ -1,4 +1,4 @@
-"""A bag: members that each learn from a draw of rows and columns of their own."""
+"""A bag: members that each learn from rows and columns drawn at random."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ BY_PLACE = "categorical_features", "interaction_cst", "monotonic_cst"  # columns
 
 
 class Bag(BaseEstimator):
-    """What bagging of classes and of numbers have in common.
+    """What bagging of classes and of numbers share.
 
-    Those who inherit name their `_default` member, and give `_answer`, what one member says.
+    Subclasses name their `_default` member and define `_answer`, one member's predictions.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Bag(BaseEstimator):
         self.random_state = random_state
 
     def _read(self, X, y, numeric: bool = False):
-        """Rows and targets; gaps stay for members that learn one by one, which may know of them."""
+        """Rows and targets; gaps are kept for members that learn one by one and may read them."""
         gaps = not isinstance(self._member(), Network)
         return learned_rows(self, X, y, gaps=gaps, numeric=numeric)
 
@@ -75,8 +75,8 @@ class Bag(BaseEstimator):
         check_instance(member, "estimator")
         if is_classifier(member) != is_classifier(self):
             raise ValueError(
-                f"{type(member).__name__} is no member for a {type(self).__name__}: bag classifiers"
-                " in a BaggingClassifier, regressors in a BaggingRegressor"
+                f"{type(member).__name__} is not a member for a {type(self).__name__}: bag"
+                " classifiers in a BaggingClassifier, regressors in a BaggingRegressor"
             )
         return member
 
@@ -85,7 +85,7 @@ class Bag(BaseEstimator):
         return features, drawn(rng, *rows, replace=self.bootstrap)
 
     def _fit_one_by_one(self, member, X, y, seeds, parts) -> None:
-        """Members after each other; those that are done when the keyboard interrupts stay."""
+        """Train members one after another; keep those that are done at a keyboard interrupt."""
         names = names_of(self)
 
         def members():
@@ -105,7 +105,7 @@ class Bag(BaseEstimator):
 
     @staticmethod
     def _learned(who: str, member, X, y, rows, names):
-        """The member, for which a row that was drawn twice counts twice."""
+        """The fitted member; a row that was drawn twice counts twice."""
         if has_fit_parameter(member, "sample_weight"):
             counts = np.bincount(rows, minlength=len(X))
             return named_fit(who, member, X, y, names, sample_weight=counts)
@@ -130,17 +130,17 @@ class Bag(BaseEstimator):
         ]
 
     def _network(self, network: Network, members, columns: int):
-        """The network as an estimator that is fitted already."""
+        """The network as a fitted estimator."""
         one = clone(network)
         one.members_, one.n_features_in_ = members, columns
         return one
 
     @abstractmethod
     def _answer(self, who: str, member, X: np.ndarray, names: np.ndarray) -> np.ndarray:
-        """What the member says of rows X (n, c) with columns of such names (c,)."""
+        """The member's predictions for rows X (n, c) with columns of these names (c,)."""
 
     def _answers(self, X: np.ndarray) -> np.ndarray:
-        """What all members that learned one by one say of rows X (n, d), each by its columns."""
+        """Predictions for rows X (n, d) of all members that learned one by one."""
         pairs, names = zip(self.estimators_, self.estimators_features_, strict=True), names_of(self)
         return np.stack(
             [
@@ -164,7 +164,7 @@ class Bag(BaseEstimator):
         count = out.sum(0)
         if (never := int((count == 0).sum())) > 0:
             warnings.warn(
-                f"{never} of {len(count)} rows were drawn by every member, so that nobody can judge"
+                f"{never} of {len(count)} rows were drawn by every member, so no member can judge"
                 " them: they are NaN and left out of oob_score_; more members fix it",
                 stacklevel=3,
             )
@@ -175,12 +175,12 @@ class Bag(BaseEstimator):
 
 
 def refuse_places(member, max_features) -> None:
-    """Refuse a member that knows columns by their place, where each is given other columns.
+    """Refuse a member that knows columns by position, where each member gets other columns.
 
     Raises
     ------
     ValueError
-        What it knows by place.
+        What it knows by position.
     """
     parts = {"estimator": member, **member.get_params()}
     for name, part in parts.items():
@@ -191,7 +191,7 @@ def refuse_places(member, max_features) -> None:
         else:
             known = shown(name)
         raise ValueError(
-            f"max_features={shown(max_features)} gives each member columns of its own, and"
-            f" {known} names columns by place: use"
+            f"max_features={shown(max_features)} gives each member other columns, and"
+            f" {known} names columns by position: use"
             " max_features=1.0"
         )

@@ -1,4 +1,4 @@
-"""Bagging: members learn from draws of the rows, and their mean or vote decides."""
+"""Bagging: members learn from bootstrap samples, and their mean or vote decides."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["BaggingClassifier", "BaggingRegressor", "variance_of_mean"]
 
 
 class BaggingClassifier(ClassifierMixin, Bag):
-    """Members that learn from bootstrap draws of the rows, and the mean of what they say.
+    """Members that learn from bootstrap samples of the rows, and the mean of their predictions.
 
     With a `NetworkClassifier` as the estimator all members learn as one batch. For anything else
     scikit-learn's `BaggingClassifier` gives the same members by the same `random_state`, on many
@@ -36,7 +36,7 @@ class BaggingClassifier(ClassifierMixin, Bag):
     bootstrap : bool
         Draw rows with replacement.
     oob_score : bool
-        Judge every row by the members that did not learn from it.
+        Predict every row by the members that did not learn from it.
     voting : {"soft", "hard"}
         Mean of probabilities, or one vote a member. Members without probabilities vote.
     random_state : int, RandomState or None
@@ -45,16 +45,16 @@ class BaggingClassifier(ClassifierMixin, Bag):
     ----------
     classes_ : (k,) array
     estimators_ : list of m classifiers
-        Each takes its own columns, and knows the classes by their labels: a `class_weight` names
-        these. Fewer than asked for where training was interrupted, or where the loss of a network
-        became NaN.
+        Each takes its own columns, and learns the labels themselves: a `class_weight` names these.
+        Fewer than asked for where training was interrupted, or where the loss of a network became
+        NaN.
     members_ : Members or None
         The networks as one batch; None where members learned one by one.
     estimators_samples_, estimators_features_ : list of m arrays
         The rows and columns that each learned from.
     oob_decision_function_ : (n, k) array
-        Out-of-bag probabilities of the rows that it learned from; NaN for rows that are in every
-        draw.
+        Out-of-bag probabilities of the rows that it learned from; NaN for rows that every member
+        learned from.
     oob_score_ : float
         Their accuracy, those rows left out.
 
@@ -98,14 +98,15 @@ class BaggingClassifier(ClassifierMixin, Bag):
         ------
         ValueError
             One class only, infinity in `X`, NaN there where a member takes none (networks do not),
-            a label that is missing, a member that is no classifier or that fails (named), a setting
-            out of its range, or networks of different shapes or whose losses all became NaN.
+            a label that is missing, a member that is not a classifier or that fails (named), a
+            setting out of its range, or networks of different shapes or whose losses all became
+            NaN.
 
         Warns
         -----
         UserWarning
-            Rows that are in every draw, or a network whose loss became NaN: it is named, and the
-            rest decides.
+            Rows that every member learned from, or a network whose loss became NaN: it is named,
+            and the others decide.
         """
         if self.voting not in ("soft", "hard"):
             raise ValueError(f"voting={shown(self.voting)}: use 'soft' or 'hard'")
@@ -124,7 +125,7 @@ class BaggingClassifier(ClassifierMixin, Bag):
         return self._probabilities(self._checked(X)).mean(0)
 
     def predict(self, X) -> np.ndarray:
-        """The class (n,) with the most probability or votes; of a tie the first."""
+        """The class (n,) with the most probability or votes; the first of a tie."""
         proba = self.predict_proba(X)
         return self.classes_[self._winners(proba)]
 
@@ -143,7 +144,7 @@ class BaggingClassifier(ClassifierMixin, Bag):
         return first_best(proba.T)
 
     def _probabilities(self, X) -> np.ndarray:
-        """Probabilities (m, n, k) that every member gives, or 1 for what it votes for."""
+        """Probabilities (m, n, k) by every member, or 1 for the class that it votes for."""
         if self.members_ is None:
             probas = self._answers(X)
         else:
@@ -153,7 +154,7 @@ class BaggingClassifier(ClassifierMixin, Bag):
         return probas
 
     def _answer(self, who, member, X, names) -> np.ndarray:
-        """Probabilities (n, k) of all classes, whichever of them the member has met."""
+        """Probabilities (n, k) of all classes, 0 for those that the member has not met."""
         if hasattr(member, "predict_proba"):
             return probabilities_of(who, member, X, self.classes_, names)
         predicted = asked(who, member, "predict", X, names)
@@ -161,7 +162,7 @@ class BaggingClassifier(ClassifierMixin, Bag):
 
 
 class BaggingRegressor(RegressorMixin, Bag):
-    """Members that learn from bootstrap draws of the rows, and the mean of their numbers.
+    """Members that learn from bootstrap samples of the rows, and the mean of their predictions.
 
     With a `NetworkRegressor` as the estimator all members learn as one batch. For anything else
     scikit-learn's `BaggingRegressor` gives the same members by the same `random_state`, on many
@@ -181,7 +182,8 @@ class BaggingRegressor(RegressorMixin, Bag):
     estimators_samples_, estimators_features_ : list of m arrays
         As in `BaggingClassifier`.
     oob_prediction_ : (n,) array
-        Out-of-bag means of the rows that it learned from; NaN for rows that are in every draw.
+        Out-of-bag means of the rows that it learned from; NaN for rows that every member learned
+        from.
     oob_score_ : float
         Their R2, those rows left out.
 
@@ -200,7 +202,7 @@ class BaggingRegressor(RegressorMixin, Bag):
         Raises
         ------
         ValueError
-            As in `BaggingClassifier`, and a member that is no regressor.
+            As in `BaggingClassifier`, and a member that is not a regressor.
 
         Warns
         -----
@@ -220,7 +222,7 @@ class BaggingRegressor(RegressorMixin, Bag):
         return self.member_predictions(X).mean(0)
 
     def member_predictions(self, X) -> np.ndarray:
-        """The number (m, n) that every member gives."""
+        """The prediction (m, n) of every member."""
         return self._numbers(self._checked(X))
 
     def _numbers(self, X) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which rows and columns each member learns from, and what a mean of members can win."""
+"""Which rows and columns each member learns from, and what a mean of members can gain."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def size_of(share: float | int, population: int, what: str) -> int:
     Raises
     ------
     ValueError
-        None, or more than there are, and what would do.
+        None, or more than there are, with the allowed range.
     """
     whole = isinstance(share, Integral)
     if (
@@ -46,7 +46,7 @@ def outside(samples: list[np.ndarray], n: int) -> np.ndarray:
 def variance_of_mean(sigma2: float, rho: float, m: int) -> float:
     """Variance of the mean of m members of variance `sigma2`, correlated by `rho` in pairs.
 
-    It falls with m, though never below rho sigma2: what members have in common stays.
+    It falls with m, but never below rho sigma2: averaging does not reduce what members share.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def variance_of_mean(sigma2: float, rho: float, m: int) -> float:
     whole = isinstance(m, Integral) and not isinstance(m, bool) and m >= 1
     if not whole or not isinstance(sigma2, Real) or not 0 <= sigma2 < np.inf:
         raise ValueError(
-            f"m={shown(m)}, sigma2={shown(sigma2)}: use 1 or more members of a variance from 0 up"
+            f"m={shown(m)}, sigma2={shown(sigma2)}: use 1 or more members with a variance from 0 up"
         )
     least = -1 / (m - 1) if m > 1 else -1.0
     if not isinstance(rho, Real) or not least <= rho <= 1:

@@ -45,7 +45,9 @@ class Draws:
         import torch
 
         if len(X) != len(y) or not len(X):
-            raise ValueError(f"X has {len(X)} rows and y {len(y)}; give as many of both, 1 or more")
+            raise ValueError(
+                f"X has {len(X)} rows and y {len(y)}; give the same number of each, 1 or more"
+            )
         if not X.isfinite().all():
             bad = int((~X.isfinite()).flatten(1).any(1).nonzero()[0])
             raise ValueError(f"row {bad} of X holds NaN or infinity: drop or fill such rows")
@@ -82,12 +84,12 @@ class Draws:
 
 
 def rows_of(rows, members: int, n: int) -> np.ndarray:
-    """Numbers (m, r) of the rows that each member learns from; by default all n.
+    """Indices (m, r) of the rows that each member learns from; by default all n.
 
     Raises
     ------
     ValueError
-        Not as many for each of m members, a mask, or rows that there are not.
+        Not the same number for each of m members, a mask, or rows that do not exist.
     """
     if rows is None:
         return np.arange(n)[None].repeat(members, 0)
@@ -109,7 +111,7 @@ def weights_of(weights, members: int, n: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        Not one for each row and member, NaN, negative, or nothing but 0 for a member.
+        Not one for each row and member, NaN, negative, or only 0 for a member.
     """
     weights = matrix(weights, "weights", members, "numbers")
     if weights.shape[1] != n:
@@ -136,7 +138,7 @@ def matrix(values, what: str, members: int, kind: str) -> np.ndarray:
     ValueError
         A mapping or data frame, or not m lists of one length.
     """
-    lists = f"give {members:d} lists of as many {kind}, one a member"
+    lists = f"give {members:d} lists of equally many {kind}, one a member"
     if isinstance(values, Mapping) or hasattr(values, "columns"):
         raise ValueError(f"{what} is a {type(values).__name__}, and members have no names: {lists}")
     if not hasattr(values, "__array__"):
@@ -149,5 +151,5 @@ def matrix(values, what: str, members: int, kind: str) -> np.ndarray:
         values = np.array(values)
     array = as_array(values)
     if array.dtype.kind not in "biuf" or array.ndim != 2 or len(array) != members or not array.size:
-        raise ValueError(f"{what} are no numbers for {members:d} members: {lists}")
+        raise ValueError(f"{what} are not numbers for {members:d} members: {lists}")
     return array

@@ -1,4 +1,4 @@
-"""What stacked networks say, as one function of all their weights."""
+"""The outputs of stacked networks, as one function of all their weights."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FeaturesFirst(nn.Linear):
     """A linear layer that computes W xᵀ, where PyTorch's own computes x Wᵀ.
 
     The numbers are the same. Batched products of few outputs take a third of the time this way
-    round, and the gradient comes out in the order of the weights, so that it need not be copied.
+    round, and the gradient comes out in the order of the weights, so that no copy is needed.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,12 +49,13 @@ class FeaturesFirst(nn.Linear):
 
 
 def recorded(run: Forward) -> Forward:
-    """The same function, recorded at its first call and played back from then on.
+    """The same function, recorded at its first call and replayed from then on.
 
-    What is played back are the tensor operations alone: no `vmap` and no modules, which cost a
-    small network more than its arithmetic. Inputs of another shape than the first, such as the
-    last batch of an epoch, go the plain way. As with `torch.jit.trace`, what a forward pass
-    decides in Python stays as it was; randomness in tensors, such as dropout's, is drawn anew.
+    Only the tensor operations are replayed, without `vmap` and modules, which cost a small network
+    more than its arithmetic. Inputs of another shape than the first, such as the last batch of an
+    epoch, are computed without the recording. As with `torch.jit.trace`, what a forward pass
+    decides in Python is decided once; randomness in tensors, such as dropout's, is drawn at every
+    call.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def recorded(run: Forward) -> Forward:
 
 
 def tape_of(run: Forward, params: dict, buffers: dict, x: Tensor) -> Forward:
-    """The tensor operations by which `run` comes to its outputs, for inputs of this shape."""
+    """The tensor operations that `run` does for inputs of this shape."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
     still = {name: value.detach() for name, value in params.items()}
@@ -92,7 +93,7 @@ def tape_of(run: Forward, params: dict, buffers: dict, x: Tensor) -> Forward:
 
 
 def without_idle(tape: GraphModule) -> GraphModule:
-    """Leave out what gives its input back: half of what `vmap` records of a matrix product."""
+    """Leave out operations that change nothing: half of those in a matrix product by `vmap`."""
     aten = torch.ops.aten
     reshaping = aten.expand.default, aten.view.default, aten._unsafe_view.default
     for node in tape.graph.nodes:

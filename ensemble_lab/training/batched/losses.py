@@ -1,6 +1,6 @@
 """Losses of m members at once: outputs (m, B, k), targets and weights (m, B), one loss a member.
 
-Weights are sample weights; the mean is over what they add up to, so that a weight of 2 is the row
+Weights are sample weights; the mean is over their sum, so a weight of 2 is the same as the row
 twice.
 """
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 def learns(kind: str) -> Callable:
     """Mark a loss by the targets that it takes: "classes", as codes 0 to k - 1, or "numbers".
 
-    Of numbers a network learns the standardised ones, so it is a loss that grows with the square
-    of their unit.
+    A network learns standardised numbers, so such a loss must grow with the square of their unit.
     """
 
     def marked(loss):
@@ -28,7 +27,7 @@ def learns(kind: str) -> Callable:
 
 
 def learned_by(loss) -> str | None:
-    """What the loss, or a partial of it, learns; None where it is not marked."""
+    """The targets of the loss, or of a partial of it; None where it is not marked."""
     return getattr(loss, "learns", None) or getattr(getattr(loss, "func", None), "learns", None)
 
 
@@ -38,7 +37,7 @@ def cross_entropy(
 ) -> torch.Tensor:
     """Surprise (m,) at the classes `targets`, in nats, for logits (m, B, k)."""
     own = outputs.gather(-1, targets[..., None])[..., 0]  # (m, B)
-    # Half the time of `log_softmax`, most of whose numbers would not be looked at.
+    # Half the time of `log_softmax`, most of whose numbers would not be used.
     return weighted_mean(outputs.logsumexp(-1) - own, weights)
 
 

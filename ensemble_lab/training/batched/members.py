@@ -1,4 +1,4 @@
-"""Networks of one architecture as one: their stacked weights, and what they say."""
+"""Networks of one architecture as one: their stacked weights and their outputs."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Members:
     alive : (m,) array of bool
         False for a member whose loss became NaN.
     feed : Feed, optional
-        How rows become tensors, such as ids that stay whole; by default numbers.
+        How rows become tensors, such as ids that are kept as integers; by default numbers.
     unit : (float, float), optional
-        Mean and spread of the numbers that were learned, which the networks know by their distance
-        from the mean in spreads. `outputs` and `losses` are in the caller's unit.
+        Mean and standard deviation of the numbers that were learned: the networks learn them
+        standardised. `outputs` and `losses` are in the caller's unit.
     """
 
     make: Callable[[], nn.Module]
@@ -50,7 +50,7 @@ class Members:
         return len(self.alive)
 
     def outputs(self, X, batch_size: int = 1024) -> np.ndarray:
-        """What every member says of every row (m, n, k); NaN for a member that is not alive."""
+        """Outputs of every member for every row (m, n, k); NaN for a member that is not alive."""
         import torch
 
         from ensemble_lab.training.batched.forward import forward_of
@@ -85,11 +85,11 @@ class Members:
         return Members(self.make, params, buffers, losses, alive, self.feed, self.unit)
 
     def module(self, i: int) -> nn.Module:
-        """Member i as a network of its own; what it says is in spreads where there is a `unit`."""
+        """Member i as a network of its own; its outputs are standardised if there is a `unit`."""
         import torch
 
         some = next(iter(self.params.values()))
-        with torch.random.fork_rng():  # what it draws to begin with is not kept
+        with torch.random.fork_rng():  # its random initial weights are not kept
             network = self.make().to(some.device, some.dtype)
         with torch.no_grad():
             for name, value in network.named_parameters():

@@ -1,4 +1,4 @@
-"""Networks that each look at columns of their own."""
+"""Networks that each read some of the columns."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ensemble_lab.training.batched.members import Members
 
 
 class Subspace(nn.Module):
-    """A network behind a choice of columns.
+    """A network that reads some of the columns.
 
     Parameters
     ----------
     network : Module
-        From (…, c) on.
+        It takes (…, c).
     columns : (c,) array of int
         Those of the inputs (…, d) that it sees.
     """
@@ -35,7 +35,7 @@ class Subspace(nn.Module):
 
 
 class Subspaces:
-    """Makes one network for each row of `features` (m, c), from the first on and over again."""
+    """Makes one network for each row of `features` (m, c), in order, and from the start again."""
 
     def __init__(self, make: Callable[[int, int], nn.Module], features: np.ndarray, outputs: int):
         self.make, self.features, self.outputs, self.made = make, features, outputs, 0
@@ -49,7 +49,7 @@ class Subspaces:
 def alone(members: Members) -> Members:
     """The networks without their choice of columns: they take inputs (…, c) that hold only those.
 
-    Networks that see all columns are given back as they are.
+    Networks that see all columns are returned as they are.
     """
     spaces = members.make
     if not isinstance(spaces, Subspaces):
@@ -59,6 +59,6 @@ def alone(members: Members) -> Members:
 
 
 def inner(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Those of the network within a `Subspace`, by the names that it knows them by."""
+    """Those of the network within a `Subspace`, by its own names for them."""
     own = "network."
     return {name[len(own) :]: value for name, value in tensors.items() if name.startswith(own)}

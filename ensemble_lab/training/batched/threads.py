@@ -12,9 +12,9 @@ SMALL = 50_000_000  # products; a millisecond or so for one core, over many oper
 def threads_for(products: int) -> Iterator[None]:
     """One thread on the CPU for steps of fewer than `SMALL` products, and all again afterwards.
 
-    A small step is hundreds of operations of some microseconds. Threads that share those wait for
-    each other longer than they work, and where another program has one of the cores, or a
-    container fewer than it shows, many times as long.
+    A small step is hundreds of operations of some microseconds. Threads that share them wait for
+    each other longer than they work. The wait is many times longer where another program uses one
+    of the cores, or where a container has fewer cores than it shows.
     """
     import torch
 

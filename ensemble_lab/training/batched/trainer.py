@@ -1,8 +1,8 @@
 """Members of one architecture, trained as one batched model.
 
 The parameters of m networks are stacked, `vmap` runs all of them at once, and one optimiser steps
-for all. Nothing is shared but the machine: each member has its own initial weights, its own rows
-and its own order, and learns what it would have learned alone.
+for all. Members share only the machine: each has its own initial weights, its own rows and its own
+order, and learns what it would have learned alone.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def train_members(
     Parameters
     ----------
     make : callable
-        Gives a network; called once a member, each time under a seed of its own. What its forward
-        pass decides in Python may be decided once for all; see `forward.recorded`.
+        Gives a network; called once a member, each time under another seed. What its forward pass
+        decides in Python may be decided only once; see `forward.recorded`.
     X : (n, …) array
-        Numbers; whole numbers stay whole where the networks want ids, see `inputs`.
+        Numbers; whole numbers are kept as integers where the networks want ids, see `inputs`.
     y : (n,) array
         Classes 0, 1, … of any integer type or numbers, as `loss` takes them.
     members : int
@@ -69,7 +69,7 @@ def train_members(
     loss : callable
         Outputs (m, B, k), targets (m, B) and weights (m, B) to losses (m,); see `losses`.
     rows : (m, r) array of int, optional
-        What each member learns from, such as its bootstrap draw; by default all rows.
+        What each member learns from, such as its bootstrap sample; by default all rows.
     weights : (m, n) array, optional
         Sample weights of each member; by default 1.
     same_order : bool
@@ -77,11 +77,11 @@ def train_members(
     validation : (X, y), optional
         Held-out rows, looked at after every epoch.
     patience : int, optional
-        Epochs without a better loss there after which a member stops. It keeps the weights with
-        which it did best, and the others go on.
+        A member stops after so many epochs without a better loss there. It keeps its best weights,
+        and the others continue.
     epochs, batch_size : int
     learning_rate, weight_decay : float
-        Of AdamW, which works number by number, and so on each member as if it were alone.
+        Of AdamW, which updates each number separately, and so each member as if it were alone.
     seed : int
         Of initial weights, orders and dropout; one seed, one result.
     device, dtype
@@ -104,7 +104,7 @@ def train_members(
     Warns
     -----
     UserWarning
-        A member's loss became NaN; it is named and left out, and the rest goes on.
+        A member's loss became NaN; it is named and left out, and the others continue.
 
     References
     ----------
@@ -167,13 +167,13 @@ def train_members(
 
 
 class Training:
-    """Stacked networks under way.
+    """Stacked networks in training.
 
     Attributes
     ----------
     params, buffers : dict of (m, …) tensors
     alive : (m,) tensor of bool
-        Whose losses were finite so far.
+        Which losses were finite so far.
     weights : int
         How many numbers all members have.
     """
@@ -215,7 +215,7 @@ class Training:
                 self.optimiser.step()
                 total, count = total + each.detach() * x.shape[1], count + x.shape[1]
         self.alive &= total.isfinite()
-        for value in self.params.values():  # after the last step no loss would tell
+        for value in self.params.values():  # no loss would show it after the last step
             self.alive &= value.detach().reshape(len(value), -1).isfinite().all(1)
         return (total / count).cpu().numpy()
 
@@ -228,7 +228,7 @@ class Training:
 
 
 class Best:
-    """The weights with which each member did best on held-out rows, where patience is asked for."""
+    """Each member's best weights on held-out rows, where patience is given."""
 
     def __init__(self, params: dict, patience: int | None):
         self.now, self.patience, self.all_stopped = params, patience, False
@@ -243,7 +243,9 @@ class Best:
             return
         if self.loss is None:
             self.loss, self.waited = torch.full_like(loss, torch.inf), torch.zeros_like(loss)
-        better = (loss < self.loss) & (self.waited < self.patience)  # who has stopped stays so
+        better = (loss < self.loss) & (
+            self.waited < self.patience
+        )  # a member that has stopped does not start again
         self.loss = torch.where(better, loss, self.loss)
         self.waited = torch.where(better, 0, self.waited + 1)
         for name, kept in self.params.items():

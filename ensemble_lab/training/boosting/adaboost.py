@@ -52,21 +52,21 @@ def reweighted(weights: np.ndarray, wrong: np.ndarray, alpha: float) -> np.ndarr
 class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
     """Weighted vote of stages, each trained on rows weighted by the errors before it (SAMME).
 
-    Stops before `n_estimators` at a stage without an error, which gets a weight of 1 as there is
-    nothing left to learn, and before a stage that does no better than chance, which is left out.
+    It stops before `n_estimators` after a stage without an error, which gets a weight of 1, and
+    before a stage that does no better than chance, which is left out.
 
     scikit-learn's `AdaBoostClassifier` trains the same stages and reads sparse rows. This one shows
-    the weights of rows and the margins, and takes small networks. The scores are no
-    probabilities; `sklearn.calibration.CalibratedClassifierCV` makes some of them. Where labels
-    may be wrong, bag instead: boosting learns the mistakes.
+    the weights of rows and the margins, and takes small networks. The scores are not probabilities;
+    `sklearn.calibration.CalibratedClassifierCV` turns them into probabilities. Where labels may be
+    wrong, use bagging instead: boosting learns the wrong labels.
 
     Parameters
     ----------
     estimator : classifier, optional
-        Whose `fit` takes `sample_weight`; by default a tree of one split. A `NetworkClassifier`
-        does well with few epochs.
+        Its `fit` takes `sample_weight`; by default a tree of one split. A `NetworkClassifier` does
+        well with few epochs.
     n_estimators : int
-        Most stages.
+        Most stages that are trained.
     learning_rate : float
         Shrinks the weight of every stage.
     random_state : int, RandomState or None
@@ -110,8 +110,8 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             One class only, infinity in `X`, NaN there where a member takes none, a label that is
-            missing, no stages, a learning rate not above 0, weights that are none, or a member that
-            takes no sample weights, fails or does no better than chance from the start.
+            missing, no stages, a learning rate not above 0, weights that are not valid, or a member
+            that takes no sample weights, fails or does no better than chance from the start.
         """
         X, y = learned_rows(self, X, y, gaps=True, weights=sample_weight)
         self.classes_, _ = encoded(y)
@@ -122,7 +122,7 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
         if not done:
             raise ValueError(
                 f"the first {type(member).__name__} does no better than chance on these"
-                f" {len(self.classes_)} classes: use a member that learns something"
+                f" {len(self.classes_)} classes: use a member that can learn them"
             )
         self.estimators_, *numbers = map(list, zip(*done, strict=True))
         self.estimator_errors_, self.estimator_weights_, self.sample_weights_ = map(
@@ -156,7 +156,7 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
         check_instance(member, "estimator")
         name = type(member).__name__
         if not is_classifier(member):
-            raise ValueError(f"the member {name} is no classifier: the stages vote on classes")
+            raise ValueError(f"the member {name} is not a classifier: the stages vote on classes")
         if not has_fit_parameter(member, "sample_weight"):
             raise ValueError(
                 f"{name}.fit takes no sample_weight, which is how a stage learns what the last got"
@@ -201,7 +201,7 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
             yield self.classes_[first_best(shares)]  # ties: the first class, as in scikit-learn
 
     def predict(self, X) -> np.ndarray:
-        """The class (n,) with the most weight of stages behind it."""
+        """The class (n,) with the largest weight of stages."""
         return last(self.staged_predict(X))
 
     def staged_score(self, X, y) -> Iterator[float]:
@@ -222,10 +222,10 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
             yield shares.T[own.T] - others
 
     def margins(self, X, y) -> np.ndarray:
-        """How safely each row (n,) is decided: share for its class less the most for another.
+        """How clearly each row (n,) is decided: its class's vote share minus the best other.
 
-        1 where all stages are right, negative where the vote is wrong, -1 where all agree on one
-        wrong class.
+        It is 1 where all stages are right, negative where the vote is wrong, and -1 where all agree
+        on one wrong class.
 
         References
         ----------

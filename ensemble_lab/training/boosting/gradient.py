@@ -1,4 +1,4 @@
-"""Gradient boosting: every stage learns what is left of the targets, and a part of it is added."""
+"""Gradient boosting: every stage learns the residuals, and a part of it is added."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ensemble_lab.training.stages import check_stages, finished, last, seeded
 
 
 class GradientBoosting(BaseEstimator, ABC):
-    """What boosting for numbers and for classes have in common.
+    """What boosting for numbers and for classes share.
 
     The scores F (n, k) begin at the best constants. For squared loss and log loss the downhill
     direction is the residual: the target minus its prediction from the scores. A stage is k
@@ -31,14 +31,14 @@ class GradientBoosting(BaseEstimator, ABC):
     Parameters
     ----------
     estimator : regressor, optional
-        By default a tree of depth 3. A `NetworkRegressor` wants features of unit size, as by
+        By default a tree of depth 3. A `NetworkRegressor` needs standardised features, as by
         `StandardScaler`.
     n_estimators : int
         Stages.
     learning_rate : float
         Smaller steps need more stages and generalise better.
     random_state : int, RandomState or None
-        Of the stages, which draw from it in turn.
+        Of the stages, which use it one after another.
 
     Attributes
     ----------
@@ -97,13 +97,15 @@ class GradientBoosting(BaseEstimator, ABC):
         check_instance(member, "estimator")
         name = type(member).__name__
         if not is_regressor(member):
-            raise ValueError(f"the member {name} is no regressor: stages learn residuals, numbers")
+            raise ValueError(
+                f"the member {name} is not a regressor: stages learn residuals, numbers"
+            )
         if weighted and not has_fit_parameter(member, "sample_weight"):
             raise ValueError(f"{name}.fit takes no sample_weight: leave it out here too")
         return member
 
     def _step(self, stage: list, X) -> np.ndarray:
-        """What a stage adds to the scores (n, k)."""
+        """The change of the scores (n, k) by a stage."""
         said = [asked("a stage", one, "predict", X, names_of(self)) for one in stage]
         return self.learning_rate * np.column_stack(said)
 
@@ -133,16 +135,16 @@ class GradientBoosting(BaseEstimator, ABC):
         """Loss (n,) of every row."""
 
     def _refit(self, member, X, residual, expected, weights) -> None:
-        """Give the leaves of a fitted tree their best values: here the means they have."""
+        """Give the leaves of a fitted tree their best values: here their means."""
 
 
 class GradientBoostingRegressor(RegressorMixin, GradientBoosting):
     """Sum of small steps towards numbers, for squared error.
 
     The stages are those of scikit-learn's `GradientBoostingRegressor`, which has other losses,
-    subsampling and early stopping. For work take its `HistGradientBoostingRegressor`: with features
-    in bins it is many times faster from ten thousand rows on. This one takes small networks as
-    stages.
+    subsampling and early stopping. For practical work use its `HistGradientBoostingRegressor`: it
+    bins the features and is many times faster from ten thousand rows on. This one takes small
+    networks as stages.
 
     Parameters and attributes: see `GradientBoosting`; k is 1 and the loss the squared error.
     """
@@ -178,9 +180,9 @@ class GradientBoostingClassifier(ClassifierMixin, GradientBoosting):
     gives probabilities. The leaves of a tree get Friedman's values, one Newton step each; other
     members add what they learned of the residuals.
 
-    The stages are those of scikit-learn's `GradientBoostingClassifier`, but for splits so alike
-    that rounding decides. For work take its `HistGradientBoostingClassifier`: with features in bins
-    it is many times faster from ten thousand rows on. This one takes networks.
+    The stages are those of scikit-learn's `GradientBoostingClassifier`, except where two splits
+    differ by rounding only. For practical work use its `HistGradientBoostingClassifier`: it bins
+    the features and is many times faster from ten thousand rows on. This one takes networks.
 
     Parameters and attributes: see `GradientBoosting`; the loss is in nats (for two classes half
     of scikit-learn's). `classes_` holds the classes in order.
@@ -195,8 +197,8 @@ class GradientBoostingClassifier(ClassifierMixin, GradientBoosting):
         ------
         ValueError
             One class only, infinity in `X`, NaN there where a member takes none, a label that is
-            missing, no stages, a learning rate not above 0, a member that is no regressor or fails,
-            weights that are none, or sample weights for a member that takes none.
+            missing, no stages, a learning rate not above 0, a member that is not a regressor or
+            fails, weights that are not valid, or sample weights for a member that takes none.
         """
         X, y = learned_rows(self, X, y, gaps=True, weights=sample_weight)
         self.classes_, codes = encoded(y)
@@ -233,7 +235,7 @@ class GradientBoostingClassifier(ClassifierMixin, GradientBoosting):
         return last(self.staged_predict(X))
 
     def _constants(self, mean: np.ndarray) -> np.ndarray:
-        rounding = np.finfo(float).eps  # no class is impossible, however few rows it has
+        rounding = np.finfo(float).eps  # every class stays possible, however few rows it has
         mean = np.clip(mean, rounding, 1 - rounding)
         return np.log(mean / gmean(mean)) if len(mean) > 1 else logit(mean)  # k add up to 0
 
@@ -253,7 +255,7 @@ class GradientBoostingClassifier(ClassifierMixin, GradientBoosting):
         slope = np.bincount(at, weights * residual)
         curve = np.bincount(at, weights * expected * (1 - expected))
         k = len(self.classes_)
-        share = (k - 1) / k if k > 2 else 1.0  # Friedman's, as k scores have one too many
-        # Where all are sure already there is nothing to gain, and 0 to divide by.
+        share = (k - 1) / k if k > 2 else 1.0  # Friedman's factor, as k scores have one too many
+        # Where all are certain already there is nothing to gain, and the divisor is 0.
         steps = np.divide(slope, curve, out=np.zeros_like(slope), where=curve > 1e-150)
         member.tree_.value[leaves, 0, 0] = share * steps

@@ -1,1 +1,1 @@
-"""What estimators are given: rows, targets, names and settings, checked."""
+"""Checks of what estimators are given: rows, targets, names and settings."""

@@ -1,8 +1,8 @@
-"""Rows and targets as tensors: what a network wants to be fed, found by trying.
+"""Rows and targets as tensors: which input a network takes is found by trying.
 
-Numbers go in as floats, whole ones too: pixels of bytes, counts, yes and no. Where the network
-cannot take floats, as an `nn.Embedding` cannot, whole numbers stay whole: they are ids of tokens.
-This is decided once, on two rows, and holds for all rows that the members meet later.
+Numbers become floats, whole numbers too: pixels as bytes, counts, booleans. Where the network
+cannot take floats, as an `nn.Embedding` cannot, whole numbers are kept as integers: they are ids of
+tokens. This is decided once, on two rows, and holds for all later rows.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Feed:
     dtype : torch.dtype
         Of numbers.
     ids : bool
-        Rows are ids: whole numbers that stay whole.
+        Rows are ids: whole numbers that are kept as integers.
     known : int, optional
         How many ids the largest table of the network has.
     outputs : int, optional
-        k, where two rows went through.
+        k, where the network took two rows.
     """
 
     dtype: torch.dtype
@@ -48,7 +48,7 @@ class Feed:
 
     @classmethod
     def of(cls, network: nn.Module, X, dtype: torch.dtype) -> Feed:
-        """What the network can be fed; its own state is left alone."""
+        """What the network can take; its own state is not changed."""
         X = numbers(X, "X", ROWS)
         plain = cls(dtype, known=_known(network))
         if not len(X):
@@ -65,13 +65,13 @@ class Feed:
                 why += error
         if "'indices'" in why and not whole(X):
             replace(plain, ids=True).rows(X)  # raises
-        return plain  # nothing goes through, and training says why
+        return plain  # the network takes no rows, and training says why
 
     def _tried(self, network: nn.Module, X: np.ndarray) -> tuple[Feed | None, str]:
-        """Itself with the number of outputs, where two rows go through; else the error."""
+        """Itself with the number of outputs, where the network takes two rows; else the error."""
         try:
             said = self._said(network, X)
-        except IndexError as error:  # ids beyond a table: `check` tells which
+        except IndexError as error:  # ids beyond a table: `check` names them
             return self, str(error)
         except Exception as error:
             return None, str(error)
@@ -79,7 +79,7 @@ class Feed:
         return replace(self, outputs=said.shape[-1] if shaped else None), ""
 
     def _said(self, network: nn.Module, X: np.ndarray):
-        """What the network says, on the CPU, where it tells of ids that it does not know."""
+        """The network's outputs on the CPU, which raises an error for unknown ids."""
         import torch
 
         if next(network.parameters()).device.type != "cpu":
@@ -92,7 +92,7 @@ class Feed:
             network.train(training)
 
     def check(self, network: nn.Module, X) -> None:
-        """Refuse ids that one network alone does not know: many as one would read each other's.
+        """Refuse ids beyond a network's table: networks in one batch would read each other's rows.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class Feed:
         Raises
         ------
         ValueError
-            Text, or ids that are no whole numbers.
+            Text, or ids that are not whole numbers.
         """
         import torch
 
@@ -134,12 +134,13 @@ class Feed:
         return torch.as_tensor(X.astype(np.int64))
 
     def targets(self, y, loss) -> torch.Tensor:
-        """Targets (n,) as a tensor, as the loss takes them; for a loss of one's own as they are.
+        """Targets (n,) as a tensor, as the loss takes them; for a loss of your own unchanged.
 
         Raises
         ------
         ValueError
-            Targets that are missing, no numbers, or no codes of classes where the loss wants these.
+            Targets that are missing, not numbers, or not codes of classes where the loss needs
+            these.
         """
         import torch
 
@@ -170,7 +171,7 @@ class Feed:
 
 
 def _writable(array: np.ndarray) -> np.ndarray:
-    """The array in one piece; a copy of one that may not be written, of which PyTorch warns."""
+    """The array in one piece; a copy if it is read-only, of which PyTorch warns."""
     return np.require(array, requirements=["C", "W"])
 
 

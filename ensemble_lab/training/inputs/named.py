@@ -1,4 +1,4 @@
-"""Members that learn and answer: what goes wrong with one is told by its name, with the fix."""
+"""Members that learn and predict: an error of one names it and the fix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ensemble_lab.training.inputs.rows import first_gap, first_text
 from ensemble_lab.training.labels import places
 from ensemble_lab.training.stages import fitted
 
-# These hand their parts codes 0 to k - 1 in place of the labels.
+# These give their parts codes 0 to k - 1 in place of the labels.
 ENCODING = BaggingClassifier, StackingClassifier, VotingClassifier
 
 
@@ -27,20 +27,20 @@ def named_fit(who: str, member, X, y, names=None, rows=None, **how):
     who : str
         Such as ``member 'tree'``.
     member : estimator
-        It is the one that is fitted, and no copy.
+        It is fitted itself, not a copy.
     X : (n, d) array or data frame
     y : (n,) array
     names : (d,) array, optional
         Of the columns.
     rows : (n,) array of int, optional
-        The numbers of these rows where they are some of more.
+        The indices of these rows where they are a part of all rows.
     **how
-        What else its `fit` takes.
+        Further arguments of its `fit`.
 
     Raises
     ------
     ValueError
-        It cannot learn from these rows: who it is, why, and what may fix it.
+        It cannot learn from these rows: its name, why, and what may fix it.
     """
     try:
         return fitted(by_code(member, y), X, y, **how)
@@ -50,7 +50,7 @@ def named_fit(who: str, member, X, y, names=None, rows=None, **how):
 
 
 def asked(who: str, member, method: str, X, names=None, rows=None):
-    """What the fitted member says of rows X (n, d) by one of its methods.
+    """The output of one of the fitted member's methods for rows X (n, d).
 
     Raises
     ------
@@ -74,10 +74,10 @@ def probabilities_of(who: str, member, X, classes: np.ndarray, names=None, rows=
 
 
 def by_code(member, y):
-    """The member, with labels that its encoding parts know written as the codes that these give.
+    """The member with the labels in its settings replaced by the codes that its parts learn from.
 
-    scikit-learn's votes, bags and stacks hand on codes, so that a `class_weight` in one of their
-    parts would weigh another class than it names.
+    scikit-learn's votes, bags and stacks pass on codes, so a `class_weight` in one of their parts
+    would apply to another class than it names.
     """
     if not (is_classifier(member) and hasattr(member, "get_params")):
         return member
@@ -100,13 +100,13 @@ def by_code(member, y):
             and [*codes] != [*range(len(codes))]
         ):
             raise ValueError(
-                f"CalibratedClassifierCV(ensemble=False) shows its estimator labels and codes, and"
+                f"CalibratedClassifierCV(ensemble=False) gives its estimator labels and codes, and"
                 f" {shown(name)} can name only one of them: use ensemble=True"
             )
         if not name.startswith(within):
             continue
         if name.endswith("class_weight") and isinstance(value, Mapping):
-            # A label that y lacks stays none of the codes.
+            # A label that y lacks gets no code.
             said = {codes.get(label, f"no {label}"): weight for label, weight in value.items()}
             member.set_params(**{name: said})
         elif name.endswith("pos_label") and isinstance(value, str | int) and value in codes:
@@ -120,7 +120,9 @@ def _reason(who: str, member, X, y, at: tuple, error: Exception) -> str:
         return _takes_no_gaps(who, member, place)
     who = f"{who} ({type(member).__name__})"
     if "could not convert string" in said and (place := first_text(X, *at)):
-        return f"{place}, and {who} takes none: encode it within it, as with a OneHotEncoder"
+        return (
+            f"{place}, and {who} takes none: encode it inside the member, as with a OneHotEncoder"
+        )
     if is_classifier(member) and len(classes := np.unique(y)) == 1:
         return (
             f"{who} met rows of one class only, {shown(classes[0], 40)}, and failed to learn: give"

@@ -1,4 +1,4 @@
-"""Rows as people have them: read once at the door with their targets, refused by name."""
+"""Rows in any form that people have: read once with their targets, or refused by name."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sklearn.utils.validation import (
 from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.training.inputs.targets import as_array, check_order, targets
 
-ENCODE = "make it numbers first, as with a OneHotEncoder or TargetEncoder"
+ENCODE = "turn it into numbers first, as with a OneHotEncoder or TargetEncoder"
 NO_GAPS = "fill gaps before, as in make_pipeline(SimpleImputer(), …)"
 
 
 def learned_rows(estimator, X, y, *, gaps=False, frames=False, numeric=False, weights=None):
-    """Rows X (n, d) and targets y (n,) to learn from; the estimator notes number and names of d.
+    """Rows X (n, d) and targets y (n,) to learn from; the estimator stores the columns' names.
 
     Parameters
     ----------
@@ -29,13 +29,13 @@ def learned_rows(estimator, X, y, *, gaps=False, frames=False, numeric=False, we
     X : array, data frame, tensor or list of rows
     y : array, column or list
     gaps : bool
-        Whether NaN is left in X, for members that know what to do with it. Infinity never is.
+        Whether NaN is left in X, for members that can read it. Infinity is always refused.
     frames : bool
-        Whether a data frame stays one, for members that choose columns by name.
+        Whether a data frame is kept, for members that choose columns by name.
     numeric : bool
         Whether targets are numbers.
     weights : optional
-        Sample weights, of which the order of rows is looked at here; see `weights_of`.
+        Sample weights; here only the order of their rows is checked, see `weights_of`.
 
     Raises
     ------
@@ -50,7 +50,9 @@ def learned_rows(estimator, X, y, *, gaps=False, frames=False, numeric=False, we
     if frames and is_frame(X) and y is not None:
         X, y = validate_data(estimator, X, y, skip_check_array=True)
         if len(X) != len(y) or not X.size:
-            raise ValueError(f"X has {len(X)} rows and y {len(y)}: give as many of both, 1 or more")
+            raise ValueError(
+                f"X has {len(X)} rows and y {len(y)}: give the same number of each, 1 or more"
+            )
         y = y.astype(float) if numeric else y
     else:
         X, y = _validated(estimator, X, y, y_numeric=numeric)
@@ -82,7 +84,7 @@ def names_of(estimator) -> np.ndarray:
 
 
 def is_frame(X) -> bool:
-    """Whether it is a pandas data frame; `_read` makes those of others one."""
+    """Whether it is a pandas data frame; `_read` turns other data frames into one."""
     return isinstance(X, pd.DataFrame)
 
 
@@ -100,7 +102,7 @@ def first_gap(X, names=None, rows=None) -> str:
 
 
 def first_text(X, names=None, rows=None) -> str:
-    """Where the first text of X (n, d) is, and what it says; empty without any."""
+    """Where the first text of X (n, d) is, and the text; empty without any."""
     where, text = _first(str, X, names, rows)
     return f"{where} of X is text, {shown(text, 40)}" if where else ""
 
@@ -125,7 +127,7 @@ def _place(where: np.ndarray, names, rows=None) -> str:
 
 
 def _read(X):
-    """X with what sklearn does not read understood or refused."""
+    """X, with inputs that scikit-learn does not read converted or refused."""
     if isinstance(X, Mapping | str | bytes | set | frozenset) and not issparse(
         X
     ):  # one kind of sparse is a dict
@@ -134,7 +136,7 @@ def _read(X):
         )
     if hasattr(X, "detach"):
         return as_array(X)
-    if np.ma.is_masked(X):  # what a mask hides is a gap
+    if np.ma.is_masked(X):  # masked values are gaps
         return np.ma.filled(X.astype(float), np.nan)
     names = getattr(X, "column_names", getattr(X, "columns", None))
     if names is not None and not is_frame(X) and hasattr(X, "__getitem__"):
@@ -153,7 +155,7 @@ def _read(X):
 
 
 def _validated(estimator, X, *y, **how):
-    """What scikit-learn reads, but for gaps, which are looked at afterwards."""
+    """X as scikit-learn reads it; gaps are checked afterwards."""
     _refuse_times(X)
     try:
         return validate_data(estimator, X, *y, ensure_all_finite=False, **how)
@@ -172,15 +174,15 @@ def _validated(estimator, X, *y, **how):
 
 
 def _refuse_times(X) -> None:
-    """Refuse columns of dates, times and spans: numpy would say that it cannot promote them."""
+    """Refuse columns of dates, times and spans, for which numpy's error is hard to understand."""
     columns = {name: X[name] for name in X.columns} if is_frame(X) else {None: X}
     for name, values in columns.items():
         dtype = getattr(values, "dtype", None)
         if isinstance(dtype, pd.PeriodDtype) or getattr(dtype, "kind", "") in ("m", "M"):
             where = "X" if name is None else f"column {shown(name, 40)} of X"
             raise ValueError(
-                f"{where} holds times ({dtype}), which are no numbers: make it numbers first, such"
-                " as the days since the first one, or the day of the week"
+                f"{where} holds times ({dtype}), which are not numbers: turn it into numbers first,"
+                " such as the days since the first one, or the day of the week"
             )
 
 
@@ -201,7 +203,7 @@ def _finite(X, gaps: bool, names) -> None:
             _finite(np.asarray(values, float)[:, None], gaps, [name])
         return
     if X.dtype.kind not in "biuf":
-        where = first_text(X, names) or f"X holds {shown(X.flat[0])}, which is no number"
+        where = first_text(X, names) or f"X holds {shown(X.flat[0])}, which is not a number"
         raise ValueError(f"{excerpt(where, 120)}: {ENCODE}")
     if X.dtype.kind != "f" or np.isfinite(X).all():
         return

@@ -1,4 +1,4 @@
-"""Settings that all ensembles have, refused by name where they are none."""
+"""Checks of settings that all ensembles have; an error names the setting."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ensemble_lab.core.errors import shown
 
 
 def check_count(count, what: str, kind: str) -> None:
-    """Refuse what is no whole number of 1 or more; True is none.
+    """Refuse what is not a whole number of 1 or more; True is refused too.
 
     Raises
     ------
     ValueError
-        Its name, what it is, and the rule.
+        Its name, its value, and the rule.
     """
     if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
         raise ValueError(f"{what}={shown(count)}: {kind}, as a whole number")
@@ -28,7 +28,7 @@ def check_instance(estimator, what: str) -> None:
     Raises
     ------
     ValueError
-        What it is, and the fix.
+        The value, and the fix.
     """
     if isinstance(estimator, type):
         kind = estimator.__name__
@@ -40,12 +40,12 @@ def check_instance(estimator, what: str) -> None:
 
 
 def random_of(random_state) -> np.random.RandomState:
-    """The generator that scikit-learn's `random_state` means.
+    """The random generator for scikit-learn's `random_state`.
 
     Raises
     ------
     ValueError
-        It is none, such as one of numpy's newer generators.
+        It is of another type, such as one of numpy's newer generators.
     """
     try:
         return check_random_state(random_state)
@@ -57,7 +57,7 @@ def random_of(random_state) -> np.random.RandomState:
 
 
 def takes_gaps(estimator) -> bool:
-    """Whether an estimator says that it reads NaN; what is none says nothing."""
+    """Whether an estimator declares that it reads NaN; False for other objects."""
     return (
         hasattr(estimator, "__sklearn_tags__")
         and not isinstance(estimator, type)

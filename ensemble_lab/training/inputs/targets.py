@@ -1,4 +1,4 @@
-"""Targets and weights as people have them: one a row, in the order of the rows, nothing missing."""
+"""Targets and weights in any form: one a row, in the order of the rows, none missing."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ensemble_lab.core.errors import several, shown
 
 
 def targets(y) -> np.ndarray:
-    """What is to be learned (n,), with nothing missing.
+    """The targets (n,), none missing.
 
-    A column of a data frame with nullable or categorical values becomes an array of what it holds.
+    A column of a data frame with nullable or categorical values becomes an array of its values.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def weights_of(sample_weight, X: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        Text, NaN, negative weights, nothing but 0, or not one for each row.
+        Text, NaN, negative weights, only zeros, or not one for each row.
     """
     if sample_weight is None or isinstance(sample_weight, Real):
         given = np.array(1.0 if sample_weight is None else sample_weight)
@@ -74,9 +74,9 @@ def weights_of(sample_weight, X: np.ndarray) -> np.ndarray:
 
 
 def unit_of(y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float] | None:
-    """Mean and spread of targets (n,), each counted by its weights (m, n); the spread is never 0.
+    """Mean and standard deviation of targets (n,), weighted by (m, n); the latter is never 0.
 
-    None where they are no finite numbers, of which whoever learns them will tell.
+    None where they are not finite numbers; training then raises the error.
     """
     if not isinstance(y, np.ndarray) or y.dtype.kind not in "biuf" or y.ndim != 1 or not len(y):
         return None
@@ -86,41 +86,41 @@ def unit_of(y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, fl
         return None
     if not np.isfinite(y).all():
         return None
-    most = float(np.abs(y).max()) or 1.0  # whose square may be none
+    most = float(np.abs(y).max()) or 1.0  # whose square may be infinite
     shares = y / most
     mean = np.average(shares, weights=counts)
     spread = np.sqrt(np.average((shares - mean) ** 2, weights=counts))
-    # Of numbers that are all the same, rounding leaves a spread that means nothing.
+    # For numbers that are all equal, rounding leaves a deviation without meaning.
     return float(mean) * most, (float(spread) if spread > 1e-14 else 1.0) * most
 
 
 def check_order(X, other, what: str) -> None:
-    """Refuse a column whose row names are those of X in another order.
+    """Refuse a column with the row names of X in another order.
 
-    Positions are what counts in learning, so that each target would go to another row.
+    Training goes by position, so targets would go to the wrong rows.
 
     Raises
     ------
     ValueError
-        Which it is, with the fix.
+        The column's name, with the fix.
     """
     both = getattr(X, "index", None), getattr(other, "index", None)
     if not all(isinstance(one, pd.Index) for one in both) or len(both[0]) != len(both[1]):
         return
     if not both[0].equals(both[1]) and Counter(both[0]) == Counter(both[1]):
         raise ValueError(
-            f"X and {what} name the same rows in another order: give {what}.loc[X.index], or"
-            f" {what}.to_numpy() where positions are meant"
+            f"X and {what} have the same row names in another order: give {what}.loc[X.index], or"
+            f" {what}.to_numpy() if positions are meant"
         )
 
 
 def numbers(values, what: str, fix: str) -> np.ndarray:
-    """Numbers of any kind as an array of numpy's own, gaps and what a mask hides as NaN.
+    """Numbers of any kind as a numpy array, gaps and masked values as NaN.
 
     Raises
     ------
     ValueError
-        Text, complex numbers, or other things that are no numbers; it ends in `fix`.
+        Text, complex numbers, or other things that are not numbers; it ends in `fix`.
     """
     array = as_array(values)
     check_real(array, what)
@@ -135,12 +135,12 @@ def numbers(values, what: str, fix: str) -> np.ndarray:
         found = None
     if found is None or array.dtype.kind in "US" or not array.ndim:
         held = array.flat[0] if array.ndim and array.size else values
-        raise ValueError(f"{what} holds {shown(held, 40)}, which is no number: {fix}")
+        raise ValueError(f"{what} holds {shown(held, 40)}, which is not a number: {fix}")
     return found
 
 
 def check_real(array: np.ndarray, what: str) -> None:
-    """Refuse complex numbers, of which numpy would keep the real part.
+    """Refuse complex numbers: numpy would keep only the real part.
 
     Raises
     ------
@@ -158,22 +158,22 @@ def check_real(array: np.ndarray, what: str) -> None:
 
 
 def one_a_row(values, what: str) -> np.ndarray:
-    """What was given one a row, as an array.
+    """One value a row, as an array.
 
     Raises
     ------
     ValueError
-        One string, a mapping, a set, or another thing that is no list.
+        A string, a mapping, a set, or anything else that is not a list.
     """
     plain = hasattr(values, "__array__") or isinstance(values, list | tuple)
     return as_array(values if plain else several(values, what))
 
 
 def as_array(values) -> np.ndarray:
-    """Numbers or labels as numpy holds them; a tensor wherever it lies."""
+    """Numbers or labels as a numpy array; a tensor on any device."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
-        # numpy knows no bfloat16, whose numbers are all numbers of float32.
+        # numpy has no bfloat16; float32 holds all its numbers.
         values = (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy()
     if isinstance(values, list | tuple) and len({isinstance(one, str) for one in values}) > 1:
         return np.fromiter(values, object, len(values))  # numpy would write numbers as text

@@ -1,1 +1,1 @@
-"""Stacking: a final model learns whom to trust where."""
+"""Stacking: a final model learns which member to trust where."""

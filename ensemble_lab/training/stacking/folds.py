@@ -1,4 +1,4 @@
-"""Who judges whom: rows to learn from and rows to judge, for every fold or for a single split."""
+"""Folds: rows to learn from and rows to predict, for every fold or for a single split."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ Splits = list[tuple[np.ndarray, np.ndarray]]
 
 
 def splits_of(cv, X, y: np.ndarray, classes: np.ndarray | None) -> Splits:
-    """Rows to learn from and rows to judge, for every fold; one pair where members are blended.
+    """Rows to learn from and rows to predict, for every fold; one pair where members are blended.
 
-    Rows may be left unjudged, as the first of a time series are, but none is judged twice.
+    Rows may be left out of all predictions, as the first of a time series are; no row is predicted
+    twice.
 
     Parameters
     ----------
@@ -31,9 +32,9 @@ def splits_of(cv, X, y: np.ndarray, classes: np.ndarray | None) -> Splits:
     Raises
     ------
     ValueError
-        Fewer rows than folds, a share outside (0, 1), rows that are judged twice or by who learned
-        from them, rows that X does not have, or a class that is missing from what a member or the
-        final model would learn from.
+        Fewer rows than folds, a share outside (0, 1), rows that are predicted twice or by a member
+        that learned from them, rows that X does not have, or a class that is missing from what a
+        member or the final model would learn from.
     """
     splits = [_rows(split, len(X)) for split in _split(_splitter(cv, y, classes), X, y)]
     if not splits:
@@ -42,12 +43,12 @@ def splits_of(cv, X, y: np.ndarray, classes: np.ndarray | None) -> Splits:
     times = np.bincount(judged, minlength=len(X))
     if times.max() > 1:
         raise ValueError(
-            f"cv={shown(cv, 40)} judges row {times.argmax():d} twice: use folds, or a splitter or"
-            " list of splits in which each row is judged once at most"
+            f"cv={shown(cv, 40)} predicts row {times.argmax():d} twice: use folds, or a splitter or"
+            " list of splits in which each row is predicted at most once"
         )
     for learned, rows in splits:
         if len(both := np.intersect1d(learned, rows)):
-            raise ValueError(f"cv has row {both[0]:d} judged by members that learned from it")
+            raise ValueError(f"cv has row {both[0]:d} predicted by members that learned from it")
     for rows in [rows for rows, _ in splits] + [judged]:
         lacking = np.setdiff1d(np.arange(0 if classes is None else len(classes)), y[rows])
         if len(lacking):
@@ -59,7 +60,7 @@ def splits_of(cv, X, y: np.ndarray, classes: np.ndarray | None) -> Splits:
 
 
 def _splitter(cv, y: np.ndarray, classes):
-    """What splits, where `cv` is a number of folds or a share of the rows as well."""
+    """The splitter, where `cv` may also be a number of folds or a share of the rows."""
     cv = 5 if cv is None else cv
     if isinstance(cv, Mapping):
         raise ValueError("cv is a mapping: give a list of splits, list(cv.values())")
@@ -81,7 +82,7 @@ def _splitter(cv, y: np.ndarray, classes):
     elif isinstance(cv, Real):
         if not 0 < cv < 1:
             raise ValueError(
-                f"cv={shown(cv)} is no share of the rows: use one in (0, 1), such as 0.3"
+                f"cv={shown(cv)} is not a share of the rows: use one in (0, 1), such as 0.3"
             )
         kind = ShuffleSplit if classes is None else StratifiedShuffleSplit
         cv = kind(1, test_size=cv, random_state=0)
@@ -91,9 +92,10 @@ def _splitter(cv, y: np.ndarray, classes):
 def _split(splitter, X, y: np.ndarray) -> list:
     try:
         return list(splitter.split(X, y))
-    except TypeError:  # what scikit-learn wrapped gives no pairs
+    except TypeError:  # what scikit-learn wrapped does not give pairs
         raise ValueError(
-            "cv is no list of splits: each is a pair, the rows to learn from and the rows to judge"
+            "cv is not a list of splits: each is a pair, the rows to learn from and the rows to"
+            " judge"
         ) from None
     except ValueError as error:
         if "groups" not in str(error):
@@ -106,14 +108,14 @@ def _split(splitter, X, y: np.ndarray) -> list:
 
 
 def _rows(split, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the rows to learn from and to judge, where masks of n rows do as well."""
+    """Indices of the rows to learn from and to predict; masks of n rows are allowed."""
     try:
         pair = [np.asarray(rows) for rows in split]
         pair = [np.flatnonzero(rows) if rows.dtype == bool else rows for rows in pair]
         learned, judged = (rows.astype(int, casting="safe") for rows in pair)
     except (TypeError, ValueError):
         raise ValueError(
-            "cv gives a split that is no pair of row numbers: each is the rows to learn from and"
+            "cv gives a split that is not a pair of row numbers: each is the rows to learn from and"
             " those to judge"
         ) from None
     for rows in (learned, judged):

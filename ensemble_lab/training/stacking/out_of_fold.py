@@ -1,4 +1,4 @@
-"""What all stacking shares: features are what members say of rows they did not learn from."""
+"""What all stacking shares: features are members' predictions for rows they did not learn from."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FINAL = "the final model"
 
 
 class Stacking(_BaseComposition):
-    """What stacking of classes and of numbers have in common."""
+    """What stacking of classes and of numbers share."""
 
     def __init__(self, estimators=None, final_estimator=None, *, cv=None, passthrough=False):
         self.estimators, self.final_estimator = estimators, final_estimator
         self.cv, self.passthrough = cv, passthrough
 
     def get_params(self, deep: bool = True) -> dict:
-        """Parameters, those of the members by name among them, such as ``tree__max_depth``."""
+        """Parameters, including those of the members by name, such as ``tree__max_depth``."""
         return self._get_params("estimators", deep=deep)
 
     def set_params(self, **params):
@@ -35,7 +35,7 @@ class Stacking(_BaseComposition):
         return self._set_params("estimators", **params)
 
     def _fit(self, X, y: np.ndarray, codes: np.ndarray, classes: np.ndarray | None):
-        """Learn targets y (n,), which are those of `codes` (n,) or, with classes, their labels."""
+        """Learn targets y (n,): the numbers, or the labels of `codes` (n,)."""
         splits = splits_of(self.cv, X, codes, classes)
         check_instance(self._final(), "final_estimator")
         final = clone(self._final(y))
@@ -67,10 +67,10 @@ class Stacking(_BaseComposition):
         return self
 
     def _members(self, named, X, y, codes, splits: Splits) -> Iterator[tuple]:
-        """Member after member: name, what will predict, how, and what it says of the judged rows.
+        """Member after member: name, fitted model, method, and predictions for the held-out rows.
 
-        Nothing that judges a row has learned from it. What will predict has learned from all rows
-        or, where members are blended, once and for all from those that are not judged.
+        No model predicts a row that it learned from. The fitted model has learned from all rows or,
+        where members are blended, from those that are not held out.
         """
         columns = names_of(self)
         for name, member in named:
@@ -110,11 +110,11 @@ class Stacking(_BaseComposition):
         return self._default_final(y) if self.final_estimator is None else self.final_estimator
 
     def _targets(self, member, y: np.ndarray, codes: np.ndarray) -> np.ndarray:
-        """What a member learns."""
+        """The targets that a member learns."""
         return y
 
     def _columns(self, who: str, member, method: str, X, rows=None) -> np.ndarray:
-        """What a member says of rows X (n, d) with numbers `rows`, as columns (n, c)."""
+        """A member's predictions for rows X (n, d) with indices `rows`, as columns (n, c)."""
         said = asked(who, member, method, X, names_of(self), rows)
         return np.asarray(said, float).reshape(len(X), -1)
 
@@ -125,24 +125,24 @@ class Stacking(_BaseComposition):
             return np.hstack([said, np.asarray(X, float)])
         except (TypeError, ValueError) as error:
             raise ValueError(
-                "passthrough=True shows the final model X, and not all of it is numbers: leave it"
+                "passthrough=True gives the final model X, and not all of it is numbers: leave it"
                 " out, or encode X before the stack"
             ) from error
 
     def _stacked_names(self, stacked: np.ndarray):
-        """Names (f,) of what the final model sees: those of X where it is passed through."""
+        """Names (f,) of the final model's features: those of X where it is passed through."""
         names = names_of(self).tolist() if self.passthrough else []
         return [*range(stacked.shape[1] - len(names)), *names]
 
     def _says(self, method: str, X) -> np.ndarray:
-        """What the final model says of new rows X (n, d)."""
+        """The final model's predictions for new rows X (n, d)."""
         said = self.features(X)
         return asked(FINAL, self.final_estimator_, method, said, self._stacked_names(said))
 
     def features(self, X) -> np.ndarray:
-        """What the final model sees (n, f) of new rows X (n, d), column by column as in `stacked_`.
+        """The final model's features (n, f) for new rows X (n, d), with columns as in `stacked_`.
 
-        No `transform`: of the rows that members learned from, only `stacked_` is honest.
+        It is not a `transform`: for rows that members learned from, only `stacked_` is out-of-fold.
         """
         X = new_rows(self, X, gaps=True, frames=True)
         names = [name for name, one in self.named_estimators_.items() if not _dropped(one)]
@@ -154,7 +154,7 @@ class Stacking(_BaseComposition):
         tags = super().__sklearn_tags__()
         try:
             members = [member for _, member in self._named() if not _dropped(member)]
-        except (TypeError, ValueError):  # `fit` says what is wrong with them
+        except (TypeError, ValueError):  # `fit` raises the error about them
             return tags
         tags.input_tags.allow_nan = all(map(takes_gaps, members))
         return tags

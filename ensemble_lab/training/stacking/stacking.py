@@ -1,4 +1,4 @@
-"""Stacking: a final model learns from what members say of rows that they did not learn from."""
+"""Stacking: a final model learns from members' predictions for rows they did not learn from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METHODS = ("predict_proba", "decision_function", "predict")
 
 
 def _final_has(name: str):
-    """A check for `available_if`, whose error says what the final model lacks."""
+    """A check for `available_if`; its error names the method that the final model lacks."""
 
     def check(stacking) -> bool:
         final = getattr(stacking, "final_estimator_", stacking._final())
@@ -36,14 +36,15 @@ def _final_has(name: str):
 
 
 class StackingClassifier(ClassifierMixin, Stacking):
-    """Members of any kind, and a final model that learns from their answers whom to trust for what.
+    """Members of any kind, and a final model that learns which of them to trust for what.
 
-    The final model sees out-of-fold answers only: shown what members say of rows that they learned
-    from, it would believe whoever remembers best.
+    The final model sees out-of-fold predictions only. From predictions for rows that members
+    learned from, it would trust the member that memorises best.
 
-    scikit-learn's `StackingClassifier` gives the same answers on many cores, and takes sparse rows
-    and sample weights. This one keeps the features that the final model learned from, blends, and
-    may leave rows unjudged. Members get a data frame as it is, and gaps where they take them.
+    scikit-learn's `StackingClassifier` gives the same predictions on many cores, and takes sparse
+    rows and sample weights. This one keeps the features that the final model learned from, blends,
+    and may leave rows out of the folds. Members get a data frame unchanged, and gaps where they
+    read NaN.
 
     Parameters
     ----------
@@ -54,22 +55,21 @@ class StackingClassifier(ClassifierMixin, Stacking):
         By default a logistic regression. `ConvexWeightsClassifier` learns one weight a member.
     cv : int, float, splitter, list of splits or None
         Folds, 5 by default. A share such as 0.3, or a splitter with one split, blends: that share
-        of the rows is held out, drawn by a fixed seed, members learn from the rest once, and the
-        final model from what they say of the held-out rows. Rows that no fold judges, such as the
-        first of a `TimeSeriesSplit`, are shown to members only.
+        of the rows is held out, drawn by a fixed seed. Members learn once from the rest, and the
+        final model from their predictions for the held-out rows. Rows that no fold predicts, such
+        as the first of a `TimeSeriesSplit`, are used for members only.
     stack_method : {"auto", "predict_proba", "decision_function", "predict"}
-        What members pass on; "auto" takes the first that they have. Of two probabilities one is
-        passed on. A class is passed on as its code, a number, which suits two classes or a tree
-        as the final model.
+        What members pass on; "auto" takes the first that they have. With two classes one
+        probability is passed on. A class is passed on as its code, a number, which suits two
+        classes or a tree as the final model.
     passthrough : bool
-        Show the final model the rows, too.
+        Give the final model the rows, too.
 
     Attributes
     ----------
     classes_ : (k,) array
     estimators_ : list of m estimators
-        They know the classes by their labels, as the final model does. A regressor learns their
-        codes 0 to k - 1.
+        They learn the labels, as the final model does. A regressor learns their codes 0 to k - 1.
     named_estimators_ : dict
         With "drop" for those left out.
     stack_method_ : list of m str
@@ -78,8 +78,8 @@ class StackingClassifier(ClassifierMixin, Stacking):
         What the final model learned from: the members' columns, one member after the other, and
         then those of X if they are passed through.
     stacked_rows_ : (h,) array
-        Whose features these are, in order; all rows, unless members are blended or a splitter
-        leaves some unjudged.
+        The rows of these features, in order; all rows, unless members are blended or a splitter
+        leaves some out.
 
     References
     ----------
@@ -109,8 +109,9 @@ class StackingClassifier(ClassifierMixin, Stacking):
         ------
         ValueError
             One class only, a label that is missing, infinity in `X`, fewer rows than folds, rows
-            judged twice, a class that a fold lacks, a final model that is no classifier, a member
-            without the method, or one that fails (named), as where it takes no gaps.
+            predicted twice, a class that a fold lacks, a final model that is not a classifier, a
+            member without the method, or one that fails (named), such as one that does not read
+            NaN.
         """
         X, y = learned_rows(self, X, y, gaps=True, frames=True)
         self.classes_, codes = encoded(y)
@@ -151,7 +152,7 @@ class StackingClassifier(ClassifierMixin, Stacking):
         return codes if is_regressor(member) else y
 
     def _columns(self, who, member, method, X, rows=None) -> np.ndarray:
-        """Of two probabilities the second; a class as its code."""
+        """With two classes the probability of the second; a class as its code."""
         if method == "predict_proba":
             proba = probabilities_of(who, member, X, self.classes_, names_of(self), rows)
             return proba[:, 1:] if len(self.classes_) == 2 else proba
@@ -186,7 +187,7 @@ class StackingRegressor(RegressorMixin, Stacking):
     cv : int, float, splitter or None
         Folds, or a share to blend, as in `StackingClassifier`.
     passthrough : bool
-        Show the final model the rows, too.
+        Give the final model the rows, too.
 
     Attributes
     ----------
@@ -196,7 +197,7 @@ class StackingRegressor(RegressorMixin, Stacking):
     stacked_ : (h, m) array
         What the final model learned from.
     stacked_rows_ : (h,) array
-        Whose features these are.
+        The rows of these features.
 
     References
     ----------
@@ -211,7 +212,7 @@ class StackingRegressor(RegressorMixin, Stacking):
         Raises
         ------
         ValueError
-            As in `StackingClassifier`, and a final model that is no regressor.
+            As in `StackingClassifier`, and a final model that is not a regressor.
         """
         X, y = learned_rows(self, X, y, gaps=True, frames=True, numeric=True)
         return self._fit(X, y, y, None)
@@ -231,7 +232,7 @@ class StackingRegressor(RegressorMixin, Stacking):
 
     @staticmethod
     def _default_final(y=None):
-        # scikit-learn's strengths of shrinking are for numbers of unit size, or larger: beside
-        # thousandths they would leave next to nothing.
+        # scikit-learn's strengths of shrinking suit numbers of unit size or larger. They would
+        # shrink much smaller numbers to almost nothing.
         small = 1.0 if y is None else min(1.0, float(np.var(y)) or 1.0)
         return RidgeCV(alphas=small * np.array([0.1, 1.0, 10.0]))

@@ -1,6 +1,6 @@
-"""The super learner's final models: one weight a member, none negative, together 1.
+"""The super learner's final models: one weight a member, none negative, with a sum of 1.
 
-Weights of that kind cannot undo one member by another, so that few rows are enough to learn them.
+Such weights cannot subtract one member from another, so few rows are enough to learn them.
 
 References
 ----------
@@ -18,16 +18,16 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.training.inputs.rows import learned_rows, new_rows
 from ensemble_lab.training.labels import encoded
 
-LEAST = np.finfo(float).eps  # a member that gave the right class no chance is not ruled out for it
+LEAST = np.finfo(float).eps  # so a probability of 0 for the right class does not exclude a member
 NEAR = 1e-9  # nats a row
 STEPS = 100
 
 
 def convex_least_squares(residuals: np.ndarray) -> np.ndarray:
-    """Weights (m,) of 0 or more that sum to 1 and make ``|residuals @ weights|`` least.
+    """Weights (m,) of 0 or more that sum to 1 and minimise ``|residuals @ weights|``.
 
     A row of ones asks for the sum of 1, and division by the sum found makes it exact: for weights
-    of sum t the two squares are t² q + c² (1 - t)², whose least over t grows with q.
+    of sum t the two squares are t² q + c² (1 - t)², and their minimum over t grows with q.
 
     Parameters
     ----------
@@ -41,16 +41,16 @@ def convex_least_squares(residuals: np.ndarray) -> np.ndarray:
 
 
 def likeliest_mixture(chances: np.ndarray) -> np.ndarray:
-    """Weights (m,) of 0 or more that sum to 1 and make the mean of ``log(chances @ weights)`` most.
+    """Weights (m,) of 0 or more that sum to 1 and maximise the mean of ``log(chances @ weights)``.
 
-    Each step goes towards the best weights of a parabola that touches the mean, which is a problem
-    of least squares, and halves until the mean has grown enough. The mean is concave: it is at
-    most ``max(slope) - 1`` below its highest, and there the steps end.
+    Each step goes towards the best weights of a parabola that touches the mean, which is a
+    least-squares problem, and is halved until the mean has grown enough. The mean is concave, so it
+    is at most ``max(slope) - 1`` below its maximum: that ends the steps.
 
     Parameters
     ----------
     chances : (n, m) array
-        What every member gives to the class that is right, above 0.
+        The probability of the right class by every member, above 0.
 
     References
     ----------
@@ -74,8 +74,8 @@ def likeliest_mixture(chances: np.ndarray) -> np.ndarray:
 class ConvexWeightsRegressor(RegressorMixin, BaseEstimator):
     """Weighted mean of the members' predictions, with the convex weights of least squared error.
 
-    A final model for a `StackingRegressor`. With a scale and a shift of its own besides,
-    ``LinearRegression(positive=True)`` does the like.
+    A final model for a `StackingRegressor`. ``LinearRegression(positive=True)`` is similar, but
+    also learns a scale and a shift.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class ConvexWeightsRegressor(RegressorMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = True  # where columns are no predictions of y
+        tags.regressor_tags.poor_score = True  # where columns are not predictions of y
         return tags
 
 
