@@ -162,7 +162,7 @@ def finding(found: Sweep, state: State, at: int) -> str:
     return (
         f"Strength {state['strength']:g}: alone {members:.3f}, minus an ambiguity of"
         f" {ambiguity:.3f}, makes {whole:.3f} together"
-        f"\n{here}; best together: strength {STRENGTHS[best]:g} ({most})"
+        f"\n{here}; best in hindsight: strength {STRENGTHS[best]:g} ({most})"
     )
 
 
