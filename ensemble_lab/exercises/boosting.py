@@ -15,7 +15,7 @@ def _log_ratio(error: float) -> float:
     return float(np.log((1 - error) / error))
 
 
-def _say(weights, wrong, classes) -> float:
+def _stage_weight(weights, wrong, classes) -> float:
     return _log_ratio(weights[wrong].sum()) + float(np.log(classes - 1))
 
 
@@ -23,61 +23,68 @@ def _without_classes(weights, wrong, classes) -> float:
     return _log_ratio(weights[wrong].sum())
 
 
-SAY_MISTAKES = (
+STAGE_MISTAKES = (
     (lambda weights, wrong, k: _log_ratio(wrong.mean()) + np.log(k - 1),
-     "the error is the share of the *weight* on the rows that are wrong, not the share of rows: a"
-     " stage that errs on the heavy ones is worse"),
+     "Is the stage's error a share of the examples, or a share of their weight?"),
+    (lambda weights, wrong, k: _log_ratio(wrong.mean()),
+     "Is the error a share of the examples or of their weight, and where does the number of classes"
+     " come in?"),
     (_without_classes,
-     "log(k - 1) is forgotten: among k classes a stage with an error of one half is far better"
-     " than chance, and at chance, 1 - 1 / k, the say must be 0"),
+     "What is the stage weight of a stage that guesses among k classes, and what should it be?"),
     (lambda weights, wrong, k: np.log(k - 1) - _without_classes(weights, wrong, k),
-     "the ratio in the log is inverted: (1 - error) / error, so that fewer errors give more say"),
+     "Does your stage weight grow or shrink when the stage makes fewer errors?"),
     (lambda *case: -_without_classes(*case),
-     "the ratio in the log is inverted, (1 - error) / error, and log(k - 1) is forgotten"),
-    (lambda *case: -_say(*case),
-     "the sign is wrong: a stage better than chance has a say above 0"),
-    (lambda weights, wrong, k: _say(weights, wrong, k + 1),
-     "there are k - 1 ways to be wrong, not k: add log(k - 1)"),
-    (lambda *case: _say(*case) / 2,
-     "this is half of it: the half belongs to the form for two classes whose weights both rise"
-     " and fall; here only the wrong ones rise"),
+     "Does your stage weight grow when the stage makes fewer errors, and where does the number of"
+     " classes come in?"),
+    (lambda *case: -_stage_weight(*case),
+     "Which sign has the stage weight of a stage that is better than chance?"),
+    (lambda weights, wrong, k: _stage_weight(weights, wrong, k + 1),
+     "How many ways are there to be wrong among k classes?"),
+    (lambda *case: _stage_weight(*case) / 2,
+     "In the form for two classes the weights of right examples fall as well. Do they fall here?"),
     (lambda *case: _without_classes(*case) / 2,
-     "log(k - 1) is forgotten, and the half belongs to the form for two classes"),
+     "Which form is this: the one for two classes of the text above, or the one for k classes?"),
     (lambda weights, wrong, k: _without_classes(weights, wrong, k) - np.log(k - 1),
-     "log(k - 1) has the wrong sign: with more classes chance is worse, and the same error says"
-     " more"),
+     "Is the same error better or worse news when there are more classes to choose from?"),
+    (lambda weights, wrong, k: _log_ratio(weights[wrong].sum()) * np.log(k - 1),
+     "What happens to your stage weight when there are two classes, so that log(k - 1) is zero?"),
+    (lambda weights, wrong, k: _stage_weight(weights, wrong, k) / np.log(2),
+     "Which base has your logarithm, and which base has the e of the weights?"),
 )  # fmt: skip
 
 
-def _grown(weights, wrong, say) -> np.ndarray:
-    return weights * np.exp(say * wrong)
+def _grown(weights, wrong, stage_weight) -> np.ndarray:
+    return weights * np.exp(stage_weight * wrong)
 
 
 def _normalised(weights) -> np.ndarray:
     return weights / weights.sum()
 
 
-def _new_weights(weights, wrong, classes, say) -> np.ndarray:
-    return _normalised(_grown(weights, wrong, say))
+def _new_weights(weights, wrong, classes, stage_weight) -> np.ndarray:
+    return _normalised(_grown(weights, wrong, stage_weight))
 
 
 WEIGHT_MISTAKES = (
-    (lambda w, wrong, k, say: _grown(w, wrong, say),
-     "the weights are not normalised: divide by their sum, so that they add up to 1"),
-    (lambda w, wrong, k, say: _grown(w, ~wrong, say),
-     "the rows that are right were raised, and the weights not normalised"),
-    (lambda w, wrong, k, say: _normalised(_grown(w, ~wrong, say)),
-     "the rows that are right were raised: the next stage must look at what this one got wrong"),
-    (lambda w, wrong, k, say: _normalised(w * np.where(wrong, np.exp(say), np.exp(-say))),
-     "right rows fell as well as wrong ones rose, so that the odds moved twice: leave the right"
-     " ones as they are and normalise"),
-    (lambda w, wrong, k, say: _normalised(np.exp(say * wrong)),
-     "the old weights are forgotten: multiply them, so that what was hard before stays heavy"),
-    (lambda w, wrong, k, say: _normalised(w * np.where(wrong, say, 1)),
-     "multiply the wrong rows by e^say, not by the say itself"),
-    (lambda w, wrong, k, say: _normalised(w + say * wrong),
-     "multiply the wrong rows by e^say; nothing is added"),
-    (lambda w, wrong, k, say: w, "the weights are the old ones"),
+    (lambda w, wrong, k, a: _grown(w, wrong, a), "What do your new weights add up to?"),
+    (lambda w, wrong, k, a: _grown(w, ~wrong, a),
+     "Which examples became heavier: those the stage got right, or those it got wrong?"),
+    (lambda w, wrong, k, a: _normalised(_grown(w, ~wrong, a)),
+     "Which examples should the next stage look at, and which ones became heavier?"),
+    (lambda w, wrong, k, a: _normalised(w * np.where(wrong, np.exp(a), np.exp(-a))),
+     "By how much do the odds between a wrong and a right example change, if one rises and the"
+     " other falls as well?"),
+    (lambda w, wrong, k, a: _normalised(np.exp(a * wrong)),
+     "What happened to the weights of the earlier rounds?"),
+    (lambda w, wrong, k, a: _normalised(w * np.where(wrong, a, 1)),
+     "Are the wrong examples multiplied by the stage weight, or by a power of e?"),
+    (lambda w, wrong, k, a: _normalised(w + a * wrong),
+     "Is the new weight a product or a sum?"),
+    (lambda w, wrong, k, a: w / np.linalg.norm(_grown(w, wrong, a)) * np.exp(a * wrong),
+     "What should add up to one: the weights, or their squares?"),
+    (lambda w, wrong, k, a: _grown(w, wrong, a) / _grown(w, wrong, a).max(),
+     "What do your new weights add up to, once they are divided?"),
+    (lambda w, wrong, k, a: w, "Which of your lines changes the weights?"),
 )  # fmt: skip
 
 
@@ -89,30 +96,31 @@ def _rounds():
         yield rng.dirichlet(np.ones(rows)), wrong, classes
 
 
-def _about_say(at, weights, wrong, classes) -> str:
-    return f"with {classes} classes and an error of {weights[wrong].sum():.3f} the say"
+def _about_stage_weight(at, weights, wrong, classes) -> str:
+    return f"with {classes} classes and an error of {weights[wrong].sum():.3f} the stage weight"
 
 
-def _about_weight(at, weights, wrong, classes, say) -> str:
+def _about_weight(at, weights, wrong, classes, stage_weight) -> str:
     kind = "wrong" if wrong[at] else "right"
-    return f"the new weight of a row that is {kind}, and had {weights[at]:.4f},"
+    return f"the new weight of an example that is {kind}, and had {weights[at]:.4f},"
 
 
 check_samme_round = Check(
     """Check a function that ends a round of AdaBoost.
 
-    It takes ``(weights, wrong, classes)`` and returns (the stage's say, new weights). `weights`
+    It takes ``(weights, wrong, classes)`` and returns (stage weight, new weights). `weights`
     (n,) add up to 1, `wrong` (n,) is True where the stage errs, `classes` is their number k.
     """,
     cases=_rounds,
     parts=[
-        Part("the say", _say, SAY_MISTAKES, _about_say, key="say"),
-        Part(
-            "the new weight of a row", _new_weights, WEIGHT_MISTAKES, _about_weight, key="weights"
-        ),
+        Part("the stage weight", _stage_weight, STAGE_MISTAKES, _about_stage_weight,
+             key="stage_weight"),
+        Part("the new weight of an example", _new_weights, WEIGHT_MISTAKES, _about_weight,
+             key="weights"),
     ],
-    success="with these weights the stage is as good as chance: it has said its all",
-)
+    success="on the new weights the stage is exactly as good as chance, so the next stage has to"
+    " learn something else",
+)  # fmt: skip
 
 # -- 2: a step of gradient boosting -------------------------------------------------------------
 
@@ -136,24 +144,32 @@ def _residuals(learner, X, y, scores, loss, learning_rate) -> np.ndarray:
 
 RESIDUAL_MISTAKES = tuple((_of_case(makes), hint) for makes, hint in (
     (lambda *case: -_residual(*case),
-     "the sign is wrong: that is the gradient, which points uphill; a stage learns what is"
-     " *missing*, y less what the scores say of it"),
+     "Does your residual point downhill in the loss, or uphill?"),
     (lambda y, scores, loss: y - scores,
-     "for log loss the scores are log-odds: y is a 0 or a 1 and must be compared with the"
-     " probability, the sigmoid of the score"),
+     "For log loss: can a target of 0 or 1 be compared with log-odds as they are?"),
     (lambda y, scores, loss: scores - y,
-     "the sign is wrong, and for log loss scores must go through the sigmoid first"),
+     "Which way does the loss fall, and can a target of 0 or 1 be compared with log-odds?"),
     (lambda y, scores, loss: y - _sigmoid(scores),
-     "for squared loss the scores are the predictions themselves: no sigmoid there"),
+     "For squared loss: are the scores predictions, or log-odds?"),
     (lambda y, scores, loss: y,
-     "these are the targets: what the scores already say must be taken off"),
+     "What do the scores so far already explain, and where is it taken off?"),
     (lambda y, scores, loss: _residual(y, scores, loss) * (2 if loss == "squared" else 1),
-     "twice too much for squared loss: it is half the square here, so the 2 goes away"),
+     "What is the slope of half a square?"),
     (lambda y, scores, loss: _residual(y, scores, loss) * (
         _sigmoid(scores) * (1 - _sigmoid(scores)) if loss == "log" else 1),
-     "that is the slope of the *squared* error of the probability; of log loss it is y - p alone"),
+     "Of which loss is this the slope: the squared error of a probability, or log loss?"),
     (lambda y, scores, loss: y - (scores > 0 if loss == "log" else scores),
-     "compare the labels with probabilities, not with the classes they are rounded to"),
+     "For log loss: do the residuals compare the labels with probabilities, or with classes?"),
+    (lambda y, scores, loss: _residual(y, scores, loss) / (
+        _sigmoid(scores) * (1 - _sigmoid(scores)) if loss == "log" else 1),
+     "Is a Newton step asked for, or the slope alone?"),
+    (lambda y, scores, loss: np.abs(_residual(y, scores, loss)),
+     "Can a stage learn in which direction the scores must move?"),
+    (lambda y, scores, loss: (
+        (y - scores) ** 2 / 2 if loss == "squared" else np.logaddexp(0, scores) - y * scores),
+     "Is this the loss of each example, or minus its slope?"),
+    (lambda y, scores, loss: y - (_sigmoid(-scores) if loss == "log" else scores),
+     "Which probability belongs to a large positive score: one near 1, or one near 0?"),
 ))  # fmt: skip
 
 
@@ -167,17 +183,25 @@ def _new_scores(learner, X, y, scores, loss, rate, residuals) -> np.ndarray:
 
 STEP_MISTAKES = (
     (lambda learner, X, y, scores, loss, rate, left: scores + _step(learner, X, left),
-     "the step is not shrunk: add learning_rate times what the stage predicts"),
+     "Where does the learning rate come in?"),
     (lambda learner, X, y, scores, loss, rate, left: scores - rate * _step(learner, X, left),
-     "the step goes the wrong way: what is missing must be added to the scores"),
+     "The residual is what is missing. Should it be added or taken away?"),
     (lambda learner, X, y, scores, loss, rate, left: rate * _step(learner, X, left),
-     "this is the step alone: add it to the scores so far"),
+     "What happened to the scores so far?"),
+    (lambda learner, X, y, scores, loss, rate, left: scores * rate * _step(learner, X, left),
+     "Are stages added to the scores, or multiplied with them?"),
     (lambda learner, X, y, scores, loss, rate, left: scores + rate * left,
-     "the residuals themselves were added: new rows have none, so the stage must learn them and"
-     " its *predictions* are added"),
+     "Which residual would you add for a new example, whose target nobody knows?"),
     (lambda learner, X, y, scores, loss, rate, left: scores + rate * _step(learner, X, y),
-     "the stage has learned the targets: let it learn the residuals"),
-    (lambda learner, X, y, scores, loss, rate, left: scores, "the scores are the old ones"),
+     "What has your stage learned: the targets, or what is missing?"),
+    (lambda learner, X, y, scores, loss, rate, left: (
+        (1 - rate) * scores + rate * _step(learner, X, left)),
+     "Do the scores so far count in full, or did they shrink as well?"),
+    (lambda learner, X, y, scores, loss, rate, left: (
+        scores + rate * _sigmoid(_step(learner, X, left))),
+     "Is the prediction of a stage a step in scores, or a probability?"),
+    (lambda learner, X, y, scores, loss, rate, left: scores,
+     "Which of your lines changes the scores?"),
 )  # fmt: skip
 
 
@@ -198,7 +222,7 @@ def _about_residual(at, learner, X, y, scores, loss, rate) -> str:
 
 
 def _about_score(at, learner, X, y, scores, loss, rate, residuals) -> str:
-    return f"for {loss} loss and a learning rate of {rate:g} the new score of row {at[0]}"
+    return f"for {loss} loss and a learning rate of {rate:g} the new score of example {at[0]}"
 
 
 check_boosting_step = Check(
@@ -213,5 +237,5 @@ check_boosting_step = Check(
         Part("the residual", _residuals, RESIDUAL_MISTAKES, _about_residual, key="residuals"),
         Part("the new score", _new_scores, STEP_MISTAKES, _about_score, key="scores"),
     ],
-    success="downhill in the loss, learned by a stage, and a part of it added",
+    success="a step downhill in the loss: a stage has learned it, and a part of it is added",
 )

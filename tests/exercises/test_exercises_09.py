@@ -49,36 +49,53 @@ def logs(error, classes, ratio=1, more=1, scale=1.0):
     return scale * (ratio * np.log((1 - error) / error) + more * np.log(classes - 1))
 
 
+def logarithm_of_two(weights, wrong, classes):
+    return by_rows(weights, wrong, classes, lambda e: logs(e, classes) / np.log(2))
+
+
+def raised_by_half(weights, wrong, classes):
+    """The half of the form for two classes, and only the wrong ones raised; seen in notes."""
+    return by_rows(weights, wrong, classes, lambda e: logs(e, classes, more=0, scale=0.5))
+
+
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, -1)), "inverted"),
-        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, -1, 0)), "inverted"),
-        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, more=0)), "log(k - 1) is forgotten"),
-        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, more=-1)), "wrong sign"),
-        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k + 1)), "not k"),
-        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, scale=-1)), "sign is wrong"),
-        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(x.mean(), k)), "share of the *weight*"),
-        (half, "half of it"),
-        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, more=0, scale=0.5)), "and the half"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, -1)), "fewer errors?"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, -1, 0)), "and where does the"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, more=0)), "guesses among k classes"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, more=-1)), "better or worse news"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k + 1)), "How many ways"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, scale=-1)), "Which sign"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(x.mean(), k)), "share of their weight?"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(x.mean(), k, more=0)), "or of their"),
+        (lambda w, x, k: by_rows(w, x, k, lambda e: logs(e, k, more=0) * np.log(k - 1)),
+         "log(k - 1) is zero?"),
+        (logarithm_of_two, "Which base"),
+        (half, "Do they fall here?"),
+        (raised_by_half, "Which form is this"),
         (lambda w, x, k: by_rows(w, x, k, lambda e: 1 - e), "an error of"),
-        (lambda w, x, k: by_rows(w, x, k, total=False), "not normalised"),
-        (raised(lambda w, x, say: w * np.exp(say * ~x)), "rows that are right were raised"),
-        (raised(lambda w, x, say: w * np.exp(say * ~x), total=False), "and the weights not"),
-        (raised(lambda w, x, say: w * np.exp(np.where(x, say, -say))), "moved twice"),
-        (raised(lambda w, x, say: np.exp(say * x)), "old weights are forgotten"),
-        (raised(lambda w, x, say: w * np.where(x, say, 1)), "not by the say itself"),
-        (raised(lambda w, x, say: w + say * x), "nothing is added"),
-        (raised(lambda w, x, say: w), "the old ones"),
-        (raised(lambda w, x, say: w * np.exp(-say * x)), "rows that are right were raised"),
-        (raised(lambda w, x, say: w * np.where(x, 2, 1)), "the new weight of a row that is"),
-        (lambda w, x, k: (by_rows(w, x, k)[0], w * np.nan), "the new weight of a row"),
-        (lambda w, x, k: (float("nan"), w), "the say is"),
+        (lambda w, x, k: by_rows(w, x, k, total=False), "add up to?"),
+        (raised(lambda w, x, say: w * np.exp(say * ~x)), "next stage look at"),
+        (raised(lambda w, x, say: w * np.exp(say * ~x), total=False), "became heavier: those the"),
+        (raised(lambda w, x, say: w * np.exp(np.where(x, say, -say))), "the odds between"),
+        (raised(lambda w, x, say: np.exp(say * x)), "the earlier rounds?"),
+        (raised(lambda w, x, say: w * np.where(x, say, 1)), "a power of e?"),
+        (raised(lambda w, x, say: w + say * x), "a product or a sum?"),
+        (raised(lambda w, x, say: w), "Which of your lines"),
+        (raised(lambda w, x, say: w * np.exp(-say * x)), "next stage look at"),
+        (raised(lambda w, x, say: w * np.exp(say * x) / np.sqrt(np.sum(
+            (w * np.exp(say * x)) ** 2)), total=False), "their squares?"),
+        (raised(lambda w, x, say: w * np.exp(say * x) / np.max(w * np.exp(say * x)), total=False),
+         "once they are divided?"),
+        (raised(lambda w, x, say: w * np.where(x, 2, 1)), "the new weight of an example that is"),
+        (lambda w, x, k: (by_rows(w, x, k)[0], w * np.nan), "the new weight of an example"),
+        (lambda w, x, k: (float("nan"), w), "the stage weight is"),
         (lambda w, x, k: (1.0, w[:-1]), "weights (8 numbers), not 7 of them"),
-        (lambda w, x, k: 1.0, "return say (one number) and weights"),
-        (lambda w, x, k: (w, 1.0), "the say is [0.03"),
+        (lambda w, x, k: 1.0, "return stage_weight (one number) and weights"),
+        (lambda w, x, k: (w, 1.0), "the stage weight is [0.03"),
     ],
-)
+)  # fmt: skip
 def test_wrong_rounds_are_refused_with_their_hint(wrong, hint):
     verdict = check_samme_round(wrong)
     assert not verdict and hint in verdict.message
@@ -112,28 +129,43 @@ def sigmoid(scores):
     return 1 / (1 + np.exp(-scores))
 
 
+def slope_at(f, loss):
+    return sigmoid(f) * (1 - sigmoid(f)) if loss == "log" else 1
+
+
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        ({"residual": lambda y, f, loss: -by_gradient(y, f, loss)}, "points uphill"),
-        ({"residual": lambda y, f, loss: y - f}, "the sigmoid of the score"),
-        ({"residual": lambda y, f, loss: f - y}, "through the sigmoid first"),
-        ({"residual": lambda y, f, loss: y - sigmoid(f)}, "no sigmoid there"),
-        ({"residual": lambda y, f, loss: y}, "these are the targets"),
+        ({"residual": lambda y, f, loss: -by_gradient(y, f, loss)}, "or uphill?"),
+        ({"residual": lambda y, f, loss: y - f}, "with log-odds as they are?"),
+        ({"residual": lambda y, f, loss: f - y}, "Which way does the loss fall"),
+        ({"residual": lambda y, f, loss: y - sigmoid(f)}, "predictions, or log-odds?"),
+        ({"residual": lambda y, f, loss: y}, "already explain"),
         ({"residual": lambda y, f, loss: (1 + (loss == "squared")) * by_gradient(y, f, loss)},
-         "twice too much"),
-        ({"residual": lambda y, f, loss: by_gradient(y, f, loss) * (
-            sigmoid(f) * (1 - sigmoid(f)) if loss == "log" else 1)}, "squared* error"),
-        ({"residual": lambda y, f, loss: y - (f > 0 if loss == "log" else f)}, "rounded to"),
+         "half a square?"),
+        ({"residual": lambda y, f, loss: by_gradient(y, f, loss) * slope_at(f, loss)},
+         "Of which loss"),
+        ({"residual": lambda y, f, loss: by_gradient(y, f, loss) / slope_at(f, loss)},
+         "Newton step"),
+        ({"residual": lambda y, f, loss: y - (f > 0 if loss == "log" else f)}, "or with classes?"),
+        ({"residual": lambda y, f, loss: abs(by_gradient(y, f, loss))}, "in which direction"),
+        ({"residual": lambda y, f, loss: (
+            -y * np.log(sigmoid(f)) - (1 - y) * np.log(1 - sigmoid(f)) if loss == "log"
+            else 0.5 * (y - f) ** 2)}, "minus its slope?"),
+        ({"residual": lambda y, f, loss: y - (1 / (1 + np.exp(f)) if loss == "log" else f)},
+         "large positive score"),
         ({"residual": lambda y, f, loss: y * np.nan, "learned": lambda y, left: y},
          "the residual is"),
-        ({"add": lambda f, rate, said, left: f + said}, "not shrunk"),
-        ({"add": lambda f, rate, said, left: f - rate * said}, "wrong way"),
-        ({"add": lambda f, rate, said, left: rate * said}, "the step alone"),
-        ({"add": lambda f, rate, said, left: f + rate * left}, "new rows have none"),
-        ({"learned": lambda y, left: y}, "learned the targets"),
-        ({"add": lambda f, rate, said, left: f}, "the old ones"),
-        ({"add": lambda f, rate, said, left: f + 0.5 * said}, "the new score of row"),
+        ({"add": lambda f, rate, said, left: f + said}, "learning rate come in"),
+        ({"add": lambda f, rate, said, left: f - rate * said}, "taken away?"),
+        ({"add": lambda f, rate, said, left: rate * said}, "happened to the scores"),
+        ({"add": lambda f, rate, said, left: f * (rate * said)}, "multiplied with them?"),
+        ({"add": lambda f, rate, said, left: f + rate * left}, "for a new example"),
+        ({"add": lambda f, rate, said, left: f * (1 - rate) + rate * said}, "shrink as well?"),
+        ({"add": lambda f, rate, said, left: f + rate * sigmoid(said)}, "or a probability?"),
+        ({"learned": lambda y, left: y}, "has your stage learned"),
+        ({"add": lambda f, rate, said, left: f}, "changes the scores?"),
+        ({"add": lambda f, rate, said, left: f + 0.5 * said}, "the new score of example"),
     ],
 )  # fmt: skip
 def test_wrong_steps_are_refused_with_their_hint(wrong, hint):

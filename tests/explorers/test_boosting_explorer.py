@@ -98,15 +98,15 @@ def test_the_picture_says_what_the_table_says(shown):
     for view in ({"round": 7}, {"depth": 3, "noise": 0.2, "round": 33}, {"depth": 8, "noise": 0.2}):
         picture, state = shown.picture(**view), shown.state(**view)
         row, marks = picture.table().loc[state["round"]], named(picture)
-        held, train = marks["new rows, here"], marks["training rows, here"]
+        held, train = marks["new examples, here"], marks["training examples, here"]
         assert held["x"] == train["x"] == [state["round"]]
         assert held["y"][0] == pytest.approx(row["held-out error"], abs=1e-5)
         assert train["y"][0] == pytest.approx(row["training error"], abs=1e-5)
-        assert marks["new rows"]["y"][state["round"] - 1] == held["y"][0]
+        assert marks["new examples"]["y"][state["round"] - 1] == held["y"][0]
         assert held["error_y"]["array"][0] == pytest.approx(
             row["its spread over 5 draws"], abs=1e-5
         )
-        assert f"{row['training error']:.1%} of the training rows" in picture.finding
+        assert f"{row['training error']:.1%} of the training examples" in picture.finding
         assert f"{row['held-out error']:.1%} of new ones" in picture.finding
         now = marks["at this round"]
         assert now["x"] == sorted(now["x"]) and now["y"][-1] == 1

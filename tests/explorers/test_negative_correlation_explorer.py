@@ -128,10 +128,10 @@ def test_the_mean_is_drawn_over_its_members(shown):
     apart = np.array(traces["members"]["y"], float).reshape(2, -1)
     assert np.isnan(apart[:, -1]).all()  # a gap behind each
     np.testing.assert_allclose(apart[:, :-1].mean(0), traces["their mean"]["y"], atol=1e-4)
-    assert len(traces["rows learned from"]["x"]) == 25
+    assert len(traces["training examples"]["x"]) == 25
     assert len(traces["no noise"]["y"]) == apart.shape[1] - 1
     patients = by_name(shown.picture(data="diabetes"))
-    assert patients["no noise"]["y"] == [] and len(patients["rows learned from"]["x"]) == 200
+    assert patients["no noise"]["y"] == [] and len(patients["training examples"]["x"]) == 200
 
 
 def test_presets_show_what_they_promise(shown):

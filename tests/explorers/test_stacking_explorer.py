@@ -91,7 +91,7 @@ def test_the_picture_says_what_the_table_says(shown, view):
     state = shown.state(**view)
     picture = promises_kept(shown, state)
     table, trace = picture.table(), {t["name"]: t for t in picture.traces}
-    held = table["on held-out rows"]
+    held = table["on held-out examples"]
     assert trace["the stack"]["x"][0] == pytest.approx(held["the stack"], abs=1e-5)
     assert trace["learn nothing"]["x"][0] == pytest.approx(held["plain average"], abs=1e-5)
     curve = trace[f"stack, {state['features']}"]["y"]

@@ -1,4 +1,4 @@
-"""Boosting, round by round: whose weight grows, what the stage does about it, what it is worth."""
+"""Boosting, round by round: which weights grow, what the stages learn, what they are worth."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ LEAST, MOST = 3, 34
 def explorer() -> Explorer:
     """AdaBoost of trees on two half moons, one round at a time.
 
-    Rows, weights and borders are of one draw of 120 rows, errors the means of five draws, judged
-    on 2,000 rows whose labels are right. A setting is worked out when first asked for.
+    Weights and borders are of one draw of 120 examples, errors the means of five draws, judged
+    on 2,000 examples whose labels are right. A setting is worked out when first asked for.
 
     References
     ----------
@@ -39,11 +39,11 @@ def explorer() -> Explorer:
             steps("round", "round (stages so far)", ROUNDS, 1,
                   "Step through: you see the weights that this round's stage learns from."),
             steps("depth", "depth of each tree", DEPTHS, 1,
-                  "1 is a stump, hardly better than chance; 8 knows nearly all rows by heart."),
+                  "1 is a stump, hardly better than chance; 8 learns nearly everything by heart."),
             steps("noise", "wrong labels (share)", NOISES, 0.0,
-                  "So many rows to learn from have the other class's label."),
+                  "This share of the training examples carries the label of the other class."),
             steps("learning_rate", "learning rate", RATES, 1.0,
-                  "Shrinks the weight of every stage, and with it what is added to the rows'."),
+                  "Shrinks the weight of every stage and the growth of the examples' weights."),
         ),
         compute=rounds,
         draw=draw,
@@ -60,7 +60,7 @@ def explorer() -> Explorer:
 
 
 def draw(found: Rounds, state: State) -> Picture:
-    """Rows by weight, errors and margins at the round of `state`."""
+    """Examples by weight, errors and margins at the round of `state`."""
     at = ROUNDS.index(state["round"])
     most = max(found.held.mean(0).max(), found.train.mean(0).max(), found.tree.mean())
     panels = mosaic(
@@ -68,9 +68,9 @@ def draw(found: Rounds, state: State) -> Picture:
         widths=(10, 9),
         map=AXES,
         errors=Axes(log_axis("round", [1, 2, 5, 10, 20, 60]), shares("", 0, 1.1 * most),
-                    "Share of rows that are wrong", 44, 108),
-        margins=Axes(axis("margin (votes for less against)", -1.1, 1.1), shares("", 0, 1.03),
-                     "Rows of at most a margin", 44, 108),
+                    "Share of examples that are wrong", 44, 108),
+        margins=Axes(axis("margin (votes for minus votes against)", -1.1, 1.1), shares("", 0, 1.03),
+                     "Examples up to a margin", 44, 108),
     )  # fmt: skip
     marks = [
         *rows(panels.map, found, at),
@@ -81,7 +81,7 @@ def draw(found: Rounds, state: State) -> Picture:
 
 
 def rows(panel: Panel, found: Rounds, at: int) -> list[Mark]:
-    """Where the ensemble says 1, both borders, and every row as large as its weight."""
+    """Where the ensemble predicts 1, both borders, and each example as large as its weight."""
     weight = found.weights[at] * len(found.X)  # 1 is the mean
     size = np.clip(USUAL * np.sqrt(weight), LEAST, MOST)  # areas are weights
     told = np.stack([weight, found.margins[at]], axis=1).round(3)
@@ -121,15 +121,15 @@ def errors(panel: Panel, found: Rounds, at: int) -> list[Mark]:
     return [
         panel.upright(ROUNDS[at]),
         panel.rule(found.tree.mean(), BIG, "one full tree"),
-        panel.curve(ROUNDS, found.train, INK, "training rows"),
-        panel.curve(ROUNDS, found.held, COMBINED, "new rows", width=4),
-        panel.here(ROUNDS[at], found.train[:, at].mean(), INK, "training rows, here", size=10),
-        panel.here(ROUNDS[at], held, COMBINED if pays else WRONG, "new rows, here"),
+        panel.curve(ROUNDS, found.train, INK, "training examples", label="training"),
+        panel.curve(ROUNDS, found.held, COMBINED, "new examples", width=4),
+        panel.here(ROUNDS[at], found.train[:, at].mean(), INK, "training examples, here", size=10),
+        panel.here(ROUNDS[at], held, COMBINED if pays else WRONG, "new examples, here"),
     ]
 
 
 def margins(panel: Panel, found: Rounds, at: int) -> list[Mark]:
-    """The margins of the rows, in order: at this round, and at the one with the fewest errors."""
+    """The margins in order: at this round, and at the one with the fewest training errors."""
     rises = np.arange(1, len(found.X) + 1) / len(found.X)
     turned = np.sort(found.margins[at][found.turned])
     share = np.searchsorted(np.sort(found.margins[at]), turned, side="right") / len(found.X)
@@ -144,12 +144,12 @@ def margins(panel: Panel, found: Rounds, at: int) -> list[Mark]:
 
 
 def finding(found: Rounds, state: State, at: int) -> str:
-    """What the whole is worth at this round, and what boosting is at work on."""
+    """What the ensemble is worth at this round, and where the weight is."""
     train, held, tree = (
         share.mean() for share in (found.train[:, at], found.held[:, at], found.tree)
     )
     start = (
-        f"Round {ROUNDS[at]}: {train:.1%} of the training rows wrong, {held:.1%} of new ones"
+        f"Round {ROUNDS[at]}: {train:.1%} of the training examples wrong, {held:.1%} of new ones"
         f" (one full tree {tree:.1%})\n"
     )
     if ROUNDS[at] > found.stages[0]:
@@ -157,25 +157,25 @@ def finding(found: Rounds, state: State, at: int) -> str:
     if state["noise"]:
         burden, first = found.burden[:, at].mean(), found.held[:, 0].mean()
         told = f"The {state['noise']:.0%} wrong labels carry {burden:.0%} of the weight"
-        return f"{start}{told}; the first stage alone had {first:.1%} of new rows wrong"
+        return f"{start}{told}; the first stage alone had {first:.1%} of new ones wrong"
     if found.train[0, : at + 1].min() == 0:
         since, margin = found.settled, found.margins.min(1)
         return (
-            f"{start}None of these rows is wrong since round {ROUNDS[since]}; the least margin was"
-            f" {margin[since]:.2f} then and is {margin[at]:.2f} now"
+            f"{start}No training example on the map is wrong since round {ROUNDS[since]}; the least"
+            f" margin was {margin[since]:.2f} then and is {margin[at]:.2f} now"
         )
-    return f"{start}{_heaviest(found, at)} of {len(found.X)} rows carry half of the weight"
+    return f"{start}{_heaviest(found, at)} of {len(found.X)} examples carry half of the weight"
 
 
 def stopped(found: Rounds) -> str:
-    """Why there are no more stages on the rows that are shown."""
+    """Why there are no more stages on the examples on the map."""
     stages, last = int(found.stages[0]), found.stage_error[0, -1]
     why = "has no error, so nothing is left to learn" if last == 0 else "is followed by chance"
-    return f"On these rows it stopped: stage {stages} {why}"
+    return f"On these examples it stopped: stage {stages} {why}"
 
 
 def _heaviest(found: Rounds, at: int) -> int:
-    """The fewest rows that carry half of the weight."""
+    """The fewest examples that carry half of the weight."""
     carried = np.cumsum(np.sort(found.weights[at])[::-1])
     return int(np.searchsorted(carried, 0.5 - 1e-9)) + 1
 
@@ -184,15 +184,15 @@ def also(found: Rounds, at: int) -> str:
     """What the words say beyond the finding."""
     margin, best = found.margins[at], found.held.mean(0).argmin()
     return (
-        f"This round's stage errs on {found.wrong[at].sum()} of {len(margin)} rows,"
-        f" {found.stage_error[0, at]:.0%} of the weight. Half of the rows have a margin of"
+        f"This round's stage errs on {found.wrong[at].sum()} of {len(margin)} examples,"
+        f" {found.stage_error[0, at]:.0%} of the weight. Half of the examples have a margin of"
         f" {np.median(margin):.2f} or less. Over five draws the held-out error is least,"
         f" {found.held.mean(0)[best]:.1%}, at round {ROUNDS[best]}."
     )
 
 
 def table(found: Rounds):
-    """Every round: errors over five draws, and weights and margins of the rows on the map."""
+    """Every round: errors over five draws, weights and margins of the examples on the map."""
     import pandas as pd
 
     columns = {
@@ -201,7 +201,7 @@ def table(found: Rounds):
         "its spread over 5 draws": found.held.std(0, ddof=1),
         "the stage's error by weight": found.stage_error.mean(0),
         "weight on wrong labels": found.burden.mean(0),
-        "most weight of a row (× mean)": found.weights.max(1) * len(found.X),
+        "most weight of an example (× mean)": found.weights.max(1) * len(found.X),
         "least margin": found.margins.min(1),
         "median margin": np.median(found.margins, axis=1),
     }

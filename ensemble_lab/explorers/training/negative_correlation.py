@@ -1,4 +1,4 @@
-"""Negative correlation: members that learn to differ, and what is left when their mean speaks."""
+"""Negative correlation: members that learn to differ, and the error of their mean."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def explorer() -> Explorer:
         name="negative-correlation",
         controls=(
             steps("strength", "strength of the penalty", STRENGTHS, 0.5,
-                  "0: each learns as if alone. 1: only their mean counts, as in one network."),
+                  "0: each member learns alone. 1: only their mean counts, as in one network."),
             steps("members", "members", MEMBERS, 8, "How many networks learn together."),
             steps("units", "hidden units of each", UNITS, 2,
-                  "How much a member could do alone."),
+                  "How well a member could do alone."),
             choice("data", "data", PROBLEMS, PROBLEMS[0],
-                   "A wave with noise, or how diabetes went on after a year."),
+                   "A wave with noise, or patients: how far diabetes went on within a year."),
         ),
         compute=sweep,
         draw=draw,
@@ -76,7 +76,7 @@ def draw(found: Sweep, state: State) -> Picture:
         widths=(9, 11, 8),
         fit=Axes(axis(where.titles[0], where.across[0], where.across[-1]),
                  axis(where.titles[1], low - room, high + room), "", 52, 62),
-        bars=Axes(axis("", -0.5, 2.5, **ticks), error, "Squared error, new rows", 40),
+        bars=Axes(axis("", -0.5, 2.5, **ticks), error, "Squared error, new examples", 40),
         strength=Axes(axis("strength of the penalty", -0.03, 1.03, dtick=0.5),
                       error | {"showticklabels": False}, "The same, by strength", 8, 90),
     )  # fmt: skip
@@ -95,7 +95,7 @@ def fit(panel: Panel, found: Sweep, at: int) -> list[Mark]:
     grid, rows = where.across, where.learned[0]
     gaps = np.tile(np.r_[grid, np.nan], len(drawn))
     return [
-        panel.points(where.x[rows], where.y[rows], INK, "rows learned from", size=6),
+        panel.points(where.x[rows], where.y[rows], INK, "training examples", size=6),
         panel.curve(gaps, apart.ravel(), SMALL, "members", width=1),
         panel.curve(grid[: len(where.truth)], where.truth, ORACLE, "no noise"),
         panel.curve(grid, drawn.mean(0), COMBINED, "their mean", label="mean", width=4),
@@ -162,7 +162,7 @@ def finding(found: Sweep, state: State, at: int) -> str:
     return (
         f"Strength {state['strength']:g}: alone {members:.3f}, minus an ambiguity of"
         f" {ambiguity:.3f}, makes {whole:.3f} together"
-        f"\n{here}; best together: strength {STRENGTHS[best]:g} ({most})"
+        f"\n{here}; best in hindsight: strength {STRENGTHS[best]:g} ({most})"
     )
 
 
@@ -178,7 +178,7 @@ def also(found: Sweep, at: int) -> str:
 
 
 def table(found: Sweep):
-    """Errors for every strength: means over the seeds, and the spread of the whole's."""
+    """Errors for every strength: means over the seeds, and the spread of the ensemble's."""
     import pandas as pd
 
     frame = {

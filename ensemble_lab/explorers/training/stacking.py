@@ -1,4 +1,4 @@
-"""Stacking: whom the final model trusts for which class, and what it believes of a cheat."""
+"""Stacking: whom the final model trusts for which class, and what a leak does to that trust."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def explorer() -> Explorer:
             steps("depth", "depth of the tree", DEPTHS, 12,
                   "Questions in a row: how much it can learn by heart. 1 is a stump."),
             choice("features", "final model learns from", KINDS, OUTSIDE,
-                   "Out-of-fold: what members say of rows they have not seen. In-fold: of rows"
-                   " they learned from, which is the leak."),
-            steps("rows", "rows to learn from", ROWS, 400,
-                  "For the members and, by folds, for the final model; the rest is held out."),
+                   "Out-of-fold: predictions for examples that a member has not seen. In-fold: for"
+                   " examples it learned from, which is the leak."),
+            steps("rows", "training examples", ROWS, 400,
+                  "For the members and, by folds, for the final model; all others are held out."),
             choice("data", "data", PROBLEMS, PROBLEMS[0],
                    "Digits: members see half an image. Tumours: one of three kinds of measures."),
         ),
@@ -73,7 +73,7 @@ def draw(found: Stacks, state: State) -> Picture:
         weights=Axes(across, rows_of(trust) | FRAMED, "Weight (dark: 1), share of trust", 112),
         members=Axes(shares("", _floor(least, 0.1), 1.01), rows_of(listed), "", 112),
         curves=Axes(axis("depth of the tree", 0.5, 12.5, dtick=1), shares("", _floor(low), 1.01),
-                    "Right, of held-out rows", 44, 112),
+                    "Right on held-out examples", 44, 112),
     )  # fmt: skip
     marks = [
         weights(panels.weights, found, *at),
@@ -91,7 +91,7 @@ def _floor(share: float, step: float = 0.05) -> float:
 
 
 def weights(panel: Panel, found: Stacks, depth: int, kind: int) -> Mark:
-    """Whose word counts for which class."""
+    """Whose prediction counts for which class."""
     weight = found.weights[:, depth, kind].mean(0)
     places = [np.arange(size) for size in weight.shape[::-1]]
     hover = "weight %{z:.2f}<extra></extra>"
@@ -99,7 +99,7 @@ def weights(panel: Panel, found: Stacks, depth: int, kind: int) -> Mark:
 
 
 def members(panel: Panel, found: Stacks, depth: int, kind: int) -> list[Mark]:
-    """What the final model saw of each member, what each is on new rows, and the whole."""
+    """How good each member looked to the final model, how good it is, and the ensembles."""
     seen, alone = found.seen[:, depth, kind].mean(0), found.alone[:, depth]
     untaught = np.stack([found.average[:, depth], found.views], axis=1)
     told = {"hovertemplate": "%{x:.1%}"}
@@ -157,7 +157,7 @@ def finding(found: Stacks, state: State, depth: int, kind: int) -> str:
     return (
         f"{state['features'].capitalize()}, the tree of depth {state['depth']} looks {seen:.0%}"
         f" right, is {alone:.0%}, and gets {share:.0%} of the trust"
-        f"\nRight on {stack.mean():.1%} of new rows, in points: {', '.join(compared)}"
+        f"\nRight on {stack.mean():.1%} of new examples, in points: {', '.join(compared)}"
     )
 
 
@@ -171,8 +171,8 @@ def also(found: Stacks, depth: int, kind: int) -> str:
     return (
         "Means over 5 splits, bars one standard deviation. Average and product learn nothing. The"
         f" product of the members without the tree is right on {found.views.mean():.1%}, with it"
-        f" on {found.product[:, depth].mean():.1%}: a tree that says 0 has a veto. The member with"
-        f" the most weight, by class: {'; '.join(told)}."
+        f" on {found.product[:, depth].mean():.1%}: a class to which the tree gives no probability"
+        f" is vetoed. The member with the most weight, by class: {'; '.join(told)}."
     )
 
 
@@ -181,7 +181,7 @@ def table(found: Stacks, depth: int, kind: int):
     import pandas as pd
 
     def rows(name, held, seen=np.nan, trust=np.nan):
-        return {"": name, "as the final model saw it": seen, "on held-out rows": held.mean(),
+        return {"": name, "as the final model saw it": seen, "on held-out examples": held.mean(),
                 "spread over 5 splits": held.std(ddof=1), "share of trust": trust}  # fmt: skip
 
     trust = found.trust(depth, kind)
