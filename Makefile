@@ -76,6 +76,9 @@ pictures: $(STAMP)  ## take the README's pictures in a browser, into docs/
 sheet: $(STAMP)  ## draw every explorer's presets and ends of sliders to look at (SHEET=folder)
 	$(BIN)/python -m tests.browser.sheet $(or $(SHEET),$(error say where the sheet goes: make sheet SHEET=folder))
 
+minutes: $(STAMP)  ## count how long each notebook takes and write it into its title
+	$(BIN)/python -m tests.notebooks.minutes
+
 data: $(STAMP)  ## rebuild data/ from the raw recordings (RAW=folder)
 	$(BIN)/python -m recipes.build --raw $(or $(RAW),$(error say where the raw recordings are: make data RAW=folder))
 

@@ -7,8 +7,10 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 
 from ensemble_lab.core.errors import excerpt, shown
 
@@ -75,11 +77,22 @@ def readers_own():
         raise Unfit(f"your function still ran after {SECONDS} s: does a loop never end?") from None
     except (Exception, SystemExit) as error:
         try:
-            told = excerpt(str(error), MOST_OF_ERROR)
+            message = excerpt(str(error), MOST_OF_ERROR)
         except Exception:  # their error may be broken, too
-            told = ""
-        name = excerpt(type(error).__name__, MOST)
-        raise Unfit(f"your function raised {name}{': ' if told else ''}{told}") from None
+            message = ""
+        name = excerpt(type(error).__name__, MOST) + _line(error)
+        raise Unfit(f"your function raised {name}{': ' if message else ''}{message}") from None
+
+
+def _line(error: BaseException) -> str:
+    """Where in the reader's code it was raised: the deepest line in the file of the function."""
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if Path(frame.f_code.co_filename).parent != Path(__file__).parent
+    ]
+    lines = [line for file, line in frames if file == frames[0][0]]
+    return f" on line {lines[-1]}" if lines else ""
 
 
 class _Endless(BaseException):

@@ -1,8 +1,9 @@
 """The engine of all exercises: what is asked, on which cases, and which mistakes are known.
 
 A `Check` calls the reader's function on copies of its cases, reads what comes back, and compares
-it part by part with the right answer. Where they differ, it looks for the known mistake that gives
-the same answers, and its hint is the verdict.
+it part by part with the right answer. Where they differ, the reader gets up to three hints, one
+at a time: the question of the known mistake that gives the same answers, a case to work out by
+hand, and the numbers of that case.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from html import escape
 from inspect import signature
 
 import numpy as np
@@ -28,24 +30,43 @@ KINDS = {
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """Whether an exercise is solved, and what to say to the one who tried.
+    """Whether an exercise is solved, and the first hint where it is not.
 
     A wrong answer is no error: a notebook with open exercises runs through.
 
+    Parameters
+    ----------
+    passed : bool
+    message : str
+        The first hint, or what was shown.
+    more : tuple of str
+        Further hints, each one stronger. A notebook shows them folded.
+
     Examples
     --------
-    >>> Verdict(False, "the small model was called as well")
-    Not yet: the small model was called as well
+    >>> Verdict(False, "who was asked first?", ("work this out: …", "it is 3, not 2"))
+    Not yet: who was asked first? (2 more hints: `.more`)
     """
 
     passed: bool
     message: str
+    more: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return self.passed
 
     def __repr__(self) -> str:
+        count = f"{len(self.more)} more hint{'s' if len(self.more) > 1 else ''}"
+        return self._first() + (f" ({count}: `.more`)" if self.more else "")
+
+    def _first(self) -> str:
         return f"{'Right' if self.passed else 'Not yet'}: {self.message}"
+
+    def _repr_html_(self) -> str:
+        folded = ""
+        for hint in reversed(self.more):
+            folded = f"<details><summary>More help</summary><p>{escape(hint)}</p>{folded}</details>"
+        return f"<p>{escape(self._first())}</p>{folded}"
 
 
 def close(got, wanted, *case) -> bool:
@@ -67,11 +88,13 @@ class Part:
         whole number, a bool yes or no; an array has its shape.
     mistakes : sequence
         What people get wrong, tried in this order. A pair is a function like `right` that makes the
-        mistake, and its hint. A single function looks at all answers at once:
-        ``(given, wanted, cases)``, lists with an entry a case, to a hint or an empty text.
+        mistake, and a question that makes the reader look at it. A single function looks at all
+        answers at once: ``(given, wanted, cases)``, lists with an entry a case, to a hint or an
+        empty text.
     about : callable, optional
-        Where no mistake is known: ``(at, *arguments)`` to what the number at index `at` (a tuple)
-        is, in words, which go on with "is …, not …".
+        ``(at, *arguments)`` to the case in words, and what the number at index `at` (a tuple) is
+        there: ``"for 3 items at 0.1 USD, the bill"``. The second hint is "work out by hand: …", the
+        third goes on with "is …, not …".
     key : str
         Its name in the answer, where the answer has several parts.
     asked : str, optional
@@ -111,11 +134,16 @@ class Part:
         got = in_order(got, names, self.what) if names else got
         return array(got, np.shape(right), self.what, self.wanted(right), read, names)
 
-    def hint(self, given: list, cases: list[tuple]) -> str:
-        """What is wrong with these answers; empty where nothing is."""
+    def hints(self, given: list, cases: list[tuple]) -> tuple[str, ...]:
+        """What is wrong with these answers, ever more plainly; empty where nothing is."""
         wanted = [self.right(*copied(case)) for case in cases]
         if self._same(given, wanted, cases):
-            return ""
+            return ()
+        hints = self._question(given, wanted, cases), *self._difference(given, wanted, cases)
+        return tuple(f"{self.key}: {hint}" if self.key else hint for hint in hints if hint)
+
+    def _question(self, given: list, wanted: list, cases: list[tuple]) -> str:
+        """The question of the known mistake that gives these answers."""
         for mistake in self.mistakes:
             if callable(mistake):
                 hint = mistake(given, wanted, cases)
@@ -124,8 +152,8 @@ class Part:
                 made = [makes(*copied(case)) for case in cases]
                 hint = hint if self._same(given, made, cases) else ""
             if hint:
-                return f"{self.key}: {hint}" if self.key else hint
-        return self._difference(given, wanted, cases) if self.alike else ""
+                return hint
+        return ""
 
     def _same(self, given: list, others: list, cases: list[tuple]) -> bool:
         return self.alike is not None and all(
@@ -133,15 +161,19 @@ class Part:
             for got, other, case in zip(given, others, cases, strict=True)
         )
 
-    def _difference(self, given: list, wanted: list, cases: list[tuple]) -> str:
-        """The first number that differs."""
+    def _difference(self, given: list, wanted: list, cases: list[tuple]) -> tuple[str, ...]:
+        """The first case that differs, and its numbers."""
+        yes_no = np.asarray(wanted[0]).dtype.kind == "b"
+        if not self.alike or (yes_no and not self.about):
+            return ()
         for got, right, case in zip(given, wanted, cases, strict=True):
             differs = np.argwhere(~np.isclose(got, right))
             if len(differs):
                 at = tuple(int(i) for i in differs[0])
-                told = self.about(at, *case) if self.about else f"in one case {self.what}"
-                return f"{told} is {_figures(np.asarray(right)[at], np.asarray(got)[at])}"
-        return ""
+                about = self.about(at, *case) if self.about else f"in one case {self.what}"
+                figures = _figures(*(np.asarray(np.asarray(one)[at]) for one in (right, got)))
+                return f"work out by hand: {about}", f"{about} is {figures}"
+        return ()
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -172,14 +204,14 @@ class Check:
         """Whether the function does what the task says, and if not, a hint."""
         overwritten: dict[str, None] = {}
         try:
-            hint = self._hint(answer_function, overwritten)
+            hints = self._hints(answer_function, overwritten)
         except Unfit as unfit:
-            hint = str(unfit)
-        message = hint or self.success
+            hints = (str(unfit),)
+        message, *more = hints or (self.success,)
         if overwritten:
             names = " and ".join(f"`{name}`" for name in overwritten)
             message += f"; besides, your function overwrites {names}: let it work on a copy"
-        return Verdict(not hint, message)
+        return Verdict(not hints, message, tuple(more))
 
     def right(self, *case) -> tuple:
         """The right answer to a case, part by part."""
@@ -188,14 +220,14 @@ class Check:
             answer += (part.right(*copied(case), *answer),)
         return answer
 
-    def _hint(self, answer_function: Callable, overwritten: dict) -> str:
+    def _hints(self, answer_function: Callable, overwritten: dict) -> tuple[str, ...]:
         cases = list(self.cases())
         answers = [self._answer(answer_function, case, overwritten) for case in cases]
         for i, part in enumerate(self.parts):
             known = [(*case, *answer[:i]) for case, answer in zip(cases, answers, strict=True)]
-            if hint := part.hint([answer[i] for answer in answers], known):
-                return hint
-        return ""
+            if hints := part.hints([answer[i] for answer in answers], known):
+                return hints
+        return ()
 
     def _answer(self, answer_function: Callable, case: tuple, overwritten: dict) -> tuple:
         """What the reader's function gives for one case, part by part."""
@@ -233,7 +265,9 @@ def _kind(right) -> tuple[Callable, str]:
     return KINDS[np.asarray(right).dtype.kind]
 
 
-def _figures(right, got) -> str:
-    """Both numbers, with as many digits as tell them apart."""
+def _figures(right: np.ndarray, got: np.ndarray) -> str:
+    """Both answers; numbers with as many digits as are needed to see a difference."""
+    if right.dtype.kind == "b":
+        return f"{bool(right)}, not {bool(got)}"
     digits = next((d for d in (4, 8) if f"{right:.{d}g}" != f"{got:.{d}g}"), 16)
     return f"{right:.{digits}g}, not {got:.{digits}g}"

@@ -16,6 +16,7 @@ from typing import Any
 
 from ensemble_lab.reports.request import excerpt, plain, read_notebook, tagged
 from ensemble_lab.reports.stops import PIPE, Stop
+from ensemble_lab.widgets.backends import HEADLESS
 
 INJECTED = "injected-parameters"  # papermill's tag
 MOST_SAID = 120  # characters of an error of the notebook's
@@ -34,6 +35,7 @@ def kernel_environment() -> Iterator[None]:
     before = dict(os.environ)
     os.environ.update(PLOTLY_RENDERER="plotly_mimetype", JUPYTER_PATH=path)
     os.environ.setdefault("ENSEMBLE_LAB_BACKEND", "still")  # a page has no kernel to drag with
+    os.environ.setdefault(HEADLESS, "1")  # and nobody who could guess first
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ import html
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -182,6 +182,8 @@ def _scatter(trace: Mapping, x: Axis, y: Axis) -> Iterator[str]:
         for a, b in zip(numbers(trace["x"]), numbers(trace["y"]), strict=False)
     ]
     mode, opacity = trace.get("mode", "lines"), trace.get("opacity", 1)
+    if trace.get("fill") == "tozeroy":
+        yield from _areas(spots, y.place(0), trace.get("fillcolor", INK), opacity)
     if "lines" in mode:
         yield from _polylines(spots, trace.get("line", {}), opacity)
     for axis, name in ((x, "error_x"), (y, "error_y")):
@@ -203,28 +205,41 @@ def _scatter(trace: Mapping, x: Axis, y: Axis) -> Iterator[str]:
             yield _text(a, b + shift, str(_at(trace["text"], i)), size, anchor, colour)
 
 
+def _stretches(spots: Sequence) -> Iterator[list[tuple]]:
+    """The runs of known places between those that are not known."""
+    for known, run in groupby(spots, key=lambda spot: all(map(math.isfinite, spot))):
+        if known:
+            yield list(run)
+
+
+def _points(places: Sequence) -> str:
+    return " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
+
+
+def _areas(spots: Sequence, ground: float, colour: str, opacity: float) -> Iterator[str]:
+    """What lies between a line and the height 0."""
+    for run in _stretches(spots):
+        closed = [(run[0][0], ground), *run, (run[-1][0], ground)]
+        yield _tag("polygon", points=_points(closed), fill=colour, opacity=opacity)
+
+
 def _polylines(spots: Sequence, line: Mapping, opacity: float) -> Iterator[str]:
-    """One polyline for each stretch of known places; steps go across and then up."""
-    stretch: list[tuple] = []
-    for spot in [*spots, (math.nan, math.nan)]:
-        if all(map(math.isfinite, spot)):
-            if stretch and line.get("shape") == "hv":
-                stretch.append((spot[0], stretch[-1][1]))
-            stretch.append(spot)
-        elif stretch:
-            points = " ".join(f"{a:.1f},{b:.1f}" for a, b in stretch)
-            dash = line.get("dash", "solid")
-            dashes = DASHES.get(dash, dash.replace("px", "").replace(",", " "))
-            yield _tag(
-                "polyline",
-                points=points,
-                fill="none",
-                opacity=opacity,
-                stroke=line.get("color", INK),
-                stroke_width=line.get("width", 2),
-                stroke_dasharray="" if dash == "solid" else dashes,
-            )
-            stretch = []
+    """One polyline for each run of known places; steps go across and then up."""
+    dash = line.get("dash", "solid")
+    dashes = DASHES.get(dash, dash.replace("px", "").replace(",", " "))
+    for run in _stretches(spots):
+        if line.get("shape") == "hv":
+            corners = [(after[0], before[1]) for before, after in pairwise(run)]
+            run = [run[0], *(spot for pair in zip(corners, run[1:], strict=True) for spot in pair)]
+        yield _tag(
+            "polyline",
+            points=_points(run),
+            fill="none",
+            opacity=opacity,
+            stroke=line.get("color", INK),
+            stroke_width=line.get("width", 2),
+            stroke_dasharray="" if dash == "solid" else dashes,
+        )
 
 
 def _errors(trace: Mapping, name: str, axis: Axis, spots: Sequence) -> Iterator[str]:

@@ -11,6 +11,7 @@ from ensemble_lab.core.errors import nearest, shown
 
 VARIABLE = "ENSEMBLE_LAB_BACKEND"
 BACKENDS = ("live", "redraw", "still")
+HEADLESS = "ENSEMBLE_LAB_HEADLESS"
 VIEW = "application/vnd.jupyter.widget-view+json"
 PLOTLY = "application/vnd.plotly.v1+json"
 
@@ -49,6 +50,16 @@ def best() -> str:
     # Without anywidget, plotly 6 and later put something in its place that is no widget. To ask
     # is better than to make one, whose 5 MB of code would stay in a saved notebook.
     return "live" if issubclass(go.FigureWidget, ipywidgets.Widget) else "redraw"
+
+
+def attended() -> bool:
+    """Whether a reader may sit before this session.
+
+    This holds in a Jupyter kernel, unless the environment variable ``ENSEMBLE_LAB_HEADLESS`` is
+    set. Reports and tests set it.
+    """
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel") and not os.environ.get(HEADLESS)
 
 
 def before(told: dict[str, Any], widget) -> dict[str, Any] | tuple[dict, dict]:

@@ -31,6 +31,22 @@ class Failing(dict):
     """A preset's state in which the method fails, or does not pay."""
 
 
+@dataclass(frozen=True)
+class Task:
+    """Something to try, which the panel ticks off when the reader has done it.
+
+    Parameters
+    ----------
+    text : str
+        One sentence.
+    done : callable
+        (state, picture) to whether what is shown is what the task asks for.
+    """
+
+    text: str
+    done: Callable[[State, Picture], bool]
+
+
 @dataclass(frozen=True, eq=False)
 class Explorer:
     """Something to drag.
@@ -66,6 +82,8 @@ class Explorer:
         Controls that a preset leaves where they are, unless it names them.
     opens : mapping, optional
         Partial state at which a report's still figure opens: where the finding is.
+    tasks : tuple of Task
+        What a reader can try, listed below the figure.
     """
 
     name: str
@@ -81,6 +99,7 @@ class Explorer:
     items: tuple = ()
     keep: tuple[str, ...] = ()
     opens: Mapping[str, Any] = field(default_factory=dict)
+    tasks: tuple[Task, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "along", self.along or self.controls[0].name)

@@ -28,6 +28,10 @@ PALE = "#F7E3EE"  # their ground; the words on it keep a contrast of 14:1
 MOST_ROWS = 200  # of a table on the screen
 MOST_TITLE = 120  # characters on a button
 MOST_ITEMS = 1000  # offered by name; any other can be typed
+TICK = {
+    False: '<span role="img" aria-label="to do:">☐</span>',
+    True: '<span role="img" aria-label="done:">☑</span>',
+}
 TABLE, STATE, CARD = "Data table", "State", "Item card"
 COPY = """<button class="jupyter-button lm-Widget widget-button"
  style="width: auto; height: 26px; margin: 1px; padding: 0 8px; font-size: 12px; line-height: 26px"
@@ -66,7 +70,9 @@ class Panel:
         self.copy = ipywidgets.HTML(layout={"margin": "0"})
         self.below = self._below()
         top, *less_used = self._controls()
-        drawn = [self.note, self.canvas.widget, self.text]
+        self.tasks = ipywidgets.HTML()
+        self.done: set[str] = set()
+        drawn = [self.note, self.canvas.widget, self.text, self.tasks]
         self.widget = ipywidgets.VBox([self._buttons(), top, *drawn, *less_used, self.below])
         self._write_inputs()
         self._tell()
@@ -220,12 +226,26 @@ class Panel:
         """Words, JSON and whatever is unfolded, of what is shown."""
         told = html.escape(self._picture.text)
         self.text.value = f'<p role="status" aria-live="polite">{told}</p>'
+        self.tasks.value = self._list_tasks()
         self.copy.value = COPY.format(state=html.escape(self.explorer.to_json(**self.state)))
         opened = self.below.selected_index
         if opened == 0:
             self.table.value = as_html(self._picture.table())
         elif opened == 2:
             self._guarded(self._tell_card)
+
+    def _list_tasks(self) -> str:
+        """The tasks, with those ticked that were done since the panel was opened."""
+        if not self.explorer.tasks:
+            return ""
+        if self.state != self.explorer.state():  # the start is nobody's doing
+            done = (t.text for t in self.explorer.tasks if t.done(self.state, self._picture))
+            self.done.update(done)
+        entries = "".join(
+            f"<li>{TICK[task.text in self.done]} {html.escape(task.text)}</li>"
+            for task in self.explorer.tasks
+        )
+        return f'<b>Try this</b><ul style="list-style: none; margin: 0; padding: 0">{entries}</ul>'
 
     def _tell_card(self) -> None:
         if self.item.value:

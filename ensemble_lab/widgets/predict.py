@@ -9,9 +9,23 @@ from collections.abc import Callable
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.missing import require
-from ensemble_lab.widgets.backends import backend, before
+from ensemble_lab.widgets.backends import attended, backend, before
 from ensemble_lab.widgets.plain import legible
 from ensemble_lab.widgets.typed import typed_number
+
+GUESS_FIRST = "Guess first, then run this cell again."
+
+
+class Sentence(str):
+    """A text that a notebook shows as it is, without quotes."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def text_of(more: str | Callable[[], str]) -> str:
+    """What `more` says, worked out now."""
+    return str(more() if callable(more) else more)
 
 
 class Predict:
@@ -40,7 +54,7 @@ class Predict:
     >>> guess.value
     50.0
     >>> guess.compare()
-    'You said 50 %; it is 12 %. You were 38 % too high.'
+    You said 50 %; it is 12 %. You were 38 % too high.
     """
 
     def __init__(
@@ -74,18 +88,35 @@ class Predict:
             raise ValueError(f"{number:g} is not between {between}; guess one that is")
         self._value = number
 
-    def compare(self, truth: float | None = None) -> str:
-        """A sentence that sets the guess beside the truth, given here or at the start.
+    def compare(self, truth: float | None = None, more: str | Callable[[], str] = "") -> Sentence:
+        """A sentence that sets the guess beside the truth.
+
+        In a notebook that a reader runs, the sentence asks for the guess as long as there is none:
+        *Run All* does not show the answer. Reports and tests set ``ENSEMBLE_LAB_HEADLESS`` in the
+        environment, and see it.
+
+        Parameters
+        ----------
+        truth : float, optional
+            The answer, where it was not given at the start.
+        more : str or callable, optional
+            Lines that follow the sentence, or a function without arguments that returns them. It
+            is called only when the answer is shown.
 
         Raises
         ------
         ValueError
-            Nobody has given the truth.
+            The truth was given neither here nor at the start.
         """
+        if self.value is None and attended() and (truth is not None or self.truth is not None):
+            return Sentence(GUESS_FIRST)
         if truth is None:
             truth = self.truth() if callable(self.truth) else self.truth
         if truth is None:
             raise ValueError("give the truth: guess.compare(truth)")
+        return Sentence("\n".join(filter(None, (self._verdict(truth), text_of(more)))))
+
+    def _verdict(self, truth: float) -> str:
         truth = typed_number(truth, self.unit)
         told = "not known" if math.isnan(truth) else self._words(truth)
         if self.value is None:

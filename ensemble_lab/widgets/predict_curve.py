@@ -10,8 +10,9 @@ import numpy as np
 
 from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.missing import require
-from ensemble_lab.widgets.backends import backend, before
+from ensemble_lab.widgets.backends import attended, backend, before
 from ensemble_lab.widgets.plain import escaped, legible
+from ensemble_lab.widgets.predict import GUESS_FIRST, Sentence, text_of
 from ensemble_lab.widgets.style import COMBINED, INK, LAYOUT, line, marker
 from ensemble_lab.widgets.typed import typed_number
 
@@ -73,26 +74,39 @@ class PredictCurve:
                 raise ValueError(f"{number:g} is not between {between}; draw it there")
         self._value, self._drawn = numbers, True
 
-    def compare(self, truth: Sequence[float] | None = None):
+    def compare(self, truth: Sequence[float] | None = None, more: str | Callable[[], str] = ""):
         """A figure of the guess beside the truth, whose title says where they differ most.
+
+        As `Predict.compare` does, it waits for the guess of a reader.
+
+        Parameters
+        ----------
+        truth : sequence of float, optional
+            The heights, where they were not given at the start.
+        more : str or callable, optional
+            A line under the title, or a function without arguments that returns it.
 
         Returns
         -------
         plotly.graph_objects.Figure
+            Or a sentence that asks for the guess.
 
         Raises
         ------
         ValueError
-            Nobody has given the truth.
+            The truth was given neither here nor at the start.
         """
         import plotly.graph_objects as go
 
+        if not self._drawn and attended() and (truth is not None or self.truth is not None):
+            return Sentence(GUESS_FIRST)
         truth = self._known(truth)
         traces = [_curve(self.xs, truth, "the truth", COMBINED)]
         if self._drawn:
             traces.append(_curve(self.xs, self._value, "your guess", INK))
         x, y = ({"title": {"text": escaped(label)}} for label in self.labels)
-        title = {**LAYOUT["title"], "text": self._verdict(truth)}
+        lines = filter(None, (self._verdict(truth), escaped(text_of(more))))
+        title = {**LAYOUT["title"], "text": "<br>".join(lines)}
         return go.Figure(traces, {**LAYOUT, "title": title, "xaxis": x, "yaxis": y})
 
     def table(self, truth: Sequence[float] | None = None):

@@ -10,6 +10,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from ensemble_lab.widgets.backends import HEADLESS, VARIABLE
+
 ROOT = Path(__file__).parents[2]
 NAMES = ["chromium", "chromium-browser", "google-chrome"]  # as in the Makefile
 ARGUMENTS = [  # no sandbox (containers have none), and nothing that looks for a network
@@ -23,8 +25,8 @@ def kernel_environment(backend=None):
     kernels = os.path.join(sys.prefix, "share", "jupyter")
     settings = str(ROOT / "binder/jupyter")  # as `make lab` has them: nothing asks anything
     own = {"PYTHONPATH": str(ROOT), "JUPYTER_PATH": kernels, "JUPYTER_CONFIG_PATH": settings}
-    known = {k: v for k, v in os.environ.items() if k != "ENSEMBLE_LAB_BACKEND"}
-    return known | own | ({"ENSEMBLE_LAB_BACKEND": backend} if backend else {})
+    known = {k: v for k, v in os.environ.items() if k not in (VARIABLE, HEADLESS)}
+    return known | own | ({VARIABLE: backend} if backend else {})
 
 
 @contextmanager

@@ -20,7 +20,7 @@ LEVELS = np.round(np.linspace(0, 1.01, 102), 2)
         (lambda c, t, s, b: len(c) * (s + b), "every item was charged both"),
         (lambda c, t, s, b: (c < t).sum() * (s + b), "not free"),
         (lambda c, t, s, b: s + (c < t) * b, "one number"),
-        (lambda c, t, s, b: 42.0, "the bill is"),
+        (lambda c, t, s, b: 42.0, "the bill"),
     ],
 )
 def test_wrong_bills_are_refused_with_their_hint(wrong, hint):

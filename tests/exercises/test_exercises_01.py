@@ -64,7 +64,7 @@ def by_right_members(outcomes):
             "lowest code",
         ),
         (lambda o: elect(o, first=-1), "listed last"),
-        (lambda o: np.zeros(len(o), int), "the code elected is -1, not 0"),
+        (lambda o: np.zeros(len(o), int), "the code elected"),
         (lambda o: 1.0, "codes, one an item"),
         (lambda o: [o.labels[code] for code in elect(o)], "not the labels"),
         (lambda o: np.where(elect(o) < 0, np.nan, elect(o)), "return -1"),

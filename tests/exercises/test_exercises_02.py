@@ -44,7 +44,7 @@ def answering(confidence, thresholds, values):
         (lambda c, t, p, w: [(asked(c, np.add(t, 1e-9)) * v).sum(1).mean() for v in (p, w)],
          "exactly at the threshold"),
         (lambda c, t, p, w: [(asked(c, t) * v).sum() for v in (p, w)], "sums over all items"),
-        (lambda c, t, p, w: (1.0, 2.0), "the mean cost in USD is"),
+        (lambda c, t, p, w: (1.0, 2.0), "the mean cost in USD"),
         (lambda c, t, p, w: 1.0, "two numbers"),
         (lambda c, t, p, w: ("a", "b"), "a mean for 'cost' is text"),
     ],

@@ -40,6 +40,24 @@ def test_it_fits_a_small_screen(explorer):
         assert len(lines) <= 2 and max(map(len, lines)) <= MOST_LINE, lines
 
 
+def states(explorer):
+    """The presets, then every option of each control beside the start and beside the presets."""
+    ways = [explorer.state(), *map(explorer.preset, explorer.presets)]
+    yield from ways
+    for state in ways:
+        for control in explorer.controls:
+            if control.kind != "many" and control.name not in explorer.missing:
+                for option in control.options:
+                    yield {**state, control.name: option}
+
+
+def test_every_task_can_be_done_and_is_not_done_at_the_start(explorer):
+    start = explorer.state()
+    for task in explorer.tasks:
+        assert not task.done(start, explorer.drawn(start)), task.text
+        assert any(task.done(state, explorer.drawn(state)) for state in states(explorer)), task.text
+
+
 def test_other_controls_compute_nothing(explorer):
     if explorer.compute is None:
         pytest.skip("it computes nothing that takes long")

@@ -22,6 +22,7 @@ from nbformat.v4 import new_code_cell
 from packaging.requirements import Requirement
 
 from benchmarks.parts.in_kernels import peak_memory
+from ensemble_lab.widgets.backends import HEADLESS
 from tests.notebooks.solved import solved
 
 LONGEST_CELL = 300  # seconds; what is slower hangs
@@ -117,7 +118,7 @@ def execute(notebook, python, paths, folder, **environment):
         "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": "empty",
         "language": "python",
-        "env": {"PYTHONPATH": os.pathsep.join(map(str, paths)), **environment},
+        "env": {"PYTHONPATH": os.pathsep.join(map(str, paths)), HEADLESS: "1", **environment},
     }
     (kernel / "kernel.json").write_text(json.dumps(spec))
     with pytest.MonkeyPatch.context() as patch:

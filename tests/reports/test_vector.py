@@ -57,6 +57,24 @@ def test_lines_and_marks_stand_where_their_axes_say():
     assert [bar.get(key) for key in ("x", "y", "width", "height")] == ["360", "50", "160", "100"]
 
 
+def test_steps_and_filled_areas():
+    steps = {"type": "scatter", "mode": "lines", "x": [0, 5, 10], "y": [0, 0.5, 1]}
+    area = {
+        **steps,
+        "x": [0, 5, None, 10],
+        "y": [0, 0.5, 1, 1],
+        "fill": "tozeroy",
+        "fillcolor": "#D6E8F5",
+    }
+    drawing = parsed(figure({**steps, "line": {"shape": "hv"}}, area))
+    corners = "40.0,200.0 440.0,200.0 440.0,100.0 840.0,100.0 840.0,0.0"
+    assert next(drawing.iter(f"{SPACE}polyline")).get("points") == corners
+    first, second = drawing.iter(f"{SPACE}polygon")
+    assert first.get("points") == "40.0,200.0 40.0,200.0 440.0,100.0 440.0,200.0"
+    assert second.get("points") == "840.0,200.0 840.0,0.0 840.0,200.0"
+    assert first.get("fill") == "#D6E8F5"
+
+
 def test_a_logarithmic_axis_and_names_have_their_places():
     log = Axis({"type": "log", "range": [0, 2]}, 0, 100)
     assert log.place(10) == 50 and math.isnan(log.place(0)) and math.isnan(log.place(None))

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import plotly.graph_objects as go
@@ -16,7 +17,7 @@ from ensemble_lab.core.errors import UnknownName
 from ensemble_lab.widgets import backends, display, still
 from ensemble_lab.widgets.canvas import changes
 from ensemble_lab.widgets.controls import steps
-from ensemble_lab.widgets.explorer import Failing
+from ensemble_lab.widgets.explorer import Failing, Task
 from ensemble_lab.widgets.panel import FAILS, Panel
 from ensemble_lab.widgets.predict import Predict
 from ensemble_lab.widgets.predict_curve import PredictCurve
@@ -157,7 +158,7 @@ def test_a_slider_changes_figure_words_and_state(panel):
 
 def test_four_controls_in_sight_and_all_of_them_work(panel):
     shown = list(panel.widget.children)
-    top, folded = shown[1], shown[5]
+    top, folded = shown[1], shown[6]
     assert shown.index(top) < shown.index(panel.canvas.widget) < shown.index(folded)
     boxes, others = top.children  # the boxes are as tall as two rows of the others
     assert boxes is panel.inputs["parts"].widget and len(others.children) == 3
@@ -291,6 +292,21 @@ def test_other_traces_than_before_are_refused():
     assert "the traces changed from" in panel.note.value
 
 
+def test_a_task_is_ticked_when_it_is_done():
+    tasks = (
+        Task("Raise x to <7>.", lambda state, picture: state["power"] == 7),
+        Task("See the start again.", lambda state, picture: state["power"] == 2),
+    )
+    panel = Panel(toy(tasks=tasks))
+    assert panel.tasks.value.count("☐") == 2 and "&lt;7&gt;" in panel.tasks.value
+    panel.set(power=7)
+    panel.set(power=3)
+    assert panel.tasks.value.count("☑") == 1  # done once is done
+    assert panel.tasks.value.index("☑") < panel.tasks.value.index("☐")
+    panel.set(power=2)
+    assert panel.tasks.value.count("☐") == 1  # the start is nobody's doing
+
+
 # -- guesses ------------------------------------------------------------------------------------
 
 
@@ -308,6 +324,41 @@ def test_a_guess_is_kept_and_compared():
         guess.value = "many"
     with pytest.raises(ValueError, match="give the truth"):
         guess.compare()
+
+
+@pytest.fixture
+def in_a_kernel(monkeypatch):
+    """As in a notebook that a reader has opened."""
+    monkeypatch.delenv("ENSEMBLE_LAB_HEADLESS", raising=False)
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(kernel=True))
+
+
+@pytest.mark.parametrize(
+    ("guess", "truth", "made"),
+    [(Predict("?"), 12, 10), (PredictCurve("?", (0, 1)), [0.0, 1.0], [0.5, 0.5])],
+    ids=["number", "curve"],
+)
+def test_in_a_kernel_the_answer_waits_for_the_guess(in_a_kernel, monkeypatch, guess, truth, made):
+    asked = []
+
+    def more():
+        asked.append(1)
+        return "more <b>words</b>"
+
+    with pytest.raises(ValueError, match="give the truth"):
+        guess.compare(more=more)
+    assert repr(guess.compare(truth, more)) == "Guess first, then run this cell again."
+    assert not asked
+    monkeypatch.setenv("ENSEMBLE_LAB_HEADLESS", "1")
+    headless = guess.compare(truth, more)
+    monkeypatch.delenv("ENSEMBLE_LAB_HEADLESS")
+    guess.value = made
+    for answer in (headless, guess.compare(truth, more)):
+        if isinstance(guess, Predict):
+            assert repr(answer).splitlines()[1] == "more <b>words</b>"
+        else:
+            assert answer.layout.title.text.endswith("<br>more &lt;b&gt;words&lt;/b&gt;")
+    assert len(asked) == 2
 
 
 def test_nothing_is_revealed_before_a_guess():
