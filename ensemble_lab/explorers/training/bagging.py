@@ -20,7 +20,7 @@ from ensemble_lab.explorers.training.moons import ACROSS, AXES, CELLS, MAP, MIDD
 from ensemble_lab.training.bagging.bootstrap import variance_of_mean
 from ensemble_lab.widgets.axes import Axes, axis, log_axis, shares
 from ensemble_lab.widgets.controls import choice, steps
-from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel, borders
 from ensemble_lab.widgets.picture import Picture
@@ -38,6 +38,14 @@ PRESETS = {
     "stumps": Failing(members=32, learner="stump"),
     "neighbours": Failing(members=32, learner="nearest neighbours"),
 }
+TASKS = (
+    Task("Step from one member to 32. How does the green border change?",
+         lambda state, picture: state["members"] == 32),
+    Task("Draw fewer rows for each. Members are worse, and ρ falls. Which wins?",
+         lambda state, picture: state["share"] < 1),
+    Task("Make trees less deep, until bias is the largest part of the squared error.",
+         lambda state, picture: state["depth"] < 12 and "is bias" in picture.finding),
+)  # fmt: skip
 NAMES = {"nearest neighbours": "nearest-neighbour model"}  # of one member, where it has another
 
 
@@ -74,6 +82,7 @@ def explorer() -> Explorer:
         presets=presets,
         along="members",
         sequence="members",
+        tasks=TASKS,
     )  # fmt: skip
 
 
