@@ -28,7 +28,7 @@ def compared(name, task, peer, quick, **more):
 
     sides = training("ours", task.ours), training("peer", peer)
     timed = side_by_side(*sides, 1 if quick else SEEDS, task.device)
-    judged = {side: [accuracy(law) for law in laws[1:]] for side, laws in wholes.items()}
+    judged = {side: [accuracy(fitted) for fitted in runs[1:]] for side, runs in wholes.items()}
     spread = max(max(of) - min(of) for of in judged.values())
     apart = mean(judged["ours"]) - mean(judged["peer"])
     return record(

@@ -9,7 +9,7 @@ from pathlib import Path
 from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.core.outcomes import Outcomes
 
-MEND = "reinstall ensemble-lab, or in a checkout run: git checkout -- data"
+FIX = "reinstall ensemble-lab, or in a checkout run: git checkout -- data"
 
 
 def data_folder() -> Path:
@@ -25,7 +25,7 @@ def data_folder() -> Path:
     for place in places:
         if (place / "catalogue.json").is_file():
             return place
-    raise FileNotFoundError(f"no catalogue.json in {places[0]} or {places[1]}; {MEND}")
+    raise FileNotFoundError(f"no catalogue.json in {places[0]} or {places[1]}; {FIX}")
 
 
 def _entries() -> dict[str, dict]:
@@ -101,12 +101,12 @@ def load_outcomes(name: str) -> Outcomes:
     path = data_folder() / "outcomes" / f"{name}.parquet"
     if not path.is_file():
         raise FileNotFoundError(
-            f"the table {shown(name)} has no file {shown(str(path), 200)}; {MEND}"
+            f"the table {shown(name)} has no file {shown(str(path), 200)}; {FIX}"
         )
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != entry["sha256"]:
         raise ValueError(
             f"{shown(str(path), 200)} is damaged: its sha256 is {found[:12]}…, the catalogue has"
-            f" {entry['sha256'][:12]}…; {MEND}"
+            f" {entry['sha256'][:12]}…; {FIX}"
         )
     return Outcomes.read(path)

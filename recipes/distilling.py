@@ -27,7 +27,7 @@ class Batch:
     states : (B, w, D)
         The target's behind every token, past its last norm.
     counts : (B, w) bool
-        Where the law behind a token is one of an answer.
+        Where the distribution behind a token is one of an answer.
     """
 
     tokens: torch.Tensor

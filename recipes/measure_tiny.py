@@ -68,8 +68,8 @@ def perplexity(model, texts: Sequence[np.ndarray]) -> float:
     total, count = 0.0, 0
     with torch.inference_mode():
         for tokens, learned in map(torch.from_numpy, texts):
-            law = model(tokens[None, :-1]).logits[0].log_softmax(-1)  # (t - 1, V)
-            chosen = law.gather(1, tokens[1:, None])[:, 0][learned[1:] == 1]
+            log_p = model(tokens[None, :-1]).logits[0].log_softmax(-1)  # (t - 1, V)
+            chosen = log_p.gather(1, tokens[1:, None])[:, 0][learned[1:] == 1]
             total, count = total - chosen.sum().item(), count + len(chosen)
     return float(np.exp(total / count))
 

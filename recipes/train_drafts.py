@@ -7,7 +7,7 @@
 target's states on them are computed once into `--work` (1.7 GB), and training goes on from its
 last checkpoint there. Every twentieth prompt, by its hash, is left out and judged.
 
-Both learn the target's law over its most frequent tokens, and both work with the target's own
+Both learn the target's distribution over its most frequent tokens. Both work with the target's own
 embeddings and head, which are frozen here and not shipped.
 """
 
@@ -32,7 +32,7 @@ from recipes.distilling import CONTEXT, SEED, Batch, Texts, batches, compute_sta
 from recipes.train_ngram import answers_of
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-REDUCED = 4096  # tokens whose law is learned: 91 % of what the target writes
+REDUCED = 4096  # tokens whose distribution is learned: 91 % of what the target writes
 PASSES = 2  # how often a head reads in training: first the target's states, then its own
 BATCH = 16  # texts a step
 EVERY = 150  # steps between looks at held-out text, with a checkpoint
@@ -41,12 +41,12 @@ INNER = {"head": 1024, "model": 576}  # so that either stays below 8 MB
 
 
 class HeadTrainer:
-    """Laws of a head that reads the target's states once and then its own."""
+    """Distributions of a head that reads the target's states once and then its own."""
 
     def __init__(self, head: FeatureHead):
         self.network, self.rows = head, head.rows
 
-    def laws(self, batch: Batch) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def distributions(self, batch: Batch) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Logits of head and target (tokens, R) after each pass.
 
         In the first pass the states are the target's, in later ones the head's own, so that it
@@ -85,19 +85,19 @@ def passes_mask(width: int, made: int) -> torch.Tensor:
 
 
 class ModelTrainer:
-    """Laws of a small model that writes on its own."""
+    """Distributions of a small model that writes on its own."""
 
     def __init__(self, model: LlamaForCausalLM, rows: torch.Tensor):
         self.network, self.rows = model, rows
 
-    def laws(self, batch: Batch) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def distributions(self, batch: Batch) -> list[tuple[torch.Tensor, torch.Tensor]]:
         states = self.network.model(batch.tokens, use_cache=False).last_hidden_state
         ours = F.linear(states[batch.counts].to(self.rows.dtype), self.rows)
         return [(ours, F.linear(batch.states[batch.counts], self.rows))]
 
 
 def distillation(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
-    """Mean KL of the target's law and the draft's, in nats a token.
+    """Mean KL of the target's distribution and the draft's, in nats a token.
 
     References
     ----------
@@ -128,10 +128,10 @@ def judged(trainer, texts: Texts, held: list[int]) -> list[dict]:
     found = []
     for batch in batches(texts, held, BATCH, np.random.default_rng(SEED)):
         with torch.autocast("cpu", torch.bfloat16):
-            pairs = trainer.laws(batch)
+            pairs = trainer.distributions(batch)
         kl = [distillation([pair]).item() for pair in pairs]
         agree = [(q.argmax(-1) == p.argmax(-1)).float().mean().item() for q, p in pairs]
-        n = len(pairs[0][0])  # laws
+        n = len(pairs[0][0])  # distributions
         found.append((n, n * np.array([kl, agree])))
     sums = sum(row for _, row in found) / sum(n for n, _ in found)  # (2, passes)
     return [{"kl": round(kl, 4), "agree": round(agree, 4)} for kl, agree in sums.T.tolist()]
@@ -153,7 +153,7 @@ def fit(trainer, texts: Texts, minutes: float, checkpoint: Path) -> list[dict]:
         for batch in batches(texts, train, BATCH, np.random.default_rng([SEED, run.passes])):
             begun = time.monotonic()
             with torch.autocast("cpu", torch.bfloat16):
-                pairs = trainer.laws(batch)
+                pairs = trainer.distributions(batch)
             loss = distillation(pairs)
             run.step(loss, rate(run.seconds / 60 / minutes))
             run.seconds += time.monotonic() - begun

@@ -96,31 +96,32 @@ def streams(answers: list[Answer]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def counted(stream: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hashes, tokens and confidence levels of the contexts worth an entry, the dearest first.
+    """Hashes, tokens and confidence levels of the contexts worth an entry, most useful first.
 
-    Contexts are known by 64-bit hashes. The law behind each is smoothed by the law behind the
-    context that is one token shorter, weighed by how many tokens were seen behind it (Witten and
-    Bell, 1991): p(w | c) = (count(c w) + kinds(c) p(w | shorter c)) / (count(c) + kinds(c)). So an
-    undecided long context leaves the word to a sure short one.
+    Contexts are known by 64-bit hashes. The distribution after each is smoothed by that after the
+    context that is one token shorter, weighted by how many kinds of token were seen after it
+    (Witten and Bell, 1991):
+    p(w | c) = (count(c w) + kinds(c) p(w | shorter c)) / (count(c) + kinds(c)).
+    So an undecided long context leaves the choice to a sure short one.
     """
     follow, h = stream[places], np.full(len(places), START, np.uint64)
     kept, above = [], None
     for n in range(ORDER + 1):
         if n:
             h = mixed(h, stream[places - n])
-        law = Law.of(h, follow, above)
+        order = Distribution.of(h, follow, above)
         if n:
-            own = law.differs()
-            kept.append((law.hashes[own], law.token[own], law.level[own], law.worth()[own]))
-            law = law.shown(own)
-        above = law
+            own = order.differs()
+            kept.append((order.hashes[own], order.token[own], order.level[own], order.worth()[own]))
+            order = order.shown(own)
+        above = order
     hashes, tokens, levels, worth = (np.concatenate(part) for part in zip(*kept, strict=True))
-    dear = np.lexsort((hashes, -worth))
-    return hashes[dear], tokens[dear], levels[dear]
+    best = np.lexsort((hashes, -worth))
+    return hashes[best], tokens[best], levels[best]
 
 
 @dataclass(frozen=True)
-class Law:
+class Distribution:
     """What follows the contexts of one order.
 
     Parameters
@@ -147,8 +148,8 @@ class Law:
     shorter: tuple[np.ndarray, np.ndarray]
 
     @classmethod
-    def of(cls, h: np.ndarray, follow: np.ndarray, above: Law | None) -> Law:
-        """The law of contexts with hashes `h` (places,), smoothed by the next shorter ones'."""
+    def of(cls, h: np.ndarray, follow: np.ndarray, above: Distribution | None) -> Distribution:
+        """The distribution after contexts with hashes `h` (places,), smoothed by the shorter."""
         hashes, first, context_of, seen = unique(h)
         _, at, pair_of, count = unique(mixed(h, follow))  # a context and what follows it
         context = context_of[at]
@@ -177,8 +178,8 @@ class Law:
         right = self.seen * self.chance
         return np.where((self.shorter[0] != self.token) | (self.shorter[1] == 0), right, -1 / right)
 
-    def shown(self, own: np.ndarray) -> Law:
-        """The law as longer contexts find it, where only `own` (contexts,) have an entry."""
+    def shown(self, own: np.ndarray) -> Distribution:
+        """What longer contexts find where only `own` (contexts,) have an entry."""
         level = np.where(own, self.level, self.shorter[1])
         return replace(self, shorter=(self.token, level))  # those without one name the same token
 

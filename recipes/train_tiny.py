@@ -5,7 +5,8 @@
 `DIR/smollm2_generations/generations.jsonl.gz` holds what SmolLM2-135M-Instruct wrote to short
 prompts: JSON lines with `kind`, `prompt` and `completion`. Only its own answers are learned: a
 prompt is read but not predicted, and kinds whose prompts hold whole passages are left out. The
-target learns the text (cross-entropy), the draft learns the target's law on it (distillation).
+target learns the text (cross-entropy); the draft learns the target's distribution on it
+(distillation).
 """
 
 from __future__ import annotations

@@ -110,14 +110,14 @@ def generation_config(target, heat, most, settings):
     """Plain settings, said in full, so that none is filled in from the model's own."""
     from transformers import GenerationConfig
 
-    law = {"do_sample": True, "temperature": heat, "top_k": 0, "top_p": 1.0} if heat else {}
+    sampling = {"do_sample": True, "temperature": heat, "top_k": 0, "top_p": 1.0} if heat else {}
     return GenerationConfig(
         max_new_tokens=most,
         num_beams=1,
         repetition_penalty=1.0,
         eos_token_id=target.ends or None,
         pad_token_id=next(iter(target.ends), None),
-        **{"do_sample": False} | law | settings,
+        **{"do_sample": False} | sampling | settings,
     )
 
 

@@ -67,7 +67,7 @@ class Task:
         for network in networks:
             drawn = torch.randint(len(learned), (len(learned),), device=self.device)
             self._learn(network, learned[drawn], classes[drawn])
-        return partial(mean_law, networks)
+        return partial(mean_probabilities, networks)
 
     def _learn(self, network, X, y):
         optimiser = torch.optim.AdamW(
@@ -110,17 +110,17 @@ def silence():
         os.close(kept)
 
 
-def mean_law(networks, X):
+def mean_probabilities(networks, X):
     """Mean probabilities (n, k) of networks, as an array."""
     X = torch.as_tensor(X, device=next(networks[0].parameters()).device)
     with torch.no_grad():
         return torch.stack([one(X).softmax(-1) for one in networks]).mean(0).cpu().numpy()
 
 
-def accuracy(law):
+def accuracy(predict_proba):
     """Share of held-out rows that a trained whole gets right."""
     _, held_out, _, classes = digits()
-    return float((law(held_out).argmax(-1) == classes).mean())
+    return float((predict_proba(held_out).argmax(-1) == classes).mean())
 
 
 def check_peer():

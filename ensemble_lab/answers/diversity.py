@@ -63,35 +63,36 @@ def mean_pairwise(matrix: np.ndarray) -> float:
 
 
 def ambiguity(outcomes: Outcomes) -> tuple[float, float, float]:
-    """Mean member error, ambiguity and ensemble error of the averaged laws (squared error).
+    """Mean member error, ambiguity and error of the averaged probabilities (squared error).
 
     Ensemble error = mean member error - ambiguity, exactly: what members disagree on is gained.
 
     Returns
     -------
     member, ambiguity, ensemble : float
-        Squared distances to the truth as a one-hot law, summed over labels, mean over the items
-        with a known truth on which every member has a law.
+        Squared distances to the truth as a one-hot distribution, summed over labels. Mean over the
+        items with a known truth and probabilities of every member.
 
     Raises
     ------
     ValueError
         Without `probability` and `truth`, or no such item.
     """
-    law = require(outcomes, "probability", "ambiguity")  # (n, m, k)
+    proba = require(outcomes, "probability", "ambiguity")  # (n, m, k)
     truth = require(outcomes, "truth", "ambiguity")
-    whole = ~np.isnan(law).any(axis=(1, 2)) & (truth >= 0)
+    whole = ~np.isnan(proba).any(axis=(1, 2)) & (truth >= 0)
     if not whole.any():
         raise ValueError(
-            "no item has a known truth and a law of every model; select(models=…) those that do"
+            "no item has a known truth and probabilities of every model; select(models=…) those"
+            " that have them"
         )
-    law, target = law[whole], np.eye(len(outcomes.labels))[truth[whole]][:, None]
-    mean = law.mean(axis=1, keepdims=True)
+    proba, target = proba[whole], np.eye(len(outcomes.labels))[truth[whole]][:, None]
+    mean = proba.mean(axis=1, keepdims=True)
 
     def distance(a: np.ndarray, b: np.ndarray) -> float:
         return float(((a - b) ** 2).sum(axis=2).mean())
 
-    return distance(law, target), distance(law, mean), distance(mean, target)
+    return distance(proba, target), distance(proba, mean), distance(mean, target)
 
 
 def condorcet(members, accuracy: float, correlation: float = 0.0) -> np.ndarray:
@@ -133,7 +134,7 @@ def condorcet(members, accuracy: float, correlation: float = 0.0) -> np.ndarray:
     if accuracy in (0, 1) or correlation == 1:
         return np.full(members.shape, float(accuracy))
     if correlation == 0:
-        law = binom(members, accuracy)
+        distribution = binom(members, accuracy)
     else:
         if members.sum(dtype=float) > MOST_COUNTED:
             raise ValueError(
@@ -141,9 +142,9 @@ def condorcet(members, accuracy: float, correlation: float = 0.0) -> np.ndarray:
                 f" {MOST_COUNTED:,} at most together; give fewer, or correlation=0"
             )
         strength = (1 - correlation) / correlation
-        law = betabinom(members, accuracy * strength, (1 - accuracy) * strength)
+        distribution = betabinom(members, accuracy * strength, (1 - accuracy) * strength)
     half = members // 2
-    return law.sf(half) + np.where(members % 2 == 0, 0.5 * law.pmf(half), 0.0)
+    return distribution.sf(half) + np.where(members % 2 == 0, 0.5 * distribution.pmf(half), 0.0)
 
 
 def _whole(members) -> np.ndarray:

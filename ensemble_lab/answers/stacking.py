@@ -46,7 +46,7 @@ class StackedAnswers(Policy):
         Cloned by `fit`; by default a standardised logistic regression.
     labels : tuple, optional
         What was to be told apart; learned by `fit`, as the next three.
-    by_law : bool
+    by_probability : bool
         Whether it reads probabilities.
     scales : tuple of (mean, spread), optional
         Of each member's confidences; None where there were none.
@@ -60,7 +60,7 @@ class StackedAnswers(Policy):
     members: tuple[str, ...] | None = None
     estimator: Any = None
     labels: tuple | None = None
-    by_law: bool = False
+    by_probability: bool = False
     scales: tuple[tuple[float, float], ...] | None = None
     fitted: Any = None
 
@@ -88,7 +88,7 @@ class StackedAnswers(Policy):
             self,
             members=members,
             labels=tuple(outcomes.labels),
-            by_law=outcomes.probability is not None,
+            by_probability=outcomes.probability is not None,
             scales=None if outcomes.probability is not None else _scales(outcomes, members),
         )
         shown, right = learned._features(outcomes), _right(outcomes)
@@ -134,8 +134,8 @@ class StackedAnswers(Policy):
         """What the members say (n, c): 0 where one is silent."""
         columns = outcomes.columns(self.members)
         said = self._answers(outcomes, columns)  # (n, m, k)
-        if self.by_law:
-            return self._laws(outcomes, columns, said).reshape(len(said), -1)
+        if self.by_probability:
+            return self._probabilities(outcomes, columns, said).reshape(len(said), -1)
         sure, unsaid = self._sureness(outcomes, columns)
         parts = [said, said * sure[..., None], said * unsaid[..., None]]
         return np.concatenate(parts, axis=2).reshape(len(said), -1)
@@ -154,7 +154,7 @@ class StackedAnswers(Policy):
 
     def _answers(self, outcomes: Outcomes, columns: np.ndarray) -> np.ndarray:
         """1 (n, m, k) for the label that a member gives, among those that were learned."""
-        if outcomes.answer is None and self.by_law:
+        if outcomes.answer is None and self.by_probability:
             return np.zeros((len(outcomes), len(columns), len(self.labels)))
         given = require(outcomes, "answer", "StackedAnswers")[:, columns]
         place = {label: code for code, label in enumerate(self.labels)}
@@ -162,16 +162,18 @@ class StackedAnswers(Policy):
         given = codes[np.where(given < 0, len(outcomes.labels), given)]
         return (given[..., None] == np.arange(len(self.labels))).astype(float)
 
-    def _laws(self, outcomes: Outcomes, columns: np.ndarray, said: np.ndarray) -> np.ndarray:
+    def _probabilities(
+        self, outcomes: Outcomes, columns: np.ndarray, said: np.ndarray
+    ) -> np.ndarray:
         """Probabilities (n, m, k); an answer without any is taken for sure."""
         if outcomes.probability is None:
             return said
-        laws = outcomes.probability[:, columns]
+        probabilities = outcomes.probability[:, columns]
         wide = np.zeros_like(said)
         for code, label in enumerate(outcomes.labels):
             if label in self.labels:
-                wide[..., self.labels.index(label)] = laws[..., code]
-        return np.where(np.isnan(laws).any(axis=2, keepdims=True), said, wide)
+                wide[..., self.labels.index(label)] = probabilities[..., code]
+        return np.where(np.isnan(probabilities).any(axis=2, keepdims=True), said, wide)
 
 
 def _scales(outcomes: Outcomes, members: tuple[str, ...]) -> tuple | None:

@@ -27,7 +27,7 @@ from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names, ranged
 from ensemble_lab.core.required import check_outcomes, require
 from ensemble_lab.core.scales import check_chances, check_scales
-from ensemble_lab.core.votes import NOBODY, at_own, best_label, compact, first_best, plurality
+from ensemble_lab.core.votes import NO_WINNER, at_own, best_label, compact, first_best, plurality
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ class Vote(Policy):
         called = np.zeros(outcomes.correct.shape, bool)
         called[:, columns] = True
         winner, combined = self._elect(outcomes, columns)
-        chosen = np.append(columns, ABSTAINED)[winner]  # NOBODY is -1: the last entry
+        chosen = np.append(columns, ABSTAINED)[winner]  # NO_WINNER is -1: the last entry
         if combined is not None:
-            chosen = np.where((winner == NOBODY) & (combined != NOBODY), COMBINED, chosen)
+            chosen = np.where((winner == NO_WINNER) & (combined != NO_WINNER), COMBINED, chosen)
         return Choice(or_unparsed(chosen, outcomes, columns), called, combined)
 
     @abstractmethod
     def _elect(self, outcomes: Outcomes, columns: np.ndarray):
-        """Position (n,) in `columns` of whose answer wins, or `NOBODY`.
+        """Position (n,) in `columns` of whose answer wins, or `NO_WINNER`.
 
         With it the winning codes (n,), where an answer that nobody gave may win, else None.
         """
@@ -167,7 +167,7 @@ class WeightedVote(Vote):
 class _LawVote(Vote):
     """Votes over probabilities, or over what confidences say of them.
 
-    A confidence c is read as a law over the k labels: c for the member's answer and
+    A confidence c is read as a distribution over the k labels: c for the member's answer and
     (1 - c) / (k - 1) for each other. A top answer has at least 1 / k, so a lower confidence counts
     as no information, 1 / k; calibrate first for better. One outside [0, 1] is no probability and
     is refused. Over confidences only an answer that some member gave can win. Where probabilities
@@ -175,38 +175,38 @@ class _LawVote(Vote):
     """
 
     @abstractmethod
-    def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
-        """Score (k, n) of every label from each member's law (k, n), NaN where absent."""
+    def _combine(self, probabilities: dict[str, np.ndarray]) -> np.ndarray:
+        """Score (k, n) of every label from each member's distribution (k, n), NaN where absent."""
 
     def _elect(self, outcomes: Outcomes, columns: np.ndarray):
         if outcomes.probability is not None:
-            return self._elect_by_law(outcomes, columns)
+            return self._elect_by_probability(outcomes, columns)
         confidence = require(outcomes, "confidence", type(self).__name__)
         check_scales(outcomes, columns)
         k = max(len(outcomes.labels), 1)
         codes, width = compact(self._codes(outcomes, columns), k)
-        laws = {
-            outcomes.models[column]: _law(codes[j], confidence[:, column], k, width)
+        probabilities = {
+            outcomes.models[column]: _distribution(codes[j], confidence[:, column], k, width)
             for j, column in enumerate(columns)
         }
-        return first_best(at_own(self._combine(laws), codes)), None
+        return first_best(at_own(self._combine(probabilities), codes)), None
 
-    def _elect_by_law(self, outcomes: Outcomes, columns: np.ndarray):
-        laws = np.moveaxis(outcomes.probability[:, columns], 0, -1)  # (m, k, n)
-        lacking = np.isnan(laws).any(axis=1)  # (m, n)
+    def _elect_by_probability(self, outcomes: Outcomes, columns: np.ndarray):
+        probabilities = np.moveaxis(outcomes.probability[:, columns], 0, -1)  # (m, k, n)
+        lacking = np.isnan(probabilities).any(axis=1)  # (m, n)
         if outcomes.answer is None:
-            codes = np.full(lacking.shape, NOBODY)
+            codes = np.full(lacking.shape, NO_WINNER)
         else:
             codes = self._codes(outcomes, columns)
         bare = lacking & (codes >= 0)
         if bare.any():
-            laws = _with_confidences(laws, codes, bare, outcomes, columns)
+            probabilities = _with_confidences(probabilities, codes, bare, outcomes, columns)
         score = self._combine(
-            {outcomes.models[column]: laws[j] for j, column in enumerate(columns)}
+            {outcomes.models[column]: probabilities[j] for j, column in enumerate(columns)}
         )
-        label = best_label(score, laws)
+        label = best_label(score, probabilities)
         agrees = (codes == label) & (label >= 0)
-        winner = np.where(agrees.any(axis=0), agrees.argmax(axis=0), NOBODY)
+        winner = np.where(agrees.any(axis=0), agrees.argmax(axis=0), NO_WINNER)
         plain = lacking.all(axis=0) & bare.any(axis=0)
         if plain.any():  # nobody gave probabilities of the item: it is one over confidences
             own = first_best(at_own(score, codes))
@@ -228,46 +228,52 @@ class MeanVote(_LawVote):
 
     weights: Mapping[str, float] | None = ranged(None, 0, 1e12, "weight of each member")
 
-    def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
+    def _combine(self, probabilities: dict[str, np.ndarray]) -> np.ndarray:
         weights = (
-            np.ones(len(laws))
+            np.ones(len(probabilities))
             if self.weights is None
-            else _weights_of(laws, self.weights, "MeanVote")
+            else _weights_of(probabilities, self.weights, "MeanVote")
         )
-        return sum(w * np.nan_to_num(law) for w, law in zip(weights, laws.values(), strict=True))
+        return sum(
+            w * np.nan_to_num(proba)
+            for w, proba in zip(weights, probabilities.values(), strict=True)
+        )
 
 
 @dataclass(frozen=True)
 class ProductVote(_LawVote):
     """The label with the highest product of probabilities: right for independent members."""
 
-    def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
+    def _combine(self, probabilities: dict[str, np.ndarray]) -> np.ndarray:
         # Logarithms, and no zero: one member cannot veto by rounding.
-        return sum(np.log(np.maximum(np.nan_to_num(law, nan=1.0), 1e-12)) for law in laws.values())
+        return sum(
+            np.log(np.maximum(np.nan_to_num(proba, nan=1.0), 1e-12))
+            for proba in probabilities.values()
+        )
 
 
 @dataclass(frozen=True)
 class MaxVote(_LawVote):
     """The answer of whoever is surest."""
 
-    def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
-        return _fold(np.fmax, laws)
+    def _combine(self, probabilities: dict[str, np.ndarray]) -> np.ndarray:
+        return _fold(np.fmax, probabilities)
 
 
 @dataclass(frozen=True)
 class MinVote(_LawVote):
     """The label whose worst probability is the highest: nobody objects much."""
 
-    def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
-        return _fold(np.fmin, laws)
+    def _combine(self, probabilities: dict[str, np.ndarray]) -> np.ndarray:
+        return _fold(np.fmin, probabilities)
 
 
 @dataclass(frozen=True)
 class MedianVote(_LawVote):
     """The label with the highest median probability: one wild member does not matter."""
 
-    def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
-        ranked = _ascending(laws.values())
+    def _combine(self, probabilities: dict[str, np.ndarray]) -> np.ndarray:
+        ranked = _ascending(probabilities.values())
         m = len(ranked)
         middle = (ranked[(m - 1) // 2] + ranked[m // 2]) / 2
         if np.isinf(ranked[-1]).any():  # absent members come last: the middle is further down
@@ -282,35 +288,37 @@ class MedianVote(_LawVote):
 class RankVote(_LawVote):
     """Borda count: a label earns a point from a member for each label it beats, half for a tie.
 
-    Needs whole laws: a single answer ranks nothing below the first place.
+    Needs probabilities of all labels: a single answer ranks nothing below the first place.
     """
 
     def _elect(self, outcomes: Outcomes, columns: np.ndarray):
         require(outcomes, "probability", "RankVote")
         return super()._elect(outcomes, columns)
 
-    def _combine(self, laws: dict[str, np.ndarray]) -> np.ndarray:
+    def _combine(self, probabilities: dict[str, np.ndarray]) -> np.ndarray:
         points = 0.0
-        for law in laws.values():
-            for rival in law:  # NaN compares false: absent members rank nothing
-                points = points + (law > rival) + 0.5 * (law == rival)
+        for proba in probabilities.values():
+            for rival in proba:  # NaN compares false: absent members rank nothing
+                points = points + (proba > rival) + 0.5 * (proba == rival)
         return points
 
 
-def _with_confidences(laws, codes, bare, outcomes: Outcomes, columns: np.ndarray) -> np.ndarray:
-    """`laws` (m, k, n), with what the confidence says where `bare` (m, n) answers have none."""
+def _with_confidences(
+    probabilities, codes, bare, outcomes: Outcomes, columns: np.ndarray
+) -> np.ndarray:
+    """`probabilities` (m, k, n), read off the confidence where `bare` (m, n) answers have none."""
     confidence = np.full(bare.shape, np.nan)
     if outcomes.confidence is not None:
         confidence = np.where(bare, outcomes.confidence[:, columns].T, np.nan)
         check_chances(confidence, [outcomes.models[column] for column in columns])
-    laws, k = laws.copy(), len(outcomes.labels)
-    for law, code, sure, here in zip(laws, codes, confidence, bare, strict=True):
-        law[:, here] = _law(code[here], sure[here], k, k)
-    return laws
+    probabilities, k = probabilities.copy(), len(outcomes.labels)
+    for proba, code, sure, here in zip(probabilities, codes, confidence, bare, strict=True):
+        proba[:, here] = _distribution(code[here], sure[here], k, k)
+    return probabilities
 
 
-def _law(codes: np.ndarray, confidence: np.ndarray, k: int, width: int) -> np.ndarray:
-    """One member's law (width, n) over the labels, or over the answers given to the item."""
+def _distribution(codes: np.ndarray, confidence: np.ndarray, k: int, width: int) -> np.ndarray:
+    """One member's distribution (width, n) over the labels, or over the item's answers."""
     sure = np.fmin(np.fmax(confidence, 1 / k), 1.0)  # fmax: a missing confidence says nothing
     rest = (1 - sure) / max(k - 1, 1)
     missing = codes < 0
@@ -319,13 +327,13 @@ def _law(codes: np.ndarray, confidence: np.ndarray, k: int, width: int) -> np.nd
     return np.stack([np.where(codes == code, sure, rest) for code in range(width)])
 
 
-def _ascending(laws) -> list[np.ndarray]:
-    """The members' laws sorted element by element, NaN as inf.
+def _ascending(probabilities) -> list[np.ndarray]:
+    """The members' distributions sorted element by element, NaN as inf.
 
     A sorting network: few members and many items want whole-array minima and maxima, which are
     several times quicker here than `numpy.sort` along the short axis.
     """
-    ranked = [np.where(np.isnan(law), np.inf, law) for law in laws]
+    ranked = [np.where(np.isnan(proba), np.inf, proba) for proba in probabilities]
     for step in range(len(ranked)):
         for i in range(step % 2, len(ranked) - 1, 2):
             low = np.minimum(ranked[i], ranked[i + 1])
@@ -334,8 +342,8 @@ def _ascending(laws) -> list[np.ndarray]:
     return ranked
 
 
-def _fold(smaller_or_larger: np.ufunc, laws: dict[str, np.ndarray]) -> np.ndarray:
-    return np.nan_to_num(functools.reduce(smaller_or_larger, laws.values()), nan=-1.0)
+def _fold(smaller_or_larger: np.ufunc, probabilities: dict[str, np.ndarray]) -> np.ndarray:
+    return np.nan_to_num(functools.reduce(smaller_or_larger, probabilities.values()), nan=-1.0)
 
 
 def _weights_of(members, weights: Mapping[str, float], who: str) -> np.ndarray:

@@ -18,7 +18,7 @@ def checked(o) -> dict:
     Raises
     ------
     ValueError
-        The first thing that does not fit, with its place and the mend.
+        The first thing that does not fit, with its place and the fix.
     """
     models = _names(o.models, "model")
     items = _dated(_frozen(_values(o.items, "items")), "items")
@@ -47,7 +47,9 @@ def checked(o) -> dict:
     values["truth"] = _codes(truth, "truth", (n,), len(labels))
     if truth is not None and (values["truth"] == UNPARSED).any():
         raise ValueError(f"truth has code {UNPARSED}; it is a label's, or {ABSENT} where unknown")
-    values["probability"] = _law(_shaped(o.probability, "probability", (n, m, len(labels))), o)
+    values["probability"] = _distribution(
+        _shaped(o.probability, "probability", (n, m, len(labels))), o
+    )
     values["features"] = Facts(
         (name, _facts(by_name(known, what, names), what, n))
         for name, known in _columns(o.features).items()
@@ -329,14 +331,16 @@ def _codes(value, name: str, shape, k: int) -> np.ndarray | None:
     return _frozen(array.astype(np.int32, copy=False))
 
 
-def _law(array: np.ndarray | None, o) -> np.ndarray | None:
+def _distribution(array: np.ndarray | None, o) -> np.ndarray | None:
     if array is None:
         return None
     negative = (array < 0).any(axis=2)
     total = array.sum(axis=2)
     partly = np.isnan(array).any(axis=2) & ~np.isnan(array).all(axis=2)
     bad = negative | partly | (np.abs(total - 1) > 1e-3)
-    _refuse(bad, total, "the sum of a probability row", o, "each row is a law that sums to 1")
+    _refuse(
+        bad, total, "the sum of a probability row", o, "each row is a distribution that sums to 1"
+    )
     return array
 
 

@@ -1,4 +1,4 @@
-"""Errors that name the bad value and the mend."""
+"""Errors that name the bad value and the fix."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def several(values, what: str) -> list:
     ------
     ValueError
         One string, a mapping, a data frame, a set, a single value or an array of more dimensions:
-        named with the mend.
+        named with the fix.
     """
     kind = type(values).__name__
     if isinstance(values, str | bytes):

@@ -91,14 +91,12 @@ def _kind(path: Path) -> str:
     if kind in KINDS and not (kind == ".parquet" and _zipped(path)):
         return kind
     if kind.startswith(".xls") or kind == ".ods":
-        mend = "save it as CSV UTF-8 (comma separated)"
+        fix = "save it as CSV UTF-8 (comma separated)"
     elif kind == ".json":
-        mend = "pandas.read_json(path) and Outcomes.from_frame(frame) may do"
+        fix = "pandas.read_json(path) and Outcomes.from_frame(frame) may do"
     else:
-        mend = "rename it, or Outcomes.from_frame(frame) takes a data frame"
-    raise ValueError(
-        f"{shown(path.name)} is not {', '.join(KINDS)} or such a text file .gz: {mend}"
-    )
+        fix = "rename it, or Outcomes.from_frame(frame) takes a data frame"
+    raise ValueError(f"{shown(path.name)} is not {', '.join(KINDS)} or such a text file .gz: {fix}")
 
 
 def to_parquet(outcomes: Outcomes, path: str | Path) -> Path:

@@ -121,7 +121,8 @@ def farthest(values: np.ndarray) -> tuple[float, float]:
 
 
 def _stretched(far: float, near: float, n: int) -> float:
-    # Power, offset and limit were chosen by the coverage of thirteen laws at 10 to 10,000 values.
+    # Power, offset and limit were chosen by the coverage on thirteen distributions, at 10 to
+    # 10,000 values.
     heavy = far / near / n**0.5 * (1 + 20 / n) if near > far / 1e6 else 1e6
     return far * (1 + min(max(heavy**1.5 - 0.5, 0.0), 10.0))
 
@@ -135,7 +136,7 @@ def score_interval(
     were m + e D, the variance (1 - e) s² + e (1 - e) D². The end is where e D is t standard
     errors: (n + t²) D² e² - t² (D² - s²) e - t² s² = 0. For zeros and ones this is Wilson's, with
     Student's t for z; where the bounds are `exact`, not guessed, an end that rests on few items is
-    that of Poisson's law, as in `share_interval`.
+    that of the Poisson distribution, as in `share_interval`.
     """
     n, mean, variance = len(values), float(values.mean()), float(values.var())
     if exact and high - low <= 1e-12 * abs(high):  # nothing can differ, but for the last digit

@@ -8,7 +8,7 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reading.numerals import number_in
 
 FEW = 3  # examples of each in a message
-MEND = "give truth in the answers' notation, or grade="
+FIX = "give truth in the answers' notation, or grade="
 
 
 class Notation:
@@ -55,7 +55,7 @@ class Notation:
         if len(strange) > 1:
             raise ValueError(
                 f"model {shown(model, 40)} answers {_few(strange)}, the truths are"
-                f" {_few(self._truths)}: none can be equal; {MEND}"
+                f" {_few(self._truths)}: none can be equal; {FIX}"
             )
 
     def _note(self, label) -> None:
@@ -67,7 +67,7 @@ class Notation:
         if self._truths and number in self._numbers and number in self._texts:
             raise ValueError(
                 f"answers and truth hold both {shown(number)} and {shown(self._texts[number])},"
-                f" which are not equal; {MEND}"
+                f" which are not equal; {FIX}"
             )
 
 

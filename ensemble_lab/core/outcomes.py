@@ -61,7 +61,7 @@ class Outcomes(Frozen):
     tokens : array-like (n, m), optional
         Tokens generated in each call.
     probability : array-like (n, m, k), optional
-        Each model's law over the labels; a row is all NaN where unknown.
+        Each model's distribution over the labels; a row is all NaN where unknown.
     truth : array-like of int (n,), optional
         Code of the right answer, `ABSENT` where unknown.
     features : mapping of str to array-like (n,)
@@ -417,7 +417,7 @@ class Outcomes(Frozen):
         Raises
         ------
         ValueError
-            What cannot be read with certainty, with its place and the mend.
+            What cannot be read with certainty, with its place and the fix.
 
         Examples
         --------

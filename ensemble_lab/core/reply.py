@@ -32,7 +32,7 @@ class Reply:
     tokens
         Tokens generated.
     probability
-        Label to probability, for models that give the whole law.
+        Label to probability, for models that give one for each label.
     text
         The raw text a language model wrote, before parsing.
     """
@@ -124,7 +124,7 @@ def entry(reply: Reply, latency: float, where: str) -> dict:
         raise TypeError(f"the text is {shown(reply.text)}{where}; make it str")
     said = {
         "answer": exact(reply.answer, "answer", where),
-        "probability": _law(reply.probability, where),
+        "probability": _distribution(reply.probability, where),
         "text": None if reply.text is None else in_utf8(reply.text),
     }
     # A measure that is NaN is written as null: the model tells it, but not this time.
@@ -160,18 +160,19 @@ def _number(value, name: str, where: str) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _law(law, where: str) -> list | None:
+def _distribution(proba, where: str) -> list | None:
     """Pairs of label and probability: the keys of a JSON object would all turn into text."""
-    if law is None:
+    if proba is None:
         return None
-    if not hasattr(law, "items") or hasattr(law, "columns"):  # a column with an index has items
-        kind = type(law).__name__
+    if not hasattr(proba, "items") or hasattr(proba, "columns"):  # a column with an index has items
+        kind = type(proba).__name__
         raise TypeError(
-            f"the probability is {shown(law)} ({kind}){where}; give a mapping:"
+            f"the probability is {shown(proba)} ({kind}){where}; give a mapping:"
             " dict(zip(labels, probabilities))"
         )
     pairs = [
-        [exact(label, "label", where), _number(p, "probability", where)] for label, p in law.items()
+        [exact(label, "label", where), _number(p, "probability", where)]
+        for label, p in proba.items()
     ]
     if pairs and all(p is None for _, p in pairs):
         return None
@@ -183,6 +184,7 @@ def _law(law, where: str) -> list | None:
     total = sum(p for _, p in pairs)
     if abs(total - 1) > SLACK:
         raise ValueError(
-            f"the sum of the probability is {total:g}{where}; give a law that sums to 1, or None"
+            f"the sum of the probability is {total:g}{where}; give probabilities that sum to 1,"
+            " or None"
         )
     return pairs

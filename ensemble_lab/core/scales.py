@@ -10,7 +10,7 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.required import require
 
-MEND = "map it there with Calibration().fit(…).apply(…)"
+FIX = "map it there with Calibration().fit(…).apply(…)"
 
 
 def scale_fault(outcomes: Outcomes, columns=None) -> str:
@@ -33,7 +33,7 @@ def _fault(model: str, confidence: np.ndarray) -> str:
     if not _outside(confidence):
         return ""
     value = confidence[(confidence < 0) | (confidence > 1)][0]
-    return f"model {shown(model)} has a confidence of {value:g}, outside [0, 1]; {MEND}"
+    return f"model {shown(model)} has a confidence of {value:g}, outside [0, 1]; {FIX}"
 
 
 def check_chances(confidence: np.ndarray, models: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from ensemble_lab.core.errors import shown
 
 SAFE_FROM = 30  # items: from here on the interval of a share is guarded
-RARE = 8  # items: an end that rests on so few is that of Poisson's law
+RARE = 8  # items: an end that rests on so few is that of the Poisson distribution
 
 
 def wilson(mean, n, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
@@ -37,7 +37,7 @@ def share_interval(mean, n, level: float = 0.95) -> tuple[np.ndarray, np.ndarray
 
     Wilson's alone holds in 92 % of the tables of 100 items where the rate is .99, and in as few as
     89 % where one or two of 30 are wrong. Here Student's t stands for the normal quantile, and an
-    end that rests on eight items or fewer is that of Poisson's law of rare events (Brown, Cai and
+    end that rests on eight items or fewer is that of the Poisson distribution (Brown, Cai and
     DasGupta, 2001): that holds in 93 % or more at every rate from .5 to .99. Of fewer than 30 items
     it is Wilson's.
 
@@ -64,7 +64,7 @@ def _wilson(mean: np.ndarray, n: np.ndarray, z) -> tuple[np.ndarray, np.ndarray]
 
 
 def rare_end(share, n, level: float, low) -> np.ndarray:
-    """The lower end `low` of a share, by Poisson's law where it rests on few items."""
+    """The lower end `low` of a share, by the Poisson distribution where it rests on few items."""
     share, n, low = np.broadcast_arrays(share, n, low)
     few = (share > 0) & (share * n < RARE + 0.5)  # whole items, but for the last digit
     if not few.any():

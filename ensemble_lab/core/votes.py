@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-NOBODY = -1
+NO_WINNER = -1
 
 
 def local_codes(codes: np.ndarray) -> np.ndarray:
@@ -79,27 +79,28 @@ def near_best(score: np.ndarray, size=0.0) -> np.ndarray:
 
 
 def first_best(score: np.ndarray, size=0.0) -> np.ndarray:
-    """First row (n,) of `score` (m, n) that is `near_best`; `NOBODY` where all are -inf."""
+    """First row (n,) of `score` (m, n) that is `near_best`; `NO_WINNER` where all are -inf."""
     near = near_best(score, size)
-    return np.where(near.any(axis=0), near.argmax(axis=0), NOBODY)
+    return np.where(near.any(axis=0), near.argmax(axis=0), NO_WINNER)
 
 
 def plurality(codes: np.ndarray, weight: np.ndarray, k: int) -> np.ndarray:
-    """First member (n,) who gave the answer with the most weight behind it, else `NOBODY`."""
+    """First member (n,) who gave the answer with the most weight behind it, else `NO_WINNER`."""
     cancel = (weight < 0).any()
     return first_best(support(codes, weight, k), np.abs(weight) @ (codes >= 0) if cancel else 0.0)
 
 
-def best_label(score: np.ndarray, laws: np.ndarray) -> np.ndarray:
-    """Best label (n,) of `score` (k, n); ties go where the first member's law (m, k, n) points.
+def best_label(score: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Best label (n,) of `score` (k, n); ties go to the one the first member finds likeliest.
 
-    The next member decides what the first leaves tied. Label order is left only for labels that
-    every member finds equally likely. Items without any law give `NOBODY`.
+    `probabilities` is (m, k, n). The next member decides what the first leaves tied. Label order
+    decides only between labels that every member finds equally likely. Items without any
+    probabilities give `NO_WINNER`.
     """
     tied = near_best(score)
     open_ = np.flatnonzero(tied.sum(axis=0) > 1)
-    for law in laws[:, :, open_]:
-        among = np.where(tied[:, open_], np.nan_to_num(law, nan=0.0), -1.0)
+    for proba in probabilities[:, :, open_]:
+        among = np.where(tied[:, open_], np.nan_to_num(proba, nan=0.0), -1.0)
         tied[:, open_] &= among >= among.max(axis=0)
-    silent = np.isnan(laws).all(axis=(0, 1))
-    return np.where(silent, NOBODY, tied.argmax(axis=0))
+    silent = np.isnan(probabilities).all(axis=(0, 1))
+    return np.where(silent, NO_WINNER, tied.argmax(axis=0))

@@ -39,7 +39,7 @@ def chat(messages: Sequence[Mapping]) -> list[dict[str, Any]]:
 
 
 def _fault(message: Mapping) -> str | None:
-    """What is wrong with a message, and the mend."""
+    """What is wrong with a message, and the fix."""
     for key in ("role", "content"):
         if key not in message:
             return f"has no {key!r}; write {{'role': 'user', 'content': ...}}"
@@ -87,7 +87,7 @@ def check_characters(*parts: Any) -> None:
     Raises
     ------
     ModelError
-        The text, and the mend.
+        The text, and the fix.
     """
     for text in parts:
         if isinstance(text, str) and in_utf8(text) != text:

@@ -51,13 +51,11 @@ class Classifier:
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
     ):
-        self._law = (
-            _TorchLaw(model, labels, device, dtype)
-            if is_module(model)
-            else _SklearnLaw(model, labels)
+        self._predict = (
+            _Module(model, labels, device, dtype) if is_module(model) else _Estimator(model, labels)
         )
-        self.model = self._law.model
-        self.device = self._law.device
+        self.model = self._predict.model
+        self.device = self._predict.device
 
     def __repr__(self) -> str:
         return f"Classifier({type(self.model).__name__})"
@@ -69,12 +67,12 @@ class Classifier:
         a frame of one row, or a text where a pipeline takes texts. Features with names go to the
         classifier by name.
         """
-        answer, probability = self._law(item)
+        answer, probability = self._predict(item)
         confidence = None if probability is None else probability[answer]
         return Reply(answer=answer, confidence=confidence, probability=probability)
 
 
-class _SklearnLaw:
+class _Estimator:
     """Label and, where the classifier has `predict_proba`, the probability of every label."""
 
     def __init__(self, model: Any, labels: Sequence[Hashable] | None):
@@ -100,12 +98,14 @@ class _SklearnLaw:
         answer = _plain(self.model.predict(row)[0])
         if not hasattr(self.model, "predict_proba"):
             return answer, None
-        law = self.model.predict_proba(row)[0]  # (k,)
-        _check_finite(type(self.model).__name__, law)
-        return answer, {_plain(c): float(p) for c, p in zip(self.model.classes_, law, strict=True)}
+        proba = self.model.predict_proba(row)[0]  # (k,)
+        _check_finite(type(self.model).__name__, proba)
+        return answer, {
+            _plain(c): float(p) for c, p in zip(self.model.classes_, proba, strict=True)
+        }
 
 
-class _TorchLaw:
+class _Module:
     """Softmax of a module's logits, and the likeliest label."""
 
     def __init__(
@@ -146,16 +146,16 @@ class _TorchLaw:
                 f"{tuple(logits.shape)}, but there are {len(self.labels)} labels: it must "
                 f"return (1, {len(self.labels)}) logits"
             )
-        law = logits[0].float().softmax(-1).tolist()  # (k,)
-        _check_finite(type(self.model).__name__, law)
-        return self.labels[int(np.argmax(law))], dict(zip(self.labels, law, strict=True))
+        proba = logits[0].float().softmax(-1).tolist()  # (k,)
+        _check_finite(type(self.model).__name__, proba)
+        return self.labels[int(np.argmax(proba))], dict(zip(self.labels, proba, strict=True))
 
 
-def _check_finite(name: str, law: Sequence[float]) -> None:
-    """Raise `ModelError` for a law (k,) that is no law."""
-    if not np.isfinite(law).all():
+def _check_finite(name: str, proba: Sequence[float]) -> None:
+    """Raise `ModelError` for probabilities (k,) that are not finite."""
+    if not np.isfinite(proba).all():
         raise ModelError(
-            f"{name} gives {shown(list(law), 60)} for this item, which are no probabilities: look"
+            f"{name} gives {shown(list(proba), 60)} for this item, which are no probabilities: look"
             " for NaN among its weights and in the item, or compute in dtype='float32'"
         )
 

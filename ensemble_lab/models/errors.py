@@ -2,7 +2,7 @@
 
 
 class ModelError(RuntimeError):
-    """A model could not be loaded or did not reply; the message says why and what mends it."""
+    """A model could not be loaded or did not reply; the message says why and what fixes it."""
 
 
 class PickledWeights(ModelError):

@@ -35,18 +35,18 @@ def not_finite(weights: str, dtype: torch.dtype) -> ModelError:
     Numbers overflow in float16 above 65,504; bfloat16 reaches as far as float32.
     """
     kind = str(dtype).removeprefix("torch.")
-    mend = "its weights have been damaged or have grown too large: load the model anew"
+    fix = "its weights have been damaged or have grown too large: load the model anew"
     if dtype.itemsize < 4:
         other = ", or 'bfloat16'" if kind == "float16" else ""
-        mend = f"load it with dtype='float32'{other}; if that does not help, it is damaged"
+        fix = f"load it with dtype='float32'{other}; if that does not help, it is damaged"
     return ModelError(
         f"{shown(weights, 100)} gives logits that are NaN or infinite (it computes in {kind}), so"
-        f" no token can be chosen: {mend}"
+        f" no token can be chosen: {fix}"
     )
 
 
 class GumbelMax:
-    """Samples a token as an argmax: softmax(z / T) is the law of argmax(z / T + g), g Gumbel.
+    """Samples a token as an argmax: argmax(z / T + g), g Gumbel, is distributed as softmax(z / T).
 
     It draws from a generator of its own, so that models sampling in parallel threads do not
     disturb one another's seeds.

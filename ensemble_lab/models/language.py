@@ -136,7 +136,7 @@ class LanguageModel:
     ) -> Generation:
         """Continue a prompt; what is left out is as the model was loaded.
 
-        Tokens follow the model's own law: no top-k or top-p cut, no penalty for repetition.
+        Tokens follow the model's own distribution: no top-k or top-p, no penalty for repetition.
 
         Raises
         ------

@@ -231,14 +231,14 @@ def _load_smollm2(device: Any, dtype: Any, options: dict) -> LanguageModel:
 
 
 def _load_smollm2_draft(device: Any, dtype: Any, options: dict) -> LanguageModel:
-    from ensemble_lab.catalogue import MEND, data_folder
+    from ensemble_lab.catalogue import FIX, data_folder
     from ensemble_lab.models.borrowed import open_layers
     from ensemble_lab.models.language import LanguageModel
 
     folder = data_folder() / "models" / "smollm2-draft"
     if not folder.is_dir():
         raise ModelError(
-            f"the model 'smollm2-draft' has no folder {shown(str(folder), 200)}; {MEND}"
+            f"the model 'smollm2-draft' has no folder {shown(str(folder), 200)}; {FIX}"
         )
     target = _load_smollm2(device, dtype, options)
     rest = {key: value for key, value in options.items() if key != "revision"}
@@ -247,11 +247,11 @@ def _load_smollm2_draft(device: Any, dtype: Any, options: dict) -> LanguageModel
 
 
 def _load_tiny(name: str, device: Any, dtype: Any, options: dict) -> LanguageModel:
-    from ensemble_lab.catalogue import MEND, data_folder
+    from ensemble_lab.catalogue import FIX, data_folder
 
     folder = data_folder() / "models" / "tiny" / TINY[name]
     if not folder.is_dir():
-        raise ModelError(f"the model {shown(name)} has no folder {shown(str(folder), 200)}; {MEND}")
+        raise ModelError(f"the model {shown(name)} has no folder {shown(str(folder), 200)}; {FIX}")
     weights = f"{name}, trained by this project on text of SmolLM2-135M-Instruct"
     return _load_local(folder, weights, device, dtype, options)
 

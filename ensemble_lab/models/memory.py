@@ -79,7 +79,7 @@ def check_memory(name: str, parameters: int, device: torch.device, dtype: torch.
     if need <= free:
         return
     half = parameters * 2 * HEADROOM
-    mend = (
+    fix = (
         f"dtype='bfloat16' would need {format_size(half)} and fit"
         if dtype.itemsize > 2 and half <= free
         else f"a model of up to {_number(free / (2 * HEADROOM))} parameters would fit in "
@@ -88,7 +88,7 @@ def check_memory(name: str, parameters: int, device: torch.device, dtype: torch.
     raise NotEnoughMemory(
         f"{shown(name, 62)} has {_number(parameters)} parameters and needs about"
         f" {format_size(need)} in {str(dtype).removeprefix('torch.')}, but {device} has"
-        f" {format_size(free)} free; {mend}"
+        f" {format_size(free)} free; {fix}"
     )
 
 

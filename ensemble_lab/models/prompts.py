@@ -46,7 +46,7 @@ def read_prompts(given: Any) -> tuple[list[Prompt], bool]:
     Raises
     ------
     ModelError
-        Anything else, named with the mend.
+        Anything else, named with the fix.
     """
     if isinstance(given, str):
         return [str(given)], True
@@ -144,9 +144,9 @@ def _of_mapping(given: Mapping) -> tuple[list[Prompt], bool]:
     if "role" in given or "content" in given:
         return [chat([given])], True
     keys = ", ".join(map(str, given))
-    mend = next((f"give prompt[{key!r}]" for key in ("messages", "prompt", "text") if key in given),
+    fix = next((f"give prompt[{key!r}]" for key in ("messages", "prompt", "text") if key in given),
                 f"a prompt is {FORMS}")  # fmt: skip
-    raise ModelError(f"the prompt is a mapping of {shown(keys)}, not of input_ids; {mend}")
+    raise ModelError(f"the prompt is a mapping of {shown(keys)}, not of input_ids; {fix}")
 
 
 def _encoded(given: Mapping) -> tuple[list[list[int]], bool]:

@@ -142,12 +142,12 @@ def read_notebook(path: Path) -> NotebookNode:
         ) from error
     except Exception as error:  # nbformat passes on whatever its readers raise
         why = excerpt(" ".join(str(error).split()), 100)  # a failed validation has many lines
-        mend = (
+        fix = (
             f"; jupytext --to ipynb {excerpt(path.name)} makes one"
             if path.suffix in TEXTS
             else "; give an .ipynb"
         )
-        raise RequestError(f"{named(path)} cannot be read as a notebook: {why}{mend}") from error
+        raise RequestError(f"{named(path)} cannot be read as a notebook: {why}{fix}") from error
     return notebook
 
 
@@ -260,7 +260,7 @@ def defaults_in(notebook: NotebookNode, name: str) -> dict[str, tuple[Any, type 
     except (SyntaxError, ValueError) as error:
         why = getattr(error, "msg", error)
         raise RequestError(
-            f"{excerpt(name)}: its parameters cell is not Python: {excerpt(str(why), 100)}; mend"
+            f"{excerpt(name)}: its parameters cell is not Python: {excerpt(str(why), 100)}; fix"
             " that cell"
         ) from error
     found = {}

@@ -42,8 +42,8 @@ def accept_greedy(
     follow : (B,)
         The target's own token behind them: correction or bonus; negative where there is none.
     """
-    stays = (drafted == choices[:, :-1]) & _within(drafted, count)
-    accepted = stays.cumprod(-1).sum(-1)
+    passes = (drafted == choices[:, :-1]) & _within(drafted, count)
+    accepted = passes.cumprod(-1).sum(-1)
     return accepted, choices.gather(1, accepted[:, None])[:, 0]
 
 
@@ -82,15 +82,15 @@ def accept_sampled(
     at_p = p[:, :-1].gather(2, drafted[..., None])[..., 0]  # (B, k)
     at_q = 1.0 if q is None else q.gather(2, drafted[..., None])[..., 0]
     r = torch.rand(drafted.shape, generator=generator, device=p.device, dtype=p.dtype)
-    stays = (r * at_q < at_p) & _within(drafted, count)  # r < p / q: never where p is 0
-    accepted = stays.cumprod(-1).sum(-1)
+    passes = (r * at_q < at_p) & _within(drafted, count)  # r < p / q: never where p is 0
+    accepted = passes.cumprod(-1).sum(-1)
     rows = torch.arange(len(p), device=p.device)
-    law = p[rows, accepted]  # (B, V)
-    fell = accepted < count
-    left = torch.where(fell[:, None], residual(law, q, drafted, accepted, rows), law)
+    behind = p[rows, accepted]  # (B, V): the distribution behind the accepted tokens
+    rejected = accepted < count
+    left = torch.where(rejected[:, None], residual(behind, q, drafted, accepted, rows), behind)
     follow = sampled(left, generator)
     # A distribution with a NaN is NaN everywhere: one of its numbers tells.
-    return accepted, follow.where(law[:, 0] >= 0, NO_TOKEN)
+    return accepted, follow.where(behind[:, 0] >= 0, NO_TOKEN)
 
 
 def accept_tree(

@@ -182,7 +182,7 @@ def stream(
     gamma : int, optional
         Drafted tokens a round; by default as many as pay by what is measured on the way.
     temperature, top_k, top_p
-        The law that is sampled; temperature 0 takes the likeliest token.
+        The distribution that is sampled; temperature 0 takes the likeliest token.
     max_new_tokens : int
     seed : int, optional
         Makes samples repeatable where `gamma` is given; else what is measured on the way decides

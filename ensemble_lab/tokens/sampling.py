@@ -1,4 +1,4 @@
-"""The law that a decoder samples from: temperature, then top-k, then top-p."""
+"""The distribution that a decoder samples from: temperature, then top-k, then top-p."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Sampling:
     def greedy(self) -> bool:
         return self.temperature < LEAST
 
-    def law(self, logits: torch.Tensor) -> torch.Tensor:
+    def distribution(self, logits: torch.Tensor) -> torch.Tensor:
         """Probabilities (…, V) of logits (…, V), in float32 or, where these are, float64.
 
-        They are NaN where the logits have a NaN, or no largest one that is finite; greedily the
-        law then lies on the first of these.
+        They are NaN where the logits have a NaN, or no largest one that is finite. At temperature
+        0 the distribution then lies on the first of these.
 
         The filters are those of transformers' logits warpers, in their order. Greedy decoding
-        is the law that gives all to the likeliest token.
+        is the distribution that gives all to the likeliest token.
 
         References
         ----------
@@ -79,12 +79,13 @@ class Sampling:
         return scores.softmax(-1)
 
 
-def sampled(law: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-    """A token (B,) from each law (B, V), which need not be normalised.
+def sampled(p: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    """A token (B,) from each distribution p (B, V), which need not be normalised.
 
-    What `torch.multinomial` does for one sample, but for its check of the law, for which the host
-    would have to wait: of exponential variables with rates p, p's is the first with chance p.
+    It does what `torch.multinomial` does for one sample, without its check of p, for which the
+    host would have to wait. Of exponential variables with rates p, the first to occur is the
+    variable of token x with probability p(x).
     """
     import torch
 
-    return (law / torch.empty_like(law).exponential_(generator=generator)).argmax(-1)
+    return (p / torch.empty_like(p).exponential_(generator=generator)).argmax(-1)

@@ -197,29 +197,31 @@ class Session:
         if proposal.parents is not None and isinstance(self.draft_length, AdaptiveLength):
             raise ModelError("how many tokens of a draft tree pay is not measured: give a gamma")
         counts = [min(n, keep) if self.running[i] else 0 for i, n in enumerate(proposal.counts)]
-        laws = None if proposal.laws is None else proposal.laws[:, :keep]
-        return replace(proposal, tokens=proposal.tokens[:, :keep], counts=counts, laws=laws)
+        probabilities = None if proposal.probabilities is None else proposal.probabilities[:, :keep]
+        return replace(
+            proposal, tokens=proposal.tokens[:, :keep], counts=counts, probabilities=probabilities
+        )
 
     def _accept(self, logits: torch.Tensor, proposal: Proposal):
         """How many drafted tokens are accepted (B,), and the target's own behind them (B,)."""
         count = on_device(proposal.counts, logits.device)
         if self.sampling.greedy:
             return accept_greedy(likeliest(logits), proposal.tokens, count)
-        p = self.sampling.law(logits)
-        if proposal.laws is not None and proposal.laws.shape[-1] != p.shape[-1]:
+        p = self.sampling.distribution(logits)
+        if proposal.probabilities is not None and proposal.probabilities.shape[-1] != p.shape[-1]:
             raise ModelError(
-                f"the draft's laws have {proposal.laws.shape[-1]:,} probabilities, the target's"
-                f" {p.shape[-1]:,}: give one for every row of the target's table, 0 where the"
-                " draft has none"
+                f"the draft gives {proposal.probabilities.shape[-1]:,} probabilities for a token,"
+                f" the target {p.shape[-1]:,}: give one for every row of the target's table, 0"
+                " where the draft has none"
             )
-        return accept_sampled(p, proposal.tokens, count, proposal.laws, self.generator)
+        return accept_sampled(p, proposal.tokens, count, proposal.probabilities, self.generator)
 
     def _walk(self, logits: torch.Tensor, proposal: Proposal, tree: Tree):
         """The same for a tree, and the drafted tokens' order (B, k), the accepted ones first."""
         count = on_device(proposal.counts, logits.device)
         if self.sampling.greedy:
             return accept_tree(likeliest(logits), proposal.tokens, count, tree)
-        p = self.sampling.law(logits)
+        p = self.sampling.distribution(logits)
         choices = sampled(p, self.generator).where(p[..., 0] >= 0, NO_TOKEN)
         return accept_tree(choices, proposal.tokens, count, tree)
 

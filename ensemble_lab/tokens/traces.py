@@ -13,7 +13,7 @@ import numpy as np
 from ensemble_lab.core.errors import shown
 
 ACCEPTED, CORRECTED, BONUS, PLAIN = VERDICTS = ("accepted", "corrected", "bonus", "plain")
-TOP = 5  # tokens of a law that are kept
+TOP = 5  # tokens of a distribution that are kept
 DIGITS = 3  # significant ones in a file
 
 
@@ -27,25 +27,26 @@ class Place:
         What stands there in the end.
     verdict : {"accepted", "corrected", "bonus", "plain"}
         Drafted and kept; drafted otherwise and replaced; the target's own behind drafted tokens
-        that all stayed; the target's own where nothing had been drafted.
+        that were all accepted; the target's own where nothing had been drafted.
     drafted : str or None
         What the draft had there.
     r : float or None
-        The number in [0, 1) that decided: the drafted token stays where r < p / q. None where
-        nothing was drawn.
-    falls : float
-        Sum of max(p - q, 0), the chance that a drafted token falls here; 0 where there is none.
+        The number in [0, 1) that decided: the drafted token is accepted where r < p / q. None
+        where nothing was drawn.
+    rejection : float
+        Sum of max(p - q, 0), the chance that a drafted token is rejected here; 0 where nothing
+        was drafted.
     tokens : tuple of str
         The likeliest tokens of p and q, with `token` and `drafted` among them.
     p, q : tuple of float
-        Their probabilities under the target's and the draft's law; q is 0 where there is none.
+        Their probabilities under the target and under the draft; q is 0 where nothing was drafted.
     """
 
     token: str
     verdict: str
     drafted: str | None
     r: float | None
-    falls: float
+    rejection: float
     tokens: tuple[str, ...]
     p: tuple[float, ...]
     q: tuple[float, ...]
@@ -53,9 +54,9 @@ class Place:
     @property
     def residual(self) -> tuple[float, ...]:
         """max(p - q, 0) over its sum: what a correction is drawn from; p where they are equal."""
-        if self.falls < 1e-6:
+        if self.rejection < 1e-6:
             return self.p
-        return tuple(max(p - q, 0.0) / self.falls for p, q in zip(self.p, self.q, strict=True))
+        return tuple(max(p - q, 0.0) / self.rejection for p, q in zip(self.p, self.q, strict=True))
 
     @property
     def ratio(self) -> float | None:
@@ -68,7 +69,7 @@ class Place:
 
 @dataclass(frozen=True)
 class TracedRound:
-    """The drafted tokens of a round, how many of them stayed, and the places that it filled."""
+    """The drafted tokens of a round, how many were accepted, and the places that it filled."""
 
     drafted: tuple[str, ...]
     accepted: int

@@ -73,10 +73,10 @@ def trace(
         session.draft = HeardDraft(session.draft)
     words, rounds = Words(target.tokenizer), []
     for (one,) in decoding:
-        k, p = len(one.proposed), session.sampling.law(reader.logits[0])  # (k + 1, V)
-        laws = session.draft.laws if k else None
+        k, p = len(one.proposed), session.sampling.distribution(reader.logits[0])  # (k + 1, V)
+        probabilities = session.draft.probabilities if k else None
         drawn = [None] * k if session.sampling.greedy else reader.numbers(k, p)
-        rounds.append(_traced(one, p, laws, drawn, words))
+        rounds.append(_traced(one, p, probabilities, drawn, words))
     called = names or (asked, getattr(draft, "weights", str(draft or "no draft")))
     text = decoding.generations[0].text
     return Trace(*called, target.weights, gamma, temperature, text, tuple(rounds))
@@ -112,7 +112,7 @@ class HeardReader:
 
 
 class HeardDraft:
-    """A draft that remembers the laws that it sampled from."""
+    """A draft that remembers the distributions that it sampled from."""
 
     def __init__(self, draft):
         self.draft = draft
@@ -121,7 +121,7 @@ class HeardDraft:
         proposal = self.draft.propose(rows, most)
         if proposal.parents is not None:
             raise ModelError("a draft tree cannot be traced yet; trace a draft that writes a chain")
-        self.laws = proposal.laws
+        self.probabilities = proposal.probabilities
         return proposal
 
 
@@ -138,13 +138,13 @@ class Words:
         return text.replace(" ", "␣").replace("\n", "↵").replace("\t", "⇥")
 
 
-def _traced(one: Round, p: torch.Tensor, laws, drawn: Sequence, words: Words) -> TracedRound:
-    """A round with its laws, p (k + 1, V) and the draft's (1, k, V) or None, and k numbers."""
+def _traced(one: Round, p: torch.Tensor, q, drawn: Sequence, words: Words) -> TracedRound:
+    """A round with p (k + 1, V), q (1, k, V) or None where the draft was certain, and k numbers."""
     import torch
 
     k = len(one.proposed)
     certain = torch.nn.functional.one_hot(torch.tensor(one.proposed, dtype=torch.long), p.shape[1])
-    q = certain.to(p) if laws is None else laws[0, :k]
+    q = certain.to(p) if q is None else q[0, :k]
     places = []
     for i, token in enumerate(one.tokens):
         if i < k:
@@ -156,7 +156,7 @@ def _traced(one: Round, p: torch.Tensor, laws, drawn: Sequence, words: Words) ->
 
 
 def _place(token, verdict, p, words, q=None, drafted=None, r=None) -> Place:
-    """Of laws (V,) the few tokens worth showing, the likeliest under p first."""
+    """Of distributions (V,) the few tokens worth showing, the likeliest under p first."""
     import torch
 
     q_known = torch.zeros_like(p) if q is None else q

@@ -51,7 +51,7 @@ def tree_of(proposal: Proposal) -> Tree | None:
     if proposal.parents is None:
         return None
     for what, why in (
-        ("laws", "only tokens that the draft is certain of can be verified as a tree"),
+        ("probabilities", "only tokens that the draft is certain of can be verified as a tree"),
         ("states", "early exit reads a chain"),
     ):
         if getattr(proposal, what) is not None:

@@ -120,8 +120,8 @@ def _checked(predictions, y) -> tuple[np.ndarray, np.ndarray]:
     lists = "give one list a member, of as many numbers as y has"
     if isinstance(predictions, Mapping) or hasattr(predictions, "columns"):
         kind = type(predictions).__name__
-        mend = "list(… .values())" if isinstance(predictions, Mapping) else "frame.to_numpy().T"
-        raise ValueError(f"predictions is a {kind}, and members go by order: {lists}, as in {mend}")
+        fix = "list(… .values())" if isinstance(predictions, Mapping) else "frame.to_numpy().T"
+        raise ValueError(f"predictions is a {kind}, and members go by order: {lists}, as in {fix}")
     try:
         if not hasattr(predictions, "__array__"):
             predictions = [as_array(one) for one in predictions]

@@ -193,8 +193,8 @@ class NegativeCorrelationClassifier(ClassifierMixin, NegativeCorrelation):
 
     def predict(self, X) -> np.ndarray:
         """The likeliest class (n,)."""
-        law = self.predict_proba(X)
-        return self.classes_[first_best(law.T)]
+        proba = self.predict_proba(X)
+        return self.classes_[first_best(proba.T)]
 
     def member_predictions(self, X) -> np.ndarray:
         """The class (m, n) that every member would choose alone."""

@@ -167,8 +167,8 @@ class NetworkClassifier(ClassifierMixin, Network):
 
     def predict(self, X) -> np.ndarray:
         """The likeliest class (n,)."""
-        law = self.predict_proba(X)
-        return self.classes_[law.argmax(-1)]
+        proba = self.predict_proba(X)
+        return self.classes_[proba.argmax(-1)]
 
 
 class NetworkRegressor(RegressorMixin, Network):

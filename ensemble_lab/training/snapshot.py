@@ -109,7 +109,7 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
 
         start, order, noise = np.random.SeedSequence(seed).spawn(3)
         place, dtype = pick_device(network.device), torch.float32
-        draw, size = [np.random.default_rng(order)], network.batch_size
+        rngs, size = [np.random.default_rng(order)], network.batch_size
         make, rate = network.maker(X.shape[1], len(self.classes_)), network.learning_rate
         networks = made(make, 1, start, place, dtype)
         feed = Feed.of(networks[0], X, dtype)
@@ -120,7 +120,7 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
             rates = (cooled(step, steps, rate) for step in range(steps))
             with threads_for(run.weights * size):
                 for _ in cycle:
-                    loss = run.epoch(at_rates(run.optimiser, rates, data.batches(draw, size)))
+                    loss = run.epoch(at_rates(run.optimiser, rates, data.batches(rngs, size)))
             if not run.alive.all():
                 return
             yield copied(run.params), copied(run.buffers), loss, feed
@@ -128,15 +128,15 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
     def staged_predict_proba(self, X) -> Iterator[np.ndarray]:
         """Mean probabilities (n, k) of the first snapshot, the first two, and so on."""
         X = new_rows(self, X)
-        laws = softmax(self.members_.outputs(X).astype(float), axis=-1)  # (m, n, k)
-        total = np.cumsum(laws, axis=0)
-        for count, law in enumerate(total, start=1):
-            yield law / count
+        probas = softmax(self.members_.outputs(X).astype(float), axis=-1)  # (m, n, k)
+        total = np.cumsum(probas, axis=0)
+        for count, proba in enumerate(total, start=1):
+            yield proba / count
 
     def staged_predict(self, X) -> Iterator[np.ndarray]:
         """Classes (n,) by the first snapshot, the first two, and so on."""
-        for law in self.staged_predict_proba(X):
-            yield self.classes_[first_best(law.T)]
+        for proba in self.staged_predict_proba(X):
+            yield self.classes_[first_best(proba.T)]
 
     def predict_proba(self, X) -> np.ndarray:
         """Mean probabilities (n, k) of the classes."""

@@ -28,11 +28,11 @@ def check_stages(n_estimators: int, learning_rate: float) -> None:
         raise ValueError(f"learning_rate={shown(learning_rate)}: use a number above 0, such as 0.1")
 
 
-def seeded(estimator, draw: Callable):
-    """A copy of `estimator`, each `random_state` of it and of its parts by a `draw` of its own."""
+def seeded(estimator, seed: Callable):
+    """A copy of `estimator`; `seed()` gives each `random_state` of it and of its parts."""
     copy = clone(estimator)
     names = [name for name in sorted(copy.get_params()) if name.endswith("random_state")]
-    return copy.set_params(**{name: draw() for name in names})
+    return copy.set_params(**{name: seed() for name in names})
 
 
 def fitted(member, X, y, **how):

@@ -183,9 +183,9 @@ class Explorer:
             about = {key: found[key] for key in ("explorer", "version", "state")}
             state = dict(about["state"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            mend = "copy it again from the explorer"
+            fix = "copy it again from the explorer"
             why = shown(error, 60)
-            raise ValueError(f"this is no state of an explorer ({why}); {mend}") from None
+            raise ValueError(f"this is no state of an explorer ({why}); {fix}") from None
         if about["explorer"] != self.name:
             other = shown(about["explorer"], 60)
             raise ValueError(

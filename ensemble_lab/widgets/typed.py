@@ -36,9 +36,9 @@ def typed_number(guess, unit: str = "") -> float:
         text = text.removesuffix(unit).strip()
     if NUMBER.fullmatch(text):
         return float(text)
-    mend = "guess one"
+    fix = "guess one"
     if "," in text:
-        mend = "write the decimal mark as a point, 0.9, and nothing between thousands, 1000"
+        fix = "write the decimal mark as a point, 0.9, and nothing between thousands, 1000"
     elif text.endswith("%"):
-        mend = "write the number that is asked for, without %"
-    raise ValueError(f"{shown(guess, 40)} is no number; {mend}")
+        fix = "write the number that is asked for, without %"
+    raise ValueError(f"{shown(guess, 40)} is no number; {fix}")

@@ -46,10 +46,10 @@ def test_a_model_that_is_always_right_has_no_correlation():
 @given(outcomes(labels=3, complete=True))
 def test_ensemble_error_is_member_error_minus_ambiguity(found):
     rng = np.random.default_rng(len(found))
-    law = rng.dirichlet(np.ones(3), (len(found), len(found.models)))
+    proba = rng.dirichlet(np.ones(3), (len(found), len(found.models)))
     whole = Outcomes(
         models=found.models, items=found.items, correct=found.correct, labels=found.labels,
-        truth=found.truth, probability=law,
+        truth=found.truth, probability=proba,
     )  # fmt: skip
     member, ambiguity, ensemble = lab.ambiguity(whole)
     assert ensemble == pytest.approx(member - ambiguity, abs=1e-10)
@@ -66,7 +66,7 @@ def test_condorcet_by_hand():
 
 @pytest.mark.parametrize("correlation", [0.0, 0.2, 0.6])
 def test_condorcet_in_simulation(correlation):
-    """Voters who share a chance of being right drawn from a beta law have that correlation."""
+    """Voters with a shared chance of being right, of a beta distribution, have that correlation."""
     rng, p, m, n = np.random.default_rng(0), 0.7, 7, 200_000
     strength = (1 - correlation) / correlation if correlation else np.inf
     chance = rng.beta(p * strength, (1 - p) * strength, n) if correlation else np.full(n, p)

@@ -16,15 +16,15 @@ from tests.support.strategies import outcomes
 
 
 def usable(table: Outcomes) -> Outcomes:
-    """The same table with laws and the features that selectors read."""
+    """The same table with distributions and the features that selectors read."""
     n, m, k = len(table), len(table.models), len(table.labels)
-    law = np.random.default_rng(n).dirichlet(np.ones(k), (n, m))
-    law[table.absent] = np.nan
+    proba = np.random.default_rng(n).dirichlet(np.ones(k), (n, m))
+    proba[table.absent] = np.nan
     features = {"length": np.arange(n) * 97 % 500}
-    return replace(table, probability=law, features=features)
+    return replace(table, probability=proba, features=features)
 
 
-def without_law(table: Outcomes) -> Outcomes:
+def without_distribution(table: Outcomes) -> Outcomes:
     return replace(table, probability=None)
 
 
@@ -36,7 +36,7 @@ def decisions(table):
     for policy in every_policy(table.models, table.labels):
         yield policy, policy.decide(table)
         if not isinstance(policy, lab.RankVote):
-            yield policy, policy.decide(without_law(table))
+            yield policy, policy.decide(without_distribution(table))
 
 
 def same(one, other):

@@ -32,7 +32,7 @@ def digits():
     ]
     train, test = slice(0, 300), slice(300, None)
     fitted = [(name, model.fit(x[train], y[train])) for name, model in members]
-    law = np.stack([model.predict_proba(x[test]) for _, model in fitted], axis=1)
+    proba = np.stack([model.predict_proba(x[test]) for _, model in fitted], axis=1)
     answer = np.stack([model.predict(x[test]) for _, model in fitted], axis=1)
     table = Outcomes(
         models=[name for name, _ in fitted],
@@ -41,7 +41,7 @@ def digits():
         answer=answer,
         labels=CLASSES,
         truth=y[test],
-        probability=law,
+        probability=proba,
     )
     return members, (x[train], y[train]), x[test], table
 
@@ -192,7 +192,7 @@ def test_only_ratios_of_the_weights_that_vote_count(kind, table, data):
 
 def beside_somebody_absent(table):
     """The table with one more model, which was never asked."""
-    law = table.probability
+    proba = table.probability
     return Outcomes(
         models=(*table.models, "absent"),
         items=table.items,
@@ -202,8 +202,8 @@ def beside_somebody_absent(table):
         truth=table.truth,
         confidence=np.pad(table.confidence, ((0, 0), (0, 1)), constant_values=np.nan),
         probability=None
-        if law is None
-        else np.pad(law, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan),
+        if proba is None
+        else np.pad(proba, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan),
     )
 
 
@@ -234,7 +234,7 @@ LAWS = [[[0.6, 0.3, 0.1], [0.0, 0.55, 0.45], [0.3, 0.3, 0.4]]]
         (lab.RankVote(), "y"),  # points 2 + 0 + 0.5, 1 + 2 + 0.5, 0 + 1 + 2
     ],
 )
-def test_laws_by_hand(policy, winner):
+def test_probabilities_by_hand(policy, winner):
     table = Outcomes(
         models=("a", "b", "c"),
         items=[0],
@@ -249,44 +249,44 @@ def test_laws_by_hand(policy, winner):
 
 
 def test_median_of_members_some_of_whom_are_absent():
-    laws = np.array([[[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8], [0.4, 0.6]],
+    probabilities = np.array([[[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8], [0.4, 0.6]],
                      [[np.nan, np.nan]] * 4])  # fmt: skip
     table = Outcomes(
         models=tuple("abcd"),
         items=[0, 1],
         correct=np.full((2, 4), np.nan),
         labels="xy",
-        probability=laws,
+        probability=probabilities,
     )
     assert lab.MedianVote().decide(table).answers == ["y", None]
 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 4, 5, 8])
 def test_median_equals_numpy(m):
-    law = np.random.default_rng(m).dirichlet(np.ones(4), (50, m))
+    proba = np.random.default_rng(m).dirichlet(np.ones(4), (50, m))
     table = Outcomes(
         models=[f"m{j}" for j in range(m)],
         items=np.arange(50),
         correct=np.full((50, m), np.nan),
         labels="wxyz",
-        probability=law,
+        probability=proba,
     )
-    expected = np.median(law, axis=1).argmax(axis=1)
+    expected = np.median(proba, axis=1).argmax(axis=1)
     np.testing.assert_array_equal(lab.MedianVote().decide(table).answer, expected)
 
 
-def test_confidences_are_read_as_laws():
-    """c for the answer, (1 - c) / (k - 1) for each other label; the same as giving the laws."""
+def test_confidences_are_read_as_probabilities():
+    """c for the answer, (1 - c) / (k - 1) for each other label: as if these had been given."""
     rng = np.random.default_rng(3)
     answer = rng.integers(0, 3, (300, 4))
     confidence = rng.uniform(1 / 3, 1, (300, 4))
     rest = np.repeat((1 - confidence)[:, :, None] / 2, 3, axis=2)
     np.put_along_axis(rest, answer[:, :, None], confidence[:, :, None], axis=2)
     with_confidence = table_of(answer, confidence=confidence)
-    with_law = table_of(answer, probability=rest)
-    # Labels that nobody gave cannot win over confidences; with MinVote they could over laws.
+    with_probabilities = table_of(answer, probability=rest)
+    # Over confidences a label that no member gave cannot win; over probabilities MinVote lets it.
     for policy in (lab.MeanVote(), lab.ProductVote(), lab.MaxVote()):
-        one, other = policy.decide(with_confidence), policy.decide(with_law)
+        one, other = policy.decide(with_confidence), policy.decide(with_probabilities)
         np.testing.assert_array_equal(one.answer, other.answer)
 
 

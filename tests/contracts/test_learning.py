@@ -233,35 +233,39 @@ def _isotonic(pairs: list) -> dict:
 @contract("ambiguity", "RankVote", "MeanVote")
 @examples(30)
 @given(n=st.integers(1, 5), m=st.integers(1, 4), k=st.integers(2, 4), data=st.data())
-def test_laws_are_combined_as_by_a_loop(n, m, k, data):
+def test_probabilities_are_combined_as_by_a_loop(n, m, k, data):
     weights = st.lists(st.integers(0, 8), min_size=k, max_size=k).filter(any)
-    laws = [[data.draw(weights) for _ in range(m)] for _ in range(n)]
-    laws = [[[Fraction(w, sum(law)) for w in law] for law in item] for item in laws]
+    probabilities = [[data.draw(weights) for _ in range(m)] for _ in range(n)]
+    probabilities = [
+        [[Fraction(w, sum(proba)) for w in proba] for proba in item] for item in probabilities
+    ]
     truth = [data.draw(st.integers(0, k - 1)) for _ in range(n)]
     table = lab.Outcomes(
         models=[f"m{j}" for j in range(m)],
         items=range(n),
         correct=[[0.0] * m] * n,
         labels=[f"l{c}" for c in range(k)],
-        probability=[[[float(p) for p in law] for law in item] for item in laws],
+        probability=[[[float(p) for p in proba] for proba in item] for item in probabilities],
         truth=truth,
     )
     with quiet():
         member, ambiguity, ensemble = lab.ambiguity(table)
         answers = {kind: kind().decide(table).answers for kind in (lab.MeanVote, lab.RankVote)}
     one_hot = [[Fraction(c == t) for c in range(k)] for t in truth]
-    means = [[sum(law[c] for law in item) / m for c in range(k)] for item in laws]
+    means = [[sum(proba[c] for proba in item) / m for c in range(k)] for item in probabilities]
 
     def distance(a, b):
         return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
 
-    pairs = list(zip(laws, one_hot, means, strict=True))
-    assert close(member, plain.mean([distance(law, t) for item, t, _ in pairs for law in item]))
-    assert close(ambiguity, plain.mean([distance(law, a) for item, _, a in pairs for law in item]))
+    pairs = list(zip(probabilities, one_hot, means, strict=True))
+    assert close(member, plain.mean([distance(proba, t) for item, t, _ in pairs for proba in item]))
+    assert close(
+        ambiguity, plain.mean([distance(proba, a) for item, _, a in pairs for proba in item])
+    )
     assert close(ensemble, plain.mean([distance(a, t) for _, t, a in pairs]))
-    for i, item in enumerate(laws):
+    for i, item in enumerate(probabilities):
         points = [
-            sum((law[c] > p) + Fraction(law[c] == p) / 2 for law in item for p in law)
+            sum((proba[c] > p) + Fraction(proba[c] == p) / 2 for proba in item for p in proba)
             for c in range(k)
         ]
         for kind, scores in ((lab.MeanVote, means[i]), (lab.RankVote, points)):

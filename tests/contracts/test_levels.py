@@ -123,8 +123,8 @@ def test_tools_of_decoding_refuse_what_they_cannot_read(toy):
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(0, 6))
 def test_a_draft_that_is_the_target_is_accepted_whole(seed, gamma, more):
     def model(tokens):
-        laws = np.random.default_rng(7).dirichlet(np.ones(4), 40)
-        return laws[: len(tokens)]
+        probabilities = np.random.default_rng(7).dirichlet(np.ones(4), 40)
+        return probabilities[: len(tokens)]
 
     rng = np.random.default_rng(seed)
     drafted, accepted, follow = lab.one_round(model, model, [1, 2], gamma, rng)

@@ -47,7 +47,7 @@ def test_planted_messages_are_found(tmp_path):
 
 LONG = "x" * 10**5
 BAD = re.compile(r"\bnp\.|numpy|\barray\(|dtype|tensor\(| object at 0x|shape \(")
-MEND = re.compile(
+FIX = re.compile(
     r"keep|convert|raise|halves|outside|codes are|or more|it has: \w|tag the|give|use|choose|write"
     r"|copy|known are|did you mean|needs?\b|must|should|lies|between|from"
     r"|make|leave|record|install|nearest|pass|save|name|run|takes|are for|fold|return|guess|paste"
@@ -163,7 +163,7 @@ CALLS = {
 }  # fmt: skip
 
 
-# What others still have to mend: the call and what is wrong with its message.
+# What others still have to fix: the call and what is wrong with its message.
 def faults(said: str) -> list[str]:
     """What is wrong with a message."""
     found = []
@@ -173,8 +173,8 @@ def faults(said: str) -> list[str]:
         found.append(f"{said.count(chr(10)) + 1} lines")
     if bad := BAD.search(said.replace(" has shape (", "")):  # arrays have nothing but their shape
         found.append(repr(bad[0]))
-    if not MEND.search(said):
-        found.append("no mend")
+    if not FIX.search(said):
+        found.append("no fix")
     return found
 
 

@@ -228,7 +228,7 @@ def copied_data(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_truncated_table_is_refused_with_the_mend(copied_data):
+def test_a_truncated_table_is_refused_with_the_fix(copied_data):
     path = copied_data / "outcomes" / "game-of-24.parquet"
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(ValueError, match=r"game-of-24\.parquet' is damaged.*reinstall"):

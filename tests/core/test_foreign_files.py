@@ -1,4 +1,4 @@
-"""Small files as people's tools write them: each gives the right table, or a message with the mend.
+"""Small files as people's tools write them: each gives the right table, or a message with the fix.
 
 The bytes are those of the tools: separators, quotes, gaps, line ends, encodings and first columns.
 """
@@ -253,7 +253,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_read_with_certainty_is_refused_with_the_mend(tmp_path, name):
+def test_what_cannot_be_read_with_certainty_is_refused_with_the_fix(tmp_path, name):
     data, words = REFUSED[name]
     path = tmp_path / name
     path.write_bytes(data)
@@ -264,7 +264,7 @@ def test_what_cannot_be_read_with_certainty_is_refused_with_the_mend(tmp_path, n
     assert len(said) <= 300 and said.count("\n") <= 1, said
 
 
-def test_the_mend_for_semicolons_works(tmp_path):
+def test_the_fix_for_semicolons_works(tmp_path):
     path = tmp_path / "eu.csv"
     path.write_bytes(REFUSED["excel_german.csv"][0])
     frame = pd.read_csv(path, sep=";", decimal=",")

@@ -255,7 +255,7 @@ NO_INTERVAL = {
 
 @pytest.mark.parametrize("kind", NO_INTERVAL)
 @pytest.mark.filterwarnings("error")
-def test_what_is_no_setting_is_named_with_the_mend(kind):
+def test_what_is_no_setting_is_named_with_the_fix(kind):
     for call, message in NO_INTERVAL[kind]:
         with pytest.raises(ValueError, match=message) as caught:
             call()

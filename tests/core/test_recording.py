@@ -61,10 +61,10 @@ def test_table_by_hand_and_the_file_says_the_same(tmp_path):
     assert read.to_parquet(tmp_path / "r.parquet").is_file()
 
 
-def test_the_models_own_latency_law_text_and_unparsed_are_kept(tmp_path):
+def test_the_models_own_latency_distribution_text_and_unparsed_are_kept(tmp_path):
     def model(item):
-        law = {"ja": 0.75, "nein": np.float64(0.25)}
-        return Reply("ja" if item else None, latency=4.5, probability=law, text="„ja“ \ud83d")
+        proba = {"ja": 0.75, "nein": np.float64(0.25)}
+        return Reply("ja" if item else None, latency=4.5, probability=proba, text="„ja“ \ud83d")
 
     path = tmp_path / "r.jsonl"
     table = record({"m": model}, [1, 0], path, truth=["ja", "ja"], progress=False)

@@ -177,7 +177,7 @@ def lines_of(path):
         (lambda lines: [*lines, b'{"item": 1, "model": "m", "graded": 1}\n'], "no line above it"),
     ],
 )
-def test_what_cannot_be_read_is_named_with_the_mend(recorded, edit, words):
+def test_what_cannot_be_read_is_named_with_the_fix(recorded, edit, words):
     recorded.write_bytes(b"".join(edit(lines_of(recorded))))
     assert words in refused(recorded)
 

@@ -68,8 +68,8 @@ def test_only_what_is_read_is_looked_at():
     dear = table(100, columns=[2])
     assert lab.Cascade(("a", "c"), (0.5,)).decide(dear).called[:, 2].any()
     assert lab.MeanVote(("a", "b")).decide(dear).coverage == 1
-    laws = np.full((60, 3, 2), 0.5)
-    assert lab.MaxVote().decide(replace(table(100), probability=laws)).coverage == 1
+    probabilities = np.full((60, 3, 2), 0.5)
+    assert lab.MaxVote().decide(replace(table(100), probability=probabilities)).coverage == 1
     for policy in (lab.MajorityVote(), lab.Cascade(("a",)), lab.AgreementCascade((("a", "b"),))):
         assert len(policy.decide(table(100))) == 60
     with pytest.raises(ValueError, match="'c' has a confidence"):
@@ -217,9 +217,9 @@ def test_the_unit_of_weights_does_not_matter_in_ties_either(factor):
     data = table()
     weights = {"a": 1.0, "b": 2.0, "c": 3.0 - 1e-6}
     other = {name: factor * weight for name, weight in weights.items()}
-    laws = np.random.default_rng(0).dirichlet([1, 1], (60, 3))
+    probabilities = np.random.default_rng(0).dirichlet([1, 1], (60, 3))
     for vote in (lab.WeightedVote, lab.MeanVote):
-        for seen in (data, replace(data, probability=laws)):
+        for seen in (data, replace(data, probability=probabilities)):
             plain, scaled = vote(weights=weights), vote(weights=other)
             assert plain.decide(seen).answers == scaled.decide(seen).answers
 

@@ -619,9 +619,9 @@ def test_a_text_that_means_a_gap_elsewhere_is_said_aloud_among_answers(tmp_path,
     assert len(str(told[0].message)) <= 300
     with warnings.catch_warnings():  # the advice works
         warnings.simplefilter("error")
-        mended = pd.read_csv(tmp_path / "r.csv", keep_default_na=False).replace(gap, None)
+        corrected = pd.read_csv(tmp_path / "r.csv", keep_default_na=False).replace(gap, None)
         frame.to_csv(tmp_path / "empty.csv", index=False)
-        for table in (Outcomes.from_frame(mended), Outcomes.read(tmp_path / "empty.csv")):
+        for table in (Outcomes.from_frame(corrected), Outcomes.read(tmp_path / "empty.csv")):
             assert table.coverage().tolist() == [0.5] and table.accuracy().tolist() == [1]
     truth = pd.DataFrame({"item": [1, 2], "a:answer": ["x", "y"], "truth": ["x", gap]})
     with pytest.warns(UserWarning, match=f"hold the text '{gap}': 1, read"):

@@ -90,9 +90,9 @@ def against_a_plain_loop(policy, table):
 @settings(max_examples=60, deadline=None)
 @given(outcomes(min_models=3, max_models=4, labels=3))
 def test_every_policy_counts_what_it_called_as_a_plain_loop_does(table):
-    law = np.random.default_rng(0).dirichlet(np.ones(3), table.answer.shape)
+    proba = np.random.default_rng(0).dirichlet(np.ones(3), table.answer.shape)
     features = {"length": np.arange(len(table)) * 97 % 500}
-    table = replace(table, probability=law, features=features)
+    table = replace(table, probability=proba, features=features)
     for policy in every_policy(table.models, table.labels):
         against_a_plain_loop(policy, table)
 

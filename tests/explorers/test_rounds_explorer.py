@@ -69,7 +69,7 @@ def test_the_laws_are_laws(target, other):
         for law in (place.p, place.q, place.residual):
             assert 0 <= min(law) and sum(law) <= 1 + 1e-5
         shown = {place.token, place.drafted or place.token}
-        assert 0 <= place.falls <= 1 and shown <= {*place.tokens}
+        assert 0 <= place.rejection <= 1 and shown <= {*place.tokens}
         if place.verdict == "corrected":  # drawn from the residual, where the fallen one has none
             at = place.tokens.index
             assert place.residual[at(place.token)] > 0 == place.residual[at(place.drafted)]

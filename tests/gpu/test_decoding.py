@@ -1,4 +1,4 @@
-"""Decoding on a GPU: the target's own text, its law, and clocks that see the GPU's work."""
+"""Decoding on a GPU: the target's text and distribution, and clocks that see the GPU's work."""
 
 from time import perf_counter
 
@@ -12,7 +12,7 @@ from ensemble_lab.tokens.sampling import Sampling
 from tests.support.toy_lm import (
     counted,
     drawn,
-    exact_law,
+    exact_distribution,
     language_model,
     mutant,
     network,
@@ -120,7 +120,7 @@ LEVEL = 1e-4
 
 
 def p_of_samples(device, kind):
-    """Pearson's p-value of 20,000 pairs of tokens drawn on the device, by the exact law."""
+    """Pearson's p-value of 20,000 pairs of tokens drawn on the device, given the exact ones."""
     target = language_model(network(0, hidden=8).to(device))
     small = {
         "model": lambda: language_model(network(1, 1, hidden=8).to(device)),
@@ -130,16 +130,16 @@ def p_of_samples(device, kind):
     tokens = [
         drawn(target, rows, small, 2, seed, gamma=2, max_new_tokens=6, **RULE) for seed in range(4)
     ]
-    law = exact_law(toy(0, hidden=8), Sampling(**RULE), [1, 2, 3], 2)
-    return p_value((counted(torch.cat(tokens)), law))
+    distribution = exact_distribution(toy(0, hidden=8), Sampling(**RULE), [1, 2, 3], 2)
+    return p_value((counted(torch.cat(tokens)), distribution))
 
 
 @pytest.mark.parametrize("draft", ["model", "early-exit:1", "head"])
-def test_samples_follow_the_targets_law(device, draft):
+def test_samples_follow_the_targets_distribution(device, draft):
     assert p_of_samples(device, draft) > LEVEL
 
 
-def test_the_law_sees_a_planted_fault(device, monkeypatch):
+def test_the_distribution_sees_a_planted_fault(device, monkeypatch):
     fault = mutant(session.accept_sampled, "r * at_q < at_p", "r * at_p < at_q")
     monkeypatch.setattr(session, "accept_sampled", fault)
     assert p_of_samples(device, "model") < LEVEL

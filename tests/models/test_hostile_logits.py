@@ -99,12 +99,12 @@ def test_a_reply_of_nothing_is_refused(bad, temperature):
         target(PROMPT)
 
 
-def test_half_precision_names_the_mend():
+def test_half_precision_names_the_fix():
     with pytest.raises(ModelError, match=r"float16.*dtype='float32', or 'bfloat16'"):
         decode(spoilt(math.nan, torch.float16), PROMPT, max_new_tokens=2)
 
 
-def test_minus_infinity_of_some_tokens_is_a_law():
+def test_minus_infinity_of_some_tokens_is_a_distribution():
     net = network(0).float()
     net.lm_head.register_forward_hook(
         lambda layer, given, out: out.index_fill(-1, torch.tensor([0, 4]), -math.inf)
@@ -124,7 +124,7 @@ def test_a_draft_of_nothing_changes_nothing():
 
 
 @given(st.lists(st.sampled_from([0.0, 1.0, math.nan, math.inf, -math.inf]), min_size=1))
-def test_the_likeliest_is_none_where_there_is_no_law(logits):
+def test_the_likeliest_is_none_where_there_is_no_distribution(logits):
     found = likeliest(torch.tensor([logits])).item()
     fine = not any(map(math.isnan, logits)) and math.isfinite(max(logits))
     assert found == (int(np.argmax(logits)) if fine else NO_TOKEN)
@@ -182,19 +182,21 @@ def test_small_temperatures_are_greedy_where_nothing_ties(temperature, draft):
 )
 def test_small_temperatures_share_among_the_largest(logits, temperature, top_k, top_p, dtype):
     scores = torch.tensor([logits]).to(dtype)
-    law = Sampling(temperature, top_k, top_p).law(scores)[0]
+    distribution = Sampling(temperature, top_k, top_p).distribution(scores)[0]
     exact = scores[0].double()
     wanted = ((exact - exact.max()) / temperature).softmax(-1)
     if top_k is None and top_p in (None, 1.0):
-        torch.testing.assert_close(law.double(), wanted, atol=1e-4, rtol=1e-3)
-    assert law.sum().item() == pytest.approx(1, abs=1e-5)
-    assert not law[wanted < 1e-12].gt(1e-6).any()
+        torch.testing.assert_close(distribution.double(), wanted, atol=1e-4, rtol=1e-3)
+    assert distribution.sum().item() == pytest.approx(1, abs=1e-5)
+    assert not distribution[wanted < 1e-12].gt(1e-6).any()
 
 
 @given(st.floats(0.01, 1e30), st.lists(st.floats(-90, 90, width=32), min_size=1, max_size=9))
 def test_other_temperatures_give_the_very_bits_of_before(temperature, logits):
     scores = torch.tensor([logits])
-    assert torch.equal(Sampling(temperature).law(scores), (scores / temperature).softmax(-1))
+    assert torch.equal(
+        Sampling(temperature).distribution(scores), (scores / temperature).softmax(-1)
+    )
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)

@@ -262,7 +262,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_broken_folder_is_named_with_the_mend(what, folder):
+def test_a_broken_folder_is_named_with_the_fix(what, folder):
     BROKEN[what](folder)
     with pytest.raises(ModelError) as told:
         load(folder, device="cpu", dtype="float32")

@@ -32,10 +32,10 @@ class Recorded:
             for name in ("confidence", "cost", "latency", "tokens")
             if getattr(table, name) is not None
         }
-        law = None
+        proba = None
         if table.probability is not None and not np.isnan(table.probability[at]).any():
-            law = dict(zip(table.labels, table.probability[at], strict=True))
-        return Reply(table.labels[code] if code >= 0 else None, probability=law, **measures)
+            proba = dict(zip(table.labels, table.probability[at], strict=True))
+        return Reply(table.labels[code] if code >= 0 else None, probability=proba, **measures)
 
 
 def assert_live_equals_replay(policy, table: Outcomes, row: int, parallel: bool):
@@ -65,7 +65,7 @@ def with_features(table: Outcomes, seed: int) -> Outcomes:
     return replace(table, features={"length": rng.integers(1, 500, n), "odd": rng.random(n)})
 
 
-def lawful(table: Outcomes, seed: int) -> Outcomes:
+def with_probabilities(table: Outcomes, seed: int) -> Outcomes:
     rng = np.random.default_rng(seed)
     shape = table.correct.shape
     return replace(table, probability=rng.dirichlet(np.ones(len(table.labels)), shape))
@@ -74,7 +74,7 @@ def lawful(table: Outcomes, seed: int) -> Outcomes:
 @settings(max_examples=40)
 @given(outcomes(min_models=3), st.data())
 def test_live_equals_replay_for_every_policy(table, data):
-    table = lawful(with_features(table, 0), 1)
+    table = with_probabilities(with_features(table, 0), 1)
     if data.draw(st.booleans(), label="confidences only"):
         table = replace(table, probability=None)
     row = data.draw(st.integers(0, len(table) - 1))
@@ -171,8 +171,8 @@ def test_what_a_policy_lacks_is_named():
 def test_a_label_that_was_not_listed_is_added_behind_the_others():
     said = run(lab.MajorityVote(), {"a": sure("yes")}, "?", labels=["ja", "nein"])
     assert said.labels == ("ja", "nein", "yes") and said.answers == ["yes"]
-    laws = {"a": sure("x", probability={"x": 0.4, "z": 0.6})}
-    meant = run(lab.MeanVote(), laws, "?", labels=["x", "y"])
+    probabilities = {"a": sure("x", probability={"x": 0.4, "z": 0.6})}
+    meant = run(lab.MeanVote(), probabilities, "?", labels=["x", "y"])
     assert meant.labels == ("x", "y", "z") and meant.answers == ["z"]
 
 

@@ -20,7 +20,7 @@ MODELS = ("small", "middle", "big")
 SEEN = ("a", "b")
 
 answers = st.sampled_from(["a", "b", "b", "unseen", "", "A", 7, 0.5, True, None, NAN])
-laws = st.sampled_from(
+probabilities = st.sampled_from(
     [{"a": 0.75, "b": 0.25}, {"b": 1.0}, {"a": 0.5, "unseen": 0.5}, {"unseen": 1.0}, {7: 1.0}]
 )
 
@@ -39,7 +39,7 @@ def replies(told):
         cost=measure(0.0, 0.1, 2.5),
         latency=st.sampled_from([0.0, 0.5, NAN]),  # None is timed, each time anew
         tokens=measure(0, 3),
-        probability=st.one_of(st.none(), laws),
+        probability=st.one_of(st.none(), probabilities),
     )
 
 
@@ -136,9 +136,13 @@ def sure(answer, **about):
 
 def test_an_answer_without_probabilities_is_read_from_its_confidence(tmp_path):
     """Of three questions the second is one where "b" gives none, the third where nobody does."""
-    law = {"x": 0.55, "y": 0.45}
+    proba = {"x": 0.55, "y": 0.45}
     said = {
-        "a": [Reply("x", 0.9, probability=law), Reply("x", 0.9, probability=law), Reply("x", 0.6)],
+        "a": [
+            Reply("x", 0.9, probability=proba),
+            Reply("x", 0.9, probability=proba),
+            Reply("x", 0.6),
+        ],
         "b": [Reply("y", 0.9, probability={"y": 0.7, "x": 0.3}), Reply("y", 0.9), Reply("y", 0.7)],
     }
     models = {name: (lambda i, told=told: told[i]) for name, told in said.items()}

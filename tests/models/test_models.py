@@ -91,9 +91,9 @@ def test_greedy_tokens_and_log_probabilities_are_the_models_own(tiny):
     prompt = tiny.encode("the big model")["input_ids"]
     whole = torch.cat([prompt, torch.tensor([made.tokens])], dim=1)
     with torch.inference_mode():
-        law = tiny.model(whole).logits[0, prompt.shape[1] - 1 : -1].log_softmax(-1)  # (t, v)
-    assert law.argmax(-1).tolist() == list(made.tokens)
-    own = law.gather(1, torch.tensor(made.tokens)[:, None])[:, 0]
+        proba = tiny.model(whole).logits[0, prompt.shape[1] - 1 : -1].log_softmax(-1)  # (t, v)
+    assert proba.argmax(-1).tolist() == list(made.tokens)
+    own = proba.gather(1, torch.tensor(made.tokens)[:, None])[:, 0]
     np.testing.assert_allclose(made.log_probabilities, own, atol=1e-4)
     assert made.confidence == pytest.approx(np.exp(own.mean().item()), abs=1e-4)
 
@@ -337,9 +337,9 @@ def test_sklearn_classifier(digits):
     model = load(fitted)
     replies = [model(row) for row in x[1000:1100]]
     assert [reply.answer for reply in replies] == fitted.predict(x[1000:1100]).tolist()
-    for reply, law in zip(replies, fitted.predict_proba(x[1000:1100]), strict=True):
+    for reply, proba in zip(replies, fitted.predict_proba(x[1000:1100]), strict=True):
         assert reply.confidence == max(reply.probability.values())
-        np.testing.assert_allclose(list(reply.probability.values()), law)
+        np.testing.assert_allclose(list(reply.probability.values()), proba)
         assert json.dumps([reply.answer, reply.confidence, dict(reply.probability)])
     assert model(x[1000].reshape(8, 8)).answer == replies[0].answer
 
@@ -383,10 +383,10 @@ def test_torch_classifier():
     item = np.arange(4.0).reshape(2, 2)  # float64, an image
     reply = model(item)
     with torch.no_grad():
-        law = module(torch.tensor(item, dtype=torch.float32)[None])[0].softmax(-1)
+        proba = module(torch.tensor(item, dtype=torch.float32)[None])[0].softmax(-1)
     assert not module.training
-    assert reply.answer == ["cat", "dog", "eel"][law.argmax()]
-    np.testing.assert_allclose(list(reply.probability.values()), law)
+    assert reply.answer == ["cat", "dog", "eel"][proba.argmax()]
+    np.testing.assert_allclose(list(reply.probability.values()), proba)
     assert reply.confidence == max(reply.probability.values())
     assert json.dumps([reply.answer, dict(reply.probability)])
     with pytest.raises(ModelError, match=r"\(1, 3\), but there are 2 labels"):

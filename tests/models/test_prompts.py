@@ -1,5 +1,5 @@
 """Prompts as people hold them: a text, a chat or ids in any form gives what its plain form gives,
-and what is no prompt is refused by a short message with the mend."""
+and what is no prompt is refused by a short message with the fix."""
 
 import re
 import signal

@@ -71,7 +71,7 @@ def test_no_answer(tmp_path, answer):
 
 
 @pytest.mark.parametrize(
-    "law",
+    "proba",
     [
         LAW,
         pd.Series(LAW),
@@ -79,17 +79,17 @@ def test_no_answer(tmp_path, answer):
         {"b": Decimal("0.25"), "a": Fraction(3, 4)},
     ],
 )
-def test_laws_of_any_kind(tmp_path, law):
-    table = one(tmp_path, Reply("a", probability=law))
+def test_probabilities_of_any_kind(tmp_path, proba):
+    table = one(tmp_path, Reply("a", probability=proba))
     assert table.labels == ("a", "b") and table.probability.tolist() == [[[0.75, 0.25]]]
 
 
-def test_a_law_that_is_not_known(tmp_path):
+def test_a_distribution_that_is_not_known(tmp_path):
     assert one(tmp_path, Reply("a", probability={"a": NAN, "b": NAN})).probability is None
 
 
-def lawful(**gaps):
-    """Models that give laws, but for some items."""
+def given(**gaps):
+    """Models that give distributions, but for some items."""
 
     def model(name):
         def reply(item):
@@ -100,9 +100,9 @@ def lawful(**gaps):
     return {name: model(name) for name in gaps}
 
 
-def test_a_reply_without_a_law_costs_no_other_one_its_own(tmp_path):
+def test_a_reply_without_a_distribution_costs_no_other_one_its_own(tmp_path):
     path = tmp_path / "r.jsonl"
-    models = lawful(m=[1], n=[])
+    models = given(m=[1], n=[])
     words = "1 of 6 replies give no probabilities: NaN stands there"
     with pytest.warns(UserWarning, match=words):
         table = record(models, range(3), path, progress=False)
@@ -114,16 +114,16 @@ def test_a_reply_without_a_law_costs_no_other_one_its_own(tmp_path):
         assert made.probability[~lacks].tolist() == [0.75, 0.25] * 5
 
 
-def test_a_model_that_never_gives_a_law_takes_none_from_the_others(tmp_path):
-    """The others keep theirs, and votes over laws read its confidence."""
+def test_a_model_that_never_gives_a_distribution_takes_none_from_the_others(tmp_path):
+    """The others keep theirs, and votes over distributions read its confidence."""
     path = tmp_path / "r.jsonl"
-    models = lawful(m=[], n=range(3))
+    models = given(m=[], n=range(3))
     with pytest.warns(UserWarning, match="3 of 6 replies give no probabilities"):
         table = record(models, range(3), path, progress=False)
     assert np.isnan(table.probability).all(axis=2).tolist() == [[False, True]] * 3
 
 
-def test_laws_over_labels_that_no_two_items_share_are_left_out_aloud(tmp_path):
+def test_probabilities_over_labels_that_no_two_items_share_are_left_out_aloud(tmp_path):
     """4,000 items times 4,000 labels of their own: 16 million chances, of which 4,000 are told."""
     lines = ['{"ensemble_lab": "recording", "version": 1}']
     for i in range(4000):
@@ -145,10 +145,10 @@ def test_a_recording_of_a_model_a_reply_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("gaps", [[], range(3)], ids=["all", "none"])
-def test_laws_everywhere_or_nowhere_are_nothing_to_tell(tmp_path, gaps):
+def test_probabilities_everywhere_or_nowhere_are_nothing_to_tell(tmp_path, gaps):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        table = record(lawful(m=gaps), range(3), tmp_path / "r.jsonl", progress=False)
+        table = record(given(m=gaps), range(3), tmp_path / "r.jsonl", progress=False)
     assert (table.probability is None) == bool(gaps)
 
 
@@ -238,7 +238,7 @@ def exam(tmp_path, answers, truth, **about):
 
 
 @pytest.mark.parametrize(
-    ("answers", "truth", "mended", "calls"),
+    ("answers", "truth", "corrected", "calls"),
     [
         ([*"ABCA"], [0, 1, 2, 0], [*"ABCA"], 2),
         ([*"AAAB"], [0, 0, 0, 1], [*"AAAB"], 4),
@@ -248,8 +248,8 @@ def exam(tmp_path, answers, truth, **about):
         (["7.0", "8", "9", "10"], [8, 7, 9, 10], ["7", "8", "9", "10"], 1),
     ],
 )
-def test_two_notations_cost_few_calls_and_the_mend_costs_none(
-    tmp_path, answers, truth, mended, calls
+def test_two_notations_cost_few_calls_and_the_fix_costs_none(
+    tmp_path, answers, truth, corrected, calls
 ):
     asked, error = exam(tmp_path, answers, truth)
     assert isinstance(error, ValueError) and asked == list(range(calls))
@@ -263,12 +263,12 @@ def test_two_notations_cost_few_calls_and_the_mend_costs_none(
     assert np.isnan(table.correct).all() == any("nothing is graded" in str(w.message) for w in seen)
     asked, again = exam(tmp_path, answers, truth)
     assert asked == [] and str(again) == str(error)  # before any further call
-    asked, table = exam(tmp_path, answers, mended)
+    asked, table = exam(tmp_path, answers, corrected)
     assert asked == list(range(calls, 4)) and table.correct.ravel().tolist() == [1] * 4
     assert Outcomes.read(path).correct.ravel().tolist() == [1] * 4
 
 
-def test_the_other_mend_is_a_grade(tmp_path):
+def test_the_other_fix_is_a_grade(tmp_path):
     assert exam(tmp_path, [*"ABCA"], [0, 1, 2, 1])[0] == [0, 1]
     place = lambda said, truth: "ABC".index(said) == truth  # noqa: E731
     asked, table = exam(tmp_path, [*"ABCA"], [0, 1, 2, 1], grade=place)
@@ -317,7 +317,7 @@ def test_answers_that_never_equal_a_truth_are_shown(tmp_path):
     with pytest.warns(UserWarning, match=words) as seen:
         exam(tmp_path, [*"ABCD"], [*"0123"])
     assert len(str(seen[0].message)) <= 300
-    asked, table = exam(tmp_path, [*"ABCD"], [*"ABCD"])  # the truth may be mended
+    asked, table = exam(tmp_path, [*"ABCD"], [*"ABCD"])  # the truth may be corrected
     assert asked == [] and table.correct.all()
 
 

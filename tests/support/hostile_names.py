@@ -55,11 +55,15 @@ def traces(names=NAMES):
     found = []
     for i, prompt in enumerate(names[:2]):
         words = tuple((names[i:] + names[:i])[:5])
-        law = (0.5, 0.2, 0.1, 0.1, 0.1)
+        distribution = (0.5, 0.2, 0.1, 0.1, 0.1)
         places = [
-            Place(words[0], "accepted", words[0], 0.1, 0.2, words, law, law[::-1]),
-            Place(words[1], "corrected", words[2], 0.9, 0.2, words, law, law[::-1]),
-            Place(words[3], "bonus", None, None, 0.0, words, law, (0.0,) * 5),
+            Place(
+                words[0], "accepted", words[0], 0.1, 0.2, words, distribution, distribution[::-1]
+            ),
+            Place(
+                words[1], "corrected", words[2], 0.9, 0.2, words, distribution, distribution[::-1]
+            ),
+            Place(words[3], "bonus", None, None, 0.0, words, distribution, (0.0,) * 5),
         ]
         first = TracedRound((words[0], words[2], words[4]), 1, tuple(places[:2]))
         last = TracedRound(tuple(words[:1]), 1, (replace(places[0], r=None), places[2]))

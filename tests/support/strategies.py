@@ -63,9 +63,9 @@ def outcomes(
         "tokens": measure([0.0, 1.0, 250.0], True if complete else None),
     }
     if draw(st.booleans(), label="probability"):
-        law = rng.dirichlet(np.ones(len(labels)), (n, m))
-        law[state == 2] = np.nan
-        parts["probability"] = law
+        proba = rng.dirichlet(np.ones(len(labels)), (n, m))
+        proba[state == 2] = np.nan
+        parts["probability"] = proba
     if draw(st.booleans(), label="features"):
         parts["features"] = {
             "length": rng.integers(1, 500, n),

@@ -1,7 +1,7 @@
-"""Tiny language models whose law of the next few tokens can be written down, and tests against it.
+"""Tiny language models whose exact distribution of a few tokens is known, and tests against it.
 
-The exact joint law of n tokens is the product of the model's conditionals over all prefixes, read
-without any cache; samples are compared with it by a chi-square test.
+The exact joint distribution of n tokens is the product of the model's conditionals over all
+prefixes, read without any cache. Samples are compared with it by a chi-square test.
 """
 
 import __future__
@@ -23,7 +23,7 @@ NO_WORDS = SimpleNamespace(eos_token_id=None, chat_template=None, decode=lambda 
 
 
 def network(seed, layers=2, vocabulary=VOCABULARY, hidden=16, spread=0.5, **settings):
-    """A Llama in float64 with random weights, spread out so that its law is far from uniform."""
+    """A Llama in float64 with random weights, spread so that its tokens are far from uniform."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -71,14 +71,14 @@ def toy_head(seed, config, ids):
 
 
 @torch.inference_mode()
-def exact_law(target, sampling, prompt, n):
-    """The joint law (V,) * n of the n tokens behind a prompt; none of them ends a text."""
+def exact_distribution(target, sampling, prompt, n):
+    """The joint distribution (V,) * n of the n tokens behind a prompt; none of them ends a text."""
     size = target.model.config.vocab_size
     joint = torch.ones(1, dtype=torch.float64)
     for i in range(n):
         prefixes = [[*prompt, *rest] for rest in itertools.product(range(size), repeat=i)]
         logits = target.model(torch.tensor(prefixes), use_cache=False).logits[:, -1]
-        joint = (joint[:, None] * sampling.law(logits)).flatten()  # (V^(i + 1),)
+        joint = (joint[:, None] * sampling.distribution(logits)).flatten()  # (V^(i + 1),)
     return joint.reshape((size,) * n)
 
 
@@ -104,19 +104,22 @@ def counted(tokens, size=VOCABULARY):
 
 
 def p_value(*pairs, least=5.0):
-    """Of Pearson's chi-square test of counts with laws, all pairs together.
+    """Of Pearson's chi-square test of counts with distributions, all pairs together.
 
     Cells expected less than `least` times are pooled; 0 where something was counted that cannot
     happen.
     """
-    found = [_statistic(counts.flatten(), law.flatten(), least) for counts, law in pairs]
+    found = [
+        _statistic(counts.flatten(), distribution.flatten(), least)
+        for counts, distribution in pairs
+    ]
     return float(chi2.sf(sum(x for x, _ in found), sum(freedom for _, freedom in found)))
 
 
-def _statistic(counts, law, least):
-    if counts[law == 0].any():
+def _statistic(counts, distribution, least):
+    if counts[distribution == 0].any():
         return float("inf"), 1
-    expected = law * counts.sum()
+    expected = distribution * counts.sum()
     rare = expected < least
     cells = [torch.cat([x[~rare], x[rare].sum()[None]]) for x in (counts.double(), expected)]
     seen, expected = (x[cells[1] > 0] for x in cells)

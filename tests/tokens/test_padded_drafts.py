@@ -1,5 +1,7 @@
-"""Drafts whose tables are padded to another size: the target's law to the last digit, both ways;
-and drafts with another tokenizer refused, whatever the sizes."""
+"""Drafts whose tables are padded to another size: the target's distribution exactly, both ways.
+
+Drafts with another tokenizer are refused, whatever the sizes.
+"""
 
 import copy
 from types import SimpleNamespace
@@ -21,7 +23,7 @@ from ensemble_lab.tokens.sampling import Sampling, sampled
 from ensemble_lab.tokens.tracing import trace
 from ensemble_lab.tokens.vocabulary import vocabulary_fingerprint
 from tests.support.tiny_llama import make_tokenizer
-from tests.support.toy_lm import counted, drawn, exact_law, network, p_value, toy, toy_head
+from tests.support.toy_lm import counted, drawn, exact_distribution, network, p_value, toy, toy_head
 
 TEXTS = ["Write a short story about a lighthouse.\n", "Count to five.\n"]
 SMALL, LARGE = 4, 6
@@ -88,35 +90,37 @@ def test_the_greedy_text_is_the_targets_own(ours, theirs, gamma):
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @pytest.mark.parametrize("ours, theirs", [(LARGE, SMALL), (SMALL, LARGE)])
-def test_sampled_tokens_follow_the_targets_law(ours, theirs, rule):
+def test_sampled_tokens_follow_the_targets_distribution(ours, theirs, rule):
     target, draft = pair(ours, theirs)
     rows, found = [PROMPTS[i % 2] for i in range(ROWS)], []
     for gamma in (1, 3):
         made = drawn(target, rows, draft, 3, seed=gamma, gamma=gamma, max_new_tokens=8, **rule)
         for i, prompt in enumerate(PROMPTS):
-            law = exact_law(target, Sampling(**rule), prompt, 3)
+            distribution = exact_distribution(target, Sampling(**rule), prompt, 3)
             if ours > theirs and rule == RULES[0]:
-                assert law.sum((1, 2))[theirs:].min() > 0.001  # ids that only the target has
-            found.append((counted(made[i::2], ours), law))
+                assert (
+                    distribution.sum((1, 2))[theirs:].min() > 0.001
+                )  # ids that only the target has
+            found.append((counted(made[i::2], ours), distribution))
     assert min(p_value(one) for one in found) > LEVEL
 
 
 def cut_late(self, logits):
-    """The fault of a law that is normalised over ids that cannot be drawn."""
-    law = self.sampling.law(logits)[:, : self.table]
-    return sampled(law, self.generator), law
+    """The fault of a distribution that is normalised over ids that cannot be drawn."""
+    distribution = self.sampling.distribution(logits)[:, : self.table]
+    return sampled(distribution, self.generator), distribution
 
 
-def test_a_law_that_was_cut_too_late_is_seen(monkeypatch):
+def test_a_distribution_that_was_cut_too_late_is_seen(monkeypatch):
     target, draft = pair(SMALL, LARGE)
     rule = {"temperature": 2.5}
-    law = exact_law(target, Sampling(**rule), PROMPTS[0], 2)
+    distribution = exact_distribution(target, Sampling(**rule), PROMPTS[0], 2)
     settings = {"gamma": 2, "max_new_tokens": 8, **rule}
     for fault in (None, cut_late):
         if fault:
             monkeypatch.setattr(ModelDraft, "draw", fault)
         made = drawn(target, [PROMPTS[0]] * ROWS, draft, 2, seed=0, **settings)
-        assert (p_value((counted(made, SMALL), law)) < LEVEL) == bool(fault)
+        assert (p_value((counted(made, SMALL), distribution)) < LEVEL) == bool(fault)
 
 
 def test_only_ids_that_both_have_are_proposed():
@@ -160,8 +164,8 @@ def test_a_head_of_another_padding(rows):
     rule = RULES[0]
     batch = [PROMPTS[0]] * ROWS
     made = drawn(target, batch, head, 2, seed=1, gamma=2, max_new_tokens=8, **rule)
-    law = exact_law(target, Sampling(**rule), PROMPTS[0], 2)
-    assert p_value((counted(made, rows), law)) > LEVEL
+    distribution = exact_distribution(target, Sampling(**rule), PROMPTS[0], 2)
+    assert p_value((counted(made, rows), distribution)) > LEVEL
     head.about["vocabulary"] = "another"
     with pytest.raises(ModelError, match="the head holds tokens of another tokenizer"):
         decode(target, PROMPTS, head)
@@ -191,15 +195,15 @@ def test_a_table_with_ids_that_the_target_lacks():
         decode(target, PROMPTS[0], table_of(1, vocabulary="another"))
 
 
-def test_laws_of_another_width_are_named():
+def test_probabilities_of_another_width_are_named():
     def propose(rows, most):
         tokens = rows.tokens.new_zeros(len(rows), 1)
-        laws = torch.nn.functional.one_hot(tokens, SMALL).double()
-        return Proposal(tokens, [1] * len(rows), laws)
+        probabilities = torch.nn.functional.one_hot(tokens, SMALL).double()
+        return Proposal(tokens, [1] * len(rows), probabilities)
 
     draft = SimpleNamespace(begin=lambda *_: None, propose=propose)
     target = letters(network(0, 2, vocabulary=LARGE, hidden=8))
-    with pytest.raises(ModelError, match="laws have 4 probabilities, the target's 6"):
+    with pytest.raises(ModelError, match="distributions have 4 probabilities, the target's 6"):
         decode(target, PROMPTS[0], draft, gamma=1, temperature=1.0)
 
 

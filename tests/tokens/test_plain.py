@@ -116,7 +116,7 @@ def one_by_one(model, sampling):
     def read(tokens):
         with torch.inference_mode():
             logits = model.model(torch.tensor([tokens]), use_cache=False).logits[0]
-        return sampling.law(logits).numpy()  # (n, V)
+        return sampling.distribution(logits).numpy()  # (n, V)
 
     return lambda tokens: read(tuple(tokens))
 
@@ -151,7 +151,7 @@ def test_greedy_rounds_are_plain(prompts, gamma):
 
 
 def test_the_comparison_sees_a_planted_fault(monkeypatch):
-    old, new = "accepted = stays.cumprod(-1).sum(-1)", "accepted = stays.cumprod(-1).sum(-1) // 2"
+    old, new = "accepted = passes.cumprod(-1).sum(-1)", "accepted = passes.cumprod(-1).sum(-1) // 2"
     monkeypatch.setattr(session, "accept_greedy", mutant(accept.accept_greedy, old, new))
     with pytest.raises(AssertionError):  # the text is the same, the rounds are not
         check_greedy(RAGGED, 4, toy(0))

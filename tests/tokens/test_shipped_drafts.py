@@ -76,7 +76,7 @@ def test_a_head_needs_its_own_target(target):
         lab.decode(lab.load("tiny"), "Hello", "head")
 
 
-def test_a_missing_head_or_model_says_how_to_mend_it(target, tmp_path, monkeypatch):
+def test_a_missing_head_or_model_says_how_to_fix_it(target, tmp_path, monkeypatch):
     monkeypatch.setattr("ensemble_lab.tokens.drafts.ngram.data_folder", lambda: tmp_path)
     with pytest.raises(FileNotFoundError, match="reinstall"):
         FeatureHead.load("smollm2", target)

@@ -1,4 +1,4 @@
-"""What cannot be decoded is refused by name with the mend, and what is stopped is kept."""
+"""What cannot be decoded is refused by name with the fix, and what is stopped is kept."""
 
 from types import SimpleNamespace
 

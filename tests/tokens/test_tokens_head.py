@@ -115,7 +115,9 @@ def test_only_its_own_tokens_are_proposed():
     made = decode(target, PROMPTS, head_of(target), **settings)
     proposed = {token for one in made for r in one.rounds for token in r.proposed}
     assert proposed == set(IDS)
-    assert {token for one in made for token in one.tokens} - set(IDS)  # the target's law has more
+    assert {token for one in made for token in one.tokens} - set(
+        IDS
+    )  # the target's distribution has more
 
 
 def test_stored_and_read_again(tmp_path):

@@ -21,8 +21,8 @@ from ensemble_lab.tokens.sampling import Sampling
 TIMES = 100_000
 
 
-def laws(seed, size=7, zeros=0.3):
-    """Two random laws, either with zeros where the other may have none."""
+def probabilities(seed, size=7, zeros=0.3):
+    """Two random distributions, either with zeros where the other may have none."""
     generator = torch.Generator().manual_seed(seed)
     weights = torch.rand(2, size, generator=generator, dtype=torch.float64)
     weights *= torch.rand(2, size, generator=generator) > zeros
@@ -31,7 +31,7 @@ def laws(seed, size=7, zeros=0.3):
 
 
 def rounds(p, q, gamma, seed, times=TIMES):
-    """Rounds in which every place has the same two laws: accepted, the token behind, drafted."""
+    """Rounds with the same p and q at every place: accepted, the token behind, drafted."""
     generator = torch.Generator().manual_seed(seed)
     drafted = torch.multinomial(q.expand(times, -1), gamma, True, generator=generator)
     count = torch.full((times,), gamma)
@@ -46,8 +46,8 @@ def close(mean, exact, spread, times=TIMES):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_alpha_is_the_overlap_of_the_laws(seed):
-    p, q = laws(seed)
+def test_alpha_is_the_overlap_of_the_probabilities(seed):
+    p, q = probabilities(seed)
     alpha = torch.minimum(p, q).sum().item()
     accepted, _, _ = rounds(p, q, 1, seed)
     assert close(accepted.double().mean().item(), alpha, math.sqrt(alpha * (1 - alpha)))
@@ -55,7 +55,7 @@ def test_alpha_is_the_overlap_of_the_laws(seed):
 
 @pytest.mark.parametrize("seed, gamma", [(0, 1), (1, 3), (2, 5), (3, 8)])
 def test_tokens_a_round(seed, gamma):
-    p, q = laws(seed)
+    p, q = probabilities(seed)
     alpha = torch.minimum(p, q).sum().item()
     made = rounds(p, q, gamma, seed)[0].double() + 1
     formula = (1 - alpha ** (gamma + 1)) / (1 - alpha)
@@ -94,8 +94,8 @@ def test_a_token_without_probability_never_passes(monkeypatch):
     p = torch.tensor([0.0, 0.25, 0.75], dtype=torch.float64).expand(200, 2, 3)
     q = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64).expand(200, 1, 3)
     drafted, count = torch.zeros(200, 1, dtype=torch.long), torch.ones(200, dtype=torch.long)
-    for law in (q, None):
-        accepted, follow = accept_sampled(p, drafted, count, law)
+    for distribution in (q, None):
+        accepted, follow = accept_sampled(p, drafted, count, distribution)
         assert not accepted.any()
         assert set(follow.tolist()) == {1, 2}
     likely = torch.ones_like(drafted)
@@ -105,7 +105,7 @@ def test_a_token_without_probability_never_passes(monkeypatch):
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), certain=st.booleans())
 def test_the_token_behind_is_always_possible(seed, certain):
-    p, q = laws(seed, zeros=0.6)
+    p, q = probabilities(seed, zeros=0.6)
     q = None if certain else q
     drafted = torch.randint(7, (300, 3), generator=torch.Generator().manual_seed(seed))
     if q is not None:
@@ -121,7 +121,7 @@ def test_the_token_behind_is_always_possible(seed, certain):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_residual_is_the_rest_of_p(seed):
     """min(p, q) + (1 - alpha) residual / sum of residual = p."""
-    p, q = laws(seed)
+    p, q = probabilities(seed)
     rows, at = torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long)
     drafted = torch.zeros(1, 1, dtype=torch.long)
     left = accept.residual(p[None], q[None, None], drafted, at, rows)[0]
@@ -140,7 +140,7 @@ def test_greedy_acceptance_is_the_common_prefix(drafted, data):
     assert [x.item() for x in found] == [same, choices[same]]
 
 
-# The law that is sampled
+# The distribution that is sampled
 
 logits_of = st.lists(
     st.floats(-30, 30, width=32) | st.sampled_from([0.0, 1.0, 2.0]), min_size=1, max_size=12
@@ -155,43 +155,50 @@ logits_of = st.lists(
     top_p=st.none() | st.floats(0.01, 1),
     dtype=st.sampled_from([torch.float32, torch.float64]),
 )
-def test_the_law_is_that_of_transformers(logits, temperature, top_k, top_p, dtype):
+def test_the_distribution_is_that_of_transformers(logits, temperature, top_k, top_p, dtype):
     scores = torch.tensor([logits], dtype=dtype)
     theirs = TemperatureLogitsWarper(float(temperature))(None, scores)
     if top_k is not None:
         theirs = TopKLogitsWarper(top_k)(None, theirs)
     if top_p is not None and top_p < 1:
         theirs = TopPLogitsWarper(top_p)(None, theirs)
-    law = Sampling(temperature, top_k, top_p).law(scores)
-    assert law.dtype == dtype
-    assert torch.equal(law, theirs.softmax(-1))
-    assert law.sum().item() == pytest.approx(1)
+    distribution = Sampling(temperature, top_k, top_p).distribution(scores)
+    assert distribution.dtype == dtype
+    assert torch.equal(distribution, theirs.softmax(-1))
+    assert distribution.sum().item() == pytest.approx(1)
 
 
 @settings(max_examples=100, deadline=None)
 @given(logits=logits_of, top_p=st.floats(0.01, 0.99))
 def test_top_p_keeps_the_fewest_tokens_that_reach_p(logits, top_p):
-    full = Sampling(1.0).law(torch.tensor(logits, dtype=torch.float64))
-    law = Sampling(1.0, top_p=top_p).law(torch.tensor(logits, dtype=torch.float64))
-    kept = full[law > 0]
+    full = Sampling(1.0).distribution(torch.tensor(logits, dtype=torch.float64))
+    distribution = Sampling(1.0, top_p=top_p).distribution(
+        torch.tensor(logits, dtype=torch.float64)
+    )
+    kept = full[distribution > 0]
     assume(abs(kept.sum() - top_p) > 1e-9)  # on the edge rounding decides
     assert kept.sum() >= top_p
     assert kept.sum() - kept.min() < top_p + 1e-9
-    assert len(kept) == len(full) or kept.min() >= full[law == 0].max()
+    assert len(kept) == len(full) or kept.min() >= full[distribution == 0].max()
 
 
-def test_greedy_is_the_law_of_one_token():
+def test_greedy_is_the_distribution_of_one_token():
     logits = torch.tensor([[0.0, 3.0, 3.0], [5.0, -1.0, 2.0]])
-    law = Sampling(0.0).law(logits)
-    assert law.argmax(-1).tolist() == logits.argmax(-1).tolist()
-    assert law.sum(-1).tolist() == [1, 1] and set(law.flatten().tolist()) == {0, 1}
+    distribution = Sampling(0.0).distribution(logits)
+    assert distribution.argmax(-1).tolist() == logits.argmax(-1).tolist()
+    assert distribution.sum(-1).tolist() == [1, 1] and set(distribution.flatten().tolist()) == {
+        0,
+        1,
+    }
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e-8, 1e-30])
 @pytest.mark.parametrize("top_p", [None, 0.9])
-def test_a_very_low_temperature_is_a_law_all_the_same(temperature, top_p):
-    law = Sampling(temperature, top_p=top_p).law(torch.tensor([[3.0, 12.0, -40.0]]))
-    assert law.tolist() == [[0, 1, 0]]
+def test_a_very_low_temperature_is_a_distribution_all_the_same(temperature, top_p):
+    distribution = Sampling(temperature, top_p=top_p).distribution(
+        torch.tensor([[3.0, 12.0, -40.0]])
+    )
+    assert distribution.tolist() == [[0, 1, 0]]
 
 
 def test_speedup_takes_many_lengths_at_once():

@@ -1,4 +1,4 @@
-"""Sampled texts follow the target's law, whatever the draft; and the test of it sees faults.
+"""Sampled texts follow the target's distribution, whatever the draft; the test sees faults.
 
 Each kind of draft gives 100,000 samples over four draft lengths, each length under a sampling rule
 of its own that differs from kind to kind. The familywise level is 0.001.
@@ -24,7 +24,7 @@ from tests.support.toy_lm import (
     VOCABULARY,
     counted,
     drawn,
-    exact_law,
+    exact_distribution,
     mutant,
     p_value,
     toy,
@@ -62,7 +62,7 @@ def quick():
 
 
 class TableDraft:
-    """A draft with a law of its own: of the last token alone, and with zeros in it.
+    """A draft with a distribution of its own: of the last token alone, and with zeros in it.
 
     Every other row is proposed fewer tokens.
     """
@@ -76,13 +76,13 @@ class TableDraft:
         self.generator = generator
 
     def propose(self, rows, most):
-        token, tokens, laws = rows.last(1)[0][:, 0], [], []
+        token, tokens, probabilities = rows.last(1)[0][:, 0], [], []
         for _ in range(most):
-            laws.append(self.table[token])
-            token = torch.multinomial(laws[-1], 1, generator=self.generator)[:, 0]
+            probabilities.append(self.table[token])
+            token = torch.multinomial(probabilities[-1], 1, generator=self.generator)[:, 0]
             tokens.append(token)
         counts = [most if i % 2 else most // 2 for i in range(len(rows))]
-        return Proposal(torch.stack(tokens, 1), counts, torch.stack(laws, 1))
+        return Proposal(torch.stack(tokens, 1), counts, torch.stack(probabilities, 1))
 
 
 def draft_of(kind):
@@ -123,15 +123,17 @@ def p_of(pairs, rule, keep):
     target, found = toy(0, hidden=8), []
     for tokens, prompt in pairs:
         n = tokens.shape[1]
-        law = exact_law(target, Sampling(**rule), prompt, n)
+        distribution = exact_distribution(target, Sampling(**rule), prompt, n)
         others = [i for i in range(n) if i not in keep]
-        found.append((counted(tokens[:, keep]), law.sum(others) if others else law))
+        found.append(
+            (counted(tokens[:, keep]), distribution.sum(others) if others else distribution)
+        )
     return p_value(*found)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_joint_law_of_sampled_tokens(kind):
+def test_joint_distribution_of_sampled_tokens(kind):
     found, taken = [], 0
     for i, gamma in enumerate(GAMMAS):
         rule = RULES[(i + KINDS.index(kind)) % len(RULES)]
@@ -146,7 +148,7 @@ def test_joint_law_of_sampled_tokens(kind):
 
 
 @pytest.mark.parametrize("kind, gamma", LATER)
-def test_later_tokens_follow_the_law_too(kind, gamma):
+def test_later_tokens_follow_the_distribution_too(kind, gamma):
     rule = {"temperature": 1.0, "top_k": 4}
     pairs = samples(kind, gamma, rule, n=6, batches=2, first_seed=7)
     assert p_of(pairs, rule, [3, 4, 5]) > LEVEL
@@ -154,11 +156,11 @@ def test_later_tokens_follow_the_law_too(kind, gamma):
 
 @pytest.mark.parametrize("rule", RULES[2:], ids=str)
 def test_filtered_tokens_never_appear(rule):
-    law = exact_law(toy(0, hidden=8), Sampling(**rule), [1, 2, 3], 3)
-    assert (law == 0).sum() > 50  # else this would show nothing
+    distribution = exact_distribution(toy(0, hidden=8), Sampling(**rule), [1, 2, 3], 3)
+    assert (distribution == 0).sum() > 50  # else this would show nothing
     for kind in ("chain", "early-exit", "head", "own"):
         [(tokens, _)] = samples(kind, 2, rule)
-        assert not counted(tokens)[law == 0].any()
+        assert not counted(tokens)[distribution == 0].any()
 
 
 class ConfidentDraft(TableDraft):
@@ -176,14 +178,14 @@ class OnlyGood(FixedLength):
 
 
 def test_what_was_drawn_does_not_decide_whether_it_is_verified(monkeypatch):
-    """Else good tokens would be proposed more often than by the law that is accounted for."""
+    """Else good tokens would be proposed more often than their recorded probability."""
     monkeypatch.setattr(import_module("ensemble_lab.tokens.decode"), "FixedLength", OnlyGood)
     settings = {"gamma": 2, "max_new_tokens": 5, **RULES[1]}
     target, prompt = toy(0, hidden=8), [1, 2, 3]
     # A row a batch, for a batch verifies what any of its rows wants.
     rows = [drawn(target, [prompt], ConfidentDraft(), 1, seed, **settings) for seed in range(600)]
-    law = exact_law(target, Sampling(**RULES[1]), prompt, 1)
-    assert p_value((counted(torch.cat(rows)), law)) > LEVEL
+    distribution = exact_distribution(target, Sampling(**RULES[1]), prompt, 1)
+    assert p_value((counted(torch.cat(rows)), distribution)) > LEVEL
 
 
 # Faults
@@ -206,15 +208,15 @@ FAULTS = {
     "correction from p": (
         session,
         "accept_sampled",
-        "residual(law, q, drafted, accepted, rows)",
-        "law",
+        "residual(behind, q, drafted, accepted, rows)",
+        "behind",
     ),
     "residual at the wrong place": (accept, "residual", "q[rows, at]", "q[rows, at * 0]"),
     "bonus one place early": (
         session,
         "accept_sampled",
-        "law = p[rows, accepted]",
-        "law = p[rows, torch.where(accepted == count, accepted - 1, accepted).clamp(min=0)]",
+        "behind = p[rows, accepted]",
+        "behind = p[rows, torch.where(accepted == count, accepted - 1, accepted).clamp(min=0)]",
     ),
     "rejected tokens in sight": (
         reader.Reader,
@@ -245,12 +247,12 @@ def test_the_same_test_sees_a_planted_fault(monkeypatch, fault):
     assert p_of(pairs, rule, [0, 1, 2]) < LEVEL
 
 
-def test_a_head_that_names_another_law_than_it_drew_from_is_seen(monkeypatch):
+def test_a_head_that_names_another_distribution_than_it_drew_from_is_seen(monkeypatch):
     honest = HeadDraft.draw
 
     def shifted(self, logits):
-        token, law = honest(self, logits)
-        return token, law.roll(1, -1)
+        token, distribution = honest(self, logits)
+        return token, distribution.roll(1, -1)
 
     assert p_of(samples("head", 2, RULES[1], batches=4), RULES[1], [0, 1, 2]) > LEVEL
     monkeypatch.setattr(HeadDraft, "draw", shifted)

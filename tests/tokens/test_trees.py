@@ -22,7 +22,7 @@ from ensemble_lab.tokens.reading.states import StateReader
 from ensemble_lab.tokens.sampling import Sampling
 from ensemble_lab.tokens.session import Session
 from ensemble_lab.tokens.trees import tree_of
-from tests.support.toy_lm import counted, drawn, exact_law, mutant, p_value, toy
+from tests.support.toy_lm import counted, drawn, exact_distribution, mutant, p_value, toy
 
 FEW = 4  # tokens of the small vocabulary
 PROMPT = [1, 2, 3]
@@ -134,7 +134,7 @@ def first_round(target, draft, gamma, sampling):
         shares[one.tokens] += share
     joint = torch.zeros((size,) * n, dtype=torch.float64)
     for text, share in shares.items():
-        joint[text] += share * exact_law(target, sampling, [*PROMPT, *text], n - len(text))
+        joint[text] += share * exact_distribution(target, sampling, [*PROMPT, *text], n - len(text))
     return joint, max(one.accepted for one in rounds)
 
 
@@ -152,7 +152,7 @@ def test_the_first_tokens_follow_the_target_exactly(name):
     tokens, parents, depth = TREES[name]
     target, sampling = toy(0, vocabulary=FEW), Sampling(0.9)
     joint, deepest = first_round(target, FixedTree(tokens, parents), len(tokens), sampling)
-    exact = exact_law(target, sampling, PROMPT, len(tokens) + 1)
+    exact = exact_distribution(target, sampling, PROMPT, len(tokens) + 1)
     assert deepest == depth
     assert (joint - exact).abs().max() < 1e-12
 
@@ -171,14 +171,14 @@ def test_enumeration_sees_a_wrong_walk(monkeypatch, fault):
     tokens, parents, _ = TREES["two branches"]
     target, sampling = toy(0, vocabulary=FEW), Sampling(0.9)
     joint, _ = first_round(target, FixedTree(tokens, parents), len(tokens), sampling)
-    assert (joint - exact_law(target, sampling, PROMPT, 5)).abs().max() > 1e-3
+    assert (joint - exact_distribution(target, sampling, PROMPT, 5)).abs().max() > 1e-3
 
 
 def sampled_texts(rows=4000):
     """p-value of three sampled tokens, of which the later ones stand on moved keys."""
     target, rule = toy(0, hidden=8), {"temperature": 1.2}
     made = drawn(target, [PROMPT] * rows, FORKED, 3, seed=3, gamma=5, max_new_tokens=12, **rule)
-    return p_value((counted(made), exact_law(target, Sampling(**rule), PROMPT, 3)))
+    return p_value((counted(made), exact_distribution(target, Sampling(**rule), PROMPT, 3)))
 
 
 def test_sampled_texts_follow_the_target():
@@ -392,9 +392,9 @@ def proposing(**changes):
 
 
 REFUSED = {
-    "laws": (
-        {"laws": lambda p: torch.full((*p.tokens.shape, 6), 1 / 6).double()},
-        "a draft tree with `laws`.*certain.*leave out",
+    "probabilities": (
+        {"probabilities": lambda p: torch.full((*p.tokens.shape, 6), 1 / 6).double()},
+        "a draft tree with `probabilities`.*certain.*leave out",
     ),
     "states": (
         {"states": lambda p: torch.zeros(*p.tokens.shape, 16).double()},

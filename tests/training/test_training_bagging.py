@@ -80,9 +80,9 @@ MEMBERS = [
 @pytest.mark.parametrize("member", MEMBERS, ids=repr)
 def test_classes_are_scikit_learns(member, data, draws):
     X, (mine, theirs) = both("BaggingClassifier", member, data, draws)
-    law = mine.predict_proba(X)
-    assert np.allclose(law, theirs.predict_proba(X), atol=1e-12)
-    best = np.sort(law, axis=1)
+    proba = mine.predict_proba(X)
+    assert np.allclose(proba, theirs.predict_proba(X), atol=1e-12)
+    best = np.sort(proba, axis=1)
     clear = best[:, -1] - best[:, -2] > 1e-9  # at a tie rounding decides in scikit-learn
     assert np.array_equal(mine.predict(X)[clear], theirs.predict(X)[clear])
     for mine_drew, theirs_drew in zip(
@@ -91,10 +91,10 @@ def test_classes_are_scikit_learns(member, data, draws):
         assert np.array_equal(mine_drew, theirs_drew)
     if mine.oob_score:
         judged = ~np.isnan(mine.oob_decision_function_[:, 0])
-        law = theirs.oob_decision_function_
-        assert np.allclose(mine.oob_decision_function_[judged], law[judged], atol=1e-12)
+        proba = theirs.oob_decision_function_
+        assert np.allclose(mine.oob_decision_function_[judged], proba[judged], atol=1e-12)
         # Theirs, with the rows that nobody can judge left out, and ties to the first class.
-        right = first_best(law[judged].T) == mine_classes(mine, data)[judged]
+        right = first_best(proba[judged].T) == mine_classes(mine, data)[judged]
         assert mine.oob_score_ == right.mean()
 
 
@@ -146,21 +146,21 @@ def test_scikit_learns_own_checks(model):
 
 
 class Says(ClassifierMixin, BaseEstimator):
-    """A member that gives all rows the law that the next of a list names."""
+    """A member that gives all rows the distribution that the next of a list names."""
 
-    laws = iter(())
+    probas = iter(())
 
     def fit(self, X, y):
-        self.classes_, self.law_ = np.array([5, 6, 7]), next(Says.laws)
+        self.classes_, self.proba_ = np.array([5, 6, 7]), next(Says.probas)
         return self
 
     def predict_proba(self, X):
-        return np.tile(self.law_, (len(X), 1))
+        return np.tile(self.proba_, (len(X), 1))
 
 
 @pytest.mark.parametrize("voting, expected", [("soft", 2), ("hard", 1)])
 def test_soft_and_hard_votes_by_hand(voting, expected):
-    Says.laws = iter([[0.1, 0.5, 0.4], [0.1, 0.5, 0.4], [0.0, 0.1, 0.9]])
+    Says.probas = iter([[0.1, 0.5, 0.4], [0.1, 0.5, 0.4], [0.0, 0.1, 0.9]])
     X, y = np.zeros((6, 1)), np.array([5, 6, 7, 5, 6, 7])
     model = BaggingClassifier(Says(), 3, voting=voting, random_state=0).fit(X, y)
     assert model.predict(X[:1]) == 5 + expected
@@ -264,13 +264,13 @@ def test_rows_that_a_network_has_not_learned_from_judge_it(cancer, columns):
     X, y = cancer
     model = BaggingClassifier(NetworkClassifier(**NETWORK), 20, max_features=columns,
                               oob_score=True, random_state=0).fit(X, y)  # fmt: skip
-    votes, laws = np.zeros((len(X), 2)), [
+    votes, probas = np.zeros((len(X), 2)), [
         one.predict_proba(X[:, some])
         for one, some in zip(model.estimators_, model.estimators_features_, strict=True)
     ]  # fmt: skip
-    for law, rows in zip(laws, model.estimators_samples_, strict=True):
+    for proba, rows in zip(probas, model.estimators_samples_, strict=True):
         unseen = np.setdiff1d(np.arange(len(X)), rows)
-        votes[unseen] += law[unseen]
+        votes[unseen] += proba[unseen]
     expected = votes / votes.sum(1, keepdims=True)
     assert np.allclose(model.oob_decision_function_, expected, atol=1e-5)
     assert 0.9 < model.oob_score_ <= 1
@@ -466,8 +466,8 @@ def test_a_share_is_rounded_down_but_never_to_none(n, share):
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(st.floats(-0.3, 1.0), st.integers(1, 4), st.floats(0.1, 5.0), st.integers(0, 9))
 def test_variance_of_a_mean_of_correlated_members(rho, m, sigma2, seed):
-    law = sigma2 * (rho + (1 - rho) * np.eye(m))
-    drawn = np.random.default_rng(seed).multivariate_normal(np.zeros(m), law, 40_000)
+    proba = sigma2 * (rho + (1 - rho) * np.eye(m))
+    drawn = np.random.default_rng(seed).multivariate_normal(np.zeros(m), proba, 40_000)
     expected = variance_of_mean(sigma2, rho, m)
     # Four standard errors of a variance of 40,000 draws, relative: 4 sqrt(2 / n).
     assert abs(drawn.mean(1).var() - expected) <= 4 * np.sqrt(2 / 40_000) * expected + 1e-12

@@ -84,8 +84,8 @@ def test_after_its_round_a_stage_is_as_good_as_chance(weights, classes, data):
         data.draw(st.lists(st.booleans(), min_size=len(weights), max_size=len(weights)))
     )
     wrong[:2] = [False, True]
-    say = stage_weight(weights[wrong].sum(), classes)
-    after = reweighted(weights, wrong, say)
+    alpha = stage_weight(weights[wrong].sum(), classes)
+    after = reweighted(weights, wrong, alpha)
     assert np.isclose(after.sum(), 1) and np.isclose(after[wrong].sum(), 1 - 1 / classes)
     for group in (wrong, ~wrong):  # within a group nothing changes but the scale
         assert np.allclose(after[group] * weights[group].sum(), weights[group] * after[group].sum())
@@ -93,11 +93,11 @@ def test_after_its_round_a_stage_is_as_good_as_chance(weights, classes, data):
 
 @given(st.floats(0.001, 0.98), st.integers(2, 20), st.floats(0.01, 2))
 def test_the_say_of_a_stage(error, classes, rate):
-    say = stage_weight(error, classes, rate)
+    alpha = stage_weight(error, classes, rate)
     assert np.isclose(stage_weight(1 - 1 / classes, classes), 0)
-    assert stage_weight(error + 0.01, classes, rate) < say
-    assert np.isclose(say, rate * stage_weight(error, classes))
-    assert (say > 0) == (error < 1 - 1 / classes) or np.isclose(error, 1 - 1 / classes)
+    assert stage_weight(error + 0.01, classes, rate) < alpha
+    assert np.isclose(alpha, rate * stage_weight(error, classes))
+    assert (alpha > 0) == (error < 1 - 1 / classes) or np.isclose(error, 1 - 1 / classes)
 
 
 def test_no_weight_is_lost_and_none_is_raised_from_nothing():
@@ -112,7 +112,7 @@ def test_adaboost_by_hand():
     assert np.allclose(model.estimator_errors_[0], 0.2)
     assert np.allclose(model.estimator_weights_[0], np.log(4))
     assert np.allclose(model.sample_weights_, [[0.2] * 5, [1 / 8, 1 / 8, 1 / 8, 1 / 2, 1 / 8]])
-    # Then at 3.5: one of weight 1/8 is wrong, and the say is ln 7.
+    # Then at 3.5: one of weight 1/8 is wrong, and its weight is ln 7.
     assert np.allclose(model.estimator_weights_[1], np.log(7))
     share = np.log(4) / np.log(28)
     safe = np.array([1, 1, share - (1 - share), (1 - share) - share, 1])
@@ -211,7 +211,7 @@ def test_log_loss_gives_scikit_learns_staged_probabilities(name):
     assert np.allclose(deviance * ours.train_score_, theirs.train_score_, rtol=0, atol=1e-8)
 
 
-# By hand and by law
+# By hand and by distribution
 
 
 def test_gradient_boosting_by_hand():
@@ -254,8 +254,8 @@ def test_a_class_without_weight_is_unlikely_but_not_impossible(classes):
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.floats(0.05, 1), st.integers(1, 4))
 def test_squared_error_never_grows_on_the_rows_of_the_fit(seed, rate, depth):
-    draw = np.random.default_rng(seed)
-    X, y = draw.normal(size=(40, 3)), draw.normal(size=40)
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(40, 3)), rng.normal(size=40)
     tree = DecisionTreeRegressor(max_depth=depth)
     model = GradientBoostingRegressor(tree, 8, learning_rate=rate, random_state=seed).fit(X, y)
     path = [y.var(), *model.train_score_]
@@ -265,16 +265,16 @@ def test_squared_error_never_grows_on_the_rows_of_the_fit(seed, rate, depth):
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 4))
 def test_margins_are_shares_for_the_class_less_the_most_for_another(seed, k):
-    draw = np.random.default_rng(seed)
-    X, y = draw.normal(size=(60, 2)), draw.integers(0, k, 60)
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(60, 2)), rng.integers(0, k, 60)
     y[:k] = range(k)
     member = DecisionTreeClassifier(max_depth=2)
     model = AdaBoostClassifier(member, 6, random_state=seed).fit(X, y)
-    say = model.estimator_weights_ / model.estimator_weights_.sum()
+    shares = model.estimator_weights_ / model.estimator_weights_.sum()
     answers = np.array([stage.predict(X) for stage in model.estimators_])
     margins = model.margins(X, y)
     for i in range(len(y)):
-        share = [say[answers[:, i] == c].sum() for c in range(k)]
+        share = [shares[answers[:, i] == c].sum() for c in range(k)]
         assert np.isclose(margins[i], share[y[i]] - max(np.delete(share, y[i])))
     assert (np.abs(margins) <= 1 + 1e-12).all()
     sure = np.abs(margins) > 1e-8

@@ -71,8 +71,10 @@ def iris():
 
 def said(model, X):
     """All that a fitted model says, by the places of its classes."""
-    law = model.predict_proba(X) if hasattr(model, "predict_proba") else model.decision_function(X)
-    return law, np.searchsorted(model.classes_, model.predict(X))
+    proba = (
+        model.predict_proba(X) if hasattr(model, "predict_proba") else model.decision_function(X)
+    )
+    return proba, np.searchsorted(model.classes_, model.predict(X))
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -109,11 +109,11 @@ def plain_loop(X, y, members, strength, epochs, size, seed):
         with torch.random.fork_rng():
             torch.manual_seed(int(one))
             networks.append(perceptron(X.shape[1], 1, 4).double())
-    draw = np.random.default_rng(orders.spawn(1)[0])
+    rng = np.random.default_rng(orders.spawn(1)[0])
     steps = [torch.optim.AdamW(n.parameters(), lr=0.01, weight_decay=0.0) for n in networks]
     X, y = torch.tensor(X), torch.tensor(y)
     for _ in range(epochs):
-        order = draw.permutation(len(X))
+        order = rng.permutation(len(X))
         for some in np.split(order, range(size, len(order), size)):
             said = torch.stack([n(X[some])[:, 0] for n in networks])
             pulled = 2 * ((said - y[some]) - strength * (said - said.mean(0))) / len(some)

@@ -58,13 +58,13 @@ def test_it_learns_what_a_plain_loop_learns(cancer):
     with torch.random.fork_rng():
         torch.manual_seed(int(start.generate_state(1)[0]))
         network = perceptron(X.shape[1], 2)
-    draw = np.random.default_rng(order)
+    rng = np.random.default_rng(order)
     step = torch.optim.AdamW(network.parameters(), lr=0.01, weight_decay=0.0)
     inputs, targets = torch.tensor(X, dtype=torch.float32), torch.tensor(y == "malignant").long()
     for said in model.members_.outputs(X):
         count = 0
         for _ in range(5):
-            for some in torch.tensor(draw.permutation(len(X))).split(32):
+            for some in torch.tensor(rng.permutation(len(X))).split(32):
                 step.param_groups[0]["lr"] = cooled(count, 5 * -(-len(X) // 32), 0.01)
                 step.zero_grad()
                 torch.nn.functional.cross_entropy(network(inputs[some]), targets[some]).backward()
@@ -76,13 +76,13 @@ def test_it_learns_what_a_plain_loop_learns(cancer):
 def test_stages_are_means_of_the_first_snapshots(cancer):
     X, y = cancer
     model = SnapshotEnsemble(NETWORK, 3, random_state=0).fit(X, y)
-    laws = torch.tensor(model.members_.outputs(X)).double().softmax(-1).numpy()
+    probas = torch.tensor(model.members_.outputs(X)).double().softmax(-1).numpy()
     stages = list(model.staged_predict_proba(X))
-    assert all(np.allclose(law, laws[:i].mean(0)) for i, law in enumerate(stages, start=1))
+    assert all(np.allclose(proba, probas[:i].mean(0)) for i, proba in enumerate(stages, start=1))
     assert np.array_equal(stages[-1], model.predict_proba(X)) and len(stages) == 3
     assert np.array_equal(list(model.staged_predict(X))[-1], model.predict(X))
     assert model.score(X, y) > 0.97
-    assert not np.allclose(laws[0], laws[1])
+    assert not np.allclose(probas[0], probas[1])
 
 
 @pytest.mark.slow

@@ -277,8 +277,8 @@ def test_networks_are_members_as_well(data):
     X, y, new = data["cancer"]
     network = lab.NetworkClassifier(epochs=5, random_state=0)
     stack = StackingClassifier([("network", network), ("bayes", GaussianNB())], cv=2)
-    law = stack.fit(X, y).predict_proba(new)
-    assert stack.stacked_.shape == (250, 2) and np.allclose(law.sum(1), 1)
+    proba = stack.fit(X, y).predict_proba(new)
+    assert stack.stacked_.shape == (250, 2) and np.allclose(proba.sum(1), 1)
 
 
 @pytest.mark.parametrize(
@@ -370,28 +370,28 @@ def test_convex_weights_by_hand():
 
 
 @st.composite
-def laws(draw):
+def probas(draw):
     """What m members say of k classes (n, m, k), the right ones (n,) and other weights (m,)."""
     n, m, k = draw(st.integers(2, 8)), draw(st.integers(1, 4)), draw(st.integers(2, 4))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    law = rng.dirichlet(np.full(k, draw(st.sampled_from([0.05, 0.5, 5.0]))), (n, m))
-    return law, rng.integers(0, k, n), rng.dirichlet(np.ones(m))
+    proba = rng.dirichlet(np.full(k, draw(st.sampled_from([0.05, 0.5, 5.0]))), (n, m))
+    return proba, rng.integers(0, k, n), rng.dirichlet(np.ones(m))
 
 
-def side_by_side(law):
-    return law[..., 1] if law.shape[-1] == 2 else law.reshape(len(law), -1)
+def side_by_side(proba):
+    return proba[..., 1] if proba.shape[-1] == 2 else proba.reshape(len(proba), -1)
 
 
-@given(laws())
+@given(probas())
 def test_no_convex_weights_have_less_log_loss(said):
-    law, y, other = said
-    k = law.shape[-1]
+    proba, y, other = said
+    k = proba.shape[-1]
     # Every class is met in a row of which all members are sure: that says nothing of them.
-    sure = np.repeat(np.eye(k)[:, None], law.shape[1], axis=1)
-    law, y = np.concatenate([law, sure]), np.r_[y, range(k)]
-    best = ConvexWeightsClassifier().fit(side_by_side(law), y)
+    sure = np.repeat(np.eye(k)[:, None], proba.shape[1], axis=1)
+    proba, y = np.concatenate([proba, sure]), np.r_[y, range(k)]
+    best = ConvexWeightsClassifier().fit(side_by_side(proba), y)
     assert is_convex(best.weights_)
-    chances = np.maximum(law[np.arange(len(y)), :, y], np.finfo(float).eps)
+    chances = np.maximum(proba[np.arange(len(y)), :, y], np.finfo(float).eps)
 
     def loss(weights):
         return -np.log(chances @ weights).mean()
@@ -399,8 +399,8 @@ def test_no_convex_weights_have_less_log_loss(said):
     steps = 0.99 * best.weights_ + 0.01 * np.eye(len(other))
     for weights in (other, *np.eye(len(other)), *steps):
         assert loss(best.weights_) <= loss(weights) + 1e-7
-    mixture = np.einsum("nmk,m->nk", law, best.weights_)
-    np.testing.assert_allclose(best.predict_proba(side_by_side(law)), mixture, atol=1e-12)
+    mixture = np.einsum("nmk,m->nk", proba, best.weights_)
+    np.testing.assert_allclose(best.predict_proba(side_by_side(proba)), mixture, atol=1e-12)
 
 
 def test_mixture_weights_by_hand():
@@ -440,8 +440,10 @@ def test_columns_that_are_no_probabilities_are_refused(X, message):
 
 # -- the interface --------------------------------------------------------------------------------
 
-NO_LAW = "its features are probabilities of the classes by each member, which the check's are not"
-NEEDS_LAWS = """
+NO_PROBABILITIES = (
+    "its features are probabilities of the classes by each member, which the check's are not"
+)
+NEEDS_PROBABILITIES = """
 check_fit_score_takes_y check_estimators_overwrite_params check_dont_overwrite_parameters
 check_estimators_fit_returns_self check_readonly_memmap_input check_n_features_in_after_fitting
 check_positive_only_tag_during_fit check_estimators_dtypes check_dtype_object
@@ -470,7 +472,7 @@ def test_scikit_learns_checks_of_an_estimator_pass(estimator):
 
 
 def test_scikit_learns_checks_pass_where_features_need_be_no_probabilities():
-    expected = dict.fromkeys(NEEDS_LAWS, NO_LAW)
+    expected = dict.fromkeys(NEEDS_PROBABILITIES, NO_PROBABILITIES)
     results = check_estimator(
         ConvexWeightsClassifier(), expected_failed_checks=expected, on_skip=None
     )
@@ -479,9 +481,9 @@ def test_scikit_learns_checks_pass_where_features_need_be_no_probabilities():
 
 
 def test_mixture_weights_are_an_estimator_on_probabilities():
-    law = np.random.default_rng(0).dirichlet([1, 1, 1], (60, 2))
-    y = np.array(["x", "y", "z"])[law[:, 0].argmax(-1)]
-    X = side_by_side(law)
+    proba = np.random.default_rng(0).dirichlet([1, 1, 1], (60, 2))
+    y = np.array(["x", "y", "z"])[proba[:, 0].argmax(-1)]
+    X = side_by_side(proba)
     found = clone(ConvexWeightsClassifier()).fit(X, y)
     again = pickle.loads(pickle.dumps(found))
     np.testing.assert_array_equal(again.predict(X), found.predict(X))
@@ -521,24 +523,24 @@ def test_it_learns_what_an_answer_means(contrary):
     assert decided.mean_cost == 8.0 and decided.called.all()
 
 
-def test_it_learns_from_laws_where_there_are_any(contrary):
+def test_it_learns_from_probabilities_where_there_are_any(contrary):
     truth = contrary.truth
-    law = np.full((400, 3, 3), 1 / 3)
-    law[:, 0] = 0.2
-    law[np.arange(400), 0, (truth + 1) % 3] = 0.6  # the answers know nothing of this
-    table = replace(contrary, probability=law, answer=None)
+    proba = np.full((400, 3, 3), 1 / 3)
+    proba[:, 0] = 0.2
+    proba[np.arange(400), 0, (truth + 1) % 3] = 0.6  # the answers know nothing of this
+    table = replace(contrary, probability=proba, answer=None)
     fit, shown = table.split()
     fitted = StackedAnswers().fit(fit)
     assert fitted.decide(shown).accuracy == 1.0
-    # Where a law is lacking, an answer is taken for sure.
+    # Where a distribution is lacking, an answer is taken for sure.
     sure = np.where(np.arange(3) == (shown.truth + 1)[:, None] % 3, 1.0, 0.0)
-    laws, answers = shown.probability.copy(), np.full((len(shown), 3), ABSENT)
-    laws[:, 0], answers[:, 0] = np.nan, (shown.truth + 1) % 3
-    lacking = fitted.decide(replace(shown, probability=laws, answer=answers))
-    laws = laws.copy()
-    laws[:, 0] = sure
+    probas, answers = shown.probability.copy(), np.full((len(shown), 3), ABSENT)
+    probas[:, 0], answers[:, 0] = np.nan, (shown.truth + 1) % 3
+    lacking = fitted.decide(replace(shown, probability=probas, answer=answers))
+    probas = probas.copy()
+    probas[:, 0] = sure
     np.testing.assert_array_equal(
-        lacking.answer, fitted.decide(replace(shown, probability=laws)).answer
+        lacking.answer, fitted.decide(replace(shown, probability=probas)).answer
     )
 
 
@@ -571,10 +573,10 @@ def test_right_answers_stand_in_for_a_missing_truth(contrary):
     ),
     st.booleans(),
 )
-def test_it_reads_only_what_was_said(table, lawful):
-    law = np.random.default_rng(0).dirichlet([1, 1, 1], table.answer.shape)
-    table = replace(table, probability=law if lawful else None)
-    silent = (table.answer < 0).all(axis=1) & (not lawful)
+def test_it_reads_only_what_was_said(table, given):
+    proba = np.random.default_rng(0).dirichlet([1, 1, 1], table.answer.shape)
+    table = replace(table, probability=proba if given else None)
+    silent = (table.answer < 0).all(axis=1) & (not given)
     assume(len(np.unique(table.truth[(table.truth >= 0) & ~silent])) > 1)
     fitted = StackedAnswers().fit(table)
     plain = fitted.decide(table)
@@ -585,7 +587,7 @@ def test_it_reads_only_what_was_said(table, lawful):
     order = np.arange(len(table))[::-1]
     np.testing.assert_array_equal(fitted.decide(table.take(order)).answer, plain.answer[order])
     # What cannot be read is a wrong answer; it abstains only where nobody replied.
-    unasked = (table.answer == ABSENT).all(axis=1) & (not lawful)
+    unasked = (table.answer == ABSENT).all(axis=1) & (not given)
     np.testing.assert_array_equal(plain.abstained, unasked)
     for row in (0, len(table) - 1):
         assert_live_equals_replay(fitted, table, row, parallel=True)
@@ -595,7 +597,7 @@ def test_it_reads_only_what_was_said(table, lawful):
         labels=table.labels[::-1],
         answer=np.where(table.answer >= 0, 2 - table.answer, table.answer),
         truth=None,
-        probability=law[:, :, ::-1] if lawful else None,
+        probability=proba[:, :, ::-1] if given else None,
     )
     assert fitted.decide(other).answers == plain.answers
 

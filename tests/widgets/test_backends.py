@@ -62,7 +62,7 @@ def test_a_wrong_backend_is_named_with_the_nearest(monkeypatch):
     with pytest.raises(ValueError, match="ENSEMBLE_LAB_BACKEND='stil'.*did you mean 'still'"):
         backends.backend()
     found = doctor.display()
-    assert not found.ok and found.mend == "unset ENSEMBLE_LAB_BACKEND"
+    assert not found.ok and found.fix == "unset ENSEMBLE_LAB_BACKEND"
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def test_numbers_as_people_type_them(guess, number):
 
 
 @pytest.mark.parametrize(
-    ("guess", "mend"),
+    ("guess", "fix"),
     [
         ("0,9", "as a point"), ("1,000", "as a point"), ("1.000,5", "as a point"),
         ("90%", "without %"), ("", "guess one"), ("1_000", "guess one"),
@@ -54,8 +54,8 @@ def test_numbers_as_people_type_them(guess, number):
         ("x" * 10**6, "guess one"), (b"1", "guess one"), ("1\n2", "guess one"), ({}, "guess one"),
     ],
 )  # fmt: skip
-def test_what_is_no_number_says_how_to_write_it(guess, mend):
-    assert mend in refusal(lambda: typed_number(guess))
+def test_what_is_no_number_says_how_to_write_it(guess, fix):
+    assert fix in refusal(lambda: typed_number(guess))
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))

@@ -16,7 +16,7 @@ class FollowTheLeader(OnlinePolicy):
     """Ask every model once, then the one whose mean grade is the best so far.
 
     It never looks back: a good model with a bad first answer may be lost for good. That is what
-    bandits mend, and what they are measured against.
+    bandits fix, and what they are measured against.
 
     References
     ----------

@@ -50,7 +50,7 @@ class Column(ABC):
     def numbers(self, where: Callable[..., str], flags: bool = False) -> np.ndarray:
         """The cells as floats (n,), NaN where empty; `flags` lets true and false be 1 and 0.
 
-        `where` writes the error: of the row, what stands there and the mend.
+        `where` writes the error: of the row, what stands there and the fix.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class Column(ABC):
                 found[code] = convert(value)
             except (TypeError, ValueError, OverflowError) as error:
                 first = int((self.codes == code).argmax())
-                raise ValueError(where(first, shown(value), _mend(error))) from None
+                raise ValueError(where(first, shown(value), _fix(error))) from None
         return found[self.codes]
 
 
@@ -93,7 +93,7 @@ class NotANumber(ValueError):
     """A cell that is no number, and what to do about it."""
 
 
-def _mend(error: Exception) -> str:
+def _fix(error: Exception) -> str:
     return str(error) if isinstance(error, NotANumber) else EMPTY
 
 
@@ -238,9 +238,9 @@ class Text(Column):
         return _floats(self.distinct)
 
 
-def no_number(row: int, cell: str, mend: str) -> str:
+def no_number(row: int, cell: str, fix: str) -> str:
     """The error for a cell that is no number, by its row."""
-    return f"row {row} holds something that is no number: {cell}; {mend}"
+    return f"row {row} holds something that is no number: {cell}; {fix}"
 
 
 def labels_of(columns: Sequence[Column], as_text: bool) -> tuple[list[list], tuple]:

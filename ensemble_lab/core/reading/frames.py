@@ -52,8 +52,8 @@ def columns_of(frame) -> list[tuple[object, Column]]:
 
 def _no_frame(thing) -> ValueError:
     kind = type(thing).__name__
-    mend = ".collect() makes" if hasattr(thing, "collect") else "pandas.DataFrame(…) makes"
-    return ValueError(f"a {kind} is no data frame; {mend} one of it")
+    fix = ".collect() makes" if hasattr(thing, "collect") else "pandas.DataFrame(…) makes"
+    return ValueError(f"a {kind} is no data frame; {fix} one of it")
 
 
 def _of_pandas(name, series) -> Typed:

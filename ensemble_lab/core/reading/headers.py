@@ -14,7 +14,7 @@ CELL = ("correct", "answer", *MEASURES)
 """What a table may say about one pair of item and model."""
 PER_ITEM = ("truth", "group")
 FEATURE = "feature:"
-MENDED = "give columns={'theirs': 'item', …} to say which is which"
+FIX = "give columns={'theirs': 'item', …} to say which is which"
 
 
 class Role(NamedTuple):
@@ -61,7 +61,7 @@ def roles(names: Sequence, columns: Mapping | None = None) -> dict:
     if "item" not in targets:
         above = "; the header is the first row" if "" in names else ""
         known = nearest("item", [name for name in targets if name])
-        raise ValueError(f"there is no column 'item'{known} ({MENDED}{above})")
+        raise ValueError(f"there is no column 'item'{known} ({FIX}{above})")
     if "" in targets or any(name is None or name != name for name in names):
         raise ValueError("a column has no name; name it, or delete it")
     if "model" in targets:

@@ -29,7 +29,7 @@ def from_columns(
     Raises
     ------
     ValueError
-        What cannot be read with certainty, with its place and the mend.
+        What cannot be read with certainty, with its place and the fix.
     """
     table = [pair for pair in table if not _is_row_number(*pair)]
     found = roles([name for name, _ in table], columns)
@@ -192,7 +192,7 @@ def _check_bare(columns: list[tuple[Role, Column]], truth: bool) -> None:
         say(f"read as models, with 1 for right and 0 for wrong: {names}{more}")
 
 
-def _no_correctness(name: str, row: int, cell: str, mend: str) -> str:
+def _no_correctness(name: str, row: int, cell: str, fix: str) -> str:
     return (
         f"'correct' of {shown(name, 60)} holds something that is no number: {cell}; a column that"
         f" is no model's is named {FEATURE}{excerpt(name, 60)}"
@@ -202,11 +202,11 @@ def _no_correctness(name: str, row: int, cell: str, mend: str) -> str:
 def _assemble(cells: Cells, items: np.ndarray, facts: list, cost_is_estimated: bool) -> Outcomes:
     names = items.tolist()
 
-    def where(field: str, at: tuple, row: int, cell: str, mend: str) -> str:
+    def where(field: str, at: tuple, row: int, cell: str, fix: str) -> str:
         i, j = (at[0][row], at[1][row]) if isinstance(at[1], np.ndarray) else (row, at[1])
         return (
             f"{field!r} of {shown(cells.models[j], 40)} holds something that is no number: {cell}"
-            f" for item {shown(names[i], 40)}; {mend}"
+            f" for item {shown(names[i], 40)}; {fix}"
         )
 
     parts = {name: cells.numbers(name, where) for name in MEASURES if name in cells.places}

@@ -19,7 +19,7 @@ def separated(data: bytes, separator: str) -> list[tuple[str, Column]]:
     Raises
     ------
     ValueError
-        Rows that do not fit the header, another separator or another encoding, with the mend.
+        Rows that do not fit the header, another separator or another encoding, with the fix.
     """
     import pyarrow as pa
     import pyarrow.csv as arrow_csv

@@ -29,7 +29,7 @@ from ensemble_lab.core.recordings.lines import (
     whole_lines,
     without_marks,
 )
-from ensemble_lab.core.recordings.tabulate import tabulate, warn_without_laws
+from ensemble_lab.core.recordings.tabulate import tabulate, warn_without_probabilities
 from ensemble_lab.core.reply import exact, unwrapped
 from ensemble_lab.core.states import MEASURES
 
@@ -104,7 +104,7 @@ class Recording:
         ------
         ValueError
             Not a recording, text that is not UTF-8, or a damaged line other than the last: named
-            by its number, with the mend.
+            by its number, with the fix.
         """
         return cls.of(io.BytesIO(data), texts)
 
@@ -184,7 +184,7 @@ class Recording:
         made = tabulate(self.replies, items, models, self.facts)
         pairs = [(item, model) for model in models for item in items]
         replies = {pair: self.replies[pair] for pair in pairs if pair in self.replies}
-        warn_without_laws(replies)
+        warn_without_probabilities(replies)
         return made
 
 
@@ -278,11 +278,11 @@ def _field(name: str, value):
         return exact(value, name)
     if name == "features" and isinstance(value, dict):
         return {key: exact(given, f"feature {shown(key, 40)}") for key, given in value.items()}
-    if name == "probability" and _is_law(value):
+    if name == "probability" and _is_distribution(value):
         return [[exact(label, "label"), float(p)] for label, p in value]
     wrong = name in ("features", "probability") or (name in NUMBERS and not _is_number(value))
     if wrong or (name in TEXTS and not isinstance(value, str)):
-        raise ValueError(f"the {name} is {shown(value)}, which no recording holds; mend the line")
+        raise ValueError(f"the {name} is {shown(value)}, which no recording holds; fix the line")
     return value
 
 
@@ -291,6 +291,6 @@ def _is_number(value) -> bool:
     return number and not abs(value) > sys.float_info.max
 
 
-def _is_law(value) -> bool:
+def _is_distribution(value) -> bool:
     pairs = isinstance(value, list) and all(isinstance(pair, list) for pair in value)
     return pairs and all(len(pair) == 2 and _is_number(pair[1]) for pair in value)

@@ -63,7 +63,7 @@ def tabulate(
         correct=_by_truth(answer, parts.get("truth"), labels) if graded is None else graded,
         answer=answer,
         labels=labels,
-        probability=_laws(grid, code),
+        probability=_probabilities(grid, code),
         features=features_of([facts.get(item, {}).get("features", {}) for item in items]),
         group=_group([facts.get(item, {}).get("group") for item in items]),
         **parts,
@@ -113,18 +113,18 @@ def _measure(grid: list[list], name: str) -> np.ndarray | None:
     return np.array([[(cell or {}).get(name) for cell in row] for row in grid], float)
 
 
-def _laws(grid: list[list], code: dict) -> np.ndarray | None:
-    """(n, m, k), NaN for a reply without a law; None where no reply has one.
+def _probabilities(grid: list[list], code: dict) -> np.ndarray | None:
+    """(n, m, k), NaN for a reply without probabilities; None where no reply has any.
 
     None also, with a warning, where each reply has labels of its own: then nearly all of the array
     would be zeros.
     """
-    lawful = [cell["probability"] for row in grid for cell in row if cell and "probability" in cell]
-    if not lawful:
+    given = [cell["probability"] for row in grid for cell in row if cell and "probability" in cell]
+    if not given:
         return None
-    told = sum(map(len, lawful))
+    filled = sum(map(len, given))
     size = len(grid), len(grid[0]), len(code)
-    if is_mostly_empty(math.prod(size), told):
+    if is_mostly_empty(math.prod(size), filled):
         warnings.warn(
             f"probabilities of {size[2]:,} labels for each of {size[0]:,} items would be nearly all"
             " 0, as replies name few of them: the table has none; give labels that items share to"
@@ -132,18 +132,18 @@ def _laws(grid: list[list], code: dict) -> np.ndarray | None:
             stacklevel=3,
         )
         return None
-    laws = np.full(size, np.nan)
+    probabilities = np.full(size, np.nan)
     for i, row in enumerate(grid):
         for j, cell in enumerate(row):
             if cell and "probability" in cell:
-                laws[i, j] = 0.0
+                probabilities[i, j] = 0.0
                 for label, p in cell["probability"]:
-                    laws[i, j, code[label]] = p
-    return laws
+                    probabilities[i, j, code[label]] = p
+    return probabilities
 
 
-def warn_without_laws(replies: Mapping[tuple, dict]) -> None:
-    """Say aloud that some of these replies (by item and model), and not all, have no law."""
+def warn_without_probabilities(replies: Mapping[tuple, dict]) -> None:
+    """Warn where some of these replies (by item and model), and not all, lack probabilities."""
     lacking = sum("probability" not in line for line in replies.values())
     if 0 < lacking < len(replies):
         warnings.warn(

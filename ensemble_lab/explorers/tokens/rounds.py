@@ -358,7 +358,7 @@ def also(one: Trace, at: int) -> str:
         bars.append(f"“{named(word)}” {', '.join(told)}")
     chance = ""
     if place.drafted is not None:
-        chance = f"A drafted token is accepted here in {1 - place.falls:.0%}. "
+        chance = f"A drafted token is accepted here in {1 - place.rejection:.0%}. "
     return (
         f"{chance}Likeliest tokens: {'; '.join(bars)}. The whole text has {len(every)} tokens in"
         f" {len(one.rounds)} rounds: {counts}. Written by {named(one.target)}."
@@ -377,7 +377,7 @@ def table(one: Trace):
             "drafted": whole(place.drafted or "nothing"),
             "r": place.r,
             "p/q": place.ratio,
-            "sum of min(p, q)": None if place.drafted is None else 1 - place.falls,
+            "sum of min(p, q)": None if place.drafted is None else 1 - place.rejection,
             "p of the token": place.p[place.tokens.index(place.token)],
             "residual of the token": place.residual[place.tokens.index(place.token)],
         }

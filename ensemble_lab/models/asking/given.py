@@ -111,16 +111,16 @@ def known_labels(labels) -> tuple[Hashable, ...]:
 
 
 def _checked(names, things, by: str) -> Named:
-    mend = "; reset_index(drop=True) names them 0, 1, …" if by == "index" else ""
+    fix = "; reset_index(drop=True) names them 0, 1, …" if by == "index" else ""
     named: dict = {}
     written: set = set()
     for name, thing in zip(names, things, strict=True):
         try:
             name = item_name(name)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{error}{mend}") from None
+            raise type(error)(f"{error}{fix}") from None
         if name in named:
-            raise ValueError(f"item {shown(name)} is there more than once{mend or '; rename one'}")
+            raise ValueError(f"item {shown(name)} is there more than once{fix or '; rename one'}")
         if str(name) in written:
             raise ValueError(
                 f"items are named {shown(str(name))} as text and as a number, which a table cannot"

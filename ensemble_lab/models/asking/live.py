@@ -65,7 +65,7 @@ def record(
     truth : mapping or several values, optional
         The right answer of each item, by name or in the order of `items`. A pandas Series whose
         index holds the names goes by name, else one with the index 0, 1, … by order. It may be
-        mended later as long as no recorded answer equals its truth.
+        corrected later as long as no recorded answer equals its truth.
     grade : callable, optional
         (answer, truth) to correctness in [0, 1], NaN where nobody can tell; by default whether
         they are equal. It grades the replies that are there as well, also where another one graded
@@ -88,7 +88,7 @@ def record(
         Arguments that do not fit; a path that is no recording, or that holds another question or
         another truth for an item of the same name; a reply that could not be read back (it is not
         written); answers that can equal no truth (they are written, and are there when the truth
-        is mended).
+        is corrected).
     BlockingIOError
         Another process or thread is recording to this path.
     ValueError, OSError

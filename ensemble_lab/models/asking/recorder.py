@@ -231,7 +231,7 @@ def _joined(before: dict | None, now: dict) -> dict:
 
 
 def _refuse_other_truth(journal: Journal, facts: Mapping) -> None:
-    """A truth may be mended while no answer equals its truth and no grade was given for it."""
+    """A truth may be corrected while no answer equals its truth and no grade was given for it."""
     before = {item: known.get("truth") for item, known in journal.recording.facts.items()}
     replied = {item for item, _ in journal.recording.replies}
     changed = [

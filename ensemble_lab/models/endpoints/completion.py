@@ -91,15 +91,15 @@ def excerpt(text: str) -> str:
     return cut("".join(c if c.isprintable() else " " for c in text[:4000]))
 
 
-def mend(status: int) -> str:
+def fix(status: int) -> str:
     """Say what to do about a common HTTP error."""
-    mends = {
+    fixes = {
         401: "give key= or set OPENAI_API_KEY to a valid key",
         403: "give key= or set OPENAI_API_KEY to a key that may use this model",
         404: "check the address and the model's name",
         429: "the service limits your rate: ask more slowly",
     }
-    return f" ({mends[status]})" if status in mends else ""
+    return f" ({fixes[status]})" if status in fixes else ""
 
 
 def is_number(value) -> bool:

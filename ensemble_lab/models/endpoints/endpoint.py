@@ -18,9 +18,9 @@ from ensemble_lab.models.endpoints.completion import (
     count,
     excerpt,
     field,
+    fix,
     is_number,
     is_price,
-    mend,
     messages,
     parsed,
     reason,
@@ -272,7 +272,7 @@ class Endpoint:
         told = told or NAMES.get(answer.status, "no reason is given")
         if answer.status in (401, 403) and self._withheld():
             return f"{told} ({VARIABLE} is not sent: {PLAIN})"
-        return told + mend(answer.status)
+        return told + fix(answer.status)
 
     def _read(self, content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         """The first choice, which has a text or none, and what was used."""

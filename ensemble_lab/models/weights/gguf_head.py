@@ -72,7 +72,7 @@ def inspected(path: Path) -> Head:
     Raises
     ------
     ModelError
-        The first thing that is damaged, missing or not understood, with the mend.
+        The first thing that is damaged, missing or not understood, with the fix.
     """
     try:
         return _inspected(path, shown(path.name))

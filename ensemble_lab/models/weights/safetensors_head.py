@@ -44,7 +44,7 @@ def header(path: Path) -> dict[str, int]:
     except (ValueError, RecursionError):
         found = None
     except OSError as error:
-        raise ModelError(f"{short(path)} cannot be read ({error.strerror}): mend that") from error
+        raise ModelError(f"{short(path)} cannot be read ({error.strerror}): fix that") from error
     if not isinstance(found, dict):
         raise ModelError(f"{short(path)} is no safetensors file or is truncated: fetch it again")
     found.pop("__metadata__", None)

@@ -31,7 +31,7 @@ class Proposal:
         On the rows' device; padding where a row has fewer.
     counts : list of int
         How many of the k each row has; perhaps none.
-    laws : (B, k, V) tensor, optional
+    probabilities : (B, k, V) tensor, optional
         What each token was sampled from; None where the draft was certain of it.
     kinds : list of list of int, optional
         Kind of each token, by which an adaptive length tells good proposals from poor ones; by
@@ -41,12 +41,12 @@ class Proposal:
     parents : (B, k) list of list of int, optional
         Makes a tree of each row's tokens: the index of the token that stands before each, -1 for
         the text's last one. Parents come before their children, and the children of a token
-        differ. By default the tokens are a chain. A tree has neither `laws` nor `states`.
+        differ. By default the tokens are a chain. A tree has neither `probabilities` nor `states`.
     """
 
     tokens: torch.Tensor
     counts: Sequence[int]
-    laws: torch.Tensor | None = None
+    probabilities: torch.Tensor | None = None
     kinds: Sequence[Sequence[int]] | None = None
     states: torch.Tensor | None = None
     parents: Sequence[Sequence[int]] | None = None
@@ -56,7 +56,7 @@ class Proposal:
 
         What was drawn must not decide whether it is verified, or the distribution would change.
         """
-        alike = self.kinds is None or self.laws is not None
+        alike = self.kinds is None or self.probabilities is not None
         return [0] * self.counts[row] if alike else self.kinds[row]
 
 
@@ -87,5 +87,5 @@ def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator):
     """A token (B,) for logits (B, V), and the distribution (B, V) it was drawn from, or None."""
     if sampling.greedy:
         return logits.argmax(-1), None
-    law = sampling.law(logits)
-    return sampled(law, generator), law
+    q = sampling.distribution(logits)
+    return sampled(q, generator), q

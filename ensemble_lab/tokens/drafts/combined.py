@@ -103,7 +103,8 @@ def kind_of(size: int, level: int) -> int:
 class TurnsDraft:
     """Two drafts in turn: in each row the first where its match is sure, else the second.
 
-    What was sampled by the second never decides whose turn it is, so the law stays the target's.
+    The tokens that the second samples never decide which draft comes next, so the distribution
+    stays the target's.
 
     Parameters
     ----------
@@ -145,8 +146,10 @@ def merged(sure: Sequence[bool], found: Proposal, made: Proposal) -> Proposal:
         [a if is_sure else b for is_sure, a, b in zip(sure, *both, strict=True)]
         for both in ((found.counts, made.counts), (found.kinds, made.kinds))
     )
-    laws = made.laws
-    if laws is not None:  # the first is certain: all of its law lies on its token
-        certain = one_hot(tokens, laws.shape[-1]).to(laws)
-        laws = torch.where(chosen[..., None], certain, pad(laws, (0, 0, 0, k - laws.shape[1])))
-    return Proposal(tokens, counts, laws, kinds)
+    probabilities = made.probabilities
+    if probabilities is not None:  # the first is certain: all of its distribution lies on its token
+        certain = one_hot(tokens, probabilities.shape[-1]).to(probabilities)
+        probabilities = torch.where(
+            chosen[..., None], certain, pad(probabilities, (0, 0, 0, k - probabilities.shape[1]))
+        )
+    return Proposal(tokens, counts, probabilities, kinds)

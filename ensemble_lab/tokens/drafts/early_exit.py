@@ -33,14 +33,14 @@ class EarlyExitDraft:
         import torch
 
         tokens, at = rows.last(1)
-        drafted, laws, states = [], [], []
+        drafted, probabilities, states = [], [], []
         for _ in range(most):
             state, logits = self.reader.early(tokens, at)
-            token, law = draw(logits[:, -1], self.sampling, self.generator)
+            token, q = draw(logits[:, -1], self.sampling, self.generator)
             drafted.append(token)
-            laws.append(law)
+            probabilities.append(q)
             states.append(state)
             tokens, at = token[:, None], at.ahead(1)
         drafted = torch.stack(drafted, 1)
-        laws = None if self.sampling.greedy else torch.stack(laws, 1)
-        return Proposal(drafted, [most] * len(drafted), laws, states=torch.cat(states, 1))
+        probabilities = None if self.sampling.greedy else torch.stack(probabilities, 1)
+        return Proposal(drafted, [most] * len(drafted), probabilities, states=torch.cat(states, 1))

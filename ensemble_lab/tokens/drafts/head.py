@@ -208,7 +208,7 @@ class HeadDraft(ModelDraft):
     target : StateReader
     choosy : bool
         Stop where what was drafted is unlikely to stay, or else after `BLIND` tokens: a look at
-        the chances would bend the law of sampled tokens, and a GPU would have to be waited for.
+        the chances would change the distribution of sampled tokens, and would wait for a GPU.
     """
 
     at_once = 16  # a small vocabulary makes logits cheap
@@ -233,8 +233,11 @@ class HeadDraft(ModelDraft):
         return bool(self.chance.max() > LIKELY)
 
     def draw(self, logits: torch.Tensor):
-        """A token (B,) for logits (B, R), and its law (B, V), 0 outside the reduced vocabulary."""
-        token, law = super().draw(logits)
-        if law is not None:
-            law = law.new_zeros(len(law), self.size).index_copy_(1, self.ids, law)
-        return self.ids[token], law
+        """A token (B,) for logits (B, R), and its distribution q (B, V).
+
+        It is 0 outside the reduced vocabulary.
+        """
+        token, q = super().draw(logits)
+        if q is not None:
+            q = q.new_zeros(len(q), self.size).index_copy_(1, self.ids, q)
+        return self.ids[token], q

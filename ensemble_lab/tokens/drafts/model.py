@@ -26,8 +26,8 @@ class ModelDraft:
         What reads it: `Reader`, or `CompiledReader`.
     size : int, optional
         Rows of the target's table, where the model's is padded to another size. The model then
-        proposes ids that both have: what it gives to the others is left out before its law is
-        normalised, and ids that it lacks have probability 0.
+        proposes ids that both have: what it gives to the others is left out before its
+        distribution is normalised, and ids that it lacks have probability 0.
     """
 
     at_once = 2  # tokens that are read together with what comes next
@@ -50,13 +50,13 @@ class ModelDraft:
         self.round, self.lengths = rows.rounds - 1, [len(text) - 1 for text in rows.texts]
 
     def draw(self, logits: torch.Tensor):
-        """A token (B,) for logits (B, V), and the law (B, V) that it was drawn from."""
+        """A token (B,) for logits (B, V), and the distribution q (B, V) that it was drawn from."""
         from torch.nn.functional import pad
 
-        token, law = draw(logits[:, : self.table], self.sampling, self.generator)
-        if law is not None and self.table is not None:
-            law = pad(law, (0, self.table - law.shape[1]))
-        return token, law
+        token, q = draw(logits[:, : self.table], self.sampling, self.generator)
+        if q is not None and self.table is not None:
+            q = pad(q, (0, self.table - q.shape[1]))
+        return token, q
 
     def goes_on(self, logits: torch.Tensor) -> bool:
         """Whether to draft another token behind the one of these logits: as many as are asked."""
@@ -90,15 +90,15 @@ class ModelDraft:
             return padded([[]] * len(rows), [[]] * len(rows), rows)
         behind = self._catch_up(rows)
         tokens, at = rows.last(behind)
-        drafted, laws = [], []
+        drafted, probabilities = [], []
         for _ in range(most):
             logits = self.reader.read(tokens, at)[:, -1]
-            token, law = self.draw(logits)
+            token, q = self.draw(logits)
             drafted.append(token)
-            laws.append(law)
+            probabilities.append(q)
             if not self.goes_on(logits):
                 break
             tokens, at = token[:, None], at.ahead(tokens.shape[1])
         drafted = torch.stack(drafted, 1)  # (B, k)
-        laws = None if self.sampling.greedy else torch.stack(laws, 1)
-        return Proposal(drafted, [drafted.shape[1]] * len(drafted), laws)
+        probabilities = None if self.sampling.greedy else torch.stack(probabilities, 1)
+        return Proposal(drafted, [drafted.shape[1]] * len(drafted), probabilities)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ensemble_lab.catalogue import MEND, data_folder
+from ensemble_lab.catalogue import FIX, data_folder
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.missing import require
 from ensemble_lab.models.weights.safetensors_head import read_saved
@@ -225,5 +225,5 @@ def shipped_draft(name: str) -> Path:
     """The file of a draft that ships with the package."""
     path = data_folder() / "drafts" / f"{name}.safetensors"
     if not path.is_file():
-        raise FileNotFoundError(f"no draft {shown(str(path), 200)}; {MEND}")
+        raise FileNotFoundError(f"no draft {shown(str(path), 200)}; {FIX}")
     return path

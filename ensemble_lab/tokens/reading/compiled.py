@@ -238,12 +238,12 @@ def unguarded() -> AbstractContextManager:
 
 
 def explained(error: Exception) -> str:
-    """Why the compiler failed, and what mends it."""
+    """Why the compiler failed, and what fixes it."""
     told = f"{type(error).__name__} {error}"
     if "InvalidCxxCompiler" in told:
-        why, mend = "finds no C++ compiler", "install g++"
+        why, fix = "finds no C++ compiler", "install g++"
     elif "Python.h" in told:
-        why, mend = "finds no Python.h", "install your Python's headers (python3-dev)"
+        why, fix = "finds no Python.h", "install your Python's headers (python3-dev)"
     else:
-        why, mend = f"fails ({shown(str(error).strip())})", "see the error above this one"
-    return f"torch.compile {why}: {mend}, or leave out compiled=True"
+        why, fix = f"fails ({shown(str(error).strip())})", "see the error above this one"
+    return f"torch.compile {why}: {fix}, or leave out compiled=True"

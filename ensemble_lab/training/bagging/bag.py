@@ -58,14 +58,14 @@ class Bag(BaseEstimator):
             raise ValueError("oob_score needs rows that were not drawn: use bootstrap=True")
         rows = len(X), size_of(self.max_samples, len(X), "max_samples")
         columns = X.shape[1], size_of(self.max_features, X.shape[1], "max_features")
-        member, draw = self._member(), random_of(self.random_state)
+        member, rng = self._member(), random_of(self.random_state)
         if columns[1] < columns[0]:
             refuse_places(member, self.max_features)
         # The order of draws is scikit-learn's, so that one random_state gives the same members.
-        seeds = draw.randint(MOST, size=self.n_estimators)
+        seeds = rng.randint(MOST, size=self.n_estimators)
         parts = [self._part(check_random_state(seed), columns, rows) for seed in seeds]
         if isinstance(member, Network):
-            self._fit_networks(member, X, codes, outputs, parts, int(draw.randint(MOST)))
+            self._fit_networks(member, X, codes, outputs, parts, int(rng.randint(MOST)))
         else:
             self._fit_one_by_one(member, X, y, seeds, parts)
         return self
@@ -80,9 +80,9 @@ class Bag(BaseEstimator):
             )
         return member
 
-    def _part(self, draw, columns: tuple[int, int], rows: tuple[int, int]):
-        features = drawn(draw, *columns, replace=False)
-        return features, drawn(draw, *rows, replace=self.bootstrap)
+    def _part(self, rng, columns: tuple[int, int], rows: tuple[int, int]):
+        features = drawn(rng, *columns, replace=False)
+        return features, drawn(rng, *rows, replace=self.bootstrap)
 
     def _fit_one_by_one(self, member, X, y, seeds, parts) -> None:
         """Members after each other; those that are done when the keyboard interrupts stay."""
@@ -90,8 +90,8 @@ class Bag(BaseEstimator):
 
         def members():
             for i, (seed, (features, rows)) in enumerate(zip(seeds, parts, strict=True)):
-                draw = check_random_state(seed)
-                one = seeded(member, lambda draw=draw: draw.randint(MOST))
+                rng = check_random_state(seed)
+                one = seeded(member, lambda rng=rng: rng.randint(MOST))
                 learned = self._learned(
                     f"member {i}", one, X[:, features], y, rows, names[features]
                 )
@@ -165,7 +165,7 @@ class Bag(BaseEstimator):
         if (never := int((count == 0).sum())) > 0:
             warnings.warn(
                 f"{never} of {len(count)} rows were drawn by every member, so that nobody can judge"
-                " them: they are NaN and left out of oob_score_; more members mend it",
+                " them: they are NaN and left out of oob_score_; more members fix it",
                 stacklevel=3,
             )
         wide = out.reshape(*out.shape, *[1] * (said.ndim - 2))

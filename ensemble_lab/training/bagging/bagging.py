@@ -12,7 +12,7 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.core.votes import first_best
 from ensemble_lab.training.bagging.bag import Bag
 from ensemble_lab.training.bagging.bootstrap import variance_of_mean
-from ensemble_lab.training.inputs.named import asked, law_of
+from ensemble_lab.training.inputs.named import asked, probabilities_of
 from ensemble_lab.training.labels import encoded, places
 
 __all__ = ["BaggingClassifier", "BaggingRegressor", "variance_of_mean"]
@@ -113,24 +113,24 @@ class BaggingClassifier(ClassifierMixin, Bag):
         self.classes_, codes = encoded(y)
         self._fit(X, y, codes, len(self.classes_))
         if self.oob_score:
-            self.oob_decision_function_ = law = self._out_of_bag(self._laws(X))
-            judged = ~np.isnan(law[:, 0])
-            predicted = self._winners(law[judged])
+            self.oob_decision_function_ = proba = self._out_of_bag(self._probabilities(X))
+            judged = ~np.isnan(proba[:, 0])
+            predicted = self._winners(proba[judged])
             self.oob_score_ = accuracy_score(codes[judged], predicted) if judged.any() else np.nan
         return self
 
     def predict_proba(self, X) -> np.ndarray:
         """Probabilities (n, k), or shares of the votes, of the classes."""
-        return self._laws(self._checked(X)).mean(0)
+        return self._probabilities(self._checked(X)).mean(0)
 
     def predict(self, X) -> np.ndarray:
         """The class (n,) with the most probability or votes; of a tie the first."""
-        law = self.predict_proba(X)
-        return self.classes_[self._winners(law)]
+        proba = self.predict_proba(X)
+        return self.classes_[self._winners(proba)]
 
     def member_predictions(self, X) -> np.ndarray:
         """The class (m, n) that every member would choose alone."""
-        winners = [self._winners(law) for law in self._laws(self._checked(X))]
+        winners = [self._winners(proba) for proba in self._probabilities(self._checked(X))]
         return self.classes_[np.stack(winners)]
 
     def _network(self, network, members, columns: int):
@@ -139,23 +139,23 @@ class BaggingClassifier(ClassifierMixin, Bag):
         return one
 
     @staticmethod
-    def _winners(law: np.ndarray) -> np.ndarray:
-        return first_best(law.T)
+    def _winners(proba: np.ndarray) -> np.ndarray:
+        return first_best(proba.T)
 
-    def _laws(self, X) -> np.ndarray:
+    def _probabilities(self, X) -> np.ndarray:
         """Probabilities (m, n, k) that every member gives, or 1 for what it votes for."""
         if self.members_ is None:
-            laws = self._answers(X)
+            probas = self._answers(X)
         else:
-            laws = softmax(self.members_.outputs(X).astype(float), axis=-1)
+            probas = softmax(self.members_.outputs(X).astype(float), axis=-1)
         if self.voting == "hard":
-            laws = np.eye(laws.shape[-1])[np.stack([self._winners(law) for law in laws])]
-        return laws
+            probas = np.eye(probas.shape[-1])[np.stack([self._winners(proba) for proba in probas])]
+        return probas
 
     def _answer(self, who, member, X, names) -> np.ndarray:
         """Probabilities (n, k) of all classes, whichever of them the member has met."""
         if hasattr(member, "predict_proba"):
-            return law_of(who, member, X, self.classes_, names)
+            return probabilities_of(who, member, X, self.classes_, names)
         predicted = asked(who, member, "predict", X, names)
         return np.eye(len(self.classes_))[places(self.classes_, predicted, who)]
 

@@ -10,11 +10,11 @@ from sklearn.utils.random import sample_without_replacement
 from ensemble_lab.core.errors import shown
 
 
-def drawn(draw: np.random.RandomState, population: int, size: int, replace: bool) -> np.ndarray:
+def drawn(rng: np.random.RandomState, population: int, size: int, replace: bool) -> np.ndarray:
     """Indices (size,) out of `population`, as scikit-learn's bagging draws them."""
     if replace:
-        return draw.randint(0, population, size)
-    return sample_without_replacement(population, size, random_state=draw)
+        return rng.randint(0, population, size)
+    return sample_without_replacement(population, size, random_state=rng)
 
 
 def size_of(share: float | int, population: int, what: str) -> int:

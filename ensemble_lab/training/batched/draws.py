@@ -55,12 +55,12 @@ class Draws:
             weights = weights.to(device)
         return cls(X.to(device), y.to(device), rows.to(device), weights)
 
-    def batches(self, draw: list[np.random.Generator], size: int) -> Iterator:
+    def batches(self, rngs: list[np.random.Generator], size: int) -> Iterator:
         """One pass in every member's own order: inputs (m, B, …), targets and weights (m, B)."""
         import torch
 
         r = self.rows.shape[1]
-        order = torch.as_tensor(np.stack([one.permutation(r) for one in draw]))  # (m, r)
+        order = torch.as_tensor(np.stack([rng.permutation(r) for rng in rngs]))  # (m, r)
         rows = self.rows.gather(1, order.to(self.rows.device))
         parts = rows, *self._judged(rows)
         for some, target, weight in zip(*(part.split(size, 1) for part in parts), strict=True):

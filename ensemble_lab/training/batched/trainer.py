@@ -130,7 +130,7 @@ def train_members(
         raise ValueError(f"seed={shown(seed)}: use a whole number from 0 up")
     start, orders, noise = np.random.SeedSequence(int(seed)).spawn(3)
     streams = orders.spawn(1) * members if same_order else orders.spawn(members)
-    draw = [np.random.default_rng(one) for one in streams]
+    rngs = [np.random.default_rng(one) for one in streams]
     networks = made(make, members, start, place, number)
     feed = Feed.of(networks[0], X, number)
     data = Draws.of(feed.rows(X), feed.targets(y, loss), members, rows, weights, place)
@@ -145,7 +145,7 @@ def train_members(
     try:
         with threads_for(run.weights * batch_size):
             for _ in bar:
-                told.append(run.epoch(data.batches(draw, batch_size)))
+                told.append(run.epoch(data.batches(rngs, batch_size)))
                 if held is not None:
                     best.look(run.judged(*held.whole()))
                 if best.all_stopped or not run.alive.any():
@@ -158,7 +158,7 @@ def train_members(
         warnings.warn(
             f"the loss of member {excerpt(gone)} became NaN or infinite: left out, {living.sum():d}"
             f" of {members:d} remain; a lower learning_rate than {shown(learning_rate)} may"
-            " mend it",
+            " fix it",
             stacklevel=2,
         )
     final = {name: value.detach() for name, value in best.params.items()}

@@ -24,7 +24,7 @@ ROUNDING = 1e-10
 
 
 def stage_weight(error: float, classes: int, learning_rate: float = 1.0) -> float:
-    """The say of a stage in the vote: 0 at chance, and more the fewer its errors.
+    """The weight of a stage in the vote (alpha): 0 at chance, and more the fewer its errors.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ def stage_weight(error: float, classes: int, learning_rate: float = 1.0) -> floa
     return learning_rate * (np.log((1 - error) / error) + np.log(classes - 1))
 
 
-def reweighted(weights: np.ndarray, wrong: np.ndarray, say: float) -> np.ndarray:
-    """Weights (n,) of the rows after a stage: those it got `wrong` (n,) grow e^say-fold.
+def reweighted(weights: np.ndarray, wrong: np.ndarray, alpha: float) -> np.ndarray:
+    """Weights (n,) of the rows after a stage: those it got `wrong` (n,) grow e^alpha-fold.
 
-    They add up to 1 again. With a learning rate of 1 the stage is now as good as chance: nothing
-    of what it knows is left to be learned.
+    They add up to 1 again. With a learning rate of 1 the stage's error under the new weights is
+    that of chance, so the next stage cannot learn the same again.
     """
     with np.errstate(divide="ignore"):
-        logs = np.log(weights) + say * wrong
+        logs = np.log(weights) + alpha * wrong
     grown = np.exp(logs - max(logs.max() - 700, 0.0))  # e^710 would overflow
     return grown / grown.sum()
 
@@ -68,7 +68,7 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
     n_estimators : int
         Most stages.
     learning_rate : float
-        Shrinks the say of every stage.
+        Shrinks the weight of every stage.
     random_state : int, RandomState or None
         Of the stages.
 
@@ -77,7 +77,7 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
     classes_ : (k,) array
     estimators_ : list of T classifiers
     estimator_weights_ : (T,) array
-        The say of each in the vote.
+        The weight of each in the vote.
     estimator_errors_ : (T,) array
         Its weighted share of errors.
     sample_weights_ : (T, n) array
@@ -131,25 +131,25 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _stages(self, X, y, weights: np.ndarray, member) -> Iterator[tuple]:
-        """Stage after stage: what it is, its error, its say and the weights it learned from."""
+        """Stage after stage: the model, its error, its weight and the weights of its rows."""
         k, counts = len(self.classes_), weights > 0
-        draw, weights = random_of(self.random_state), weights / weights.sum()
+        rng, weights = random_of(self.random_state), weights / weights.sum()
         names = names_of(self)
         for i in range(self.n_estimators):
             who = f"stage {i}"
             weights = np.where(counts, np.maximum(weights, LEAST), 0.0)
-            stage = seeded(member, lambda: draw.randint(np.iinfo(np.int32).max))
+            stage = seeded(member, lambda: rng.randint(np.iinfo(np.int32).max))
             named_fit(who, stage, X, y, names, sample_weight=weights)
             wrong = asked(who, stage, "predict", X, names) != y
             error = np.average(wrong, weights=weights)
-            # A stage that is the last one again has exactly the error of chance, but for rounding.
+            # A stage equal to the last one has exactly the error of chance, up to rounding.
             if error >= 1 - 1 / k - ROUNDING:
                 return
-            say = stage_weight(error, k, self.learning_rate) if error > 0 else 1.0
-            yield stage, error, say, weights
+            alpha = stage_weight(error, k, self.learning_rate) if error > 0 else 1.0
+            yield stage, error, alpha, weights
             if error <= 0:
                 return
-            weights = reweighted(weights, wrong, say)
+            weights = reweighted(weights, wrong, alpha)
 
     def _member(self):
         member = DecisionTreeClassifier(max_depth=1) if self.estimator is None else self.estimator
@@ -175,10 +175,10 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
         X, names = new_rows(self, X, gaps=True), names_of(self)
         votes, items = np.zeros((len(self.classes_), len(X))), np.arange(len(X))
         totals = np.cumsum(self.estimator_weights_)
-        says = zip(self.estimators_, self.estimator_weights_, totals, strict=True)
-        for i, (stage, say, total) in enumerate(says):
+        stages = zip(self.estimators_, self.estimator_weights_, totals, strict=True)
+        for i, (stage, alpha, total) in enumerate(stages):
             predicted = asked(f"stage {i}", stage, "predict", X, names)
-            votes[places(self.classes_, predicted, f"stage {i}"), items] += say
+            votes[places(self.classes_, predicted, f"stage {i}"), items] += alpha
             yield votes / total
 
     def staged_decision_function(self, X) -> Iterator[np.ndarray]:

@@ -24,8 +24,9 @@ class GradientBoosting(BaseEstimator, ABC):
     """What boosting for numbers and for classes have in common.
 
     The scores F (n, k) begin at the best constants. For squared loss and log loss the downhill
-    direction is the residual: target less what the scores say of it. A stage is k members, one for
-    each column of residuals, and F grows by `learning_rate` times what they predict.
+    direction is the residual: the target minus its prediction from the scores. A stage is k
+    members, one for each column of residuals, and F grows by `learning_rate` times what they
+    predict.
 
     Parameters
     ----------
@@ -77,14 +78,14 @@ class GradientBoosting(BaseEstimator, ABC):
 
     def _stages(self, X, target, weights, member, how: dict) -> Iterator[tuple]:
         """Stage after stage, with the mean loss after it."""
-        draw, names = random_of(self.random_state), names_of(self)
+        rng, names = random_of(self.random_state), names_of(self)
         scores = np.tile(self.start_, (len(X), 1))  # (n, k)
         for i in range(self.n_estimators):
             expected = self._expected(scores)
             stage = []
             for residual, now in zip((target - expected).T, expected.T, strict=True):
                 # All share one stream of random numbers, as scikit-learn's stages do.
-                one = seeded(member, lambda: draw)
+                one = seeded(member, lambda: rng)
                 named_fit(f"stage {i}", one, X, residual, names, **how)
                 self._refit(one, X, residual, now, weights)
                 stage.append(one)
@@ -125,7 +126,7 @@ class GradientBoosting(BaseEstimator, ABC):
 
     @abstractmethod
     def _expected(self, scores: np.ndarray) -> np.ndarray:
-        """What scores (n, k) say of the targets (n, k)."""
+        """The prediction of the targets (n, k) from scores (n, k)."""
 
     @abstractmethod
     def _loss(self, target: np.ndarray, scores: np.ndarray) -> np.ndarray:

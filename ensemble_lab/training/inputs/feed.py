@@ -97,7 +97,7 @@ class Feed:
         Raises
         ------
         ValueError
-            The least and the largest id, and the mend.
+            The least and the largest id, and the fix.
         """
         X = numbers(X, "X", ROWS)
         if self.known is None or not X.size:

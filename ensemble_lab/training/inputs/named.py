@@ -1,4 +1,4 @@
-"""Members that learn and answer: what goes wrong with one is told by its name, with the mend."""
+"""Members that learn and answer: what goes wrong with one is told by its name, with the fix."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def named_fit(who: str, member, X, y, names=None, rows=None, **how):
     Raises
     ------
     ValueError
-        It cannot learn from these rows: who it is, why, and what may mend it.
+        It cannot learn from these rows: who it is, why, and what may fix it.
     """
     try:
         return fitted(by_code(member, y), X, y, **how)
@@ -65,12 +65,12 @@ def asked(who: str, member, method: str, X, names=None, rows=None):
         raise ValueError(excerpt(_takes_no_gaps(who, member, place), 300)) from error
 
 
-def law_of(who: str, member, X, classes: np.ndarray, names=None, rows=None) -> np.ndarray:
-    """Probabilities (n, k) of all classes by a member, whichever of them it has met."""
-    said = np.asarray(asked(who, member, "predict_proba", X, names, rows), float)
-    law = np.zeros((len(said), len(classes)))
-    law[:, places(classes, getattr(member, "classes_", classes), who)] = said
-    return law
+def probabilities_of(who: str, member, X, classes: np.ndarray, names=None, rows=None) -> np.ndarray:
+    """Probabilities (n, k) of all classes by a member, 0 for those that it has not met."""
+    known = np.asarray(asked(who, member, "predict_proba", X, names, rows), float)
+    proba = np.zeros((len(known), len(classes)))
+    proba[:, places(classes, getattr(member, "classes_", classes), who)] = known
+    return proba
 
 
 def by_code(member, y):
@@ -136,7 +136,7 @@ def _reason(who: str, member, X, y, at: tuple, error: Exception) -> str:
 
 def _takes_no_gaps(who: str, member, place: str) -> str:
     name = type(member).__name__
-    mend = f"make it make_pipeline(SimpleImputer(), {name}())"
+    fix = f"make it make_pipeline(SimpleImputer(), {name}())"
     if isinstance(member, Pipeline):
-        mend = "put a SimpleImputer at its start"
-    return f"{place} of X is NaN, and {who} ({name}) takes no gaps: {mend}"
+        fix = "put a SimpleImputer at its start"
+    return f"{place} of X is NaN, and {who} ({name}) takes no gaps: {fix}"

@@ -28,7 +28,7 @@ def check_instance(estimator, what: str) -> None:
     Raises
     ------
     ValueError
-        What it is, and the mend.
+        What it is, and the fix.
     """
     if isinstance(estimator, type):
         kind = estimator.__name__

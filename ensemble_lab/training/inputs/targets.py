@@ -102,7 +102,7 @@ def check_order(X, other, what: str) -> None:
     Raises
     ------
     ValueError
-        Which it is, with the mend.
+        Which it is, with the fix.
     """
     both = getattr(X, "index", None), getattr(other, "index", None)
     if not all(isinstance(one, pd.Index) for one in both) or len(both[0]) != len(both[1]):
@@ -114,13 +114,13 @@ def check_order(X, other, what: str) -> None:
         )
 
 
-def numbers(values, what: str, mend: str) -> np.ndarray:
+def numbers(values, what: str, fix: str) -> np.ndarray:
     """Numbers of any kind as an array of numpy's own, gaps and what a mask hides as NaN.
 
     Raises
     ------
     ValueError
-        Text, complex numbers, or other things that are no numbers; it ends in `mend`.
+        Text, complex numbers, or other things that are no numbers; it ends in `fix`.
     """
     array = as_array(values)
     check_real(array, what)
@@ -135,7 +135,7 @@ def numbers(values, what: str, mend: str) -> np.ndarray:
         found = None
     if found is None or array.dtype.kind in "US" or not array.ndim:
         held = array.flat[0] if array.ndim and array.size else values
-        raise ValueError(f"{what} holds {shown(held, 40)}, which is no number: {mend}")
+        raise ValueError(f"{what} holds {shown(held, 40)}, which is no number: {fix}")
     return found
 
 
@@ -145,7 +145,7 @@ def check_real(array: np.ndarray, what: str) -> None:
     Raises
     ------
     ValueError
-        The first of them, and the mend.
+        The first of them, and the fix.
     """
     if array.dtype.kind not in "cO":
         return

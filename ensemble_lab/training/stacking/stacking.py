@@ -12,7 +12,7 @@ from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.metaestimators import available_if
 
 from ensemble_lab.core.errors import excerpt, shown
-from ensemble_lab.training.inputs.named import asked, law_of
+from ensemble_lab.training.inputs.named import asked, probabilities_of
 from ensemble_lab.training.inputs.rows import learned_rows, names_of
 from ensemble_lab.training.labels import encoded, places
 from ensemble_lab.training.stacking.out_of_fold import Stacking
@@ -153,8 +153,8 @@ class StackingClassifier(ClassifierMixin, Stacking):
     def _columns(self, who, member, method, X, rows=None) -> np.ndarray:
         """Of two probabilities the second; a class as its code."""
         if method == "predict_proba":
-            law = law_of(who, member, X, self.classes_, names_of(self), rows)
-            return law[:, 1:] if len(self.classes_) == 2 else law
+            proba = probabilities_of(who, member, X, self.classes_, names_of(self), rows)
+            return proba[:, 1:] if len(self.classes_) == 2 else proba
         if method == "predict" and (is_classifier(member) or hasattr(member, "classes_")):
             said = asked(who, member, "predict", X, names_of(self), rows)
             return places(self.classes_, said, who).astype(float)[:, None]

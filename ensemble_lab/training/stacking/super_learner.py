@@ -101,7 +101,7 @@ class ConvexWeightsRegressor(RegressorMixin, BaseEstimator):
 
 
 class ConvexWeightsClassifier(ClassifierMixin, BaseEstimator):
-    """Mixture of the members' laws, with the convex weights of least log loss.
+    """Mixture of the members' probabilities, with the convex weights of least log loss.
 
     A final model for a `StackingClassifier` whose members give probabilities.
 
@@ -113,52 +113,52 @@ class ConvexWeightsClassifier(ClassifierMixin, BaseEstimator):
     """
 
     def fit(self, X, y):
-        """Learn from the laws of m members, side by side, and the classes y (n,).
+        """Learn from the probabilities of m members, side by side, and the classes y (n,).
 
         Parameters
         ----------
         X : (n, m k) array
-            With two classes (n, m): the chance of the second.
+            With two classes (n, m): the probability of the second.
         y : (n,) array
 
         Raises
         ------
         ValueError
-            Columns that are no probabilities of these classes.
+            Columns that do not hold probabilities of these classes.
         """
         X, y = learned_rows(self, X, y)
         self.classes_, codes = encoded(y)
-        laws = self._laws(X)  # (n, m, k)
-        self.weights_ = likeliest_mixture(np.maximum(laws[np.arange(len(y)), :, codes], LEAST))
+        probas = self._probabilities(X)  # (n, m, k)
+        self.weights_ = likeliest_mixture(np.maximum(probas[np.arange(len(y)), :, codes], LEAST))
         return self
 
     def predict_proba(self, X) -> np.ndarray:
         """Probabilities (n, k) of the classes."""
         X = new_rows(self, X)
-        laws = self._laws(X)
-        return np.einsum("nmk,m->nk", laws, self.weights_)
+        probas = self._probabilities(X)
+        return np.einsum("nmk,m->nk", probas, self.weights_)
 
     def predict(self, X) -> np.ndarray:
         """The likeliest class (n,)."""
-        law = self.predict_proba(X)
-        return self.classes_[law.argmax(-1)]
+        proba = self.predict_proba(X)
+        return self.classes_[proba.argmax(-1)]
 
-    def _laws(self, X: np.ndarray) -> np.ndarray:
+    def _probabilities(self, X: np.ndarray) -> np.ndarray:
         (n, columns), k = X.shape, len(self.classes_)
         if k == 2:
-            laws = np.stack([1 - X, X], axis=-1)
+            probas = np.stack([1 - X, X], axis=-1)
         elif columns % k:
             raise ValueError(
                 f"X has {columns:d} columns, no multiple of {k:d} classes: give every member's"
                 " probabilities, or leave passthrough out"
             )
         else:
-            laws = X.reshape(n, -1, k)
-        bad = (laws < -1e-6) | (np.abs(laws.sum(-1, keepdims=True) - 1) > 1e-3)
+            probas = X.reshape(n, -1, k)
+        bad = (probas < -1e-6) | (np.abs(probas.sum(-1, keepdims=True) - 1) > 1e-3)
         if bad.any():
             row, member, _ = np.argwhere(bad)[0]
             raise ValueError(
-                f"row {row:d} of member {member:d} is {shown(laws[row, member])}, no probabilities:"
-                " use members with predict_proba"
+                f"row {row:d} of member {member:d} is {shown(probas[row, member])}, which are no"
+                " probabilities: use members with predict_proba"
             )
-        return laws
+        return probas
