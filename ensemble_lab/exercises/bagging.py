@@ -13,15 +13,37 @@ from ensemble_lab.exercises.check import Check, Part
 MEMBERS = 5  # few, so that some rows are in every bag
 
 
-def _votes(model, X, y, rows, counts: Callable = np.logical_not) -> np.ndarray:
-    """Votes (n, k) of members that learned from `rows`; `counts` of in-bag (n,) may vote."""
+def _answers(model, X, y, rows) -> np.ndarray:
+    """Classes (m, n) by the members that learned from `rows`."""
     from sklearn.base import clone
 
-    n, votes = len(X), np.zeros((len(X), int(y.max()) + 1))
-    for drawn in rows:
-        said = clone(model).fit(X[drawn], y[drawn]).predict(X)
-        may = np.flatnonzero(counts(np.isin(np.arange(n), drawn)))
-        votes[may, said[may]] += 1
+    return np.stack([clone(model).fit(X[drawn], y[drawn]).predict(X) for drawn in rows])
+
+
+def _inside(drawn, n: int) -> np.ndarray:
+    """Which of n rows a member drew, (n,) bool."""
+    return np.isin(np.arange(n), drawn)
+
+
+def _outside(drawn, n: int) -> np.ndarray:
+    return ~_inside(drawn, n)
+
+
+def _every(drawn, n: int) -> np.ndarray:
+    return np.ones(n, bool)
+
+
+def _inverted(drawn, n: int) -> np.ndarray:
+    """Rows ~i of the drawn i: Python counts those from the end."""
+    return np.isin(np.arange(n), n + ~drawn)
+
+
+def _votes(answers, rows, classes: int, may: Callable = _outside) -> np.ndarray:
+    """Votes (n, classes) of members on the rows that they `may` judge."""
+    n, votes = answers.shape[1], np.zeros((answers.shape[1], classes))
+    for answer, drawn in zip(answers, rows, strict=True):
+        judged = np.flatnonzero(may(drawn, n))
+        votes[judged, answer[judged]] += 1
     return votes
 
 
@@ -29,17 +51,25 @@ def _draws(model, X, y, m, rng) -> np.ndarray:
     return rng.integers(0, len(X), (m, len(X)))
 
 
-def _judged(share: Callable, counts: Callable = np.logical_not):
+def _of_judged(wrong, judged) -> float:
+    return wrong[judged].mean()
+
+
+def _last_of_ties(votes, axis: int) -> np.ndarray:
+    return votes.shape[axis] - 1 - np.flip(votes, axis).argmax(axis)
+
+
+def _judged(share: Callable = _of_judged, may: Callable = _outside, winner: Callable = np.argmax):
     """A function of a case and its rows to `share` of (wrong, judged), both (n,) bool."""
 
     def error(model, X, y, m, rng, rows) -> float:
-        votes = _votes(model, X, y, rows, counts)
-        return float(share(votes.argmax(1) != y, votes.any(1)))
+        votes = _votes(_answers(model, X, y, rows), rows, int(y.max()) + 1, may)
+        return float(share(winner(votes, 1) != y, votes.any(1)))
 
     return error
 
 
-_error = _judged(lambda wrong, judged: wrong[judged].mean())
+_error = _judged()
 
 
 def _each_alone(model, X, y, m, rng, rows) -> float:
@@ -47,62 +77,96 @@ def _each_alone(model, X, y, m, rng, rows) -> float:
     return float(np.mean([_error(model, X, y, m, rng, [drawn]) for drawn in rows]))
 
 
+def _all_answers(model, X, y, m, rng, rows) -> float:
+    """The share of wrong answers among all out-of-bag answers: nobody votes."""
+    out = np.stack([_outside(drawn, len(X)) for drawn in rows])
+    return float((_answers(model, X, y, rows) != y)[out].mean())
+
+
+def _last_judge(model, X, y, m, rng, rows) -> float:
+    """Each answer overwrites the one before."""
+    last = np.full(len(X), -1)
+    for answer, drawn in zip(_answers(model, X, y, rows), rows, strict=True):
+        last = np.where(_outside(drawn, len(X)), answer, last)
+    return float(_of_judged(last != y, last >= 0))
+
+
+def _mean_of_probabilities(model, X, y, m, rng, rows) -> float:
+    from sklearn.base import clone
+
+    total = np.zeros((len(X), int(y.max()) + 1))
+    for drawn in rows:
+        member, out = clone(model).fit(X[drawn], y[drawn]), _outside(drawn, len(X))
+        total[np.ix_(out, member.classes_)] += member.predict_proba(X[out])
+    return float(_of_judged(total.argmax(1) != y, total.any(1)))
+
+
+def _learned_all(model, X, y, m, rng, rows) -> float:
+    """Every member learns from all rows; the draws only say who votes."""
+    answers = _answers(model, X, y, [np.arange(len(X))] * m)
+    votes = _votes(answers, rows, int(y.max()) + 1)
+    return float(_of_judged(votes.argmax(1) != y, votes.any(1)))
+
+
 ERROR_MISTAKES = (
-    (_judged(lambda wrong, judged: wrong.mean(), np.ones_like),
-     "all members voted on every row, also those that learned from it: in-bag votes are memory and"
-     " flatter; a row is judged by those that did not draw it"),
-    (_judged(lambda wrong, judged: wrong[judged].mean(), np.array),
-     "the in-bag votes were counted and the out-of-bag ones were not: turn the mask round"),
+    (_judged(lambda wrong, judged: wrong.mean(), _every),
+     "which members have learned from a row, and what is their vote on it worth?"),
+    (_judged(may=_inside),
+     "does your mask hold the rows that a member drew, or those that it did not draw?"),
+    (_judged(may=_inverted),
+     "`~` turns the index i into -i - 1: which row of X is that?"),
     (_judged(lambda wrong, judged: (wrong | ~judged).mean()),
-     "rows that are in every bag were counted as wrong: nobody can judge them, so they leave the"
-     " average"),
+     "all members drew some of the rows, so nobody can judge those: is that a wrong vote?"),
     (_judged(lambda wrong, judged: (wrong & judged).mean()),
-     "rows that are in every bag were counted as right: nobody can judge them, so divide by the"
-     " number of rows that were judged"),
+     "by how many rows do you divide, and can every one of them be judged?"),
     (_judged(lambda wrong, judged: wrong.mean()),
-     "rows that are in every bag have no vote, and argmax made class 0 of that: leave them out"),
+     "what does argmax return for a row without any vote, and should that row count?"),
     (_each_alone,
-     "this is the mean of the members' own out-of-bag errors: let them vote on each row first"),
-    (lambda *case: 1 - _error(*case), "this is the share that is right; return the error"),
+     "is this the error of the vote, or the mean of the members' own errors?"),
+    (_all_answers,
+     "is this the share of wrong votes, or of wrong answers by single members?"),
+    (_last_judge,
+     "several members may judge a row: does the next answer add a vote, or overwrite the last?"),
+    (_mean_of_probabilities,
+     "does each member vote with one class, or did you average probabilities?"),
+    (_judged(winner=_last_of_ties),
+     "two classes have as many votes: which of them wins in your function, and in the task?"),
+    (_learned_all,
+     "which rows of X did each member learn from?"),
+    (lambda *case: 1 - _error(*case),
+     "is this the share of wrong votes, or of right ones?"),
 )  # fmt: skip
 
 
 def _bad_draws(given, wanted, cases) -> str:
     """What is wrong with draws of which each two share their table."""
-    n = given[0].shape[1]
     for rows in given:
+        n = rows.shape[1]
         if rows.min() < 0 or rows.max() >= n:
-            return f"they name {rows.min()} to {rows.max()}, but X has rows 0 to {n - 1}"
+            return f"X has rows 0 to {n - 1}: where does {max(rows.max(), -rows.min())} come from?"
         if (rows == rows[0]).all():
-            return (
-                "all members share the same draw: they learn the same thing, and their mean wins"
-                " nothing; draw inside the loop"
-            )
+            return "all members have the same rows: what do you win by averaging copies?"
         if any(len(np.unique(one)) == n for one in rows):
-            return (
-                "a member has every row once: this is drawn without replacement, and nothing is"
-                " left out to judge by; bootstrap means with replacement"
-            )
+            return "a member has every row once: can a row come twice in your draws?"
     if any(map(np.array_equal, given[::2], given[1::2])):
-        return "another generator gives the same rows: draw them with `rng`"
+        return "another `rng` gives the same rows: which generator draws yours?"
     # Hundreds of draws reach both ends, unless one is cut off.
-    drawn = np.stack(given)
-    for row, end in ((n - 1, "last"), (0, "first")):
-        if not (drawn == row).any():
-            return f"in {drawn.size} draws the {end} row, {row}, never comes: mind the range's ends"
+    for name, end in (("last", -1), ("first", 0)):
+        if not any((rows == range(rows.shape[1])[end]).any() for rows in given):
+            return f"the {name} row of X never comes: where does the range of your draws end?"
     return ""
 
 
 def _tables():
-    """A member that learns by heart, rows of overlapping classes, and two generators for each."""
+    """Rows of overlapping classes, members that learn by heart or nearly, two generators each."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    for seed, classes in enumerate((2, 3, 3)):
+    for seed, (n, classes, near) in enumerate(((12, 2, 1), (60, 3, 1), (60, 3, 3))):
         rng = np.random.default_rng(seed)
-        y = rng.integers(0, classes, 60)
-        X = rng.normal(size=(60, 2)) + y[:, None]
+        y = rng.integers(0, classes, n)
+        X = rng.normal(size=(n, 2)) + y[:, None]
         for generator in (seed, seed + 10):
-            yield KNeighborsClassifier(1), X, y, MEMBERS, np.random.default_rng(generator)
+            yield KNeighborsClassifier(near), X, y, MEMBERS, np.random.default_rng(generator)
 
 
 check_bagging = Check(
@@ -127,11 +191,13 @@ check_bagging = Check(
             "the out-of-bag error",
             _error,
             ERROR_MISTAKES,
-            lambda at, *case: "for the rows that you drew the out-of-bag error",
+            lambda at, model, X, y, m, rng, rows: (
+                f"for your draws, of {m} members from {len(X)} rows each, the out-of-bag error"
+            ),
             key="error",
         ),
     ],
-    success="drawn with replacement, apart for each, and judged by those left out",
+    success="rows are drawn with replacement, and each row is judged by those that never saw it",
 )
 
 # -- 2: variance of a mean ----------------------------------------------------------------------
@@ -158,70 +224,96 @@ def _variance(said, m, sigma2, rho) -> float:
     return sigma2 * (rho + (1 - rho) / m)
 
 
+ACROSS = "what runs along axis 0 of `said`, and what along axis 1?"
 SIGMA2_MISTAKES = (
-    (lambda said, m: np.var(said, axis=1, ddof=1).mean(),
-     "this is how far members of one training set are apart; sigma squared is how one member"
-     " varies from training set to training set: go along axis 0"),
-    (lambda said, m: np.var(said, axis=1).mean(),
-     "this is how far members of one training set are apart: go along axis 0"),
+    (lambda said, m: np.var(said, axis=1, ddof=1).mean(), ACROSS),
+    (lambda said, m: np.var(said, axis=1).mean(), ACROSS),
     (lambda said, m: np.var(said, axis=0).mean(),
-     "a mean was taken off each member, so divide by t - 1: ddof=1"),
+     "the mean was estimated from the same t numbers: do you divide by t or by t - 1?"),
     (lambda said, m: np.var(said, ddof=1),
-     "everything was thrown together: take each member's variance over the training sets, then the"
-     " mean over members"),
+     "are the members' different means part of your variance?"),
+    (lambda said, m: np.var(said),
+     "are the members' different means part of your variance?"),
     (lambda said, m: np.std(said, axis=0, ddof=1).mean(),
-     "this is sigma; sigma squared is asked for"),
-    (lambda said, m: _sigma2(said, m) ** 0.5, "this is sigma; sigma squared is asked for"),
+     "is this a variance or a standard deviation?"),
+    (lambda said, m: _sigma2(said, m) ** 0.5,
+     "is this a variance or a standard deviation?"),
     (lambda said, m: _covariance(said).mean(),
-     "this is the variance of the members' mean; sigma squared is that of one member"),
+     "is this the variance of one member, or of the members' mean?"),
+    (lambda said, m: np.trace(_covariance(said)),
+     "is this the sum of the members' variances, or their mean?"),
+    (lambda said, m: _covariance(said)[0, 0],
+     "this is the first member: have the others the same variance?"),
 )  # fmt: skip
+ITSELF = "does your mean hold pairs of a member with itself?"
 RHO_MISTAKES = (
-    (lambda said, m, sigma2: _covariance(said).mean() / sigma2,
-     "each member was paired with itself as well: leave the diagonal out"),
-    (lambda said, m, sigma2: np.corrcoef(said, rowvar=False).mean(),
-     "each member was paired with itself as well: leave the diagonal out"),
+    (lambda said, m, sigma2: _covariance(said).mean() / sigma2, ITSELF),
+    (lambda said, m, sigma2: np.corrcoef(said, rowvar=False).mean(), ITSELF),
     (lambda said, m, sigma2: _pairs(_covariance(said)),
-     "this is the covariance of two members; as a share of sigma squared it is rho"),
+     "is this a covariance, or the share that it has of sigma squared?"),
     (lambda said, m, sigma2: _pairs(np.corrcoef(said, rowvar=False)),
-     "nearly: this is the mean of correlations; the formula needs the mean covariance over the mean"
-     " variance"),
+     "is this the mean of ratios, or the ratio of two means?"),
     (lambda said, m, sigma2: _pairs(np.corrcoef(said)),
-     "rows are training sets: this correlates those, not the members (rowvar=False)"),
-    (lambda *case: _rho(*case) ** 2, "this is rho squared"),
+     "does `corrcoef` correlate rows or columns, and what are the rows of `said`?"),
+    (lambda said, m, sigma2: _rho(said, m, sigma2) / 2,
+     "how many pairs did you add up, and by how many did you divide?"),
+    (lambda said, m, sigma2: _rho(said, m, sigma2) * 2,
+     "how many pairs did you add up, and by how many did you divide?"),
+    (lambda said, m, sigma2: _rho(said, m, sigma2) * (len(said) - 1) / len(said),
+     "do covariance and variance divide by the same number?"),
+    (lambda said, m, sigma2: max(_rho(said, m, sigma2), 0.0),
+     "can members differ more than by chance, and which sign has rho then?"),
+    (lambda said, m, sigma2: abs(_rho(said, m, sigma2)),
+     "can members differ more than by chance, and which sign has rho then?"),
+    (lambda *case: _rho(*case) ** 2, "is this rho, or its square?"),
 )  # fmt: skip
+SQUARE = "the variance is the mean of m times m covariances: how many of them are of two members?"
 VARIANCE_MISTAKES = (
     (lambda said, m, sigma2, rho: sigma2 / m,
-     "sigma squared over m is for members that have nothing in common; these are correlated, and"
-     " what they share is not averaged away"),
+     "this is right for members without correlation: what happens to the error that they share?"),
     (lambda said, m, sigma2, rho: rho * sigma2,
-     "this is the floor, which no number of members gets below; m of them have not reached it"),
+     "this is the floor, for endless members: where is the part that falls with m?"),
     (lambda said, m, sigma2, rho: (1 - rho) * sigma2 / m,
-     "this is only what falls with m: the floor, rho sigma squared, is forgotten"),
+     "this part goes to zero with m: which part does not?"),
     (lambda said, m, sigma2, rho: _variance(said, m, sigma2, 1 - rho),
-     "rho and 1 - rho are swapped: what members have in common stays"),
+     "which part falls with m: the one that members share, or the other?"),
+    (lambda said, m, sigma2, rho: _variance(said, m, sigma2, rho**2),
+     "the covariance of two members is rho times sigma squared: where does the square come from?"),
     (lambda said, m, sigma2, rho: _variance(said, said.shape[1], sigma2, rho),
-     "this is for as many members as were seen; m of them are asked for"),
-    (lambda *case: _variance(*case) ** 0.5,
-     "this is a standard deviation: do not take the root"),
+     "is this for the members that you saw, or for m of them?"),
+    (lambda said, m, sigma2, rho: sigma2 * (1 + rho) / m, SQUARE),
+    (lambda said, m, sigma2, rho: sigma2 * (1 + m * rho) / m, SQUARE),
+    (lambda said, m, *known: np.sqrt(_variance(said, m, *known)),
+     "is this a variance or a standard deviation?"),
     (lambda said, m, sigma2, rho: sigma2,
-     "this is the variance of one member, not of the mean of m"),
+     "is this the variance of one member, or of the mean of m?"),
     (lambda said, m, *known: m * _variance(said, m, *known),
-     "this is m times too much: divide the sum of all covariances by m twice"),
+     "is this the variance of the mean? By what do you divide the sum of all covariances?"),
+    (lambda said, m, *known: m * m * _variance(said, m, *known),
+     "is this the variance of the sum, or of the mean?"),
 )  # fmt: skip
 
 
 def _repetitions():
     """What k members said of one row in t repetitions (t, k), and how many will be averaged."""
-    for seed, (t, k, m) in enumerate(((12, 4, 32), (30, 6, 3))):
+    yield np.array([[1.0, 2.0], [3.0, 7.0], [5.0, 3.0]]), 4
+    for seed, (t, k, m, common) in enumerate(((12, 4, 32, 0.8), (30, 6, 3, 0.8), (20, 3, 2, 0.0))):
         rng = np.random.default_rng(seed)
         scale = rng.uniform(0.5, 2.0, k)
-        common = rng.normal(size=(t, 1))
-        yield 3 + (0.8 * common + rng.normal(size=(t, k))) * scale, m
+        own = rng.normal(size=(t, k))
+        if not common:
+            own -= 0.8 * own.mean(axis=1, keepdims=True)  # what one has more, the others have less
+        yield 3 + (common * rng.normal(size=(t, 1)) + own) * scale, m
 
 
 def _forecast_part(key: str, what: str, right: Callable, mistakes: tuple) -> Part:
     def about(at, said, m, *known) -> str:
-        return f"for {len(said)} training sets and m = {m} {what}"
+        told = (
+            said.tolist()
+            if said.size < 10
+            else "{} training sets of {} members".format(*said.shape)
+        )
+        return f"for said = {told} and m = {m}, {what}"
 
     return Part(what, right, mistakes, about, key=key)
 
@@ -238,7 +330,7 @@ check_variance_of_mean = Check(
     parts=[
         _forecast_part("sigma2", "sigma2", _sigma2, SIGMA2_MISTAKES),
         _forecast_part("rho", "rho", _rho, RHO_MISTAKES),
-        _forecast_part("variance", "the variance", _variance, VARIANCE_MISTAKES),
+        _forecast_part("variance", "the variance of the mean", _variance, VARIANCE_MISTAKES),
     ],
     success="what members share stays, and only the rest falls with m",
 )

@@ -1,4 +1,4 @@
-"""The bagging explorer: the package's bags, a true chance that is true, a formula that holds."""
+"""The bagging explorer: the package's bags, a probability that is true, a formula that holds."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from ensemble_lab.explorers import explore
 from ensemble_lab.explorers.training import bagging_replay as replay
-from ensemble_lab.explorers.training.bagging import MEMBERS, formula
+from ensemble_lab.explorers.training.bagging import MEMBERS, formula, pays
 from ensemble_lab.explorers.training.moons import MAP, moons
 from ensemble_lab.widgets.style import COMBINED, WRONG
 from tests.support.any_state import named, promises_kept
@@ -138,7 +138,7 @@ def test_the_picture_says_what_the_table_says(shown):
             assert marks[here]["y"][0] == pytest.approx(row[column], abs=1e-5)
         spread = marks["new rows, here"]["error_y"]["array"][0]
         assert spread == pytest.approx(row["its spread over 5 draws"], abs=1e-5)
-        assert f"{row['held-out error']:.1%} errors" in picture.finding
+        assert f": {row['held-out error']:.1%} errors; one" in picture.finding
         floor = marks["+ shared variance"]["y"][0]
         assert floor == pytest.approx(row["its floor"], abs=1e-5)
         assert marks["bias²"]["y"][0] < floor < marks["+ the rest ÷ members"]["y"][m - 1]
@@ -173,6 +173,35 @@ def test_presets_show_what_they_promise(shown):
               for title, view in shown.presets.items()}  # fmt: skip
     assert colour["32 trees"] == COMBINED
     assert colour["one tree"] == WRONG
+
+
+def test_the_title_states_a_finding(shown):
+    for view, first, second in (
+        ({}, "32 trees of depth 12: ", "is variance that all members share"),
+        ({"learner": "stump"}, "32 stumps: ", "is bias: more members do not remove it"),
+        ({"members": 1}, "1 tree of depth 12: ", "more members remove it"),
+        ({"learner": "nearest neighbours"}, "32 nearest-neighbour models: ", "is bias"),
+    ):
+        state = shown.state(**{"members": 32, **view})
+        one, two = shown.drawn(state).finding.split("<br>")
+        assert one.startswith(first) and second in two
+        found, m = shown.found(state), state["members"]
+        own = (1 - found.rho) * found.sigma2 / m
+        parts = found.bias2, found.floor - found.bias2, own
+        assert two.startswith(f"{max(parts) / sum(parts):.0%} of the squared error is")
+        told = "nothing is averaged" if m == 1 else "pays" if pays(found, m) else "wins nothing"
+        assert one.endswith(told)
+    assert pays(replay.bags(*FULL), 32) and not pays(replay.bags(*FULL), 1)
+    assert not pays(replay.bags("nearest neighbours", 1, 1.0), 32)
+
+
+def test_without_torch_there_are_no_networks(monkeypatch):
+    monkeypatch.setattr("ensemble_lab.explorers.training.bagging.installed", lambda name: False)
+    fewer = explore("bagging")
+    assert "32 networks" not in fewer.presets and len(fewer.presets) == 5
+    assert fewer.state(learner="stump")
+    with pytest.raises(ValueError, match="no option"):
+        fewer.state(learner="small network")
 
 
 def test_dragging_members_works_nothing_out_again(shown):

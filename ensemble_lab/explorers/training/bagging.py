@@ -1,4 +1,4 @@
-"""Bagging: what the mean of members that learned from bootstraps is worth, and what it leaves."""
+"""Bagging: which part of the error the mean of many members removes, and which part stays."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from itertools import chain
 
 import numpy as np
 
+from ensemble_lab.core.missing import installed
 from ensemble_lab.explorers.training.bagging_replay import (
     LEARNERS,
+    NETWORK,
     SIZES,
     Bags,
     bags,
@@ -18,7 +20,7 @@ from ensemble_lab.explorers.training.moons import ACROSS, AXES, CELLS, MAP, MIDD
 from ensemble_lab.training.bagging.bootstrap import variance_of_mean
 from ensemble_lab.widgets.axes import Axes, axis, log_axis, shares
 from ensemble_lab.widgets.controls import choice, steps
-from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel, borders
 from ensemble_lab.widgets.picture import Picture
@@ -28,44 +30,59 @@ MEMBERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 DEPTHS = (1, 2, 3, 4, 6, 8, 12)
 SHARES = (0.1, 0.2, 0.3, 0.5, 1.0)
 OWN_BORDERS = 3  # more members' borders than these are a tangle
+PRESETS = {
+    "one tree": {"members": 1},
+    "32 trees": {"members": 32},
+    "fewer rows": {"members": 32, "share": 0.3},
+    "32 networks": {"members": 32, "learner": NETWORK},
+    "stumps": Failing(members=32, learner="stump"),
+    "neighbours": Failing(members=32, learner="nearest neighbours"),
+}
+TASKS = (
+    Task("Step from one member to 32. How does the green border change?",
+         lambda state, picture: state["members"] == 32),
+    Task("Draw fewer rows for each. Members are worse, and ρ falls. Which wins?",
+         lambda state, picture: state["share"] < 1),
+    Task("Make trees less deep, until bias is the largest part of the squared error.",
+         lambda state, picture: state["depth"] < 12 and "is bias" in picture.finding),
+)  # fmt: skip
+NAMES = {"nearest neighbours": "nearest-neighbour model"}  # of one member, where it has another
 
 
 def explorer() -> Explorer:
     """Bags of trees, nearest neighbours or networks on two half moons.
 
-    Borders are of one draw of 120 rows, all else is the mean of five draws, judged at 1,000 new
-    places where the true chance of each class is known. A setting is worked out when first asked
-    for.
+    Borders are of one draw of 120 rows. All else is the mean of five draws, judged at 1,000 new
+    places where the true probability of each class is known, so that no error is noise. A setting
+    is computed when it is first asked for. Networks can be chosen where there is PyTorch.
 
     References
     ----------
     Breiman, Bagging predictors, Machine Learning 1996.
     Breiman, Random forests, Machine Learning 2001.
     """
+    learners, presets = LEARNERS, PRESETS
+    if not installed("torch"):
+        learners = tuple(name for name in LEARNERS if name != NETWORK)
+        presets = {key: own for key, own in PRESETS.items() if own.get("learner") != NETWORK}
     return Explorer(
         name="bagging",
         controls=(
             steps("members", "members", MEMBERS, 4,
-                  "Each learns from its own bootstrap of the rows; the mean of them decides."),
-            choice("learner", "learner", LEARNERS, "tree",
-                   "A stump asks one question; neighbours are nine; a network has 32 units."),
+                  "Each learns from its own bootstrap of the rows; their mean decides."),
+            choice("learner", "learner", learners, "tree",
+                   "A stump asks one question; nine neighbours vote; a network has 32 units."),
             steps("depth", "depth of each tree", DEPTHS, 12,
-                  "12 knows its rows by heart, 1 is a stump; other learners have no depth."),
+                  "12 fits every row, 1 is a stump; other learners have no depth."),
             steps("share", "rows drawn for each", SHARES, 1.0,
-                  "Drawn with replacement. Fewer rows: members differ more, and know less."),
+                  "Drawn with replacement. With fewer rows members differ more and are worse."),
         ),
         compute=computed,
         draw=draw,
-        presets={
-            "one tree": {"members": 1},
-            "32 trees": {"members": 32},
-            "fewer rows": {"members": 32, "share": 0.3},
-            "32 networks": {"members": 32, "learner": "small network"},
-            "stumps": Failing(members=32, learner="stump"),
-            "neighbours": Failing(members=32, learner="nearest neighbours"),
-        },
+        presets=presets,
         along="members",
         sequence="members",
+        tasks=TASKS,
     )  # fmt: skip
 
 
@@ -85,8 +102,8 @@ def draw(found: Bags, state: State) -> Picture:
         widths=(10, 9),
         map=AXES,
         errors=Axes(members, shares("", 0, 1.15 * worst), "Share of rows that are wrong", 44, 100),
-        parts=Axes(members, axis("", 0, 1.1 * most), "Squared error, and what it is made of", 44,
-                   100),
+        parts=Axes(members, axis("", 0, 1.1 * most), f"Squared error, parts (ρ = {found.rho:.2f})",
+                   44, 100),
     )  # fmt: skip
     marks = [
         *map_of(panels.map, found, m),
@@ -97,12 +114,12 @@ def draw(found: Bags, state: State) -> Picture:
 
 
 def map_of(panel: Panel, found: Bags, m: int) -> list[Mark]:
-    """The chance of class 1 by m members, their borders and the rows of one draw."""
+    """The probability of class 1 by m members, their borders and the rows of one draw."""
     some = [borders(one, ACROSS, UP) for one in found.member[: min(m, OWN_BORDERS)]]
     own = tuple(list(chain(*parts)) for parts in zip(*some, strict=True))
-    hover = "class 1: %{z:.0%} of what is said<extra></extra>"
+    hover = "probability of class 1: %{z:.0%}<extra></extra>"
     return [
-        panel.heat(found.chance[m - 1], *MIDDLES, "chance of class 1", 0, 1, SHADE,
+        panel.heat(found.chance[m - 1], *MIDDLES, "probability of class 1", 0, 1, SHADE,
                    hovertemplate=hover),
         panel.border(own, ACROSS, UP, SMALL, "members", width=2),
         panel.border(_true_border(), ACROSS, UP, ORACLE, "true", width=2),
@@ -120,16 +137,22 @@ def _class(panel: Panel, found: Bags, one: int, symbol: str) -> Mark:
 
 def errors(panel: Panel, found: Bags, m: int) -> list[Mark]:
     """Share of errors over the members, on new rows and on rows that a member has not seen."""
-    gain = found.alone - found.held[:, m - 1]
-    pays = gain.mean() > gain.std(ddof=1) / len(gain) ** 0.5  # beyond the draws' own luck
     return [
         panel.upright(m),
         panel.rule(found.alone.mean(), BIG, "one learner"),
         panel.curve(SIZES, found.out_of_bag, INK, "out-of-bag"),
         panel.curve(SIZES, found.held, COMBINED, "new rows", width=4),
         panel.here(m, found.out_of_bag[:, m - 1].mean(), INK, "out-of-bag, here", size=10),
-        panel.here(m, found.held[:, m - 1], COMBINED if pays else WRONG, "new rows, here"),
+        panel.here(
+            m, found.held[:, m - 1], COMBINED if pays(found, m) else WRONG, "new rows, here"
+        ),
     ]
+
+
+def pays(found: Bags, m: int) -> bool:
+    """Whether m members beat one learner on all rows by more than the draws' own luck."""
+    gain = found.alone - found.held[:, m - 1]
+    return gain.mean() > gain.std(ddof=1) / len(gain) ** 0.5
 
 
 def made_of(panel: Panel, found: Bags, m: int) -> list[Mark]:
@@ -147,7 +170,7 @@ def made_of(panel: Panel, found: Bags, m: int) -> list[Mark]:
 
 
 def formula(found: Bags) -> np.ndarray:
-    """Squared error (32,) that bias, variance and correlation foretell for 1, 2, … members."""
+    """Squared error (32,) of 1, 2, … members by bias, variance and correlation."""
     return np.array(
         [found.bias2 + variance_of_mean(found.sigma2, found.rho, m) for m in SIZES.tolist()]
     )
@@ -162,23 +185,33 @@ def _true_border() -> tuple[list, list]:
 
 
 def finding(found: Bags, state: State) -> str:
-    """What the bag is worth, and how much of its error more members could take away."""
-    m, learner = state["members"], state["learner"]
-    whole, alone = found.held[:, m - 1].mean(), found.alone.mean()
-    name = f"tree of depth {state['depth']}" if learner == "tree" else learner
-    who = f"One member ({name})" if m == 1 else f"{m} members ({name})"
-    left = (1 - found.rho) * found.sigma2 / m
-    squared = found.floor + left
+    """Whether the average pays, and which part of its error is the largest."""
+    m = state["members"]
+    error, alone = found.held[:, m - 1].mean(), found.alone.mean()
+    verdict = "averaging pays" if pays(found, m) else "averaging wins nothing"
     return (
-        f"{who}: {whole:.1%} errors; one learner that sees every row once: {alone:.1%}\n"
-        f"{_share(found.bias2, squared)} of the squared error is bias,"
-        f" {_share(found.floor - found.bias2, squared)} shared variance (ρ = {found.rho:.2f});"
-        f" more members could take {_share(left, squared)}"
+        f"{_who(state)}: {error:.1%} errors; one that sees every row: {alone:.1%};"
+        f" {verdict if m > 1 else 'nothing is averaged'}\n{_largest(found, m)}"
     )
 
 
-def _share(part: float, whole: float) -> str:
-    return f"{part / whole:.0%}"
+def _who(state: State) -> str:
+    """The members, one or many."""
+    m, name = state["members"], NAMES.get(state["learner"], state["learner"])
+    depth = f" of depth {state['depth']}" if name == "tree" else ""
+    return f"{m} {name}{'s' if m > 1 else ''}{depth}"
+
+
+def _largest(found: Bags, m: int) -> str:
+    """The largest part of the squared error of m members, and whether more members remove it."""
+    own = (1 - found.rho) * found.sigma2 / m
+    parts = {
+        "is bias: more members do not remove it": found.bias2,
+        "is variance that all members share: more do not remove it": found.floor - found.bias2,
+        "is each member's own variance: more members remove it": own,
+    }
+    name = max(parts, key=parts.get)
+    return f"{parts[name] / (found.floor + own):.0%} of the squared error {name}"
 
 
 def also(found: Bags, m: int) -> str:
@@ -187,15 +220,15 @@ def also(found: Bags, m: int) -> str:
     alike = f" Any two of the {m} correlate by {np.nanmean(pairs):.2f}." if m > 1 else ""
     return (
         f"From 1 member to {len(SIZES)} the errors on new rows go from"
-        f" {found.held[:, 0].mean():.1%} to {found.held[:, -1].mean():.1%}. Out-of-bag they are"
-        f" {found.out_of_bag[:, m - 1].mean():.1%} with {m}. The squared error is"
+        f" {found.held[:, 0].mean():.1%} to {found.held[:, -1].mean():.1%}. With {m} the"
+        f" out-of-bag errors are {found.out_of_bag[:, m - 1].mean():.1%}. The squared error is"
         f" {found.squared[:, m - 1].mean():.4f}, its floor {found.floor:.4f}, the squared bias"
         f" {found.bias2:.4f}.{alike}"
     )
 
 
 def table(found: Bags):
-    """Every number of members: errors over five draws, squared errors and what foretells them."""
+    """Every number of members: errors over five draws, squared errors and their formula."""
     import pandas as pd
 
     columns = {

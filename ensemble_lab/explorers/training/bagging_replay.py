@@ -1,4 +1,4 @@
-"""Bags of members on rows of two measures, worked out when a setting is first seen."""
+"""Bags of members on rows of two features, computed when a setting is first seen."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ SIZES = np.arange(1, MOST + 1)
 DRAWS = range(5)
 ROWS, HELD_OUT = 120, 1000
 NOISE = 0.3  # standard deviation around the half circles
-LEARNERS = ("tree", "stump", "nearest neighbours", "small network")
+NETWORK = "small network"
+LEARNERS = ("tree", "stump", "nearest neighbours", NETWORK)
 
 
 @dataclass(frozen=True, eq=False)
 class Bags:
     """Bags of 32 on five draws of rows; errors of smaller bags are means over who comes first.
 
-    Squared errors are of the chance of class 1, against the true chance at new places; they are
+    Squared errors are of the probability of class 1, against the true one at new places; they are
     means over places.
 
     Parameters
@@ -31,9 +32,9 @@ class Bags:
         The rows of the first draw.
     label : (n,) array of int
     member : (32, cells, cells) array of bool
-        Where on the map each member says 1, in the first draw; rows of cells from the bottom up.
+        Where each member predicts 1 on the map, in the first draw; rows of cells from below.
     chance : (32, cells, cells) array
-        Chance of class 1 by the first 1, 2, … members.
+        Probability of class 1 by the first 1, 2, … members.
     held, out_of_bag : (5, 32) array
         Share of errors on new rows, and on rows that a member has not seen.
     alone : (5,) array
@@ -100,7 +101,7 @@ def bags(learner: str, depth: int, share: float) -> Bags:
 
 
 def chance_of_one(places: np.ndarray) -> np.ndarray:
-    """The true chance of class 1 at places (n, 2): both half circles with their noise around."""
+    """The true probability of class 1 at places (n, 2): two half circles, noise around them."""
     t = np.linspace(0, np.pi, 200)
     arcs = (np.cos(t), np.sin(t)), (1 - np.cos(t), 0.5 - np.sin(t))
     away = [(places[:, :1] - x) ** 2 + (places[:, 1:] - y) ** 2 for x, y in arcs]  # (n, 200)
@@ -109,9 +110,9 @@ def chance_of_one(places: np.ndarray) -> np.ndarray:
 
 
 def missed(chance: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Share of errors to expect (…) of who decides by `chance` (…, n), where `truth` is (n,).
+    """Expected share of errors (…) of a decision by `chance` (…, n), where `truth` is (n,).
 
-    A tie, as two trees may have, is decided by a coin.
+    A tie, as two trees may have, is decided at random.
     """
     return np.where(chance == 0.5, 0.5, np.where(chance > 0.5, 1 - truth, truth)).mean(-1)
 
@@ -129,13 +130,9 @@ def rotated(values: np.ndarray, axis: int) -> Iterator[np.ndarray]:
 
 
 def chances(bag, X: np.ndarray) -> np.ndarray:
-    """Chance (m, n) of class 1 by every member; 0 by one that has never met it."""
+    """Probability (m, n) of class 1 by every member; 0 by one that has never seen it."""
     return np.stack(
-        [
-            law[:, -1] * (member.classes_[-1] == 1)
-            for member in bag.estimators_
-            for law in [member.predict_proba(X)]
-        ]
+        [member.predict_proba(X)[:, -1] * (member.classes_[-1] == 1) for member in bag.estimators_]
     )
 
 
@@ -165,7 +162,7 @@ def _estimator(learner: str, depth: int, seed: int):
 
     if learner == "nearest neighbours":
         return KNeighborsClassifier(9)
-    if learner == "small network":
+    if learner == NETWORK:
         settings = {"epochs": 60, "batch_size": ROWS, "learning_rate": 0.1}
         return NetworkClassifier(**settings, random_state=seed)
     return DecisionTreeClassifier(max_depth=1 if learner == "stump" else depth, random_state=seed)
@@ -193,6 +190,6 @@ def _unseen(bag, X, y) -> np.ndarray:
 
 
 def _map(bag) -> dict[str, np.ndarray]:
-    """What is said at the middle of every cell."""
+    """Predictions at the middle of every cell."""
     said = chances(bag, MAP).reshape(MOST, CELLS, CELLS)
     return {"member": said > 0.5, "chance": running_mean(said)}
