@@ -56,6 +56,7 @@ SCENES = {
 TITLED = ROOT / "notebooks/00_start_here.ipynb"
 TITLE_STATE = {"task": "faces", "share": 65}  # another task than the one to be guessed
 IN_TITLE = re.compile(r"!\[[^\]]*\]\(data:[^)]*\)")
+UNTITLED = 56  # pixels
 MOST = 60_000  # characters of the picture in the title cell
 
 
@@ -64,7 +65,9 @@ def title_picture(page):
     picture = explore("escalate").picture(**TITLE_STATE)
     page.set_viewport_size({"width": WIDTH, "height": 500})
     page.set_content(f"<body style='margin: 0'>{svg(plain_figure(picture))}</body>")
-    image = b64encode(page.locator("svg").screenshot()).decode()
+    box = page.locator("svg").bounding_box()  # the words below the picture say what its title says
+    clip = {"x": 0, "width": WIDTH, "y": UNTITLED, "height": box["height"] - UNTITLED}
+    image = b64encode(page.screenshot(clip=clip)).decode()
     return f"![{picture.text}](data:image/png;base64,{image})"
 
 

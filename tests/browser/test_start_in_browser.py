@@ -12,11 +12,11 @@ from tests.browser.steps import HANDLE, finished, panels, run_all
 
 SCREEN = {"width": 1280, "height": 800}
 PANE = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer"
-WHERE = f"""(selector) => {{
-  const pane = document.querySelector('{PANE}').getBoundingClientRect();
-  const one = document.querySelector(selector).getBoundingClientRect();
+WHERE = """([within, selector]) => {
+  const box = (which) => document.querySelector(which).getBoundingClientRect();
+  const pane = box(within), one = box(selector);
   return [one.top - pane.top, pane.bottom - one.bottom, one.height];
-}}"""
+}"""
 CODE_IN_SIGHT = """() => [...document.querySelectorAll(".jp-CodeCell .jp-InputArea-editor")]
   .filter((e) => e.offsetParent && e.getBoundingClientRect().top < innerHeight).length"""
 FILLER = 25
@@ -38,7 +38,7 @@ def scrolled(page):
 
 def in_sight(page, selector):
     """Whether all of an element is within the notebook's pane."""
-    above, below, height = page.evaluate(WHERE, selector)
+    above, below, height = page.evaluate(WHERE, [PANE, selector])
     return height > 0 and above > -3 and below > -3
 
 

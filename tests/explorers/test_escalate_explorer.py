@@ -80,7 +80,7 @@ def test_single_models_stand_where_the_pair_costs_as_much(first):
     drawn = named(first.picture())
     assert drawn["other models by their price"]["x"] == [pytest.approx(60.93, abs=0.01)]
     notes = [note["text"] for note in first.picture().layout["annotations"]]
-    assert "IBM alone 98.3%" in notes  # Google is more expensive than all that can be drawn
+    assert "IBM alone 98.3%, 25 USD" in notes  # Google is more expensive than all that can be drawn
     assert "Face++ alone" in str(first.picture(task="faces").layout["annotations"])
 
 

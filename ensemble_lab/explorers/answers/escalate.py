@@ -101,7 +101,7 @@ def tasks(task: Callable[[str], Task], names: list[str]) -> tuple[Try, ...]:
 
 def draw(task: Task, share: int) -> Picture:
     """Accuracy as far as the slider was dragged, and the two numbers; the axes stay."""
-    every = [*task.curve["accuracy"], *task.accuracy, *(right for _, _, right in task.drawn)]
+    every = [*task.curve["accuracy"], *task.accuracy, *(right for _, _, right, _ in task.drawn)]
     every = [right for right in every if right == right] or [0.0, 1.0]
     room = max(0.12 * (max(every) - min(every)), 0.01)
     panels = mosaic(
@@ -124,13 +124,13 @@ def way(panel: Panel, task: Task, share: int) -> list[Mark]:
     spread |= {"array": listed([high - y]), "arrayminus": listed([y - low])}
     first, last = task.accuracy.tolist()
     middle = (first + last) / 2
-    names, shares, others = zip(*task.drawn, strict=True) if task.drawn else ((), (), ())
+    names, shares, others, _ = zip(*task.drawn, strict=True) if task.drawn else 4 * ((),)
     other = {"look": marker(ORACLE, 10) | {"symbol": "triangle-up"}, "key": False}
     other |= {"text": [named(name) for name in names], "hovertemplate": "%{text} alone: %{y:.1%}"}
     return [
-        *(panel.label(x, y, f"{named(name, 14)} alone {percent(y)}", ORACLE, yanchor=side,
+        *(panel.label(x, y, f"{named(name, 14)} alone {percent(y)}, {paid:.3g} USD", ORACLE, yanchor=side,
                       yshift=4 if side == "bottom" else -4)
-          for (name, x, y), side in zip(task.drawn, _sides(panel, task), strict=True)),
+          for (name, x, y, paid), side in zip(task.drawn, _sides(panel, task), strict=True)),
         panel.points(shares, others, ORACLE, "other models by their price", **other),
         panel.points([0], [first], SMALL, "small model", key=False),
         panel.points([100], [last], BIG, "big model", key=False),
@@ -148,7 +148,7 @@ def _sides(panel: Panel, task: Task) -> list[str]:
     first, last = task.accuracy
     low, high = panel.axes.y["range"]
     above = [y > first + x / 100 * (last - first) and abs(y - last) > 0.15 * (high - low)
-             for _, x, y in task.drawn]  # fmt: skip
+             for _, x, y, _ in task.drawn]  # fmt: skip
     return ["bottom" if up else "top" for up in above]
 
 
@@ -203,10 +203,10 @@ def also(task: Task, here: pd.Series) -> str:
     """What the words say beyond the finding."""
     small, big = map(named, task.models)
     right, *ends = (percent(here[name]) for name in ("accuracy", "low", "high"))
-    others = "".join(
-        f" In the same table {named(name)} alone {percent(a)} for {usd(paid)}."
-        for name, a, paid in task.others
+    others = ", ".join(
+        f"{named(n)} alone {percent(a)} for {usd(paid)}" for n, a, paid in task.others
     )
+    others = others and f" In the same table {others}."
     return (
         f"{right} right (95% interval {' to '.join(ends)}) for"
         f" {usd(1e4 * here['cost'])} USD per 10,000; {small} alone {percent(task.accuracy[0])} for"

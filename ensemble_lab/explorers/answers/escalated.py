@@ -68,10 +68,12 @@ class Task:
         return cls(models, len(shown), shown.accuracy(), _prices(shown), curve, others)
 
     @property
-    def drawn(self) -> list[tuple[str, float, float]]:
-        """Of the other models those that are drawn: name, share that costs as much, accuracy."""
+    def drawn(self) -> list[tuple[str, float, float, float]]:
+        """Of the other models those in the picture: name, share of that price, accuracy, price."""
         small, big = self.price
-        places = [(n, 100 * (paid - small) / big, right) for n, right, paid in self.others if big]
+        places = [
+            (n, 100 * (usd - small) / big, right, usd) for n, right, usd in self.others if big
+        ]
         return [place for place in places if -2 <= place[1] <= FURTHEST]
 
 
