@@ -192,8 +192,8 @@ CLAIMS = [
           lambda: bool(min(boosted(s, 0.2)[2] for s in SPLITS) > 0.4)),
     Claim("the held-out error rises after a few rounds, and 300 rounds are worse than 60",
           rises_and_goes_on),
-    Claim("Steps of 0.1 instead of 1 have fewer errors than the bag after 60 rounds, on each of five"
-          " draws. But they too get worse when they go on.", small_steps),
+    Claim("Steps of 0.1 instead of 1 have fewer errors than the bag after 60 rounds, on each of"
+          " five draws. But they too get worse when they go on.", small_steps),
     Claim("one support vector machine beats 300 boosted trees on the digits", singles_win),
     Claim("On this task both beat them.", singles_win),
     Claim("The curve of AdaBoost still falls at the end", lambda: bool(
