@@ -21,6 +21,7 @@ CHARS_PER_TOKEN = 4  # of English text, where only the characters were recorded
 LETTERS = "ABCDEFGHIJ"
 NETWORKS = {"vgg19": "VGG-19", "googlenet": "GoogLeNet", "resnet152": "ResNet-152"}
 METHODS = {"direct": "direct", "chain_of_thought": "cot", "tree_of_thoughts": "tot"}
+EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 PRICED = {"mixtral-8x7b": "mistralai/mixtral-8x7b-instruct", "gpt-4-1106": "gpt-4-1106-preview"}
 
 
@@ -130,12 +131,13 @@ def services(raw: Path, dataset: str) -> Outcomes:
         raise ValueError(f"prices.csv.gz has no price of {unpriced[0]!r} for {dataset.upper()}")
     answer = rows[[f"{api}:pred" for api in apis]].to_numpy()
     truth = rows["true_label"].to_numpy()
+    numbers = range(1 + max(answer.max(), truth.max()))
     return Outcomes(
         models=[api.removeprefix("GitHub(").rstrip(")").replace("PP", "++") for api in apis],
         items=rows["row"].to_numpy(),
         correct=answer == truth[:, None],
         answer=answer,
-        labels=range(1 + max(answer.max(), truth.max())),
+        labels=EXPRESSIONS if dataset in ("rafdb", "expw") else numbers,
         truth=truth,
         confidence=rows[[f"{api}:conf" for api in apis]].to_numpy(),
         cost=np.tile(prices[apis] / 10_000, (len(rows), 1)),

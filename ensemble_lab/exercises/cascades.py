@@ -40,23 +40,39 @@ def _both(of_cost, of_latency, sure=np.greater_equal):
     return totals
 
 
+def _of_those_asked(values, called) -> float:
+    return float(((values * called).sum(axis=0) / np.maximum(called.sum(axis=0), 1)).sum())
+
+
+def _not_chained(confidence, thresholds, cost, latency) -> np.ndarray:
+    """A stage is asked where the one before it was unsure, asked or not."""
+    asked = np.c_[np.ones(len(confidence)), confidence[:, :-1] < thresholds]
+    return np.array([_all_called(cost, asked), _all_called(latency, asked)])
+
+
 _totals = _both(_all_called, _all_called)
 
 TOTALS_MISTAKES = (
     (_both(_all_called, _largest),
-     "the wait is the slowest stage's here, but stages run one after another: add them up"),
+     "Do the stages run at the same time, or one after another?"),
     (_both(_largest, _largest),
-     "the dearest and the slowest stage were taken: every stage that was called adds to both"),
+     "An item asked three stages. How many of them are paid, and how many are waited for?"),
     (_both(_last_only, _last_only),
-     "only the stage that answered was counted; those before it were asked as well"),
+     "Who was asked before the stage that answered, and were those calls free?"),
     (_both(_last_only, _all_called),
-     "the wait is right, but stages that were asked and did not answer are paid for too"),
+     "A stage was asked and did not answer. Is its call free?"),
     (lambda c, t, cost, latency: np.array([cost.sum(1).mean(), latency.sum(1).mean()]),
-     "every stage was counted for every item; an item stops at the first that is sure"),
+     "Where does an item stop, and who is asked after that?"),
     (_both(_all_called, _all_called, sure=np.greater),
-     "an item exactly at the threshold is sure enough: it goes no further"),
+     "An item exactly at the threshold: has its confidence reached the threshold?"),
+    (_not_chained,
+     "Can the third stage be asked about an item that stopped at the first?"),
+    (_both(_of_those_asked, _of_those_asked),
+     "By how many items do you divide: by all of them, or by those that reached the stage?"),
     (lambda confidence, *case: _totals(confidence, *case) * len(confidence),
-     "these are the sums over all items; return the means an item"),
+     "Is the answer for one item, or for all of them?"),
+    (lambda confidence, *case: _totals(confidence, *case)[::-1],
+     "Which of the two numbers comes first?"),
 )  # fmt: skip
 
 
@@ -102,9 +118,11 @@ SMALL_PRICE, BIG_PRICE = 1.0, 10.0
 SLACK = 1 + 1e-9
 
 
-def _accuracy_cost(confidence, correct, deferred) -> tuple[float, float]:
+def _accuracy_cost(confidence, correct, deferred, small_call=(1.0, 1.0)) -> tuple[float, float]:
+    """Accuracy and USD an item; `small_call` is what items that stay and escalated ones pay."""
     right = np.where(deferred, correct[:, 1], correct[:, 0])
-    return float(right.mean()), SMALL_PRICE + float(deferred.mean()) * BIG_PRICE
+    small = SMALL_PRICE * np.where(deferred, small_call[1], small_call[0]).mean()
+    return float(right.mean()), float(small + deferred.mean() * BIG_PRICE)
 
 
 def _below(confidence, threshold) -> np.ndarray:
@@ -112,10 +130,14 @@ def _below(confidence, threshold) -> np.ndarray:
     return ~(confidence >= threshold)
 
 
-def _best(confidence, correct, budget, deferred=_below) -> float:
+def _best(confidence, correct, budget, deferred=_below, small_call=(1.0, 1.0)) -> float:
     """The threshold of highest accuracy within the budget, of all that act differently."""
     levels = np.append(np.unique(confidence[~np.isnan(confidence)]), 2.0)
-    seen = [(*_accuracy_cost(confidence, correct, deferred(confidence, t)), t) for t in levels]
+    passed = [deferred(confidence, t) for t in levels]
+    seen = [
+        (*_accuracy_cost(confidence, correct, on, small_call), t)
+        for on, t in zip(passed, levels, strict=True)
+    ]
     within = [(right, -paid, t) for right, paid, t in seen if paid <= budget * SLACK]
     return max(within)[2] if within else 0.0
 
@@ -138,38 +160,52 @@ def _act_alike(a: float, b: float, fit, test, budget) -> bool:
 
 
 def _other_threshold(given, wanted, cases) -> str:
-    for got, right, (fit, _, budget) in zip(given, wanted, cases, strict=True):
+    for got, (fit, _, budget) in zip(given, cases, strict=True):
+        if _accuracy_cost(*fit, _below(fit[0], got))[1] > budget * SLACK:
+            return f"What does an item cost on `fit` at {got:.3g}, and what is the budget?"
         if not _as_good(got, fit, budget):
-            mine, best = (_accuracy_cost(*fit, _below(fit[0], t)) for t in (got, right))
-            return (
-                f"on `fit` the threshold {got:.3g} is right on {mine[0]:.1%} for {mine[1]:.2f} USD"
-                f" an item; the best within {budget:g} USD is right on {best[0]:.1%} for"
-                f" {best[1]:.2f}"
-            )
+            return f"Is {got:.3g} the most accurate on `fit` of all thresholds within the budget?"
     return ""
+
+
+def _most_spent(fit, test, budget) -> float:
+    """The threshold that sends on as many as can be paid."""
+    confidence, correct = fit
+    levels = np.append(np.unique(confidence[~np.isnan(confidence)]), 2.0)
+    costs = [_accuracy_cost(confidence, correct, _below(confidence, t))[1] for t in levels]
+    return float(max((t for t, paid in zip(levels, costs, strict=True) if paid <= budget),
+                     default=0.0))  # fmt: skip
 
 
 BUDGET_MISTAKES = (
     (lambda fit, test, budget: _best(*test, budget),
-     "this threshold was chosen on the test rows; choose it on `fit` and leave `test` alone"),
+     "Which half may the threshold be chosen on, and which half did you use?"),
     (lambda fit, test, budget: _best(*fit, budget, lambda c, t: c < t),
-     "items without a confidence were read as sure (`nan < threshold` is False): absent means"
-     " unsure, so they are passed on"),
+     "An item has no confidence. Is it sure? And what is `nan < 0.5`?"),
     (lambda fit, test, budget: _best(*fit, budget, lambda c, t: ~(c > t)),
-     "the wrong side of ties: an item exactly at the threshold is sure and stays"),
-    (lambda fit, test, budget: _best(*fit, budget + SMALL_PRICE),
-     "the small call on every item was forgotten: it comes out of the same budget"),
+     "An item is exactly at the threshold. Does it stay, or is it passed on?"),
+    (lambda fit, test, budget: _best(*fit, budget, small_call=(0.0, 0.0)),
+     "Who is asked about every item, and does that call come out of the budget?"),
+    (lambda fit, test, budget: _best(*fit, budget, small_call=(1.0, 0.0)),
+     "Who was asked first about an item that is passed on, and who pays for that call?"),
     (lambda fit, test, budget: _best(*fit, np.inf),
-     "this threshold is the most accurate there is, but it spends more than the budget"),
+     "How much may an item cost, and what does it cost at this threshold?"),
+    (_most_spent, "Is the threshold that spends the most always the most accurate?"),
     _other_threshold,
 )  # fmt: skip
 
 
-def _halves(n: int = 1000, big: float = 0.95):
-    """(confidence, correct) for fitting and for testing, and the budget."""
+def _halves(n: int = 1000):
+    """(confidence, correct) for fitting and for testing, and the budget.
+
+    Each budget lies between what a level really costs and what it costs where escalated items do
+    not pay the small call. In the last case a threshold below the budget is the most accurate.
+    """
     rng = np.random.default_rng(3)
-    # How much the test confidences move, and the share of absent ones.
-    for shift, absent, budget in ((0.0, 0.0, 5.0), (0.0, 0.25, 5.5), (0.3, 0.1, 6.0)):
+    # How much the test confidences move, the share of absent ones, how often the big one is right.
+    for shift, absent, big, budget in (
+        (0.0, 0.0, 0.95, 5.5), (0.0, 0.25, 0.95, 6.2), (0.3, 0.1, 0.95, 5.7), (0.0, 0.0, 0.7, 9.7)
+    ):  # fmt: skip
         halves = []
         for moved in (0.0, shift):
             correct = np.stack([rng.random(n) < 0.6, rng.random(n) < big], axis=1) * 1.0  # (n, 2)
@@ -179,6 +215,15 @@ def _halves(n: int = 1000, big: float = 0.95):
             correct[lost, 0] = 0.0  # who gave no confidence was wrong
             halves.append((np.where(lost, np.nan, confidence), correct))
         yield *halves, budget
+
+
+def _about_threshold(at, fit, test, budget) -> str:
+    confidence = fit[0]
+    levels = np.unique(confidence[~np.isnan(confidence)])
+    return (
+        f"for {len(confidence)} items, {np.isnan(confidence).sum()} of them without a confidence"
+        f" and the others at {len(levels)} levels, and {budget:g} USD an item, the threshold"
+    )
 
 
 def _level(value, what: str) -> float:
@@ -202,6 +247,7 @@ check_threshold_under_budget = Check(
             "the threshold",
             _threshold,
             BUDGET_MISTAKES,
+            _about_threshold,
             asked="one number, the threshold",
             alike=_act_alike,
             read=_level,

@@ -16,17 +16,23 @@ def _bill(confidence, threshold, small_price, big_price) -> float:
 
 BILL_MISTAKES = (
     (lambda sure, t, small, big: np.where(sure < t, big, small).sum(),
-     "escalated items were charged the big call only, but the small model had been asked first"),
+     "Who was asked first about an escalated item, and who pays for that call?"),
     (lambda sure, t, small, big: len(sure) * small + (sure >= t).sum() * big,
-     "the sure items were escalated; it is the unsure ones that go to the big model"),
+     "Which items need the big model: the sure ones or the unsure ones?"),
     (lambda sure, t, small, big: len(sure) * small + (sure <= t).sum() * big,
-     "an item exactly at the threshold is sure enough: it stays with the small model"),
+     "An item exactly at the threshold: is it below the threshold?"),
     (lambda sure, t, small, big: small + (sure < t).mean() * big,
-     "this is the mean price of an item; the bill is for all of them"),
+     "Is the bill for one item, or for all of them?"),
     (lambda sure, t, small, big: len(sure) * (small + big),
-     "every item was charged both calls; the big model is asked below the threshold only"),
+     "Was the big model asked about every item?"),
     (lambda sure, t, small, big: (sure < t).sum() * (small + big),
-     "items that stay with the small model are not free: it was asked there too"),
+     "Who answered the items that were not escalated, and is that call free?"),
+    (lambda sure, t, small, big: (sure < t).sum() * big,
+     "Who was asked about every item, and is that call free?"),
+    (lambda sure, t, small, big: len(sure) * big + (sure < t).sum() * small,
+     "Which of the two models is asked about every item?"),
+    (lambda sure, t, small, big: len(sure) * small,
+     "Who answers an item below the threshold, and what does that call cost?"),
 )  # fmt: skip
 
 
@@ -70,17 +76,48 @@ N = 4000
 LEVELS = np.append(np.linspace(0, 1, 101), 1.01)  # with the last one every item is escalated
 
 
-def _replayed(task: Outcomes, threshold: float) -> tuple[float, float]:
+def _replayed(task: Outcomes, threshold: float, small_call: bool = True) -> tuple[float, float]:
     """Accuracy and mean USD of the cascade at a threshold."""
     sure = task.confidence[:, 0] >= threshold
     small, big = task.cost.T
-    return np.where(sure, *task.correct.T).mean(), (small + ~sure * big).mean()
+    return np.where(sure, *task.correct.T).mean(), (small_call * small + ~sure * big).mean()
+
+
+def _level(fit: Outcomes) -> float:
+    """The lowest threshold at which the cascade equals the big model."""
+    return next(t for t in LEVELS if _replayed(fit, t)[0] >= fit.accuracy()[1])
+
+
+def _judged(level: float, test: Outcomes, small_call: bool = True) -> tuple[bool, bool]:
+    """Whether the cascade is right enough and whether it is cheap enough."""
+    right, paid = _replayed(test, level, small_call)
+    cheap = paid <= 0.9 * test.cost[:, 1].mean()
+    return bool(right >= test.accuracy()[1] - 0.01), bool(cheap)
 
 
 def _pays(fit: Outcomes, test: Outcomes) -> bool:
-    level = next(t for t in LEVELS if _replayed(fit, t)[0] >= fit.accuracy()[1])
-    right, paid = _replayed(test, level)
-    return bool(right >= test.accuracy()[1] - 0.01 and paid <= 0.9 * test.cost[:, 1].mean())
+    return all(_judged(_level(fit), test))
+
+
+def _ranks(fit: Outcomes, test: Outcomes) -> bool:
+    """Whether the small model is mostly surer of right answers: what an AUC looks at."""
+    sure, right = test.confidence[:, 0], test.correct[:, 0] == 1
+    return bool(np.median(sure[right]) > 0.1 + np.median(sure[~right]))
+
+
+PAYS_MISTAKES = (
+    (lambda fit, test: all(_judged(_level(test), test)),
+     "Which half may the threshold be chosen on, and which half did you use?"),
+    (lambda fit, test: all(_judged(_level(fit), fit)),
+     "On which half is the cascade judged, and which half did you use?"),
+    (lambda fit, test: all(_judged(_level(fit), test, small_call=False)),
+     "Who is asked about every item, and who pays for that call?"),
+    (lambda fit, test: _judged(_level(fit), test)[0],
+     "What does a cascade cost that must send nearly everything on?"),
+    (lambda fit, test: _judged(_level(fit), test)[1],
+     "A cascade that is cheap and often wrong: does it meet both conditions?"),
+    (_ranks, "A small model knows when it is wrong. Does that pay at any price of its call?"),
+)  # fmt: skip
 
 
 def _task(rng, small_right, confidence, big_right, prices=(1e-6, 1e-3)) -> Outcomes:
@@ -119,21 +156,32 @@ def _tasks():
     yield knows_itself(), knows_itself()
     yield blind(), blind()
     yield knows_itself(expensive), knows_itself(expensive)
-    yield knows_itself(), drifted()
+    yield knows_itself(expensive), drifted()
+    yield knows_itself(), blind()
 
 
-# What a wrong verdict on each of the tasks means.
+# What a wrong verdict on each of the tasks asks for.
 TASK_HINTS = (
-    "a small model that is often wrong pays if its confidence says when",
-    "an accurate small model does not pay if its confidence says little",
-    "the small call is paid on every item: count it against the saving",
-    "choose the threshold on `fit` alone: on rows of its own it looks better than it is",
+    "A small model is often wrong, and its confidence says when. Can it be of use?",
+    "A small model is often right, and its confidence says little. Whom do you send on?",
+    "The small call is paid on every item. What is left of the saving?",
+    "The threshold comes from `fit`. Does it do on `test` what it did there?",
+    "The threshold comes from `fit`. Does it do on `test` what it did there?",
 )
 
 
 def _first_misjudged(given, wanted, cases) -> str:
     wrong = zip(given, wanted, TASK_HINTS, strict=True)
     return next(hint for got, right, hint in wrong if got != right)
+
+
+def _about_task(at, fit: Outcomes, test: Outcomes) -> str:
+    right, (small, big) = test.accuracy(), 1e4 * test.cost.mean(axis=0)
+    return (
+        f"on `test` the small model is right on {right[0]:.0%} for {small:.2f} USD per 10,000, the"
+        f" big one on {right[1]:.0%} for {big:.0f}, and the threshold from `fit` is"
+        f" {_level(fit):.2f}: whether it pays"
+    )
 
 
 check_which_task_pays = Check(
@@ -144,6 +192,6 @@ check_which_task_pays = Check(
     is it on `test` within a point of the big model's accuracy, at nine tenths of its cost or less?
     """,
     cases=_tasks,
-    parts=[Part("whether it pays", _pays, [_first_misjudged])],
+    parts=[Part("whether it pays", _pays, [*PAYS_MISTAKES, _first_misjudged], _about_task)],
     success="chosen on one half, judged on the other, and the small call paid for",
 )

@@ -4,9 +4,11 @@ from .controls import controls_of as controls_of
 from .controls import many as many
 from .controls import steps as steps
 from .explorer import Explorer as Explorer
+from .frontier import frontier_figure as frontier_figure
 from .picture import Picture as Picture
 from .predict import Predict as Predict
 from .predict_curve import PredictCurve as PredictCurve
+from .stay import stay_here as stay_here
 from .style import BIG as BIG
 from .style import COMBINED as COMBINED
 from .style import INK as INK

@@ -1,15 +1,22 @@
 """The README's pictures: panels of the notebooks, dragged to where they tell something.
 
-Run ``python -m tests.browser.pictures`` from the repository; it writes ``docs/*.png``.
+Run ``python -m tests.browser.pictures`` from the repository; it writes ``docs/*.png``, and the
+picture in the title cell of the first notebook, which is there before anything runs.
 """
 
 import re
 import shutil
 import sys
 import tempfile
+from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
+
+from ensemble_lab.explorers import explore
+from ensemble_lab.reports.vector import WIDTH, svg
+from ensemble_lab.widgets.still import plain_figure
 from tests.browser.jupyter import ROOT, kernel_environment, open_page, serve, without_network
 from tests.browser.steps import HANDLE, TITLE, finished, panels, run_all, settled
 
@@ -44,6 +51,37 @@ SCENES = {
     "start_here": Scene("00_start_here", "Home", "ArrowRight", "as right as|better than"),
     "cascade": Scene("02_cascades", "End", "ArrowLeft", r"\+.* points", panel=1),
 }
+
+
+TITLED = ROOT / "notebooks/00_start_here.ipynb"
+TITLE_STATE = {"task": "faces", "share": 65}  # another task than the one to be guessed
+IN_TITLE = re.compile(r"!\[[^\]]*\]\(data:[^)]*\)")
+MOST = 60_000  # characters of the picture in the title cell
+
+
+def title_picture(page):
+    """The first notebook's picture, as Markdown that carries it."""
+    picture = explore("escalate").picture(**TITLE_STATE)
+    page.set_viewport_size({"width": WIDTH, "height": 500})
+    page.set_content(f"<body style='margin: 0'>{svg(plain_figure(picture))}</body>")
+    image = b64encode(page.locator("svg").screenshot()).decode()
+    return f"![{picture.text}](data:image/png;base64,{image})"
+
+
+def into_title(page, path):
+    """Put the picture into the title cell.
+
+    Raises
+    ------
+    RuntimeError
+        It is too large for a notebook, or the cell has no place for it.
+    """
+    notebook, picture = nbformat.read(path, as_version=4), title_picture(page)
+    source, count = IN_TITLE.subn(lambda _: picture, notebook.cells[0].source)
+    if len(picture) > MOST or count != 1:
+        raise RuntimeError(f"{path.name}: {len(picture):,} characters in {count} places")
+    notebook.cells[0].source = source
+    nbformat.write(notebook, path)
 
 
 def take(page, scene, path):
@@ -81,7 +119,9 @@ def drag(page, panel, scene):
 
 
 def main(folder):
-    """Write every picture into `folder`."""
+    """Write every picture into `folder`, and the one of the first notebook into that."""
+    with open_page() as page:
+        into_title(page, TITLED)
     for name, scene in SCENES.items():
         notebook = f"{scene.notebook}.ipynb"
         with tempfile.TemporaryDirectory() as place, open_page() as page:

@@ -269,3 +269,12 @@ def test_loading_warns_of_nothing():
         warnings.simplefilter("error")
         load_outcomes("gsm8k-44-llms").summary()
         outcomes_catalogue()
+
+
+def test_expressions_have_their_words():
+    """RAF-DB publishes how many images each expression has: no two have the same number."""
+    published = {"surprise": 1619, "fear": 355, "disgust": 877, "happiness": 5957,
+                 "sadness": 2460, "anger": 867, "neutral": 3204}  # fmt: skip
+    faces, wild = load_outcomes("rafdb-services"), load_outcomes("expw-services")
+    found = dict(zip(faces.labels, np.bincount(faces.truth).tolist(), strict=True))
+    assert found == published and wild.labels == faces.labels

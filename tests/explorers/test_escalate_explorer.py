@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ensemble_lab as lab
-from ensemble_lab.explorers.answers.escalate import TASKS, Task, pair_of, recorded
+from ensemble_lab.explorers.answers.escalated import LEVEL, TASKS, Task, pair_of, recorded
 from ensemble_lab.widgets.explorer import Failing
 from ensemble_lab.widgets.still import still
 from tests.support.any_state import named, promises_kept
@@ -27,12 +27,14 @@ def test_the_numbers_are_those_of_a_cascade(first, name, share):
     table = first.table(share=share, task=name)
     models = recorded(name).models
     fit, shown = recorded(name).split(0.5, seed=0)
-    level = float(np.quantile(fit.confidence[:, 0], share / 100)) if share < 100 else 1.01
+    level = {0: 0.0, 100: 1.01}.get(share, float(np.quantile(fit.confidence[:, 0], share / 100)))
     decision = lab.Cascade(models, (level,)).decide(shown)
     row = table.loc[share]
     assert row["accuracy"] == pytest.approx(decision.accuracy)
     assert row["USD per 10,000"] == pytest.approx(1e4 * decision.mean_cost)
     assert row["sent on (%)"] == pytest.approx(100 * decision.called[:, 1].mean())
+    gain = 100 * (decision.accuracy - shown.accuracy()[1])
+    assert row["points"] == pytest.approx(gain)
     assert f"{decision.accuracy:.1%}" in first.picture(share=share, task=name).text
 
 
@@ -46,13 +48,40 @@ def test_two_tasks_pay_and_one_does_not(first):
     alone = {name: Task.of(recorded(name)).accuracy[1] for name in TASKS}
     digits, faces, reviews = (first.table(task=name) for name in TASKS)
     assert digits.loc[20, "accuracy"] > alone["spoken digits"]
-    assert faces.loc[60, "low"] > alone["faces"]
+    assert faces.loc[65, "points"] > 0.5 and faces.loc[65, "USD per 10,000"] < 7
     assert reviews.loc[90, "accuracy"] < alone["film reviews"]
     assert "points short of Google alone" in first.picture(share=90, task="film reviews").finding
-    assert "better than Google alone" in first.picture(share=60, task="faces").finding
+    assert "better than Microsoft alone" in first.picture(share=65, task="faces").finding
     failing = [name for name, state in first.presets.items() if isinstance(state, Failing)]
     assert failing == ["film reviews"] and list(first.presets) == list(TASKS)
     assert first.preset("faces", first.state(share=40))["share"] == 40  # the slider stays
+
+
+def test_no_other_model_of_the_table_beats_a_pair_that_is_shown_to_pay(first):
+    """As right for less would be a better buy than the pair; each is drawn or named."""
+    for name, state in first.presets.items():
+        table, small, big = TASKS[name]
+        _, shown = lab.load_outcomes(table).split(0.5, seed=0)
+        rows = first.table(task=name)
+        pair = rows.loc[rows["points"].gt(-LEVEL).idxmax()]
+        others = [j for j, model in enumerate(shown.models) if model not in (small, big)]
+        better = [
+            j for j in others
+            if shown.accuracy()[j] >= pair["accuracy"]
+            and 1e4 * shown.cost[:, j].mean() <= pair["USD per 10,000"]
+        ]  # fmt: skip
+        assert not better or isinstance(state, Failing)
+        text = first.picture(task=name).text
+        assert all(f"{shown.models[j]} alone {shown.accuracy()[j]:.1%}" in text for j in others)
+
+
+def test_single_models_stand_where_the_pair_costs_as_much(first):
+    """By hand: IBM's 25 USD are what the pair costs at (25 - 0.02) / 41 = 60.9 %."""
+    drawn = named(first.picture())
+    assert drawn["other models by their price"]["x"] == [pytest.approx(60.93, abs=0.01)]
+    notes = [note["text"] for note in first.picture().layout["annotations"]]
+    assert "IBM alone 98.3%" in notes  # Google is more expensive than all that can be drawn
+    assert "Face++ alone" in str(first.picture(task="faces").layout["annotations"])
 
 
 def test_everything_sent_on_costs_more_than_the_expensive_model(first):
@@ -70,10 +99,9 @@ def test_the_way_is_drawn_as_far_as_it_was_dragged(first):
 
 def test_a_report_opens_where_it_is_as_right(first):
     share = first.opens["share"]
-    right = first.table()["accuracy"]
-    assert (
-        10 < share < 20 and right[share] >= right[100] and (right[: share - 1] < right[100]).all()
-    )
+    points = first.table()["points"]
+    assert 10 < share < 20 and points[share] > -LEVEL >= points[: share - 1].max()
+    assert "short of" in first.picture(share=share - 1).finding
     assert "as right as Microsoft alone" in first.picture(**first.opens).finding
     assert still(first)["layout"]["sliders"][0]["active"] > 0
     assert not lab.explore("escalate", share=50).opens  # the reader has chosen

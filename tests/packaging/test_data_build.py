@@ -169,6 +169,7 @@ def test_services_have_readable_names_and_prices_a_call(raw):
     assert table.models == ("Face++", "Vader")
     assert table.cost[1].tolist() == [2.5 / 10_000, 0.001 / 10_000]
     assert table.labels == (0, 1, 2)  # 2 is answered though never true
+    assert sources.services(raw, "expw").labels[:3] == ("anger", "disgust", "fear")
     assert table.correct.tolist() == [[1, 0], [0, 1]]
     assert table.confidence[0].tolist() == [0.9, 0.1234]
 

@@ -2,82 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ensemble_lab.answers.cascades.cascade import Cascade, replied
-from ensemble_lab.answers.cascades.sweep import exits
-from ensemble_lab.catalogue import load_outcomes
+from ensemble_lab.answers.cascades.cascade import Cascade
 from ensemble_lab.core.outcomes import Outcomes
-from ensemble_lab.core.scales import check_scales
-from ensemble_lab.core.shares import share_interval
-from ensemble_lab.core.unknown import mean_of_known, model_means, share_known
+from ensemble_lab.explorers.answers.escalated import (
+    FURTHEST,
+    LEVEL,
+    SHARES,
+    TASKS,
+    Task,
+    enough,
+    pair_of,
+    recorded_task,
+)
 from ensemble_lab.widgets.axes import Axes, axis, shares
 from ensemble_lab.widgets.controls import choice, steps
-from ensemble_lab.widgets.explorer import Explorer, Failing
+from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.explorer import Task as Try
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel, listed
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named
-from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL
+from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, marker
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SHARES = tuple(range(101))  # per cent of the items
-ABOVE_ALL = 1.01  # a threshold above every confidence: everything is sent on
-# Task to table, cheap and expensive model; the first is shown at the start, the last one fails.
-TASKS = {
-    "spoken digits": ("audiomnist-services", "DeepSpeech", "Microsoft"),
-    "faces": ("expw-services", "CNN", "Google"),
-    "film reviews": ("imdb-services", "Vader", "Google"),
-}
-LEVEL = 0.1  # points: closer than that is as right
-FEWEST = 4  # items: two to choose on, two to show
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """Two models on the half of a table that had no say in the thresholds.
-
-    `accuracy` and `price` (USD for 10,000 items) are (2,) of the models alone; `curve` has a row
-    for every share in `SHARES`, with the `gain` on the expensive model over the items that both
-    answer, and the share of these, `both`. A price is NaN where that of one call is not known.
-    """
-
-    models: tuple[str, ...]
-    items: int
-    accuracy: np.ndarray
-    price: np.ndarray
-    curve: pd.DataFrame
-
-    @classmethod
-    def of(cls, outcomes: Outcomes) -> Task:
-        """Every share's threshold is read off one half of the items, the rest off the other."""
-        import pandas as pd
-
-        fit, shown = outcomes.split(0.5, seed=0)
-        sure = np.nan_to_num(fit.confidence[:, 0], nan=0.0)  # no confidence: not sure
-        levels = np.quantile(sure, np.array(SHARES[:-1]) / 100).tolist()
-        cascade = Cascade(shown.models, (0.5,))
-        levels = [*levels, ABOVE_ALL]
-        curve = pd.DataFrame(cascade.sweep(shown, {"thresholds": levels}), index=SHARES)
-        curve["low"], curve["high"] = share_interval(curve["accuracy"], curve["graded"])
-        curve["gain"], curve["both"] = zip(*_gains(shown, levels), strict=True)
-        alone = 1e4 * model_means(shown.cost, shown.absent)
-        return cls(shown.models, len(shown), shown.accuracy(), alone, curve)
-
-
-def _gains(shown: Outcomes, levels: list[float]) -> list[tuple[float, float]]:
-    """How much more is right than with the expensive model, and on what share of the items."""
-    tried, passed_on = exits(shown.models, shown, shown.correct, cumulative=False)
-    sure = np.where(replied(shown, 0), shown.confidence[:, 0], np.nan)
-    right = (np.where(sure >= level, tried, passed_on) for level in levels)
-    more = (values - shown.correct[:, 1] for values in right)
-    return [(mean_of_known(values), share_known(values)) for values in more]
 
 
 def explorer(
@@ -103,7 +57,7 @@ def explorer(
     own = None if outcomes is None else pair_of(outcomes, policy)
     names = list(TASKS) if own is None else ["these items"]
     # Each task is read when it is first shown.
-    task = cache(lambda name: Task.of(recorded(name) if own is None else own))
+    task = cache(lambda name: recorded_task(name) if own is None else Task.of(own))
     return Explorer(
         name="escalate",
         controls=(
@@ -116,43 +70,30 @@ def explorer(
         },
         keep=("share",),
         opens={"share": enough(task(names[0]))},
+        tasks=tasks(task, names),
     )
 
 
-def enough(task: Task) -> int:
-    """The smallest share that is as right as to send everything on."""
-    right = np.nan_to_num(task.curve["accuracy"], nan=-1.0)
-    return int((right >= right[-1]).argmax())
+def tasks(task: Callable[[str], Task], names: list[str]) -> tuple[Try, ...]:
+    """What a reader can try on each of the tasks."""
 
+    def most(state: State) -> bool:
+        right = task(state["task"]).curve["accuracy"]
+        return bool(right[state["share"]] >= right.max() - LEVEL / 100)
 
-def recorded(name: str) -> Outcomes:
-    """The table of one of the recorded tasks."""
-    table, small, big = TASKS[name]
-    return load_outcomes(table).select(models=[small, big])
+    def stop(name: str) -> Try:
+        words = f"On {name}: stop where the title first says “as right as”"
+        return Try(words, lambda state, picture: state["task"] == name
+                   and "as right as" in picture.finding)  # fmt: skip
 
-
-def pair_of(outcomes: Outcomes, policy: Cascade | None) -> Outcomes:
-    """The reader's own two models, checked."""
-    if policy is not None:
-        outcomes = outcomes.select(models=policy.order)
-    if len(outcomes.models) != 2:
-        raise ValueError(
-            f"escalate shows two models, the cheap one first, not {len(outcomes.models)}:"
-            " outcomes.select(models=[small, big])"
-        )
-    if len(outcomes) < FEWEST:
-        raise ValueError(
-            f"{len(outcomes)} items are too few to choose on one half and show the other;"
-            f" give {FEWEST} or more"
-        )
-    for name in ("confidence", "cost"):
-        values = getattr(outcomes, name)
-        if values is None or np.isnan(values[:, 0]).all():
-            raise ValueError(
-                f"escalate needs the cheap model's {name}; explore('cascade', …) does without"
-            )
-    check_scales(outcomes, [0])
-    return outcomes
+    everything = Try("Send everything on: why is the bill now higher than that of one model?",
+                     lambda state, picture: state["share"] == 100)  # fmt: skip
+    if not names[1:]:
+        return (everything,)
+    first, second, *_, last = names
+    best = Try(f"On {second}: find a share at which the two are most right",
+               lambda state, picture: state["task"] == second and most(state))  # fmt: skip
+    return stop(first), everything, best, stop(last)
 
 
 # -- the picture --------------------------------------------------------------------------------
@@ -160,13 +101,13 @@ def pair_of(outcomes: Outcomes, policy: Cascade | None) -> Outcomes:
 
 def draw(task: Task, share: int) -> Picture:
     """Accuracy as far as the slider was dragged, and the two numbers; the axes stay."""
-    every = [*task.curve["accuracy"], *task.accuracy]
+    every = [*task.curve["accuracy"], *task.accuracy, *(right for _, _, right in task.drawn)]
     every = [right for right in every if right == right] or [0.0, 1.0]
     room = max(0.12 * (max(every) - min(every)), 0.01)
     panels = mosaic(
         "way",
         lines=6,  # room for the two numbers
-        way=Axes(axis(f"sent to {named(task.models[1], 24)} (% of the items)", -2, 102),
+        way=Axes(axis(f"sent to {named(task.models[1], 24)} (% of the items)", -2, FURTHEST),
                  shares("right", min(every) - room, max(every) + room), "", 66, 130),
     )  # fmt: skip
     here = task.curve.loc[share]
@@ -183,14 +124,32 @@ def way(panel: Panel, task: Task, share: int) -> list[Mark]:
     spread |= {"array": listed([high - y]), "arrayminus": listed([y - low])}
     first, last = task.accuracy.tolist()
     middle = (first + last) / 2
+    names, shares, others = zip(*task.drawn, strict=True) if task.drawn else ((), (), ())
+    other = {"look": marker(ORACLE, 10) | {"symbol": "triangle-up"}, "key": False}
+    other |= {"text": [named(name) for name in names], "hovertemplate": "%{text} alone: %{y:.1%}"}
     return [
+        *(panel.label(x, y, f"{named(name, 14)} alone {percent(y)}", ORACLE, yanchor=side,
+                      yshift=4 if side == "bottom" else -4)
+          for (name, x, y), side in zip(task.drawn, _sides(panel, task), strict=True)),
+        panel.points(shares, others, ORACLE, "other models by their price", **other),
+        panel.points([0], [first], SMALL, "small model", key=False),
+        panel.points([100], [last], BIG, "big model", key=False),
         panel.curve([0, 100], [first, last], ORACLE, "at random", label=""),
         panel.label(50, middle, "at random", ORACLE, yanchor="top"),
         panel.rule(last, BIG, big),
         panel.rule(first, SMALL, small),
         panel.curve(sofar.index, sofar["accuracy"], COMBINED, "so far", width=4, label=""),
         panel.points([share], [y], COMBINED, "you are here", size=18, key=False, error_y=spread),
-    ]
+    ]  # fmt: skip
+
+
+def _sides(panel: Panel, task: Task) -> list[str]:
+    """Where each other model's label begins: away from the line at random and the upper rule."""
+    first, last = task.accuracy
+    low, high = panel.axes.y["range"]
+    above = [y > first + x / 100 * (last - first) and abs(y - last) > 0.15 * (high - low)
+             for _, x, y in task.drawn]  # fmt: skip
+    return ["bottom" if up else "top" for up in above]
 
 
 def numbers(panel: Panel, task: Task, here: pd.Series) -> list[Mark]:
@@ -244,11 +203,15 @@ def also(task: Task, here: pd.Series) -> str:
     """What the words say beyond the finding."""
     small, big = map(named, task.models)
     right, *ends = (percent(here[name]) for name in ("accuracy", "low", "high"))
+    others = "".join(
+        f" In the same table {named(name)} alone {percent(a)} for {usd(paid)}."
+        for name, a, paid in task.others
+    )
     return (
         f"{right} right (95% interval {' to '.join(ends)}) for"
         f" {usd(1e4 * here['cost'])} USD per 10,000; {small} alone {percent(task.accuracy[0])} for"
         f" {usd(task.price[0])}, {big} alone {percent(task.accuracy[1])} for {usd(task.price[1])}."
-        f" Shown on {task.items:,} items that had no say in the thresholds."
+        f"{others} Shown on {task.items:,} items that had no say in the thresholds."
     )
 
 
@@ -265,7 +228,7 @@ def usd(price: float) -> str:
 
 
 def table(task: Task) -> pd.DataFrame:
-    """One row a share: threshold, accuracy with its interval, price, share really sent on."""
+    """One row a share: threshold, accuracy, points against the expensive model, price, calls."""
     import pandas as pd
 
     curve = task.curve
@@ -276,6 +239,7 @@ def table(task: Task) -> pd.DataFrame:
             "coverage": curve["coverage"],
             "low": curve["low"],
             "high": curve["high"],
+            "points": 100 * curve["gain"],
             "USD per 10,000": 1e4 * curve["cost"],
             "sent on (%)": 100 * (curve["calls"] - 1),
         }

@@ -8,7 +8,7 @@ import numpy as np
 
 from ensemble_lab.widgets.axes import Axes, axis, shares
 from ensemble_lab.widgets.controls import steps
-from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture
@@ -84,7 +84,22 @@ def explorer() -> Explorer:
         },
         along="auc",
         sequence="auc",
+        tasks=(
+            Task("Find an AUC at which it makes no difference which items are sent",
+                 lambda state, picture: state["auc"] == 0.5),
+            Task("Find a share at which the cascade is right more often than the big model alone",
+                 lambda state, picture: _beats(state)),
+            Task("Find a small model that is right on 80% or more, and does not pay",
+                 lambda state, picture: state["small"] >= 0.8
+                 and not pays(predicted(state["auc"], state["small"], state["big"]), state)),
+        ),
     )  # fmt: skip
+
+
+def _beats(state: State) -> bool:
+    """Whether the cascade is right more often than the big model, to a tenth of a point."""
+    found = predicted(state["auc"], state["small"], state["big"])
+    return bool(found.accuracy[round(100 * state["share"])] > state["big"] + 0.001)
 
 
 # -- the cascade --------------------------------------------------------------------------------
