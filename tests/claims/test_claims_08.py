@@ -17,7 +17,17 @@ NOTEBOOK = "08_bagging"
 def names():
     """The functions and tables of the notebook, without what its cells print or measure."""
     found = {"lab": lab}
-    wanted = "parameters", "helpers", "tree", "one-split", "repeat", "parts", "forecast", "against"
+    wanted = (
+        "parameters",
+        "helpers",
+        "helpers-2",
+        "tree",
+        "one-split",
+        "repeat",
+        "parts",
+        "forecast",
+        "against",
+    )
     for cell in nbformat.read(ROOT / f"notebooks/{NOTEBOOK}.ipynb", as_version=4).cells:
         if cell.id in wanted:
             exec(cell.source, found)

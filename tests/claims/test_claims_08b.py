@@ -18,7 +18,7 @@ def runs(cell_id, function, splits=SEEDS):
     """What a function of the notebook finds split by split, as a table."""
     found = {"lab": lab}
     for cell in nbformat.read(ROOT / f"notebooks/{NOTEBOOK}.ipynb", as_version=4).cells:
-        if cell.id in ("parameters", "helpers"):
+        if cell.id in ("parameters", "helpers", "helpers-2"):
             exec(cell.source, found)
         if cell.id == "no-weights":
             exec(cell.source.split("try:")[0], found)
