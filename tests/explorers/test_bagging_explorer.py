@@ -97,8 +97,6 @@ def test_parts_are_recovered_where_they_are_known():
     assert found["bias2"] == pytest.approx(0.25, abs=0.02)
     assert found["sigma2"] == pytest.approx(1.0, abs=0.02)
     assert found["rho"] == pytest.approx(0.36, abs=0.02)
-    pairs = found["correlation"][~np.eye(32, dtype=bool)]
-    assert pairs.mean() == pytest.approx(0.36, abs=0.03)  # the means of draws take a little away
 
 
 @pytest.mark.parametrize("learner", replay.LEARNERS)

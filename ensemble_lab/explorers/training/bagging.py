@@ -217,14 +217,12 @@ def _largest(found: Bags, m: int) -> str:
 
 def also(found: Bags, m: int) -> str:
     """What the words say beyond the finding."""
-    pairs = found.correlation[np.triu_indices(m, 1)]
-    alike = f" Any two of the {m} correlate by {np.nanmean(pairs):.2f}." if m > 1 else ""
     return (
         f"From 1 member to {len(SIZES)} the errors on new rows go from"
         f" {found.held[:, 0].mean():.1%} to {found.held[:, -1].mean():.1%}. With {m} the"
         f" out-of-bag errors are {found.out_of_bag[:, m - 1].mean():.1%}. The squared error is"
         f" {found.squared[:, m - 1].mean():.4f}, its floor {found.floor:.4f}, the squared bias"
-        f" {found.bias2:.4f}.{alike}"
+        f" {found.bias2:.4f}. Any two members are correlated by ρ = {found.rho:.2f}."
     )
 
 
