@@ -126,7 +126,7 @@ def other(n, m, rng):
         ({"winner": lambda c: c}, "which of them wins"),
         ({"fitted": lambda X, y, drawn: (X, y)}, "which rows of X did each member learn from"),
         ({"share": lambda wrong, judged: 0.123}, "work out by hand"),
-        ({"share": lambda wrong, judged: np.nan}, "work out by hand"),
+        ({"share": lambda wrong, judged: np.nan}, "is NaN in one case"),
     ],
 )  # fmt: skip
 def test_wrong_bags_are_refused_with_their_hint(changes, hint):
@@ -218,7 +218,7 @@ def test_the_forecast_is_the_variance_of_the_members_own_mean():
         ({"rho": lambda said, own, pair: max(pair, 0.0) / own}, "which sign"),
         ({"rho": lambda said, own, pair: abs(pair) / own}, "which sign"),
         ({"rho": lambda said, own, pair: (pair / own) ** 2}, "or its square"),
-        ({"rho": lambda said, own, pair: np.nan}, "work out by hand"),
+        ({"rho": lambda said, own, pair: np.nan}, "is NaN in one case"),
         ({"variance": lambda own, rho, m: own / m}, "without correlation"),
         ({"variance": lambda own, rho, m: rho * own}, "this is the floor"),
         ({"variance": lambda own, rho, m: (1 - rho) * own / m}, "which part does not"),

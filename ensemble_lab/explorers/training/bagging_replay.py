@@ -44,8 +44,6 @@ class Bags:
     bias2, sigma2, rho : float
         Squared bias, variance of one member over draws and bootstraps, and how two members of a
         bag are correlated.
-    correlation : (32, 32) array
-        The same for each pair.
     """
 
     X: np.ndarray
@@ -59,7 +57,6 @@ class Bags:
     bias2: float
     sigma2: float
     rho: float
-    correlation: np.ndarray
 
     @property
     def floor(self) -> float:
@@ -143,14 +140,10 @@ def parts(said: np.ndarray, truth: np.ndarray) -> dict:
     whole = said.mean(1)
     spread = whole.var(0, ddof=1).mean()
     shared = max(spread - within / m, 0.0)
-    away = (said - whole.mean(0)).swapaxes(0, 1).reshape(m, -1)
-    scale = np.sqrt((away**2).mean(1))
-    scale[scale == 0] = np.nan
     return {
         "bias2": float(((whole.mean(0) - truth) ** 2).mean() - spread / draws),
         "sigma2": float(shared + within),
         "rho": float(shared / (shared + within)) if shared + within else 0.0,
-        "correlation": away @ away.T / away.shape[1] / np.outer(scale, scale),
     }
 
 
