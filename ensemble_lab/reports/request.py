@@ -321,8 +321,8 @@ def read_state(path: str | Path, notebooks: Sequence[Path] = ()) -> dict[str, An
     Raises
     ------
     RequestError
-        No such file, no state in it, one of another version, or one of an explorer that one of
-        `notebooks` does not show.
+        No such file, no state in it, one of another version, or one of an explorer whose state one
+        of `notebooks` does not take.
     """
     from ensemble_lab.widgets.explorer import VERSION
 
@@ -362,15 +362,19 @@ def read_state(path: str | Path, notebooks: Sequence[Path] = ()) -> dict[str, An
         if shows and found["explorer"] not in shows:
             raise RequestError(
                 f"{where} is a state of {shown(found['explorer'], 30)}, and"
-                f" {excerpt(notebook.name, 40)} shows {shown(sorted(shows)[0], 30)}; give it to a"
-                " notebook with that explorer"
+                f" {excerpt(notebook.name, 40)} takes one of {shown(sorted(shows)[0], 30)}; give it"
+                " to a notebook that takes it"
             )
     return found["state"]
 
 
 def explorers_in(notebook: NotebookNode) -> set[str]:
-    """The names in ``explore("name", …)``; none where one is computed, for then it may be any."""
-    names = set()
+    """The explorers that start at the parameter `state`, or all where none names it.
+
+    That is the name in ``explore("name", **state)``. Nothing where a name is computed: it may be
+    any.
+    """
+    names: dict[bool, set[str]] = {True: set(), False: set()}
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
@@ -385,8 +389,14 @@ def explorers_in(notebook: NotebookNode) -> set[str]:
             if called == "Explorer" or (called == "explore" and not is_text):  # one of their own
                 return set()
             if called == "explore":
-                names.add(name.value)
-    return names
+                names[_uses_state(call)].add(name.value)
+    return names[True] or names[False]
+
+
+def _uses_state(call: ast.Call) -> bool:
+    """Whether a keyword of the call reads the variable `state`."""
+    read = (part for keyword in call.keywords for part in ast.walk(keyword.value))
+    return any(isinstance(part, ast.Name) and part.id == "state" for part in read)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -29,8 +29,8 @@ MOST_ROWS = 200  # of a table on the screen
 MOST_TITLE = 120  # characters on a button
 MOST_ITEMS = 1000  # offered by name; any other can be typed
 TICK = {
-    False: '<span role="img" aria-label="to do:">☐</span>',
-    True: '<span role="img" aria-label="done:">☑</span>',
+    False: '<b role="img" aria-label="to do:">☐</b>',
+    True: '<b role="img" aria-label="done:">☑</b>',
 }
 TABLE, STATE, CARD = "Data table", "State", "Item card"
 COPY = """<button class="jupyter-button lm-Widget widget-button"

@@ -293,7 +293,7 @@ def test_ambiguity_without_a_whole_item_is_said():
     data = replace(
         table(4), probability=np.full((4, 3, 2), nan), truth=np.zeros(4, int), features={}
     )
-    with pytest.raises(ValueError, match="no item has a known truth and a distribution"):
+    with pytest.raises(ValueError, match="no item has a known truth and probabilities"):
         lab.ambiguity(data)
 
 

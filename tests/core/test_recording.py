@@ -241,7 +241,7 @@ def test_paths_that_cannot_be_written(tmp_path):
         (b"bytes", "is bytes"),
         (Reply("a", cost=-1), "cost is -1 for item 'q', model 'm'"),
         (Reply("a", confidence="high"), "'high'"),
-        (Reply("a", probability={"a": 0.5, "b": 0.2}), "sums to 1"),
+        (Reply("a", probability={"a": 0.5, "b": 0.2}), "sum to 1"),
         (Reply("a", probability={("a",): 1.0}), "is tuple"),
         ("7", "both 7 and '7'"),
     ],

@@ -455,6 +455,9 @@ def test_a_state_in_another_encoding(tmp_path):
         ('explore("votes", t, **state)', True),
         ('lab.explore("condorcet")\nlab.explore("votes", t, **state)', True),
         ('lab.explore("cascade", t, **state)', False),
+        ('lab.explore("votes", t)\nlab.explore("cascade", t, **{"a": 1, **state})', False),
+        ('lab.explore("cascade", t)\nlab.explore("votes", t, **(state or {}))', True),
+        ('lab.explore("cascade", t)\nlab.explore("votes", t)', True),
         ("%time\nexplore('cascade', t, **state)", False),
         ("explore(name, t, **state)", True),
         ("explore(*words)", True),
@@ -470,7 +473,7 @@ def test_a_state_of_another_explorer(source, fits, tmp_path):
         assert read_state(tmp_path / "v.json", [tmp_path / "a.ipynb"]) == VIEW["state"]
     else:
         said = refusal(read_state, tmp_path / "v.json", [tmp_path / "a.ipynb"])
-        assert "is a state of 'votes', and a.ipynb shows 'cascade'" in said
+        assert "is a state of 'votes', and a.ipynb takes one of 'cascade'" in said
 
 
 # -- pages --------------------------------------------------------------------------------------

@@ -203,7 +203,7 @@ def test_probabilities_of_another_width_are_named():
 
     draft = SimpleNamespace(begin=lambda *_: None, propose=propose)
     target = letters(network(0, 2, vocabulary=LARGE, hidden=8))
-    with pytest.raises(ModelError, match="distributions have 4 probabilities, the target's 6"):
+    with pytest.raises(ModelError, match="draft gives 4 probabilities for a token, the target 6"):
         decode(target, PROMPTS[0], draft, gamma=1, temperature=1.0)
 
 
