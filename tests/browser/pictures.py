@@ -55,8 +55,8 @@ SCENES = {
 
 TITLED = ROOT / "notebooks/00_start_here.ipynb"
 TITLE_STATE = {"task": "faces", "share": 65}  # another task than the one to be guessed
-TITLE_WORDS = """The more faces go to Microsoft, the more answers are right; the line of the two models
-passes Microsoft alone at about half of its price."""
+TITLE_WORDS = """The more faces go to Microsoft, the more answers are right; the line of the two
+models passes Microsoft alone at about half of its price."""
 IN_TITLE = re.compile(r"!\[[^\]]*\]\(data:[^)]*\)")
 UNTITLED = 56  # pixels
 MOST = 60_000  # characters of the picture in the title cell
