@@ -15,13 +15,13 @@ from ensemble_lab.widgets.backends import attended
 SCRIPT = """<div id="{name}"></div>
 <script>
 (() => {{
-  const patience = 15000, began = {began};  // milliseconds
+  const began = {began};  // milliseconds
   if (Math.abs(Date.now() - began) > 120000) return;  // a saved page
   let own = false;  // the reader moves about
   const acts = ["wheel", "pointerdown", "keydown", "touchmove"];
   const stop = () => {{ own = true; }};
   for (const act of acts) window.addEventListener(act, stop, {{capture: true, passive: true}});
-  const until = performance.now() + patience;
+  let until = performance.now() + 60000;  // for the figure to be drawn
   const look = () => {{
     const here = document.getElementById("{name}");
     const pane = (here ?? document).closest?.(".jp-WindowedPanel-outer")
@@ -32,6 +32,8 @@ SCRIPT = """<div id="{name}"></div>
     }}
     const figure = here?.closest(".jp-Cell")?.querySelector(".jp-Cell-outputWrapper");
     if (figure) {{
+      const drawn = figure.querySelector(".main-svg") ? 3000 : 60000;
+      until = Math.min(until, performance.now() + drawn);
       const [box, view] = [figure, pane].map((element) => element.getBoundingClientRect());
       // The end of the figure at the end of the pane; if it is taller, its begin at the begin.
       const move = box.height < view.height ? box.bottom - view.bottom : box.top - view.top;

@@ -55,6 +55,8 @@ SCENES = {
 
 TITLED = ROOT / "notebooks/00_start_here.ipynb"
 TITLE_STATE = {"task": "faces", "share": 65}  # another task than the one to be guessed
+TITLE_WORDS = """The more faces go to Microsoft, the more answers are right; the line of the two
+models passes Microsoft alone at about half of its price."""
 IN_TITLE = re.compile(r"!\[[^\]]*\]\(data:[^)]*\)")
 UNTITLED = 56  # pixels
 MOST = 60_000  # characters of the picture in the title cell
@@ -68,7 +70,7 @@ def title_picture(page):
     box = page.locator("svg").bounding_box()  # the words below the picture say what its title says
     clip = {"x": 0, "width": WIDTH, "y": UNTITLED, "height": box["height"] - UNTITLED}
     image = b64encode(page.screenshot(clip=clip)).decode()
-    return f"![{picture.text}](data:image/png;base64,{image})"
+    return f"![{' '.join(TITLE_WORDS.split())}](data:image/png;base64,{image})"
 
 
 def into_title(page, path):

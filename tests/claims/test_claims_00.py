@@ -67,6 +67,9 @@ CLAIMS = [
         lambda: accuracy("rafdb-services")["Microsoft"] == max(accuracy("rafdb-services").values())
         and 48 < held_out("rafdb-services", ("CNN", "Microsoft"))[0][0] < 54,
     ),
+    Claim("the cascade gains {0.8} points on the other half, for {65} % of the price",
+          lambda: held_out("rafdb-services", ("CNN", "Microsoft"), most_right=True)[0][::-1],
+          (0.05, 1)),
     Claim("So the cascade pays on two of the three tasks.", lambda: pays() == [True, True, False]),
     Claim("DeepSpeech makes more mistakes",
           lambda: accuracy("audiomnist-services")["DeepSpeech"]
@@ -76,6 +79,10 @@ CLAIMS = [
     Claim("Vader is also wrong more often than DeepSpeech",
           lambda: accuracy("imdb-services")["Vader"] < accuracy("audiomnist-services")["DeepSpeech"]
           and auc("imdb-services", "Vader") < 0.7 < auc("rafdb-services", "CNN")),
+    Claim("with Amazon's service in the place of Vader, equal accuracy costs {87} % of Google's price",
+          lambda: held_out("imdb-services", ("Amazon", "Google"))[0][0], 1),
+    Claim("A first model that knows itself better would help here too",
+          lambda: auc("imdb-services", "Amazon") > 0.1 + auc("imdb-services", "Vader")),
     Claim("To escalate everything costs more than the big model alone.",
           lambda: explorer().table()["USD per 10,000"][100] > 41),
 ]  # fmt: skip

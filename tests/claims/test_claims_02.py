@@ -151,7 +151,7 @@ CLAIMS = [
     Claim("The selector gains half a point on the random mixture, and the one that knows nothing"
           " gains nothing.", lambda: 0.4 < selected(False)[0][0] < 0.75
           and abs(selected(True)[0][0]) < 0.15),
-    Claim("The price is more than the budget's half: questions that look hard are longer.",
+    Claim("It spends more than half: questions that look hard are longer.",
           lambda: selected(False)[0][1] > 0.55 > selected(True)[0][1]),
     Claim("On faces, the cascade gained about six points on its mixture.",
           lambda: abs((budgets()[2] - budgets()[1]).mean() - 6) < 0.5),

@@ -413,3 +413,16 @@ def test_a_report_of_three_explorers_has_three_figures_and_one_library(tmp_path,
     executed = nbformat.read(tmp_path / "out/toy.ipynb", as_version=4)
     assert "widgets" not in executed.metadata
     assert (tmp_path / "out/toy.ipynb").stat().st_size < 3_000_000
+
+
+def test_a_figure_is_come_back_to_only_where_somebody_sits(monkeypatch, capsys):
+    """The page's part is tested in tests/browser."""
+    from ensemble_lab.widgets import stay, stay_here
+
+    stay_here()
+    assert capsys.readouterr().out == ""
+    shown = []
+    monkeypatch.setattr(stay, "attended", lambda: True)
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    stay_here()
+    assert "began = 1" in shown[0].data and "{" in shown[0].data and "{{" not in shown[0].data

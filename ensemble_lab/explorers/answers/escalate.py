@@ -88,8 +88,8 @@ def tasks(task: Callable[[str], Task], names: list[str]) -> tuple[Try, ...]:
 
     everything = Try("Send everything on: why is the bill now higher than that of one model?",
                      lambda state, picture: state["share"] == 100)  # fmt: skip
-    if not names[1:]:
-        return (everything,)
+    if not names[1:]:  # the reader's own models, which nobody knows here
+        return ()
     first, second, *_, last = names
     best = Try(f"On {second}: find a share at which the two are most right",
                lambda state, picture: state["task"] == second and most(state))  # fmt: skip
@@ -128,8 +128,8 @@ def way(panel: Panel, task: Task, share: int) -> list[Mark]:
     other = {"look": marker(ORACLE, 10) | {"symbol": "triangle-up"}, "key": False}
     other |= {"text": [named(name) for name in names], "hovertemplate": "%{text} alone: %{y:.1%}"}
     return [
-        *(panel.label(x, y, f"{named(name, 14)} alone {percent(y)}, {paid:.3g} USD", ORACLE, yanchor=side,
-                      yshift=4 if side == "bottom" else -4)
+        *(panel.label(x, y, f"{named(name, 14)} alone {percent(y)}, {paid:.3g} USD", ORACLE,
+                      yanchor=side, yshift=4 if side == "bottom" else -4)
           for (name, x, y, paid), side in zip(task.drawn, _sides(panel, task), strict=True)),
         panel.points(shares, others, ORACLE, "other models by their price", **other),
         panel.points([0], [first], SMALL, "small model", key=False),
