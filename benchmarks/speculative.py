@@ -95,8 +95,8 @@ def overall_vs_generate(quick):
 def worst_kind_vs_generate(quick):
     """The kind of prompt on which our best single setting gains least."""
     runs = greedy(quick, not quick)
-    told = by_kind(runs[BEST], runs["generate"])
-    kind = min(told, key=lambda kind: told[kind]["ratio"])
+    found = by_kind(runs[BEST], runs["generate"])
+    kind = min(found, key=lambda kind: found[kind]["ratio"])
     mine, peer = ({kind: runs[name][kind]} for name in (BEST, "generate"))
     more = {"draft": BEST, "kind": kind}
     goal = "at least 0.97"
@@ -151,19 +151,19 @@ def share_of_formula(quick):
     settings = {name: (ours(model, name, GAMMA), 1) for name in FIXED} | {"plain": (ours(model), 1)}
     runs = timed(settings, bench(quick).first_of_each, 0.0, quick, "formula", FEWER)
     plain = runs.pop("plain")
-    told = {name: middle_of(of_draft, plain, GAMMA) for name, of_draft in runs.items()}
-    least = min(told, key=lambda name: told[name]["share"])
+    found = {name: middle_of(of_draft, plain, GAMMA) for name, of_draft in runs.items()}
+    least = min(found, key=lambda name: found[name]["share"])
     return record(
         "share-of-formula",
-        told[least]["measured"],
-        told[least]["formula"],
+        found[least]["measured"],
+        found[least]["formula"],
         "times plain",
         higher_is_better=True,
         goal="at least 0.9 of the formula",
         peer_is="(1 - alpha^(gamma+1)) / ((1 - alpha)(gamma c + v))",
         draft=least,
         gamma=GAMMA,
-        by_draft=told,
+        by_draft=found,
         **bench(quick).about,
     )
 

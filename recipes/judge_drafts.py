@@ -96,9 +96,9 @@ def judged(head: FeatureHead, table: NgramDraft, texts: Texts, chosen: list[int]
                     examined.update(kinds[: accepted + 1])
                     stayed.update(kinds[:accepted])
             kinds = {str(kind): [stayed[kind], examined[kind]] for kind in sorted(examined)}
-            told = {"tokens_a_round": shares(tokens, rounds), "kinds": kinds}
-            found.setdefault(name, {})[f"gamma {gamma}"] = told
-            print(f"{name:24} gamma {gamma}: {told['tokens_a_round']}")
+            result = {"tokens_a_round": shares(tokens, rounds), "kinds": kinds}
+            found.setdefault(name, {})[f"gamma {gamma}"] = result
+            print(f"{name:24} gamma {gamma}: {result['tokens_a_round']}")
     return found
 
 
@@ -116,8 +116,8 @@ def written(readme: str, figures: dict) -> str:
     rows = ["| draft | " + " | ".join(f"gamma {gamma}, all" for gamma in GAMMAS) + " | chat |"]
     rows.append("|---|" + "---|" * (len(GAMMAS) + 1))
     for name, by_gamma in figures["drafts"].items():
-        told = [of_gamma["tokens_a_round"] for of_gamma in by_gamma.values()]
-        cells = [f"{one['all']:.2f}" for one in told] + [f"{told[-1]['chat']:.2f}"]
+        result = [of_gamma["tokens_a_round"] for of_gamma in by_gamma.values()]
+        cells = [f"{one['all']:.2f}" for one in result] + [f"{result[-1]['chat']:.2f}"]
         rows.append(f"| {name} | " + " | ".join(cells) + " |")
     before, _, rest = readme.partition(MARK)
     _, end, after = rest.partition(END)

@@ -163,7 +163,7 @@ def fit(trainer, texts: Texts, minutes: float, checkpoint: Path) -> list[dict]:
                 run.note({"train": round(loss.item(), 4), "held_out": judged(trainer, texts, held)})
             if over:
                 break
-    return run.told
+    return run.history
 
 
 class Run:
@@ -172,7 +172,7 @@ class Run:
     def __init__(self, network: nn.Module, checkpoint: Path):
         self.network, self.checkpoint, self.optimisers = network, checkpoint, optimisers_of(network)
         self.peaks = [one.param_groups[0]["lr"] for one in self.optimisers]
-        self.seconds, self.steps, self.passes, self.told = 0.0, 0, 0, []
+        self.seconds, self.steps, self.passes, self.history = 0.0, 0, 0, []
         if checkpoint.exists():
             kept = torch.load(checkpoint, weights_only=True)
             network.load_state_dict(kept.pop("network"))
@@ -192,9 +192,9 @@ class Run:
 
     def note(self, seen: dict) -> None:
         """Keep what was seen and all that is needed to go on."""
-        self.told.append({"step": self.steps, "minutes": round(self.seconds / 60, 1), **seen})
-        tqdm.write(json.dumps(self.told[-1]))
-        kept = {name: getattr(self, name) for name in ("seconds", "steps", "passes", "told")}
+        self.history.append({"step": self.steps, "minutes": round(self.seconds / 60, 1), **seen})
+        tqdm.write(json.dumps(self.history[-1]))
+        kept = {name: getattr(self, name) for name in ("seconds", "steps", "passes", "history")}
         kept["network"] = self.network.state_dict()
         kept["optimisers"] = [one.state_dict() for one in self.optimisers]
         unfinished = self.checkpoint.with_suffix(".part")
@@ -258,13 +258,13 @@ def main() -> None:
         "licence": "Apache-2.0",
     }
     trainer = trainer_of(args.what, target.model, ids, about)
-    told = fit(trainer, texts, args.minutes, args.work / f"{args.what}.pt")
+    history = fit(trainer, texts, args.minutes, args.work / f"{args.what}.pt")
     about |= {
         "answers": len(texts.there),
         "prompt_tokens_seen": CONTEXT,
         "texts_a_step": BATCH,
         "seed": SEED,
-        "losses": told,
+        "losses": history,
     }
     save(args.what, trainer.network, about, args.out)
 

@@ -62,13 +62,15 @@ def answers_of(raw: Path, tokenizer) -> list[Answer]:
     if not files:
         raise FileNotFoundError(f"no *.jsonl.gz in {str(raw)!r}; pass --raw DIR")
     lines = [line for file in files for line in gzip.decompress(file.read_bytes()).splitlines()]
-    said = [json.loads(line) for line in lines]
-    asked = [as_chat(tokenizer, one["prompt"]) for one in said]
-    ids = tokenizer(asked + [one["completion"] for one in said], add_special_tokens=False)
+    records = [json.loads(line) for line in lines]
+    asked = [as_chat(tokenizer, one["prompt"]) for one in records]
+    ids = tokenizer(asked + [one["completion"] for one in records], add_special_tokens=False)
     ids = ids["input_ids"]
     return [
         Answer(one["kind"], one["greedy"], is_held_out(one["prompt"]), prompt, tokens)
-        for one, prompt, tokens in zip(said, ids[: len(said)], ids[len(said) :], strict=True)
+        for one, prompt, tokens in zip(
+            records, ids[: len(records)], ids[len(records) :], strict=True
+        )
     ]
 
 

@@ -132,22 +132,22 @@ def memory_and_waits(target, draft, ids, most):
     """
     import torch
 
-    told, kept = {"peak_over_weights_and_caches": None, "waits_a_round": None}, []
+    measured, kept = {"peak_over_weights_and_caches": None, "waits_a_round": None}, []
     run = ours(target, draft, GAMMA, compiled=True, prepared=partial(both, kept))
     if not has_gpu():
         run(ids, 0.0, most, 0)
-        told["weights_and_caches_gb"] = needed(target, draft, kept[0].session) / 1e9
-        return told
+        measured["weights_and_caches_gb"] = needed(target, draft, kept[0].session) / 1e9
+        return measured
     torch.cuda.reset_peak_memory_stats()
     run(ids, 0.0, most, 0)
     bytes_needed = needed(target, draft, kept[0].session)
-    told["peak_over_weights_and_caches"] = torch.cuda.max_memory_allocated() / bytes_needed
-    told["weights_and_caches_gb"] = bytes_needed / 1e9
+    measured["peak_over_weights_and_caches"] = torch.cuda.max_memory_allocated() / bytes_needed
+    measured["weights_and_caches_gb"] = bytes_needed / 1e9
     kept.clear()
     counted = ours(target, draft, GAMMA, compiled=True, prepared=coins, around=waits(kept))
     rounds = counted(ids, 0.0, most, 0).rounds
-    told["waits_a_round"] = len(kept) / len(rounds)
-    return told
+    measured["waits_a_round"] = len(kept) / len(rounds)
+    return measured
 
 
 def both(kept, decoding):
@@ -172,11 +172,11 @@ def waits(kept):
 
         torch.cuda.set_sync_debug_mode("warn")
         try:
-            with warnings.catch_warnings(record=True) as told:
+            with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 yield
         finally:
             torch.cuda.set_sync_debug_mode("default")
-        kept.extend(one for one in told if "synchroniz" in str(one.message))
+        kept.extend(one for one in caught if "synchroniz" in str(one.message))
 
     return listening

@@ -84,8 +84,8 @@ def local_only(markup: str) -> str:
 def _words_of(tag: re.Match) -> str:
     if not REMOTE_SOURCE.search(tag[0]):
         return tag[0]
-    said = ALTERNATIVE.search(tag[0])
-    return said[1] or said[2] or "" if said else ""
+    alternative = ALTERNATIVE.search(tag[0])
+    return alternative[1] or alternative[2] or "" if alternative else ""
 
 
 def only_formulas(source: str) -> str:

@@ -19,7 +19,7 @@ from ensemble_lab.reports.stops import PIPE, Stop
 from ensemble_lab.widgets.backends import HEADLESS
 
 INJECTED = "injected-parameters"  # papermill's tag
-MOST_SAID = 120  # characters of an error of the notebook's
+MOST_MESSAGE = 120  # characters of an error of the notebook's
 QUIET = logging.NullHandler()  # what papermill would log is said here, once
 
 
@@ -98,8 +98,8 @@ def _run(path: Path, draft: Path, stop: Stop, seconds: float | None) -> str:
             )
     except PapermillExecutionError as error:
         where = f"{excerpt(path.name)} stopped at cell [{error.exec_count}]"
-        said = f"{error.ename}: {excerpt(error.evalue, MOST_SAID)}"
-        return f"{where} ({_first_line(error.source)}): {said}"
+        message = f"{error.ename}: {excerpt(error.evalue, MOST_MESSAGE)}"
+        return f"{where} ({_first_line(error.source)}): {message}"
     except Exception as error:  # a kernel that dies: the next notebook still has its turn
         if isinstance(error, BrokenPipeError) and stop.number is None:  # of the progress bar
             stop.number = PIPE
@@ -132,7 +132,7 @@ def _reason(error: Exception, stop: Stop, seconds: float | None, process) -> tup
         return "TimeoutError", f"it ran for more than {seconds:g} s; give it a longer --timeout"
     if isinstance(error, OSError):  # its own words would name a file that is gone
         return type(error).__name__, f"it could not be saved: {error.strerror or error}"
-    why = excerpt(str(error), MOST_SAID)
+    why = excerpt(str(error), MOST_MESSAGE)
     if code is not None and code < 0:
         lack = "perhaps for lack of memory" if -code == getattr(signal, "SIGKILL", 9) else ""
         why += f", {lack or f'by {signal.Signals(-code).name}'}"

@@ -220,8 +220,8 @@ def _drawn(figure, library: bool) -> tuple[str, str]:
         validate=False,
     )
     meta = drawn["layout"].get("meta")
-    told = isinstance(meta, dict) and "text" in meta
-    words = f"<p>{html.escape(str(meta['text']))}</p>" if told else ""
+    described = isinstance(meta, dict) and "text" in meta
+    words = f"<p>{html.escape(str(meta['text']))}</p>" if described else ""
     return drawing + _without_scripts(drawn), words
 
 
@@ -267,8 +267,8 @@ def entry(run: Run) -> str:
         (plain(run.source.name) + f", {run.seconds:.0f} s" * bool(run.seconds), "small"),
         (run.failure, "failed"),
     ]
-    told = [f'<p class="{kind}">{html.escape(text)}</p>' for text, kind in lines if text]
-    return f"<li>{link}\n" + "\n".join(told) + "</li>"
+    described = [f'<p class="{kind}">{html.escape(text)}</p>' for text, kind in lines if text]
+    return f"<li>{link}\n" + "\n".join(described) + "</li>"
 
 
 def _read_if_possible(path: Path) -> NotebookNode:

@@ -86,8 +86,8 @@ def report(
         except OSError as error:
             failures.append(f"index.html cannot be written into {named(out)}: {_why(error)}")
     if stop.number is not None:
-        told = _told(left, stop.number)
-        raise Stopped(excerpt(told, 280), number=stop.number, failures=failures)
+        fault = _stopped(left, stop.number)
+        raise Stopped(excerpt(fault, 280), number=stop.number, failures=failures)
     return failures
 
 
@@ -144,13 +144,13 @@ def _one(
             faults = write_page(executed)
         if faults:
             more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
-            told = f"in the page of {excerpt(path.name)}, {faults[0]}{more}"
-            failure = f"{failure}; {told}" if failure else told
+            fault = f"in the page of {excerpt(path.name)}, {faults[0]}{more}"
+            failure = f"{failure}; {fault}" if failure else fault
     except Stopped:
         failure = failure or f"{excerpt(path.name)} ran, and its page was stopped"
     except Exception as error:  # nbconvert and plotly pass on whatever they stumble over
-        told = f"{excerpt(path.name)} has no page, which cannot be written: {_why(error)}"
-        failure = f"{failure}; {told}" if failure else told
+        fault = f"{excerpt(path.name)} has no page, which cannot be written: {_why(error)}"
+        failure = f"{failure}; {fault}" if failure else fault
     return Run(path, executed, seconds, failure)
 
 
@@ -162,7 +162,7 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {excerpt(str(error))}"
 
 
-def _told(left: Sequence[Path], number: int) -> str:
+def _stopped(left: Sequence[Path], number: int) -> str:
     names = ", ".join(excerpt(path.name, 40) for path in left[:3])
     more = f" and {len(left) - 3} more" if len(left) > 3 else ""
     rest = f"; not run: {names}{more}" if left else ""

@@ -92,10 +92,10 @@ def find_notebooks(notebooks: Sequence[str | Path]) -> list[Path]:
     pages = [path.with_suffix("").name for path in paths]
     twice = [path.name for path in paths if pages.count(path.with_suffix("").name) > 1]
     if twice:
-        told = f"two notebooks named {shown(twice[0])}"
+        named_both = f"two notebooks named {shown(twice[0])}"
         if len(set(twice)) > 1:
-            told = f"{shown(twice[0], 40)} and {shown(sorted(set(twice))[-1], 40)}"
-        raise RequestError(f"{told} would share a page; run them apart")
+            named_both = f"{shown(twice[0], 40)} and {shown(sorted(set(twice))[-1], 40)}"
+        raise RequestError(f"{named_both} would share a page; run them apart")
     return paths
 
 

@@ -111,21 +111,21 @@ def _less_solutions(text: str, code: Sequence[tuple[int, int]], where: str) -> s
         if kind == "summary" and not closes:
             summary = tag.end()
         elif kind == "summary" and summary is not None:
-            said, summary = text[summary : tag.start()], None
-            if _says_solution(said) and (not opened or opened[-1][1] is not None):
+            texts, summary = text[summary : tag.start()], None
+            if _says_solution(texts) and (not opened or opened[-1][1] is not None):
                 raise _lacks(where)  # of no element, or the second of one
             if opened and opened[-1][1] is None:
-                opened[-1][1] = said
+                opened[-1][1] = texts
         elif kind == "details" and not closes:
             opened.append([tag.start(), None])
         elif kind == "details" and opened:
-            start, said = opened.pop()
-            if _says_solution(said or ""):
+            start, texts = opened.pop()
+            if _says_solution(texts or ""):
                 cut.append((start, tag.end()))
         elif kind == "details" and cut:  # a solution ended earlier than it was meant to
             raise _lacks(where)
     half = text[summary:] if summary is not None else ""
-    if any(_says_solution(said or "") for said in (half, *(said for _, said in opened))):
+    if any(_says_solution(texts or "") for texts in (half, *(texts for _, texts in opened))):
         raise _lacks(where)
     parts, at = [], 0
     for start, end in sorted(cut):
@@ -150,25 +150,25 @@ def _lacks(where: str) -> RequestError:
 def _refuse_in_code(source: str, where: str) -> None:
     """Raise `RequestError` for a code cell with a solution, which nothing here would take out."""
     if OTHERS_MARKS.search(source):
-        told = "has BEGIN SOLUTION, which belongs to another tool"
+        fault = "has BEGIN SOLUTION, which belongs to another tool"
     elif any(map(_says_solution, _summaries(source))):
-        told = "has a folded solution in code"
+        fault = "has a folded solution in code"
     else:
         return
-    raise RequestError(f"{where}: {told}; fold the solution into <details> in a markdown cell")
+    raise RequestError(f"{where}: {fault}; fold the solution into <details> in a markdown cell")
 
 
 def _summaries(text: str) -> list[str]:
     """What stands between each begin of a summary and the next end of one."""
-    said, start = [], None
+    texts, start = [], None
     for tag in TAG.finditer(text):
         if tag["name"].lower() == "summary":
             if not tag["close"]:
                 start = tag.end() if start is None else start
             elif start is not None:
-                said.append(text[start : tag.start()])
+                texts.append(text[start : tag.start()])
                 start = None
-    return said
+    return texts
 
 
 def _drop_attachments(cell: NotebookNode) -> None:

@@ -378,12 +378,16 @@ def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -
 
 def _tag(name: str, words: str | None = None, **attributes: Any) -> str:
     """An element; all that comes from a figure is escaped here."""
-    told = "".join(
+    written_out = "".join(
         f' {key.replace("_", "-")}="{html.escape(_short(value))}"'
         for key, value in attributes.items()
         if value != ""
     )
-    return f"<{name}{told}/>" if words is None else f"<{name}{told}>{html.escape(words)}</{name}>"
+    return (
+        f"<{name}{written_out}/>"
+        if words is None
+        else f"<{name}{written_out}>{html.escape(words)}</{name}>"
+    )
 
 
 def _short(value: Any) -> str:

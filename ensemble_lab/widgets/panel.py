@@ -224,8 +224,8 @@ class Panel:
 
     def _tell(self) -> None:
         """Update the text, the JSON and the open sections to the state shown."""
-        told = html.escape(self._picture.text)
-        self.text.value = f'<p role="status" aria-live="polite">{told}</p>'
+        words_shown = html.escape(self._picture.text)
+        self.text.value = f'<p role="status" aria-live="polite">{words_shown}</p>'
         self.tasks.value = self._list_tasks()
         self.copy.value = COPY.format(state=html.escape(self.explorer.to_json(**self.state)))
         opened = self.below.selected_index
