@@ -113,7 +113,7 @@ def threshold_grid(quick):
 
 
 def halves(quick):
-    """Train and test rows of the speech services and a budget of 30 % of the dearest."""
+    """Train and test rows of the speech services and a budget of 30 % of the most expensive."""
     train, test = lab.load_outcomes("audiomnist-services").split(0.02 if quick else 1 / 6, seed=0)
     return train, test, 0.3 * float(train.cost[0].max())
 

@@ -37,7 +37,7 @@ asked = {"prompts": FROZEN}
 
 def use_prompts(path):
     """Measure on another file."""
-    read_prompts(path)  # what is wrong with it is said before anything runs
+    read_prompts(path)  # errors in it are raised before anything runs
     asked["prompts"] = Path(path)
 
 

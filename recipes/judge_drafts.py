@@ -3,8 +3,8 @@
     python -m recipes.judge_drafts --raw DIR --work DIR
 
 Greedy answers are known, and so are the target's states on them (`train_drafts.py` left them in
-`--work`): what stays of each proposal is exact without running the target again. Nothing here was
-learned from, and the prompts that speed is measured on are others still.
+`--work`): which tokens of each proposal are accepted is exact without running the target again.
+Nothing here was learned from, and the prompts that speed is measured on are others still.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def drafts_of(head: FeatureHead, table: NgramDraft, states: RecordedStates) -> d
 
 @torch.inference_mode()
 def judged(head: FeatureHead, table: NgramDraft, texts: Texts, chosen: list[int]) -> dict:
-    """Tokens a round by draft, draft length and kind of prompt; and what stays of which kind."""
+    """Tokens a round by draft, draft length and kind of prompt; and acceptance by kind of token."""
     found = {}
     for name in drafts_of(head, table, None):
         for gamma in GAMMAS:

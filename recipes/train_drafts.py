@@ -37,7 +37,7 @@ PASSES = 2  # how often a head reads in training: first the target's states, the
 BATCH = 16  # texts a step
 EVERY = 150  # steps between looks at held-out text, with a checkpoint
 LAYERS = {"head": 1, "model": 2}
-INNER = {"head": 1024, "model": 576}  # so that either stays below 8 MB
+INNER = {"head": 1024, "model": 576}  # so that either is below 8 MB
 
 
 class HeadTrainer:
@@ -140,8 +140,8 @@ def judged(trainer, texts: Texts, held: list[int]) -> list[dict]:
 def fit(trainer, texts: Texts, minutes: float, checkpoint: Path) -> list[dict]:
     """Train for so many minutes of computing, going on from a checkpoint; what was seen on the way.
 
-    The learning rate falls with the time that is spent: a slow machine ends as settled as a quick
-    one, having seen less.
+    The learning rate falls with the time spent: a slow machine ends as converged as a quick one,
+    having seen less.
     """
     answers = texts.answers
     train = [i for i in texts.there if not answers[i].held_out]

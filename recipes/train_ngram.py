@@ -216,7 +216,8 @@ def measure(draft, answers: list[Answer], gamma: int) -> dict:
     -------
     dict
         ``tokens_a_round`` by kind of prompt and of all; ``first``, the share of rounds whose first
-        proposal stays; and by kind of proposal how many ``stayed`` of those ``examined``.
+        proposal stays; and by kind of proposal how many ``stayed`` (were accepted) of those
+        ``examined``.
     """
     rounds, tokens, firsts, examined, stayed = (Counter() for _ in range(5))
     for answer in answers:

@@ -50,7 +50,7 @@ def host_percent(target, decoder_of, prompts, most):
 
 
 class ForwardClock:
-    """Seconds within a model's layers and its head, and a draft's, whoever calls them."""
+    """Seconds within a model's layers and its head, and a draft's, for any caller."""
 
     def __init__(self, model):
         self.parts, self.spans, self._starts = (model.model, model.lm_head), [], []

@@ -238,7 +238,7 @@ class Panel:
         """The tasks, with those ticked that were done since the panel was opened."""
         if not self.explorer.tasks:
             return ""
-        if self.state != self.explorer.state():  # the start is nobody's doing
+        if self.state != self.explorer.state():  # the reader has not chosen the start
             done = (t.text for t in self.explorer.tasks if t.done(self.state, self._picture))
             self.done.update(done)
         entries = "".join(

@@ -47,7 +47,7 @@ SCRIPT = """<div id="{name}"></div>
 def stay_here() -> None:
     """Let a notebook that runs all its cells come back to this cell's output.
 
-    Nothing is displayed where nobody sits before the notebook: in reports and tests.
+    Nothing is displayed without a reader: in reports and tests.
     """
     if not attended():
         return

@@ -140,7 +140,7 @@ def test_what_no_interval_is_given_for_and_why():
     assert "10 items" in alone.no_interval("cost")
     unpriced = ASK.decide(pair([1.0, nan], np.full(30, 0.9)))
     assert unpriced.mean_cost == 1 and np.isnan(unpriced.interval("cost")).all()
-    assert "no call of one of the models" in unpriced.no_interval("cost")
+    assert "has no call with a known value" in unpriced.no_interval("cost")
     gap = ASK.decide(pair([1.0, nan], np.full(30, 0.1)))
     assert "outcomes.filled()" in gap.no_interval("cost")
     nothing = Decision(("m",), (), None, np.zeros(3, int), np.ones((3, 1), bool),

@@ -128,7 +128,7 @@ def refused(path):
     with pytest.raises(ValueError, match="could not be read") as read:
         Outcomes.read(path)
     data = path.read_bytes()
-    with pytest.raises(ValueError, match="is not a recording to go on with"):
+    with pytest.raises(ValueError, match="is not a recording that can be continued"):
         again(path)
     assert path.read_bytes() == data
     with pytest.raises(ValueError) as loaded:
@@ -174,7 +174,10 @@ def lines_of(path):
         (lambda lines: [*lines, b'{"item": 1, "model": "m", "cost": "1"}\n'], "the cost is '1'"),
         (lambda lines: [*lines, b'{"item": 1, "truth": {"a": 1}}\n'], "line 8: the truth"),
         (lambda lines: [*lines, b'{"item": 1, "features": [1]}\n'], "the features is"),
-        (lambda lines: [*lines, b'{"item": 1, "model": "m", "graded": 1}\n'], "no line above it"),
+        (
+            lambda lines: [*lines, b'{"item": 1, "model": "m", "graded": 1}\n'],
+            "no line above has its reply",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_named_with_the_fix(recorded, edit, words):

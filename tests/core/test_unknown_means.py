@@ -175,7 +175,7 @@ def test_the_cheapest_setting_is_not_the_one_that_asks_the_unpriced_model_more()
         min_size=1,
     )
 )
-def test_unknown_spend_is_never_efficient_and_hides_nobody(points):
+def test_unknown_spend_is_never_efficient_and_hides_no_other(points):
     spent, right = np.array(points).T
     kept, known = pareto(spent, right), ~np.isnan(spent)
     assert not kept[~known].any()
@@ -274,7 +274,7 @@ def test_explorers_say_that_a_price_is_not_known():
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_dear_model_without_a_price_is_shown_in_words():
+def test_an_expensive_model_without_a_price_is_shown_in_words():
     picture = lab.explore("escalate", pair(nan)).picture(share=100)
     assert "big alone unknown" in str(picture.layout) and "nan" not in picture.text
     free = lab.explore("escalate", pair(0.0)).picture(share=0)

@@ -62,7 +62,7 @@ def test_the_dice_are_those_that_decided(target, other, draft):
         assert (place.token == place.drafted) or place.verdict == "corrected"
 
 
-def test_the_laws_are_laws(target, other):
+def test_the_distributions_are_distributions(target, other):
     seen = set()
     for _, place in traced(target, "model", other, temperature=1.0).places:
         seen.add(place.verdict)

@@ -428,7 +428,7 @@ def test_a_part_that_json_does_not_hold(part):
 def test_a_chat_in_itself():
     part = {"type": "text"}
     part["text"] = part
-    with pytest.raises(ModelError, match="the prompt holds itself"):
+    with pytest.raises(ModelError, match="the prompt contains itself"):
         Endpoint("http://h/v1", "m")([{"role": "user", "content": [part]}])
 
 

@@ -165,13 +165,13 @@ def test_a_small_model_that_does_not_say_how_sure_it_is_defers(confidence):
     assert decision.answers == ["b"] and decision.called.all()
 
 
-def test_nobody_says_how_sure_he_is():
+def test_no_model_gives_a_confidence():
     cascade = lab.Cascade(("small", "big"), (0.5,))
     with pytest.raises(ValueError, match="Cascade needs 'confidence'"):
         run(cascade, {"small": lambda item: "a", "big": lambda item: "b"}, "?")
 
 
-def test_nobody_says_how_sure_he_is_this_time():
+def test_no_model_gives_a_confidence_this_time():
     """As in a recording in which other items have confidences."""
     cascade, vote = lab.Cascade(("small", "big"), (0.5,)), lab.MeanVote(("big", "small"))
     models = {"small": sure("a"), "big": sure("b")}

@@ -123,7 +123,7 @@ def test_a_model_that_never_gives_a_distribution_takes_none_from_the_others(tmp_
     assert np.isnan(table.probability).all(axis=2).tolist() == [[False, True]] * 3
 
 
-def test_probabilities_over_labels_that_no_two_items_share_are_left_out_aloud(tmp_path):
+def test_probabilities_over_labels_that_no_two_items_share_are_left_out_with_a_warning(tmp_path):
     """4,000 items times 4,000 labels of their own: 16 million chances, of which 4,000 are told."""
     lines = ['{"ensemble_lab": "recording", "version": 1}']
     for i in range(4000):
@@ -179,7 +179,7 @@ ODD = [
     (Reply("a", probability={"a": 75, "b": 25}), "the sum of the probability is 100"),
     (Reply("a", probability={"a": 0.5, "b": 0.2}), "the sum of the probability is 0.7"),
     (Reply("a", probability={"a": 1.5, "b": -0.5}), "the probability is -0.5"),
-    (Reply("a", probability={"a": 1.0, "b": NAN}), "known of some labels only"),
+    (Reply("a", probability={"a": 1.0, "b": NAN}), "known for some labels only"),
     (Reply("a", probability={"a": 0.5, None: 0.5}), "has a label twice, or none"),
     (Reply("a", probability={"a": 0.5, torch.tensor(1): 0.2, torch.tensor(1): 0.3}), "twice"),
     (Reply("a", probability={"a": "0.5", "b": 0.5}), "the probability is '0.5'"),

@@ -87,7 +87,7 @@ def test_on_colab_the_doctor_claims_no_display_that_it_has_not_seen(pinned, monk
     assert found.ok is None and "not known" in found.value
     assert "%env ENSEMBLE_LAB_BACKEND=still" in found.fix
     table = doctor.to_table([found, doctor.kernel()])
-    assert table.startswith("?") and "optional and lacking: 0" in table
+    assert table.startswith("?") and "optional and missing: 0" in table
     monkeypatch.setenv("ENSEMBLE_LAB_BACKEND", "still")
     assert doctor.display().ok and "still" in doctor.display().value
 

@@ -82,7 +82,7 @@ def test_guesses_that_are_none(guess):
     assert asked.value is None
 
 
-def test_a_truth_that_nobody_knows_is_not_compared():
+def test_an_unknown_truth_is_not_compared():
     assert Predict("?", default=5).compare(float("nan")) == "You said 5; it is not known."
     assert (
         Predict("?", default=5).compare(np.float64(5)) == "You said 5; it is 5. Right on the spot."
