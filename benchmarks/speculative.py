@@ -1,4 +1,4 @@
-"""Speed of the tokens level: speculative decoding beside transformers' `generate`.
+"""Speed of the tokens level: speculative decoding against transformers' `generate`.
 
 Run with ``make bench BENCH=speculative`` on a machine
 that does nothing else; about half an hour on two cores. Prompts of your own:
@@ -75,7 +75,7 @@ def sampled(quick):
 
 
 def plain_vs_generate(quick):
-    """Our loop without a draft: what every other figure stands on."""
+    """Our loop without a draft, on which every other figure depends."""
     runs = greedy(quick, not quick)
     goal, peer_is = "at least 1", "generate"
     return bench(quick).compared(
@@ -113,7 +113,7 @@ def sampled_vs_generate(quick):
 
 
 def lookup_vs_assisted(quick):
-    """Our prompt lookup beside transformers'."""
+    """Our prompt lookup against transformers'."""
     runs, setting = greedy(quick, not quick), bench(quick).peer_lookup
     peer_is = "generate with {}, the quickest of {}".format(
         ", ".join(f"{name}={value}" for name, value in setting.items()), len(PEER_LOOKUPS)
@@ -205,7 +205,7 @@ def seconds_to_compile(quick):
 
 
 def compiled_vs_eager(quick):
-    """Our best draft, its target compiled: beside itself, and beside `generate`."""
+    """Our best draft with a compiled target, against the same eager one and `generate`."""
     seconds, runs = seconds_to_compile(quick), greedy(quick, True)
     to_generate = over_kinds(by_kind(runs[COMPILED], runs["generate"]), "ratio")
     more = {"draft": BEST, "ratio_to_generate": to_generate, "compile_seconds": seconds}
@@ -215,7 +215,7 @@ def compiled_vs_eager(quick):
 
 
 def compiled_vs_assisted(quick):
-    """On a GPU: our best draft compiled, beside transformers' assisted decoding (its look-up)."""
+    """On a GPU: our best draft compiled, against transformers' assisted decoding (its lookup)."""
     model, seconds = bench(quick).target, seconds_to_compile(quick)
     settings = {
         "compiled": (ours(model, bench(quick).best, compiled=True), PAIRS),

@@ -32,12 +32,12 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 README = DATA / "README.md"
 MARK, END = "<!-- head: written by judge_drafts.py -->", "<!-- end of head -->"
 GAMMAS = (4, 8)
-SPARE = max(GAMMAS) + 1  # places for what is drafted behind the end
+SPARE = max(GAMMAS) + 1  # places for tokens that are drafted after the end
 A_KIND = 12  # answers of each kind that are judged
 
 
 class RecordedStates(StateReader):
-    """A reader that has read the whole text before: its states (w, D) come from a file."""
+    """A reader that has already read the text: its states (w, D) come from a file."""
 
     def __init__(self, states: torch.Tensor):
         self.recorded = F.pad(states, (0, 0, 0, SPARE))[None]

@@ -29,7 +29,7 @@ PRICED = {"mixtral-8x7b": "mistralai/mixtral-8x7b-instruct", "gpt-4-1106": "gpt-
 
 
 def table(raw: Path, file: str, **options) -> pd.DataFrame:
-    """One raw CSV file of the folder `raw`; says which one is missing."""
+    """One raw CSV file of the folder `raw`; a missing one is named."""
     path = raw / file
     if not path.is_file():
         raise FileNotFoundError(f"no raw file {str(path)!r}; --raw takes the folder that has it")
@@ -50,7 +50,7 @@ def codes(values, labels, absent) -> np.ndarray:
 
 
 def report_grades(name: str, answer: np.ndarray, truth: np.ndarray, correct: np.ndarray) -> None:
-    """Say how often the source's grade is not simply "the answer equals the truth"."""
+    """Print how often the source's grade is not simply "the answer equals the truth"."""
     graded = ~np.isnan(correct)
     differ = ((answer == truth[:, None]) != correct) & graded
     tqdm.write(f"{name}: {differ.sum()} of {graded.sum()} grades differ from answer == truth")

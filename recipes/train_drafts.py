@@ -4,7 +4,7 @@
     python -m recipes.train_drafts model --raw DIR --work DIR
 
 `--raw` holds `*.jsonl.gz` files of lines with `kind`, `greedy`, `prompt` and `completion`. The
-target's states on them are computed once into `--work` (1.7 GB), and training goes on from its
+target's states on them are computed once into `--work` (1.7 GB), and training continues from its
 last checkpoint there. Every twentieth prompt, by its hash, is left out and judged.
 
 Both learn the target's distribution over its most frequent tokens. Both work with the target's own
@@ -50,7 +50,7 @@ class HeadTrainer:
         """Logits of head and target (tokens, R) after each pass.
 
         In the first pass the states are the target's, in later ones the head's own, so that it
-        learns to go on from what it will have (training-time test).
+        learns to continue from its own states (training-time test).
 
         References
         ----------
@@ -74,7 +74,7 @@ class HeadTrainer:
 
 
 def passes_mask(width: int, made: int) -> torch.Tensor:
-    """Who sees whom (1, 1, width, (made + 1) width) in a pass after `made` others.
+    """The attention mask (1, 1, width, (made + 1) width) in a pass after `made` others.
 
     A token of pass i is one that the head drafts i tokens ahead: right before it lie one token of
     each earlier pass, and before these those of the first.
@@ -191,7 +191,7 @@ class Run:
         self.steps += 1
 
     def note(self, seen: dict) -> None:
-        """Keep what was seen and all that is needed to go on."""
+        """Store the results and all that is needed to continue."""
         self.history.append({"step": self.steps, "minutes": round(self.seconds / 60, 1), **seen})
         tqdm.write(json.dumps(self.history[-1]))
         kept = {name: getattr(self, name) for name in ("seconds", "steps", "passes", "history")}

@@ -4,7 +4,7 @@
 
 `DIR` holds `*.jsonl.gz` files of lines with `kind`, `greedy`, `prompt` and `completion`. Every
 twentieth prompt, by its hash, is left out of the counts; how the table does on the greedy answers
-to these is written beside it. Nothing is random: a second run writes the same bytes.
+to these is written next to it. Nothing is random: a second run writes the same bytes.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def is_held_out(prompt: str) -> bool:
 
 
 def streams(answers: list[Answer]) -> tuple[np.ndarray, np.ndarray]:
-    """All answers in one array, each behind its prompt's last tokens; and where answers stand."""
+    """All answers in one array, each after its prompt's last tokens; and the answers' places."""
     tokens, places = [], []
     for answer in answers:
         tokens += ([0] * ORDER + answer.prompt)[-ORDER:]
@@ -171,12 +171,12 @@ class Distribution:
         return cls(hashes, token, chance, level_of(chance), seen, context_of, p[pair_of], shorter)
 
     def differs(self) -> np.ndarray:
-        """Which contexts (contexts,) say something that shorter ones do not."""
+        """Which contexts (contexts,) differ from the shorter ones."""
         token, level = self.shorter
         return (token != self.token) | (level == 0) | (np.abs(level - self.level) >= NEAR)
 
     def worth(self) -> np.ndarray:
-        """Right guesses that an entry brings; those for its confidence alone come behind."""
+        """Right guesses that an entry adds; entries kept only for their confidence come last."""
         right = self.seen * self.chance
         return np.where((self.shorter[0] != self.token) | (self.shorter[1] == 0), right, -1 / right)
 
@@ -187,7 +187,7 @@ class Distribution:
 
 
 def unique(h: np.ndarray):
-    """Distinct values, where each occurs first, which one stands at each place, and how often."""
+    """Distinct values, where each occurs first, which one is at each place, and how often."""
     return np.unique(h, return_index=True, return_inverse=True, return_counts=True)
 
 

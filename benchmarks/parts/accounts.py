@@ -67,7 +67,7 @@ class ForwardClock:
 
     def hear_draft(self, decoding):
         """Count the layers of a head as the model's: they are no work of the host's."""
-        draft = getattr(decoding.session.draft, "second", None)  # of a lookup with a head behind
+        draft = getattr(decoding.session.draft, "second", None)  # of a lookup followed by a head
         for layer in draft.model.layers if draft is not None else ():
             self._hear(layer)
 

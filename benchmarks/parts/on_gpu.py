@@ -62,7 +62,7 @@ def big_share_of_formula(quick, prompt_tokens=256):
 
 
 def coins(decoding, alpha=ALPHA):
-    """Make each drafted token stay with probability `alpha`, whatever it is.
+    """Accept each drafted token with probability `alpha`, whatever it is.
 
     Draft and target do all their work, and so does the rule of acceptance; only how many tokens
     it lets stay is replaced by tosses on the same device. The text is then the draft's where a
@@ -84,7 +84,7 @@ def coins(decoding, alpha=ALPHA):
 
 
 def models(quick):
-    """Two Llamas with random weights, made where they stay, in bfloat16."""
+    """Two Llamas with random weights, made on the device, in bfloat16."""
     return tuple(
         random_llama_of(SMALL if quick else SHAPES[name], seed)
         for seed, name in enumerate(("target", "draft"))
@@ -164,7 +164,7 @@ def needed(target, draft, session):
 
 
 def waits(kept):
-    """A context that adds what PyTorch says of each wait for the GPU to `kept`."""
+    """A context that adds PyTorch's warning about each wait for the GPU to `kept`."""
 
     @contextmanager
     def listening():

@@ -125,7 +125,7 @@ def _reason(who: str, member, X, y, at: tuple, error: Exception) -> str:
         )
     if is_classifier(member) and len(classes := np.unique(y)) == 1:
         return (
-            f"{who} met rows of one class only, {shown(classes[0], 40)}, and failed to learn: give"
+            f"{who} got rows of one class only, {shown(classes[0], 40)}, and failed to learn: give"
             " more rows of the others, larger draws, or a member whose fit takes sample_weight"
         )
     if "only supported for" in message and "frame" in message:
