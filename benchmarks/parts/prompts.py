@@ -24,7 +24,7 @@ def read_line(line, where):
     try:
         entry = json.loads(line)
     except ValueError as error:
-        raise RequestError(f"{where} is no JSON ({error}); write {FORM}") from None
+        raise RequestError(f"{where} is not JSON ({error}); write {FORM}") from None
     turns = entry.get("turns", [entry.get("prompt")]) if isinstance(entry, dict) else None
     if not isinstance(turns, list) or not turns or not all(is_text(turn) for turn in turns):
         raise RequestError(f"{where} has neither turns nor a prompt that are text; write {FORM}")

@@ -234,7 +234,7 @@ NO_INTERVAL = {
         (lambda: mean_interval(SHARES, bounds=3), "bounds is 3"),
         (lambda: mean_interval(SHARES, bounds={0: 1, 1: 2}), "bounds is a dict"),
         (lambda: mean_interval(SHARES, bounds={0, 1}), "bounds is a set"),
-        (lambda: mean_interval(SHARES, bounds=(0, 0.5)), r"reach from 0 to 1, outside bounds=\("),
+        (lambda: mean_interval(SHARES, bounds=(0, 0.5)), r"are from 0 to 1, outside bounds=\("),
     ],
     "resamples": [
         (lambda x=x: bootstrap(SHARES, resamples=x), "resamples=.*; use a whole number from 1 up")

@@ -294,7 +294,7 @@ def test_arguments_that_do_not_fit(tmp_path):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("nonsense", "line 3 is no JSON"),
+        ("nonsense", "line 3 is not JSON"),
         ("5", "line 3 names no item"),
         ('{"model": "a"}', "line 3 names no item"),
         ('{"item": 0, "model": "a", "answer": 1}', "line 4 repeats item 0 and model 'a'"),

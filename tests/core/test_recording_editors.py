@@ -163,9 +163,9 @@ def lines_of(path):
         (lambda lines: lines[1:], "not the header of a recording, {"),
         (lambda lines: [*lines, lines[-1]], "line 8 repeats item 3 and model 'm'; delete one"),
         (lambda lines: [*lines, *lines], "line 8 is a second header; delete it"),
-        (lambda lines: [*lines[:2], lines[2][:20] + b"\n", *lines[3:]], "line 3 is no JSON"),
+        (lambda lines: [*lines[:2], lines[2][:20] + b"\n", *lines[3:]], "line 3 is not JSON"),
         (lambda lines: [*lines[:4], lines[4].strip() + lines[5], lines[6]], "line of its own"),
-        (lambda lines: [*lines[:6], lines[6].replace(b": ", b" ")], "line 7 is no JSON"),
+        (lambda lines: [*lines[:6], lines[6].replace(b": ", b" ")], "line 7 is not JSON"),
         (lambda lines: [lines[0].replace(b"1", b"2"), *lines[1:]], "it has version 2"),
         (lambda lines: [*lines, b'{"item": true, "model": "m"}\n'], "item name True"),
         (lambda lines: [*lines, b'{"item": NaN, "model": "m"}\n'], "item name nan"),
@@ -256,7 +256,7 @@ def twice(data):
 
 
 def broken(data):
-    """One line in the middle is no JSON any more; the size stays."""
+    """One line in the middle is not JSON any more; the size stays."""
     lines = data.splitlines(keepends=True)
     return b"".join([*lines[:2], lines[2].replace(b":", b";"), *lines[3:]])
 
@@ -312,7 +312,7 @@ def test_damage_behind_the_last_reply_is_told_too(tmp_path):
             path.write_bytes(path.read_bytes().replace(b'"model"', b"'model'", 1))
         return 1.0
 
-    with pytest.raises(ValueError, match=r"in 'r\.rescued-1\.jsonl' beside it"):
+    with pytest.raises(ValueError, match=r"in 'r\.rescued-1\.jsonl' next to it"):
         record({"m": int}, range(6), path, truth=range(6), grade=grade, progress=False)
     table = Outcomes.read(tmp_path / "r.rescued-1.jsonl")
     assert table.correct.ravel().tolist() == [1] * 6

@@ -533,7 +533,7 @@ def test_one_json_object_a_row(tmp_path):
         assert table.correct.ravel().tolist() == [1, 1, 0]
     assert read(tmp_path, lines(*rows), "t.ndjson").models == ("m",)
     refused(tmp_path, '{"item": 1, "item": 2}\n', "line 1 has the key 'item' twice", name="t.jsonl")
-    refused(tmp_path, lines(*rows) + "{", "line 4 is no JSON", name="t.jsonl")
+    refused(tmp_path, lines(*rows) + "{", "line 4 is not JSON", name="t.jsonl")
     refused(tmp_path, lines([1]), "line 1 is [1]", name="t.jsonl")
 
 

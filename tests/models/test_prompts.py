@@ -432,7 +432,7 @@ def test_stream_trace_and_measure_take_what_decode_takes(tiny):
     for given in (encoded, encoded["input_ids"], [TEXTS[0]]):
         traced = trace(tiny, given, "lookup", gamma=2, **SHORT)
         assert (traced.rounds, traced.prompt) == (wanted.rounds, wanted.prompt)
-    with pytest.raises(ModelError, match="one prompt is traced; these are 3"):
+    with pytest.raises(ModelError, match="one prompt is traced at a time; these are 3"):
         trace(tiny, TEXTS)
     with pytest.raises(ValueError, match="names is one string"):
         trace(tiny, TEXTS[0], names="ab", **SHORT)

@@ -103,7 +103,7 @@ def given(**gaps):
 def test_a_reply_without_a_distribution_costs_no_other_one_its_own(tmp_path):
     path = tmp_path / "r.jsonl"
     models = given(m=[1], n=[])
-    words = "1 of 6 replies give no probabilities: NaN stands there"
+    words = "1 of 6 replies give no probabilities: they are NaN"
     with pytest.warns(UserWarning, match=words):
         table = record(models, range(3), path, progress=False)
     with pytest.warns(UserWarning, match=words):

@@ -482,7 +482,7 @@ def test_a_draw_of_one_class_is_told(cancer):
     X, _ = cancer
     y = np.where(np.arange(190) < 2, "rare", "usual")
     scaled = make_pipeline(StandardScaler(), LogisticRegression())
-    with pytest.raises(ValueError, match=r"member \d .Pipeline. met rows of one class only, 'us"):
+    with pytest.raises(ValueError, match=r"member \d .Pipeline. got rows of one class only, 'us"):
         lab.BaggingClassifier(scaled, 9, max_samples=20, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match=r"member \d .Pipeline. failed to learn: The classes"):
         weighed = make_pipeline(StandardScaler(), LogisticRegression(class_weight={"rare": 5.0}))
