@@ -211,7 +211,8 @@ def test_starts_may_be_numpy_scalars():
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("\ufeff{}", "not a state"), ("", "not a state"), ("[1, 2]", "not a state"), ("null", "not a state"),
+        ("\ufeff{}", "not a state"), ("", "not a state"), ("[1, 2]", "not a state"),
+        ("null", "not a state"),
         ("{" * 10**5, "not a state"),
         ({"explorer": "toy", "version": True, "state": {}}, "version True"),
         ({"explorer": "x" * 10**6, "version": 1, "state": {}}, "this state is of"),
