@@ -29,7 +29,7 @@ def pair(cost, sure, **more):
 
 
 def normal(values):
-    """The interval of before, which held in 61 % of the tables with rare dear calls."""
+    """The interval of before, which held in 61 % of the tables with rare expensive calls."""
     half = 1.96 * values.std(ddof=1) / len(values) ** 0.5
     return values.mean() - half, values.mean() + half
 

@@ -242,10 +242,10 @@ def test_a_budget_is_reckoned_with_filled_prices_and_kept(table, per_label):
 @pytest.mark.parametrize("per_label", [False, True])
 def test_the_currency_does_not_matter(factor, per_label):
     table = lab.load_outcomes("rafdb-services").take(range(2000))
-    dear = replace(table, cost=table.cost * factor)
+    scaled = replace(table, cost=table.cost * factor)
     budget = 0.4 * float(table.cost[0].max())
     plain = lab.BudgetCascade(budget, per_label=per_label).fit(table)
-    other = lab.BudgetCascade(budget * factor, per_label=per_label).fit(dear)
+    other = lab.BudgetCascade(budget * factor, per_label=per_label).fit(scaled)
     assert plain.order == other.order and plain.thresholds == other.thresholds
 
 

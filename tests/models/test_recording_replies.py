@@ -16,7 +16,7 @@ from ensemble_lab.core.reply import Reply
 from ensemble_lab.models.asking.live import record, run
 
 NAN, INF = float("nan"), float("inf")
-LAW = {"a": 0.75, "b": 0.25}
+PROBABILITY = {"a": 0.75, "b": 0.25}
 
 
 def one(tmp_path, reply, **about):
@@ -73,8 +73,8 @@ def test_no_answer(tmp_path, answer):
 @pytest.mark.parametrize(
     "proba",
     [
-        LAW,
-        pd.Series(LAW),
+        PROBABILITY,
+        pd.Series(PROBABILITY),
         {np.str_("a"): torch.tensor(0.75), "b": np.float32(0.25)},
         {"b": Decimal("0.25"), "a": Fraction(3, 4)},
     ],
@@ -93,7 +93,9 @@ def given(**gaps):
 
     def model(name):
         def reply(item):
-            return Reply("a", confidence=0.5, probability=None if item in gaps[name] else LAW)
+            return Reply(
+                "a", confidence=0.5, probability=None if item in gaps[name] else PROBABILITY
+            )
 
         return reply
 
