@@ -147,7 +147,7 @@ def test_an_answer_without_probabilities_is_read_from_its_confidence(tmp_path):
     }
     models = {name: (lambda i, told=told: told[i]) for name, told in said.items()}
     with pytest.warns(
-        UserWarning, match="3 of 6 replies give no probabilities: they are NaN .* confidence"
+        UserWarning, match="3 of 6 replies give no probabilities: they are NaN, .* confidence"
     ):
         table = record(models, range(3), tmp_path / "r.jsonl", progress=False)
     for vote in (lab.MeanVote(), lab.ProductVote(), lab.MaxVote(), lab.MedianVote()):

@@ -316,7 +316,7 @@ def test_huge_values_are_cut():
 
 @pytest.mark.parametrize("given, token", [([1, 6], 6), ([[1, 2], [3, -1]], -1), (np.array([9]), 9)])
 def test_ids_that_the_model_does_not_know(given, token):
-    with pytest.raises(ModelError, match=rf"token id {token}; a toy knows 0 to 5"):
+    with pytest.raises(ModelError, match=rf"token id {token}; a toy has 0 to 5"):
         decode(toy(0), given, **SHORT)
 
 
