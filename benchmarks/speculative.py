@@ -1,4 +1,4 @@
-"""Speed of the tokens level: speculative decoding beside transformers' `generate`.
+"""Speed of the tokens level: speculative decoding against transformers' `generate`.
 
 Run with ``make bench BENCH=speculative`` on a machine
 that does nothing else; about half an hour on two cores. Prompts of your own:
@@ -37,7 +37,7 @@ asked = {"prompts": FROZEN}
 
 def use_prompts(path):
     """Measure on another file."""
-    read_prompts(path)  # what is wrong with it is said before anything runs
+    read_prompts(path)  # errors in it are raised before anything runs
     asked["prompts"] = Path(path)
 
 
@@ -75,7 +75,7 @@ def sampled(quick):
 
 
 def plain_vs_generate(quick):
-    """Our loop without a draft: what every other figure stands on."""
+    """Our loop without a draft, on which every other figure depends."""
     runs = greedy(quick, not quick)
     goal, peer_is = "at least 1", "generate"
     return bench(quick).compared(
@@ -95,8 +95,8 @@ def overall_vs_generate(quick):
 def worst_kind_vs_generate(quick):
     """The kind of prompt on which our best single setting gains least."""
     runs = greedy(quick, not quick)
-    told = by_kind(runs[BEST], runs["generate"])
-    kind = min(told, key=lambda kind: told[kind]["ratio"])
+    found = by_kind(runs[BEST], runs["generate"])
+    kind = min(found, key=lambda kind: found[kind]["ratio"])
     mine, peer = ({kind: runs[name][kind]} for name in (BEST, "generate"))
     more = {"draft": BEST, "kind": kind}
     goal = "at least 0.97"
@@ -113,7 +113,7 @@ def sampled_vs_generate(quick):
 
 
 def lookup_vs_assisted(quick):
-    """Our prompt lookup beside transformers'."""
+    """Our prompt lookup against transformers'."""
     runs, setting = greedy(quick, not quick), bench(quick).peer_lookup
     peer_is = "generate with {}, the quickest of {}".format(
         ", ".join(f"{name}={value}" for name, value in setting.items()), len(PEER_LOOKUPS)
@@ -151,19 +151,19 @@ def share_of_formula(quick):
     settings = {name: (ours(model, name, GAMMA), 1) for name in FIXED} | {"plain": (ours(model), 1)}
     runs = timed(settings, bench(quick).first_of_each, 0.0, quick, "formula", FEWER)
     plain = runs.pop("plain")
-    told = {name: middle_of(of_draft, plain, GAMMA) for name, of_draft in runs.items()}
-    least = min(told, key=lambda name: told[name]["share"])
+    found = {name: middle_of(of_draft, plain, GAMMA) for name, of_draft in runs.items()}
+    least = min(found, key=lambda name: found[name]["share"])
     return record(
         "share-of-formula",
-        told[least]["measured"],
-        told[least]["formula"],
+        found[least]["measured"],
+        found[least]["formula"],
         "times plain",
         higher_is_better=True,
         goal="at least 0.9 of the formula",
         peer_is="(1 - alpha^(gamma+1)) / ((1 - alpha)(gamma c + v))",
         draft=least,
         gamma=GAMMA,
-        by_draft=told,
+        by_draft=found,
         **bench(quick).about,
     )
 
@@ -205,7 +205,7 @@ def seconds_to_compile(quick):
 
 
 def compiled_vs_eager(quick):
-    """Our best draft, its target compiled: beside itself, and beside `generate`."""
+    """Our best draft with a compiled target, against the same eager one and `generate`."""
     seconds, runs = seconds_to_compile(quick), greedy(quick, True)
     to_generate = over_kinds(by_kind(runs[COMPILED], runs["generate"]), "ratio")
     more = {"draft": BEST, "ratio_to_generate": to_generate, "compile_seconds": seconds}
@@ -215,7 +215,7 @@ def compiled_vs_eager(quick):
 
 
 def compiled_vs_assisted(quick):
-    """On a GPU: our best draft compiled, beside transformers' assisted decoding (its look-up)."""
+    """On a GPU: our best draft compiled, against transformers' assisted decoding (its lookup)."""
     model, seconds = bench(quick).target, seconds_to_compile(quick)
     settings = {
         "compiled": (ours(model, bench(quick).best, compiled=True), PAIRS),

@@ -20,7 +20,7 @@ WORTH_IT = 1.1  # a member costs at most so many times what it costs at best
 
 
 def compared(name, task, peer, quick, **more):
-    """Our seconds to train the whole beside a peer's; both are judged on held-out rows."""
+    """Our seconds to train the ensemble against a peer's; both are judged on held-out rows."""
     wholes = {"ours": [], "peer": []}
 
     def training(side, train):  # each call takes the next seed; the first, to warm up, seed 0

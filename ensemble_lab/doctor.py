@@ -239,9 +239,9 @@ def hub(address: str | None = None, seconds: float = 2.0) -> Finding:
     asking = threading.Thread(target=lambda: answers.append(_asked(address, seconds)), daemon=True)
     asking.start()
     asking.join(seconds)
-    said = answers[0] if answers else f"no answer in {seconds:g} s"
-    if said:
-        return Finding("Hugging Face Hub", f"{address} not reachable: {said}", False, fix)
+    why = answers[0] if answers else f"no answer in {seconds:g} s"
+    if why:
+        return Finding("Hugging Face Hub", f"{address} not reachable: {why}", False, fix)
     return Finding("Hugging Face Hub", f"{address} answers")
 
 

@@ -25,9 +25,9 @@ class Batch:
     ----------
     tokens : (B, w)
     states : (B, w, D)
-        The target's behind every token, past its last norm.
+        The target's after every token and its last norm.
     counts : (B, w) bool
-        Where the distribution behind a token is one of an answer.
+        Where the distribution after a token is one of an answer.
     """
 
     tokens: torch.Tensor
@@ -37,7 +37,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Texts:
-    """Answers, and the target's states behind all their tokens.
+    """Answers, and the target's states after all their tokens.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Texts:
         return max(0, len(self.answers[i].prompt) - CONTEXT)
 
     def states_of(self, i: int) -> torch.Tensor:
-        """The target's states (w, D) behind all tokens of an answer and its prompt."""
+        """The target's states (w, D) after all tokens of an answer and its prompt."""
         found = np.array(self.states[self.begin[i] : self.begin[i + 1]])
         return torch.from_numpy(found).view(torch.bfloat16)
 
@@ -79,7 +79,7 @@ class Texts:
 
 
 def begins(answers: list[Answer]) -> np.ndarray:
-    """Where each text begins when all are laid behind one another, and where the last one ends."""
+    """Where each text starts when all are joined, and where the last one ends."""
     return np.cumsum([0, *(len(answer.prompt) + len(answer.tokens) for answer in answers)])
 
 

@@ -3,8 +3,8 @@
     python -m recipes.judge_drafts --raw DIR --work DIR
 
 Greedy answers are known, and so are the target's states on them (`train_drafts.py` left them in
-`--work`): what stays of each proposal is exact without running the target again. Nothing here was
-learned from, and the prompts that speed is measured on are others still.
+`--work`): which tokens of each proposal are accepted is exact without running the target again.
+Nothing here was learned from, and the prompts that speed is measured on are others still.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 README = DATA / "README.md"
 MARK, END = "<!-- head: written by judge_drafts.py -->", "<!-- end of head -->"
 GAMMAS = (4, 8)
-SPARE = max(GAMMAS) + 1  # places for what is drafted behind the end
+SPARE = max(GAMMAS) + 1  # places for tokens that are drafted after the end
 A_KIND = 12  # answers of each kind that are judged
 
 
 class RecordedStates(StateReader):
-    """A reader that has read the whole text before: its states (w, D) come from a file."""
+    """A reader that has already read the text: its states (w, D) come from a file."""
 
     def __init__(self, states: torch.Tensor):
         self.recorded = F.pad(states, (0, 0, 0, SPARE))[None]
@@ -81,7 +81,7 @@ def drafts_of(head: FeatureHead, table: NgramDraft, states: RecordedStates) -> d
 
 @torch.inference_mode()
 def judged(head: FeatureHead, table: NgramDraft, texts: Texts, chosen: list[int]) -> dict:
-    """Tokens a round by draft, draft length and kind of prompt; and what stays of which kind."""
+    """Tokens a round by draft, draft length and kind of prompt; and acceptance by kind of token."""
     found = {}
     for name in drafts_of(head, table, None):
         for gamma in GAMMAS:
@@ -96,9 +96,9 @@ def judged(head: FeatureHead, table: NgramDraft, texts: Texts, chosen: list[int]
                     examined.update(kinds[: accepted + 1])
                     stayed.update(kinds[:accepted])
             kinds = {str(kind): [stayed[kind], examined[kind]] for kind in sorted(examined)}
-            told = {"tokens_a_round": shares(tokens, rounds), "kinds": kinds}
-            found.setdefault(name, {})[f"gamma {gamma}"] = told
-            print(f"{name:24} gamma {gamma}: {told['tokens_a_round']}")
+            result = {"tokens_a_round": shares(tokens, rounds), "kinds": kinds}
+            found.setdefault(name, {})[f"gamma {gamma}"] = result
+            print(f"{name:24} gamma {gamma}: {result['tokens_a_round']}")
     return found
 
 
@@ -116,8 +116,8 @@ def written(readme: str, figures: dict) -> str:
     rows = ["| draft | " + " | ".join(f"gamma {gamma}, all" for gamma in GAMMAS) + " | chat |"]
     rows.append("|---|" + "---|" * (len(GAMMAS) + 1))
     for name, by_gamma in figures["drafts"].items():
-        told = [of_gamma["tokens_a_round"] for of_gamma in by_gamma.values()]
-        cells = [f"{one['all']:.2f}" for one in told] + [f"{told[-1]['chat']:.2f}"]
+        result = [of_gamma["tokens_a_round"] for of_gamma in by_gamma.values()]
+        cells = [f"{one['all']:.2f}" for one in result] + [f"{result[-1]['chat']:.2f}"]
         rows.append(f"| {name} | " + " | ".join(cells) + " |")
     before, _, rest = readme.partition(MARK)
     _, end, after = rest.partition(END)

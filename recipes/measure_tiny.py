@@ -104,7 +104,7 @@ def measured(out: Path, train, held, prompts: Sequence[str]) -> dict:
 
 
 def write(about: dict, out: Path) -> None:
-    """Write `about.json` beside the models, and its figures into the README."""
+    """Write `about.json` next to the models, and its figures into the README."""
     packages = ("torch", "transformers", "tokenizers", "numpy")
     files = {
         str(path.relative_to(out).as_posix()): {
@@ -150,7 +150,7 @@ def table(about: dict) -> str:
     lines += [
         "",
         f"Of the draft's tokens that the target examined at gamma 4 on {asked} held-out prompts,"
-        f" {alpha:.1%} stayed (greedy).",
+        f" {alpha:.1%} were accepted (greedy).",
         f"Seed {about['seed']}, {about['tokens_a_step']} tokens a step,"
         f" {about['minutes']:.0f} minutes on one core of a busy machine.",
     ]

@@ -63,7 +63,7 @@ KINDS = {  # what is timed: prompts, and at which temperature
 
 
 def about(target) -> dict[str, str]:
-    """What a file says of itself."""
+    """The header of a file."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
     device = f"{platform.machine()} CPU, {torch.get_num_threads()} threads, {target.dtype}"
     return {

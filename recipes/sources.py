@@ -29,7 +29,7 @@ PRICED = {"mixtral-8x7b": "mistralai/mixtral-8x7b-instruct", "gpt-4-1106": "gpt-
 
 
 def table(raw: Path, file: str, **options) -> pd.DataFrame:
-    """One raw CSV file of the folder `raw`; says which one is missing."""
+    """One raw CSV file of the folder `raw`; a missing one is named."""
     path = raw / file
     if not path.is_file():
         raise FileNotFoundError(f"no raw file {str(path)!r}; --raw takes the folder that has it")
@@ -50,7 +50,7 @@ def codes(values, labels, absent) -> np.ndarray:
 
 
 def report_grades(name: str, answer: np.ndarray, truth: np.ndarray, correct: np.ndarray) -> None:
-    """Say how often the source's grade is not simply "the answer equals the truth"."""
+    """Print how often the source's grade is not simply "the answer equals the truth"."""
     graded = ~np.isnan(correct)
     differ = ((answer == truth[:, None]) != correct) & graded
     tqdm.write(f"{name}: {differ.sum()} of {graded.sum()} grades differ from answer == truth")
@@ -71,21 +71,21 @@ def number(text: str) -> int | float | None:
 def gsm8k_44_llms(raw: Path) -> Outcomes:
     """Final numbers of 44 language models on GSM8K's test questions."""
     folder = "gsm8k_44_llms/"
-    said = table(raw, folder + "answers.csv.gz", dtype=str, keep_default_na=False)
+    replies = table(raw, folder + "answers.csv.gz", dtype=str, keep_default_na=False)
     graded, chars = (table(raw, folder + f"{f}.csv.gz") for f in ("correct", "output_chars"))
     texts = table(raw, "texts_for_features/gsm8k_44_llms.csv.gz")
     for other in (graded, chars, texts):
-        same_rows(said["id"], other["id"], "the files of " + folder)
-    models = list(said.columns[2:])
+        same_rows(replies["id"], other["id"], "the files of " + folder)
+    models = list(replies.columns[2:])
     read = np.vectorize(number, otypes=[object])
-    numbers, truth = read(said[models]), read(said["reference"])
+    numbers, truth = read(replies[models]), read(replies["reference"])
     labels = sorted({*truth, *numbers.ravel()} - {None})
     answer = codes(numbers, labels, chars[models].isna())
     truth = codes(truth, labels, False)
     report_grades("gsm8k-44-llms", answer, truth, graded[models].to_numpy(float))
     return Outcomes(
         models=models,
-        items=said["id"].str.rpartition("#")[2].astype(int).to_numpy(),
+        items=replies["id"].str.rpartition("#")[2].astype(int).to_numpy(),
         correct=graded[models],
         answer=answer,
         labels=labels,
@@ -98,25 +98,25 @@ def gsm8k_44_llms(raw: Path) -> Outcomes:
 def mmlu_pro_29_llms(raw: Path) -> Outcomes:
     """Chosen letters of 29 language models on MMLU-Pro."""
     folder = "mmlu_pro_29_llms/"
-    said = table(raw, folder + "predictions.csv.gz", keep_default_na=False)
+    replies = table(raw, folder + "predictions.csv.gz", keep_default_na=False)
     chars = table(raw, folder + "output_chars.csv.gz")
     texts = table(raw, "texts_for_features/mmlu_pro.csv.gz", keep_default_na=False)
     for other in (chars, texts):
-        same_rows(said["question_id"], other["question_id"], "the files of " + folder)
+        same_rows(replies["question_id"], other["question_id"], "the files of " + folder)
     models = list(chars.columns[1:])
     absent = chars[models].isna().to_numpy()
-    answer = codes(said[models], list(LETTERS), absent)
-    truth = codes(said["answer"], list(LETTERS), False)
+    answer = codes(replies[models], list(LETTERS), absent)
+    truth = codes(replies["answer"], list(LETTERS), False)
     return Outcomes(
         models=models,
-        items=said["question_id"].to_numpy(),
+        items=replies["question_id"].to_numpy(),
         correct=np.where(absent, np.nan, answer == truth[:, None]),
         answer=answer,
         labels=list(LETTERS),
         truth=truth,
         tokens=chars[models] / CHARS_PER_TOKEN,
-        group=said["category"],
-        features={"n_options": said["n_options"], **embedding(texts["question"])},
+        group=replies["category"],
+        features={"n_options": replies["n_options"], **embedding(texts["question"])},
     )
 
 

@@ -4,7 +4,7 @@
     python -m recipes.train_drafts model --raw DIR --work DIR
 
 `--raw` holds `*.jsonl.gz` files of lines with `kind`, `greedy`, `prompt` and `completion`. The
-target's states on them are computed once into `--work` (1.7 GB), and training goes on from its
+target's states on them are computed once into `--work` (1.7 GB), and training continues from its
 last checkpoint there. Every twentieth prompt, by its hash, is left out and judged.
 
 Both learn the target's distribution over its most frequent tokens. Both work with the target's own
@@ -37,7 +37,7 @@ PASSES = 2  # how often a head reads in training: first the target's states, the
 BATCH = 16  # texts a step
 EVERY = 150  # steps between looks at held-out text, with a checkpoint
 LAYERS = {"head": 1, "model": 2}
-INNER = {"head": 1024, "model": 576}  # so that either stays below 8 MB
+INNER = {"head": 1024, "model": 576}  # so that either is below 8 MB
 
 
 class HeadTrainer:
@@ -50,7 +50,7 @@ class HeadTrainer:
         """Logits of head and target (tokens, R) after each pass.
 
         In the first pass the states are the target's, in later ones the head's own, so that it
-        learns to go on from what it will have (training-time test).
+        learns to continue from its own states (training-time test).
 
         References
         ----------
@@ -74,7 +74,7 @@ class HeadTrainer:
 
 
 def passes_mask(width: int, made: int) -> torch.Tensor:
-    """Who sees whom (1, 1, width, (made + 1) width) in a pass after `made` others.
+    """The attention mask (1, 1, width, (made + 1) width) in a pass after `made` others.
 
     A token of pass i is one that the head drafts i tokens ahead: right before it lie one token of
     each earlier pass, and before these those of the first.
@@ -140,8 +140,8 @@ def judged(trainer, texts: Texts, held: list[int]) -> list[dict]:
 def fit(trainer, texts: Texts, minutes: float, checkpoint: Path) -> list[dict]:
     """Train for so many minutes of computing, going on from a checkpoint; what was seen on the way.
 
-    The learning rate falls with the time that is spent: a slow machine ends as settled as a quick
-    one, having seen less.
+    The learning rate falls with the time spent: a slow machine ends as converged as a quick one,
+    having seen less.
     """
     answers = texts.answers
     train = [i for i in texts.there if not answers[i].held_out]
@@ -163,7 +163,7 @@ def fit(trainer, texts: Texts, minutes: float, checkpoint: Path) -> list[dict]:
                 run.note({"train": round(loss.item(), 4), "held_out": judged(trainer, texts, held)})
             if over:
                 break
-    return run.told
+    return run.history
 
 
 class Run:
@@ -172,7 +172,7 @@ class Run:
     def __init__(self, network: nn.Module, checkpoint: Path):
         self.network, self.checkpoint, self.optimisers = network, checkpoint, optimisers_of(network)
         self.peaks = [one.param_groups[0]["lr"] for one in self.optimisers]
-        self.seconds, self.steps, self.passes, self.told = 0.0, 0, 0, []
+        self.seconds, self.steps, self.passes, self.history = 0.0, 0, 0, []
         if checkpoint.exists():
             kept = torch.load(checkpoint, weights_only=True)
             network.load_state_dict(kept.pop("network"))
@@ -191,10 +191,10 @@ class Run:
         self.steps += 1
 
     def note(self, seen: dict) -> None:
-        """Keep what was seen and all that is needed to go on."""
-        self.told.append({"step": self.steps, "minutes": round(self.seconds / 60, 1), **seen})
-        tqdm.write(json.dumps(self.told[-1]))
-        kept = {name: getattr(self, name) for name in ("seconds", "steps", "passes", "told")}
+        """Store the results and all that is needed to continue."""
+        self.history.append({"step": self.steps, "minutes": round(self.seconds / 60, 1), **seen})
+        tqdm.write(json.dumps(self.history[-1]))
+        kept = {name: getattr(self, name) for name in ("seconds", "steps", "passes", "history")}
         kept["network"] = self.network.state_dict()
         kept["optimisers"] = [one.state_dict() for one in self.optimisers]
         unfinished = self.checkpoint.with_suffix(".part")
@@ -258,13 +258,13 @@ def main() -> None:
         "licence": "Apache-2.0",
     }
     trainer = trainer_of(args.what, target.model, ids, about)
-    told = fit(trainer, texts, args.minutes, args.work / f"{args.what}.pt")
+    history = fit(trainer, texts, args.minutes, args.work / f"{args.what}.pt")
     about |= {
         "answers": len(texts.there),
         "prompt_tokens_seen": CONTEXT,
         "texts_a_step": BATCH,
         "seed": SEED,
-        "losses": told,
+        "losses": history,
     }
     save(args.what, trainer.network, about, args.out)
 

@@ -4,7 +4,7 @@
 
 `DIR` holds `*.jsonl.gz` files of lines with `kind`, `greedy`, `prompt` and `completion`. Every
 twentieth prompt, by its hash, is left out of the counts; how the table does on the greedy answers
-to these is written beside it. Nothing is random: a second run writes the same bytes.
+to these is written next to it. Nothing is random: a second run writes the same bytes.
 """
 
 from __future__ import annotations
@@ -62,13 +62,15 @@ def answers_of(raw: Path, tokenizer) -> list[Answer]:
     if not files:
         raise FileNotFoundError(f"no *.jsonl.gz in {str(raw)!r}; pass --raw DIR")
     lines = [line for file in files for line in gzip.decompress(file.read_bytes()).splitlines()]
-    said = [json.loads(line) for line in lines]
-    asked = [as_chat(tokenizer, one["prompt"]) for one in said]
-    ids = tokenizer(asked + [one["completion"] for one in said], add_special_tokens=False)
+    records = [json.loads(line) for line in lines]
+    asked = [as_chat(tokenizer, one["prompt"]) for one in records]
+    ids = tokenizer(asked + [one["completion"] for one in records], add_special_tokens=False)
     ids = ids["input_ids"]
     return [
         Answer(one["kind"], one["greedy"], is_held_out(one["prompt"]), prompt, tokens)
-        for one, prompt, tokens in zip(said, ids[: len(said)], ids[len(said) :], strict=True)
+        for one, prompt, tokens in zip(
+            records, ids[: len(records)], ids[len(records) :], strict=True
+        )
     ]
 
 
@@ -86,7 +88,7 @@ def is_held_out(prompt: str) -> bool:
 
 
 def streams(answers: list[Answer]) -> tuple[np.ndarray, np.ndarray]:
-    """All answers in one array, each behind its prompt's last tokens; and where answers stand."""
+    """All answers in one array, each after its prompt's last tokens; and the answers' places."""
     tokens, places = [], []
     for answer in answers:
         tokens += ([0] * ORDER + answer.prompt)[-ORDER:]
@@ -169,12 +171,12 @@ class Distribution:
         return cls(hashes, token, chance, level_of(chance), seen, context_of, p[pair_of], shorter)
 
     def differs(self) -> np.ndarray:
-        """Which contexts (contexts,) say something that shorter ones do not."""
+        """Which contexts (contexts,) differ from the shorter ones."""
         token, level = self.shorter
         return (token != self.token) | (level == 0) | (np.abs(level - self.level) >= NEAR)
 
     def worth(self) -> np.ndarray:
-        """Right guesses that an entry brings; those for its confidence alone come behind."""
+        """Right guesses that an entry adds; entries kept only for their confidence come last."""
         right = self.seen * self.chance
         return np.where((self.shorter[0] != self.token) | (self.shorter[1] == 0), right, -1 / right)
 
@@ -185,7 +187,7 @@ class Distribution:
 
 
 def unique(h: np.ndarray):
-    """Distinct values, where each occurs first, which one stands at each place, and how often."""
+    """Distinct values, where each occurs first, which one is at each place, and how often."""
     return np.unique(h, return_index=True, return_inverse=True, return_counts=True)
 
 
@@ -214,7 +216,8 @@ def measure(draft, answers: list[Answer], gamma: int) -> dict:
     -------
     dict
         ``tokens_a_round`` by kind of prompt and of all; ``first``, the share of rounds whose first
-        proposal stays; and by kind of proposal how many ``stayed`` of those ``examined``.
+        proposal stays; and by kind of proposal how many ``stayed`` (were accepted) of those
+        ``examined``.
     """
     rounds, tokens, firsts, examined, stayed = (Counter() for _ in range(5))
     for answer in answers:

@@ -113,7 +113,7 @@ def encoded(tokenizer: PreTrainedTokenizerFast, texts: Sequence[Text]) -> list[n
 
 
 def blocks(texts: Sequence[np.ndarray], rng: np.random.Generator | None = None) -> torch.Tensor:
-    """Texts one behind the other, cut into (n, 2, BLOCK); shuffled where `rng` is given."""
+    """Texts one after the other, cut into (n, 2, BLOCK); shuffled where `rng` is given."""
     order = np.arange(len(texts)) if rng is None else rng.permutation(len(texts))
     flat = np.concatenate([texts[i] for i in order], 1)  # (2, all)
     n = flat.shape[1] // BLOCK
@@ -205,7 +205,7 @@ def rate(i: int, steps: int) -> float:
 
 
 def endless(texts: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
-    """Batches (BATCH, 2, BLOCK), shuffled anew for every pass."""
+    """Batches (BATCH, 2, BLOCK), shuffled again for every pass."""
     rng = np.random.default_rng(SEED)
     while True:
         data = blocks(texts, rng)

@@ -50,7 +50,7 @@ def host_percent(target, decoder_of, prompts, most):
 
 
 class ForwardClock:
-    """Seconds within a model's layers and its head, and a draft's, whoever calls them."""
+    """Seconds within a model's layers and its head, and a draft's, for any caller."""
 
     def __init__(self, model):
         self.parts, self.spans, self._starts = (model.model, model.lm_head), [], []
@@ -67,7 +67,7 @@ class ForwardClock:
 
     def hear_draft(self, decoding):
         """Count the layers of a head as the model's: they are no work of the host's."""
-        draft = getattr(decoding.session.draft, "second", None)  # of a lookup with a head behind
+        draft = getattr(decoding.session.draft, "second", None)  # of a lookup followed by a head
         for layer in draft.model.layers if draft is not None else ():
             self._hear(layer)
 

@@ -1,4 +1,4 @@
-"""Ours beside a peer in one run, and the record that a benchmark writes about it."""
+"""Ours against a peer in one run, and the record that a benchmark writes about it."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def side_by_side(
 ) -> Comparison:
     """Time two callables in turn, after one warm-up call each.
 
-    They alternate, and who goes first alternates too, so that a machine that warms up or is
-    disturbed half-way treats both alike.
+    They alternate, and the first one alternates too, so that a machine that warms up or is
+    disturbed in the middle affects both equally.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def record(
     Returns
     -------
     dict
-        `name, ours, peer, ratio, unit, device, versions, date`; a `ratio` above 1 says that ours
+        `name, ours, peer, ratio, unit, device, versions, date`; a `ratio` above 1 means that ours
         is better.
     """
     return {

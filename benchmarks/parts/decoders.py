@@ -107,7 +107,7 @@ def theirs(target, assistant=None, assistance=None, **settings):
 
 
 def generation_config(target, heat, most, settings):
-    """Plain settings, said in full, so that none is filled in from the model's own."""
+    """All settings in full, so that none is taken from the model's own."""
     from transformers import GenerationConfig
 
     sampling = {"do_sample": True, "temperature": heat, "top_k": 0, "top_p": 1.0} if heat else {}

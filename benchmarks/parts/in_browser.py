@@ -58,7 +58,7 @@ WARM_UP = 2  # presses of each panel that are not counted
 
 
 def slider_browser(quick, table):
-    """A key on the threshold's slider until the frame with the new figure; a plain one beside."""
+    """A key on the threshold's slider until the frame with the new figure, against a plain one."""
     presses = 4 if quick else 40
     start, turn = run_of_titles(table)
     with tempfile.TemporaryDirectory() as folder, open_page() as page:

@@ -95,8 +95,8 @@ def until_figure(client, cells):
 
 def loaded(client):
     """Which of the heavy packages the kernel has imported."""
-    told = client.execute("", user_expressions={"heavy": LOADED}, reply=True, timeout=60)
-    found = told["content"]["user_expressions"]["heavy"]
+    answered = client.execute("", user_expressions={"heavy": LOADED}, reply=True, timeout=60)
+    found = answered["content"]["user_expressions"]["heavy"]
     if found["status"] != "ok":
         raise RuntimeError(f"cannot ask what is loaded: {found['ename']}: {found['evalue']}")
     return [name for name in HEAVY if repr(name) in found["data"]["text/plain"]]

@@ -16,7 +16,7 @@ from ensemble_lab.tokens.reading import compiled
 def measured(script, limits, quick, seconds):
     """Records of the script at a path one by one, or for each that failed its name and error.
 
-    `limits` says how many seconds each named record may take, `seconds` how many all may.
+    `limits` are the seconds that each named record may take, `seconds` those of all together.
     """
     until, left = time.monotonic() + seconds, list(limits)
     while left:

@@ -62,7 +62,7 @@ def big_share_of_formula(quick, prompt_tokens=256):
 
 
 def coins(decoding, alpha=ALPHA):
-    """Make each drafted token stay with probability `alpha`, whatever it is.
+    """Accept each drafted token with probability `alpha`, whatever it is.
 
     Draft and target do all their work, and so does the rule of acceptance; only how many tokens
     it lets stay is replaced by tosses on the same device. The text is then the draft's where a
@@ -84,7 +84,7 @@ def coins(decoding, alpha=ALPHA):
 
 
 def models(quick):
-    """Two Llamas with random weights, made where they stay, in bfloat16."""
+    """Two Llamas with random weights, made on the device, in bfloat16."""
     return tuple(
         random_llama_of(SMALL if quick else SHAPES[name], seed)
         for seed, name in enumerate(("target", "draft"))
@@ -132,22 +132,22 @@ def memory_and_waits(target, draft, ids, most):
     """
     import torch
 
-    told, kept = {"peak_over_weights_and_caches": None, "waits_a_round": None}, []
+    measured, kept = {"peak_over_weights_and_caches": None, "waits_a_round": None}, []
     run = ours(target, draft, GAMMA, compiled=True, prepared=partial(both, kept))
     if not has_gpu():
         run(ids, 0.0, most, 0)
-        told["weights_and_caches_gb"] = needed(target, draft, kept[0].session) / 1e9
-        return told
+        measured["weights_and_caches_gb"] = needed(target, draft, kept[0].session) / 1e9
+        return measured
     torch.cuda.reset_peak_memory_stats()
     run(ids, 0.0, most, 0)
     bytes_needed = needed(target, draft, kept[0].session)
-    told["peak_over_weights_and_caches"] = torch.cuda.max_memory_allocated() / bytes_needed
-    told["weights_and_caches_gb"] = bytes_needed / 1e9
+    measured["peak_over_weights_and_caches"] = torch.cuda.max_memory_allocated() / bytes_needed
+    measured["weights_and_caches_gb"] = bytes_needed / 1e9
     kept.clear()
     counted = ours(target, draft, GAMMA, compiled=True, prepared=coins, around=waits(kept))
     rounds = counted(ids, 0.0, most, 0).rounds
-    told["waits_a_round"] = len(kept) / len(rounds)
-    return told
+    measured["waits_a_round"] = len(kept) / len(rounds)
+    return measured
 
 
 def both(kept, decoding):
@@ -164,7 +164,7 @@ def needed(target, draft, session):
 
 
 def waits(kept):
-    """A context that adds what PyTorch says of each wait for the GPU to `kept`."""
+    """A context that adds PyTorch's warning about each wait for the GPU to `kept`."""
 
     @contextmanager
     def listening():
@@ -172,11 +172,11 @@ def waits(kept):
 
         torch.cuda.set_sync_debug_mode("warn")
         try:
-            with warnings.catch_warnings(record=True) as told:
+            with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 yield
         finally:
             torch.cuda.set_sync_debug_mode("default")
-        kept.extend(one for one in told if "synchroniz" in str(one.message))
+        kept.extend(one for one in caught if "synchroniz" in str(one.message))
 
     return listening

@@ -36,14 +36,14 @@ def planned(settings, prompts):
 
 def by_kind(ours, peer):
     """Median milliseconds a token of both, decoding and end to end, for every kind."""
-    told = {}
+    of_kinds = {}
     for kind in ours:
         pairs = list(zip(ours[kind], peer[kind], strict=False))  # the same prompts, from the first
         mine, theirs = zip(*pairs, strict=True)
         ms, peer_ms = median(r.decode_ms for r in mine), median(r.decode_ms for r in theirs)
         ratios = [p.decode_ms / o.decode_ms for o, p in pairs]
         total = median(r.total_ms for r in theirs) / median(r.total_ms for r in mine)
-        told[kind] = {
+        of_kinds[kind] = {
             "ours_ms": ms,
             "peer_ms": peer_ms,
             "ratio": peer_ms / ms,
@@ -54,12 +54,12 @@ def by_kind(ours, peer):
             "tokens": sum(len(r.tokens) for r in mine),
             "pairs": len(pairs),
         }
-    return told
+    return of_kinds
 
 
-def over_kinds(told, what):
+def over_kinds(of_kinds, what):
     """Geometric mean over kinds."""
-    return geometric_mean(of_kind[what] for of_kind in told.values())
+    return geometric_mean(of_kind[what] for of_kind in of_kinds.values())
 
 
 def quickest(runs):

@@ -22,13 +22,13 @@ def read_prompts(path):
 
 def read_line(line, where):
     try:
-        told = json.loads(line)
+        entry = json.loads(line)
     except ValueError as error:
-        raise RequestError(f"{where} is no JSON ({error}); write {FORM}") from None
-    turns = told.get("turns", [told.get("prompt")]) if isinstance(told, dict) else None
+        raise RequestError(f"{where} is not JSON ({error}); write {FORM}") from None
+    turns = entry.get("turns", [entry.get("prompt")]) if isinstance(entry, dict) else None
     if not isinstance(turns, list) or not turns or not all(is_text(turn) for turn in turns):
         raise RequestError(f"{where} has neither turns nor a prompt that are text; write {FORM}")
-    return str(told.get("category", "all")), turns
+    return str(entry.get("category", "all")), turns
 
 
 def is_text(turn):
@@ -39,11 +39,11 @@ def token_ids(target, turns, most):
     """Token ids of a prompt for each turn of the user; answers between are the target's own."""
     from ensemble_lab.tokens.decode import decode
 
-    said = []
+    messages = []
     for i, turn in enumerate(turns):
-        said.append({"role": "user", "content": turn})
-        prompt = said if target.tokenizer.chat_template else "\n\n".join(turns[: i + 1])
+        messages.append({"role": "user", "content": turn})
+        prompt = messages if target.tokenizer.chat_template else "\n\n".join(turns[: i + 1])
         yield target.encode(prompt)["input_ids"][0].tolist()
         if target.tokenizer.chat_template and turns[i + 1 :]:
-            answer = decode(target, said, max_new_tokens=most).text
-            said.append({"role": "assistant", "content": answer})
+            answer = decode(target, messages, max_new_tokens=most).text
+            messages.append({"role": "assistant", "content": answer})

@@ -38,8 +38,8 @@ def related_pair(size, quick):
     target = random_llama_of(shape, 0).model
     draft = first_layers(target, layers)
     agree_as_asked(target, draft, layers)
-    told = f"random, {target.num_parameters():.2g} and {draft.num_parameters():.2g} parameters"
-    return [LanguageModel(model, NoWords(), told) for model in (target, draft)]
+    label = f"random, {target.num_parameters():.2g} and {draft.num_parameters():.2g} parameters"
+    return [LanguageModel(model, NoWords(), label) for model in (target, draft)]
 
 
 def first_layers(target, layers):

@@ -96,16 +96,16 @@ class Bench:
 
     def compared(self, name, mine, peer, goal, peer_is, **more):
         """A record of two settings, by their geometric means over kinds."""
-        told = by_kind(mine, peer)
+        of_kinds = by_kind(mine, peer)
         return record(
             name,
-            over_kinds(told, "ours_ms"),
-            over_kinds(told, "peer_ms"),
+            over_kinds(of_kinds, "ours_ms"),
+            over_kinds(of_kinds, "peer_ms"),
             "ms a token",
             goal=goal,
             peer_is=peer_is,
-            end_to_end_ratio=over_kinds(told, "end_to_end_ratio"),
-            by_kind=told,
+            end_to_end_ratio=over_kinds(of_kinds, "end_to_end_ratio"),
+            by_kind=of_kinds,
             **self.about,
             **more,
         )

@@ -124,7 +124,7 @@ def accuracy(predict_proba):
 
 
 def check_peer():
-    """Refuse to measure without the peer, and say how to have it.
+    """Refuse to measure without the peer, with the command that installs it.
 
     Raises
     ------

@@ -53,13 +53,9 @@ CLAIMS = (
     ("speculative", "host-share", "Time outside the model: {ours}, in `generate` {peer}."),
     ("training", "bagging-vs-loop", "Bagged networks: {beside} a loop in plain PyTorch;"),
     ("training", "bagging-vs-torchensemble", "{beside} torchensemble."),
-    ("gpu", "smollm2-decoding", "SmolLM2 with a draft: {beside} assisted decoding (goal: 5)."),
-    (
-        "gpu",
-        "1b-decoding",
-        "A random network of 1.1 billion parameters: {beside} assisted decoding.",
-    ),
-    ("gpu", "big-share-of-formula", "6.7 billion: {share} of the speedup by the formula."),
+    ("gpu", "smollm2-decoding", "SmolLM2 with a draft: {beside} assisted decoding (goal: {goal})."),
+    ("gpu", "1b-decoding", "{size} random parameters: {beside} assisted decoding."),
+    ("gpu", "big-share-of-formula", "{size}: {share} of the speedup by the formula."),
     ("gpu", "compiled-plain-vs-static-generate", "Compiled: {beside} compiled `generate`."),
     ("gpu", "bagging-vs-loop", "Bagged networks: {beside} a loop on the same GPU."),
 )
@@ -175,8 +171,14 @@ def claims():
 def claim(record, text):
     """A sentence with the record's numbers."""
     ours, peer = (f"{record[key]:.3g} {record['unit']}" for key in ("ours", "peer"))
+    numbers = re.findall(r"[\d.]+e\+\d+", record.get("weights", ""))
     return text.format(
-        ours=ours, peer=peer, beside=beside(record["ratio"]), share=f"{record['ratio']:.3g}"
+        ours=ours,
+        peer=peer,
+        beside=beside(record["ratio"]),
+        share=f"{record['ratio']:.3g}",
+        goal=record["goal"],
+        size=f"{float(numbers[0]) / 1e9:.2g} billion" if numbers else "",
     )
 
 

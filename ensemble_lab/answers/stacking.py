@@ -133,12 +133,12 @@ class StackedAnswers(Policy):
     def _features(self, outcomes: Outcomes) -> np.ndarray:
         """The final model's features (n, c): 0 where a member is absent."""
         columns = outcomes.columns(self.members)
-        said = self._answers(outcomes, columns)  # (n, m, k)
+        one_hot = self._answers(outcomes, columns)  # (n, m, k)
         if self.by_probability:
-            return self._probabilities(outcomes, columns, said).reshape(len(said), -1)
+            return self._probabilities(outcomes, columns, one_hot).reshape(len(one_hot), -1)
         sure, unsaid = self._sureness(outcomes, columns)
-        parts = [said, said * sure[..., None], said * unsaid[..., None]]
-        return np.concatenate(parts, axis=2).reshape(len(said), -1)
+        parts = [one_hot, one_hot * sure[..., None], one_hot * unsaid[..., None]]
+        return np.concatenate(parts, axis=2).reshape(len(one_hot), -1)
 
     def _sureness(self, outcomes: Outcomes, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Standardised confidences (n, m), and where a member has none (n, m)."""
@@ -163,17 +163,17 @@ class StackedAnswers(Policy):
         return (given[..., None] == np.arange(len(self.labels))).astype(float)
 
     def _probabilities(
-        self, outcomes: Outcomes, columns: np.ndarray, said: np.ndarray
+        self, outcomes: Outcomes, columns: np.ndarray, one_hot: np.ndarray
     ) -> np.ndarray:
         """Probabilities (n, m, k); an answer without any counts with probability 1."""
         if outcomes.probability is None:
-            return said
+            return one_hot
         probabilities = outcomes.probability[:, columns]
-        wide = np.zeros_like(said)
+        wide = np.zeros_like(one_hot)
         for code, label in enumerate(outcomes.labels):
             if label in self.labels:
                 wide[..., self.labels.index(label)] = probabilities[..., code]
-        return np.where(np.isnan(probabilities).any(axis=2, keepdims=True), said, wide)
+        return np.where(np.isnan(probabilities).any(axis=2, keepdims=True), one_hot, wide)
 
 
 def _scales(outcomes: Outcomes, members: tuple[str, ...]) -> tuple | None:

@@ -211,13 +211,15 @@ def graded(
 
     `waves` are the columns asked together, one tuple after the other.
     """
-    called, said, truth = choice.called, outcomes.answer, outcomes.truth
+    called, codes_given, truth = choice.called, outcomes.answer, outcomes.truth
     if choice.labels is not None:  # the same labels with other codes
-        said, truth = (_recoded(codes, outcomes.labels, choice.labels) for codes in (said, truth))
+        codes_given, truth = (
+            _recoded(codes, outcomes.labels, choice.labels) for codes in (codes_given, truth)
+        )
     return Decision(
         models=outcomes.models,
         labels=outcomes.labels if choice.labels is None else choice.labels,
-        answer=_answers(choice, said),
+        answer=_answers(choice, codes_given),
         chosen=choice.chosen,
         called=called,
         correct=_correct(choice, outcomes.correct, truth),
@@ -242,11 +244,11 @@ def _recoded(codes: np.ndarray | None, labels: tuple, wanted: tuple) -> np.ndarr
     return code[codes]  # the two negative codes index from the end
 
 
-def _answers(choice: Choice, said: np.ndarray | None) -> np.ndarray | None:
-    if choice.answer is None and said is None:
+def _answers(choice: Choice, codes_given: np.ndarray | None) -> np.ndarray | None:
+    if choice.answer is None and codes_given is None:
         return None
     combined = np.full(len(choice.chosen), ABSENT) if choice.answer is None else choice.answer
-    own = combined if said is None else _pick(said, choice.chosen)
+    own = combined if codes_given is None else _pick(codes_given, choice.chosen)
     given = np.where(choice.chosen == COMBINED, combined, own)
     return np.where(choice.chosen == ABSTAINED, ABSENT, given)
 

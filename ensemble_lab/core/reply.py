@@ -123,16 +123,16 @@ def entry(reply: Reply, latency: float, where: str) -> dict:
     """
     if not isinstance(reply.text, str | None):
         raise TypeError(f"the text is {shown(reply.text)}{where}; make it str")
-    said = {
+    written = {
         "answer": exact(reply.answer, "answer", where),
         "probability": _distribution(reply.probability, where),
         "text": None if reply.text is None else in_utf8(reply.text),
     }
     # A measure that is NaN is written as null: the model reports it, but not this time.
-    told = {name: getattr(reply, name) for name in MEASURES}
-    told["latency"] = latency if reply.latency is None else reply.latency
-    return {name: value for name, value in said.items() if value is not None} | {
-        name: _number(value, name, where) for name, value in told.items() if value is not None
+    measures = {name: getattr(reply, name) for name in MEASURES}
+    measures["latency"] = latency if reply.latency is None else reply.latency
+    return {name: value for name, value in written.items() if value is not None} | {
+        name: _number(value, name, where) for name, value in measures.items() if value is not None
     }
 
 

@@ -17,8 +17,8 @@ def check_outcomes(thing) -> None:
 
     if not isinstance(thing, Outcomes):
         raise TypeError(
-            f"a {type(thing).__name__} is not an Outcomes; Outcomes.from_frame(frame) makes one of"
-            " a data frame, Outcomes.read(path) of a file"
+            f"Outcomes are needed, not a {type(thing).__name__}; Outcomes.from_frame(frame) makes"
+            " them of a data frame, Outcomes.read(path) of a file"
         )
 
 

@@ -92,10 +92,10 @@ def hub_folder(
         raise
     except Exception as error:  # from the HTTP library of the Hub's client
         failed = error
-    told = _told(repo, revision, failed)
-    kept = _cached(repo, revision) if isinstance(told, HubUnreachable) else None
+    problem = _error_of(repo, revision, failed)
+    kept = _cached(repo, revision) if isinstance(problem, HubUnreachable) else None
     if kept is None:
-        raise told from cause_of(failed)
+        raise problem from cause_of(failed)
     return kept
 
 
@@ -195,7 +195,7 @@ def _other_weights(repo: str, files: Iterable[str]) -> ModelError:
     return ModelError(f"{repo} on the Hub holds no weights: choose a repository with safetensors")
 
 
-def _told(repo: str, revision: str | None, error: Exception) -> ModelError:
+def _error_of(repo: str, revision: str | None, error: Exception) -> ModelError:
     """Our error for an error of the Hub's client."""
     from huggingface_hub.errors import (
         GatedRepoError,

@@ -95,5 +95,5 @@ def without_secrets(text: str) -> str:
 
 def cause_of(error: BaseException) -> BaseException | None:
     """The error as a cause to show, or None where it or its own causes contain a key."""
-    told = "".join(traceback.format_exception(error))
-    return error if without_secrets(told) == told else None
+    written = "".join(traceback.format_exception(error))
+    return error if without_secrets(written) == written else None

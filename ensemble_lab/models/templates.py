@@ -56,11 +56,11 @@ def chat_text(
     if error is None and len(text) > 10 * len(str(messages)) + MOST_ADDED:
         error = _Endless(f"it writes {len(text):,} characters")
     if error is not None:
-        told = f"{type(error).__name__}: {shown(str(error))}"
+        detail = f"{type(error).__name__}: {shown(str(error))}"
         raise ModelError(
             f"the chat template of {shown(weights, 60)} refuses these messages"
-            f" ({error if isinstance(error, _Endless) else told}): give the prompt as token ids, or"
-            " with roles that it knows"
+            f" ({error if isinstance(error, _Endless) else detail}): give the prompt as token ids,"
+            " or with roles that it knows"
         ) from error
     check_characters(text)
     return text

@@ -1,7 +1,7 @@
 r"""Formulas of markdown cells as MathML, which browsers show without any script.
 
-What counts as a formula is what a notebook shows as one: ``$…$``, ``$$…$$`` and
-``\begin{…}…\end{…}`` outside of code.
+A formula is what a notebook shows as one: ``$…$``, ``$$…$$`` and ``\begin{…}…\end{…}`` outside of
+code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from ensemble_lab.reports.markdown import code_spans
 
-# What may be a formula, and dollars that are none: behind a backslash, or with a blank inside or a
+# What may be a formula, and dollars that are none: after a backslash, or with a blank inside or a
 # digit outside, as prices have it ("$5 and $6").
 FORMULA = re.compile(
     r"(?s)(?<!\\)\$\$.*?(?<!\\)\$\$|\\begin\{(?P<name>[a-z]*\*?)\}.*?\\end\{(?P=name)\}"
@@ -24,16 +24,16 @@ FORMULA = re.compile(
 )
 BEGIN = re.compile(r"\\begin(?=\{([a-z]*\*?)\})")
 END = re.compile(r"\\end\{([a-z]*\*?)\}")
-# It gives up at the next <img, so that its time does not grow with the square of the text.
+# It stops at the next <img, so that its time does not grow with the square of the text.
 IMAGE_TAG = re.compile(r"(?i)<img\b(?:[^<>\"']|\"[^\"]*\"|'[^']*'|<(?!img\b))*+>")
-# A policy of a page stops no refresh, and a frame asks its server before the policy is looked at.
+# A page's policy does not stop a refresh, and a frame asks its server before the policy applies.
 FRAMES = "iframe|frame|object|embed"
 FRAME_TAG = re.compile(rf"(?i)<(?:{FRAMES})(?=[\s/>])(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+>")
 LEADS_AWAY = re.compile(rf"(?i)<(?=(?:meta|link|base|{FRAMES})(?:[\s/>]|\Z))")
 REMOTE_SOURCE = re.compile(r"(?i)\ssrc(?:set)?\s*=\s*[\"']?\s*(?:https?:)?//")
 ALTERNATIVE = re.compile(r"(?i)\salt\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 REMOTE = re.compile(r"(?i)\s*(?:https?:)?//")
-# nbconvert looks for formulas inside code too, so what opens one is written otherwise there.
+# nbconvert looks for formulas inside code too, so their opening marks are escaped there.
 HIDE = str.maketrans({"$": "\ue000", "\\": "\ue001"})
 BARE = re.compile(r"(?<!\\)\$")
 SHOW = {ord(private): mark for mark, private in (("$", "\ue000"), ("\\", "\ue001"))}
@@ -47,7 +47,7 @@ def mathml(latex: str, display: str = "inline") -> str:
     latex : str
         Without its delimiters.
     display : {"inline", "block"}
-        Within a line, or on lines of its own.
+        Within a line, or on separate lines.
 
     Examples
     --------
@@ -58,24 +58,24 @@ def mathml(latex: str, display: str = "inline") -> str:
     """
     from latex2mathml.converter import convert_to_element
 
-    try:  # `aligned` is unknown there, `split` is set in the same way
+    try:  # `aligned` is unknown there; `split` looks the same
         formula = convert_to_element(latex.replace("{aligned}", "{split}"), display=display)
-    except Exception:  # whatever its parser stumbles over: its errors share no class
+    except Exception:  # any error of its parser: they have no common class
         return ""
     for part in formula.iter():
         text = part.text or ""
-        if text.startswith("\\") or text == "&":  # a command that it does not know is handed on
+        if text.startswith("\\") or text == "&":  # an unknown command is passed through
             return ""
         part.text = html.unescape(text)
-    del formula.attrib["xmlns"]  # HTML needs none, and nbconvert would make prefixes of it
+    del formula.attrib["xmlns"]  # HTML needs none, and nbconvert would turn it into prefixes
     formula.set("alttext", latex.strip())
     return ElementTree.tostring(formula, encoding="unicode")
 
 
 def local_only(markup: str) -> str:
-    """A piece of HTML whose images from the network have become their words, without frames.
+    """A piece of HTML with remote images replaced by their texts, and without frames.
 
-    What would lead a page away, or fetch something before anybody looks, is shown as text.
+    Markup that would leave the page, or fetch something by itself, is shown as text.
     """
     markup = FRAME_TAG.sub("[a frame, which a page does not show]", markup)
     return LEADS_AWAY.sub("&lt;", IMAGE_TAG.sub(_words_of, markup))
@@ -84,19 +84,19 @@ def local_only(markup: str) -> str:
 def _words_of(tag: re.Match) -> str:
     if not REMOTE_SOURCE.search(tag[0]):
         return tag[0]
-    said = ALTERNATIVE.search(tag[0])
-    return said[1] or said[2] or "" if said else ""
+    alternative = ALTERNATIVE.search(tag[0])
+    return alternative[1] or alternative[2] or "" if alternative else ""
 
 
 def only_formulas(source: str) -> str:
-    """The markdown text with all dollars and backslashes hidden that would be mistaken."""
+    """The markdown text with those dollars and backslashes hidden that would be misread."""
     parts, at = [], 0
     for start, end in code_spans(source, indented=True):
         parts += [source[at:start], source[start:end].translate(HIDE)]
         at = end
     source = "".join([*parts, source[at:]])
-    ends = {found[1]: found.start() for found in END.finditer(source)}  # of each name the last
-    source = BEGIN.sub(  # one that never ends is none, and need not be looked for again and again
+    ends = {found[1]: found.start() for found in END.finditer(source)}  # the last of each name
+    source = BEGIN.sub(  # one that never ends is not a formula, and is searched for only once
         lambda found: (
             found[0] if ends.get(found[1], -1) > found.start() else found[0].translate(HIDE)
         ),
@@ -112,7 +112,7 @@ def only_formulas(source: str) -> str:
 class FormulaRenderer(IPythonRenderer):
     """Markdown to HTML with typeset formulas and without images from the network.
 
-    A formula that cannot be done stays as it is written; a remote image becomes its words.
+    A formula that cannot be converted is left unchanged; a remote image is replaced by its text.
     """
 
     def inline_math(self, body: str) -> str:
@@ -139,7 +139,7 @@ class FormulaRenderer(IPythonRenderer):
 
 
 class FormulaExporter(HTMLExporter):
-    """nbconvert's HTML pages, whose markdown cells have typeset formulas."""
+    """nbconvert's HTML pages, with typeset formulas in markdown cells."""
 
     @pass_context
     def markdown2html(self, context, source: str) -> str:

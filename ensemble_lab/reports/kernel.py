@@ -1,4 +1,4 @@
-"""One notebook of a report: run by papermill in a kernel of its own, with other parameters."""
+"""One notebook of a report: run by papermill in its own kernel, with other parameters."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from ensemble_lab.reports.stops import PIPE, Stop
 from ensemble_lab.widgets.backends import HEADLESS
 
 INJECTED = "injected-parameters"  # papermill's tag
-MOST_SAID = 120  # characters of an error of the notebook's
-QUIET = logging.NullHandler()  # what papermill would log is said here, once
+MOST_MESSAGE = 120  # characters of an error in the notebook
+QUIET = logging.NullHandler()  # papermill's log is replaced by one message here
 
 
 @contextmanager
 def kernel_environment() -> Iterator[None]:
     """Kernels started inside are this Python's, and their figures stay data until the page.
 
-    A figure that renders itself would bring its own plotly.js or a link to one, differently in
-    every version of plotly; as data, one copy serves the whole page.
+    A figure that renders itself would contain its own plotly.js or a link to one, differently in
+    every version of plotly. As data, one copy is enough for the page.
     """
     kernels = os.path.join(sys.prefix, "share", "jupyter")
     path = os.pathsep.join(filter(None, [kernels, os.environ.get("JUPYTER_PATH")]))
     before = dict(os.environ)
     os.environ.update(PLOTLY_RENDERER="plotly_mimetype", JUPYTER_PATH=path)
     os.environ.setdefault("ENSEMBLE_LAB_BACKEND", "still")  # a page has no kernel to drag with
-    os.environ.setdefault(HEADLESS, "1")  # and nobody who could guess first
+    os.environ.setdefault(HEADLESS, "1")  # and no reader who could guess first
     try:
         yield
     finally:
@@ -46,22 +46,22 @@ def kernel_environment() -> Iterator[None]:
 def execute(
     path: Path, executed: Path, parameters: Mapping[str, Any], stop: Stop, seconds: float | None
 ) -> str:
-    """Run one notebook; returns what went wrong, or nothing.
+    """Run one notebook; returns the error as text, or nothing.
 
-    It is run under another name, and stands as `executed` when the kernel is gone: with what ran
-    before it failed, or not at all where the kernel did not come to a first cell.
+    It is run under another name, and moved to `executed` when the kernel has ended: with the cells
+    that ran before an error, or not at all if the kernel did not reach a first cell.
 
     Parameters
     ----------
     path : Path
         The notebook.
     executed : Path
-        Where it goes; its folder exists.
+        The path of the executed copy; its folder exists.
     parameters : mapping of str to value
     stop : Stop
         Entered; it may kill the kernel.
     seconds : float, optional
-        How long the notebook may run.
+        The time limit of the notebook.
     """
     hidden = TemporaryDirectory(
         prefix=".ensemble-lab-", dir=executed.parent, ignore_cleanup_errors=True
@@ -82,7 +82,7 @@ def _run(path: Path, draft: Path, stop: Stop, seconds: float | None) -> str:
 
     logging.getLogger("papermill").addHandler(QUIET)
     manager = _watched(stop)
-    there = str(draft).replace("{", "{{").replace("}", "}}")  # papermill fills braces in
+    there = str(draft).replace("{", "{{").replace("}", "}}")  # papermill replaces braces
     try:
         with stop.kernel(seconds), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="papermill")  # of names that hold a "?"
@@ -98,9 +98,9 @@ def _run(path: Path, draft: Path, stop: Stop, seconds: float | None) -> str:
             )
     except PapermillExecutionError as error:
         where = f"{excerpt(path.name)} stopped at cell [{error.exec_count}]"
-        said = f"{error.ename}: {excerpt(error.evalue, MOST_SAID)}"
-        return f"{where} ({_first_line(error.source)}): {said}"
-    except Exception as error:  # a kernel that dies: the next notebook still has its turn
+        message = f"{error.ename}: {excerpt(error.evalue, MOST_MESSAGE)}"
+        return f"{where} ({_first_line(error.source)}): {message}"
+    except Exception as error:  # a kernel that dies: the next notebook still runs
         if isinstance(error, BrokenPipeError) and stop.number is None:  # of the progress bar
             stop.number = PIPE
         kind, why = _reason(error, stop, seconds, manager.process)
@@ -109,7 +109,7 @@ def _run(path: Path, draft: Path, stop: Stop, seconds: float | None) -> str:
 
 
 def _watched(stop: Stop) -> type:
-    """A kernel manager, as nbclient has it, that tells `stop` what runs and keeps the process."""
+    """A kernel manager for nbclient that registers the running kernel with `stop`."""
     from jupyter_client.manager import AsyncKernelManager
 
     class Watched(AsyncKernelManager):
@@ -124,17 +124,17 @@ def _watched(stop: Stop) -> type:
 
 
 def _reason(error: Exception, stop: Stop, seconds: float | None, process) -> tuple[str, str]:
-    """The kind and the words for what ended a notebook other than an error of its own."""
+    """The kind and the text of an end other than an error in the notebook."""
     code = process and process.poll()
     if stop.number is not None:
         return "KeyboardInterrupt", f"the report was stopped ({signal.Signals(stop.number).name})"
     if stop.late:
         return "TimeoutError", f"it ran for more than {seconds:g} s; give it a longer --timeout"
-    if isinstance(error, OSError):  # its own words would name a file that is gone
+    if isinstance(error, OSError):  # the original message would name a temporary file
         return type(error).__name__, f"it could not be saved: {error.strerror or error}"
-    why = excerpt(str(error), MOST_SAID)
+    why = excerpt(str(error), MOST_MESSAGE)
     if code is not None and code < 0:
-        lack = "perhaps for lack of memory" if -code == getattr(signal, "SIGKILL", 9) else ""
+        lack = "perhaps because memory ran out" if -code == getattr(signal, "SIGKILL", 9) else ""
         why += f", {lack or f'by {signal.Signals(-code).name}'}"
     elif code is not None:
         why += f", ended by its own code with exit status {code}"
@@ -142,16 +142,16 @@ def _reason(error: Exception, stop: Stop, seconds: float | None, process) -> tup
 
 
 def prepare(path: Path, executed: Path, parameters: Mapping[str, Any]) -> None:
-    """Write the notebook that will be run: the given parameters in a cell behind the defaults.
+    """Write the notebook that will be run: the given parameters in a cell after the defaults.
 
-    papermill's own way makes text of tuples and of the keys of dictionaries, and wants a language
+    papermill's own way converts tuples and the keys of dictionaries to text, and needs a language
     in the metadata, which notebooks by nbformat or jupytext do not have.
     """
     import nbformat
 
     notebook = read_notebook(path)
     for part in (notebook, *notebook.cells):
-        part.metadata.pop("papermill", None)  # when an earlier run of it was
+        part.metadata.pop("papermill", None)  # the time of an earlier run
     if parameters:
         lines = [f"{name} = {literal(value)}" for name, value in parameters.items()]
         cell = nbformat.v4.new_code_cell("\n".join(["# Parameters", *lines]))
@@ -163,7 +163,7 @@ def prepare(path: Path, executed: Path, parameters: Mapping[str, Any]) -> None:
 
 
 def literal(value) -> str:
-    """Python for a value that `ast.literal_eval` or JSON gave.
+    """Python code for a value from `ast.literal_eval` or JSON.
 
     Examples
     --------
@@ -185,12 +185,12 @@ def _first_line(source: str) -> str:
 
 
 def mark_stop(draft: Path, kind: str, why: str) -> str:
-    """Put the error under the cell that was running, as the kernel could not; returns where."""
+    """Add the error to the cell that was running, as the kernel could not; returns its place."""
     import nbformat
 
     try:
         notebook = nbformat.read(draft, as_version=4)
-    except Exception:  # a full disk took half of it
+    except Exception:  # a full disk cut it
         draft.unlink(missing_ok=True)
         return ""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -209,7 +209,7 @@ def mark_stop(draft: Path, kind: str, why: str) -> str:
 
 
 def _leave_out_paths(draft: Path, path: Path) -> None:
-    """Take out where papermill's files were: folders of this machine, in a file to be passed on."""
+    """Remove the paths of papermill's files: folders of this machine in a file for others."""
     import nbformat
 
     notebook = nbformat.read(draft, as_version=4)

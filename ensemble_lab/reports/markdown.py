@@ -1,4 +1,4 @@
-"""Where code stands in a markdown text: nothing there is a tag, a title or a formula."""
+"""The places of code in a markdown text, where nothing is a tag, a title or a formula."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from bisect import bisect
 from collections import defaultdict
 from collections.abc import Sequence
 
-# A fence may stand in a list or a quotation; the one that closes it is as long, and alone.
+# A fence may be in a list or a quotation; the closing one has the same length, on its own line.
 OPENS = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?P<fence>`{3,}+(?!.*`)|~{3,})")
 LIST_ITEM = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])[ \t]")
 INDENTED = re.compile(r"(?: {4}| {0,3}\t)\s*\S")
 TICKS = re.compile(r"`+")
-# A line that begins so is HTML up to what ends it; where that is nothing, up to a blank line.
+# A line that starts like this is HTML up to its end mark; without one, up to a blank line.
 HTML = re.compile(
     r"(?i)[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*<(?:(?P<raw>script|pre|style|textarea)(?=[\s>])"
     r"|(?P<comment>!--)|(?P<instruction>\?)|(?P<data>!\[CDATA\[)|(?P<declaration>![a-z])|/?[a-z])"
@@ -34,15 +34,15 @@ def code_spans(text: str, indented: bool = False, certain: bool = False) -> list
     ----------
     text : str
     indented : bool
-        Blocks that are code because four spaces stand before them as well.
+        Whether blocks indented by four spaces count too.
     certain : bool
-        Only what is code for certain: no fence or mark in a block of HTML, none that is never
-        closed, and none beyond the list or quotation that it stands in.
+        Only certain code: no fence or mark in a block of HTML, none that is never closed, and none
+        beyond its list or quotation.
 
     Returns
     -------
     list of (int, int)
-        A fence that is never closed goes on to the end of the text, as in CommonMark.
+        A fence that is never closed continues to the end of the text, as in CommonMark.
     """
     blocks, markup = _blocks(text, indented, certain)
     spans, start = [], 0
@@ -53,7 +53,7 @@ def code_spans(text: str, indented: bool = False, certain: bool = False) -> list
 
 
 def without_code(text: str) -> str:
-    """`text` with blanks in the place of its code, so that all other places stay where they are."""
+    """`text` with blanks in place of its code, so that all other positions are unchanged."""
     parts, at = [], 0
     for start, end in code_spans(text, indented=True):
         parts += [text[at:start], re.sub(r"[^\n]", " ", text[start:end])]
@@ -68,7 +68,7 @@ def is_inside(place: int, spans: Sequence[tuple[int, int]]) -> bool:
 
 
 def _blocks(text: str, indented: bool, certain: bool) -> tuple[list, list]:
-    """Fenced and, where asked for, indented blocks; and those of HTML where it must be certain."""
+    """Fenced and, on request, indented blocks; and those of HTML where it must be certain."""
     blocks, markup, at, opened, ends = [], [], 0, None, None
     before_blank, in_list = True, False
     for line in text.splitlines(keepends=True):
@@ -101,7 +101,7 @@ def _blocks(text: str, indented: bool, certain: bool) -> tuple[list, list]:
 
 
 def _leaves(line: str, container: str) -> bool:
-    """Whether a line is outside of the quotation or list, if any, in which a fence stands."""
+    """Whether a line is outside the quotation or list, if any, of a fence."""
     if container.startswith(">"):
         return not line.lstrip().startswith(">")
     return bool(container) and line[:1] not in " \t\r\n"
@@ -110,7 +110,7 @@ def _leaves(line: str, container: str) -> bool:
 def _inline(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """Code spans between two places: a run of marks up to the next of the same length.
 
-    A span ends with its paragraph, and a mark behind a backslash opens none.
+    A span ends with its paragraph, and a mark after a backslash opens none.
     """
     spans = []
     for paragraph in re.finditer(r"(?:(?!\n[ \t]*\r?\n).)+", text[start:end], re.DOTALL):
@@ -122,7 +122,7 @@ def _inline(text: str, start: int, end: int) -> list[tuple[int, int]]:
         for first, last in runs:
             if first < done:  # inside of the span before
                 continue
-            begin = first + _is_escaped(part, first)  # that mark is a letter like any other
+            begin = first + _is_escaped(part, first)  # that mark is an ordinary character
             same = starts[last - begin]
             closes = bisect(same, first)
             if begin < last and closes < len(same):
@@ -132,7 +132,7 @@ def _inline(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def _is_escaped(text: str, place: int) -> bool:
-    """Whether an odd number of backslashes stands before the place."""
+    """Whether there is an odd number of backslashes before the place."""
     at = place
     while at and text[at - 1] == "\\":
         at -= 1

@@ -28,20 +28,20 @@ from ensemble_lab.widgets.plain import unescaped, whole
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-LIVE = "live"  # tag of cells that are of no use on a page
+LIVE = "live"  # tag of cells that have no use on a page
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-# What a page may do: fetch nothing from another place, and run only the scripts that were written
-# here, whoever's markup is in its cells. Whoever opens it did not choose to run its notebook.
-# plotly.js compiles what draws in 3D.
+# A page may fetch nothing from another place, and run only the scripts that were written here, with
+# any markup in its cells: its readers did not choose to run its notebook. plotly.js compiles what
+# draws in 3D.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\';'
     " script-src 'nonce-{}' 'unsafe-eval' blob:; worker-src blob:; style-src 'unsafe-inline';"
     " font-src data:; img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src data:"
     " blob:; base-uri 'none'; form-action 'none'\">"
 )
-# JupyterLab's own look, less the scripts that nbconvert fetches from the network, in lines that
-# can be read; cells whose code is folded in the notebook are folded here.
+# JupyterLab's own look, without the scripts that nbconvert fetches from the network, with readable
+# line lengths; cells whose code is folded in the notebook are folded here.
 TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% block html_head_js %}{% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}
@@ -56,7 +56,7 @@ TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% endblock %}
 """
 SCRIPT = re.compile(r"(?is)<script\b(.*?</script>)")
-# nbconvert writes them as they are: what ends a script is markup behind it. No page draws diagrams.
+# nbconvert writes them unescaped, so they could end a script early. Pages draw no diagrams.
 NOT_RUN = ("application/javascript", "text/vnd.mermaid")
 MARKUP = ("text/html", "image/svg+xml")
 BETWEEN_BADGES = re.compile(r"(?<=\)) (?=\[!\[)")
@@ -94,11 +94,11 @@ class Run:
     source : Path
         The notebook.
     executed : Path
-        Where its executed copy is, if it came to a first cell; its page stands beside it.
+        The path of its executed copy, if it reached a first cell; its page is next to it.
     seconds : float
-        How long it took.
+        Its running time.
     failure : str
-        What went wrong, or nothing.
+        The error as text, or nothing.
     """
 
     source: Path
@@ -112,7 +112,7 @@ class Run:
 
 
 def write_page(executed: Path) -> list[str]:
-    """Write the HTML page of an executed notebook beside it; returns what it could not show."""
+    """Write the HTML page of an executed notebook next to it; returns what it could not show."""
     from ensemble_lab.reports.formulas import FormulaExporter
 
     if not executed.exists():  # the kernel died before the first cell
@@ -133,10 +133,10 @@ def write_page(executed: Path) -> list[str]:
 
 
 def leave_out_live(notebook: NotebookNode) -> None:
-    """Take out what only somebody at the notebook can do, in place.
+    """Remove what needs a reader at the notebook, in place.
 
-    Cells with the tag ``live`` go, such as the stubs of exercises and what to press; of cells with
-    the tag ``live-output`` the outputs go, such as the field of a guess.
+    Cells with the tag ``live`` are removed, such as the stubs of exercises and buttons. Of cells
+    with the tag ``live-output`` the outputs are removed, such as the field of a guess.
     """
     notebook.cells = [cell for cell in notebook.cells if LIVE not in _tags(cell)]
     for cell in notebook.cells:
@@ -149,7 +149,7 @@ def _tags(cell: NotebookNode) -> list:
 
 
 def apart(source: str) -> str:
-    """Badges with a dot between them: on a page they are words, not images from the network."""
+    """Badges with a dot between them: on a page they are text, not images from the network."""
     badges = [found.start() for found in BETWEEN_BADGES.finditer(without_code(source))]
     for at in reversed(badges):
         source = f"{source[:at]} · {source[at + 1 :]}"
@@ -157,9 +157,9 @@ def apart(source: str) -> str:
 
 
 def stay_here(notebook: NotebookNode) -> None:
-    """Make text of what would lead a page away in outputs and raw cells, in place.
+    """Convert markup in outputs and raw cells that would leave the page to text, in place.
 
-    Scripts among the outputs are left out: the words beside them are shown.
+    Scripts in the outputs are left out: their text alternatives are shown.
     """
     from ensemble_lab.reports.formulas import local_only
 
@@ -177,20 +177,20 @@ def stay_here(notebook: NotebookNode) -> None:
 
 
 def draw_figures(notebook: NotebookNode, nonce: str) -> list[str]:
-    """Turn plotly's data in the outputs into HTML, in place; the first brings plotly.js along.
+    """Turn plotly's data in the outputs into HTML, in place; the first contains plotly.js.
 
-    The scripts bear `nonce`, which nothing that a notebook wrote can know. Returns what could not
-    be drawn, which the page says in its place.
+    The scripts have the `nonce`, which a notebook's own output cannot know. Returns what could not
+    be drawn; the page has a message in its place.
     """
     library, faults = True, []
     for output in _outputs(notebook):
         if PLOTLY not in output.get("data", {}):
             continue
         figure = output.data.pop(PLOTLY)
-        output.data.pop(WIDGET, None)  # nothing answers it on a page
+        output.data.pop(WIDGET, None)  # nothing responds to it on a page
         try:
             drawing, words = _drawn(figure, library)
-        except Exception as error:  # plotly passes on whatever a stranger's data make it meet
+        except Exception as error:  # untrusted data may make plotly raise any error
             faults.append(f"a figure cannot be drawn ({shown(error, 60)})")
             output.data["text/html"] = f"<p>{html.escape(faults[-1])}</p>"
             continue
@@ -205,7 +205,7 @@ def _drawn(figure, library: bool) -> tuple[str, str]:
 
     known = {name: figure[name] for name in ("data", "layout", "frames") if figure.get(name)}
     drawn = {"data": [], "layout": {}} | known
-    # plotly writes these two and its configuration into the markup as they come.
+    # plotly writes these two and its configuration into the markup unescaped.
     for size in ("height", "width"):
         if not isinstance(drawn["layout"].get(size), int | float):
             drawn["layout"] = {k: v for k, v in drawn["layout"].items() if k != size}
@@ -220,16 +220,16 @@ def _drawn(figure, library: bool) -> tuple[str, str]:
         validate=False,
     )
     meta = drawn["layout"].get("meta")
-    told = isinstance(meta, dict) and "text" in meta
-    words = f"<p>{html.escape(str(meta['text']))}</p>" if told else ""
+    described = isinstance(meta, dict) and "text" in meta
+    words = f"<p>{html.escape(str(meta['text']))}</p>" if described else ""
     return drawing + _without_scripts(drawn), words
 
 
 def _without_scripts(figure: Mapping) -> str:
-    """The same as a still picture, for who opens the page where no script runs."""
+    """The same as a still picture, for pages that are opened without scripts."""
     try:
         picture = svg(figure)
-    except Exception:  # a stranger's figure may hold anything; the words beside it are shown
+    except Exception:  # an untrusted figure may contain anything; its text is shown
         return ""
     return f"<noscript><style>.plotly-graph-div {{ display: none }}</style>{picture}</noscript>"
 
@@ -242,7 +242,7 @@ def _outputs(notebook: NotebookNode) -> list:
 
 
 def write_index(out: Path, runs: Sequence[Run], parameters: Mapping[str, Any]) -> None:
-    """Write ``index.html``: a link to every page with what it asks and found, and what failed."""
+    """Write ``index.html``: a link to each page with its question and finding, and failures."""
     given = ", ".join(f"{name} = {shown(value, 200)}" for name, value in parameters.items())
     page = INDEX.format(
         version=ensemble_lab.__version__,
@@ -258,7 +258,7 @@ def entry(run: Run) -> str:
     there = run.page.is_file()  # a folder in its place is not a page
     notebook = _read_if_possible(run.executed if there else run.source)
     title = html.escape(title_of(notebook) or run.source.stem)
-    address = quote(os.fsencode(run.page.name))  # the bytes of the name, whatever they are
+    address = quote(os.fsencode(run.page.name))  # the raw bytes of the name
     link = f'<a href="{address}">{title}</a>' if there else title
     question = QUESTION.search(without_code(opening(notebook)))
     lines = [
@@ -267,12 +267,12 @@ def entry(run: Run) -> str:
         (plain(run.source.name) + f", {run.seconds:.0f} s" * bool(run.seconds), "small"),
         (run.failure, "failed"),
     ]
-    told = [f'<p class="{kind}">{html.escape(text)}</p>' for text, kind in lines if text]
-    return f"<li>{link}\n" + "\n".join(told) + "</li>"
+    described = [f'<p class="{kind}">{html.escape(text)}</p>' for text, kind in lines if text]
+    return f"<li>{link}\n" + "\n".join(described) + "</li>"
 
 
 def _read_if_possible(path: Path) -> NotebookNode:
-    """A source may be gone or spoiled by now; the index is for the others as well."""
+    """The title of a notebook; the source may be missing or damaged by now."""
     import nbformat
 
     try:

@@ -33,27 +33,27 @@ def report(
 ) -> list[str]:
     """Run notebooks and write their pages and an ``index.html`` into `out`.
 
-    What earlier reports of these notebooks left in `out` goes first, so all that stands there is
-    of this run. Files are written under other names and moved: none is half there. After SIGKILL,
-    which nothing can hear, there is no index, a hidden folder ``.ensemble-lab-…`` may be left, and
-    the kernel ends by itself about a second later.
+    Files of earlier reports of these notebooks in `out` are removed first, so all files there are
+    of this run. Files are written under other names and moved, so none is incomplete. After
+    SIGKILL, which cannot be handled, there is no index, a hidden folder ``.ensemble-lab-…`` may be
+    left, and the kernel ends by itself about a second later.
 
     Parameters
     ----------
     notebooks : sequence of path
         Notebooks, or folders of them; empty for all of ``notebooks/``.
     out : path
-        Folder, made where it is missing. The executed notebooks are kept beside their pages.
+        Folder, created if it is missing. The executed notebooks are kept next to their pages.
     parameters : mapping of str to value
-        For every one of the notebooks.
+        Parameters for all of the notebooks.
     timeout : float, optional
-        Seconds that each notebook may run; none by default.
+        Time limit of each notebook in seconds; no limit by default.
 
     Returns
     -------
     list of str
-        One sentence for every notebook that failed, naming its cell, and for an index that cannot
-        be written. The notebook's page has what ran.
+        One sentence for every notebook that failed, with its cell, and for an index that cannot be
+        written. The notebook's page has the cells that ran.
 
     Raises
     ------
@@ -61,7 +61,8 @@ def report(
         A missing notebook, a parameter that one does not have or not of that type, a folder that
         cannot be written, or tools that are not installed.
     Stopped
-        SIGINT (Ctrl-C), SIGTERM or SIGHUP came. No kernel is left, and the index has what ran.
+        SIGINT (Ctrl-C), SIGTERM or SIGHUP. No kernel is left, and the index has the notebooks that
+        ran.
     """
     check_tools()
     _check_timeout(timeout)
@@ -86,8 +87,8 @@ def report(
         except OSError as error:
             failures.append(f"index.html cannot be written into {named(out)}: {_why(error)}")
     if stop.number is not None:
-        told = _told(left, stop.number)
-        raise Stopped(excerpt(told, 280), number=stop.number, failures=failures)
+        fault = _stopped(left, stop.number)
+        raise Stopped(excerpt(fault, 280), number=stop.number, failures=failures)
     return failures
 
 
@@ -106,7 +107,7 @@ def check_tools() -> None:
 
 
 def _check_timeout(timeout: float | None) -> None:
-    if timeout is not None and not 0 < timeout <= threading.TIMEOUT_MAX:  # NaN is refused, too
+    if timeout is not None and not 0 < timeout <= threading.TIMEOUT_MAX:  # NaN is refused too
         raise RequestError(
             f"--timeout {shown(timeout, 20)} is no time that can be waited for; give seconds above"
             " 0, or leave it out"
@@ -114,17 +115,17 @@ def _check_timeout(timeout: float | None) -> None:
 
 
 def _remove_old(out: Path, paths: Sequence[Path]) -> None:
-    """Remove the index first, for it would name pages of another run, then those pages."""
+    """Remove the index first, as it would name pages of another run, then those pages."""
     for path in paths:
         for old in (out / "index.html", out / path.name, (out / path.name).with_suffix(".html")):
-            with suppress(OSError):  # what cannot go is a failure of its notebook
+            with suppress(OSError):  # a file that cannot be removed is a failure of its notebook
                 old.unlink(missing_ok=True)
 
 
 def _one(
     path: Path, executed: Path, parameters: Mapping[str, Any], stop: Stop, timeout: float | None
 ) -> Run:
-    """Run one notebook and write its page; whatever goes wrong is a failure of this notebook."""
+    """Run one notebook and write its page; any error is a failure of this notebook."""
     start = perf_counter()
     page = executed.with_suffix(".html")
     in_the_way = [place.name for place in (executed, page) if place.exists()]
@@ -136,7 +137,9 @@ def _one(
         return Run(path, executed, 0.0, failure)
     try:
         failure = execute(path, executed, parameters, stop, timeout)
-    except Exception as error:  # a disk that is full before the first cell, a source that is gone
+    except (
+        Exception
+    ) as error:  # a disk that is full before the first cell, a source that is missing
         failure = f"{excerpt(path.name)} was not run: {_why(error)}"
     seconds = perf_counter() - start
     try:
@@ -144,13 +147,13 @@ def _one(
             faults = write_page(executed)
         if faults:
             more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
-            told = f"in the page of {excerpt(path.name)}, {faults[0]}{more}"
-            failure = f"{failure}; {told}" if failure else told
+            fault = f"in the page of {excerpt(path.name)}, {faults[0]}{more}"
+            failure = f"{failure}; {fault}" if failure else fault
     except Stopped:
         failure = failure or f"{excerpt(path.name)} ran, and its page was stopped"
-    except Exception as error:  # nbconvert and plotly pass on whatever they stumble over
-        told = f"{excerpt(path.name)} has no page, which cannot be written: {_why(error)}"
-        failure = f"{failure}; {told}" if failure else told
+    except Exception as error:  # nbconvert and plotly may raise any error
+        fault = f"{excerpt(path.name)} has no page, which cannot be written: {_why(error)}"
+        failure = f"{failure}; {fault}" if failure else fault
     return Run(path, executed, seconds, failure)
 
 
@@ -162,7 +165,7 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {excerpt(str(error))}"
 
 
-def _told(left: Sequence[Path], number: int) -> str:
+def _stopped(left: Sequence[Path], number: int) -> str:
     names = ", ".join(excerpt(path.name, 40) for path in left[:3])
     more = f" and {len(left) - 3} more" if len(left) > 3 else ""
     rest = f"; not run: {names}{more}" if left else ""

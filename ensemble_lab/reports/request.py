@@ -1,4 +1,4 @@
-"""What the commands are asked for: notebooks, parameters, a state, a folder; checked beforehand."""
+"""Arguments of the commands: notebooks, parameters, a state, a folder; checked beforehand."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from ensemble_lab.core.errors import MOST_SHOWN, nearest, shown
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-NOT_LITERAL = object()  # a default that is computed: nothing is known about its type
+NOT_LITERAL = object()  # a computed default: its type is unknown
 TYPES = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
 TYPES |= {list: "a list", tuple: "a list", dict: "a dictionary"}
 FITS = {float: (float, int), list: (list, tuple), tuple: (list, tuple)}
 ANNOTATED = {kind.__name__: kind for kind in TYPES}
-TEXTS = (".py", ".md", ".Rmd", ".qmd")  # what jupytext turns into notebooks
+TEXTS = (".py", ".md", ".Rmd", ".qmd")  # files that jupytext turns into notebooks
 KEYS = ("explorer", "version", "state")  # of a copied state
 NO_PARAMETERS = "none; tag the cell of its defaults 'parameters'"
 LONGEST_PATH = 120  # characters of a path in a message
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-# Control characters but the tab and the end of a line, and what turns the direction of writing.
+# Control characters except tab and end of line, and those that change the direction of writing.
 STEERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class RequestError(Exception):
-    """Nothing was run or written: what was asked for cannot be done; the message says why."""
+    """Nothing was run or written: the request cannot be done; the message gives the reason."""
 
 
 def plain(text: str) -> str:
-    r"""A text for a terminal: without colours, and what else would steer it is written out.
+    r"""A text for a terminal: without colours, with other control characters written out.
 
     >>> plain("\x1b[31mred\x1b[0m \x1b]0;a title\x07") == r"red \x1b]0;a title\x07"
     True
@@ -52,22 +52,22 @@ def excerpt(text: str, most: int = MOST_SHOWN) -> str:
 
 
 def named(path: Path) -> str:
-    """A path for a message: the end of it where it is long."""
+    """A path for a message: only its end if it is long."""
     text = plain(" ".join(str(path).split()))
     return text if len(text) <= LONGEST_PATH else "…" + text[1 - LONGEST_PATH :]
 
 
 def find_notebooks(notebooks: Sequence[str | Path]) -> list[Path]:
-    """The notebooks as absolute paths: a folder stands for all of its own.
+    """The notebooks as absolute paths: a folder means all notebooks in it.
 
-    All of ``notebooks/`` where none is named. A link keeps its own name and place. What systems
-    and editors leave in a folder is passed over: names that begin with a dot (``._01.ipynb`` of a
-    Mac, ``.#01.ipynb`` of Emacs), folders called ``x.ipynb`` and links to nothing.
+    All of ``notebooks/`` where none is named. A link keeps its own name and place. Files of systems
+    and editors in a folder are ignored: names that begin with a dot (``._01.ipynb`` of a Mac,
+    ``.#01.ipynb`` of Emacs), folders called ``x.ipynb`` and links to nothing.
 
     Raises
     ------
     RequestError
-        None there, two that would have one page, or a name that begins with a dot.
+        No notebook, two that would have the same page, or a name that starts with a dot.
     """
     if isinstance(notebooks, str | Path):
         raise RequestError(f"notebooks is one path, {shown(str(notebooks))}; give a list of it")
@@ -84,7 +84,7 @@ def find_notebooks(notebooks: Sequence[str | Path]) -> list[Path]:
             known = [p.name for p in _notebooks_in(path.parent)]
             near = nearest(path.name, known) if known else "; give the path of a notebook"
             raise RequestError(f"no notebook '{named(path)}'{excerpt(near, 150)}")
-        if path.name.startswith("."):  # its page would be hidden, too
+        if path.name.startswith("."):  # its page would be hidden too
             raise RequestError(
                 f"{excerpt(path.name)} begins with a dot, as files of systems and editors do;"
                 " rename it if it is a notebook"
@@ -92,17 +92,17 @@ def find_notebooks(notebooks: Sequence[str | Path]) -> list[Path]:
     pages = [path.with_suffix("").name for path in paths]
     twice = [path.name for path in paths if pages.count(path.with_suffix("").name) > 1]
     if twice:
-        told = f"two notebooks named {shown(twice[0])}"
+        named_both = f"two notebooks named {shown(twice[0])}"
         if len(set(twice)) > 1:
-            told = f"{shown(twice[0], 40)} and {shown(sorted(set(twice))[-1], 40)}"
-        raise RequestError(f"{told} would share a page; run them apart")
+            named_both = f"{shown(twice[0], 40)} and {shown(sorted(set(twice))[-1], 40)}"
+        raise RequestError(f"{named_both} would share a page; run them separately")
     return paths
 
 
 def _notebooks_in(folder: Path) -> list[Path]:
     try:
         found = sorted(folder.glob("*.ipynb"))
-    except (OSError, ValueError):  # a name longer than the system takes
+    except (OSError, ValueError):  # a name that is too long for the system
         return []
     return [path for path in found if not path.name.startswith(".") and _is(path.is_file)]
 
@@ -120,15 +120,15 @@ def read_notebook(path: Path) -> NotebookNode:
     Raises
     ------
     RequestError
-        It is none.
+        It is not a notebook.
     """
     import nbformat
     from nbformat.validator import normalize
 
     try:
-        text = path.read_bytes().decode("utf-8-sig")  # some editors write a mark before the text
+        text = path.read_bytes().decode("utf-8-sig")  # some editors write a byte order mark
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # cells without identities, which are given some here
+            warnings.simplefilter("ignore")  # cells without ids, which get some here
             notebook = nbformat.reads(text, as_version=4)
             notebook = normalize(notebook)[1]
             nbformat.validate(notebook)
@@ -140,7 +140,7 @@ def read_notebook(path: Path) -> NotebookNode:
         raise RequestError(
             f"{named(path)} cannot be read as a notebook: save it as UTF-8"
         ) from error
-    except Exception as error:  # nbformat passes on whatever its readers raise
+    except Exception as error:  # nbformat may raise any error of its readers
         why = excerpt(" ".join(str(error).split()), 100)  # a failed validation has many lines
         fix = (
             f"; jupytext --to ipynb {excerpt(path.name)} makes one"
@@ -152,14 +152,14 @@ def read_notebook(path: Path) -> NotebookNode:
 
 
 def output_folder(out: str | Path, notebooks: Sequence[Path]) -> Path:
-    """The folder `out`, made where it is missing and tried before anything is run.
+    """The folder `out`, created if it is missing and tested before anything is run.
 
     Raises
     ------
     RequestError
         It cannot be written, has no name, or holds the notebooks themselves.
     """
-    if not str(out):  # as from a shell variable that is not set; Path("") is the folder one is in
+    if not str(out):  # as from a shell variable that is not set; Path("") is the current folder
         raise RequestError("--out '' names no folder; write . for this one")
     try:
         out = Path(out).resolve()
@@ -190,7 +190,7 @@ def check_parameters(path: Path, parameters: Mapping[str, Any]) -> None:
     if parameters and len(tagged(notebook)) > 1:
         raise RequestError(
             f"{excerpt(path.name)} has {len(tagged(notebook))} cells tagged 'parameters', and the"
-            " last would undo what is given; keep the tag on one"
+            " last would overwrite the given values; keep the tag on one"
         )
     for name, value in parameters.items():
         if name not in defaults:
@@ -225,7 +225,7 @@ def _check_type(path: Path, name: str, value, default, wanted: type | None) -> N
 
 
 def check_python(notebook: NotebookNode, name: str) -> None:
-    """Raise `RequestError` for a notebook of another language; one that names none is Python."""
+    """Raise `RequestError` for a notebook in another language; one without any is Python."""
     known = (
         notebook.metadata.get("language_info", {}).get("name"),
         notebook.metadata.get("kernelspec", {}).get("language"),
@@ -254,7 +254,7 @@ def parameters_of(path: Path) -> dict[str, Any]:
 
 
 def defaults_in(notebook: NotebookNode, name: str) -> dict[str, tuple[Any, type | None]]:
-    """Of each parameter its default and the type that it must have, None for any."""
+    """Each parameter's default and required type, None for any type."""
     try:
         body = [line for cell in tagged(notebook) for line in ast.parse(_python(cell.source)).body]
     except (SyntaxError, ValueError) as error:
@@ -279,14 +279,14 @@ def defaults_in(notebook: NotebookNode, name: str) -> dict[str, tuple[Any, type 
 
 
 def _python(source: str) -> str:
-    """A cell as plain Python: its magics and shell lines are calls."""
+    """A cell as plain Python: its magics and shell lines become calls."""
     from IPython.core.inputtransformer2 import TransformerManager
 
     return TransformerManager().transform_cell(source)
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr | None]]:
-    """Each name of ``a, b = 1, 2`` with its value; None where it cannot be told apart."""
+    """Each name of ``a, b = 1, 2`` with its value; None where it cannot be separated."""
     if not isinstance(target, ast.Tuple | ast.List):
         return [(target, value)]
     values = getattr(value, "elts", [])
@@ -297,7 +297,7 @@ def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr |
 
 
 def _type_of(default, annotation: ast.expr | None) -> type | None:
-    """What an annotation says, if it is a plain type; else the type of the default."""
+    """The type in an annotation, if it is a plain type; else the type of the default."""
     if annotation is not None:
         name = getattr(annotation, "id", getattr(annotation, "value", None))
         return ANNOTATED.get(name) if isinstance(name, str) else None
@@ -316,7 +316,7 @@ def _written(default) -> str:
 
 
 def read_state(path: str | Path, notebooks: Sequence[Path] = ()) -> dict[str, Any]:
-    """The state in a file that holds what an explorer's "copy state" gave.
+    """The state in a file with the text of an explorer's "copy state".
 
     Raises
     ------
@@ -404,7 +404,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{shown(twice, 40)} stands there twice")
+        raise ValueError(f"{shown(twice, 40)} occurs twice")
     return found
 
 

@@ -1,4 +1,4 @@
-"""How a report ends before its time: by Ctrl-C or another signal, or a notebook by its limit."""
+"""Early ends of a report: Ctrl-C or another signal, or a notebook's time limit."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-# What asks a process to end: Ctrl-C, a time limit of CI, a terminal that was closed.
+# Signals that end a process: Ctrl-C, a time limit of CI, a closed terminal.
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
-PIPE = getattr(signal, "SIGPIPE", signal.SIGTERM)  # nobody reads what is printed any more
+PIPE = getattr(signal, "SIGPIPE", signal.SIGTERM)  # the output is no longer read
 
 
 class Stopped(KeyboardInterrupt):
-    """A report was stopped; what it had finished stands, and its index says what is missing.
+    """A report was stopped; finished pages are kept, and its index names the missing ones.
 
     Parameters
     ----------
     message : str
-        What was not run.
+        The notebooks that were not run.
     number : int
         The signal.
     failures : sequence of str
-        Of the notebooks that had been run.
+        Failures of the notebooks that had run.
     """
 
     def __init__(self, message: str = "", *, number: int, failures: Sequence[str] = ()) -> None:
@@ -35,19 +35,18 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stop:
-    """Whether a report has to end, and the end of the kernel that runs meanwhile.
+    """Whether a report has to end, and the end of the running kernel.
 
-    Inside of ``with Stop() as stop:`` a signal is noted and kills the kernel. Nothing is raised
-    there, so no file is left half written and no kernel half started; only inside of
-    `interruptible`, where no kernel runs, it raises `Stopped`. Further signals change nothing: the
-    way out is short.
+    Inside ``with Stop() as stop:`` a signal is recorded and kills the kernel. Nothing is raised
+    there, so no file is half written and no kernel half started. Only inside `interruptible`, where
+    no kernel runs, `Stopped` is raised. Further signals change nothing, as the end is near.
 
     Attributes
     ----------
     number : int or None
-        The first signal that came.
+        The first signal.
     late : bool
-        Whether the time limit killed the kernel that runs, or ran last.
+        Whether the time limit killed the running or last kernel.
     """
 
     def __init__(self) -> None:
@@ -58,7 +57,9 @@ class Stop:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Stop:
-        if threading.current_thread() is threading.main_thread():  # no other one hears signals
+        if (
+            threading.current_thread() is threading.main_thread()
+        ):  # only the main thread gets signals
             for number in SIGNALS:
                 before = signal.getsignal(number)
                 if before not in (signal.SIG_IGN, None):  # nohup, or a job in the background
@@ -78,7 +79,7 @@ class Stop:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Work that may end half-way, such as drawing a long page."""
+        """Work that may be interrupted, such as drawing a long page."""
         self._raises = True
         try:
             if self.number is not None:
@@ -89,7 +90,7 @@ class Stop:
 
     @contextmanager
     def kernel(self, seconds: float | None) -> Iterator[None]:
-        """While one kernel runs: after `seconds` it is killed, and in the end it is gone."""
+        """While one kernel runs: it is killed after `seconds`, and always ended at the exit."""
         self.late = False
         limit = threading.Timer(seconds, self._time_is_up) if seconds else None
         try:
@@ -100,11 +101,11 @@ class Stop:
         finally:
             if limit:
                 limit.cancel()
-            self._kill()  # with what the notebook left running
+            self._kill()  # with processes that the notebook started
             self._kernel = None
 
     def began(self, process: int) -> None:
-        """The kernel runs as this process, the first of a group of its own."""
+        """Register the kernel's process, the first of its own process group."""
         self._kernel = process
         if self.late or self.number is not None:
             self._kill()

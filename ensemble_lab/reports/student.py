@@ -1,7 +1,7 @@
 """The student version of a notebook: the same without the folded solutions.
 
-One source gives both versions, so that they cannot drift apart. A solution is a
-``<details>`` element whose summary says so; the stub above it stays, and runs.
+One source gives both versions, so they cannot differ. A solution is a ``<details>`` element whose
+summary names it; the stub above it is kept, and runs.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from ensemble_lab.reports.request import (
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-# A tag ends at the first > that does not stand in quotes. Each pattern gives up at the next <, so
-# that its time grows with the text and not with the square of it.
+# A tag ends at the first > outside quotes. Each pattern stops at the next <, so that its time grows
+# with the text and not with the square of it.
 TAG = re.compile(
     r"<(?P<close>/?)(?P<name>details|summary)\b(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+>", re.IGNORECASE
 )
@@ -44,12 +44,12 @@ def student(notebooks: Sequence[str | Path], out: str | Path) -> list[Path]:
     notebooks : sequence of path
         Notebooks, or folders of them; empty for all of ``notebooks/``.
     out : path
-        Folder, made where it is missing.
+        Folder, created if it is missing.
 
     Returns
     -------
     list of path
-        What was written.
+        The written files.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def student(notebooks: Sequence[str | Path], out: str | Path) -> list[Path]:
 
 
 def without_solutions(notebook: NotebookNode, name: str) -> NotebookNode:
-    """The notebook less its solutions, in place; a cell that held nothing else goes with them."""
+    """Remove a notebook's solutions, in place; a cell with nothing else is removed too."""
     kept = []
     for number, cell in enumerate(notebook.cells, 1):
         where = f"{name}, cell {cell.get('id', number)!r}"
@@ -83,27 +83,27 @@ def without_solutions(notebook: NotebookNode, name: str) -> NotebookNode:
 
 
 def without_folded(text: str, where: str) -> str:
-    """A markdown text less its folded solutions, whatever is folded inside them.
+    """A markdown text without its folded solutions and all that is folded inside them.
 
-    Tags in code are text. A solution that does not begin or end is refused, and so is one in what
-    may be code or not: it would leak.
+    Tags in code are text. A solution without a start or an end is refused, and so is one in a place
+    that may be code: it could be left in.
 
     Raises
     ------
     RequestError
-        A solution lacks one of its tags, or may stand in code.
+        A solution lacks one of its tags, or may be in code.
     """
     left = _less_solutions(text, code_spans(text), where)
     if left != _less_solutions(text, code_spans(text, certain=True), where):
         raise RequestError(
-            f"{where}: a solution stands where a fence of code may be open; write a blank line"
+            f"{where}: a solution is where a fence of code may be open; write a blank line"
             " before the fence, and close it"
         )
     return left
 
 
 def _less_solutions(text: str, code: Sequence[tuple[int, int]], where: str) -> str:
-    """`without_folded`, where it is known what is code."""
+    """`without_folded`, given the places of code."""
     tags = [tag for tag in TAG.finditer(text) if not is_inside(tag.start(), code)]
     opened, cut, summary = [], [], None  # opened: [start of the element, its summary or None]
     for tag in tags:
@@ -111,25 +111,25 @@ def _less_solutions(text: str, code: Sequence[tuple[int, int]], where: str) -> s
         if kind == "summary" and not closes:
             summary = tag.end()
         elif kind == "summary" and summary is not None:
-            said, summary = text[summary : tag.start()], None
-            if _says_solution(said) and (not opened or opened[-1][1] is not None):
+            texts, summary = text[summary : tag.start()], None
+            if _says_solution(texts) and (not opened or opened[-1][1] is not None):
                 raise _lacks(where)  # of no element, or the second of one
             if opened and opened[-1][1] is None:
-                opened[-1][1] = said
+                opened[-1][1] = texts
         elif kind == "details" and not closes:
             opened.append([tag.start(), None])
         elif kind == "details" and opened:
-            start, said = opened.pop()
-            if _says_solution(said or ""):
+            start, texts = opened.pop()
+            if _says_solution(texts or ""):
                 cut.append((start, tag.end()))
-        elif kind == "details" and cut:  # a solution ended earlier than it was meant to
+        elif kind == "details" and cut:  # a solution ended too early
             raise _lacks(where)
     half = text[summary:] if summary is not None else ""
-    if any(_says_solution(said or "") for said in (half, *(said for _, said in opened))):
+    if any(_says_solution(texts or "") for texts in (half, *(texts for _, texts in opened))):
         raise _lacks(where)
     parts, at = [], 0
     for start, end in sorted(cut):
-        if start >= at:  # one in another goes with it
+        if start >= at:  # a nested one is removed with it
             parts.append(text[at:start])
             at = end
     return "".join([*parts, text[at:]])
@@ -148,31 +148,31 @@ def _lacks(where: str) -> RequestError:
 
 
 def _refuse_in_code(source: str, where: str) -> None:
-    """Raise `RequestError` for a code cell with a solution, which nothing here would take out."""
+    """Raise `RequestError` for a code cell with a solution, which is not removed here."""
     if OTHERS_MARKS.search(source):
-        told = "has BEGIN SOLUTION, which belongs to another tool"
+        fault = "has BEGIN SOLUTION, which is for another tool"
     elif any(map(_says_solution, _summaries(source))):
-        told = "has a folded solution in code"
+        fault = "has a folded solution in code"
     else:
         return
-    raise RequestError(f"{where}: {told}; fold the solution into <details> in a markdown cell")
+    raise RequestError(f"{where}: {fault}; fold the solution into <details> in a markdown cell")
 
 
 def _summaries(text: str) -> list[str]:
-    """What stands between each begin of a summary and the next end of one."""
-    said, start = [], None
+    """The text between each start of a summary and the next end of one."""
+    texts, start = [], None
     for tag in TAG.finditer(text):
         if tag["name"].lower() == "summary":
             if not tag["close"]:
                 start = tag.end() if start is None else start
             elif start is not None:
-                said.append(text[start : tag.start()])
+                texts.append(text[start : tag.start()])
                 start = None
-    return said
+    return texts
 
 
 def _drop_attachments(cell: NotebookNode) -> None:
-    """Leave out the images that only the solution showed."""
+    """Remove the images that only the solution showed."""
     kept = {
         name: data
         for name, data in cell.get("attachments", {}).items()

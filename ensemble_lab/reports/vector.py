@@ -1,4 +1,4 @@
-"""A figure as SVG: what a page shows where no script runs, such as in a mail or a preview."""
+"""A figure as SVG, for pages without scripts, such as in a mail or a preview."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ STROKES = {  # lines around (0, 0)
 
 @dataclass(frozen=True)
 class Axis:
-    """Where values lie along one axis, in pixels."""
+    """Positions of values along one axis, in pixels."""
 
     about: Mapping[str, Any]
     start: float
     end: float
 
     def place(self, value: Any) -> float:
-        """The pixel of a value; NaN of what no place is known for."""
+        """The pixel of a value; NaN for an unknown place."""
         if self.about.get("type") == "category" or isinstance(value, str):
             names = list(self.about.get("categoryarray", ()))
             value = names.index(value) if value in names else None
@@ -56,7 +56,7 @@ class Axis:
         return self.start + (value - low) / (high - low) * (self.end - self.start)
 
     def ticks(self) -> Iterator[tuple[float, str]]:
-        """Pixels and words of the ticks."""
+        """Pixels and texts of the ticks."""
         values = self.about.get("tickvals")
         if values is None:
             values = nice(*self.about["range"])
@@ -76,7 +76,7 @@ def svg(figure: Mapping[str, Any]) -> str:
     ----------
     figure : mapping
         ``data`` and ``layout`` as `still.plain_figure` gives them: lines, markers, texts, bars,
-        heat maps and annotations. What else there is is left out.
+        heat maps and annotations. Other parts are left out.
     """
     layout = _ranged(figure["data"], figure["layout"])
     height, margin = layout.get("height", 460), layout["margin"]
@@ -100,7 +100,7 @@ def svg(figure: Mapping[str, Any]) -> str:
 
 
 def _ranged(data: Sequence[Mapping], layout: Mapping) -> dict[str, Any]:
-    """The layout with a range for each axis: its own, or that of the numbers on it."""
+    """The layout with a range for each axis: the given one, or that of its numbers."""
     found = {"xaxis": {}, "yaxis": {}, **layout}
     for name in [name for name in found if name.startswith(("xaxis", "yaxis"))]:
         axis = found[name]
@@ -123,7 +123,7 @@ def _ranged(data: Sequence[Mapping], layout: Mapping) -> dict[str, Any]:
 
 
 def numbers(values: Any) -> list:
-    """What plotly keeps as a list, or packed as bytes."""
+    """Values that plotly stores as a list or as packed bytes."""
     if isinstance(values, Mapping):
         return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"]).tolist()
     return list(values)
@@ -278,7 +278,7 @@ def _bar(trace: Mapping, x: Axis, y: Axis) -> Iterator[str]:
 
 
 def _heat(trace: Mapping, x: Axis, y: Axis) -> Iterator[str]:
-    """Cells of one colour side by side are one box."""
+    """Adjacent cells of one colour are one box."""
     from plotly.colors import sample_colorscale
 
     low, high = trace.get("zmin", 0), trace.get("zmax", 1)
@@ -377,13 +377,17 @@ def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -
 
 
 def _tag(name: str, words: str | None = None, **attributes: Any) -> str:
-    """An element; all that comes from a figure is escaped here."""
-    told = "".join(
+    """An element; all text from a figure is escaped here."""
+    written_out = "".join(
         f' {key.replace("_", "-")}="{html.escape(_short(value))}"'
         for key, value in attributes.items()
         if value != ""
     )
-    return f"<{name}{told}/>" if words is None else f"<{name}{told}>{html.escape(words)}</{name}>"
+    return (
+        f"<{name}{written_out}/>"
+        if words is None
+        else f"<{name}{written_out}>{html.escape(words)}</{name}>"
+    )
 
 
 def _short(value: Any) -> str:

@@ -166,8 +166,8 @@ class Session:
         kept = torch.minimum(accepted + 1, room) * on_device(running, device)
         rows.append(new, kept)
         table = torch.cat([accepted[:, None], kept[:, None], new, drafted], 1)
-        told = table.tolist()  # the only wait for the device in a round
-        written = [Written(row[0], row[2 : 2 + row[1]], row[k + 3 :]) for row in told]
+        on_host = table.tolist()  # the only wait for the device in a round
+        written = [Written(row[0], row[2 : 2 + row[1]], row[k + 3 :]) for row in on_host]
         self._continue(written)
 
         # 5. Learn how many tokens to draft, from what was accepted and what it cost.

@@ -1,4 +1,4 @@
-"""Models that meet while they learn: bagging, boosting, stacking, negative correlation."""
+"""Models that are combined while they learn: bagging, boosting, stacking, negative correlation."""
 
 import lazy_loader
 

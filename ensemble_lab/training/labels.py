@@ -51,5 +51,5 @@ def places(classes: np.ndarray, labels, who: str) -> np.ndarray:
     else:
         codes, unknown = np.zeros(0, int), labels  # a text is not a number
     if len(unknown):
-        raise ValueError(f"{who} predicts {shown(unknown[0])}, which is none of {shown(classes)}")
+        raise ValueError(f"{who} gives {shown(unknown[0])}, which is none of {shown(classes)}")
     return codes

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     import torch
 
 
-def distance_from_mean(said: torch.Tensor) -> torch.Tensor:
+def distance_from_mean(output: torch.Tensor) -> torch.Tensor:
     """Squared distance (m, B) of the members' outputs (m, B, k) from their mean.
 
     The mean is held constant: a member learns to differ from the others, not to move them. Members
     whose outputs are NaN are left out.
     """
-    finite = said.detach().where(said.detach().isfinite(), said.new_tensor(float("nan")))
-    return ((said - finite.nanmean(0)) ** 2).sum(-1)
+    finite = output.detach().where(output.detach().isfinite(), output.new_tensor(float("nan")))
+    return ((output - finite.nanmean(0)) ** 2).sum(-1)
 
 
 @learns("numbers")

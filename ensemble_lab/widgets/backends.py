@@ -62,8 +62,8 @@ def attended() -> bool:
     return hasattr(shell, "kernel") and not os.environ.get(HEADLESS)
 
 
-def before(told: dict[str, Any], widget) -> dict[str, Any] | tuple[dict, dict]:
-    """A mime bundle that shows an ipywidget, and `told` where there are no widgets.
+def before(fallback: dict[str, Any], widget) -> dict[str, Any] | tuple[dict, dict]:
+    """A mime bundle that shows an ipywidget, and `fallback` where there are no widgets.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def before(told: dict[str, Any], widget) -> dict[str, Any] | tuple[dict, dict]:
         a cell.
     """
     # In a form that versions 7 and 8 of ipywidgets share.
-    data = told | {VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
+    data = fallback | {VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
     colab = getattr(sys.modules.get("google.colab.output"), "_widgets", None)
     url = getattr(colab, "_installed_url", None)
     return (data, {VIEW: {"colab": {"custom_widget_manager": {"url": url}}}}) if url else data

@@ -1,4 +1,4 @@
-"""The last figure of a notebook: a method's settings by price, and all that it has to beat."""
+"""The last figure of a notebook: a method's settings by price, and its references."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def frontier_figure(outcomes: Outcomes, lines: Mapping[str, pd.DataFrame], *, sm
     outcomes : Outcomes
         Each of its models is a dot, and the oracle is over all of them.
     lines : mapping of name to data frame
-        As `frontier` gives it for the same items; with ``low`` and ``high`` also intervals.
+        Frames of `frontier` for the same items; with ``low`` and ``high`` also intervals.
     small, big : str, optional
         The models of the random mixture, drawn as the small and the big one.
     against : {"cost", "latency", "calls"}
@@ -49,7 +49,7 @@ def frontier_figure(outcomes: Outcomes, lines: Mapping[str, pd.DataFrame], *, sm
     Raises
     ------
     KeyError, ValueError
-        A model, a column or a field of the outcomes that is not there.
+        A model, a column or a field that does not exist.
     """
     import plotly.graph_objects as go
 

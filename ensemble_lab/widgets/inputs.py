@@ -95,8 +95,8 @@ def _label(text: str, help: str, *value: Any) -> ipywidgets.HTML:
 
 def _labelled(text: str, help: str, *value: Any) -> str:
     """The label and the current value; the help is a tooltip."""
-    told = f": <b>{html.escape(words(value[0]))}</b>" if value else ""
-    return LABELLED.format(html.escape(help), html.escape(text) + told)
+    value_shown = f": <b>{html.escape(words(value[0]))}</b>" if value else ""
+    return LABELLED.format(html.escape(help), html.escape(text) + value_shown)
 
 
 def _boxes(control: Control) -> Input:

@@ -225,8 +225,8 @@ class Panel:
 
     def _tell(self) -> None:
         """Update the text, the JSON and the open sections to the state shown."""
-        told = html.escape(self._picture.text)
-        self.text.value = f'<p role="status" aria-live="polite">{told}</p>'
+        words_shown = html.escape(self._picture.text)
+        self.text.value = f'<p role="status" aria-live="polite">{words_shown}</p>'
         self.tasks.value = self._list_tasks()
         self.copy.value = COPY.format(state=html.escape(self.explorer.to_json(**self.state)))
         opened = self.below.selected_index
@@ -239,7 +239,7 @@ class Panel:
         """The tasks, with those ticked that were done since the panel was opened."""
         if not self.explorer.tasks:
             return ""
-        if self.state != self.explorer.state():  # the start is nobody's doing
+        if self.state != self.explorer.state():  # the reader has not chosen the start
             done = (t.text for t in self.explorer.tasks if t.done(self.state, self._picture))
             self.done.update(done)
         entries = "".join(

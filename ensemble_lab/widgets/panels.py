@@ -184,14 +184,14 @@ class Panel:
 
     def _hover(self) -> str:
         """A hover text with both numbers in their axes' format and one more digit."""
-        told = []
+        formats = []
         for letter in "xy":
             own = getattr(self.axes, letter)
             if "ticktext" in own:
                 continue
             share = own.get("tickformat", "").endswith("%")
-            told.append(f"%{{{letter}:{'.1%' if share else '.4~g'}}}")
-        return ", ".join(told)
+            formats.append(f"%{{{letter}:{'.1%' if share else '.4~g'}}}")
+        return ", ".join(formats)
 
     def _ends(self, letter: str) -> list[float]:
         own = getattr(self.axes, letter)

@@ -1,8 +1,8 @@
-"""`stay_here`: after *Run All* the reader finds himself at the figure, not at the last cell.
+"""`stay_here`: after *Run All* the page shows the figure, not the last cell.
 
-JupyterLab and Notebook 7 go to the last cell of those that they run. A script beside the figure
-scrolls back, once, unless the reader has done anything meanwhile. Where there is no such page, or
-a saved one is opened later, it does nothing.
+JupyterLab and Notebook 7 go to the last cell of those that they run. A script next to the figure
+scrolls back, once, unless the reader has scrolled or clicked meanwhile. Where there is no such
+page, or a saved one is opened later, it does nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SCRIPT = """<div id="{name}"></div>
 def stay_here() -> None:
     """Let a notebook that runs all its cells come back to this cell's output.
 
-    Nothing is displayed where nobody sits before the notebook: in reports and tests.
+    Nothing is displayed without a reader: in reports and tests.
     """
     if not attended():
         return

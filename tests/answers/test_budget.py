@@ -71,9 +71,9 @@ def test_the_budget_is_kept_and_the_fitted_cascade_is_plain(table, per_label):
 
 
 def test_more_money_is_never_less_accurate(speech):
-    dearest = speech.cost[0].max()
+    most = speech.cost[0].max()
     accuracy = [
-        lab.BudgetCascade(share * dearest).fit(speech).decide(speech).accuracy
+        lab.BudgetCascade(share * most).fit(speech).decide(speech).accuracy
         for share in (0.001, 0.02, 0.1, 0.5, 1.0)
     ]
     assert accuracy == sorted(accuracy)

@@ -124,7 +124,7 @@ def test_reversing_the_labels_changes_no_answer(table):
 
 @settings(max_examples=40, deadline=None)
 @given(tables())
-def test_what_is_called_is_paid_for_and_graded_by_whoever_answers(table):
+def test_what_is_called_is_paid_for_and_graded_by_the_model_that_answers(table):
     for _, decision in decisions(table):
         paid = np.where(decision.called, np.asarray(table.cost), 0).sum(axis=1)
         np.testing.assert_allclose(decision.cost, paid)

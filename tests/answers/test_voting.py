@@ -220,7 +220,7 @@ def test_votes_that_cancel_are_a_tie():
     assert lab.WeightedVote(weights=weights).decide(table).answers == ["x"]
 
 
-LAWS = [[[0.6, 0.3, 0.1], [0.0, 0.55, 0.45], [0.3, 0.3, 0.4]]]
+PROBABILITIES = [[[0.6, 0.3, 0.1], [0.0, 0.55, 0.45], [0.3, 0.3, 0.4]]]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_probabilities_by_hand(policy, winner):
         correct=[[0, 1, 0]],
         labels="xyz",
         truth=[1],
-        probability=LAWS,
+        probability=PROBABILITIES,
     )
     decision = policy.decide(table)
     assert decision.answers == [winner]

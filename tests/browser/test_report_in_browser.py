@@ -87,7 +87,7 @@ def hostile(port):
     return new_notebook(cells=cells)
 
 
-def test_opening_a_strangers_page_connects_to_nobody(tmp_path, callers, page):
+def test_opening_a_strangers_page_connects_to_no_server(tmp_path, callers, page):
     port, found = callers
     nbformat.write(hostile(port), tmp_path / "a.ipynb")
     write_page(tmp_path / "a.ipynb")

@@ -19,7 +19,7 @@ def test_presses_are_timed_in_the_page(tmp_path):
     assert found["ours"] >= found["median_ms"]
 
 
-def test_what_is_missing_is_named_with_the_mend(monkeypatch):
+def test_what_is_missing_is_named_with_the_fix(monkeypatch):
     monkeypatch.setattr(jupyter, "NAMES", ["no-such-browser"])
     with pytest.raises(RuntimeError, match="no-such-browser.*apt install chromium"):
         jupyter.open_page().__enter__()

@@ -206,7 +206,7 @@ def written(folder, data):
     return path.with_suffix(".html").read_text()
 
 
-def test_a_mended_rule_grades_what_is_recorded(tmp_path):
+def test_a_corrected_rule_grades_what_is_recorded(tmp_path):
     def go(grade, items, model=str):
         truth = [item.lower() for item in items]
         how = {"truth": truth, "grade": grade, "progress": False}

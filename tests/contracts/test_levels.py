@@ -70,7 +70,7 @@ def test_the_first_of_the_best(columns):
 
 
 @contract("clock_for", "pick_device", "pick_dtype", "available_memory")
-def test_devices_and_formats_that_nobody_has_are_refused():
+def test_unknown_devices_and_formats_are_refused():
     wrong = ["gpu", "cuda:99", "cpu:x", 7.5, "", object()]
     collected(
         {f"pick {x!r}": lambda x=x: lab.pick_device(x) for x in wrong}

@@ -190,11 +190,11 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (np.array([1j, 2]), r".*1j \(complex128\), which no file keeps"),
-        (np.array([(1, 2), (3, 4)], "i4,i4"), ".*which no file keeps"),
-        (np.array(["2026", "2027"], "M8[Y]"), r".*\(datetime64\[Y\]\), which no file keeps"),
+        (np.array([1j, 2]), r".*1j \(complex128\), which a file cannot hold"),
+        (np.array([(1, 2), (3, 4)], "i4,i4"), ".*which a file cannot hold"),
+        (np.array(["2026", "2027"], "M8[Y]"), r".*\(datetime64\[Y\]\), which a file cannot hold"),
         (np.array([10**5000, "x"], object), "holds a whole number of over 4,300 digits; make it"),
-        (np.array([[1], None], object), r"holds \[1\] \(list\), which no file keeps"),
+        (np.array([[1], None], object), r"holds \[1\] \(list\), which a file cannot hold"),
     ],
     ids=["complex", "records", "years", "digits", "lists"],
 )

@@ -200,7 +200,7 @@ def test_a_table_of_router_bench(tmp_path):
         assert table.correct.tolist() == [[0, 1], [1, 0.75]]
     renamed = ROUTER.rename(columns={"sample_id": "item"})[["item", "big", "big|total_cost"]]
     renamed.to_csv(path, index=False)
-    with pytest.raises(ValueError, match="'big' holds 0.75: is it how right"):
+    with pytest.raises(ValueError, match="'big' holds 0.75: is it a model's correctness"):
         Outcomes.read(path)
 
 
@@ -233,7 +233,7 @@ REFUSED = {
     "title.csv": (b"Results of May,,\n,,\nitem,model,correct\nq1,m,1\n", "first row"),
     "two_headers.csv": (
         b",correct,correct\n,a,b\nitem,,\nq1,1,0\n",
-        "'correct' stands there twice",
+        "'correct' occurs twice",
     ),
     "separator_line.csv": (b"sep=;\nitem;a\n1;1\n", "delete it"),
     "ragged.csv": (b"item,model,correct\nq1,m,1,\nq2,m,0,\n", "Expected 3 columns, got 4"),

@@ -29,7 +29,7 @@ def pair(cost, sure, **more):
 
 
 def normal(values):
-    """The interval of before, which held in 61 % of the tables with rare dear calls."""
+    """The interval of before, which held in 61 % of the tables with rare expensive calls."""
     half = 1.96 * values.std(ddof=1) / len(values) ** 0.5
     return values.mean() - half, values.mean() + half
 
@@ -140,7 +140,7 @@ def test_what_no_interval_is_given_for_and_why():
     assert "10 items" in alone.no_interval("cost")
     unpriced = ASK.decide(pair([1.0, nan], np.full(30, 0.9)))
     assert unpriced.mean_cost == 1 and np.isnan(unpriced.interval("cost")).all()
-    assert "no call of one of the models" in unpriced.no_interval("cost")
+    assert "has no call with a known value" in unpriced.no_interval("cost")
     gap = ASK.decide(pair([1.0, nan], np.full(30, 0.1)))
     assert "outcomes.filled()" in gap.no_interval("cost")
     nothing = Decision(("m",), (), None, np.zeros(3, int), np.ones((3, 1), bool),
@@ -234,7 +234,7 @@ NO_INTERVAL = {
         (lambda: mean_interval(SHARES, bounds=3), "bounds is 3"),
         (lambda: mean_interval(SHARES, bounds={0: 1, 1: 2}), "bounds is a dict"),
         (lambda: mean_interval(SHARES, bounds={0, 1}), "bounds is a set"),
-        (lambda: mean_interval(SHARES, bounds=(0, 0.5)), r"reach from 0 to 1, outside bounds=\("),
+        (lambda: mean_interval(SHARES, bounds=(0, 0.5)), r"are from 0 to 1, outside bounds=\("),
     ],
     "resamples": [
         (lambda x=x: bootstrap(SHARES, resamples=x), "resamples=.*; use a whole number from 1 up")

@@ -170,7 +170,7 @@ def test_questions_added_behind_go_on(tmp_path):
     assert go(path, {"q": "blue", 0: "red"})[0] == ["blue"]
 
 
-def test_a_question_that_nobody_answered_may_be_mended(tmp_path):
+def test_a_question_without_answers_may_be_corrected(tmp_path):
     path = tmp_path / "r.jsonl"
 
     def broken(item):

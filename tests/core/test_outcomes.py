@@ -125,7 +125,10 @@ def test_partial_credit_and_means_leave_out_what_is_unknown():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"correct": [[1, 0], [0, 1.5]]}, r"correct is 1\.5 for item 'y', model 'b'; it lies in"),
+        (
+            {"correct": [[1, 0], [0, 1.5]]},
+            r"correct is 1\.5 for item 'y', model 'b'; it must be in",
+        ),
         ({"correct": [[1, "no"], [0, 1]]}, "correct does not hold numbers.*'no'"),
         ({"cost": [[1, -2], [0, 1]]}, "cost is -2 for item 'x', model 'b'"),
         ({"items": ["x", "x"]}, "item 'x' is there more than once"),
@@ -167,7 +170,7 @@ def test_labels_are_strings_or_numbers():
     assert small(labels=np.array([3, 4])).labels == (3, 4)
 
 
-def test_selections_that_leave_nothing_or_name_nobody():
+def test_selections_that_leave_nothing_or_name_no_model():
     table = small(models=["gpt-4", "claude"])
     with pytest.raises(KeyError, match="no model 'gpt4' in the outcomes; did you mean 'gpt-4'"):
         table.select(models=["gpt4"])

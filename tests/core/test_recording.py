@@ -251,7 +251,7 @@ def test_replies_that_could_not_be_read_back_are_refused_at_once(tmp_path, reply
     with pytest.raises((TypeError, ValueError), match=words) as caught:
         record({"m": lambda item: reply}, {"q": 1, "r": 2}, path, truth=[7, 7], progress=False)
     assert "'m' failed on item 'q'" in caught.value.__notes__[0]
-    # Mended, it goes on: the truth may still change where nobody was asked.
+    # Corrected, it continues: the truth may still change where no model was asked.
     table = record({"m": lambda i: "7"}, {"q": 1, "r": 2}, path, truth=["7"] * 2, progress=False)
     assert table.correct.ravel().tolist() == [1, 1]
 
@@ -294,7 +294,7 @@ def test_arguments_that_do_not_fit(tmp_path):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("nonsense", "line 3 is no JSON"),
+        ("nonsense", "line 3 is not JSON"),
         ("5", "line 3 names no item"),
         ('{"model": "a"}', "line 3 names no item"),
         ('{"item": 0, "model": "a", "answer": 1}', "line 4 repeats item 0 and model 'a'"),

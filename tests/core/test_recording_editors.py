@@ -128,7 +128,7 @@ def refused(path):
     with pytest.raises(ValueError, match="could not be read") as read:
         Outcomes.read(path)
     data = path.read_bytes()
-    with pytest.raises(ValueError, match="is not a recording to go on with"):
+    with pytest.raises(ValueError, match="is not a recording that can be continued"):
         again(path)
     assert path.read_bytes() == data
     with pytest.raises(ValueError) as loaded:
@@ -163,9 +163,9 @@ def lines_of(path):
         (lambda lines: lines[1:], "not the header of a recording, {"),
         (lambda lines: [*lines, lines[-1]], "line 8 repeats item 3 and model 'm'; delete one"),
         (lambda lines: [*lines, *lines], "line 8 is a second header; delete it"),
-        (lambda lines: [*lines[:2], lines[2][:20] + b"\n", *lines[3:]], "line 3 is no JSON"),
+        (lambda lines: [*lines[:2], lines[2][:20] + b"\n", *lines[3:]], "line 3 is not JSON"),
         (lambda lines: [*lines[:4], lines[4].strip() + lines[5], lines[6]], "line of its own"),
-        (lambda lines: [*lines[:6], lines[6].replace(b": ", b" ")], "line 7 is no JSON"),
+        (lambda lines: [*lines[:6], lines[6].replace(b": ", b" ")], "line 7 is not JSON"),
         (lambda lines: [lines[0].replace(b"1", b"2"), *lines[1:]], "it has version 2"),
         (lambda lines: [*lines, b'{"item": true, "model": "m"}\n'], "item name True"),
         (lambda lines: [*lines, b'{"item": NaN, "model": "m"}\n'], "item name nan"),
@@ -174,7 +174,10 @@ def lines_of(path):
         (lambda lines: [*lines, b'{"item": 1, "model": "m", "cost": "1"}\n'], "the cost is '1'"),
         (lambda lines: [*lines, b'{"item": 1, "truth": {"a": 1}}\n'], "line 8: the truth"),
         (lambda lines: [*lines, b'{"item": 1, "features": [1]}\n'], "the features is"),
-        (lambda lines: [*lines, b'{"item": 1, "model": "m", "graded": 1}\n'], "no line above it"),
+        (
+            lambda lines: [*lines, b'{"item": 1, "model": "m", "graded": 1}\n'],
+            "no line above has its reply",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_named_with_the_fix(recorded, edit, words):
@@ -253,7 +256,7 @@ def twice(data):
 
 
 def broken(data):
-    """One line in the middle is no JSON any more; the size stays."""
+    """One line in the middle is not JSON any more; the size stays."""
     lines = data.splitlines(keepends=True)
     return b"".join([*lines[:2], lines[2].replace(b":", b";"), *lines[3:]])
 
@@ -309,7 +312,7 @@ def test_damage_behind_the_last_reply_is_told_too(tmp_path):
             path.write_bytes(path.read_bytes().replace(b'"model"', b"'model'", 1))
         return 1.0
 
-    with pytest.raises(ValueError, match=r"in 'r\.rescued-1\.jsonl' beside it"):
+    with pytest.raises(ValueError, match=r"in 'r\.rescued-1\.jsonl' next to it"):
         record({"m": int}, range(6), path, truth=range(6), grade=grade, progress=False)
     table = Outcomes.read(tmp_path / "r.rescued-1.jsonl")
     assert table.correct.ravel().tolist() == [1] * 6

@@ -75,7 +75,7 @@ def test_lines_that_no_recording_holds(tmp_path, line, words):
 def test_a_deep_first_line(tmp_path, data):
     path = tmp_path / "r.jsonl"
     path.write_text(data)
-    with pytest.raises(ValueError, match="is not a recording to go on with") as caught:
+    with pytest.raises(ValueError, match="is not a recording that can be continued") as caught:
         record({"m": str}, [1], path, progress=False)
     assert len(str(caught.value)) <= 300 and path.read_text() == data
     assert not is_recording(data.encode()) or "ensemble_lab" in data

@@ -65,15 +65,15 @@ def test_every_reader_of_a_confidence_refuses_another_scale_in_the_same_words(re
 
 
 def test_only_what_is_read_is_looked_at():
-    dear = table(100, columns=[2])
-    assert lab.Cascade(("a", "c"), (0.5,)).decide(dear).called[:, 2].any()
-    assert lab.MeanVote(("a", "b")).decide(dear).coverage == 1
+    beyond = table(100, columns=[2])
+    assert lab.Cascade(("a", "c"), (0.5,)).decide(beyond).called[:, 2].any()
+    assert lab.MeanVote(("a", "b")).decide(beyond).coverage == 1
     probabilities = np.full((60, 3, 2), 0.5)
     assert lab.MaxVote().decide(replace(table(100), probability=probabilities)).coverage == 1
     for policy in (lab.MajorityVote(), lab.Cascade(("a",)), lab.AgreementCascade((("a", "b"),))):
         assert len(policy.decide(table(100))) == 60
     with pytest.raises(ValueError, match="'c' has a confidence"):
-        lab.Cascade(("c", "a"), (0.5,)).decide(dear)
+        lab.Cascade(("c", "a"), (0.5,)).decide(beyond)
 
 
 def test_one_high_confidence_among_many_is_found_and_a_missing_one_is_on_no_scale():

@@ -209,13 +209,13 @@ def test_a_feature_is_a_number_only_where_every_cell_is_spelled_so(tmp_path, cel
         ("1.234,5", "decimal point"),
         ("1 000", "decimal point"),
         ("90%", "0.95"),
-        ("1_000", "no number"),
-        ("\uff11", "no number"),
-        ("high", "no number"),
-        ("True", "no number"),
-        ("-", "no number"),
-        ("0x1", "no number"),
-        ("$0.01", "no number"),
+        ("1_000", "not a number"),
+        ("\uff11", "not a number"),
+        ("high", "not a number"),
+        ("True", "not a number"),
+        ("-", "not a number"),
+        ("0x1", "not a number"),
+        ("$0.01", "not a number"),
     ],
 )
 @pytest.mark.parametrize("field", ["cost", "confidence", "latency", "tokens"])
@@ -259,16 +259,16 @@ def test_a_column_that_stands_there_twice_is_refused(tmp_path, header):
     twice = max(header.split(","), key=header.split(",").count)
     refused(tmp_path, header + "\n" + ",".join("1" * (header.count(",") + 1)) + "\n", repr(twice))
     frame = pd.DataFrame([["1"] * (header.count(",") + 1)], columns=header.split(","))
-    with pytest.raises(ValueError, match=f"column {twice!r} stands there twice"):
+    with pytest.raises(ValueError, match=f"column {twice!r} occurs twice"):
         Outcomes.from_frame(frame)
 
 
 def test_names_that_differ_in_type_only_are_twice_the_same():
-    with pytest.raises(ValueError, match="column '4' stands there twice"):
+    with pytest.raises(ValueError, match="column '4' occurs twice"):
         Outcomes.from_frame(pd.DataFrame([[1, 0, 1]], columns=["item", 4, "4"]))
 
 
-def test_bare_columns_are_said_aloud(tmp_path):
+def test_bare_columns_are_named_in_a_warning(tmp_path):
     with pytest.warns(UserWarning, match="read as models.*'llama3:latest', 'qwen2.5:7b'"):
         table = read(tmp_path, "item,llama3:latest,qwen2.5:7b\nq1,1,0\nq2,0,1\n")
     assert table.models == ("llama3:latest", "qwen2.5:7b")
@@ -404,7 +404,7 @@ def test_columns_by_their_own_names(tmp_path):
     assert table.items.tolist() == ["01"] and table.correct.tolist() == [[1, 0]]
     frame = pd.read_csv(tmp_path / "a.csv")
     assert Outcomes.from_frame(frame, columns=names).correct.tolist() == [[1, 0]]
-    with pytest.raises(ValueError, match="columns: what is called 'item' stands there twice"):
+    with pytest.raises(ValueError, match="columns: the name 'item' occurs twice"):
         Outcomes.from_frame(frame, columns={"doc_id": "item", "gold": "item"})
     with pytest.raises(KeyError, match="no column 'doc' in the table; did you mean 'doc_id'"):
         Outcomes.from_frame(frame, columns={"doc": "item"})
@@ -422,7 +422,7 @@ def test_what_is_known_of_an_item_is_one_thing(tmp_path):
     assert table.correct.tolist() == [[1, 1, 0]] and table.group.tolist() == ["x"]
     assert table.features["f"].tolist() == [3]
     for rows in ("q1,a,1,1,x,1\nq1,b,1,2,x,1\n", "q1,a,1,1,x,1\nq1,b,1,1,y,1\n"):
-        refused(tmp_path, header + rows, "says two things of one item", "'q1'")
+        refused(tmp_path, header + rows, "has two values for one item", "'q1'")
 
 
 # -- data frames of every kind ------------------------------------------------------------------
@@ -532,8 +532,8 @@ def test_one_json_object_a_row(tmp_path):
         assert table.items.tolist() == ["1", "2", "3"] and table.labels == (7, 18, 10**30)
         assert table.correct.ravel().tolist() == [1, 1, 0]
     assert read(tmp_path, lines(*rows), "t.ndjson").models == ("m",)
-    refused(tmp_path, '{"item": 1, "item": 2}\n', "line 1 says 'item' twice", name="t.jsonl")
-    refused(tmp_path, lines(*rows) + "{", "line 4 is no JSON", name="t.jsonl")
+    refused(tmp_path, '{"item": 1, "item": 2}\n', "line 1 has the key 'item' twice", name="t.jsonl")
+    refused(tmp_path, lines(*rows) + "{", "line 4 is not JSON", name="t.jsonl")
     refused(tmp_path, lines([1]), "line 1 is [1]", name="t.jsonl")
 
 
@@ -551,7 +551,7 @@ def test_frames_and_columns_are_taken_by_name():
     for bad in (correct.rename(columns={"a": "c"}), correct.set_axis(["q1", "q9"])):
         with pytest.raises(ValueError, match=r"the models are|other names than the items'"):
             Outcomes(models=["a", "b"], items=["q1", "q2"], correct=bad)
-    with pytest.raises(ValueError, match="may be names or places"):
+    with pytest.raises(ValueError, match="may be names or positions"):
         Outcomes(models=["a"], items=[1, 0], correct=[[1], [0]], group=pd.Series(["x", "y"]))
 
 
@@ -610,7 +610,7 @@ def test_frames_of_every_library_go_by_the_names_of_models():
 
 
 @pytest.mark.parametrize("gap", ["NA", "NaN", "None"])
-def test_a_text_that_means_a_gap_elsewhere_is_said_aloud_among_answers(tmp_path, gap):
+def test_a_text_that_means_a_gap_elsewhere_is_named_in_a_warning(tmp_path, gap):
     """R writes NA where nothing is known; it may also be Namibia."""
     frame = pd.DataFrame({"item": [1, 2, 3, 4], "a:answer": ["x", "x", None, None], "truth": "x"})
     frame.to_csv(tmp_path / "r.csv", index=False, na_rep=gap)
@@ -632,10 +632,12 @@ def test_a_text_that_means_a_gap_elsewhere_is_said_aloud_among_answers(tmp_path,
 
 @pytest.mark.parametrize("columns", ["a:correct,a", "a,a:correct"])
 def test_two_columns_for_one_cell_are_refused(tmp_path, columns):
-    with pytest.raises(ValueError, match="'a' and|and 'a' both say how right model 'a' is"):
+    with pytest.raises(ValueError, match="'a' and|and 'a' both give the correctness of model 'a'"):
         read(tmp_path, f"item,{columns}\nq1,1,0\nq2,1,0\n")
     frame = pd.DataFrame({"item": [1], "one": [1], "two": [0]})
-    with pytest.raises(ValueError, match="columns 'one' and 'two' both say how right model 'm' is"):
+    with pytest.raises(
+        ValueError, match="columns 'one' and 'two' both give the correctness of model 'm'"
+    ):
         Outcomes.from_frame(frame, columns={"item": "item", "one": "m:correct", "two": "m"})
 
 

@@ -175,7 +175,7 @@ def test_the_cheapest_setting_is_not_the_one_that_asks_the_unpriced_model_more()
         min_size=1,
     )
 )
-def test_unknown_spend_is_never_efficient_and_hides_nobody(points):
+def test_unknown_spend_is_never_efficient_and_hides_no_other(points):
     spent, right = np.array(points).T
     kept, known = pareto(spent, right), ~np.isnan(spent)
     assert not kept[~known].any()
@@ -242,10 +242,10 @@ def test_a_budget_is_reckoned_with_filled_prices_and_kept(table, per_label):
 @pytest.mark.parametrize("per_label", [False, True])
 def test_the_currency_does_not_matter(factor, per_label):
     table = lab.load_outcomes("rafdb-services").take(range(2000))
-    dear = replace(table, cost=table.cost * factor)
+    scaled = replace(table, cost=table.cost * factor)
     budget = 0.4 * float(table.cost[0].max())
     plain = lab.BudgetCascade(budget, per_label=per_label).fit(table)
-    other = lab.BudgetCascade(budget * factor, per_label=per_label).fit(dear)
+    other = lab.BudgetCascade(budget * factor, per_label=per_label).fit(scaled)
     assert plain.order == other.order and plain.thresholds == other.thresholds
 
 
@@ -274,7 +274,7 @@ def test_explorers_say_that_a_price_is_not_known():
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_dear_model_without_a_price_is_shown_in_words():
+def test_an_expensive_model_without_a_price_is_shown_in_words():
     picture = lab.explore("escalate", pair(nan)).picture(share=100)
     assert "big alone unknown" in str(picture.layout) and "nan" not in picture.text
     free = lab.explore("escalate", pair(0.0)).picture(share=0)

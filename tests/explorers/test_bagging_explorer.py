@@ -100,7 +100,7 @@ def test_parts_are_recovered_where_they_are_known():
 
 
 @pytest.mark.parametrize("learner", replay.LEARNERS)
-def test_the_formula_foretells_the_squared_error(learner):
+def test_the_formula_predicts_the_squared_error(learner):
     found = replay.bags(learner, 12 if learner == "tree" else 1, 1.0)
     by_formula = formula(found)
     assert by_formula[-1] == pytest.approx(found.squared[:, -1].mean())
@@ -219,5 +219,5 @@ def test_dragging_members_works_nothing_out_again(shown):
 
 @pytest.mark.parametrize("wrong", [{"members": 7}, {"learner": "forest"}, {"colour": 1}])
 def test_a_start_that_does_not_fit_is_refused(wrong):
-    with pytest.raises(ValueError, match="no option|no control"):
+    with pytest.raises(ValueError, match="not an option|not a control"):
         explore("bagging", **wrong)

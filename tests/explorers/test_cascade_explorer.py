@@ -112,7 +112,7 @@ def test_thresholds_by_label_are_fitted_on_the_other_half_for_no_more_money():
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 0.99, 1.0, 1.01])
 @pytest.mark.parametrize("per_label", [False, True])
-def test_the_bars_break_at_the_cut_and_hide_nobody(level, per_label):
+def test_the_bars_break_at_the_cut_and_hide_no_item(level, per_label):
     """What is drawn before the cut is what is passed on, right and wrong apart."""
     data = lab.load_outcomes("rafdb-services")
     _, shown = data.split()

@@ -122,7 +122,7 @@ def test_any_two_models_can_be_shown(data):
     assert view.table().loc[100, "sent on (%)"] == 100
 
 
-def test_what_cannot_be_shown_is_refused_with_the_mend():
+def test_what_cannot_be_shown_is_refused_with_the_fix():
     three = lab.load_outcomes("imdb-services")
     with pytest.raises(ValueError, match=r"two models.*not 4: outcomes.select"):
         lab.explore("escalate", three)
@@ -151,12 +151,12 @@ def test_the_first_figure_needs_nothing_heavy():
     ("value", "mend"),
     [(17.4, "nearest are 17 and 18"), (400, "nearest are 99 and 100"), ("17", "not text")],
 )
-def test_a_share_that_the_slider_does_not_take_is_answered_with_the_mend(first, value, mend):
+def test_a_share_that_the_slider_does_not_take_is_answered_with_the_fix(first, value, mend):
     with pytest.raises(ValueError, match=f"share=.*{mend}"):
         first.state(share=value)
 
 
 @pytest.mark.parametrize("state", ["[1]", "null", '"share"', "[[" * 50_000])
 def test_what_is_no_state_is_said_to_be_none(first, state):
-    with pytest.raises(ValueError, match="no state of an explorer"):
+    with pytest.raises(ValueError, match="not a state of an explorer"):
         first.read(f'{{"explorer": "escalate", "version": 1, "state": {state}}}')

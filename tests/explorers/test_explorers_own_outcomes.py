@@ -255,7 +255,7 @@ def test_policies_are_compared_with_a_model_on_the_items_that_both_have():
     assert "majority: 100.0%" in said and "big (100.0%)" in said and on_both in said
 
 
-def test_escalate_says_where_the_dear_model_is_not_graded():
+def test_escalate_says_where_the_expensive_model_is_not_graded():
     table = lab.Outcomes(**parts(m=2))
     table = replace(table, correct=np.where([True, False], table.correct, np.nan))
     said = explore("escalate", table).picture().finding
@@ -315,7 +315,7 @@ def test_a_cascade_without_confidence_is_refused_not_shown_as_something_else():
         (lab.Cascade, None, ValueError, "class Cascade; give a policy made of it"),
     ],
 )
-def test_what_cannot_be_explored_is_named_with_its_mend(what, given_, error, said):
+def test_what_cannot_be_explored_is_named_with_its_fix(what, given_, error, said):
     with pytest.raises(error, match=said):
         explore(what, given_)
 
@@ -331,7 +331,7 @@ def test_a_state_that_does_not_fit_is_said_on_the_panel_which_stays():
         json.dumps(good | {"explorer": "votes"}): "is of 'votes'",
         json.dumps(good | {"state": {"smal": "model 0"}}): "did you mean 'small'",
         json.dumps(good | {"state": {"small": "modl 0"}}): "did you mean 'model 0'",
-        json.dumps(good | {"state": {"threshold": None}}): "threshold=None is no option",
+        json.dumps(good | {"state": {"threshold": None}}): "threshold=None is not an option",
     }
     for text, said in bad.items():
         with pytest.raises(ValueError, match=re.escape(said)):

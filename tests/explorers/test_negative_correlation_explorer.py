@@ -73,7 +73,7 @@ def test_without_a_penalty_members_learn_as_if_alone():
 
 
 @pytest.mark.parametrize("name", replay.PROBLEMS)
-def test_nobody_is_judged_on_what_it_learned_from(name):
+def test_no_member_is_judged_on_what_it_learned_from(name):
     where = {"a wave": replay.wave, "diabetes": replay.diabetes}[name]()
     for learned, held in zip(where.learned, where.held, strict=True):
         assert not set(learned) & set(held) and len(set(learned)) == len(learned)

@@ -90,7 +90,7 @@ def test_the_recorded_pairs_have_a_gain_and_two_losses():
      "gamma": 0}, {"alpha": 0.5, "c": 0.1, "beta": 2}, {"alpha": float("nan"), "c": 0.1}],
 )  # fmt: skip
 def test_what_is_no_pair_is_refused(wrong):
-    with pytest.raises(ValueError, match="no pair"):
+    with pytest.raises(ValueError, match="not a pair"):
         pair_of(wrong)
     with pytest.raises(ValueError, match="at least one"):
         lab.explore("speedup", {})

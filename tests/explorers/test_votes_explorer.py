@@ -233,7 +233,7 @@ def test_right_or_wrong_only_is_a_majority_over_correctness(gsm8k, halves):
 
 def test_rules_without_their_fields_are_explained(gsm8k):
     assert "confidence" in gsm8k.missing["rule: highest confidence"]
-    with pytest.raises(ValueError, match="no option"):
+    with pytest.raises(ValueError, match="not an option"):
         gsm8k.state(rule="highest confidence")
     bare = explore("votes", lab.load_outcomes("gsm8k-openai-2021"))  # correctness only
     assert bare.controls[1].options == (RIGHT_OR_WRONG,)

@@ -76,7 +76,7 @@ def test_features_go_by_name_where_there_are_names(named, item, recwarn):
 def test_a_rows_order_counts_where_the_classifier_has_no_names(bare):
     wanted = bare([3.0, 30.0]).probability
     assert bare(ROW).probability == bare(FRAME.iloc[[2]]).probability == wanted
-    with pytest.raises(ModelError, match="knows none of them by name: give them as a list"):
+    with pytest.raises(ModelError, match="has no names for them: give them as a list"):
         bare({"age": 30.0, "height": 3.0})
 
 

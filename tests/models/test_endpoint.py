@@ -234,7 +234,7 @@ def test_server_that_drips_for_ever(serve):
     [
         (b"<html>hello</html>", r"is not JSON.*<html>hello.*\(…/v1\)"),
         (b"\xff\xfe\x00", "is not JSON"),
-        ([1, 2], "is JSON, but no object"),
+        ([1, 2], "is JSON, but not an object"),
         ({"object": "list"}, r"has no choices\[0\]"),
         ({"choices": []}, r"has no choices\[0\]"),
         ({"choices": [{"text": "a plain completion"}]}, r"has no choices\[0\]"),

@@ -300,7 +300,7 @@ def refused(source, message):
 
 
 BAD = {
-    b"": "does not begin with GGUF",
+    b"": "does not start with GGUF",
     b"GGUF": "cut off after 4 bytes: fetch it again",
     b"GGUF\x03\x00\x00\x00": "damaged or cut off",
     b"GGUF\x03\x00\x00\x00" + b"\xff" * 64: "damaged or cut off",
@@ -309,7 +309,7 @@ BAD = {
     b"GGUF\x00\x00\x00\x03" + b"\x00" * 64: "big-endian",
     b"GGUF\x03\x00\x00\x00" + b"\x00" * 16: "architecture 'unknown'",
     b"tjgg\x03\x00\x00\x00" + b"\x00" * 64: "older than GGUF",
-    b"<!DOCTYPE html><html>": "does not begin with GGUF",
+    b"<!DOCTYPE html><html>": "does not start with GGUF",
     b"version https://git-lfs.github.com/spec/v1\noid": "git lfs pull",
 }
 

@@ -211,7 +211,7 @@ def zipped(times, size=2**26, letter=b" "):
 def test_packed_replies_take_no_memory(packing, body):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     text = failure(http(body, Content_Encoding=packing), EndpointNonsense)
-    assert "packed" in text or "longer than 8 MB" in text
+    assert any(word in text for word in ("compressed", "gzip")) or "longer than 8 MB" in text
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # KB
 
 
@@ -428,7 +428,7 @@ def test_a_part_that_json_does_not_hold(part):
 def test_a_chat_in_itself():
     part = {"type": "text"}
     part["text"] = part
-    with pytest.raises(ModelError, match="the prompt holds itself"):
+    with pytest.raises(ModelError, match="the prompt contains itself"):
         Endpoint("http://h/v1", "m")([{"role": "user", "content": [part]}])
 
 

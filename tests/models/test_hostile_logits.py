@@ -148,7 +148,7 @@ def test_a_classifier_gives_no_label_of_nothing():
     with torch.no_grad():
         layer.weight.fill_(math.nan)
     model = load(layer, device="cpu", labels=["a", "b"])
-    with pytest.raises(ModelError, match="no probabilities"):
+    with pytest.raises(ModelError, match="not probabilities"):
         model([0.0, 1.0])
 
 

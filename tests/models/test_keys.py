@@ -361,7 +361,7 @@ def test_a_broken_proxy_is_named_without_its_password(monkeypatch, mark):
 @pytest.mark.parametrize("name", ["m?api-key=SECRET", "m&k=SECRET", "api-key=SECRET", "m?SECRET"])
 def test_a_query_behind_the_name_is_refused_and_not_shown(name):
     for call in (lambda: load(f"openai:http://h/v1#{name}"), lambda: Endpoint("http://h/v1", name)):
-        with pytest.raises(ModelError, match="a query stands before the #") as caught:
+        with pytest.raises(ModelError, match="a query is written before the #") as caught:
             call()
         assert "SECRET" not in str(caught.value)
 
@@ -389,13 +389,13 @@ def test_a_pickle_holds_no_key(key):
         (f"http://127.0.0.1:9/v1?k={KEY[:12]}", {}),
     ],
 )
-def test_a_pickle_without_its_secret_asks_nobody(monkeypatch, address, about):
+def test_a_pickle_without_its_secret_asks_no_server(monkeypatch, address, about):
     """The key in the environment is that of another service."""
     monkeypatch.setenv("OPENAI_API_KEY", "the-key-of-another-service")
     data = pickle.dumps(Endpoint(address, "m", **about))
     assert KEY[:12].encode() not in data
     for again in (pickle.loads(data), copy.copy(pickle.loads(data))):
-        with pytest.raises(ModelError, match="comes out of a pickle, which holds no key"):
+        with pytest.raises(ModelError, match="comes from a pickle, which contains no key"):
             again("q")
 
 

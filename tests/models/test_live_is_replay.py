@@ -146,7 +146,9 @@ def test_an_answer_without_probabilities_is_read_from_its_confidence(tmp_path):
         "b": [Reply("y", 0.9, probability={"y": 0.7, "x": 0.3}), Reply("y", 0.9), Reply("y", 0.7)],
     }
     models = {name: (lambda i, told=told: told[i]) for name, told in said.items()}
-    with pytest.warns(UserWarning, match="3 of 6 replies give no probabilities: NaN .* confidence"):
+    with pytest.warns(
+        UserWarning, match="3 of 6 replies give no probabilities: they are NaN, .* confidence"
+    ):
         table = record(models, range(3), tmp_path / "r.jsonl", progress=False)
     for vote in (lab.MeanVote(), lab.ProductVote(), lab.MaxVote(), lab.MedianVote()):
         assert vote.decide(table).answers == ["y", "y", "y"], vote
@@ -165,13 +167,13 @@ def test_a_small_model_that_does_not_say_how_sure_it_is_defers(confidence):
     assert decision.answers == ["b"] and decision.called.all()
 
 
-def test_nobody_says_how_sure_he_is():
+def test_no_model_gives_a_confidence():
     cascade = lab.Cascade(("small", "big"), (0.5,))
     with pytest.raises(ValueError, match="Cascade needs 'confidence'"):
         run(cascade, {"small": lambda item: "a", "big": lambda item: "b"}, "?")
 
 
-def test_nobody_says_how_sure_he_is_this_time():
+def test_no_model_gives_a_confidence_this_time():
     """As in a recording in which other items have confidences."""
     cascade, vote = lab.Cascade(("small", "big"), (0.5,)), lab.MeanVote(("big", "small"))
     models = {"small": sure("a"), "big": sure("b")}

@@ -242,7 +242,7 @@ def test_offline_hub_id_says_what_to_do(offline):
 
 def test_a_hub_that_cannot_be_reached_is_told_in_a_line(offline):
     kind = type("Long" * 30 + "Error", (OSError,), {})
-    long = hub._told("owner/" + "name" * 40, "main", kind("the proxy said " * 50))
+    long = hub._error_of("owner/" + "name" * 40, "main", kind("the proxy said " * 50))
     assert isinstance(long, HubUnreachable) and len(str(long)) <= 300 and "\n" not in str(long)
     assert "load('smollm2')" in str(long) and "the proxy said" in str(long)
 

@@ -316,7 +316,7 @@ def test_huge_values_are_cut():
 
 @pytest.mark.parametrize("given, token", [([1, 6], 6), ([[1, 2], [3, -1]], -1), (np.array([9]), 9)])
 def test_ids_that_the_model_does_not_know(given, token):
-    with pytest.raises(ModelError, match=rf"token id {token}; a toy knows 0 to 5"):
+    with pytest.raises(ModelError, match=rf"token id {token}; a toy has 0 to 5"):
         decode(toy(0), given, **SHORT)
 
 
@@ -432,7 +432,7 @@ def test_stream_trace_and_measure_take_what_decode_takes(tiny):
     for given in (encoded, encoded["input_ids"], [TEXTS[0]]):
         traced = trace(tiny, given, "lookup", gamma=2, **SHORT)
         assert (traced.rounds, traced.prompt) == (wanted.rounds, wanted.prompt)
-    with pytest.raises(ModelError, match="one prompt is traced; these are 3"):
+    with pytest.raises(ModelError, match="one prompt is traced at a time; these are 3"):
         trace(tiny, TEXTS)
     with pytest.raises(ValueError, match="names is one string"):
         trace(tiny, TEXTS[0], names="ab", **SHORT)

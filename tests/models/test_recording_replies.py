@@ -16,7 +16,7 @@ from ensemble_lab.core.reply import Reply
 from ensemble_lab.models.asking.live import record, run
 
 NAN, INF = float("nan"), float("inf")
-LAW = {"a": 0.75, "b": 0.25}
+PROBABILITY = {"a": 0.75, "b": 0.25}
 
 
 def one(tmp_path, reply, **about):
@@ -73,8 +73,8 @@ def test_no_answer(tmp_path, answer):
 @pytest.mark.parametrize(
     "proba",
     [
-        LAW,
-        pd.Series(LAW),
+        PROBABILITY,
+        pd.Series(PROBABILITY),
         {np.str_("a"): torch.tensor(0.75), "b": np.float32(0.25)},
         {"b": Decimal("0.25"), "a": Fraction(3, 4)},
     ],
@@ -93,7 +93,9 @@ def given(**gaps):
 
     def model(name):
         def reply(item):
-            return Reply("a", confidence=0.5, probability=None if item in gaps[name] else LAW)
+            return Reply(
+                "a", confidence=0.5, probability=None if item in gaps[name] else PROBABILITY
+            )
 
         return reply
 
@@ -103,7 +105,7 @@ def given(**gaps):
 def test_a_reply_without_a_distribution_costs_no_other_one_its_own(tmp_path):
     path = tmp_path / "r.jsonl"
     models = given(m=[1], n=[])
-    words = "1 of 6 replies give no probabilities: NaN stands there"
+    words = "1 of 6 replies give no probabilities: they are NaN"
     with pytest.warns(UserWarning, match=words):
         table = record(models, range(3), path, progress=False)
     with pytest.warns(UserWarning, match=words):
@@ -123,7 +125,7 @@ def test_a_model_that_never_gives_a_distribution_takes_none_from_the_others(tmp_
     assert np.isnan(table.probability).all(axis=2).tolist() == [[False, True]] * 3
 
 
-def test_probabilities_over_labels_that_no_two_items_share_are_left_out_aloud(tmp_path):
+def test_probabilities_over_labels_that_no_two_items_share_are_left_out_with_a_warning(tmp_path):
     """4,000 items times 4,000 labels of their own: 16 million chances, of which 4,000 are told."""
     lines = ['{"ensemble_lab": "recording", "version": 1}']
     for i in range(4000):
@@ -179,7 +181,7 @@ ODD = [
     (Reply("a", probability={"a": 75, "b": 25}), "the sum of the probability is 100"),
     (Reply("a", probability={"a": 0.5, "b": 0.2}), "the sum of the probability is 0.7"),
     (Reply("a", probability={"a": 1.5, "b": -0.5}), "the probability is -0.5"),
-    (Reply("a", probability={"a": 1.0, "b": NAN}), "known of some labels only"),
+    (Reply("a", probability={"a": 1.0, "b": NAN}), "known for some labels only"),
     (Reply("a", probability={"a": 0.5, None: 0.5}), "has a label twice, or none"),
     (Reply("a", probability={"a": 0.5, torch.tensor(1): 0.2, torch.tensor(1): 0.3}), "twice"),
     (Reply("a", probability={"a": "0.5", "b": 0.5}), "the probability is '0.5'"),

@@ -132,7 +132,7 @@ def test_prompts_of_ones_own(tmp_path):
     ("line", "said"),
     [
         ("", "holds no prompt"),
-        ("what?", "line 1 is no JSON"),
+        ("what?", "line 1 is not JSON"),
         ('["what?"]', "line 1 has neither turns nor a prompt"),
         ('{"turns": []}', "line 1 has neither turns nor a prompt"),
         ('{"prompt": " "}', "line 1 has neither turns nor a prompt"),

@@ -83,7 +83,7 @@ def run(code, **how):
 
 
 @pytest.mark.parametrize("value", ["'a few words'", "'many words' * 10**6"])
-def test_nobody_reads_on(value):
+def test_the_output_is_no_longer_read(value):
     reads, writes = os.pipe()
     os.close(reads)
     done = run(DOCTOR.format(value=value), stdout=writes)
@@ -98,7 +98,7 @@ def test_a_disk_that_is_full(value):
         done = run(DOCTOR.format(value=value), stdout=full)
     assert done.returncode == 1
     assert done.stderr == (
-        "ensemble-lab doctor: what was found cannot be printed: No space left on device\n"
+        "ensemble-lab doctor: the output cannot be printed: No space left on device\n"
     )
 
 

@@ -73,7 +73,7 @@ def pinned(tmp_path, monkeypatch):
 def test_on_colab_the_doctor_touches_nothing_that_colab_stands_on(wanted, pinned):
     found = doctor.dependency(Requirement(wanted), needed=False)
     assert found.ok is None and not found.fix
-    assert "leave it" in found.value
+    assert "do not change it" in found.value
     assert doctor.kernel().ok is None and not doctor.kernel().fix
 
 
@@ -84,10 +84,10 @@ def test_on_colab_what_only_lacks_can_be_installed(pinned):
 
 def test_on_colab_the_doctor_claims_no_display_that_it_has_not_seen(pinned, monkeypatch):
     found = doctor.display()
-    assert found.ok is None and "not known" in found.value
+    assert found.ok is None and "cannot be checked" in found.value
     assert "%env ENSEMBLE_LAB_BACKEND=still" in found.fix
     table = doctor.to_table([found, doctor.kernel()])
-    assert table.startswith("?") and "optional and lacking: 0" in table
+    assert table.startswith("?") and "optional and missing: 0" in table
     monkeypatch.setenv("ENSEMBLE_LAB_BACKEND", "still")
     assert doctor.display().ok and "still" in doctor.display().value
 

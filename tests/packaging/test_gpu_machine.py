@@ -62,7 +62,7 @@ def test_without_a_gpu_nothing_is_measured(bare, tmp_path):
     assert not (tmp_path / "gpu.json").exists()
 
 
-def test_smollm2_is_left_out_aloud_where_it_is_not(monkeypatch, tmp_path):
+def test_smollm2_is_left_out_by_name_where_it_is_missing(monkeypatch, tmp_path):
     monkeypatch.setenv("ENSEMBLE_LAB_CACHE", str(tmp_path))
     with pytest.raises(RequestError, match="SmolLM2 is not here: .* ENSEMBLE_LAB_CACHE"):
         gpu.decoding("smollm2", False)

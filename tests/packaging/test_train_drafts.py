@@ -101,7 +101,7 @@ def test_training_goes_on_from_its_checkpoint(texts, target, monkeypatch, tmp_pa
     assert told[-1]["step"] >= 1 and len(told[-1]["held_out"]) == train_drafts.PASSES
     assert all(0 <= seen["agree"] <= 1 and seen["kl"] >= 0 for seen in told[-1]["held_out"])
     run = train_drafts.Run(head, tmp_path / "head.pt")
-    assert (run.steps, run.told) == (told[-1]["step"], told)
+    assert (run.steps, run.history) == (told[-1]["step"], told)
     assert (
         train_drafts.fit(train_drafts.HeadTrainer(head), texts, 0.003, tmp_path / "head.pt") == told
     )

@@ -274,7 +274,7 @@ def test_a_killed_kernel_leaves_the_page_and_names_the_cell(tmp_path, capsys):
     lines = capsys.readouterr().err.splitlines()
     (said,) = [line for line in lines if line.startswith("ensemble-lab report:")]
     assert "killed.ipynb stopped at cell [3] (# too much memory): Kernel died" in said
-    assert said.endswith("perhaps for lack of memory")
+    assert said.endswith("perhaps because memory ran out")
     page = (out / "killed.html").read_text()
     assert "this much ran" in page and "about to die" in page and "DeadKernelError" in page
     assert "whole" in (out / "whole.html").read_text()

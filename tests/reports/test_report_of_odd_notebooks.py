@@ -433,7 +433,7 @@ def test_a_state_with_a_mark_and_pretty_printed(tmp_path):
         (json.dumps(VIEW | {"version": True}), "version True"),
         (json.dumps(VIEW | {"version": "1"}), "version '1'"),
         (json.dumps(VIEW | {"version": 1.0}), "version 1.0"),
-        ('{"explorer": "a", "version": 1, "state": {"t": 1, "t": 2}}', "'t' stands there twice"),
+        ('{"explorer": "a", "version": 1, "state": {"t": 1, "t": 2}}', "'t' occurs twice"),
         (json.dumps(VIEW | {"state": ["x" * 10**5]}), "not a dictionary"),
         ("[" * 10**5, "not JSON"),
         ("null", "is not a state"),

@@ -83,7 +83,7 @@ def test_best_gamma_is_brute_force(alpha, c, v, most):
 def test_best_gamma_knows_when_not_to_draft():
     assert best_gamma(0.0, 0.0) == 0
     assert best_gamma(0.5, 1.0) == 0
-    assert best_gamma(0.9, 0.05, 4.0, 4) == 0  # verification is too dear
+    assert best_gamma(0.9, 0.05, 4.0, 4) == 0  # verification is too expensive
     assert best_gamma(1.0, 0.0, most=9) == 9
     assert best_gamma(0.8, 0.1) == 6
 

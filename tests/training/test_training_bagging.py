@@ -187,7 +187,7 @@ def test_rows_that_all_have_drawn_are_told_and_left_out(cancer):
     assert str(told[0].message).startswith(f"{never.sum()} of 569")
 
 
-def test_where_nobody_can_judge_there_is_no_score():
+def test_where_no_member_can_judge_there_is_no_score():
     X, y = np.array([[0.0], [1.0]]), [0, 1]
     for model in (BaggingClassifier, BaggingRegressor):
         seed = next(s for s in range(99) if len(set(model(None, 1, random_state=s).fit(X, y)

@@ -454,7 +454,7 @@ def test_members_that_cannot_be_stages_are_named():
 def test_margins_of_classes_never_seen_are_refused():
     X, y = load_iris(return_X_y=True)
     model = AdaBoostClassifier(n_estimators=2).fit(X, y)
-    with pytest.raises(ValueError, match="y says 9, which is none of"):
+    with pytest.raises(ValueError, match="y gives 9, which is none of"):
         model.margins(X[:2], [0, 9])
     with pytest.raises(ValueError, match="inconsistent"):
         model.margins(X, y[:3])

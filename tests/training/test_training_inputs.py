@@ -181,7 +181,7 @@ def test_looking_at_a_network_changes_nothing():
         ({"weights": np.full((2, 80), np.nan)}, "weight of row 0 for member 0 is nan"),
         ({"weights": np.r_[np.ones((1, 80)), np.zeros((1, 80))]}, "member 1 has weight 0 for ev"),
         ({"weights": {0: np.ones(80), 1: np.ones(80)}}, "weights is a dict"),
-        ({"weights": np.ones(80)}, "2 lists of as many numbers"),
+        ({"weights": np.ones(80)}, "2 lists of equally many numbers"),
         ({"validation": pd.DataFrame(IDS)}, "validation is a DataFrame: give the pair"),
         ({"epochs": 1.5}, "epochs=1.5"),
         ({"batch_size": 0}, "batch_size=0"),
@@ -213,7 +213,7 @@ def test_small_integers_are_row_numbers_and_no_mask():
 def test_targets_of_rows_in_another_order_are_refused(name, cancer):
     X, y = cancer
     shuffled = pd.Series(y).sample(frac=1, random_state=0)
-    with pytest.raises(ValueError, match=r"same rows in another order: give y.loc\[X.index\]"):
+    with pytest.raises(ValueError, match=r"same row names in another order: give y.loc\[X.index\]"):
         KINDS[name].fit(X, shuffled)
     model = KINDS[name].fit(X, shuffled.loc[X.index])
     expected = model.predict(X)
@@ -321,7 +321,7 @@ def test_members_of_a_stack_choose_columns_by_name(cancer):
     mine = lab.StackingClassifier(members).fit(frame, y)
     theirs = reference.StackingClassifier(members).fit(frame, y)
     assert np.allclose(mine.predict_proba(frame), theirs.predict_proba(frame), atol=1e-7)
-    with pytest.raises(ValueError, match="passthrough=True shows the final model X"):
+    with pytest.raises(ValueError, match="passthrough=True gives the final model X"):
         lab.StackingClassifier(members, passthrough=True).fit(frame, y)
     with pytest.raises(ValueError, match="member 0 .*chooses columns by name.*before"):
         numeric = make_column_transformer((StandardScaler(), ["a"]))
@@ -341,7 +341,7 @@ def test_members_of_a_stack_choose_columns_by_name(cancer):
 def test_places_of_columns_mean_nothing_where_each_member_draws_its_own(member, cancer):
     if not hasattr(member, "predict"):
         member = make_pipeline(member, TREE)
-    with pytest.raises(ValueError, match="columns by place: use max_features=1.0"):
+    with pytest.raises(ValueError, match="columns by position: use max_features=1.0"):
         lab.BaggingClassifier(member, 2, max_features=0.5).fit(*cancer)
     assert lab.BaggingClassifier(member, 1).fit(*cancer).score(*cancer) > 0.5
 
@@ -360,7 +360,7 @@ def test_places_of_columns_mean_nothing_where_each_member_draws_its_own(member, 
     ],
     ids=["time", "predefined", "list", "masks"],
 )  # fmt: skip
-def test_rows_that_nobody_judges_are_left_to_the_members(cancer, cv):
+def test_rows_that_no_fold_predicts_are_left_to_the_members(cancer, cv):
     X, y = cancer
     stack = lab.StackingClassifier(TWO, cv=cv).fit(X, y)
     splits = cv if isinstance(cv, list) else list(cv.split(X, y))
@@ -389,7 +389,7 @@ def test_one_split_of_a_predefined_one_blends(cancer):
 @pytest.mark.parametrize(
     ("cv", "message"),
     [
-        (RepeatedKFold(n_splits=3, n_repeats=2), "judges row 0 twice"),
+        (RepeatedKFold(n_splits=3, n_repeats=2), "predicts row 0 twice"),
         ("prefit", "FrozenEstimator"),
         (GroupKFold(3), r"GroupKFold needs groups.*list\(GroupKFold"),
         (True, "cv=True"),
@@ -397,10 +397,10 @@ def test_one_split_of_a_predefined_one_blends(cancer):
         ({0: ([1], [2])}, "cv is a mapping"),
         ([1, 2], "each is a pair"),
         ([], "No splits|no splits"),
-        ([(np.arange(190), [5])], "row 5 judged by members that learned from it"),
+        ([(np.arange(190), [5])], "row 5 predicted by members that learned from it"),
         ([(np.arange(100), [190])], "cv gives rows .190., and X has rows 0 to 189"),
         ([(np.arange(100), [-1])], "cv gives rows .-1."),
-        ([(np.arange(100), [120.5])], "no pair of row numbers"),
+        ([(np.arange(100), [120.5])], "not a pair of row numbers"),
     ],
 )
 def test_splits_that_do_not_do_are_refused(cancer, cv, message):
@@ -482,7 +482,7 @@ def test_a_draw_of_one_class_is_told(cancer):
     X, _ = cancer
     y = np.where(np.arange(190) < 2, "rare", "usual")
     scaled = make_pipeline(StandardScaler(), LogisticRegression())
-    with pytest.raises(ValueError, match=r"member \d .Pipeline. met rows of one class only, 'us"):
+    with pytest.raises(ValueError, match=r"member \d .Pipeline. got rows of one class only, 'us"):
         lab.BaggingClassifier(scaled, 9, max_samples=20, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match=r"member \d .Pipeline. failed to learn: The classes"):
         weighed = make_pipeline(StandardScaler(), LogisticRegression(class_weight={"rare": 5.0}))

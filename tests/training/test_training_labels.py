@@ -219,7 +219,7 @@ def test_members_are_read_by_their_own_classes():
     assert np.allclose(BAG(OddLaw()).fit(X, y).predict_proba(X), [0.1, 0.9])
     assert (BAG(Odd()).fit(X, y).predict(X) == "b").all()
     assert (STACK(OddLaw()).fit(X, y).stacked_ == 0.9).all()
-    with pytest.raises(ValueError, match=r"member 0 says 'c', which is none of \['a', 'b'\]"):
+    with pytest.raises(ValueError, match=r"member 0 gives 'c', which is none of \['a', 'b'\]"):
         BAG(Odd("c")).fit(X, y).predict(X)
 
 
@@ -228,7 +228,7 @@ def test_places_and_classes_by_hand():
     assert classes.tolist() == [5, 7] and codes.tolist() == [1, 0, 1]
     assert places(classes, [7, 5], "it").tolist() == [1, 0]
     for other in ([6], [9], ["5"]):
-        with pytest.raises(ValueError, match="it says .* none of"):
+        with pytest.raises(ValueError, match="it gives .* none of"):
             places(classes, other, "it")
     with pytest.raises(ValueError, match="y is 0.5 in row 1, and classes are not fractions"):
         encoded(np.array([1.0, 0.5]))

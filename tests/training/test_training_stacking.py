@@ -303,7 +303,7 @@ def test_networks_are_members_as_well(data):
         (StackingClassifier(cv=7), "cv=7 folds.*6 of one class"),
         (StackingClassifier(cv=1.5), "cv=1.5"),
         (StackingClassifier(cv=0.0), "cv=0.0"),
-        (StackingClassifier(cv=ShuffleSplit(30)), "judges row .* twice"),
+        (StackingClassifier(cv=ShuffleSplit(30)), "predicts row .* twice"),
         (StackingClassifier(cv=KFold(2)), "class 'no' is in no row"),
         (StackingClassifier(cv=TimeSeriesSplit(3)), "class 'yes' is in no row"),
     ],
@@ -318,7 +318,7 @@ def test_rows_and_numbers_that_do_not_do_are_refused():
     X = np.random.default_rng(0).normal(size=(4, 3))
     with pytest.raises(ValueError, match=r"cv=5 folds.*4 samples"):
         StackingRegressor().fit(X, X[:, 0])
-    with pytest.raises(ValueError, match="no regressor"):
+    with pytest.raises(ValueError, match="not a regressor"):
         StackingRegressor(final_estimator=LogisticRegression(), cv=2).fit(X, X[:, 0])
     with pytest.raises(ValueError, match="one class only, 'yes'"):
         StackingClassifier().fit(X, ["yes"] * 4)
@@ -602,7 +602,7 @@ def test_it_reads_only_what_was_said(table, given):
     assert fitted.decide(other).answers == plain.answers
 
 
-def test_whoever_gave_the_answer_is_named_and_silence_abstains(contrary):
+def test_the_member_that_gave_the_answer_is_named_and_silence_abstains(contrary):
     fitted = StackedAnswers().fit(contrary)
     rows = contrary.take([0, 1, 2])
     # Nobody replied, nobody could be read, and `a` alone says x (which is y).

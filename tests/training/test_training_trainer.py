@@ -200,7 +200,10 @@ def counting():
         ({"make": counting}, "layer '1' .BatchNorm1d. counts over batches"),
         ({"make": nn.Tanh}, "Tanh has no weights to train"),
         ({"members": 0}, "members=0: use 1 or more"),
-        ({"rows": [[0, 1]]}, "rows are not numbers for 3 members: give 3 lists of as many draws"),
+        (
+            {"rows": [[0, 1]]},
+            "rows are not numbers for 3 members: give 3 lists of equally many draws",
+        ),
         ({"rows": [[40]] * 3}, "rows name 40 to 40; X has rows 0 to 39"),
         ({"weights": np.ones((3, 2))}, "weights are for 2 rows, and X has 40"),
         ({"weights": -np.ones((3, 40))}, "the weight of row 0 for member 0 is -1; use"),

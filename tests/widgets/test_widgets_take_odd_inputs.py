@@ -82,7 +82,7 @@ def test_guesses_that_are_none(guess):
     assert asked.value is None
 
 
-def test_a_truth_that_nobody_knows_is_not_compared():
+def test_an_unknown_truth_is_not_compared():
     assert Predict("?", default=5).compare(float("nan")) == "You said 5; it is not known."
     assert (
         Predict("?", default=5).compare(np.float64(5)) == "You said 5; it is 5. Right on the spot."
@@ -191,7 +191,7 @@ def two_models(items=("1", "2", "3", "4")):
         (lambda: explore("speedup", [1]), ValueError, "dictionary from names"),
         (lambda: explore("speedup", "alpha"), ValueError, "dictionary from names"),
         (lambda: explore("speedup", two_models()), ValueError, "dictionary from names"),
-        (lambda: explore("speedup", {}), ValueError, "no pair"),
+        (lambda: explore("speedup", {}), ValueError, "not a pair"),
         (lambda: explore("speedup", gama=1), ValueError, "did you mean 'gamma'"),
         (lambda: explore("speedup", gamma="four"), ValueError, "gamma='four'"),
         (lambda: explore("speedup", alpha=np.array([1, 2])), ValueError, "alpha=[1, 2]"),
@@ -211,12 +211,13 @@ def test_starts_may_be_numpy_scalars():
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("\ufeff{}", "no state"), ("", "no state"), ("[1, 2]", "no state"), ("null", "no state"),
-        ("{" * 10**5, "no state"),
+        ("\ufeff{}", "not a state"), ("", "not a state"), ("[1, 2]", "not a state"),
+        ("null", "not a state"),
+        ("{" * 10**5, "not a state"),
         ({"explorer": "toy", "version": True, "state": {}}, "version True"),
         ({"explorer": "x" * 10**6, "version": 1, "state": {}}, "this state is of"),
         ({"explorer": "toy", "version": "x" * 10**6, "state": {}}, "has version"),
-        ({"explorer": "toy", "version": 1, "state": [1]}, "no state"),
+        ({"explorer": "toy", "version": 1, "state": [1]}, "not a state"),
         ('{"explorer": "toy", "version": 1, "state": {"power": NaN}}', "power=nan"),
         ({"explorer": "toy", "version": 1, "state": {"y" * 10**6: 1}}, "is not a control"),
     ],

@@ -53,7 +53,7 @@ def columns_of(frame) -> list[tuple[object, Column]]:
 def _no_frame(thing) -> ValueError:
     kind = type(thing).__name__
     fix = ".collect() makes" if hasattr(thing, "collect") else "pandas.DataFrame(…) makes"
-    return ValueError(f"a {kind} is not a data frame; {fix} one of it")
+    return ValueError(f"a data frame is needed, not a {kind}; {fix} one of it")
 
 
 def _of_pandas(name, series) -> Typed:

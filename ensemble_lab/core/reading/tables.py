@@ -121,17 +121,17 @@ def _one_each(role: Role, column: Column, item: Column) -> np.ndarray:
     rows = np.flatnonzero(codes >= 0)[::-1]
     row = np.unique(item.codes, return_index=True)[1]
     row[item.codes[rows]] = rows  # written in reverse, so that the first row wins
-    said = codes[row[item.codes]]
-    differ = (codes >= 0) & (codes != said)
+    first_code = codes[row[item.codes]]
+    differ = (codes >= 0) & (codes != first_code)
     if role.field != "group" and differ.any():  # 18 and 18.0 are two texts and one number
         (labels,), _ = labels_of([column], isinstance(column, Text))
         place = {label: i for i, label in enumerate(dict.fromkeys(labels))}
         same = np.array([*(place[label] for label in labels), -1])
-        differ &= same[codes] != same[said]
+        differ &= same[codes] != same[first_code]
     if differ.any():
         where = int(differ.argmax())
         name = FEATURE + role.name if role.field == "feature" else role.field
-        two = shown(column.values[said[where]], 30), shown(column.values[codes[where]], 30)
+        two = shown(column.values[first_code[where]], 30), shown(column.values[codes[where]], 30)
         raise ValueError(
             f"column {shown(name)} has two values for one item,"
             f" {shown(item.values[item.codes[where]], 30)}: {two[0]} and {two[1]}; give one value"

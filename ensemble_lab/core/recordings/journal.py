@@ -210,16 +210,16 @@ class Journal:
 
     def _rejoin(self, new: Sequence[dict] = (), *, level: int) -> None:
         """Continue, with `new` lines, after an editor saved the file or it was removed."""
-        said = self.recording
+        complete = self.recording
         self.close()
         try:
             self._open()
-            for line in chain(lacking(self.recording, said), new):
+            for line in chain(lacking(self.recording, complete), new):
                 self._append(line)
                 self.recording.add(line)
         except (OSError, ValueError) as error:
             self.close()
-            raise rescued(self.path, said, new, error) from error
+            raise rescued(self.path, complete, new, error) from error
         warnings.warn(
             f"{shown(str(self.path), 150)} was changed while it was recorded; its lines are kept,"
             " and missing ones are written again",

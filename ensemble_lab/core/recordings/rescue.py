@@ -13,31 +13,31 @@ from ensemble_lab.core.recordings.recording import HEADER, Recording
 MOST_OF_A_NAME = 40  # characters: a name of 255 bytes has no room for more
 
 
-def lacking(there: Recording, said: Recording) -> Iterator[dict]:
-    """The lines of `said` that are not in `there`, which may get them meanwhile."""
-    for item, known in said.facts.items():
+def lacking(there: Recording, complete: Recording) -> Iterator[dict]:
+    """The lines of `complete` that are not in `there`, which may get them meanwhile."""
+    for item, known in complete.facts.items():
         # Compared as written: two spellings of one number are not the same fact.
         if item not in there.facts or json_line(there.facts[item]) != json_line(known):
             yield {"item": item} | known
-    for (item, model), line in said.replies.items():
+    for (item, model), line in complete.replies.items():
         found = there.replies.get((item, model))
         if found is None:
             yield {"item": item, "model": model} | line
         elif "correct" in line and "correct" not in found:
             yield {"item": item, "model": model, "graded": line["correct"]}
-    for (item, model), kind in said.failed.items():
+    for (item, model), kind in complete.failed.items():
         if (item, model) not in there.replies and (item, model) not in there.failed:
             yield {"item": item, "failed": kind, "by": model}
 
 
-def rescued(path: Path, said: Recording, new: Iterable[dict], error: Exception) -> Exception:
+def rescued(path: Path, complete: Recording, new: Iterable[dict], error: Exception) -> Exception:
     """Write all replies to a new file next to `path`, and return an error that names it.
 
     Parameters
     ----------
     path : Path
         A recording that cannot be continued.
-    said : Recording
+    complete : Recording
     new : iterable of dict
         Lines that were about to be written.
     error : OSError or ValueError
@@ -53,7 +53,7 @@ def rescued(path: Path, said: Recording, new: Iterable[dict], error: Exception) 
     OSError
         Nothing can be written there.
     """
-    lines = [HEADER, *lacking(Recording(), said), *new]
+    lines = [HEADER, *lacking(Recording(), complete), *new]
     there = _written(path, "".join(map(json_line, lines)))
     why = str(error.__cause__ or error).removeprefix(f"{shown(str(path), 150)} ")
     kind = OSError if isinstance(error, OSError) else ValueError

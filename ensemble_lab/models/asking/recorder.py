@@ -182,8 +182,8 @@ def ask(model: Model, item: Any, where: str) -> tuple[dict, bool]:
     own = _copy_of(item)
     clock = clock_for(getattr(model, "device", "cpu"))
     clock.start()
-    said = model(own)
-    return entry(as_reply(said), clock.stop(), where), not isinstance(said, Reply)
+    raw = model(own)
+    return entry(as_reply(raw), clock.stop(), where), not isinstance(raw, Reply)
 
 
 def _copy_of(item: Any) -> Any:

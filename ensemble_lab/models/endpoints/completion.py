@@ -64,12 +64,12 @@ def reason(content: bytes) -> str:
     """The message in an error's JSON, where one of the usual fields has one."""
     text = content.decode(errors="replace")
     try:
-        told = parsed(content)
+        found = parsed(content)
     except ValueError:
         return text
     for name in ("error", "message", "detail"):
-        told = told.get(name, told) if isinstance(told, dict) else told
-    return told if isinstance(told, str) else text
+        found = found.get(name, found) if isinstance(found, dict) else found
+    return found if isinstance(found, str) else text
 
 
 def parsed(content: bytes) -> Any:

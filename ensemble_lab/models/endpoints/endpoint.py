@@ -219,9 +219,9 @@ class Endpoint:
         except Unreadable as error:
             failed = EndpointNonsense(f"the reply of {self} {excerpt(str(error))}")
         except Broken as error:
-            told = excerpt(self._secrets().out_of(str(error)[:MOST_READ]))
+            detail = excerpt(self._secrets().out_of(str(error)[:MOST_READ]))
             failed = EndpointUnreachable(
-                f"{self} cannot be reached ({told}): is the server running, and is the address "
+                f"{self} cannot be reached ({detail}): is the server running, and is the address "
                 "right?"
             )
         else:
@@ -271,11 +271,11 @@ class Endpoint:
             to = secrets.out_of(without_secrets(answer.location[:MOST_READ]))
             where = f"it points to {shown(to, 60)}" if to else "it points nowhere"
             return f"{where}, which is not followed; give that address if it is right"
-        told = excerpt(secrets.out_of(reason(answer.content)[:MOST_READ]))
-        told = told or NAMES.get(answer.status, "no reason is given")
+        detail = excerpt(secrets.out_of(reason(answer.content)[:MOST_READ]))
+        detail = detail or NAMES.get(answer.status, "no reason is given")
         if answer.status in (401, 403) and self._withheld():
-            return f"{told} ({VARIABLE} is not sent: {PLAIN})"
-        return told + fix(answer.status)
+            return f"{detail} ({VARIABLE} is not sent: {PLAIN})"
+        return detail + fix(answer.status)
 
     def _read(self, content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         """The first choice, with a text or None, and the token counts."""
@@ -294,9 +294,9 @@ class Endpoint:
         return choice, data["usage"] if isinstance(data.get("usage"), dict) else {}
 
     def _nonsense(self, what: str, content: bytes) -> EndpointNonsense:
-        told = self._secrets().out_of(content[:MOST_READ].decode(errors="replace"))
+        detail = self._secrets().out_of(content[:MOST_READ].decode(errors="replace"))
         return EndpointNonsense(
-            f"the reply of {self} {what}: {shown(told, 60)}. Does the address end in the API's"
+            f"the reply of {self} {what}: {shown(detail, 60)}. Does the address end in the API's"
             " version (…/v1)?"
         )
 

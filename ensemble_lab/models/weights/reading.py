@@ -72,14 +72,14 @@ def check_quantised(config: PretrainedConfig, folder: Path) -> None:
     """Raise `ModelError` where weights are quantised by a package that is not installed."""
     from transformers.quantizers import AutoHfQuantizer
 
-    told = getattr(config, "quantization_config", None)
-    if told is None:
+    report = getattr(config, "quantization_config", None)
+    if report is None:
         return
-    told = told.to_dict() if hasattr(told, "to_dict") else told
-    method = told.get("quant_method") if isinstance(told, dict) else told
+    report = report.to_dict() if hasattr(report, "to_dict") else report
+    method = report.get("quant_method") if isinstance(report, dict) else report
     method = str(getattr(method, "value", method))
     try:
-        known = AutoHfQuantizer.supports_quant_method(told)
+        known = AutoHfQuantizer.supports_quant_method(report)
     except Exception:  # not a mapping, or one without the method's name
         known = False
     if not known:
@@ -153,7 +153,7 @@ def read_weights(
             for path in found.files:
                 file = stack.enter_context(safe_open(path, framework="pt"))
                 tensors |= {name: file.get_slice(name) for name in file.keys()}
-            model, told = type(network).from_pretrained(
+            model, report = type(network).from_pretrained(
                 None,
                 config=network.config,
                 state_dict=tensors,
@@ -164,25 +164,25 @@ def read_weights(
             )
     except Exception as error:  # from transformers, safetensors, or a quantiser
         raise not_read(folder, error) from error
-    check_places(told, folder, part)
+    check_places(report, folder, part)
     return model.eval()
 
 
-def check_places(told: dict, folder: Path, part: bool = False) -> None:
+def check_places(report: dict, folder: Path, part: bool = False) -> None:
     """Raise `ModelError` where weights and network do not have the same tensors.
 
     Parameters
     ----------
-    told : dict
+    report : dict
         As transformers reports it: `missing_keys`, `unexpected_keys`, `mismatched_keys`.
     folder : Path
     part : bool
         Tensors of other parts are left out.
     """
     where = short(folder)
-    missing = sorted(told["missing_keys"])
-    unexpected = [] if part else sorted(told["unexpected_keys"])
-    if mismatched := sorted(told["mismatched_keys"], key=str):
+    missing = sorted(report["missing_keys"])
+    unexpected = [] if part else sorted(report["unexpected_keys"])
+    if mismatched := sorted(report["mismatched_keys"], key=str):
         name, held, wanted = mismatched[0]
         raise ModelError(
             f"{where}: {len(mismatched)} of its tensors have other sizes than config.json says,"
@@ -204,8 +204,8 @@ def check_places(told: dict, folder: Path, part: bool = False) -> None:
             f"{where} holds {len(unexpected)} tensors that config.json does not describe:"
             f" {few(unexpected)}; fetch config.json and weights of one model"
         )
-    if told.get("error_msgs"):
-        raise ModelError(f"{where} cannot be read: {shown(str(told['error_msgs'][0]))}")
+    if report.get("error_msgs"):
+        raise ModelError(f"{where} cannot be read: {shown(str(report['error_msgs'][0]))}")
 
 
 def read_generation(folder: Path, model: PreTrainedModel):

@@ -166,7 +166,7 @@ class FeatureHead(nn.Module):
 
 
 class HeadReader(Reader):
-    """Reads tokens as a `Reader` does, each with the target's state behind the token before it.
+    """Reads tokens as a `Reader` does, each with the target's state after the token before it.
 
     Its logits are over the head's reduced vocabulary.
 

@@ -162,9 +162,9 @@ class Compiled:
             if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 raise ModelError(explained(error)) from error
             raise
-        for told in ("logits", "last_hidden_state"):
-            if told in out:
-                out[told] = out[told][:, :k]
+        for message in ("logits", "last_hidden_state"):
+            if message in out:
+                out[message] = out[message][:, :k]
         return out
 
     def _replayed(self, read, key, at, states):
@@ -239,10 +239,10 @@ def unguarded() -> AbstractContextManager:
 
 def explained(error: Exception) -> str:
     """Why the compiler failed, and the fix."""
-    told = f"{type(error).__name__} {error}"
-    if "InvalidCxxCompiler" in told:
+    message = f"{type(error).__name__} {error}"
+    if "InvalidCxxCompiler" in message:
         why, fix = "finds no C++ compiler", "install g++"
-    elif "Python.h" in told:
+    elif "Python.h" in message:
         why, fix = "finds no Python.h", "install your Python's headers (python3-dev)"
     else:
         why, fix = f"fails ({shown(str(error).strip())})", "see the error above this one"

@@ -60,10 +60,10 @@ def fingerprints(linear: Sequence[nn.Linear]) -> list[tuple[int, ...]]:
     """
     with torch.inference_mode():
         sums = [bits_of(module.weight) for module in linear]
-        told = torch.stack([torch.cat([x.sum()[None], _few(x)]) for x in sums]).tolist()
+        sampled = torch.stack([torch.cat([x.sum()[None], _few(x)]) for x in sums]).tolist()
     return [
         (module.weight.data_ptr(), module.weight._version, *values)
-        for module, values in zip(linear, told, strict=True)
+        for module, values in zip(linear, sampled, strict=True)
     ]
 
 

@@ -158,9 +158,9 @@ class Bag(BaseEstimator):
         tags.input_tags.allow_nan = takes_gaps(member)
         return tags
 
-    def _out_of_bag(self, said: np.ndarray) -> np.ndarray:
+    def _out_of_bag(self, by_member: np.ndarray) -> np.ndarray:
         """Mean over the members (m, n, …) that did not learn from a row; NaN where all did."""
-        out = outside(self.estimators_samples_, said.shape[1])
+        out = outside(self.estimators_samples_, by_member.shape[1])
         count = out.sum(0)
         if (never := int((count == 0).sum())) > 0:
             warnings.warn(
@@ -168,8 +168,8 @@ class Bag(BaseEstimator):
                 " them: they are NaN and left out of oob_score_; more members fix it",
                 stacklevel=3,
             )
-        wide = out.reshape(*out.shape, *[1] * (said.ndim - 2))
-        total = np.where(wide, said, 0.0).sum(0)
+        wide = out.reshape(*out.shape, *[1] * (by_member.ndim - 2))
+        total = np.where(wide, by_member, 0.0).sum(0)
         with np.errstate(invalid="ignore"):
             return total / count.reshape(-1, *[1] * (total.ndim - 1))
 

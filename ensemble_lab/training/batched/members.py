@@ -62,13 +62,13 @@ class Members:
         X = feed.rows(X)
         run = forward_of(first)
         with torch.no_grad():
-            said = [
+            pieces = [
                 run(
                     self.params, self.buffers, part.to(weight.device).expand(len(self), *part.shape)
                 )
                 for part in X.split(batch_size)
             ]
-        found = torch.cat(said, 1).cpu().numpy()
+        found = torch.cat(pieces, 1).cpu().numpy()
         if self.unit is not None:
             mean, spread = self.unit
             found = found.astype(float) * spread + mean

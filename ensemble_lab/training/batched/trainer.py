@@ -140,12 +140,12 @@ def train_members(
         held = feed.rows(held_X), feed.targets(held_y, loss)
         held = Draws.of(*held, members, None, None, place)
     run = Training(networks, loss, learning_rate, weight_decay, noise)
-    best, told = Best(run.params, patience), []
+    best, history = Best(run.params, patience), []
     bar = tqdm(range(epochs), desc=f"{members} members", unit="epoch", disable=not progress)
     try:
         with threads_for(run.weights * batch_size):
             for _ in bar:
-                told.append(run.epoch(data.batches(rngs, batch_size)))
+                history.append(run.epoch(data.batches(rngs, batch_size)))
                 if held is not None:
                     best.look(run.judged(*held.whole()))
                 if best.all_stopped or not run.alive.any():
@@ -162,7 +162,7 @@ def train_members(
             stacklevel=2,
         )
     final = {name: value.detach() for name, value in best.params.items()}
-    losses = np.array(told).reshape(-1, members)
+    losses = np.array(history).reshape(-1, members)
     return Members(make, final, run.buffers, losses, living, feed)
 
 

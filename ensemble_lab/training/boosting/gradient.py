@@ -106,8 +106,8 @@ class GradientBoosting(BaseEstimator, ABC):
 
     def _step(self, stage: list, X) -> np.ndarray:
         """The change of the scores (n, k) by a stage."""
-        said = [asked("a stage", one, "predict", X, names_of(self)) for one in stage]
-        return self.learning_rate * np.column_stack(said)
+        predictions = [asked("a stage", one, "predict", X, names_of(self)) for one in stage]
+        return self.learning_rate * np.column_stack(predictions)
 
     def _staged_scores(self, X) -> Iterator[np.ndarray]:
         X = new_rows(self, X, gaps=True)

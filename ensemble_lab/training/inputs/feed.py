@@ -70,15 +70,15 @@ class Feed:
     def _tried(self, network: nn.Module, X: np.ndarray) -> tuple[Feed | None, str]:
         """Itself with the number of outputs, where the network takes two rows; else the error."""
         try:
-            said = self._said(network, X)
+            out = self._output(network, X)
         except IndexError as error:  # ids beyond a table: `check` names them
             return self, str(error)
         except Exception as error:
             return None, str(error)
-        shaped = hasattr(said, "shape") and len(said.shape) > 0
-        return replace(self, outputs=said.shape[-1] if shaped else None), ""
+        shaped = hasattr(out, "shape") and len(out.shape) > 0
+        return replace(self, outputs=out.shape[-1] if shaped else None), ""
 
-    def _said(self, network: nn.Module, X: np.ndarray):
+    def _output(self, network: nn.Module, X: np.ndarray):
         """The network's outputs on the CPU, which raises an error for unknown ids."""
         import torch
 
@@ -105,7 +105,7 @@ class Feed:
         flat = X.reshape(len(X), -1)
         some = np.unique([flat.argmin(0), flat.argmax(0)])  # the extremes of every column
         try:
-            self._said(network, X[some])
+            self._output(network, X[some])
         except IndexError as error:
             raise ValueError(
                 f"X holds ids {X.min():g} to {X.max():g}, and an nn.Embedding of the network has"

@@ -45,8 +45,8 @@ def named_fit(who: str, member, X, y, names=None, rows=None, **how):
     try:
         return fitted(by_code(member, y), X, y, **how)
     except Exception as error:
-        said = _reason(who, member, X, y, (names, rows), error)
-        raise ValueError(excerpt(said, 300)) from error
+        message = _reason(who, member, X, y, (names, rows), error)
+        raise ValueError(excerpt(message, 300)) from error
 
 
 def asked(who: str, member, method: str, X, names=None, rows=None):
@@ -107,33 +107,33 @@ def by_code(member, y):
             continue
         if name.endswith("class_weight") and isinstance(value, Mapping):
             # A label that y lacks gets no code.
-            said = {codes.get(label, f"no {label}"): weight for label, weight in value.items()}
-            member.set_params(**{name: said})
+            message = {codes.get(label, f"no {label}"): weight for label, weight in value.items()}
+            member.set_params(**{name: message})
         elif name.endswith("pos_label") and isinstance(value, str | int) and value in codes:
             member.set_params(**{name: codes[value]})
     return member
 
 
 def _reason(who: str, member, X, y, at: tuple, error: Exception) -> str:
-    said = " ".join(str(error).split())
-    if "NaN" in said and (place := first_gap(X, *at)):
+    message = " ".join(str(error).split())
+    if "NaN" in message and (place := first_gap(X, *at)):
         return _takes_no_gaps(who, member, place)
     who = f"{who} ({type(member).__name__})"
-    if "could not convert string" in said and (place := first_text(X, *at)):
+    if "could not convert string" in message and (place := first_text(X, *at)):
         return (
             f"{place}, and {who} takes none: encode it inside the member, as with a OneHotEncoder"
         )
     if is_classifier(member) and len(classes := np.unique(y)) == 1:
         return (
-            f"{who} met rows of one class only, {shown(classes[0], 40)}, and failed to learn: give"
+            f"{who} got rows of one class only, {shown(classes[0], 40)}, and failed to learn: give"
             " more rows of the others, larger draws, or a member whose fit takes sample_weight"
         )
-    if "only supported for" in said and "frame" in said:
+    if "only supported for" in message and "frame" in message:
         return (
             f"{who} chooses columns by name, and here members get arrays: choose before, as in"
             " make_pipeline(columns, BaggingClassifier())"
         )
-    return f"{who} failed to learn: {said if len(said) <= 160 else said[:159] + '…'}"
+    return f"{who} failed to learn: {message if len(message) <= 160 else message[:159] + '…'}"
 
 
 def _takes_no_gaps(who: str, member, place: str) -> str:

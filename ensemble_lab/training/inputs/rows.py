@@ -160,15 +160,15 @@ def _validated(estimator, X, *y, **how):
     try:
         return validate_data(estimator, X, *y, ensure_all_finite=False, **how)
     except (ValueError, TypeError) as error:
-        said = str(error)
-        if said.startswith("Expected 2D array, got 1D") or "2-dimensional container" in said:
+        message = str(error)
+        if message.startswith("Expected 2D array, got 1D") or "2-dimensional container" in message:
             raise ValueError(
                 "X has one dimension, and it needs rows and columns. Reshape your data: for one"
                 " column X.reshape(-1, 1) or frame[['name']]"
             ) from None
-        if "omplex" in said:
+        if "omplex" in message:
             _refuse_complex(X)
-        if "string" in said and (where := first_text(X)):
+        if "string" in message and (where := first_text(X)):
             raise ValueError(f"{excerpt(where, 120)}: {ENCODE}") from None
         raise
 

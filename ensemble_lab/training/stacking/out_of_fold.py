@@ -45,7 +45,7 @@ class Stacking(_BaseComposition):
         named = self._named()
         present = [(name, member) for name, member in named if not _dropped(member)]
         done = finished(self._members(present, X, y, codes, splits))
-        names, self.estimators_, self.stack_method_, said = map(list, zip(*done, strict=True))
+        names, self.estimators_, self.stack_method_, predicted = map(list, zip(*done, strict=True))
         found = dict(zip(names, self.estimators_, strict=True))
         self.named_estimators_ = {
             name: found.get(name, "drop")
@@ -55,7 +55,7 @@ class Stacking(_BaseComposition):
         judged = np.concatenate([rows for _, rows in splits])
         order = np.argsort(judged)
         self.stacked_rows_ = judged[order]
-        self.stacked_ = self._beside(np.hstack(said)[order], _safe_indexing(X, judged[order]))
+        self.stacked_ = self._beside(np.hstack(predicted)[order], _safe_indexing(X, judged[order]))
         self.final_estimator_ = named_fit(
             FINAL,
             final,
@@ -76,14 +76,14 @@ class Stacking(_BaseComposition):
         for name, member in named:
             method, who = self._method(name, member), f"member {shown(name, 40)}"
             own = self._targets(member, y, codes)
-            said = []
+            predicted = []
             for rows, judged in splits:
                 some = _safe_indexing(X, rows)
                 one = named_fit(who, clone(member), some, own[rows], columns, rows)
-                said.append(self._columns(who, one, method, _safe_indexing(X, judged), judged))
+                predicted.append(self._columns(who, one, method, _safe_indexing(X, judged), judged))
             if len(splits) > 1:
                 one = named_fit(who, clone(member), X, own, columns)
-            yield name, one, method, np.vstack(said)
+            yield name, one, method, np.vstack(predicted)
 
     def _named(self) -> list[tuple]:
         named = self._default_members() if self.estimators is None else self.estimators
@@ -115,14 +115,14 @@ class Stacking(_BaseComposition):
 
     def _columns(self, who: str, member, method: str, X, rows=None) -> np.ndarray:
         """A member's predictions for rows X (n, d) with indices `rows`, as columns (n, c)."""
-        said = asked(who, member, method, X, names_of(self), rows)
-        return np.asarray(said, float).reshape(len(X), -1)
+        predicted = asked(who, member, method, X, names_of(self), rows)
+        return np.asarray(predicted, float).reshape(len(X), -1)
 
-    def _beside(self, said: np.ndarray, X) -> np.ndarray:
+    def _beside(self, predicted: np.ndarray, X) -> np.ndarray:
         if not self.passthrough:
-            return said
+            return predicted
         try:
-            return np.hstack([said, np.asarray(X, float)])
+            return np.hstack([predicted, np.asarray(X, float)])
         except (TypeError, ValueError) as error:
             raise ValueError(
                 "passthrough=True gives the final model X, and not all of it is numbers: leave it"
@@ -134,10 +134,12 @@ class Stacking(_BaseComposition):
         names = names_of(self).tolist() if self.passthrough else []
         return [*range(stacked.shape[1] - len(names)), *names]
 
-    def _says(self, method: str, X) -> np.ndarray:
+    def _predictions(self, method: str, X) -> np.ndarray:
         """The final model's predictions for new rows X (n, d)."""
-        said = self.features(X)
-        return asked(FINAL, self.final_estimator_, method, said, self._stacked_names(said))
+        predicted = self.features(X)
+        return asked(
+            FINAL, self.final_estimator_, method, predicted, self._stacked_names(predicted)
+        )
 
     def features(self, X) -> np.ndarray:
         """The final model's features (n, f) for new rows X (n, d), with columns as in `stacked_`.
@@ -147,8 +149,8 @@ class Stacking(_BaseComposition):
         X = new_rows(self, X, gaps=True, frames=True)
         names = [name for name, one in self.named_estimators_.items() if not _dropped(one)]
         members = zip(names, self.estimators_, self.stack_method_, strict=True)
-        said = [self._columns(f"member {shown(name, 40)}", *one, X) for name, *one in members]
-        return self._beside(np.hstack(said), X)
+        predicted = [self._columns(f"member {shown(name, 40)}", *one, X) for name, *one in members]
+        return self._beside(np.hstack(predicted), X)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

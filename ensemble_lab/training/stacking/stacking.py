@@ -119,17 +119,17 @@ class StackingClassifier(ClassifierMixin, Stacking):
 
     def predict(self, X) -> np.ndarray:
         """The final model's class (n,)."""
-        return self._says("predict", X)
+        return self._predictions("predict", X)
 
     @available_if(_final_has("predict_proba"))
     def predict_proba(self, X) -> np.ndarray:
         """The final model's probabilities (n, k)."""
-        return self._says("predict_proba", X)
+        return self._predictions("predict_proba", X)
 
     @available_if(_final_has("decision_function"))
     def decision_function(self, X) -> np.ndarray:
         """The final model's scores (n, k), with two classes (n,)."""
-        return self._says("decision_function", X)
+        return self._predictions("decision_function", X)
 
     def _method(self, name: str, member) -> str:
         wanted = METHODS if self.stack_method == "auto" else (self.stack_method,)
@@ -157,8 +157,8 @@ class StackingClassifier(ClassifierMixin, Stacking):
             proba = probabilities_of(who, member, X, self.classes_, names_of(self), rows)
             return proba[:, 1:] if len(self.classes_) == 2 else proba
         if method == "predict" and (is_classifier(member) or hasattr(member, "classes_")):
-            said = asked(who, member, "predict", X, names_of(self), rows)
-            return places(self.classes_, said, who).astype(float)[:, None]
+            answer = asked(who, member, "predict", X, names_of(self), rows)
+            return places(self.classes_, answer, who).astype(float)[:, None]
         return super()._columns(who, member, method, X, rows)
 
     @staticmethod
@@ -219,7 +219,7 @@ class StackingRegressor(RegressorMixin, Stacking):
 
     def predict(self, X) -> np.ndarray:
         """The final model's numbers (n,)."""
-        return self._says("predict", X)
+        return self._predictions("predict", X)
 
     @staticmethod
     def _method(name: str, member) -> str:
