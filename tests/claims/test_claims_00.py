@@ -79,7 +79,8 @@ CLAIMS = [
     Claim("Vader is also wrong more often than DeepSpeech",
           lambda: accuracy("imdb-services")["Vader"] < accuracy("audiomnist-services")["DeepSpeech"]
           and auc("imdb-services", "Vader") < 0.7 < auc("rafdb-services", "CNN")),
-    Claim("with Amazon's service in the place of Vader, equal accuracy costs {87} % of Google's price",
+    Claim("with Amazon's service in the place of Vader, equal accuracy costs {87} % of Google's"
+          " price",
           lambda: held_out("imdb-services", ("Amazon", "Google"))[0][0], 1),
     Claim("A first model that knows itself better would help here too",
           lambda: auc("imdb-services", "Amazon") > 0.1 + auc("imdb-services", "Vader")),
