@@ -21,9 +21,10 @@ from tests.browser.steps import (
     preset_fails,
     run_all,
 )
+from tests.notebooks.minutes import parts
 from tests.notebooks.solved import NOTEBOOKS
 
-FIRST, *OTHERS = (path.stem for path in NOTEBOOKS)
+FIRST, *OTHERS = (path.stem for path in NOTEBOOKS if parts(path)["explorers"])
 NO_SCALE = """from tests.support.toy_explorer import draw, toy
 
 toy(draw=lambda state: draw({**state, "scale": 1.0}))"""

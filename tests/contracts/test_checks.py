@@ -114,6 +114,15 @@ def test_a_mistake_is_named_only_where_it_explains_all_cases():
     assert check(lambda x: x * (1 + 1e-4)).more == (f"{case} is 2, not 2.0002",)
 
 
+def test_the_case_of_a_hint_is_one_that_is_wrong():
+    """Where several answers are right, a case answered in another right way is passed over."""
+    part = Part("the root", lambda x: x**0.5, alike=lambda got, wanted, x: got**2 == x)
+    check = Check("Check a function.", lambda: [(4.0,), (9.0,)], [part], "right")
+    assert check(lambda x: -(x**0.5))
+    verdict = check(lambda x: -2 if x == 4 else 4.0)
+    assert verdict.more == ("in one case the root is 3, not 4",)
+
+
 def test_hints_come_one_at_a_time():
     mistakes = [(lambda x: 2 * x, "how often is <b>x</b> counted?")]
 

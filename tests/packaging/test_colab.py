@@ -1,6 +1,7 @@
 """On Colab: its metadata for widgets, its versions on its Python, and a doctor that knows it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from ensemble_lab import doctor
 from ensemble_lab.widgets import Predict, PredictCurve
 from ensemble_lab.widgets.backends import VIEW
 from tests.conftest import run
+from tests.notebooks.run import beside
 from tests.support.colab import ROOT, environment, execute, on_colab, uv_pip
 
 MANAGER = "https://colab.example/manager.js"
@@ -100,7 +102,7 @@ def test_elsewhere_the_doctor_keeps_its_advice():
 # -- Colab's versions on its Python -------------------------------------------------------------
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-WITHOUT_TORCH = [path for path in NOTEBOOKS if path.name[:2] in ("00", "01")]
+WITHOUT_TORCH = [path for path in NOTEBOOKS if "torch" not in beside(path)]
 BROUGHT = {"ensemble-lab", "lazy-loader"}  # all that the package installs on Colab
 
 PUBLIC = """import contextlib, importlib, pkgutil, types
@@ -112,9 +114,14 @@ print([name for name in lab.__all__ if isinstance(getattr(lab, name), types.Modu
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_that_needs_torch_says_so_at_its_top(path):
-    told = "Needs PyTorch" in nbformat.read(path, as_version=4).cells[0].source
-    assert told is (path not in WITHOUT_TORCH)
+def test_a_notebook_that_needs_torch_says_so_before_it_imports_any(path):
+    cells = nbformat.read(path, as_version=4).cells
+    needs = [i for i, cell in enumerate(cells) if re.search(r"[Nn]eeds PyTorch", cell.source)]
+    assert bool(needs) is (path not in WITHOUT_TORCH)
+    uses = [
+        i for i, cell in enumerate(cells) if re.search(r"import torch|lab\.load\(", cell.source)
+    ]
+    assert not uses or min(needs) < min(uses)
 
 
 @pytest.fixture(scope="module")

