@@ -322,9 +322,9 @@ check_variance_of_mean = Check(
     """Check a function that forecasts the variance of the mean of m members from a few of them.
 
     It takes ``(predictions, m)`` and returns (sigma2, rho, variance). `predictions` (t, k) are
-    those of k members for one row, each time after learning from another training set. `sigma2` is the
-    mean of the members' variances over the t training sets, with t - 1; `rho` the mean covariance
-    of two different members over `sigma2`; `variance` that of the mean of m such members.
+    those of k members for one row, each time after learning from another training set. `sigma2`
+    is the mean of the members' variances over the t training sets, with t - 1; `rho` the mean
+    covariance of two different members over `sigma2`; `variance` that of the mean of m of them.
     """,
     cases=_repetitions,
     parts=[
