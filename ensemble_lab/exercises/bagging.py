@@ -203,8 +203,8 @@ check_bagging = Check(
 # -- 2: variance of a mean ----------------------------------------------------------------------
 
 
-def _covariance(said) -> np.ndarray:
-    return np.cov(said, rowvar=False)
+def _covariance(predictions) -> np.ndarray:
+    return np.cov(predictions, rowvar=False)
 
 
 def _pairs(matrix: np.ndarray) -> float:
@@ -212,90 +212,90 @@ def _pairs(matrix: np.ndarray) -> float:
     return float(matrix[~np.eye(len(matrix), dtype=bool)].mean())
 
 
-def _sigma2(said, m) -> float:
-    return float(np.diag(_covariance(said)).mean())
+def _sigma2(predictions, m) -> float:
+    return float(np.diag(_covariance(predictions)).mean())
 
 
-def _rho(said, m, sigma2) -> float:
-    return _pairs(_covariance(said)) / sigma2
+def _rho(predictions, m, sigma2) -> float:
+    return _pairs(_covariance(predictions)) / sigma2
 
 
-def _variance(said, m, sigma2, rho) -> float:
+def _variance(predictions, m, sigma2, rho) -> float:
     return sigma2 * (rho + (1 - rho) / m)
 
 
-ACROSS = "what runs along axis 0 of `said`, and what along axis 1?"
+ACROSS = "what runs along axis 0 of `predictions`, and what along axis 1?"
 SIGMA2_MISTAKES = (
-    (lambda said, m: np.var(said, axis=1, ddof=1).mean(), ACROSS),
-    (lambda said, m: np.var(said, axis=1).mean(), ACROSS),
-    (lambda said, m: np.var(said, axis=0).mean(),
+    (lambda p, m: np.var(p, axis=1, ddof=1).mean(), ACROSS),
+    (lambda p, m: np.var(p, axis=1).mean(), ACROSS),
+    (lambda p, m: np.var(p, axis=0).mean(),
      "the mean was estimated from the same t numbers: do you divide by t or by t - 1?"),
-    (lambda said, m: np.var(said, ddof=1),
+    (lambda p, m: np.var(p, ddof=1),
      "are the members' different means part of your variance?"),
-    (lambda said, m: np.var(said),
+    (lambda p, m: np.var(p),
      "are the members' different means part of your variance?"),
-    (lambda said, m: np.std(said, axis=0, ddof=1).mean(),
+    (lambda p, m: np.std(p, axis=0, ddof=1).mean(),
      "is this a variance or a standard deviation?"),
-    (lambda said, m: _sigma2(said, m) ** 0.5,
+    (lambda p, m: _sigma2(p, m) ** 0.5,
      "is this a variance or a standard deviation?"),
-    (lambda said, m: _covariance(said).mean(),
+    (lambda p, m: _covariance(p).mean(),
      "is this the variance of one member, or of the members' mean?"),
-    (lambda said, m: np.trace(_covariance(said)),
+    (lambda p, m: np.trace(_covariance(p)),
      "is this the sum of the members' variances, or their mean?"),
-    (lambda said, m: _covariance(said)[0, 0],
+    (lambda p, m: _covariance(p)[0, 0],
      "this is the first member: have the others the same variance?"),
 )  # fmt: skip
 ITSELF = "does your mean hold pairs of a member with itself?"
 RHO_MISTAKES = (
-    (lambda said, m, sigma2: _covariance(said).mean() / sigma2, ITSELF),
-    (lambda said, m, sigma2: np.corrcoef(said, rowvar=False).mean(), ITSELF),
-    (lambda said, m, sigma2: _pairs(_covariance(said)),
+    (lambda p, m, sigma2: _covariance(p).mean() / sigma2, ITSELF),
+    (lambda p, m, sigma2: np.corrcoef(p, rowvar=False).mean(), ITSELF),
+    (lambda p, m, sigma2: _pairs(_covariance(p)),
      "is this a covariance, or the share that it has of sigma squared?"),
-    (lambda said, m, sigma2: _pairs(np.corrcoef(said, rowvar=False)),
+    (lambda p, m, sigma2: _pairs(np.corrcoef(p, rowvar=False)),
      "is this the mean of ratios, or the ratio of two means?"),
-    (lambda said, m, sigma2: _pairs(np.corrcoef(said)),
-     "does `corrcoef` correlate rows or columns, and what are the rows of `said`?"),
-    (lambda said, m, sigma2: _rho(said, m, sigma2) / 2,
+    (lambda p, m, sigma2: _pairs(np.corrcoef(p)),
+     "does `corrcoef` correlate rows or columns, and what are the rows of `predictions`?"),
+    (lambda p, m, sigma2: _rho(p, m, sigma2) / 2,
      "how many pairs did you add up, and by how many did you divide?"),
-    (lambda said, m, sigma2: _rho(said, m, sigma2) * 2,
+    (lambda p, m, sigma2: _rho(p, m, sigma2) * 2,
      "how many pairs did you add up, and by how many did you divide?"),
-    (lambda said, m, sigma2: _rho(said, m, sigma2) * (len(said) - 1) / len(said),
+    (lambda p, m, sigma2: _rho(p, m, sigma2) * (len(p) - 1) / len(p),
      "do covariance and variance divide by the same number?"),
-    (lambda said, m, sigma2: max(_rho(said, m, sigma2), 0.0),
+    (lambda p, m, sigma2: max(_rho(p, m, sigma2), 0.0),
      "can members differ more than by chance, and which sign has rho then?"),
-    (lambda said, m, sigma2: abs(_rho(said, m, sigma2)),
+    (lambda p, m, sigma2: abs(_rho(p, m, sigma2)),
      "can members differ more than by chance, and which sign has rho then?"),
     (lambda *case: _rho(*case) ** 2, "is this rho, or its square?"),
 )  # fmt: skip
 SQUARE = "the variance is the mean of m times m covariances: how many of them are of two members?"
 VARIANCE_MISTAKES = (
-    (lambda said, m, sigma2, rho: sigma2 / m,
+    (lambda p, m, sigma2, rho: sigma2 / m,
      "this is right for members without correlation: what happens to the error that they share?"),
-    (lambda said, m, sigma2, rho: rho * sigma2,
+    (lambda p, m, sigma2, rho: rho * sigma2,
      "this is the floor, for endless members: where is the part that falls with m?"),
-    (lambda said, m, sigma2, rho: (1 - rho) * sigma2 / m,
+    (lambda p, m, sigma2, rho: (1 - rho) * sigma2 / m,
      "this part goes to zero with m: which part does not?"),
-    (lambda said, m, sigma2, rho: _variance(said, m, sigma2, 1 - rho),
+    (lambda p, m, sigma2, rho: _variance(p, m, sigma2, 1 - rho),
      "which part falls with m: the one that members share, or the other?"),
-    (lambda said, m, sigma2, rho: _variance(said, m, sigma2, rho**2),
+    (lambda p, m, sigma2, rho: _variance(p, m, sigma2, rho**2),
      "the covariance of two members is rho times sigma squared: where does the square come from?"),
-    (lambda said, m, sigma2, rho: _variance(said, said.shape[1], sigma2, rho),
+    (lambda p, m, sigma2, rho: _variance(p, p.shape[1], sigma2, rho),
      "is this for the members that you saw, or for m of them?"),
-    (lambda said, m, sigma2, rho: sigma2 * (1 + rho) / m, SQUARE),
-    (lambda said, m, sigma2, rho: sigma2 * (1 + m * rho) / m, SQUARE),
-    (lambda said, m, *known: np.sqrt(_variance(said, m, *known)),
+    (lambda p, m, sigma2, rho: sigma2 * (1 + rho) / m, SQUARE),
+    (lambda p, m, sigma2, rho: sigma2 * (1 + m * rho) / m, SQUARE),
+    (lambda p, m, *known: np.sqrt(_variance(p, m, *known)),
      "is this a variance or a standard deviation?"),
-    (lambda said, m, sigma2, rho: sigma2,
+    (lambda p, m, sigma2, rho: sigma2,
      "is this the variance of one member, or of the mean of m?"),
-    (lambda said, m, *known: m * _variance(said, m, *known),
+    (lambda p, m, *known: m * _variance(p, m, *known),
      "is this the variance of the mean? By what do you divide the sum of all covariances?"),
-    (lambda said, m, *known: m * m * _variance(said, m, *known),
+    (lambda p, m, *known: m * m * _variance(p, m, *known),
      "is this the variance of the sum, or of the mean?"),
 )  # fmt: skip
 
 
 def _repetitions():
-    """What k members said of one row in t repetitions (t, k), and how many will be averaged."""
+    """What k members predict for one row in t repetitions (t, k), and how many will be averaged."""
     yield np.array([[1.0, 2.0], [3.0, 7.0], [5.0, 3.0]]), 4
     for seed, (t, k, m, common) in enumerate(((12, 4, 32, 0.8), (30, 6, 3, 0.8), (20, 3, 2, 0.0))):
         rng = np.random.default_rng(seed)
@@ -307,13 +307,13 @@ def _repetitions():
 
 
 def _forecast_part(key: str, what: str, right: Callable, mistakes: tuple) -> Part:
-    def about(at, said, m, *known) -> str:
+    def about(at, predictions, m, *known) -> str:
         told = (
-            said.tolist()
-            if said.size < 10
-            else "{} training sets of {} members".format(*said.shape)
+            predictions.tolist()
+            if predictions.size < 10
+            else "{} training sets of {} members".format(*predictions.shape)
         )
-        return f"for said = {told} and m = {m}, {what}"
+        return f"for predictions = {told} and m = {m}, {what}"
 
     return Part(what, right, mistakes, about, key=key)
 
@@ -321,10 +321,10 @@ def _forecast_part(key: str, what: str, right: Callable, mistakes: tuple) -> Par
 check_variance_of_mean = Check(
     """Check a function that forecasts the variance of the mean of m members from a few of them.
 
-    It takes ``(said, m)`` and returns (sigma2, rho, variance). `said` (t, k) is what k members
-    said of one row, each time after learning from another training set. `sigma2` is the mean of
-    the members' variances over the t training sets, with t - 1; `rho` the mean covariance of two
-    different members over `sigma2`; `variance` that of the mean of m such members.
+    It takes ``(predictions, m)`` and returns (sigma2, rho, variance). `predictions` (t, k) are
+    those of k members for one row, each time after learning from another training set. `sigma2`
+    is the mean of the members' variances over the t training sets, with t - 1; `rho` the mean
+    covariance of two different members over `sigma2`; `variance` that of the mean of m of them.
     """,
     cases=_repetitions,
     parts=[

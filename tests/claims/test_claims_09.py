@@ -58,10 +58,10 @@ def bagged(split, noise):
     return [np.mean(votes[size - 1].argmax(1) != truth) for size in (SHORT, LONG)]
 
 
-def ahead(noise, size, splits=SPLITS):
+def ahead(noise, size):
     """By how much AdaBoost has fewer errors than a bag of the same size, by split."""
     at = (SHORT, LONG).index(size)
-    return np.array([bagged(s, noise)[at] - boosted(s, noise)[1][size - 1] for s in splits])
+    return np.array([bagged(s, noise)[at] - boosted(s, noise)[1][size - 1] for s in SPLITS])
 
 
 def fell():
@@ -185,9 +185,10 @@ CLAIMS = [
           " networks.", networks_and_lines),
     Claim("with a fifth of the labels wrong the bag is ahead on every split",
           lambda: bool((ahead(0.2, SHORT) < 0).all())),
-    Claim("With a tenth of the labels wrong AdaBoost is ahead on every split, and with a fifth the"
-          " two are level.",
-          lambda: bool(ahead(0.1, LONG, [0])[0] > 0 and abs(ahead(0.2, LONG).mean()) < 0.012)),
+    Claim("At 300 rounds that is gone: the two are level.",
+          lambda: bool(abs(ahead(0.2, LONG).mean()) < 0.012)),
+    Claim("With a tenth of the labels wrong AdaBoost is ahead after 300 rounds, on every split",
+          lambda: bool((ahead(0.1, LONG) > 0).all())),
     Claim("A large part of the weight lies on examples where there is nothing to learn",
           lambda: bool(min(boosted(s, 0.2)[2] for s in SPLITS) > 0.4)),
     Claim("the held-out error rises after a few rounds, and 300 rounds are worse than 60",

@@ -159,7 +159,8 @@ def test_the_first_hint_is_a_question_and_the_last_has_the_number():
     assert "for your draws, of 5 members from 12 rows each" in verdict.more[0]
     assert not any(figure.isdigit() for figure in verdict.message)
     verdict = check_variance_of_mean(lambda *case: forecast(*case, sigma2=lambda said: 1.0))
-    assert "for said = [[1.0, 2.0], [3.0, 7.0], [5.0, 3.0]] and m = 4, sigma2" in verdict.message
+    case = "for predictions = [[1.0, 2.0], [3.0, 7.0], [5.0, 3.0]] and m = 4, sigma2"
+    assert verdict.message == f"sigma2: work out by hand: {case}"
 
 
 # -- variance of a mean -------------------------------------------------------------------------
@@ -209,7 +210,7 @@ def test_the_forecast_is_the_variance_of_the_members_own_mean():
         ({"rho": lambda said, own, pair: np.corrcoef(said.T).mean()}, "with itself"),
         ({"rho": lambda said, own, pair: pair}, "is this a covariance"),
         ({"rho": lambda said, own, pair: mean_pair(np.corrcoef(said.T))}, "mean of ratios"),
-        ({"rho": lambda said, own, pair: mean_pair(np.corrcoef(said))}, "rows of `said`"),
+        ({"rho": lambda said, own, pair: mean_pair(np.corrcoef(said))}, "rows of `predictions`"),
         ({"rho": lambda said, own, pair: np.triu(np.cov(said.T), 1).sum() / own
           / (said.shape[1] * (said.shape[1] - 1))}, "how many pairs"),
         ({"rho": lambda said, own, pair: 2 * pair / own}, "how many pairs"),
