@@ -8,7 +8,7 @@ from ensemble_lab.explorers.training.boosting_replay import ROUNDS, Rounds, roun
 from ensemble_lab.explorers.training.moons import ACROSS, AXES, MIDDLES, SHADE, UP
 from ensemble_lab.widgets.axes import Axes, axis, log_axis, shares
 from ensemble_lab.widgets.controls import steps
-from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture
@@ -19,6 +19,16 @@ NOISES = (0.0, 0.1, 0.2, 0.3)
 RATES = (0.1, 0.3, 0.5, 1.0)
 USUAL = 7  # pixels across, of a row with the mean weight
 LEAST, MOST = 3, 34
+
+
+TASKS = (
+    Task("Go on until no training example is wrong, and then twenty rounds further.",
+         lambda state, picture: "0.0% of the training" in picture.finding and state["round"] > 40),
+    Task("Find a tree so deep that there is no second stage.",
+         lambda state, picture: "it stopped" in picture.finding),
+    Task("Let wrong labels take a third of the weight.",
+         lambda state, picture: state["noise"] > 0 and state["round"] > 30),
+)  # fmt: skip
 
 
 def explorer() -> Explorer:
@@ -47,6 +57,7 @@ def explorer() -> Explorer:
         ),
         compute=rounds,
         draw=draw,
+        tasks=TASKS,
         presets={
             "stumps": {},
             "no errors left": {"depth": 3, "round": 50},

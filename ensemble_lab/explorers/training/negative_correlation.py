@@ -13,7 +13,7 @@ from ensemble_lab.explorers.training.negative_correlation_replay import (
 )
 from ensemble_lab.widgets.axes import Axes, axis
 from ensemble_lab.widgets.controls import choice, steps
-from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture
@@ -22,6 +22,17 @@ from ensemble_lab.widgets.style import COMBINED, INK, ORACLE, SMALL, WRONG
 MEMBERS = (2, 4, 8, 16)
 UNITS = (1, 2, 3, 4, 8)
 HIGHEST = 2.5  # times the error of independent members together: what is higher is cut
+
+
+TASKS = (
+    Task("Find the strength at which the members are best together.",
+         lambda state, picture: f"best in hindsight: strength {state['strength']:g} " in picture.finding
+         and state["strength"] > 0),
+    Task("Push so far that single members are of no use. Is the mean?",
+         lambda state, picture: state["strength"] == 1),
+    Task("Find members for which any push does harm.",
+         lambda state, picture: "best in hindsight: strength 0 " in picture.finding),
+)  # fmt: skip
 
 
 def explorer() -> Explorer:
@@ -48,6 +59,7 @@ def explorer() -> Explorer:
         ),
         compute=sweep,
         draw=draw,
+        tasks=TASKS,
         presets={
             "independent": {"strength": 0.0},
             "worse, but better": {"strength": 0.8},

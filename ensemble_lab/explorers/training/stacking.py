@@ -7,7 +7,7 @@ import numpy as np
 from ensemble_lab.explorers.training.stacking_replay import DEPTHS, KINDS, PROBLEMS, Stacks, stacks
 from ensemble_lab.widgets.axes import FRAMED, Axes, axis, rows_of, shares
 from ensemble_lab.widgets.controls import choice, steps
-from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture
@@ -17,6 +17,24 @@ ROWS = (60, 100, 200, 300, 400)
 OUTSIDE, INSIDE = KINDS
 AVERAGE_ROW, PRODUCT_ROW, STACK_ROW = "plain average", "product, no tree", "the stack"
 SHADE = [[0, "#FFFFFF"], [0.5, "#6BAED6"], [1, "#08306B"]]
+
+
+TASKS = (
+    Task("Make the leak. Which member does the final model trust now?",
+         lambda state, picture: state["features"] == INSIDE and state["depth"] > 4),
+    Task("Leak, but with a tree that learns nothing by heart. What does it cost?",
+         lambda state, picture: state["features"] == INSIDE and state["depth"] <= 2),
+    Task("Take examples away until an average is the better rule.",
+         lambda state, picture: state["features"] == OUTSIDE and worse_than_average(picture)),
+)  # fmt: skip
+
+
+def worse_than_average(picture: Picture) -> bool:
+    """Whether the finding counts points lost on an average."""
+    return any(
+        part.startswith("-") and part.endswith("on an average")
+        for part in picture.finding.replace("<br>", ", ").replace(": ", ", ").split(", ")
+    )
 
 
 def explorer() -> Explorer:
@@ -44,6 +62,7 @@ def explorer() -> Explorer:
         ),
         compute=stacks,
         draw=draw,
+        tasks=TASKS,
         presets={
             "out-of-fold": {},
             "the leak": Failing(features=INSIDE),
