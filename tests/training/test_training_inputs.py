@@ -188,7 +188,7 @@ def test_looking_at_a_network_changes_nothing():
         ({"members": True}, "members=True"),
         ({"seed": -1}, "seed=-1"),
         ({"X": [["a"] * 3] * 80}, "X holds 'a'"),
-        ({"X": {"a": 1}}, "X holds .*no number"),
+        ({"X": {"a": 1}}, "X holds .*not a number"),
     ],
 )  # fmt: skip
 def test_what_a_member_learns_from_is_read_or_refused(how, message):
@@ -228,7 +228,7 @@ def test_targets_of_rows_in_another_order_are_refused(name, cancer):
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        (lambda n: pd.Series(np.ones(n)).sample(frac=1, random_state=0), "sample_weight name the"),
+        (lambda n: pd.Series(np.ones(n)).sample(frac=1, random_state=0), "sample_weight have the"),
         (lambda n: np.r_[1, np.nan, np.ones(n - 2)], "sample_weight of row 1 is nan"),
         (lambda n: -np.ones(n), "sample_weight of row 0 is -1"),
         (lambda n: np.zeros(n), "non-zero"),

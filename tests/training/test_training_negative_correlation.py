@@ -230,7 +230,7 @@ def test_bad_settings_are_named(settings, message):
     [
         (lambda: ambiguity_decomposition([1.0, 2.0], [1.0, 2.0]), "of one member or none"),
         (lambda: ambiguity_decomposition([[1.0, np.nan]], [1.0, 2.0]), "NaN"),
-        (lambda: ambiguity_decomposition([[1.0], [2.0]], [1.0], [1.0, 1.0]), "add up to 1"),
+        (lambda: ambiguity_decomposition([[1.0], [2.0]], [1.0], [1.0, 1.0]), "sum to 1"),
         (lambda: ambiguity_decomposition([[1.0], [2.0]], [1.0], [2.0, -1.0]), "from 0 up"),
         (lambda: optimal_weights([[1.0, 2.0]], [1.0]), "of 2 rows, and y has 1"),
     ],

@@ -41,7 +41,7 @@ class Stacking(_BaseComposition):
         final = clone(self._final(y))
         if is_classifier(final) != is_classifier(self):
             kind = "classifier" if is_classifier(self) else "regressor"
-            raise ValueError(f"the final model {type(final).__name__} is no {kind}: use one")
+            raise ValueError(f"the final model {type(final).__name__} is not a {kind}: use one")
         named = self._named()
         present = [(name, member) for name, member in named if not _dropped(member)]
         done = finished(self._members(present, X, y, codes, splits))
