@@ -243,9 +243,9 @@ def _polylines(spots: Sequence, line: Mapping, opacity: float) -> Iterator[str]:
 
 
 def _errors(trace: Mapping, name: str, axis: Axis, spots: Sequence) -> Iterator[str]:
-    error, values = trace[name], trace[name[-1]]
-    up = error.get("array") or []
-    down = error.get("arrayminus") or up
+    error, values = trace[name], numbers(trace[name[-1]])
+    up = numbers(error.get("array", ()))
+    down = numbers(error.get("arrayminus", up))
     for i, (a, b) in enumerate(spots[: len(up)]):
         if None in (up[i], down[i], values[i]) or not (math.isfinite(a) and math.isfinite(b)):
             continue
@@ -342,7 +342,7 @@ def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -
     left, top, right, bottom = box
     spots = []
     for letter, low, high in (("x", left, right), ("y", bottom, top)):
-        ref = note.get(f"{letter}ref", "paper")
+        ref = note.get(f"{letter}ref", letter)  # as plotly does
         if ref == "paper":
             spots.append(low + note[letter] * (high - low))
         elif ref.endswith(" domain"):

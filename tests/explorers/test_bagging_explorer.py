@@ -205,7 +205,7 @@ def test_without_torch_there_are_no_networks(monkeypatch):
     fewer = explore("bagging")
     assert "32 networks" not in fewer.presets and len(fewer.presets) == 5
     assert fewer.state(learner="stump")
-    with pytest.raises(ValueError, match="no option"):
+    with pytest.raises(ValueError, match="not an option"):
         fewer.state(learner="small network")
 
 

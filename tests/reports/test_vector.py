@@ -3,6 +3,7 @@
 import math
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 
 from ensemble_lab.explorers import explore
@@ -55,6 +56,18 @@ def test_lines_and_marks_stand_where_their_axes_say():
     assert [circle.get(key) for key in ("cx", "cy", "r")] == ["440", "100", "4"]
     bar = next(drawing.iter(f"{SPACE}rect"))
     assert [bar.get(key) for key in ("x", "y", "width", "height")] == ["360", "50", "160", "100"]
+
+
+def test_a_figure_of_arrays_and_a_note_without_a_reference():
+    values = {"x": np.array([5.0]), "y": np.array([0.5])}
+    error = {"array": np.array([0.25])}
+    trace = {"type": "scatter", "mode": "markers", **values, "error_y": error}
+    note = {"x": 5, "y": 0.5, "text": "here", "showarrow": False}
+    drawing = parsed(figure(trace, annotations=[note]))
+    line = next(shape for shape in drawing.iter(f"{SPACE}line") if shape.get("y1") == "150")
+    assert [line.get(key) for key in ("x1", "x2", "y2")] == ["440", "440", "50"]
+    words = next(text for text in drawing.iter(f"{SPACE}text") if text.text == "here")
+    assert words.get("x") == "440"
 
 
 def test_steps_and_filled_areas():

@@ -26,8 +26,8 @@ HIGHEST = 2.5  # times the error of independent members together: what is higher
 
 TASKS = (
     Task("Find the strength at which the members are best together.",
-         lambda state, picture: f"best in hindsight: strength {state['strength']:g} " in picture.finding
-         and state["strength"] > 0),
+         lambda state, picture: state["strength"] > 0
+         and f"best in hindsight: strength {state['strength']:g} " in picture.finding),
     Task("Push so far that single members are of no use. Is the mean?",
          lambda state, picture: state["strength"] == 1),
     Task("Find members for which any push does harm.",
