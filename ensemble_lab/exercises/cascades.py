@@ -169,7 +169,7 @@ def _other_threshold(given, wanted, cases) -> str:
 
 
 def _most_spent(fit, test, budget) -> float:
-    """The threshold that sends on as many as can be paid."""
+    """The lowest threshold that the budget pays for."""
     confidence, correct = fit
     levels = np.append(np.unique(confidence[~np.isnan(confidence)]), 2.0)
     costs = [_accuracy_cost(confidence, correct, _below(confidence, t))[1] for t in levels]

@@ -142,7 +142,7 @@ def asked(views: dict[str, slice], X, y, new) -> np.ndarray:
         for columns in views.values()
     ]
     tree = cut(DecisionTreeClassifier(random_state=0).fit(X, y).tree_, new)  # (depths, n, k)
-    return np.stack([*(np.broadcast_to(law, tree.shape) for law in linear), tree], axis=2)
+    return np.stack([*(np.broadcast_to(one, tree.shape) for one in linear), tree], axis=2)
 
 
 def cut(tree, X: np.ndarray) -> np.ndarray:

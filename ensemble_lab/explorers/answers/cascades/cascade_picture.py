@@ -238,9 +238,9 @@ def also(replay: Replay, seen: View) -> str:
     low, high = seen.interval
     here = "" if seen.sweep is None else f"95% interval {low:.1%} to {high:.1%}; {who}. "
     gap = np.isnan(seen.point[0]) or np.isnan(seen.price).any()
-    mend = f" A {paid.word} is unknown where that of one call is: outcomes.filled()." if gap else ""
+    fix = f" A {paid.word} is unknown where that of one call is: outcomes.filled()." if gap else ""
     return (
-        f"{here}{'; '.join(alone)} {paid.unit}.{mend} Oracle {seen.oracle[1]:.1%},"
+        f"{here}{'; '.join(alone)} {paid.unit}.{fix} Oracle {seen.oracle[1]:.1%},"
         f" oracle over guessers {seen.chance:.1%}. Surer when right than when wrong"
         f" {seen.rank:.0%}. Shown on {_shown_on(replay)}."
     ).replace("nan%", "unknown")

@@ -66,11 +66,11 @@ def explorer(outcomes: Outcomes, policy: Policy | None = None) -> Explorer:
     presets = presets_of(replay, fixed or TRY) if able else {}
     best = next(iter(presets.values()), {})
     first = {name: best[name] for name in ("small", "big", "threshold") if name in best}
-    nobody = _unlike("none", outcomes.models)
-    controls = _controls(replay, missing, first, nobody)
+    none = _unlike("none", outcomes.models)
+    controls = _controls(replay, missing, first, none)
 
     def seen(state: State) -> View:
-        order, mode = _order(state, nobody), state.get("mode", fixed)
+        order, mode = _order(state, none), state.get("mode", fixed)
         return View.of(replay, order, mode, _at(state), able, bool(state.get("per_label")))
 
     return Explorer(
@@ -114,23 +114,23 @@ def _missing(replay: Replay) -> dict[str, str]:
 
 
 def _no_scores(outcomes: Outcomes) -> str:
-    """Why nobody can be tried first; empty where they can."""
+    """Why no model can be tried first; empty where one can."""
     if outcomes.confidence is None or np.isnan(outcomes.confidence).all():
         return "these outcomes have no confidence"
     return scale_fault(outcomes)
 
 
 def _no_features(outcomes: Outcomes) -> str:
-    """Why nobody can be chosen first; empty where they can."""
+    """Why no model can be chosen first; empty where one can."""
     numeric = [v for v in outcomes.features.values() if v.dtype.kind in "iufb"]
     if not numeric:
         return "no numeric features to choose by before anybody is asked"
     if not all((np.abs(v.astype(float)) < HUGE).all() for v in numeric):
-        return "some features are missing (NaN) or infinite, so nobody can be chosen by them"
+        return "some features are missing (NaN) or infinite, so no model can be chosen by them"
     return ""
 
 
-def _controls(replay: Replay, missing: Mapping, first: Mapping, nobody: str) -> tuple[Control, ...]:
+def _controls(replay: Replay, missing: Mapping, first: Mapping, none: str) -> tuple[Control, ...]:
     """The four that matter most come first."""
     models = replay.outcomes.models
     small, big = (first[k] for k in ("small", "big")) if first else _two(replay)
@@ -138,7 +138,7 @@ def _controls(replay: Replay, missing: Mapping, first: Mapping, nobody: str) -> 
     made = [
         steps("threshold", "threshold", LEVELS, level, "Pass on what the first is less sure of."),
         choice("small", "small model", models, small, "Asked first, or the cheap choice."),
-        choice("middle", "model between", (nobody, *models), nobody,
+        choice("middle", "model between", (none, *models), none,
                "Asked where the first is not sure."),
         choice("big", "big model", models, big, "Asked last, or the expensive choice."),
         choice("mode", "when to decide", (TRY, CHOOSE), TRY,
@@ -167,10 +167,10 @@ def _unlike(word: str, names: tuple[str, ...]) -> str:
     return _unlike(f"({word})", names) if word in names else word
 
 
-def _order(state: State, nobody: str) -> tuple[str, ...]:
+def _order(state: State, none: str) -> tuple[str, ...]:
     """The chain, each model once; who chooses first chooses between two."""
-    middle = nobody if state.get("mode") == CHOOSE else state.get("middle", nobody)
-    between = () if middle == nobody else (middle,)
+    middle = none if state.get("mode") == CHOOSE else state.get("middle", none)
+    between = () if middle == none else (middle,)
     return tuple(dict.fromkeys((state["small"], *between, state.get("big", state["small"]))))
 
 

@@ -199,7 +199,7 @@ def presets(replay: Replay) -> dict[str, dict]:
     if len(ranked) > 10:
         groups["the ten weakest"] = ranked[-10:]
     elif len(ranked) > 2:
-        groups["all but the best"] = ranked[1:]
+        groups["all except the best"] = ranked[1:]
     if len(ranked) > 5:
         groups["the five best"] = ranked[:5]
     if len(ranked) > 3:
@@ -236,7 +236,7 @@ def by_likeness(correlation: np.ndarray) -> np.ndarray:
 
 
 def most_alike(replay: Replay, size: int) -> list[str]:
-    """The models whose errors go together most: the closest pair, then whoever is nearest."""
+    """The models whose errors go together most: the closest pair, then the nearest to it."""
     close = replay.correlation[id(replay.fit)].copy()
     np.fill_diagonal(close, np.nan)
     close = np.nan_to_num(close, nan=-1.0)

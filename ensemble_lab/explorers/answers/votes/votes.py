@@ -178,7 +178,7 @@ def zoom(tally: Tally, formula: dict[str, float], reached: np.ndarray) -> tuple[
 
 
 def dots(panel: Panel, tally: Tally, formula: dict[str, float]) -> list[Mark]:
-    """The vote, who is the best alone, each member, and what nobody reaches: a row for each."""
+    """The vote, the best models alone, each member, and the bounds: a row for each."""
     ends = np.array(panel.axes.x["range"]) @ [[0.97, 0.03], [0.03, 0.97]]  # a little inside
     outside = {"symbol": "triangle-left" if tally.chance < ends[0] else "triangle-right"}
     hollow = {"color": ORACLE, "line": {"width": 2, "color": ORACLE}}
