@@ -42,7 +42,6 @@ def company_wins_nothing(*names):
 
 
 CLAIMS = [
-    Claim("the differences are smaller", snapshots_are_no_better),
     Claim("five short cycles are no better than one long training", snapshots_are_no_better),
     Claim("Five machines, bagged or boosted, are no better than one",
           lambda: company_wins_nothing("5 bagged", "5 boosted")),

@@ -161,7 +161,7 @@ def few_items():
 
 
 CLAIMS = [
-    Claim("Shown memory, it trusts whoever remembers best.", trusts_the_tree),
+    Claim("Shown memory, it trusts the member that remembers best.", trusts_the_tree),
     Claim("On the digits the stack beats its members and both rules.",
           lambda: stack_is_best("digits")),
     Claim("where the tree gives a class no probability, that is a veto",
@@ -244,7 +244,7 @@ DIFFERING = [
           lambda: full_strength_learns_best() and bool(on_the_wave()[1.0] > on_the_wave()[0.8])),
     Claim("With two hidden units the error of the mean hardly changes; with 32 it gets worse.",
           patients_gain_nothing),
-    Claim("A ridge regression beats all of these ensembles.", ridge_is_better),
+    Claim("a ridge regression is ahead of all of these ensembles.", ridge_is_better),
     Claim("The reward pays where each member alone is too weak for its task, as on the wave.",
           lambda: bool(on_the_wave()[0.8] < 0.8 * on_the_wave()[0.0])),
 ]  # fmt: skip

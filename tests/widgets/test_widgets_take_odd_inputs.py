@@ -191,7 +191,7 @@ def two_models(items=("1", "2", "3", "4")):
         (lambda: explore("speedup", [1]), ValueError, "dictionary from names"),
         (lambda: explore("speedup", "alpha"), ValueError, "dictionary from names"),
         (lambda: explore("speedup", two_models()), ValueError, "dictionary from names"),
-        (lambda: explore("speedup", {}), ValueError, "not a pair"),
+        (lambda: explore("speedup", {}), ValueError, "no pair to show"),
         (lambda: explore("speedup", gama=1), ValueError, "did you mean 'gamma'"),
         (lambda: explore("speedup", gamma="four"), ValueError, "gamma='four'"),
         (lambda: explore("speedup", alpha=np.array([1, 2])), ValueError, "alpha=[1, 2]"),
