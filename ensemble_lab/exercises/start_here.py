@@ -159,6 +159,20 @@ def _tasks():
     yield knows_itself(expensive), drifted()
     yield knows_itself(), blind()
 
+    def other(right_sure, wrong_sure, prices=(1e-6, 1e-3), sure_and_wrong=0.0):
+        right = rng.random(N) < 0.5
+        sure = np.where(right, rng.uniform(*right_sure, N), rng.uniform(*wrong_sure, N))
+        fooled = ~right & (rng.random(N) < 2 * sure_and_wrong)  # a share of all items
+        sure[fooled] = rng.uniform(*right_sure, fooled.sum())
+        return _task(rng, right, sure, rng.random(N) < 0.9, prices)
+
+    yield knows_itself(), other((0.6, 1), (0, 0.4), sure_and_wrong=0.09)  # three points short
+    yield (knows_itself((0.5e-3, 1e-3)),) * 2  # at 94 % of the price
+    yield (knows_itself((0.25e-3, 1e-3)),) * 2  # at 69 % of the price
+    yield knows_itself(), other((0.6, 1), (0, 0.3))  # five points better than the big one
+    yield other((0.3, 0.45), (0, 0.25)), other((0.3, 0.45), (0, 0.25))  # all below 0.5
+    yield (knows_itself((0.43e-3, 1e-3)),) * 2  # the most accurate threshold costs too much
+
 
 # What a wrong verdict on each of the tasks asks for.
 TASK_HINTS = (
@@ -167,6 +181,12 @@ TASK_HINTS = (
     "The small call is paid on every item. What is left of the saving?",
     "The threshold comes from `fit`. Does it do on `test` what it did there?",
     "The threshold comes from `fit`. Does it do on `test` what it did there?",
+    "On `test` the cascade is three points short. How many points may it be short?",
+    "The cascade costs 94 % of the big model's price. How much may it cost?",
+    "The cascade costs 69 % of the big model's price. How much may it cost?",
+    "On `test` the cascade is better than the big model. Does that speak against it?",
+    "All confidences lie below 0.5. Where does your threshold come from?",
+    "Several thresholds on `fit` equal the big model. Which of them does the task ask for?",
 )
 
 

@@ -43,15 +43,21 @@ def test_the_first_hint_is_a_question_without_the_number():
         assert check_total_cost(right)
 
 
-def cascade_pays(tuned_on, judged_on, small_call=True, price=0.9, points=0.01):
+def cascade_pays(
+    tuned_on, judged_on, small_call=True, price=0.9, points=0.01, either=False, level=None
+):
     """The rule of the exercise with its parts exchanged: what a wrong solution amounts to."""
     table = lab.frontier(lab.Cascade(tuned_on.models, (0.5,)), tuned_on, thresholds=LEVELS.tolist())
     enough = table[table["accuracy"] >= tuned_on.accuracy()[1]]
-    level = (enough if len(enough) else table.tail(1))["thresholds"].iloc[0]
+    if level == "best":
+        level = table["thresholds"].loc[table["accuracy"].idxmax()]
+    elif level is None:
+        level = (enough if len(enough) else table.tail(1))["thresholds"].iloc[0]
     decision = lab.Cascade(judged_on.models, level).decide(judged_on)
     small, big = judged_on.cost.mean(axis=0)
     cost = decision.mean_cost - (0 if small_call else small)
-    return decision.accuracy >= judged_on.accuracy()[1] - points and cost <= price * big
+    ahead = decision.accuracy - judged_on.accuracy()[1]
+    return (abs(ahead) <= points if either else ahead >= -points) and cost <= price * big
 
 
 def auc(task):
@@ -69,6 +75,12 @@ def auc(task):
         (lambda fit, test: cascade_pays(fit, test, price=np.inf), "nearly everything"),
         (lambda fit, test: cascade_pays(fit, test, points=1.0), "both conditions"),
         (lambda fit, test: auc(test) > 0.7, "at any price"),
+        (lambda fit, test: cascade_pays(fit, test, points=0.1), "How many points may it be short"),
+        (lambda fit, test: cascade_pays(fit, test, price=1.0), "94 % of the big model's price"),
+        (lambda fit, test: cascade_pays(fit, test, price=0.5), "69 % of the big model's price"),
+        (lambda fit, test: cascade_pays(fit, test, either=True), "Does that speak against it"),
+        (lambda fit, test: cascade_pays(fit, test, level=0.5), "Where does your threshold"),
+        (lambda fit, test: cascade_pays(fit, test, level="best"), "Which of them"),
         (lambda fit, test: auc(fit) > 0.9, "left of the saving"),
         (lambda fit, test: True, "often right, and its confidence says little"),
         (lambda fit, test: np.array(True), "often right, and its confidence says little"),
@@ -89,4 +101,5 @@ def test_what_is_no_yes_or_no(answer):
 
 def test_each_task_has_the_answer_that_its_hint_speaks_of():
     told = [check_which_task_pays.right(*halves) for halves in check_which_task_pays.cases()]
-    assert told == [(True,), (False,), (False,), (False,), (False,)]
+    pays = [True, False, False, False, False, False, False, True, True, True, True]
+    assert told == [(one,) for one in pays]
