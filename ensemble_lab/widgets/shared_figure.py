@@ -111,8 +111,20 @@ class SharedFigure(go.FigureWidget):
     _library = traitlets.Instance(Library).tag(sync=True, **ipywidgets.widget_serialization)
 
     def __init__(self, *args: Any, **kwargs: Any):
+        self._complete = False
         super().__init__(*args, **kwargs)
         self._config = {**self._config, "displaylogo": False, "responsive": True}
+        self._complete = True
+        self.open()
+
+    def open(self) -> None:
+        """Tell the browser of the figure once it is complete.
+
+        Plotly opens an empty one and sends data and layout after it. A page that draws in between,
+        as on a busy machine, keeps an empty figure.
+        """
+        if self._complete:
+            super().open()
 
     @traitlets.default("_library")
     def _shared(self) -> Library:

@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import ipywidgets
 import nbformat
+import plotly.graph_objects as go
 import pytest
 from ipywidgets.embed import dependency_state
 from nbclient import NotebookClient
@@ -12,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from ensemble_lab.widgets import backends, shared_figure
 from ensemble_lab.widgets.panel import Panel
+from ensemble_lab.widgets.shared_figure import SharedFigure
 from tests.support.toy_explorer import toy
 
 ROOT = Path(__file__).parents[2]
@@ -72,3 +75,29 @@ def test_a_closed_library_is_replaced(monkeypatch):
     first.close()
     again = shared_figure.library()
     assert again is not first and isinstance(again, ipywidgets.Widget) and again.comm is not None
+
+
+class Listening:
+    """A comm that keeps what it was opened with."""
+
+    opened: ClassVar[list] = []
+
+    def __init__(self, **message):
+        self.comm_id, self.kernel = f"comm {len(self.opened)}", None
+        self.opened.append(message["data"]["state"])
+
+    def _nothing(self, *arguments, **more):
+        pass
+
+    send = on_msg = on_close = close = _nothing
+
+
+@pytest.mark.parametrize("kind", [SharedFigure, go.FigureWidget])
+def test_a_figure_is_complete_when_the_browser_hears_of_it(kind, monkeypatch):
+    """A busy page may draw at once. Plotly's own widget sends data and layout afterwards."""
+    monkeypatch.setattr("comm.create_comm", Listening)
+    monkeypatch.setattr(Listening, "opened", [])
+    kind({"data": [{"type": "scatter", "y": [1, 2]}], "layout": {"height": 300}})
+    state = next(state for state in Listening.opened if "_widget_data" in state)
+    complete = len(state["_widget_data"]) == 1 and state["_widget_layout"].get("height") == 300
+    assert complete is (kind is SharedFigure)
