@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.settings import number
 from ensemble_lab.tokens.lengths import speedup
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
