@@ -153,6 +153,7 @@ def fitting_table():
         confidence=sure,
         cost=np.broadcast_to([1.0, 2.0, 5.0], (n, 3)),
         features={"length": rng.integers(1, 500, n), "noise": rng.random(n)},
+        group=rng.choice(["easy", "hard"], n).tolist(),
     )
 
 

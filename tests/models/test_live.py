@@ -45,7 +45,9 @@ def assert_live_equals_replay(policy, table: Outcomes, row: int, parallel: bool)
     table = replace(table, answer=heard)
     replay = policy.decide(table, parallel=parallel)
     features = {name: values[row] for name, values in table.features.items()}
-    live = run(policy, models, row, features=features, labels=table.labels, parallel=parallel)
+    group = None if table.group is None else table.group[row]
+    known = {"features": features, "group": group, "labels": table.labels}
+    live = run(policy, models, row, **known, parallel=parallel)
     assert len(live) == 1 and live.models == table.models
     assert live.called[0].tolist() == replay.called[row].tolist(), policy
     assert [m.asked for m in models.values()] == replay.called[row].astype(int).tolist(), policy
@@ -62,7 +64,8 @@ def assert_live_equals_replay(policy, table: Outcomes, row: int, parallel: bool)
 def with_features(table: Outcomes, seed: int) -> Outcomes:
     rng = np.random.default_rng(seed)
     n = len(table)
-    return replace(table, features={"length": rng.integers(1, 500, n), "odd": rng.random(n)})
+    features = {"length": rng.integers(1, 500, n), "odd": rng.random(n)}
+    return replace(table, features=features, group=rng.choice(["easy", "hard"], n).tolist())
 
 
 def with_probabilities(table: Outcomes, seed: int) -> Outcomes:

@@ -86,6 +86,7 @@ def fitted():
         confidence=rng.random((40, 3)).round(1),
         cost=np.tile([0.1, 0.2, 0.5], (40, 1)),
         features={"length": rng.integers(1, 500, 40)},
+        group=rng.choice(["easy", "hard"], 40).tolist(),
     )
     return [policy.fit(table) for policy in learning_policies(MODELS)]
 
@@ -100,12 +101,14 @@ def test_one_item_is_decided_live_as_in_its_recording(tmp_path_factory, policy, 
     said = data.draw(st.tuples(*[replies(told=False)] * len(MODELS)))
     models = {name: (lambda item, r=r: r) for name, r in zip(MODELS, said, strict=True)}
     path = tmp_path_factory.mktemp("r") / "r.jsonl"
-    table = record(models, ["?"], path, features={"length": [300]}, progress=False)
+    facts = {"features": {"length": [300]}, "group": ["hard"]}
+    table = record(models, ["?"], path, **facts, progress=False)
     # In a recording of more items somebody would tell each measure now and then.
     gaps = np.full(table.correct.shape, NAN)
     table = replace(table, **{n: gaps for n in MEASURES if getattr(table, n) is None})
     replay = outcome_of(policy.decide, table, parallel=parallel)
-    about = {"features": {"length": 300}, "labels": table.labels, "parallel": parallel}
+    about = {"features": {"length": 300}, "group": "hard"}
+    about |= {"labels": table.labels, "parallel": parallel}
     assert_same(policy, outcome_of(run, policy, models, "?", **about), replay)
 
 
@@ -121,12 +124,14 @@ def test_each_item_of_several_is_decided_live_as_in_the_recording(
     models = {name: (lambda i, j=j: said[i][j]) for j, name in enumerate(MODELS)}
     path = tmp_path_factory.mktemp("r") / "r.jsonl"
     lengths = [300, 100, 0, 250][: len(said)]
-    table = record(models, range(len(said)), path, features={"length": lengths}, progress=False)
+    facts = {"features": {"length": lengths}, "group": ["hard"] * len(said)}
+    table = record(models, range(len(said)), path, **facts, progress=False)
     replay = outcome_of(policy.decide, table, parallel=parallel)
     for row, length in enumerate(lengths):
         if isinstance(policy, lab.RankVote) and all(r.probability is None for r in said[row]):
             continue  # of this item alone nobody would know that there are probabilities
-        about = {"features": {"length": length}, "labels": table.labels, "parallel": parallel}
+        about = {"features": {"length": length}, "group": "hard"}
+        about |= {"labels": table.labels, "parallel": parallel}
         assert_same(policy, outcome_of(run, policy, models, row, **about), replay, row)
 
 

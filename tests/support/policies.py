@@ -41,6 +41,21 @@ def learning_policies(models, budget=1.0):
         lab.BudgetCascade(budget),
         lab.BudgetCascade(budget, per_label=True),
         lab.StackedAnswers(),
+        lab.RandomRouter(),
+        lab.LengthRouter(feature="length"),
+        lab.GroupRouter(cost_weight=0.25),
+        lab.ClusterRouter(clusters=3),
+        lab.QualityRouter(),
+        lab.GapRouter(cost_weight=0.25),
+        lab.FactorRouter(rank=2),
+        lab.NeighbourRouter(3, groups=True),
+        lab.SimilarityRouter(),
+        lab.EloRouter(2),
+        lab.DynamicSelection(neighbours=2),
+        lab.LabelRouter(first=b),
+        lab.BudgetRouter(budget),
+        lab.SubsetRouter(2),
+        lab.CachedRouter(radius=0.0),
     ]
 
 

@@ -14,13 +14,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 
+from ensemble_lab.answers.routing.features import gap, numbers, numeric_names
 from ensemble_lab.core.decision import Choice
-from ensemble_lab.core.errors import check_known, shown
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names, ranged
 from ensemble_lab.core.required import check_outcomes
@@ -74,9 +74,9 @@ class HeuristicSelector(_Selector):
     threshold: float = ranged(0.0, -1e12, 1e12, "big model above this value of the feature")
 
     def _hard(self, outcomes: Outcomes) -> np.ndarray:
-        values = _numbers(outcomes, self.feature)
+        values = numbers(outcomes, self.feature)
         if np.isnan(values).any():
-            raise ValueError(_gap(outcomes, self.feature, values))
+            raise ValueError(gap(outcomes, self.feature, values))
         return values > self.threshold
 
 
@@ -131,7 +131,9 @@ class LearnedSelector(_Selector):
             raise ValueError(
                 f"{shown(self.small)} is never wrong or never right here; nothing to learn"
             )
-        named = replace(self, features=_names(outcomes) if self.features is None else self.features)
+        named = replace(
+            self, features=numeric_names(outcomes) if self.features is None else self.features
+        )
         estimator = clone(self.estimator) if self.estimator is not None else _logistic()
         fitted = named._read(outcomes, lambda matrix: estimator.fit(matrix[known], target))
         return replace(named, fitted=fitted)
@@ -152,13 +154,13 @@ class LearnedSelector(_Selector):
 
     def _read(self, outcomes: Outcomes, read: Callable):
         """The output of `read` for the features (n, f); a feature that it cannot read is named."""
-        columns = {name: _numbers(outcomes, name) for name in self.features}
+        columns = {name: numbers(outcomes, name) for name in self.features}
         try:
             return read(np.column_stack(list(columns.values())))
         except ValueError as error:
             for name, values in columns.items():
                 if not np.isfinite(values).all():
-                    raise ValueError(_gap(outcomes, name, values)) from error
+                    raise ValueError(gap(outcomes, name, values)) from error
             raise
 
     def _hard(self, outcomes: Outcomes) -> np.ndarray:
@@ -171,45 +173,3 @@ def _logistic():
     from sklearn.preprocessing import StandardScaler
 
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-
-
-def _names(outcomes: Outcomes) -> tuple[str, ...]:
-    """The features that are numbers, in the order of their names."""
-    numeric = tuple(k for k, v in sorted(outcomes.features.items()) if _as_numbers(v) is not None)
-    if not numeric:
-        raise ValueError(
-            "these outcomes have no numeric features to choose by; add feature:NAME columns"
-            " or use a cascade, which needs none"
-        )
-    return numeric
-
-
-def _numbers(outcomes: Outcomes, name: str) -> np.ndarray:
-    """A feature (n,) as numbers, NaN where it is not known."""
-    check_known(name, outcomes.features, "feature", "outcomes")
-    numbers = _as_numbers(outcomes.features[name])
-    if numbers is None:
-        text = next(v for v in outcomes.features[name].tolist() if not isinstance(v, Real | None))
-        raise ValueError(
-            f"feature {shown(name)} holds {shown(text)}: choose by a feature that is numbers"
-        )
-    return numbers
-
-
-def _as_numbers(values: np.ndarray) -> np.ndarray | None:
-    """Numbers (n,) as floats, None among them as NaN; None where some are not numbers."""
-    if values.dtype.kind in "iufb":
-        return values.astype(float)
-    known = [value for value in values.tolist() if value is not None]
-    if not known or not all(isinstance(value, Real) for value in known):
-        return None
-    return np.array([np.nan if value is None else value for value in values.tolist()], float)
-
-
-def _gap(outcomes: Outcomes, name: str, values: np.ndarray) -> str:
-    row = int(np.argmin(np.isfinite(values)))
-    gone = "is not known" if np.isnan(values[row]) else f"is {values[row]:g}"
-    return (
-        f"feature {shown(name)} {gone} for item {shown(outcomes.items[row])}, so no model can be"
-        " chosen by it: fill it in, or leave such items out"
-    )

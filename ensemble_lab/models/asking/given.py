@@ -97,6 +97,16 @@ def one_row(features) -> dict:
     }
 
 
+def first_of(features) -> dict:
+    """The features of one item, from what a function gave for a list of one."""
+    if not isinstance(features, Mapping):
+        raise TypeError(
+            f"features gave {shown(features)}; such a function gives a list or array for each name,"
+            " {'question_chars': [12], …}"
+        )
+    return {name: several(values, f"feature {name}")[0] for name, values in features.items()}
+
+
 def known_labels(labels) -> tuple[Hashable, ...]:
     """Labels, each once; empty where none are given."""
     if labels is None:

@@ -22,6 +22,7 @@ from ensemble_lab.core.states import ABSENT, MEASURES
 from ensemble_lab.models.asking.failures import failed_on
 from ensemble_lab.models.asking.given import (
     facts_of,
+    first_of,
     known_labels,
     named_items,
     named_models,
@@ -138,7 +139,8 @@ def run(
     models: Mapping[str, Model],
     item: Any,
     *,
-    features: Mapping[str, float] | None = None,
+    features: Mapping[str, float] | Callable | None = None,
+    group: Hashable | None = None,
     labels: Iterable[Hashable] | None = None,
     parallel: bool = True,
 ) -> Decision:
@@ -156,8 +158,11 @@ def run(
         All models that the policy names.
     item
         The question to the models; each gets a separate copy, if it can be copied.
-    features : mapping of name to number, or a row of a data frame, optional
-        The item's features, for a selector.
+    features : mapping of name to number, a row of a data frame, or callable, optional
+        The item's features, for a router; or what computes them from a list of items, such as
+        `QuestionFeatures`.
+    group : optional
+        The item's group, for a router that reads it.
     labels : several labels, optional
         All labels, where a rule depends on their number (votes over confidences). Another label
         that a model gives is added after them; a policy treats it as one that it has not seen.
@@ -174,17 +179,18 @@ def run(
         raise TypeError(
             f"policy is {shown(policy)}; give one such as Cascade(('small', 'big'), (0.8,))"
         )
-    models, labels, features = named_models(models), known_labels(labels), one_row(features)
+    models, labels = named_models(models), known_labels(labels)
+    features = one_row(first_of(features([item])) if callable(features) else features)
     if not models:
         raise ValueError("models is empty; give those that the policy names")
     names = tuple(models)
-    facts = {0: {"features": features}}
+    facts = {0: {"features": features} | ({} if group is None else {"group": group})}
     replies: dict = {}
     waves = policy.waves(names)
     for wave in waves:
         for name in wave:
             check_known(name, models, "model", "models given")
-    table = _unasked(names, features, labels)
+    table = _unasked(names, features, group, labels)
     for wave in waves:
         called = policy.choose(table).called[0]
         asked = [name for name in wave if called[names.index(name)]]
@@ -210,7 +216,9 @@ def _ask_named(models: Mapping[str, Model], item: Any, name: str) -> dict:
     return line if bare else dict.fromkeys(MEASURES) | line
 
 
-def _unasked(models: tuple[str, ...], features: Mapping, labels: Sequence) -> Outcomes:
+def _unasked(
+    models: tuple[str, ...], features: Mapping, group: Hashable | None, labels: Sequence
+) -> Outcomes:
     """One item before any call: every field exists and is empty."""
     labels, shape = tuple(labels or ("unknown",)), (1, len(models))
     return Outcomes(
@@ -221,6 +229,7 @@ def _unasked(models: tuple[str, ...], features: Mapping, labels: Sequence) -> Ou
         labels=labels,
         probability=np.full((*shape, len(labels)), np.nan),
         features=features_of([features]),
+        group=None if group is None else [group],
         **{name: np.full(shape, np.nan) for name in MEASURES},
     )
 
