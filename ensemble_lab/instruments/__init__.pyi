@@ -1,2 +1,3 @@
+from . import metrics as metrics
 from .meter import Meter as Meter
 from .meter import clock_for as clock_for
