@@ -125,3 +125,52 @@ def test_shares_levels_and_numbers_are_checked():
             for x in ("4", 0, [2, 2, 2], [[2], [2, 3]], [2, None], 1j)
         }
     )
+
+
+@contract("load_prices", "priced")
+def test_prices_and_prompts_are_numbers_from_0_up():
+    table = lab.Outcomes(models=["a"], items=[0, 1], correct=[[1], [0]], tokens=[[1], [2]])
+    prices = {"a": (1.0, 2.0)}
+    no_pair = [
+        None,
+        1,
+        "12",
+        (1,),
+        (1, 2, 3),
+        (1, None),
+        (-1, 2),
+        (1, math.inf),
+        ("1", "2"),
+        {1: 2},
+    ]
+    collected(
+        {
+            f"prompt {x!r}": lambda x=x: lab.priced(table, x, prices)
+            for x in (
+                None,
+                "10",
+                True,
+                -1,
+                math.nan,
+                [1],
+                [1, 2, 3],
+                [1, "2"],
+                [[1], [2]],
+                {1: 2},
+                1j,
+            )
+        }
+        | {f"pair {x!r}": lambda x=x: lab.priced(table, 10, {"a": x}) for x in no_pair}
+        | {
+            f"prices {x!r}": lambda x=x: lab.priced(table, 10, x)
+            for x in (3, "a", [1, 2], {}, table)
+        }
+        | {f"outcomes {x!r}": lambda x=x: lab.priced(x, 10, prices) for x in (None, [1], "t.csv")}
+        | {
+            "no tokens": lambda: lab.priced(
+                lab.Outcomes(models=["a"], items=[0], correct=[[1]]), 10, prices
+            )
+        }
+    )
+    assert np.allclose(lab.priced(table, [10, 0], prices).cost[:, 0], [12e-6, 4e-6], rtol=1e-12)
+    assert {"input", "output", "match"} <= {*lab.load_prices().columns}

@@ -507,8 +507,14 @@ def test_other_things_are_refused():
         metrics.curve(table.correct[:, 0], table, table.correct[:, 1])
     with pytest.raises(ValueError, match="no items"):
         metrics.curve([], [], [])
-    with pytest.raises(ValueError, match="different indexes; give both"):
-        metrics.apgr(pd.Series(GOOD["scores"]), pd.Series([0, 1, 0], index=[2, 1, 0]), [1, 1, 0])
+    column, good = pd.Series(GOOD["scores"]), metrics.apgr(**GOOD)
+    for first, second in (([0, 1, 2], [2, 1, 0]), ([7, 8, 9], [8, 9, 7]), ("abc", "abd")):
+        weak = pd.Series(GOOD["weak"], index=list(second))
+        with pytest.raises(ValueError, match="scores and weak have different indexes; give both"):
+            metrics.apgr(column.set_axis(list(first)), weak, GOOD["strong"])
+    for first, second in (([0, 1, 2], "abc"), ("abc", "abc"), ([7, 8, 9], [0, 1, 2])):
+        weak = pd.Series(GOOD["weak"], index=list(second))
+        assert metrics.apgr(column.set_axis(list(first)), weak, GOOD["strong"]) == good
     with pytest.raises(ValueError, match="infinite numbers: they have no quantiles"):
         metrics.apgr([1, 2, inf], [0, 0, 0], [1, 1, 1], quantiles=2)
     with pytest.raises(ValueError, match=r"between=\(0, 3\) starts below the lowest cost, 1"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from numbers import Real
 
 import numpy as np
@@ -83,16 +84,19 @@ def check_gap(weak: float, strong: float) -> None:
 
 
 def _check_indexes(given: dict) -> None:
-    """Columns of data frames go by position, so their items must be in one order."""
+    """Columns of data frames go by position, so indexes that name the items must be equal.
+
+    A default index names nothing, unless another column has the same numbers in another order.
+    """
     indexed = {
         name: values.index
         for name, values in given.items()
         if hasattr(values, "index") and hasattr(values, "reindex")
     }
-    for name, index in indexed.items():
-        first = next(iter(indexed))
-        if not index.equals(indexed[first]):
+    for (one, names), (other, others) in combinations(indexed.items(), 2):
+        numbered = any(index.tolist() == [*range(len(index))] for index in (names, others))
+        if not names.equals(others) and (not numbered or set(names) == set(others)):
             raise ValueError(
-                f"{first} and {name} have different indexes; give both in the order of the items,"
+                f"{one} and {other} have different indexes; give both in the order of the items,"
                 " with .to_numpy()"
             )

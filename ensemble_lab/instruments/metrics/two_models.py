@@ -188,9 +188,7 @@ def _quantile_cuts(scores: np.ndarray, quantiles: int) -> np.ndarray:
     if isinstance(quantiles, bool) or not isinstance(quantiles, Integral) or quantiles < 1:
         raise ValueError(f"quantiles={shown(quantiles)}; use a whole number from 1 up")
     if not np.isfinite(scores).all():
-        raise ValueError(
-            "scores has infinite numbers, which have no quantiles; leave out quantiles"
-        )
+        raise ValueError("scores has infinite numbers: they have no quantiles; give finite ones")
     thresholds = pd.Series(scores).quantile(np.linspace(0, 1, quantiles + 1)).to_numpy()
     below = np.searchsorted(np.sort(scores), thresholds[:-1])
     return np.append(len(scores) - below, 0)
