@@ -89,6 +89,9 @@ def hull(cost, quality) -> tuple[np.ndarray, np.ndarray]:
 def aiq(cost, quality, between: tuple[float, float] | None = None) -> float:
     """Average improvement in quality: the mean height of the `hull` over a range of costs.
 
+    The formula is the paper's. RouterBench's own code divides the same area by the highest cost,
+    not by the width of the range.
+
     Parameters
     ----------
     cost, quality : array-like (n,)
