@@ -1,4 +1,4 @@
-"""Clocks and counters."""
+"""Clocks, counters and metrics."""
 
 import lazy_loader
 
