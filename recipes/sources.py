@@ -22,6 +22,12 @@ LETTERS = "ABCDEFGHIJ"
 NETWORKS = {"vgg19": "VGG-19", "googlenet": "GoogLeNet", "resnet152": "ResNet-152"}
 METHODS = {"direct": "direct", "chain_of_thought": "cot", "tree_of_thoughts": "tot"}
 EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+QUESTIONS = {  # table: its file of texts and the column there
+    "gsm8k-44-llms": ("gsm8k_44_llms", "question"),
+    "mmlu-pro-29-llms": ("mmlu_pro", "question"),
+    "routellm-mmlu": ("routellm_mmlu", "prompt"),
+    "routellm-gsm8k": ("routellm_gsm8k", "prompt"),
+}
 PRICED = {"mixtral-8x7b": "mistralai/mixtral-8x7b-instruct", "gpt-4-1106": "gpt-4-1106-preview"}
 
 
@@ -34,6 +40,13 @@ def table(raw: Path, file: str, **options) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"no raw file {str(path)!r}; --raw takes the folder that has it")
     return pd.read_csv(path, **options)
+
+
+def questions(raw: Path, name: str) -> pd.DataFrame:
+    """The questions of a table, in the column ``text``, next to what identifies them."""
+    file, column = QUESTIONS[name]
+    texts = table(raw, f"texts_for_features/{file}.csv.gz", keep_default_na=False)
+    return texts.rename(columns={column: "text"})
 
 
 def same_rows(first: pd.Series, second: pd.Series, files: str) -> None:
@@ -73,7 +86,7 @@ def gsm8k_44_llms(raw: Path) -> Outcomes:
     folder = "gsm8k_44_llms/"
     replies = table(raw, folder + "answers.csv.gz", dtype=str, keep_default_na=False)
     graded, chars = (table(raw, folder + f"{f}.csv.gz") for f in ("correct", "output_chars"))
-    texts = table(raw, "texts_for_features/gsm8k_44_llms.csv.gz")
+    texts = questions(raw, "gsm8k-44-llms")
     for other in (graded, chars, texts):
         same_rows(replies["id"], other["id"], "the files of " + folder)
     models = list(replies.columns[2:])
@@ -91,7 +104,7 @@ def gsm8k_44_llms(raw: Path) -> Outcomes:
         labels=labels,
         truth=truth,
         tokens=chars[models] / CHARS_PER_TOKEN,
-        features={"question_chars": chars["question_chars"], **embedding(texts["question"])},
+        features={"question_chars": chars["question_chars"], **embedding(texts["text"])},
     )
 
 
@@ -100,7 +113,7 @@ def mmlu_pro_29_llms(raw: Path) -> Outcomes:
     folder = "mmlu_pro_29_llms/"
     replies = table(raw, folder + "predictions.csv.gz", keep_default_na=False)
     chars = table(raw, folder + "output_chars.csv.gz")
-    texts = table(raw, "texts_for_features/mmlu_pro.csv.gz", keep_default_na=False)
+    texts = questions(raw, "mmlu-pro-29-llms")
     for other in (chars, texts):
         same_rows(replies["question_id"], other["question_id"], "the files of " + folder)
     models = list(chars.columns[1:])
@@ -116,7 +129,11 @@ def mmlu_pro_29_llms(raw: Path) -> Outcomes:
         truth=truth,
         tokens=chars[models] / CHARS_PER_TOKEN,
         group=replies["category"],
-        features={"n_options": replies["n_options"], **embedding(texts["question"])},
+        features={
+            "n_options": replies["n_options"],
+            "question_chars": texts["text"].str.len(),
+            **embedding(texts["text"]),
+        },
     )
 
 
@@ -183,8 +200,7 @@ def estimated_cost(raw: Path, models, prompt_chars, tokens) -> np.ndarray:
 
 def routellm_mmlu(raw: Path) -> Outcomes:
     """Mixtral 8x7B and GPT-4 on MMLU: right or wrong."""
-    rows, texts = (table(raw, f) for f in (
-        "routellm/mmlu.csv.gz", "texts_for_features/routellm_mmlu.csv.gz"))  # fmt: skip
+    rows, texts = table(raw, "routellm/mmlu.csv.gz"), questions(raw, "routellm-mmlu")
     items = rows["subject"] + "/" + rows["row"].astype(str)
     same_rows(items, texts["subject"] + "/" + texts["row"].astype(str), "the MMLU files")
     return Outcomes(
@@ -194,14 +210,13 @@ def routellm_mmlu(raw: Path) -> Outcomes:
         cost=estimated_cost(raw, PRICED, rows["prompt_chars"], 1),  # the answer is one letter
         cost_is_estimated=True,
         group=rows["subject"],
-        features={"prompt_chars": rows["prompt_chars"], **embedding(texts["prompt"])},
+        features={"prompt_chars": rows["prompt_chars"], **embedding(texts["text"])},
     )
 
 
 def routellm_gsm8k(raw: Path) -> Outcomes:
     """Mixtral 8x7B and GPT-4 on GSM8K: right or wrong, and how long the answers were."""
-    rows, texts = (table(raw, f) for f in (
-        "routellm/gsm8k.csv.gz", "texts_for_features/routellm_gsm8k.csv.gz"))  # fmt: skip
+    rows, texts = table(raw, "routellm/gsm8k.csv.gz"), questions(raw, "routellm-gsm8k")
     same_rows(rows["item"], texts["item"], "the GSM8K files")
     tokens = rows[["mixtral_8x7b_chars", "gpt4_1106_chars"]].to_numpy() / CHARS_PER_TOKEN
     return Outcomes(
@@ -211,7 +226,7 @@ def routellm_gsm8k(raw: Path) -> Outcomes:
         tokens=tokens,
         cost=estimated_cost(raw, PRICED, rows["prompt_chars"], tokens),
         cost_is_estimated=True,
-        features={"prompt_chars": rows["prompt_chars"], **embedding(texts["prompt"])},
+        features={"prompt_chars": rows["prompt_chars"], **embedding(texts["text"])},
     )
 
 

@@ -9,3 +9,4 @@ from .language import Generation as Generation
 from .language import LanguageModel as LanguageModel
 from .load import load as load
 from .memory import available_memory as available_memory
+from .questions import QuestionFeatures as QuestionFeatures

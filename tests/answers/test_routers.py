@@ -352,7 +352,7 @@ def test_what_is_wrong_is_named():
     with pytest.raises(ValueError, match="no answer of 'b' is graded"):
         ungraded = np.where(np.arange(3) == 1, np.nan, train.correct)
         lab.GroupRouter().fit(replace(train, correct=ungraded))
-    with pytest.raises(ValueError, match="whose name ends in _chars, and they have none"):
+    with pytest.raises(ValueError, match="ends in '_chars', so no length is known"):
         lab.LengthRouter().fit(replace(train, features={"embedding_00": np.arange(60)}))
     with pytest.raises(KeyError, match="no model 'z'"):
         lab.LabelRouter(first="z").fit(train)

@@ -65,17 +65,6 @@ def complete(outcomes: Outcomes, name: str) -> np.ndarray:
     return values
 
 
-def length_name(outcomes: Outcomes) -> str:
-    """The feature that is a length in characters: the one whose name ends in ``_chars``."""
-    names = [name for name in sorted(outcomes.features) if name.endswith("_chars")]
-    if len(names) == 1:
-        return names[0]
-    which = f"they have {len(names)}: {shown(names)}" if names else "they have none"
-    raise ValueError(
-        f"a length is a feature whose name ends in _chars, and {which}; name it: feature=…"
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class Space:
     """Features as points (n, d), in the units of the items that it was learned on.

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ensemble_lab.answers.routing.features import complete, length_name
+from ensemble_lab.answers.routing.features import complete
 from ensemble_lab.answers.routing.router import ScoreRouter
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import ranged
+from ensemble_lab.models.questions import length_feature
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class LengthRouter(ScoreRouter):
     feature: str | None = None
 
     def _learn(self, outcomes: Outcomes) -> _Lengths:
-        name = length_name(outcomes) if self.feature is None else self.feature
+        name = length_feature(outcomes) if self.feature is None else self.feature
         price = np.arange(len(outcomes.models), dtype=float)  # by default in the order given
         if self.prices is not None:
             price = np.array([self.prices.get(model, np.nan) for model in outcomes.models])
