@@ -43,7 +43,7 @@ class Route(NamedTuple):
 
 
 class Router(Policy):
-    """Asks one model for each item, chosen by `scores`."""
+    """Chooses by `scores` which model answers, before it is asked."""
 
     @abstractmethod
     def scores(self, outcomes: Outcomes) -> np.ndarray:
@@ -131,8 +131,9 @@ class ScoreRouter(Router):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.models is not None:
-            object.__setattr__(self, "models", model_names(self.models, "models"))
+        for name in ("models", "features"):
+            if getattr(self, name, None) is not None:
+                object.__setattr__(self, name, model_names(getattr(self, name), name))
 
     def fit(self, outcomes: Outcomes) -> Self:
         """Learn from the items whose answers are graded.
@@ -267,3 +268,10 @@ def _known_means(cost: np.ndarray) -> np.ndarray:
     known = ~np.isnan(cost)
     with np.errstate(invalid="ignore"):
         return np.where(known, cost, 0.0).sum(axis=0) / known.sum(axis=0)
+
+
+def check_router(of, kind: type, what: str) -> None:
+    """Refuse what is not a router, such as the class or its name."""
+    if not isinstance(of, kind):
+        given = f"the class {of.__name__}" if isinstance(of, type) else shown(of)
+        raise TypeError(f"{what}: of is {given}; give a router, such as QualityRouter()")
