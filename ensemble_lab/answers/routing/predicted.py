@@ -129,9 +129,9 @@ def gaps_of(correct: np.ndarray) -> np.ndarray:
 class FactorRouter(ScoreRouter):
     """A few factors of questions times a few factors of models: a score of low rank.
 
-    It predicts what `GapRouter` predicts, by how much each model is better than the pool's mean. The
-    matrix of ridge coefficients (features, models) is replaced by its best approximation of rank
-    `rank` on the items of the fit: reduced-rank regression. Models that are better on the same
+    It predicts what `GapRouter` predicts: by how much each model is better than the pool's mean.
+    The matrix of ridge coefficients (features, models) is replaced by its best approximation of
+    rank `rank` on the items of the fit: reduced-rank regression. Models that are better on the same
     questions share factors. Two models have one difference, and rank 1 is all that it needs.
 
     Parameters
