@@ -27,7 +27,8 @@ def fitted(vectors: np.ndarray, dimensions: int = DIMENSIONS) -> np.ndarray:
 
     pca = PCA(dimensions, svd_solver="full")
     steps = 127 / np.abs(pca.fit_transform(vectors.astype(float))).max()
-    return np.vstack([pca.mean_, pca.components_ * steps]).astype(np.float16)
+    rows = np.vstack([pca.mean_, pca.components_ * steps])
+    return rows.astype(np.float16, order="C")  # safetensors writes memory as it lies
 
 
 def projection(texts) -> np.ndarray:

@@ -85,7 +85,7 @@ class QuestionFeatures:
         if not features.embeds:
             warnings.warn(
                 f"{missing()[0]} is not installed, so {features.length} is the only feature here:"
-                " policies that read embeddings cannot be used;"
+                " a policy may choose by length or group only;"
                 " pip install 'ensemble-lab[models,questions]'",
                 stacklevel=2,
             )

