@@ -107,7 +107,7 @@ class QuestionFeatures:
         return f"QuestionFeatures({self.table}: {self.length}, {what})"
 
     def __call__(self, texts) -> dict[str, np.ndarray]:
-        """The features of each text, with the names, types and steps of the table.
+        """The features of each text, with the names and the steps of the table.
 
         Parameters
         ----------

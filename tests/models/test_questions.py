@@ -105,7 +105,11 @@ def test_names_and_types_are_those_of_the_table(name, encoded):
     assert tuple(found) == features.names
     assert len(found) == 1 + features.dimensions
     for feature, values in found.items():
-        assert values.dtype == table.features[feature].dtype and values.shape == (2,)
+        recorded = table.features[
+            feature
+        ].dtype  # a file stores a length in as few bits as it needs
+        assert values.dtype == (np.int64 if feature == features.length else recorded)
+        assert recorded.kind == "i" and values.shape == (2,)
     # What no text says stays with the caller.
     assert set(table.features) - set(found) <= {"n_options"}
 
@@ -181,7 +185,7 @@ def test_a_missing_or_damaged_projection_is_said(encoded, monkeypatch, tmp_path)
         features(["Why?"])
     shutil.copytree(lab.data_folder() / "questions", tmp_path / "questions")
     path = tmp_path / "questions" / "routellm-gsm8k.safetensors"
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match="is damaged; reinstall"):
         features(["Why?"])
 
@@ -194,6 +198,29 @@ ASKED = [
     "Which organ of the body makes insulin?\nA. liver\nB. pancreas\nC. spleen\nD. kidney\nAnswer:",
     "Who may sue for breach of a contract that was made for the benefit of a third person?",
 ]
+# The first eight dimensions of each, by `recipes.embedding`.
+PLACED = {
+    "gsm8k-44-llms": [
+        [-36, -55, 13, -1, 29, 10, -40, -12],
+        [31, 19, -11, -27, -15, 26, -25, 29],
+        [-11, 15, -54, 10, -11, 32, -35, 12],
+    ],
+    "mmlu-pro-29-llms": [
+        [42, -69, -10, -52, -12, -19, -10, -8],
+        [-10, 24, -29, -27, -52, 3, 4, 37],
+        [-41, -40, 82, 29, -35, -8, 19, 31],
+    ],
+    "routellm-mmlu": [
+        [-13, 16, 46, 45, -24, -21, -8, 11],
+        [-40, 22, 14, -16, -11, 34, 20, 11],
+        [29, -54, 37, 18, 28, 17, 10, 16],
+    ],
+    "routellm-gsm8k": [
+        [-36, -55, 13, -1, 29, 10, -40, -12],
+        [31, 19, -11, -27, -15, 26, -25, 29],
+        [-11, 15, -54, 10, -11, 32, -35, 12],
+    ],
+}
 
 
 def steps(name, texts):
@@ -203,7 +230,7 @@ def steps(name, texts):
 
 
 @with_encoder
-@pytest.mark.parametrize("name", PLACED := {})
+@pytest.mark.parametrize("name", PLACED)
 def test_invented_questions_have_the_numbers_that_the_recipe_gave_them(name):
     assert np.abs(steps(name, ASKED)[:, :8] - PLACED[name]).max() <= 1
 
@@ -216,31 +243,31 @@ def test_a_question_is_nearest_to_one_like_it():
     assert np.linalg.norm(other - baker) < np.linalg.norm(other - organ)
 
 
-@with_encoder
-@pytest.mark.parametrize("text", ODD.values(), ids=ODD)
-def test_odd_texts_are_placed_and_no_batch_mate_moves_them(text, monkeypatch):
-    alone = steps("mmlu-pro-29-llms", [text])
-    monkeypatch.setattr(sentences, "_kept", type(sentences._kept)())
-    together = steps("mmlu-pro-29-llms", [*ASKED, text, *ODD.values()])[len(ASKED)]
-    assert np.abs(alone[0] - together).max() <= 1
+@pytest.fixture(scope="module")
+def together():
+    """Steps of all odd texts, encoded in one batch."""
+    return steps("mmlu-pro-29-llms", ODD.values())
 
 
 @with_encoder
-def test_neither_order_nor_batch_size_nor_threads_move_a_question(monkeypatch):
+@pytest.mark.parametrize("name", ODD)
+def test_odd_texts_are_placed_and_no_batch_mate_moves_them(name, together):
+    alone = steps("mmlu-pro-29-llms", [ODD[name]])
+    assert np.abs(alone[0] - together[list(ODD).index(name)]).max() <= 1
+
+
+@with_encoder
+def test_neither_order_nor_batch_size_nor_threads_move_a_question(together, monkeypatch):
     import torch
 
-    texts = [*ASKED, *ODD.values()]
-    first = steps("mmlu-pro-29-llms", texts)
     threads = torch.get_num_threads()
+    monkeypatch.setattr(sentences, "BATCH", 2)
     try:
-        for batch, count, order in ((1, 1, 1), (2, 2, -1), (64, 1, -1)):
-            monkeypatch.setattr(sentences, "_kept", type(sentences._kept)())
-            monkeypatch.setattr(sentences, "BATCH", batch)
-            torch.set_num_threads(count)
-            again = steps("mmlu-pro-29-llms", texts[::order])[::order]
-            assert np.abs(again - first).max() <= 1
+        torch.set_num_threads(2)
+        again = steps("mmlu-pro-29-llms", list(ODD.values())[::-1])[::-1]
     finally:
         torch.set_num_threads(threads)
+    assert np.abs(again - together).max() <= 1
 
 
 @with_encoder
