@@ -12,6 +12,7 @@ from .stay import stay_here as stay_here
 from .style import BIG as BIG
 from .style import COMBINED as COMBINED
 from .style import INK as INK
+from .style import LAYOUT as LAYOUT
 from .style import ORACLE as ORACLE
 from .style import SMALL as SMALL
 from .style import WRONG as WRONG
