@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ensemble_lab.core.errors import nearest, several, shown
-from ensemble_lab.core.policy import Policy
 from ensemble_lab.widgets.plain import whole
 
 MOST_IN_SIGHT = 4  # controls above the figure; the others are folded below it
@@ -118,28 +117,6 @@ def many(name: str, label: str, options, default=None, help: str = "") -> Contro
     """Any number of a list, at least one; all by default."""
     options = tuple(options)
     return Control(name, label, options, options if default is None else default, "many", help)
-
-
-def controls_of(policy: Policy) -> tuple[Control, ...]:
-    """A slider for every number of a policy that declares its range; a tuple gives several.
-
-    The slider of the second threshold is named ``thresholds_1``: field and position.
-    """
-    found = []
-    for f in fields(policy):
-        value = getattr(policy, f.name)
-        if "low" not in f.metadata or f.metadata["step"] is None or value is None:
-            continue
-        low, high, step = (f.metadata[key] for key in ("low", "high", "step"))
-        options = np.round(np.arange(low, min(high, 1.01) + step / 2, step), 10)
-        help = f.metadata["help"]
-        if isinstance(value, tuple):
-            for i, part in enumerate(value):
-                if isinstance(part, int | float):
-                    found.append(steps(f"{f.name}_{i}", f"{f.name} {i + 1}", options, part, help))
-        else:
-            found.append(steps(f.name, f.name, options, value, help))
-    return tuple(found)
 
 
 def _equal(value, option) -> bool:

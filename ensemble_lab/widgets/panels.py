@@ -17,32 +17,18 @@ SIZE = 12  # pixels, of labels, keys and titles of panels
 
 @dataclass(frozen=True, eq=False)
 class Mark:
-    """One trace, and its label on the picture.
+    """One trace, and its label on the picture."""
 
-    Parameters
-    ----------
-    trace : dict or None
-        For plotly; None for a label only.
-    panel : Panel
-    said : str
-        The direct label, or the entry in the panel's key; empty for neither.
-    at : tuple of two numbers, optional
-        The position of the direct label, in the panel's units; x is None at the panel's right end.
-        Without it `said` goes into the key.
-    colour : str
-    symbol : str
-        Of the key.
-    look : mapping
-        Of the direct label: more of plotly's annotation. One with a ``yshift`` is not moved to
-        avoid others.
-    """
-
-    trace: dict[str, Any] | None
+    trace: dict[str, Any] | None  # for plotly; None for a label only
     panel: Panel
-    said: str = ""
+    said: str = ""  # the direct label, or the entry in the panel's key; empty for neither
+    # Where the direct label is, in the panel's units; x is None at the panel's right end. Without
+    # it `said` goes into the key.
     at: tuple[float | None, float] | None = None
     colour: str = INK
-    symbol: str = ""
+    symbol: str = ""  # of the key
+    # More of plotly's annotation for the direct label. One with a ``yshift`` is not moved to avoid
+    # others.
     look: Mapping[str, Any] = field(default_factory=dict)
 
 

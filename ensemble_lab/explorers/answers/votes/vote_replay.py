@@ -42,36 +42,19 @@ SEED = 0  # which half is which
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """One vote on one half of the items.
+    """One vote on one half of the items."""
 
-    Parameters
-    ----------
-    members : tuple of str, length m
-        In the order of trust.
-    best, hindsight : str
-        The member that was the best alone on the fit half, and the one that is on this half.
-    alone, alone_in_hindsight, voted : ndarray (n,)
-        Correctness of these two and of the vote; NaN where absent or unlabelled.
-    supporters : ndarray of int (n,)
-        How many members are right.
-    accuracies : ndarray (m,)
-    oracle, chance : float
-        NaN where not known.
-    correlation : ndarray (m, m)
-        Of the members' errors.
-    """
-
-    members: tuple[str, ...]
-    best: str
-    hindsight: str
-    alone: np.ndarray
-    alone_in_hindsight: np.ndarray
-    voted: np.ndarray
-    supporters: np.ndarray
-    accuracies: np.ndarray
-    oracle: float
-    chance: float
-    correlation: np.ndarray
+    members: tuple[str, ...]  # in the order of trust
+    best: str  # the member that was the best alone on the fit half
+    hindsight: str  # the one that is on this half
+    alone: np.ndarray  # (n,), correctness of `best`; NaN where absent or unlabelled
+    alone_in_hindsight: np.ndarray  # (n,)
+    voted: np.ndarray  # (n,)
+    supporters: np.ndarray  # (n,) of int, how many members are right
+    accuracies: np.ndarray  # (m,)
+    oracle: float  # NaN where not known
+    chance: float  # the same of an oracle over guessers
+    correlation: np.ndarray  # (m, m), of the members' errors
     mean_correlation: float = field(init=False)
 
     def __post_init__(self):
