@@ -6,6 +6,7 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from numbers import Real
 from typing import Any
 
@@ -67,14 +68,22 @@ class Control:
                 raise ValueError(
                     f"{self.name}={shown(value)}; give a list of {self.label}"
                 ) from None
-            chosen = [self._option(part) for part in value]
+            chosen = {self._option(part) for part in value}
             if not chosen:
                 raise ValueError(f"{self.name} is empty; choose at least one of {self.label}")
             return tuple(option for option in self.options if option in chosen)
         return self._option(value)
 
+    @cached_property
+    def _known(self) -> dict[tuple[type, Hashable], Hashable]:
+        return {(type(option), option): option for option in reversed(self.options)}
+
     def _option(self, value):
         value = value.tolist() if hasattr(value, "tolist") else value
+        try:  # it nearly always is one of them
+            return self._known[type(value), value]
+        except (KeyError, TypeError):  # TypeError: it has no hash
+            pass
         for option in self.options:
             same_type = isinstance(value, bool) == isinstance(option, bool)
             if same_type and (_equal(whole(value), whole(option)) or _close(value, option)):

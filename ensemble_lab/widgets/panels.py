@@ -98,9 +98,7 @@ class Panel:
                  look: Mapping | None = None, **more) -> Mark:  # fmt: skip
         """A dot in a row of `rows_of`, with its interval; its label is at the right end."""
         if ends is not None:
-            reach = {"array": listed([ends[1] - x]), "arrayminus": listed([x - ends[0]])}
-            about = {"type": "data", "symmetric": False, "color": meaning, "thickness": 2}
-            more["error_x"] = about | {"width": 4} | reach
+            more["error_x"] = reach([x], [ends[0]], [ends[1]], meaning) | {"width": 4}
         point = self.points([x], [row], meaning, name, size=size, key=False, look=look, **more)
         return Mark(point.trace, self, label, (None, row) if label else None, meaning)
 
@@ -195,6 +193,13 @@ class Panel:
 def axis_name(letter: str, number: int) -> str:
     """Plotly's name for the axis of the panel with that number."""
     return letter if number == 1 else f"{letter}{number}"
+
+
+def reach(values, low, high, colour: str = INK, thickness: int = 2) -> dict[str, Any]:
+    """Plotly's ``error_x`` or ``error_y``: bars from `low` to `high` through the values."""
+    ends = {"array": np.subtract(high, values), "arrayminus": np.subtract(values, low)}
+    look = {"type": "data", "symmetric": False, "color": colour, "thickness": thickness}
+    return look | {name: listed(each) for name, each in ends.items()}
 
 
 # -- numbers ------------------------------------------------------------------------------------

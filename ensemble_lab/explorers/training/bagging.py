@@ -138,15 +138,14 @@ def _class(panel: Panel, found: Bags, one: int, symbol: str) -> Mark:
 
 def errors(panel: Panel, found: Bags, m: int) -> list[Mark]:
     """Share of errors over the members, on new rows and on rows that a member has not seen."""
+    worth = COMBINED if pays(found, m) else WRONG
     return [
         panel.upright(m),
         panel.rule(found.alone.mean(), BIG, "one learner"),
         panel.curve(SIZES, found.out_of_bag, INK, "out-of-bag"),
         panel.curve(SIZES, found.held, COMBINED, "new rows", width=4),
         panel.here(m, found.out_of_bag[:, m - 1].mean(), INK, "out-of-bag, here", size=10),
-        panel.here(
-            m, found.held[:, m - 1], COMBINED if pays(found, m) else WRONG, "new rows, here"
-        ),
+        panel.here(m, found.held[:, m - 1], worth, "new rows, here"),
     ]
 
 

@@ -22,6 +22,7 @@ from ensemble_lab.answers.voting import (
 from ensemble_lab.core.decision import Decision
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.states import ABSENT
+from ensemble_lab.core.unknown import mean_of_known
 from ensemble_lab.widgets.explorer import Failing
 
 RULES: dict[str, Vote] = {
@@ -159,18 +160,15 @@ class Replay:
             pairs = self.correlation[id(self.shown)][np.ix_(columns, columns)]
             pairs = pairs[np.triu_indices(len(pairs), 1)]
             pairs = pairs[~np.isnan(pairs)] if not np.isnan(pairs).all() else np.array([0.0, 1.0])
-            low, high = (
-                float(np.floor(10 * pairs.min()) / 10),
-                float(np.ceil(10 * pairs.max()) / 10),
-            )
-            shares = np.array([*part.accuracy(), or_nan(part.oracle)])
-            self._reach = members, (shares, (low, max(high, low + 0.1)))
+            low = float(np.floor(10 * pairs.min()) / 10)
+            high = max(float(np.ceil(10 * pairs.max()) / 10), low + 0.1)
+            self._reach = members, (np.array([*part.accuracy(), or_nan(part.oracle)]), (low, high))
         return self._reach[1]
 
     def gain(self, members: Sequence[str], rule: str) -> float:
         """Accuracy over the best member's on the fit half: for choosing what to look at."""
         tally = self.tally(members, rule, self.fit)
-        return float(np.nan_to_num(nanmean(tally.voted - tally.alone)))
+        return float(np.nan_to_num(mean_of_known(tally.voted - tally.alone)))
 
 
 def presets(replay: Replay) -> dict[str, dict]:
@@ -234,10 +232,8 @@ def most_alike(replay: Replay, size: int) -> list[str]:
 def graded_answers(outcomes: Outcomes) -> Outcomes:
     """The same table with "right" and "wrong" for answers, so that wrong ones are all alike."""
     code = np.where(np.isnan(outcomes.correct), ABSENT, outcomes.correct >= 0.5).astype(int)
-    models, items, correct = outcomes.models, outcomes.items, outcomes.correct
-    return Outcomes(
-        models=models, items=items, correct=correct, answer=code, labels=("wrong", "right")
-    )
+    parts = {name: getattr(outcomes, name) for name in ("models", "items", "correct")}
+    return Outcomes(**parts, answer=code, labels=("wrong", "right"))
 
 
 def rule_of(policy: Vote) -> str:
@@ -246,12 +242,6 @@ def rule_of(policy: Vote) -> str:
         if type(policy) is type(known):
             return rule
     return type(policy).__name__
-
-
-def nanmean(values: np.ndarray) -> float:
-    """Mean of what is known, NaN where nothing is."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
 
 
 def _telling(outcomes: Outcomes) -> Outcomes:
@@ -265,20 +255,14 @@ def _telling(outcomes: Outcomes) -> Outcomes:
 def _fitted(policy: Vote, fit: Outcomes) -> Vote:
     """`policy` fitted for every model: what it says of some of them stands, the rest is learned."""
     weights = getattr(policy, "weights", None)
-    learned = _bare(policy).fit(fit)
+    nothing = {name: None for name in ("members", "weights") if hasattr(policy, name)}
+    learned = replace(policy, **nothing).fit(fit)
     first = policy.members or ()
     order = (*first, *(name for name in learned.members if name not in first))
     if weights:
         weights = (learned.weights or dict.fromkeys(fit.models, 1.0)) | dict(weights)
         learned = replace(learned, weights=weights)
     return replace(learned, members=order)
-
-
-def _bare(policy: Vote) -> Vote:
-    """`policy` without what it says of single members."""
-    return replace(
-        policy, members=None, **({"weights": None} if hasattr(policy, "weights") else {})
-    )
 
 
 def or_nan(bound) -> float:
