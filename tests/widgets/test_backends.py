@@ -248,7 +248,7 @@ def test_only_what_changed_is_sent():
     panel.inputs["power"].sources[0].value = 3
     message = next(filter(None, sent))
     assert set(message["style_data"]) == {"y"}
-    assert set(message["layout_data"]) == {"title.text", "shapes.0.x0"}
+    assert set(message["layout_data"]) == {"title.text", "shapes[0].x0"}
 
 
 def test_of_as_many_notes_only_what_changed_is_named_of_others_all():

@@ -167,7 +167,9 @@ def finding(found: Rounds, state: State, at: int) -> str:
             f"{start}No training example on the map is wrong since round {ROUNDS[since]}; the least"
             f" margin was {margin[since]:.2f} then and is {margin[at]:.2f} now"
         )
-    return f"{start}{_heaviest(found, at)} of {len(found.X)} examples carry half of the weight"
+    carried = np.cumsum(np.sort(found.weights[at])[::-1])
+    fewest = int(np.searchsorted(carried, 0.5 - 1e-9)) + 1
+    return f"{start}{fewest} of {len(found.X)} examples carry half of the weight"
 
 
 def stopped(found: Rounds) -> str:
@@ -175,12 +177,6 @@ def stopped(found: Rounds) -> str:
     stages, last = int(found.stages[0]), found.stage_error[0, -1]
     why = "has no error, so nothing is left to learn" if last == 0 else "is followed by chance"
     return f"On these examples it stopped: stage {stages} {why}"
-
-
-def _heaviest(found: Rounds, at: int) -> int:
-    """The fewest examples that carry half of the weight."""
-    carried = np.cumsum(np.sort(found.weights[at])[::-1])
-    return int(np.searchsorted(carried, 0.5 - 1e-9)) + 1
 
 
 def also(found: Rounds, at: int) -> str:

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ensemble_lab.core.intervals import share_interval
 from ensemble_lab.core.unknown import mean_of_known
 from ensemble_lab.explorers.answers.cascades.cascade_replay import (
     CHOOSE,
@@ -273,7 +272,7 @@ def table(replay: Replay, seen: View):
         paid.title: paid.factor * sweep.price.ravel(),
     }
     columns |= {f"{n} answers": sweep.answered[s].ravel() for s, n in enumerate(seen.order)}
-    low, high = share_interval(sweep.accuracy.ravel(), sweep.graded.ravel())
+    low, high = map(np.ravel, sweep.interval)
     found = pd.DataFrame(columns | {"low": low, "high": high})
     found["here"] = np.arange(len(found)) == np.ravel_multi_index(seen.at, shape)
     if len(shape) == 1:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from ensemble_lab.answers.voting import (
     WeightedVote,
 )
 from ensemble_lab.core.decision import Decision
-from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.outcomes import Outcomes, _replace_unchecked
 from ensemble_lab.core.states import ABSENT
 from ensemble_lab.core.unknown import mean_of_known
 from ensemble_lab.widgets.explorer import Failing
@@ -56,10 +57,16 @@ class Tally:
     oracle: float  # NaN where not known
     chance: float  # the same of an oracle over guessers
     correlation: np.ndarray  # (m, m), of the members' errors
-    mean_correlation: float = field(init=False)
 
-    def __post_init__(self):
-        object.__setattr__(self, "mean_correlation", mean_pairwise(self.correlation))
+    @cached_property
+    def mean_correlation(self) -> float:
+        """Over all pairs."""
+        return mean_pairwise(self.correlation)
+
+    @cached_property
+    def by_likeness(self) -> np.ndarray:
+        """The order of the members (m,) in which those whose errors go together are neighbours."""
+        return by_likeness(self.correlation)
 
 
 class Replay:
@@ -90,14 +97,18 @@ class Replay:
             repr(getattr(policy, f.name)) != repr(f.default) for f in fields(policy)
         )
         self.graded = {id(t): graded_answers(t) for t in (outcomes, self.fit, self.shown)}
-        self._reach = (), None
+        # Kept while other controls are moved.
+        self.tally = lru_cache(32)(self._tally)
+        self.reach = lru_cache(32)(self._reach)
         self.correlation = {id(t): error_correlation(t) for t in (self.fit, self.shown)}
 
     def _policies(self, own: Vote | None) -> tuple[dict[str, Vote], dict[str, str]]:
         """Rule to its fitted policy, and the rules that cannot be, each with the reason."""
         wanted = dict(RULES)
-        self.started = rule_of(own) if own is not None else None
-        if own is not None:
+        self.started = None
+        if own is not None:  # a vote of the reader's own goes by its class
+            names = {type(known): rule for rule, known in RULES.items()}
+            self.started = names.get(type(own), type(own).__name__)
             wanted[self.started] = own
         possible, lacking, telling = {}, {}, _telling(self.outcomes)
         for rule, policy in wanted.items():
@@ -121,17 +132,17 @@ class Replay:
             table = self.graded.get(id(table)) or graded_answers(table)
         return policy, policy.decide(table)
 
-    def most_trusted(self, members: Sequence[str], rule: str, share: int) -> list[str]:
+    def most_trusted(self, members: Sequence[str], rule: str, share: int) -> tuple[str, ...]:
         """The first `share` per cent of `members`, at least one, in the order of trust."""
-        ranked = [name for name in self.policies[rule].members if name in set(members)]
+        ranked = tuple(name for name in self.policies[rule].members if name in set(members))
         return ranked[: max(1, -(-len(ranked) * share // 100))]  # -(-a // b) rounds up
 
-    def tally(self, members: Sequence[str], rule: str, table: Outcomes | None = None) -> Tally:
+    def _tally(self, members: tuple[str, ...], rule: str, table: Outcomes | None = None) -> Tally:
         """What the vote of `members` by `rule` did with every item of `table`, the shown half."""
         table = self.shown if table is None else table
         policy, decision = self.decide(members, rule, table)
         columns = table.columns(policy.members)
-        part = table.select(models=policy.members)
+        part = of_members(table, policy.members)
         known = skill_of(part)
         best = max(policy.members, key=self.skill.get)
         hindsight = max(policy.members, key=lambda name: (known[name], name == best))
@@ -149,25 +160,22 @@ class Replay:
             correlation=self.correlation[id(table)][np.ix_(columns, columns)],
         )
 
-    def reach(self, members: tuple[str, ...]) -> tuple[np.ndarray, tuple[float, float]]:
+    def _reach(self, members: tuple[str, ...]) -> tuple[np.ndarray, tuple[float, float]]:
         """Each one's accuracy and an oracle's, and the least and most correlation of two.
 
-        Correlations are to one digit, outwards. Kept until other members are asked about.
+        Correlations are to one digit, outwards.
         """
-        if self._reach[0] != members:
-            part = self.shown.select(models=members)
-            columns = self.shown.columns(members)
-            pairs = self.correlation[id(self.shown)][np.ix_(columns, columns)]
-            pairs = pairs[np.triu_indices(len(pairs), 1)]
-            pairs = pairs[~np.isnan(pairs)] if not np.isnan(pairs).all() else np.array([0.0, 1.0])
-            low = float(np.floor(10 * pairs.min()) / 10)
-            high = max(float(np.ceil(10 * pairs.max()) / 10), low + 0.1)
-            self._reach = members, (np.array([*part.accuracy(), or_nan(part.oracle)]), (low, high))
-        return self._reach[1]
+        part, columns = of_members(self.shown, members), self.shown.columns(members)
+        pairs = self.correlation[id(self.shown)][np.ix_(columns, columns)]
+        pairs = pairs[np.triu_indices(len(pairs), 1)]
+        pairs = pairs[~np.isnan(pairs)] if not np.isnan(pairs).all() else np.array([0.0, 1.0])
+        low = float(np.floor(10 * pairs.min()) / 10)
+        high = max(float(np.ceil(10 * pairs.max()) / 10), low + 0.1)
+        return np.array([*part.accuracy(), or_nan(part.oracle)]), (low, high)
 
     def gain(self, members: Sequence[str], rule: str) -> float:
         """Accuracy over the best member's on the fit half: for choosing what to look at."""
-        tally = self.tally(members, rule, self.fit)
+        tally = self.tally(tuple(members), rule, self.fit)
         return float(np.nan_to_num(mean_of_known(tally.voted - tally.alone)))
 
 
@@ -195,6 +203,15 @@ def presets(replay: Replay) -> dict[str, dict]:
     title, rule = min(tried, key=tried.get)
     named = title if rule == rules[0] else f"{title}, worst rule"
     return found | {named: Failing(members=groups.get(title, models), rule=rule)}
+
+
+def of_members(table: Outcomes, members: Sequence[str]) -> Outcomes:
+    """`table.select(models=members)` without a second check, which takes longer than the vote."""
+    columns = table.columns(members)
+    parts = {f.name: getattr(table, f.name) for f in fields(table)}
+    pairs = {name: part[:, columns] for name, part in parts.items()
+             if isinstance(part, np.ndarray) and part.ndim > 1}  # fmt: skip
+    return _replace_unchecked(table, models=tuple(members), model_group=None, **pairs)
 
 
 def skill_of(table: Outcomes) -> dict[str, float]:
@@ -234,14 +251,6 @@ def graded_answers(outcomes: Outcomes) -> Outcomes:
     code = np.where(np.isnan(outcomes.correct), ABSENT, outcomes.correct >= 0.5).astype(int)
     parts = {name: getattr(outcomes, name) for name in ("models", "items", "correct")}
     return Outcomes(**parts, answer=code, labels=("wrong", "right"))
-
-
-def rule_of(policy: Vote) -> str:
-    """The name of a policy's rule; a vote of the reader's own goes by its class."""
-    for rule, known in RULES.items():
-        if type(policy) is type(known):
-            return rule
-    return type(policy).__name__
 
 
 def _telling(outcomes: Outcomes) -> Outcomes:

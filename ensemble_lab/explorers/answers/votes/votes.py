@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from ensemble_lab.core.unknown import mean_of_known
 from ensemble_lab.explorers.answers.votes.vote_replay import (
     Replay,
     Tally,
-    by_likeness,
     presets,
 )
 from ensemble_lab.widgets.axes import FRAMED, Axes, axis, rows_of, shares
@@ -104,7 +104,7 @@ def draw(replay: Replay, state: State) -> Picture:
     tally = replay.tally(voters(replay, state), state["rule"])
     formula = jury(tally, state["correlation"])
     m, few = len(tally.members), len(tally.members) <= NAMES_IN_SIGHT
-    order = by_likeness(tally.correlation)
+    order = tally.by_likeness
     names = [in_two(named(tally.members[i])) if few else "" for i in order]
     rho = "" if np.isnan(tally.mean_correlation) else f" by {tally.mean_correlation:.2f}"
     reached, alike = replay.reach(state["members"])
@@ -132,7 +132,7 @@ def draw(replay: Replay, state: State) -> Picture:
     return panels.picture(marks, finding(tally, state), lambda: table(tally, state, formula), also)
 
 
-def voters(replay: Replay, state: State) -> list[str]:
+def voters(replay: Replay, state: State) -> tuple[str, ...]:
     """Who votes in `state`: the most trusted of its members."""
     return replay.most_trusted(state["members"], state["rule"], state.get("voters", 100))
 
@@ -144,7 +144,13 @@ def jury(tally: Tally, correlation: float) -> dict[str, float]:
     asked = {"independent": 0.0, "formula": correlation, "measured": measured}
     if np.isnan(mean):
         return dict.fromkeys(asked, float("nan"))
-    return {name: float(condorcet(len(tally.members), mean, rho)) for name, rho in asked.items()}
+    return {name: right(len(tally.members), mean, rho) for name, rho in asked.items()}
+
+
+@lru_cache(256)
+def right(members: int, accuracy: float, correlation: float) -> float:
+    """Condorcet's chance of a right vote, kept while other controls are moved."""
+    return float(condorcet(members, accuracy, correlation))
 
 
 # -- the panels ---------------------------------------------------------------------------------
