@@ -95,7 +95,10 @@ def figure_output(figure: Mapping) -> dict[str, Any]:
 
 
 def changes(before: Mapping, now: Mapping, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted paths at which two nested dicts differ, with the new values (None if removed)."""
+    """Dotted paths at which two nested dicts differ, with the new values (None if removed).
+
+    Places in lists have dots too: the page of a figure widget does not read brackets.
+    """
     for key in {**before, **now}:
         old, new = before.get(key), now.get(key)
         if old is new:
@@ -104,7 +107,7 @@ def changes(before: Mapping, now: Mapping, path: str = "") -> Iterator[tuple[str
             yield from changes(old, new, f"{path}{key}.")
         elif _like(old, new):  # plotly checks a whole list of notes as slowly as it is long
             for i, pair in enumerate(zip(old, new, strict=True)):
-                yield from changes(*pair, f"{path}{key}[{i}].")
+                yield from changes(*pair, f"{path}{key}.{i}.")
         elif not same(old, new):
             yield f"{path}{key}", new
 

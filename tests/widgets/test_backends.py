@@ -241,25 +241,30 @@ def test_missing_controls_are_explained(panel):
     assert "these numbers cost nothing" in reasons.parts[0].children[0].value
 
 
-def test_only_what_changed_is_sent():
-    panel = Panel(toy())
-    sent = []
-    panel.canvas.widget.observe(lambda change: sent.append(change["new"]), "_py2js_update")
+def test_only_what_changed_is_sent_and_as_plotly_would_send_it():
+    panel, own, sent = Panel(toy()), go.FigureWidget(toy().figure()), []
+    for widget in (panel.canvas.widget, own):
+        widget.observe(lambda change: sent.append(change["new"]), "_py2js_update")
     panel.inputs["power"].sources[0].value = 3
-    message = next(filter(None, sent))
+    with own.batch_update():
+        own.data[0].y = figure(panel).data[0].y
+        own.layout.title.text, own.layout.shapes[0].x0 = title(panel), 3
+    message, plotlys = filter(None, sent)
     assert set(message["style_data"]) == {"y"}
-    assert set(message["layout_data"]) == {"title.text", "shapes[0].x0"}
+    assert set(message["layout_data"]) == {"title.text", "shapes.0.x0"}
+    for part in ("style_data", "style_traces", "layout_data"):
+        assert message[part] == plotlys[part]
 
 
 def test_of_as_many_notes_only_what_changed_is_named_of_others_all():
     notes = [{"x": 0, "font": {"size": 1}}, {"x": 1, "text": "a"}]
     moved = [{"x": 0, "font": {"size": 2}}, {"x": 1, "text": "b"}]
     found = dict(changes({"annotations": notes}, {"annotations": moved}))
-    assert found == {"annotations[0].font.size": 2, "annotations[1].text": "b"}
+    assert found == {"annotations.0.font.size": 2, "annotations.1.text": "b"}
     fewer = dict(changes({"annotations": notes}, {"annotations": moved[:1]}))
     assert fewer == {"annotations": moved[:1]}
     gone = dict(changes({"annotations": notes}, {"annotations": [notes[0], {"x": 1}]}))
-    assert gone == {"annotations[1].text": None}
+    assert gone == {"annotations.1.text": None}
     assert dict(changes({"x": [0, 1]}, {"x": [0, 2]})) == {"x": [0, 2]}
 
 
