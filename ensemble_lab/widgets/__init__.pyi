@@ -1,6 +1,5 @@
 from .controls import Control as Control
 from .controls import choice as choice
-from .controls import controls_of as controls_of
 from .controls import many as many
 from .controls import steps as steps
 from .explorer import Explorer as Explorer
