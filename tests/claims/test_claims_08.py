@@ -115,6 +115,7 @@ def neighbours_alone_are_as_good():
     return abs(off.mean()) < found["error of the bag"].std(ddof=1)
 
 
+@cache
 def less_extreme():
     """The largest probability of a bag, of a tree and of bags with random pixels."""
     own = names()
