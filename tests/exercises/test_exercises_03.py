@@ -96,7 +96,7 @@ def test_scikit_learns_neighbours_pass():
          "large product"),
         (lambda f, s, k: gap(f[1])[np.linalg.norm(s[0][:, None] - f[0], axis=2)
                                    .argsort(axis=1)[:, -k:]].mean(axis=1), "at the largest"),
-        (lambda f, s, k: np.zeros(len(s[0])), "question 0 of `shown` has as its 3 nearest"),
+        (lambda f, s, k: np.zeros(len(s[0])), "question 1 of `shown` has as its 3 nearest"),
         (lambda f, s, k: 0.5, "one for each question"),
     ],
 )  # fmt: skip

@@ -67,7 +67,7 @@ def test_two_models_have_the_curve_and_the_apgr_of_the_metrics(first, task, rout
     np.testing.assert_allclose(table["random, high"], high)
     area, floor = metrics.apgr(scores, weak, strong), metrics.noise_floor(weak, strong)
     said = first.picture(task=task, router=name).finding
-    assert f"APGR {area:.3f}, {(area - 0.5) / floor:.0f} standard deviations above" in said
+    assert f"APGR {area:.3f}, {(area - 0.5) / floor:.1f} standard deviations above" in said
     best = metrics.apgr(strong - weak, weak, strong)
     assert f"± {floor:.3f}); the oracle has {best:.3f}" in said
 
@@ -78,7 +78,14 @@ def test_two_models_by_hand():
         models=["weak", "strong"],
         items=range(8),
         group=[*"aabbccdd"],
-        correct=[[1, 0], [1, 1], [1, 1], [1, 1], [0, 1], [0, 0], [0, 1], [0, 1]])  # fmt: skip
+        correct=[[1, 0], [1, 1], [1, 1], [1, 1], [0, 1], [0, 0], [0, 1], [0, 1]],
+    )
+    shown = lab.Outcomes(
+        models=["weak", "strong"],
+        items=[*"wxyz"],
+        group=[*"abcd"],
+        correct=[[1, 0], [0, 1], [0, 0], [0, 1]],
+    )
     found = replay(Pool(fit, shown, 0, shown), GROUP)
     assert np.argsort(-found.gain).tolist() == [3, 2, 1, 0] == found.order.tolist()
     assert found.accuracy[[0, 25, 50, 75, 100]].tolist() == [0.25, 0.5, 0.5, 0.75, 0.5]
@@ -121,7 +128,7 @@ def test_the_presets_show_what_they_promise(first):
     assert failing == ["film reviews"]
     found = {name: routing.recorded_replay(state["task"], state["router"])
              for name in first.presets for state in [first.preset(name)]}  # fmt: skip
-    assert routing.above_chance(found["subjects, two models"]) > 15
+    assert routing.above_chance(found["subjects, two models"]) > 14
     assert routing.above_chance(found["longest questions"]) > 2
     for pays in ("seven models", "faces"):
         assert found[pays].points[1] > 0.2  # the lower end of the interval
@@ -162,7 +169,7 @@ def test_every_question_of_the_map_is_drawn_once(first):
             assert sum(len(slot["x"]) for slot in slots) == 600
             assert share or len(slots[0]["x"]) == 600
             drawn = [marks[f"{name}, share"]["x"] for name in routing.SLOTS]
-            assert sum(sum(x) for x in drawn) == pytest.approx(1)
+            assert sum(sum(x) for x in drawn) == pytest.approx(1, abs=1e-4)
 
 
 def test_a_step_of_the_slider_is_quick(first):

@@ -198,9 +198,8 @@ def curves(panel: Panel, found: Routed, share: int) -> list[Mark]:
     spread = {"type": "data", "symmetric": False, "color": INK, "thickness": 2}
     spread |= {"array": listed([high - y]), "arrayminus": listed([y - low])}
     loses = y < (found.low[share] if leads else right[usual]) - 1e-9
-    own = [] if leads or found.lacking else [100 * found.own]
+    own = [] if leads or np.isnan(found.own) else [100 * found.own]
     chosen = [float(np.interp(100 * found.own, SHARES, found.accuracy))][: len(own)]
-    peak = int(found.oracle.argmax())
     around = np.r_[SHARES, SHARES[::-1]], np.r_[found.low, found.high[::-1]]
     band = panel.curve(*around, ORACLE, "random orders", width=1, label="", fill="toself",
                        fillcolor=BAND, line={"dash": "1px,2px"}, hoverinfo="skip")  # fmt: skip
@@ -208,7 +207,7 @@ def curves(panel: Panel, found: Routed, share: int) -> list[Mark]:
     alone = f"{_name(found, usual)} alone", f"{_name(found, strong)} alone"
     return [
         replace(band, said="95% of random orders", symbol="square"),
-        replace(oracle, at=(peak, found.oracle[peak])),
+        replace(oracle, at=(60, found.oracle[60])),
         panel.upright(share),
         panel.rule(right[usual], SMALL if leads else BIG, "usual model alone", label=alone[0]),
         panel.rule(right[strong] if leads else np.nan, BIG if leads else SMALL,
@@ -309,7 +308,7 @@ def finding(found: Routed, state: State) -> str:
     if leads:
         worth = f", {recovered(found)[share]:.0%} of the gap"
     else:
-        worth = f" ({_points(100 * (y - found.pool.shown.accuracy()[usual]))})"
+        worth = f" ({_signed(100 * (y - found.pool.shown.accuracy()[usual]))} points)"
     first = f"{said}, {share}% {where}: {y:.1%} right{worth}; at random {low:.1%} to {high:.1%}"
     return f"{first}\n{_verdict(found)}"
 
@@ -319,22 +318,25 @@ def _verdict(found: Routed) -> str:
     if not np.isnan(found.apgr):
         far = above_chance(found)
         order = f"a random order (0.5 ± {found.floor:.3f})"
-        told = f"{abs(far):.0f} standard deviations {'above' if far > 0 else 'below'} {order}"
+        told = f"{abs(far):.1f} standard deviations {'above' if far > 0 else 'below'} {order}"
         if abs(far) < TELLING:
             told = f"not told from {order}"
         return f"APGR {found.apgr:.3f}, {told}; the oracle has {found.best_apgr:.3f}"
     if found.pool.leads:
         return f"On this half {_name(found, _strong(found), LONG)} is not better than {usual}"
-    gained, *ends = found.points
-    between = " to ".join(f"{end:+.1f}" for end in ends)
+    oracle = f"the oracle gains {oracle_gain(found):.1f}"
+    if np.isnan(found.own):
+        return f"A random order has no choice of its own; {oracle} points on {usual}"
+    gained, low, high = map(_signed, found.points)
     return (
-        f"Its own choice sends {found.own:.0%} and gains {_points(gained)} ({between}) on {usual};"
-        f" the oracle {oracle_gain(found):.1f}"
+        f"Its own choice sends {found.own:.0%} and gains {gained} points ({low} to {high}) on"
+        f" {usual}; {oracle}"
     )
 
 
-def _points(gain: float) -> str:
-    return f"{gain if abs(gain) >= 0.05 else 0.0:+.1f} points"
+def _signed(points: float) -> str:
+    """With its sign; what rounds to zero is not negative."""
+    return f"{points if abs(points) >= 0.05 else 0.0:+.1f}"
 
 
 def also(found: Routed, share: int, place: Place) -> str:
