@@ -3,12 +3,19 @@
 Run with ``python -m benchmarks routing --json benchmarks/results/routing.json``.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsRegressor
+from threadpoolctl import threadpool_limits
 
+import ensemble_lab as lab
 from benchmarks.parts.compare import record, side_by_side
 from ensemble_lab import metrics
+from ensemble_lab.instruments.meter import Meter
 
 ROUNDS = 5
 
@@ -54,4 +61,112 @@ def aiq_vs_cubic(quick):
     )
 
 
-RECORDS = {"aiq-vs-cubic": aiq_vs_cubic}
+def routers(first):
+    """One of each router, by its name; `first` is the model that a `LabelRouter` asks first."""
+    boosted = HistGradientBoostingClassifier(max_iter=40, max_depth=3, random_state=0)
+    return {
+        "RandomRouter": lab.RandomRouter(),
+        "LengthRouter": lab.LengthRouter(),
+        "GroupRouter": lab.GroupRouter(),
+        "ClusterRouter": lab.ClusterRouter(),
+        "QualityRouter": lab.QualityRouter(),
+        "QualityRouter, gradient boosting": lab.QualityRouter(boosted),
+        "GapRouter": lab.GapRouter(),
+        "FactorRouter": lab.FactorRouter(),
+        "NeighbourRouter": lab.NeighbourRouter(),
+        "NeighbourRouter, groups": lab.NeighbourRouter(groups=True),
+        "SimilarityRouter": lab.SimilarityRouter(),
+        "EloRouter": lab.EloRouter(),
+        "DynamicSelection": lab.DynamicSelection(),
+        "LabelRouter": lab.LabelRouter(first=first),
+        "BudgetRouter": lab.BudgetRouter(0.5),
+        "SubsetRouter": lab.SubsetRouter(),
+        "CachedRouter": lab.CachedRouter(),
+    }
+
+
+def llms(quick):
+    """8,000 questions to 29 models, with confidences and prices that only the timing needs."""
+    table = lab.load_outcomes("mmlu-pro-29-llms")
+    rows = np.random.default_rng(0).permutation(len(table))[: 400 if quick else 8000]
+    table, m = table.take(rows), len(table.models)
+    sure = np.random.default_rng(1).random(table.correct.shape)
+    return replace(table, confidence=sure, cost=np.broadcast_to(np.linspace(0.1, 1, m), sure.shape))
+
+
+def slowest_decisions(quick):
+    """Decisions a second from ready features on one core, beside scikit-learn's neighbours."""
+    table = llms(quick)
+    rounds = 1 if quick else ROUNDS
+    rates = {}
+    with threadpool_limits(1):
+        for name, router in routers(table.models[0]).items():
+            fitted = router.fit(table)
+            timed = side_by_side(lambda f=fitted: f.decide(table), lambda: None, rounds)
+            rates[name] = round(len(table) / timed.ours)
+        points = np.column_stack([v for k, v in sorted(table.features.items()) if "embed" in k])
+        grades = np.nan_to_num(table.correct)
+        theirs = KNeighborsRegressor(60, algorithm="brute").fit(points, grades)
+        ours = lab.NeighbourRouter().fit(table)
+        timed = side_by_side(
+            lambda: ours.decide(table), lambda: theirs.predict(points).argmax(axis=1), rounds
+        )
+    slowest = min(rates, key=rates.get)
+    return record(
+        "slowest-router-decisions",
+        1e6 * timed.ours / len(table),
+        1e6 * timed.peer / len(table),
+        "µs a decision of 60 neighbours",
+        goal="at least 5,000 decisions a second for every router",
+        peer_is="scikit-learn's KNeighborsRegressor on the same features, then argmax",
+        questions=len(table),
+        models=len(table.models),
+        slowest=slowest,
+        slowest_a_second=rates[slowest],
+        a_second=rates,
+        published_a_second={"RouteLLM mf": 155, "RouteLLM bert": 69.6},
+        published_are="requests a second with the embedding, on the authors' machines",
+        spread=timed.spread,
+    )
+
+
+def slowest_fit(quick):
+    """Seconds to fit each router, beside scikit-learn's logistic regressions with its defaults."""
+    table, seconds = llms(quick), {}
+    rounds = 1 if quick else ROUNDS
+    for name, router in routers(table.models[0]).items():
+        with Meter() as meter:
+            router.fit(table)
+        seconds[name] = round(meter.seconds, 3)
+    router = lab.QualityRouter(groups=False)
+    points = np.column_stack([v.astype(float) for _, v in sorted(table.features.items())])
+    points = (points - points.mean(axis=0)) / points.std(axis=0)
+    known = ~np.isnan(table.correct)
+
+    def theirs():
+        for grades, rows in zip(table.correct.T, known.T, strict=True):
+            LogisticRegression().fit(points[rows], grades[rows])
+
+    timed = side_by_side(lambda: router.fit(table), theirs, rounds)
+    slowest = max(seconds, key=seconds.get)
+    return record(
+        "slowest-router-fit",
+        timed.ours,
+        timed.peer,
+        "s for the QualityRouter",
+        goal="1 s for a default router on 8,000 x 29, the slowest under 30 s",
+        peer_is="scikit-learn's LogisticRegression() of each model, on the same features",
+        questions=len(table),
+        models=len(table.models),
+        slowest=slowest,
+        slowest_s=seconds[slowest],
+        seconds=seconds,
+        spread=timed.spread,
+    )
+
+
+RECORDS = {
+    "aiq-vs-cubic": aiq_vs_cubic,
+    "slowest-router-decisions": slowest_decisions,
+    "slowest-router-fit": slowest_fit,
+}

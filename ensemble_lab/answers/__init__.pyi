@@ -2,6 +2,7 @@ from .calibration import Calibration as Calibration
 from .cascades.agreement import AgreementCascade as AgreementCascade
 from .cascades.budget import BudgetCascade as BudgetCascade
 from .cascades.cascade import Cascade as Cascade
+from .cascades.combining import CombiningCascade as CombiningCascade
 from .diversity import ambiguity as ambiguity
 from .diversity import condorcet as condorcet
 from .diversity import disagreement as disagreement

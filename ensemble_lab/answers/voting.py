@@ -361,3 +361,23 @@ def _weights_of(members, weights: Mapping[str, float], who: str) -> np.ndarray:
             raise ValueError(f"the weight of {shown(name)} is {value}; it must be a finite number")
     plain = np.array([weights[name] for name in members], float)
     return np.ldexp(plain, 900 - np.frexp(np.abs(plain).max())[1])
+
+
+def voted(
+    outcomes: Outcomes, columns: np.ndarray, asked: np.ndarray, weight: np.ndarray, who: str
+) -> Choice:
+    """Ask the models `asked` (n, p) among `columns` (p,); the answer with the most `weight` wins.
+
+    A tie goes to the model that is listed first. Where no reply of theirs could be read, the first
+    one counts as the answer, and is wrong.
+    """
+    answer = require(outcomes, "answer", who)[:, columns]
+    called = np.zeros(outcomes.correct.shape, bool)
+    called[:, columns] = asked
+    codes, weight = np.where(asked, answer, ABSTAINED).T, weight.T
+    score = np.array([((codes == own) * weight).sum(axis=0) for own in codes])
+    winner = first_best(np.where(codes >= 0, score, -np.inf))
+    chosen = np.append(columns, ABSTAINED)[winner]  # NO_WINNER is -1: the last entry
+    unread = asked & outcomes.unparsed[:, columns]
+    first = np.where(unread.any(axis=1), columns[unread.argmax(axis=1)], ABSTAINED)
+    return Choice(np.where(chosen == ABSTAINED, first, chosen), called)

@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -42,9 +43,12 @@ class Policy(ABC):
         for f in fields(self):
             # A caller's dict that changes later must not change the policy.
             object.__setattr__(self, f.name, settled(getattr(self, f.name)))
-            if "low" in f.metadata and (value := getattr(self, f.name)) is not None:
-                for number in _numbers(value):
-                    _check_range(self, f, number)
+            value = getattr(self, f.name)
+            if "low" not in f.metadata or (value is None and f.default is None):
+                continue
+            # A field that is one number by default is one number.
+            for number in (value,) if isinstance(f.default, Real) else _numbers(value):
+                _check_range(self, f, number)
 
     def fit(self, outcomes: Outcomes) -> Self:
         """A fitted copy. Policies that learn nothing return themselves."""

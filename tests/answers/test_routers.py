@@ -216,7 +216,8 @@ def test_full_rank_is_ridge_and_a_lower_rank_is_the_best_of_its_rank():
     train, test = table(100, 4, cost=(1,) * 4), table(20, 4, seed=6, cost=(1,) * 4)
     full = lab.FactorRouter(rank=4, penalty=3.0, groups=False).fit(train)
     space = full.fitted.state[0]
-    ridge = Ridge(alpha=3.0).fit(space.points(train), train.correct)
+    gaps = train.correct - train.correct.mean(axis=1, keepdims=True)
+    ridge = Ridge(alpha=3.0).fit(space.points(train), gaps)
     np.testing.assert_allclose(full.scores(test), ridge.predict(space.points(test)), atol=1e-8)
     one = lab.FactorRouter(rank=1, penalty=3.0, groups=False).fit(train)
     target = full.scores(train) - full.scores(train).mean(axis=0)
@@ -246,7 +247,7 @@ def test_the_label_router_is_a_table_of_cells():
 def test_a_budget_is_spent_as_highs_would_spend_it(seed, budget):
     """One weight on the price is optimal, up to one item."""
     train = table(40, seed=seed)
-    router = lab.BudgetRouter(budget, lab.NeighbourRouter(9)).fit(train)
+    router = lab.BudgetRouter(budget).fit(train)
     scores, price = router.scores(train), np.array([1.0, 2.0, 5.0])
     chosen = router.decide(train).chosen
     assert price[chosen].mean() <= budget + 1e-6
@@ -258,11 +259,7 @@ def test_a_budget_is_spent_as_highs_would_spend_it(seed, budget):
     )  # fmt: skip
     ours = scores[np.arange(n), chosen].sum()
     assert ours <= -best.fun + 1e-6
-    # Items with equal scores switch together at one weight: none of them, or all.
-    gains = scores.max(axis=1) - scores.min(axis=1)
-    rows, same = np.unique(scores.round(9), axis=0, return_inverse=True)
-    together = max(gains[same == k].sum() for k in range(len(rows)))
-    assert -best.fun - ours <= together + 1e-6
+    assert -best.fun - ours <= (scores.max(axis=1) - scores.min(axis=1)).max() + 1e-6
 
 
 def test_a_subset_votes_with_the_log_odds_of_its_members():
@@ -336,7 +333,9 @@ def test_what_is_wrong_is_named():
         replace(fitted, models=("a", "d")).decide(four)
     with pytest.raises(ValueError, match=r"the price of 'a' is not known"):
         replace(fitted, cost_weight=0.5, prices={"b": 1.0, "c": 2.0}).decide(train)
-    with pytest.raises(KeyError, match="no model 'A' in the pool, but in prices; did you mean 'a'"):
+    with pytest.raises(
+        KeyError, match="no model 'A' in the pool, but in prices; known are a, b, c"
+    ):
         lab.GroupRouter(prices={"A": 1.0}).fit(train)
     with pytest.raises(ValueError, match="below the cheapest model's price, 'a' at 1"):
         lab.BudgetRouter(0.5).fit(train)

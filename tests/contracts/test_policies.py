@@ -210,6 +210,48 @@ def test_a_frontier_is_every_setting(table, data, tmp_path_factory):
     assert {point for point, kept in zip(points, best, strict=True) if kept} == shown
 
 
+@contract("CombiningCascade")
+@examples(50)
+@given(table=tables(answers=True, measures=("confidence", "cost", "latency")), data=st.data())
+def test_a_combining_cascade_is_a_vote_of_whom_a_cascade_asks(table, data, tmp_path_factory):
+    outcomes, told, text = brought(table, data, tmp_path_factory.mktemp("t"))
+    assume(told.has("confidence"))
+    order = data.draw(st.permutations(told.models), label="order")
+    order = order[: data.draw(st.integers(1, len(order)))]
+    levels = [data.draw(st.sampled_from(THRESHOLDS)) for _ in order[1:]]
+    weights = {name: data.draw(st.sampled_from([0.5, 1.0, 2.0])) for name in order}
+    with quiet():
+        policy = lab.CombiningCascade(
+            held(data.draw, [str(name) for name in order]),
+            levels,
+            {str(name): weight for name, weight in weights.items()},
+        )
+        decision = policy.decide(outcomes)
+
+    def loop(item):
+        waves = plain.cascade(told, item, order, levels).waves
+        asked = [name for wave in waves for name in wave][::-1]  # a tie goes to the later stage
+        sure = {name: told.measure("confidence", item, name) for name in asked}
+        voters = [name for name in asked if told.said(item, name) is not None]
+        worth = {
+            name: Fraction(weights[name]) * (1 if sure[name] is None else sure[name])
+            for name in voters
+        }
+        score = {
+            name: sum(
+                w for n, w in worth.items() if plain.same(told.said(item, n), told.said(item, name))
+            )
+            for name in voters
+        }
+        if not voters:
+            return plain.Fate(plain.unread(told, item, asked), None, waves)
+        best = max(score.values())
+        name = next(n for n in voters if score[n] >= best * (1 - Fraction(1, 10**9)))
+        return plain.Fate(name, told.said(item, name), waves)
+
+    check_decision(decision, outcomes, told, plain.replay(told, loop), text)
+
+
 @contract("AgreementCascade")
 @examples(50)
 @given(table=tables(answers=True, measures=("cost", "latency")), data=st.data())

@@ -25,6 +25,8 @@ def every_policy(models, labels):
         lab.Cascade((b, a), (0.5,)),
         lab.Cascade((a, b, rest[0]), (0.7, by_label)),
         lab.Cascade((a, b), (0.9,), abstain=(0.3, 0.1)),
+        lab.CombiningCascade((b, a), (0.5,)),
+        lab.CombiningCascade((a, b, rest[0]), (0.7, by_label), {a: 0.5}),
         lab.AgreementCascade(((a, b), tuple(rest))),
         lab.AgreementCascade(((a, b), tuple(rest)), agreement=0.5),
         lab.HeuristicSelector(a, b, "length", 250.0),
@@ -63,4 +65,4 @@ def names_of_all_policies():
     """Every concrete policy that the package exports."""
     exported = (getattr(lab, name) for name in lab.__all__)
     classes = [value for value in exported if inspect.isclass(value)]
-    return {c.__name__ for c in classes if issubclass(c, Policy) and c is not Policy}
+    return {c.__name__ for c in classes if issubclass(c, Policy) and not inspect.isabstract(c)}

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from ensemble_lab.answers.routing.predicted import QualityRouter
-from ensemble_lab.answers.routing.router import Router, ScoreRouter
+from ensemble_lab.answers.routing.router import Router, ScoreRouter, check_router
 from ensemble_lab.core.decision import Choice
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
@@ -50,6 +50,10 @@ class BudgetRouter(Router):
 
     budget: float = ranged(0.001, 0.0, 1e9, "mean USD an item")
     of: ScoreRouter = field(default_factory=QualityRouter)
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_router(self.of, ScoreRouter, "BudgetRouter")
 
     def fit(self, outcomes: Outcomes) -> Self:
         """Fit the router `of`, then its `cost_weight`.

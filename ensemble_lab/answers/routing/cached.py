@@ -9,10 +9,10 @@ import numpy as np
 
 from ensemble_lab.answers.routing.neighbours import Stored, stored
 from ensemble_lab.answers.routing.predicted import QualityRouter
-from ensemble_lab.answers.routing.router import Router
+from ensemble_lab.answers.routing.router import Router, check_router
 from ensemble_lab.core.decision import COMBINED, Choice
 from ensemble_lab.core.outcomes import Outcomes
-from ensemble_lab.core.policy import ranged
+from ensemble_lab.core.policy import model_names, ranged
 from ensemble_lab.core.required import require
 from ensemble_lab.core.states import ABSENT
 
@@ -51,6 +51,12 @@ class CachedRouter(Router):
     of: Router = field(default_factory=QualityRouter)
     features: tuple[str, ...] | None = None
     cache: _Cache | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_router(self.of, Router, "CachedRouter")
+        if self.features is not None:
+            object.__setattr__(self, "features", model_names(self.features, "features"))
 
     def fit(self, outcomes: Outcomes) -> Self:
         """Fit the router, and store its answers to these items.

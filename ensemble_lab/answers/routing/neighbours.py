@@ -11,7 +11,7 @@ import numpy as np
 from ensemble_lab.answers.routing.features import Space, embedding_names, group_codes, groups_of
 from ensemble_lab.answers.routing.groups import Means, shrunk_means
 from ensemble_lab.answers.routing.router import ScoreRouter
-from ensemble_lab.answers.routing.subsets import voted
+from ensemble_lab.answers.voting import voted
 from ensemble_lab.core.decision import Choice
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes

@@ -129,10 +129,10 @@ def gaps_of(correct: np.ndarray) -> np.ndarray:
 class FactorRouter(ScoreRouter):
     """A few factors of questions times a few factors of models: a score of low rank.
 
+    It predicts what `GapRouter` predicts: by how much each model is better than the pool's mean.
     The matrix of ridge coefficients (features, models) is replaced by its best approximation of
-    rank `rank` on the items of the fit: reduced-rank regression. Models that succeed on the same
-    questions share factors, so that rarely graded models learn from the others. With two models
-    there is one difference to predict, and rank 1 is all that it has.
+    rank `rank` on the items of the fit: reduced-rank regression. Models that are better on the same
+    questions share factors. Two models have one difference, and rank 1 is all that it needs.
 
     Parameters
     ----------
@@ -156,13 +156,13 @@ class FactorRouter(ScoreRouter):
     def _learn(self, outcomes: Outcomes) -> tuple[Space, np.ndarray, np.ndarray, np.ndarray]:
         space = Space.of(outcomes, self.features, self.groups)
         points = space.points(outcomes)
-        mean = np.nanmean(outcomes.correct, axis=0)
-        centre = points.mean(axis=0)
+        gaps = gaps_of(outcomes.correct)
+        mean, centre = np.nanmean(gaps, axis=0), points.mean(axis=0)
         points = points - centre
-        right = np.nan_to_num(outcomes.correct - mean)  # an absent answer says nothing: average
+        gaps = np.nan_to_num(gaps - mean)  # an absent answer says nothing: the model's mean
         inner = points.T @ points + self.penalty * np.eye(points.shape[1])
-        slopes = np.linalg.lstsq(inner, points.T @ right, rcond=None)[0]
-        # The directions of models in which the fitted scores vary most are kept.
+        slopes = np.linalg.lstsq(inner, points.T @ gaps, rcond=None)[0]
+        # The directions of models in which the predictions vary most are kept.
         _, _, directions = np.linalg.svd(points @ slopes, full_matrices=False)
         kept = directions[: self.rank]
         return space, centre, slopes @ kept.T @ kept, mean

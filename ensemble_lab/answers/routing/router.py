@@ -21,8 +21,10 @@ from ensemble_lab.core.decision import Choice
 from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names, ranged, replay_grid
+from ensemble_lab.core.recordings.tabulate import features_of
 from ensemble_lab.core.required import check_outcomes
 from ensemble_lab.core.votes import first_best
+from ensemble_lab.models.asking.given import first_of, one_row
 
 
 class Route(NamedTuple):
@@ -43,7 +45,7 @@ class Route(NamedTuple):
 
 
 class Router(Policy):
-    """Asks one model for each item, chosen by `scores`."""
+    """Chooses by `scores` which model answers, before it is asked."""
 
     @abstractmethod
     def scores(self, outcomes: Outcomes) -> np.ndarray:
@@ -68,18 +70,16 @@ class Router(Policy):
         ValueError
             Not fitted, or a feature or group that the router reads is not given.
         """
-        from ensemble_lab.core.recordings.tabulate import features_of
-
         if not isinstance(question, str) or not question.strip():
             raise ValueError(f"question is {shown(question)}; give a text that is not empty")
         if callable(features):
-            features = {name: np.asarray(v)[0] for name, v in features([question]).items()}
+            features = first_of(features([question]))
         models = self._pool()
         table = Outcomes(
             models=models,
             items=[0],
             correct=np.full((1, len(models)), np.nan),
-            features=features_of([dict(features or {})]),
+            features=features_of([one_row(features)]),
             group=None if group is None else [group],
         )
         scores, chosen = self.scores(table)[0], int(self.choose(table).chosen[0])
@@ -106,7 +106,7 @@ class Fitted(NamedTuple):
     state: Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreRouter(Router):
     """A router with a pool of models and one knob from quality to price.
 
@@ -131,8 +131,9 @@ class ScoreRouter(Router):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.models is not None:
-            object.__setattr__(self, "models", model_names(self.models, "models"))
+        for name in ("models", "features"):
+            if getattr(self, name, None) is not None:
+                object.__setattr__(self, name, model_names(getattr(self, name), name))
 
     def fit(self, outcomes: Outcomes) -> Self:
         """Learn from the items whose answers are graded.
@@ -186,7 +187,7 @@ class ScoreRouter(Router):
         check_outcomes(outcomes)
         ready = self.scores(outcomes.blinded())[:, self._columns(outcomes)]
         fitted = Fitted(self.models, self.price(), ready)
-        return replay_grid(_Scored(self.models, fitted=fitted), outcomes, grid)
+        return replay_grid(_Scored(models=self.models, fitted=fitted), outcomes, grid)
 
     def _ask(self, outcomes: Outcomes, scores: np.ndarray) -> Choice:
         """One call an item: of the model with the highest utility."""
@@ -267,3 +268,10 @@ def _known_means(cost: np.ndarray) -> np.ndarray:
     known = ~np.isnan(cost)
     with np.errstate(invalid="ignore"):
         return np.where(known, cost, 0.0).sum(axis=0) / known.sum(axis=0)
+
+
+def check_router(of, kind: type, what: str) -> None:
+    """Refuse what is not a router, such as the class or its name."""
+    if not isinstance(of, kind):
+        given = f"the class {of.__name__}" if isinstance(of, type) else shown(of)
+        raise TypeError(f"{what}: of is {given}; give a router, such as QualityRouter()")

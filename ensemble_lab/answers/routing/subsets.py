@@ -8,32 +8,11 @@ from typing import Self
 import numpy as np
 
 from ensemble_lab.answers.routing.predicted import QualityRouter
-from ensemble_lab.answers.routing.router import Router, ScoreRouter
-from ensemble_lab.core.decision import ABSTAINED, Choice
+from ensemble_lab.answers.routing.router import Router, ScoreRouter, check_router
+from ensemble_lab.answers.voting import voted
+from ensemble_lab.core.decision import Choice
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import ranged
-from ensemble_lab.core.required import require
-from ensemble_lab.core.votes import first_best
-
-
-def voted(
-    outcomes: Outcomes, columns: np.ndarray, asked: np.ndarray, weight: np.ndarray, who: str
-) -> Choice:
-    """Ask the models `asked` (n, p) among `columns` (p,); the answer with the most `weight` wins.
-
-    A tie goes to the model that is listed first. Where no reply of theirs could be read, the first
-    one counts as the answer, and is wrong.
-    """
-    answer = require(outcomes, "answer", who)[:, columns]
-    called = np.zeros(outcomes.correct.shape, bool)
-    called[:, columns] = asked
-    codes, weight = np.where(asked, answer, ABSTAINED).T, weight.T
-    score = np.array([((codes == own) * weight).sum(axis=0) for own in codes])
-    winner = first_best(np.where(codes >= 0, score, -np.inf))
-    chosen = np.append(columns, ABSTAINED)[winner]  # NO_WINNER is -1: the last entry
-    unread = asked & outcomes.unparsed[:, columns]
-    first = np.where(unread.any(axis=1), columns[unread.argmax(axis=1)], ABSTAINED)
-    return Choice(np.where(chosen == ABSTAINED, first, chosen), called)
 
 
 @dataclass(frozen=True)
@@ -57,6 +36,10 @@ class SubsetRouter(Router):
 
     size: int = ranged(3, 1, 1000, "models asked about each question", 1)
     of: ScoreRouter = field(default_factory=QualityRouter)
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_router(self.of, ScoreRouter, "SubsetRouter")
 
     def fit(self, outcomes: Outcomes) -> Self:
         return replace(self, of=self.of.fit(outcomes))

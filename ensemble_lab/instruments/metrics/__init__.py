@@ -14,12 +14,11 @@ from ensemble_lab.instruments.metrics.chance import (
     noise_floor,
 )
 from ensemble_lab.instruments.metrics.many_models import (
-    OracleGain,
     aiq,
     arena_score,
     hull,
-    oracle_gain,
 )
+from ensemble_lab.instruments.metrics.oracle import OracleGain, oracle_gain
 from ensemble_lab.instruments.metrics.two_models import apgr, cpt, curve, pgr
 
 __all__ = [

@@ -145,11 +145,11 @@ def apgr_difference(
     return Difference(found, low, high)
 
 
-def _mid_ranks(scores: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+def _mid_ranks(scores: np.ndarray) -> np.ndarray:
     """Share (n,) of the items with a lower score than each, those with an equal one half."""
     _, place = np.unique(scores, return_inverse=True)
-    many = np.bincount(place, weight)
-    return ((np.cumsum(many) - many / 2) / many.sum())[place]
+    many = np.bincount(place)
+    return ((np.cumsum(many) - many / 2) / len(scores))[place]
 
 
 def _gain_above(scores: np.ndarray, gain: np.ndarray) -> np.ndarray:
