@@ -159,6 +159,31 @@ def services(name):
     return np.array(rows)
 
 
+@cache
+def by_price():
+    """Points over the mixture at 1/4 and 1/2 of GPT-4's price: (2 routers, 5 splits, 2)."""
+    weights, found = np.linspace(0.06, 0.6, 55).tolist(), np.empty((2, len(SPLITS), 2))
+    for at, router in enumerate((lab.GroupRouter(), lab.QualityRouter())):
+        for split, (fit, test) in enumerate(halves("routellm-mmlu")):
+            price, right = test.cost.mean(axis=0), test.accuracy()
+            way = lab.frontier(router.fit(fit), test, cost_weight=weights).sort_values("cost")
+            paid = np.array([0.25, 0.5]) * price[1]
+            bought = np.interp(paid, way["cost"], way["accuracy"])
+            found[at, split] = 100 * (bought - np.interp(paid, price, right))
+    return found
+
+
+def sent_first_are_longer():
+    """By how much (2, 5) the half that is sent first is longer than the mean, as a share."""
+    found = []
+    for router in (lab.GroupRouter(), lab.QualityRouter()):
+        for fit, test in halves("routellm-mmlu"):
+            length = test.features["prompt_chars"]
+            first = np.argsort(-scores(router, fit, test), kind="stable")[: len(test) // 2]
+            found.append(length[first].mean() / length.mean() - 1)
+    return min(found)
+
+
 def none_is_sent():
     """Whether on imdb the router keeps the best service's answer to each review, on all splits."""
     sent = []
@@ -227,6 +252,12 @@ CLAIMS = [
           lambda: all(abs(services(n)[:, 0].mean()) < 0.1
                       and 4.8 < services(n)[:, 3].mean() < 9.2 for n in REVIEWS)),
     Claim("On imdb the router sends nothing at all", none_is_sent),
+    Claim("Both gain one to two points on the random mixture of the same price.",
+          lambda: ((by_price().mean(axis=1) > 1) & (by_price().mean(axis=1) < 2)).all()),
+    Claim("the questions that are sent first are longer than average, by a fifth or more",
+          lambda: sent_first_are_longer() > 0.2),
+    Claim("For a quarter of GPT-4's price the table of subjects is ahead of the classifiers, on all"
+          " five splits.", lambda: (by_price()[0, :, 0] > by_price()[1, :, 0]).all()),
     Claim("The same router gains nothing or five points, by which seven models it has.",
           lambda: windows()[..., 0].mean(axis=1).max() > 5
           and abs(windows()[..., 0].mean(axis=1)).min() == 0),
