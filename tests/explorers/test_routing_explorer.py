@@ -28,6 +28,7 @@ from ensemble_lab.explorers.answers.routing_replay import (
 )
 from ensemble_lab.widgets.explorer import Failing
 from ensemble_lab.widgets.panel import Panel
+from tests.explorers.test_explorers_own_outcomes import SHAPES, drawn, states
 from tests.support.any_state import named, promises_kept
 from tests.support.strategies import outcomes
 
@@ -241,6 +242,29 @@ def test_a_strong_model_that_is_not_better_on_the_half_shown_is_said():
     assert np.isnan(found.apgr)
     said = routing.finding(found, {"share": 10, "router": GROUP})
     assert "On this half big is not better than small" in said and "nan" not in said
+
+
+NOTHING_KNOWN = ("correctness only", "nothing to go by", "constant feature", "always wrong",
+                 "partly right")  # fmt: skip
+TOO_FEW = ("one ungraded model", "two ungraded models", "one absent model", "no item in common",
+           "one graded answer", "one item", "two items", "truth values for items")  # fmt: skip
+REFUSED = dict.fromkeys(NOTHING_KNOWN, "nothing here is known")
+REFUSED |= dict.fromkeys(TOO_FEW, "are needed; leave out models")
+REFUSED |= dict.fromkeys(("one model", "one item of one model"), "there is one; give two")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_any_shape_is_drawn_in_every_state_or_refused(shape):
+    table = lab.Outcomes(**SHAPES[shape])
+    if shape in REFUSED:
+        with pytest.raises(ValueError, match=REFUSED[shape]):
+            lab.explore("routing", table)
+        return
+    view = lab.explore("routing", table)
+    every = [*states(view), *({"router": router} for router in view.controls[1].options)]
+    forms = [drawn(view, changes) for changes in every]
+    assert all(form == forms[0] for form in forms)
 
 
 @settings(max_examples=25, deadline=None)

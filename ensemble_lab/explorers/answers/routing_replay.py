@@ -133,11 +133,16 @@ READS = {
     RANDOM: ("", len),
     LENGTH: ("length", lambda half: complete(half, length_feature(half))),
     GROUP: ("group", groups_of),
-    NEAREST: ("feature", lambda half: [complete(half, n) for n in embedding_names(half)]),
-    GAP: ("feature", lambda half: [complete(half, n) for n in numeric_names(half)]),
+    NEAREST: ("feature", lambda half: _differ(half, embedding_names(half))),
+    GAP: ("feature", lambda half: _differ(half, numeric_names(half))),
     FIRST: ("confidence", lambda half: _answered(half)),
 }
 ROUTERS = tuple(READS)
+
+
+def _differ(half: Outcomes, names: tuple[str, ...]) -> None:
+    if not any(np.ptp(complete(half, name)) > 0 for name in names):
+        raise ValueError("all questions have the same features")
 
 
 def _answered(half: Outcomes) -> None:
