@@ -154,19 +154,46 @@ def _bad_draws(given, wanted, cases) -> str:
     for name, end in (("last", -1), ("first", 0)):
         if not any((rows == range(rows.shape[1])[end]).any() for rows in given):
             return f"the {name} row of X never comes: where does the range of your draws end?"
+    if _uneven(given) or all((2 * (rows < rows.shape[1] / 2).mean(1) == 1).all() for rows in given):
+        return "a part of the rows has draws of its own: from which rows is each draw taken?"
     return ""
+
+
+def _uneven(given) -> bool:
+    """Whether some rows come more often than chance allows (Pearson's test, 6 deviations)."""
+    counts = [np.bincount(rows.ravel(), minlength=rows.shape[1]) for rows in given]
+    off = sum(((count - count.mean()) ** 2).sum() / count.mean() for count in counts)
+    freedom = sum(len(count) - 1 for count in counts)
+    return bool(off > freedom + 6 * np.sqrt(2 * freedom))
+
+
+def _neighbours(near: int):
+    """A classifier that learns by heart or nearly; a member without rows to judge is told why."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    class Neighbours(KNeighborsClassifier):
+        def predict(self, X):
+            return super().predict(some(X))
+
+        def predict_proba(self, X):
+            return super().predict_proba(some(X))
+
+    def some(X):
+        if len(X) == 0:
+            raise ValueError("a member left no row out: can a row come twice in your draws?")
+        return X
+
+    return Neighbours(near)
 
 
 def _tables():
     """Rows of overlapping classes, members that learn by heart or nearly, two generators each."""
-    from sklearn.neighbors import KNeighborsClassifier
-
     for seed, (n, classes, near) in enumerate(((12, 2, 1), (60, 3, 1), (60, 3, 3))):
         rng = np.random.default_rng(seed)
         y = rng.integers(0, classes, n)
         X = rng.normal(size=(n, 2)) + y[:, None]
         for generator in (seed, seed + 10):
-            yield KNeighborsClassifier(near), X, y, MEMBERS, np.random.default_rng(generator)
+            yield _neighbours(near), X, y, MEMBERS, np.random.default_rng(generator)
 
 
 check_bagging = Check(

@@ -1,5 +1,6 @@
 from .ambiguity import ambiguity_decomposition as ambiguity_decomposition
 from .ambiguity import optimal_weights as optimal_weights
+from .appeal import AppealClassifier as AppealClassifier
 from .bagging.bagging import BaggingClassifier as BaggingClassifier
 from .bagging.bagging import BaggingRegressor as BaggingRegressor
 from .bagging.bagging import variance_of_mean as variance_of_mean

@@ -33,6 +33,7 @@ CLASSIFIERS = {
     "NegativeCorrelationClassifier": lambda: lab.NegativeCorrelationClassifier(
         lab.NetworkClassifier(**net), 2, random_state=0
     ),
+    "AppealClassifier": lambda: lab.AppealClassifier(lab.NetworkClassifier(**net), random_state=0),
     "SnapshotEnsemble": lambda: lab.SnapshotEnsemble(
         lab.NetworkClassifier(**net), 2, random_state=0
     ),

@@ -105,6 +105,39 @@ def other(n, m, rng):
     return np.random.default_rng(3).integers(0, n, (m, n))
 
 
+def half_of_the_first_half(n, m, rng):
+    """Half of the draws are made from the first half of the rows, the others from all."""
+    return np.hstack([rng.integers(0, n // 2, (m, n // 2)), rng.integers(0, n, (m, n - n // 2))])
+
+
+def half_of_each_half(n, m, rng):
+    return np.hstack([rng.integers(0, n // 2, (m, n // 2)), rng.integers(n // 2, n, (m, n // 2))])
+
+
+def test_draws_that_leave_nothing_out_are_told_so():
+    """A member that judges the rows it left out has none to judge."""
+
+    def without_replacement(model, X, y, m, rng):
+        rows = np.array([rng.choice(len(X), len(X), replace=False) for _ in range(m)])
+        wrong = []
+        for drawn in rows:
+            out = np.setdiff1d(np.arange(len(X)), drawn)
+            wrong += list(clone(model).fit(X[drawn], y[drawn]).predict(X[out]) != y[out])
+        return rows, np.mean(wrong)
+
+    verdict = check_bagging(without_replacement)
+    assert not verdict and "can a row come twice in your draws?" in verdict.message
+    assert "sample" not in verdict.message
+
+
+def test_hundreds_of_honest_generators_pass():
+    """Whichever the generator, draws by chance alone are not called uneven."""
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        given = [with_replacement(n, 5, rng) for n in (12, 12, 60, 60, 60, 60)]
+        assert check_bagging.parts[0].mistakes[0]([np.array(rows) for rows in given], [], []) == ""
+
+
 @pytest.mark.parametrize(
     ("changes", "hint"),
     [
@@ -117,6 +150,8 @@ def other(n, m, rng):
         ({"draws": lambda n, m, rng: rng.integers(0, n, (m, n // 2))}, "as many draws a member"),
         ({"draws": lambda n, m, rng: rng.integers(0, n - 1, (m, n))}, "the last row of X"),
         ({"draws": lambda n, m, rng: rng.integers(1, n, (m, n))}, "the first row of X"),
+        ({"draws": half_of_the_first_half}, "from which rows is each draw taken"),
+        ({"draws": half_of_each_half}, "from which rows is each draw taken"),
         ({"may": lambda out: True}, "which members have learned from a row"),
         ({"may": lambda out: not out}, "does your mask hold"),
         ({"share": lambda wrong, judged: (wrong | ~judged).mean()}, "is that a wrong vote"),

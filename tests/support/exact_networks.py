@@ -5,6 +5,9 @@ There the sum of a row depends on the rows beside it: kernels for matrices take 
 
 from ensemble_lab.training.networks import NetworkClassifier, NetworkRegressor
 
+# Few large steps, for scikit-learn's checks: they fit about a hundred times, and ask for little.
+QUICK = {"epochs": 10, "batch_size": 128, "learning_rate": 0.1, "device": "cpu"}
+
 
 class ExactClassifier(NetworkClassifier):
     def train(self, *args, **how):

@@ -29,7 +29,7 @@ from ensemble_lab.training.bagging.bootstrap import outside, size_of, variance_o
 from ensemble_lab.training.batched.losses import cross_entropy
 from ensemble_lab.training.batched.members import Members
 from ensemble_lab.training.networks import NetworkClassifier, NetworkRegressor, perceptron
-from tests.support.exact_networks import ExactClassifier, ExactRegressor
+from tests.support.exact_networks import QUICK, ExactClassifier, ExactRegressor
 from tests.support.wild_network import Wild
 
 DRAWS = [
@@ -130,8 +130,8 @@ def test_one_random_state_gives_scikit_learns_members_and_goes_on_from_there(can
         BaggingClassifier(),
         BaggingClassifier(voting="hard"),
         BaggingRegressor(),
-        BaggingClassifier(ExactClassifier(epochs=20, device="cpu"), 3),
-        BaggingRegressor(ExactRegressor(epochs=20, device="cpu"), 3),
+        BaggingClassifier(ExactClassifier(**QUICK), 3),
+        BaggingRegressor(ExactRegressor(**QUICK), 3),
     ],
     ids=repr,
 )

@@ -27,7 +27,7 @@ from ensemble_lab.training.negative_correlation import (
     regression_loss,
 )
 from ensemble_lab.training.networks import NetworkClassifier, NetworkRegressor, perceptron
-from tests.support.exact_networks import ExactClassifier, ExactRegressor
+from tests.support.exact_networks import QUICK, ExactClassifier, ExactRegressor
 from tests.support.wild_network import Wild
 
 numbers = st.floats(-100, 100)
@@ -184,7 +184,7 @@ def test_scikit_learns_own_checks(kind):
     network = ExactRegressor if kind is NegativeCorrelationRegressor else ExactClassifier
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        check_estimator(kind(network(epochs=40, device="cpu"), n_estimators=3))
+        check_estimator(kind(network(**QUICK), n_estimators=3))
 
 
 def test_classes_clone_search_and_pickle():

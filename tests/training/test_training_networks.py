@@ -17,7 +17,7 @@ from ensemble_lab.training.batched.losses import squared_error
 from ensemble_lab.training.batched.trainer import train_members
 from ensemble_lab.training.negative_correlation import NegativeCorrelationRegressor
 from ensemble_lab.training.networks import NetworkClassifier, NetworkRegressor
-from tests.support.exact_networks import ExactClassifier, ExactRegressor
+from tests.support.exact_networks import QUICK, ExactClassifier, ExactRegressor
 
 # An order of rows is drawn, so a row of weight 2 is not exactly the row twice.
 UNEQUAL = {
@@ -31,7 +31,7 @@ UNEQUAL = {
 def test_scikit_learns_own_checks(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        check_estimator(kind(epochs=40, device="cpu"), expected_failed_checks=UNEQUAL)
+        check_estimator(kind(**QUICK), expected_failed_checks=UNEQUAL)
 
 
 def test_it_learns_and_fits_into_pipelines():

@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from ensemble_lab.training import snapshot
 from ensemble_lab.training.networks import NetworkClassifier, perceptron
 from ensemble_lab.training.snapshot import SnapshotEnsemble, cooled
-from tests.support.exact_networks import ExactClassifier
+from tests.support.exact_networks import QUICK, ExactClassifier
 
 NETWORK = NetworkClassifier(epochs=10, batch_size=32, device="cpu")
 
@@ -89,7 +89,7 @@ def test_stages_are_means_of_the_first_snapshots(cancer):
 def test_scikit_learns_own_checks():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        check_estimator(SnapshotEnsemble(ExactClassifier(epochs=40, device="cpu"), 2))
+        check_estimator(SnapshotEnsemble(ExactClassifier(**QUICK), 2))
 
 
 def test_clone_and_pickle(cancer):

@@ -57,8 +57,9 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
 
     scikit-learn's `AdaBoostClassifier` trains the same stages and reads sparse rows. This one shows
     the weights of rows and the margins, and takes small networks. The scores are not probabilities;
-    `sklearn.calibration.CalibratedClassifierCV` turns them into probabilities. Where labels may be
-    wrong, use bagging instead: boosting learns the wrong labels.
+    `sklearn.calibration.CalibratedClassifierCV` turns them into probabilities. Wrong labels collect
+    weight: where labels may be wrong, take a small `learning_rate`, choose the number of stages on
+    rows with checked labels, and compare with bagging.
 
     Parameters
     ----------
