@@ -162,6 +162,8 @@ def draw(found: Routed, state: State) -> Picture:
     room = max(0.06 * (high - low), 0.005)
     strong = f"sent to {_name(found, _strong(found))}" if found.pool.leads else "sent elsewhere"
     bare = {"showticklabels": False, "tickvals": []}
+    named_rows = {"tickvals": list(range(len(place.labels))),
+                  "ticktext": [named(label, 10) for label in place.labels]}  # fmt: skip
     panels = mosaic(
         "curve map / curve calls",
         widths=(11, 9),
@@ -170,8 +172,9 @@ def draw(found: Routed, state: State) -> Picture:
         curve=Axes(axis(f"{strong} (% of the questions)", -2, 102),
                    shares("", low - room, high + room), "Right, of all questions", 48, 124),
         map=Axes(axis(named(place.across, 40), *_ends(place.x), **FRAMED, **bare),
-                 axis(named(place.up, 24), *_ends(place.y), **FRAMED, **bare),
-                 f"{len(place.rows)} questions, by the model asked", 24),
+                 axis(named(place.up, 24), *_ends(place.y), **FRAMED,
+                      **(named_rows if place.labels else bare)),
+                 f"{len(place.rows)} questions, by the model asked", 84 if place.labels else 24),
         calls=Axes(shares("", -0.04, 1.04, zeroline=False),
                    rows_of([""] * len(SLOTS), showticklabels=False), "Who is asked how often", 24),
     )  # fmt: skip

@@ -33,6 +33,7 @@ from ensemble_lab.models.questions import length_feature
 SHARES = np.arange(101)  # per cent of the questions
 FEWEST = 8  # questions that all models answered: half for the fit, half for the picture
 ON_MAP = 600  # questions
+MOST_LABELS = 10  # of more the map names none
 SEED = 0  # which half is which, and which questions are on the map
 RANDOM, LENGTH, GROUP = "random order", "question length", "group"
 NEAREST, GAP, FIRST = "nearest questions", "quality gap", "first answer"
@@ -300,6 +301,8 @@ class Place(NamedTuple):
     x, y : ndarray (k,)
     across, up : str
         What the two are; empty for directions of an embedding, which have no unit.
+    labels : tuple of str
+        The labels at the heights 0, 1, …, where these are answers.
     """
 
     rows: np.ndarray
@@ -307,6 +310,7 @@ class Place(NamedTuple):
     y: np.ndarray
     across: str
     up: str
+    labels: tuple[str, ...] = ()
 
 
 @lru_cache(16)
@@ -319,13 +323,15 @@ def placed(pool: Pool) -> Place:
     names = [] if lacks(NEAREST, pool) else list(embedding_names(shown))
     values = [complete(shown, name)[rows] for name in names[:2]]
     titles = ["" if name.startswith(EMBEDDING) else name for name in names[:2]]
+    labels: tuple[str, ...] = ()
     if not values and not lacks(FIRST, pool):
         first = shown.columns((pool.first,))[0]
         values = [np.nan_to_num(shown.confidence[rows, first]), shown.answer[rows, first] + beside]
         titles = [f"{pool.first}'s confidence", f"{pool.first}'s answer"]
+        labels = tuple(map(str, shown.labels[:MOST_LABELS])) * (len(shown.labels) <= MOST_LABELS)
     elif not values and not lacks(GROUP, pool):
         groups = groups_of(pool.fit)
         values, titles = [group_codes(shown.take(rows), groups) + beside], ["group"]
     while len(values) < 2:
         values, titles = [*values, beside], [*titles, ""]
-    return Place(rows, *values[:2], *titles[:2])
+    return Place(rows, *values[:2], *titles[:2], labels)
