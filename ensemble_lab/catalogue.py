@@ -67,6 +67,9 @@ def outcomes_catalogue():
 def describe(name: str) -> dict:
     """The catalogue's entry of one table: source, commit, licence, prices, caveats.
 
+    ``questions`` is there where new questions can be placed in the table: the feature that is their
+    length, and what their text holds (`QuestionFeatures`).
+
     Raises
     ------
     UnknownName

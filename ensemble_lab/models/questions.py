@@ -85,7 +85,7 @@ class QuestionFeatures:
         if not features.embeds:
             warnings.warn(
                 f"{missing()[0]} is not installed, so {features.length} is the only feature here:"
-                " policies that read embeddings cannot be used;"
+                " a policy may choose by length or group only;"
                 " pip install 'ensemble-lab[models,questions]'",
                 stacklevel=2,
             )
@@ -107,7 +107,7 @@ class QuestionFeatures:
         return f"QuestionFeatures({self.table}: {self.length}, {what})"
 
     def __call__(self, texts) -> dict[str, np.ndarray]:
-        """The features of each text, with the names, types and steps of the table.
+        """The features of each text, with the names and the steps of the table.
 
         Parameters
         ----------

