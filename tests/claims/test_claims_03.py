@@ -162,7 +162,7 @@ def services(name):
 @cache
 def by_price():
     """Points over the mixture at 1/4 and 1/2 of GPT-4's price: (2 routers, 5 splits, 2)."""
-    weights, found = np.linspace(0.06, 0.6, 55).tolist(), np.empty((2, len(SPLITS), 2))
+    weights, found = np.linspace(0.1, 0.6, 51).tolist(), np.empty((2, len(SPLITS), 2))
     for at, router in enumerate((lab.GroupRouter(), lab.QualityRouter())):
         for split, (fit, test) in enumerate(halves("routellm-mmlu")):
             price, right = test.cost.mean(axis=0), test.accuracy()
