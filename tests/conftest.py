@@ -25,12 +25,21 @@ def installed(shared):
 
 
 def install_wheel(place):
-    """Build the wheel and install it into the environment `env`, which has no pip of its own."""
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", place, ROOT, cwd=place)
+    """Build the wheel and install it into the environment `env`, which has no pip of its own.
+
+    By uv, which links what it has instead of copying it; tests/notebooks/test_bootstrap.py has pip
+    install the package.
+    """
+    # Here, for a machine that only runs tests on its GPU has no uv.
+    from tests.packaging.test_resolve import uv_environment
+
+    how = {"cwd": place, "env": uv_environment()}
+    build = [sys.executable, "-m", "build", "--installer", "uv", "--wheel"]
+    run(*build, "--outdir", place, ROOT, **how)
     venv.create(place / "env")
-    pip = [sys.executable, "-m", "pip", "--python", place / "env" / BIN / "python"]
-    pip += ["install", "--quiet", "--no-compile"]  # what is imported is compiled then
-    run(*pip, "-c", ROOT / "constraints.txt", next(place.glob("*.whl")), cwd=place)
+    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet"]
+    install += ["--python", place / "env" / BIN / "python", "-c", ROOT / "constraints.txt"]
+    run(*install, next(place.glob("*.whl")), **how)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """Writes the numbers of README.md and docs/measured.md, and the badges of README.md.
 
 Numbers come from the README's quickstart and from `results/*.json`, the repository of the badges
-from the URL in pyproject.toml. Run ``python benchmarks/results/write_readme.py`` after a benchmark;
-a test holds the files equal to what it writes.
+and of `git clone` from the URL in pyproject.toml, the versions of Python from there and from the
+workflow of the tests. Run ``python benchmarks/results/write_readme.py`` after a benchmark; a test
+holds the files equal to what it writes.
 """
 
 import contextlib
@@ -50,7 +51,11 @@ CLAIMS = (
     ),
     ("speculative", "compiled-vs-eager", "Compiled: {beside} the same without compilation."),
     ("speculative", "share-of-formula", "The speedup is {share} of that by the formula."),
-    ("speculative", "host-share", "Time outside the model: {ours}, in `generate` {peer}."),
+    (
+        "speculative",
+        "host-share",
+        "Time outside the model: {ours}, in `generate` with prompt lookup {peer}.",
+    ),
     ("training", "bagging-vs-loop", "Bagged networks: {beside} a loop in plain PyTorch;"),
     ("training", "bagging-vs-torchensemble", "{beside} torchensemble."),
     ("gpu", "smollm2-decoding", "SmolLM2 with a draft: {beside} assisted decoding (goal: {goal})."),
@@ -207,14 +212,35 @@ def badges(notebook):
     return f"[![Open in Colab][colab]]({colab})", f"[![Binder][binder]]({binder})"
 
 
+def project():
+    """The project's table of pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
 def slug():
     """owner/name of the repository, as in pyproject.toml."""
-    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
-    return urls["Repository"].removeprefix("https://github.com/")
+    return project()["urls"]["Repository"].removeprefix("https://github.com/")
+
+
+def pythons():
+    """The versions of Python that pyproject.toml takes, and those that the workflow names."""
+    workflow = (ROOT / ".github/workflows/tests.yml").read_text()
+    *some, last = re.findall(r"3\.\d+", re.search(r"python: \[(.*)\]", workflow).group(1))
+    oldest = project()["requires-python"].removeprefix(">=")
+    named = f"{', '.join(some)} and {last}"
+    return (
+        f"`pyproject.toml` takes Python {oldest} and newer; `.github/workflows/tests.yml`"
+        f" runs the tests on {named}."
+    )
 
 
 def badged(text):
-    """The README with its badges: those of the first notebook on top, and a cell in each row."""
+    """The README with its badges and its line for `git clone`.
+
+    The badges of the first notebook are on top, and each row of the series has a cell of them.
+    """
+    clone = f"git clone {project()['urls']['Repository']}"
+    text = re.sub(r"^git clone \S+", clone, text, flags=re.MULTILINE)
     top = "\n".join(badges("00_start_here.ipynb"))
     text = re.sub(
         r"^\[!\[Open in Colab\].*\n\[!\[Binder\].*$", top, text, count=1, flags=re.MULTILINE
@@ -225,7 +251,7 @@ def badged(text):
 
 def written(text):
     """README.md or docs/measured.md with its marked parts and badges made again."""
-    parts = {"claims": claims}
+    parts = {"claims": claims, "pythons": pythons}
     parts |= {f"bench {name}": lambda name=name: bench_table(name) for name in BENCHMARKS}
     if "<!-- quickstart:" in text:
         parts["quickstart"] = lambda: quickstart(text)

@@ -1,6 +1,5 @@
 from .controls import Control as Control
 from .controls import choice as choice
-from .controls import controls_of as controls_of
 from .controls import many as many
 from .controls import steps as steps
 from .explorer import Explorer as Explorer
@@ -12,6 +11,7 @@ from .stay import stay_here as stay_here
 from .style import BIG as BIG
 from .style import COMBINED as COMBINED
 from .style import INK as INK
+from .style import LAYOUT as LAYOUT
 from .style import ORACLE as ORACLE
 from .style import SMALL as SMALL
 from .style import WRONG as WRONG

@@ -35,6 +35,8 @@ class LiveCanvas:
         ValueError
             Other traces than before: an explorer draws the same ones for every state.
         """
+        from plotly.basedatatypes import Undefined
+
         before, now = self._shown, (picture.traces, full_layout(picture))
         kinds = [[trace["type"] for trace in traces] for traces in (before[0], now[0])]
         if kinds[0] != kinds[1]:
@@ -42,12 +44,20 @@ class LiveCanvas:
                 f"the traces changed from {shown(kinds[0])} to {shown(kinds[1])}; draw the same"
                 " ones"
             )
-        with self.widget.batch_update():
-            for trace, old, new in zip(self.widget.data, before[0], now[0], strict=True):
-                for path, value in changes(old, new):
-                    trace[path] = value
-            for path, value in changes(before[1], now[1]):
-                self.widget.layout[path] = value
+        traces = [dict(changes(*pair)) for pair in zip(before[0], now[0], strict=True)]
+        layout = dict(changes(before[1], now[1]))
+        if any(_like(value, value) for value in layout.values()):
+            # More notes than before, or fewer: plotly must make its objects of them anew.
+            with self.widget.batch_update():
+                for part, found in zip((*self.widget.data, self.widget.layout), (*traces, layout),
+                                       strict=True):  # fmt: skip
+                    for path, value in found.items():
+                        part[path] = value
+        else:  # without a check of every value
+            moving = [i for i, found in enumerate(traces) if found]
+            paths = dict.fromkeys(path for found in traces for path in found)
+            restyle = {path: [traces[i].get(path, Undefined) for i in moving] for path in paths}
+            self.widget.plotly_update(restyle, layout, moving)
         self._shown = now
 
 
@@ -85,14 +95,19 @@ def figure_output(figure: Mapping) -> dict[str, Any]:
 
 
 def changes(before: Mapping, now: Mapping, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted paths at which two nested dicts differ, with the new values (None if removed)."""
+    """Dotted paths at which two nested dicts differ, with the new values (None if removed).
+
+    Places in lists have dots too: the page of a figure widget does not read brackets.
+    """
     for key in {**before, **now}:
         old, new = before.get(key), now.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
+        if old is new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
             yield from changes(old, new, f"{path}{key}.")
         elif _like(old, new):  # plotly checks a whole list of notes as slowly as it is long
             for i, pair in enumerate(zip(old, new, strict=True)):
-                yield from changes(*pair, f"{path}{key}[{i}].")
+                yield from changes(*pair, f"{path}{key}.{i}.")
         elif not same(old, new):
             yield f"{path}{key}", new
 
@@ -100,7 +115,7 @@ def changes(before: Mapping, now: Mapping, path: str = "") -> Iterator[tuple[str
 def _like(old: Any, new: Any) -> bool:
     """Whether both are lists of equally many dicts, such as annotations."""
     lists = isinstance(old, list) and isinstance(new, list) and len(old) == len(new) > 0
-    return lists and all(isinstance(one, Mapping) for one in (*old, *new))
+    return lists and isinstance(old[0], dict) and all(isinstance(o, dict) for o in (*old, *new))
 
 
 def same(old: Any, new: Any) -> bool:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from ensemble_lab.core.errors import nearest, several, shown
-from ensemble_lab.core.policy import Policy
 from ensemble_lab.widgets.plain import whole
 
 MOST_IN_SIGHT = 4  # controls above the figure; the others are folded below it
@@ -68,14 +68,22 @@ class Control:
                 raise ValueError(
                     f"{self.name}={shown(value)}; give a list of {self.label}"
                 ) from None
-            chosen = [self._option(part) for part in value]
+            chosen = {self._option(part) for part in value}
             if not chosen:
                 raise ValueError(f"{self.name} is empty; choose at least one of {self.label}")
             return tuple(option for option in self.options if option in chosen)
         return self._option(value)
 
+    @cached_property
+    def _known(self) -> dict[tuple[type, Hashable], Hashable]:
+        return {(type(option), option): option for option in reversed(self.options)}
+
     def _option(self, value):
         value = value.tolist() if hasattr(value, "tolist") else value
+        try:  # it nearly always is one of them
+            return self._known[type(value), value]
+        except (KeyError, TypeError):  # TypeError: it has no hash
+            pass
         for option in self.options:
             same_type = isinstance(value, bool) == isinstance(option, bool)
             if same_type and (_equal(whole(value), whole(option)) or _close(value, option)):
@@ -118,28 +126,6 @@ def many(name: str, label: str, options, default=None, help: str = "") -> Contro
     """Any number of a list, at least one; all by default."""
     options = tuple(options)
     return Control(name, label, options, options if default is None else default, "many", help)
-
-
-def controls_of(policy: Policy) -> tuple[Control, ...]:
-    """A slider for every number of a policy that declares its range; a tuple gives several.
-
-    The slider of the second threshold is named ``thresholds_1``: field and position.
-    """
-    found = []
-    for f in fields(policy):
-        value = getattr(policy, f.name)
-        if "low" not in f.metadata or f.metadata["step"] is None or value is None:
-            continue
-        low, high, step = (f.metadata[key] for key in ("low", "high", "step"))
-        options = np.round(np.arange(low, min(high, 1.01) + step / 2, step), 10)
-        help = f.metadata["help"]
-        if isinstance(value, tuple):
-            for i, part in enumerate(value):
-                if isinstance(part, int | float):
-                    found.append(steps(f"{f.name}_{i}", f"{f.name} {i + 1}", options, part, help))
-        else:
-            found.append(steps(f.name, f.name, options, value, help))
-    return tuple(found)
 
 
 def _equal(value, option) -> bool:

@@ -14,7 +14,7 @@ from ensemble_lab.core.required import require
 from ensemble_lab.core.unknown import model_means
 from ensemble_lab.widgets.axes import Axes, axis, shares
 from ensemble_lab.widgets.mosaic import mosaic
-from ensemble_lab.widgets.panels import Mark, Panel, listed
+from ensemble_lab.widgets.panels import Mark, Panel, reach
 from ensemble_lab.widgets.picture import layout
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, marker
@@ -89,7 +89,6 @@ def _line(panel: Panel, x: np.ndarray, way: pd.DataFrame, name: str, dash: str) 
     """The settings of a method in the order of their price, with its name at the end."""
     y, more = way["accuracy"].to_numpy(), {}
     if {"low", "high"} <= set(way):
-        reach = {"array": listed(way["high"] - y), "arrayminus": listed(y - way["low"])}
-        more["error_y"] = {"type": "data", "symmetric": False, "thickness": 1, **reach}
+        more["error_y"] = reach(y, way["low"], way["high"], COMBINED, thickness=1)
     curve = panel.curve(x, y, COMBINED, name, width=4, line={"dash": dash}, **more)
     return replace(curve, at=(x[-1], y[-1]))

@@ -29,26 +29,13 @@ TALL = {"width": "420px", "margin": "0 4px 0 0", "flex": "0 0 auto"}
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """A control on the screen.
-
-    Parameters
-    ----------
-    widget : ipywidgets.Widget
-    read : callable
-        () to the chosen value.
-    write : callable
-        Chooses a value.
-    sources : tuple of ipywidgets.Widget
-        Widgets whose ``value`` changes when the reader chooses.
-    tall : bool
-        Whether it is as high as two rows of other controls, which are placed next to it.
-    """
+    """A control on the screen."""
 
     widget: Any
-    read: Callable[[], Any]
-    write: Callable[[Any], None]
-    sources: tuple
-    tall: bool = False
+    read: Callable[[], Any]  # the chosen value
+    write: Callable[[Any], None]  # chooses a value
+    sources: tuple  # the widgets whose ``value`` changes when the reader chooses
+    tall: bool = False  # as high as two rows of other controls, which are placed next to it
 
 
 def input_of(control: Control) -> Input:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-import numpy as np
-
 BETWEEN = 15  # from one direct label to the next
 
 
@@ -18,15 +16,15 @@ def apart(wanted: Sequence[float], room: float, least: float = BETWEEN) -> list[
     >>> apart([10, 12, 90], 100)
     [3.5, 18.5, 90.0]
     """
-    order = np.argsort(wanted, kind="stable")
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     groups: list[list[int]] = []
 
     def first(group: list[int]) -> float:
         high = (len(group) - 1) * least
-        mean = float(np.mean([wanted[i] for i in group]))
+        mean = sum(wanted[i] for i in group) / len(group)
         return max(0.0, min(mean - high / 2, room - high))
 
-    for i in order.tolist():
+    for i in order:
         groups.append([i])
         while len(groups) > 1 and first(groups[-1]) < first(groups[-2]) + len(groups[-2]) * least:
             groups[-2:] = [groups[-2] + groups[-1]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -161,7 +162,7 @@ def mosaic(text: str, *, widths: Sequence[float] | None = None,
     >>> both.right.number, [round(end, 2) for end in both.left.across]
     (2, [0.0, 0.46])
     """
-    grid = [row.split() for row in text.split("/")]
+    grid = tuple(tuple(row.split()) for row in text.split("/"))
     names = dict.fromkeys(name for row in grid for name in row)
     if set(names) != set(panels) or len({len(row) for row in grid}) != 1:
         raise ValueError(f"the panels {shown(list(panels))} do not fill {shown(text)}")
@@ -179,8 +180,10 @@ def mosaic(text: str, *, widths: Sequence[float] | None = None,
     ]
     margin = {"l": beside[0], "r": beside[-1], "t": top, "b": between[-1]}
     inner = height - top - between[-1]
-    lefts = _ends_of(columns, widths, [b / WIDTH for b in beside[1:-1]])
-    downs = _ends_of(rows, heights, [(b + HEAD) / inner for b in between[:-1]])
+    widths, heights = ([1] * many if sizes is None else sizes
+                       for sizes, many in ((widths, columns), (heights, rows)))  # fmt: skip
+    lefts = _ends_of(widths, [b / WIDTH for b in beside[1:-1]])
+    downs = _ends_of(heights, [(b + HEAD) / inner for b in between[:-1]])
     made = {}
     for number, (name, (r0, c0, r1, c1)) in enumerate(spans.items(), 1):
         across = lefts[c0][0], lefts[c1 - 1][1]
@@ -191,19 +194,21 @@ def mosaic(text: str, *, widths: Sequence[float] | None = None,
     return Mosaic(made, height, margin)
 
 
-def _span(grid: Sequence[Sequence[str]], name: str) -> tuple[int, int, int, int]:
+@cache
+def _span(grid: tuple[tuple[str, ...], ...], name: str) -> tuple[int, int, int, int]:
     """First row and column, and the ones after the last, of the cells of a name."""
     cells = np.array([[cell == name for cell in row] for row in grid])
     rows, columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
-def _ends_of(count: int, sizes: Sequence[float] | None, gaps: Sequence[float]) -> list[tuple]:
-    """Start and end of each of several parts between 0 and 1, with gaps between them."""
-    sizes = np.ones(count) if sizes is None else np.asarray(sizes, float)
-    sizes = sizes / sizes.sum() * (1 - sum(gaps))
-    begin = np.r_[0, np.cumsum(sizes[:-1] + np.asarray(gaps, float))]
-    return [(float(a), float(a + size)) for a, size in zip(begin, sizes, strict=True)]
+def _ends_of(sizes: Sequence[float], gaps: Sequence[float]) -> list[tuple[float, float]]:
+    """Start and end of parts of these relative sizes between 0 and 1, with gaps between them."""
+    room, ends, at = (1 - sum(gaps)) / sum(sizes), [], 0.0
+    for size, gap in zip(sizes, (*gaps, 0.0), strict=True):
+        ends.append((at, at + room * size))
+        at += room * size + gap
+    return ends
 
 
 def _foot(axes: Axes) -> int:

@@ -214,21 +214,22 @@ class Panel:
         self._tell()
 
     def _write_inputs(self) -> None:
-        """Set every control to the state, without drawing after each."""
+        """Set every control and both JSON texts to the state, without drawing after each."""
         self._setting = True
         try:
             for name, one in self.inputs.items():
                 one.write(self.state[name])
-            self.json.value = self.explorer.to_json(**self.state)
+            text = self.explorer.to_json(**self.state)
+            self.json.value = text
+            self.copy.value = COPY.format(state=html.escape(text))
         finally:
             self._setting = False
 
     def _tell(self) -> None:
-        """Update the text, the JSON and the open sections to the state shown."""
+        """Update the text, the tasks and the open sections to the state shown."""
         words_shown = html.escape(self._picture.text)
         self.text.value = f'<p role="status" aria-live="polite">{words_shown}</p>'
         self.tasks.value = self._list_tasks()
-        self.copy.value = COPY.format(state=html.escape(self.explorer.to_json(**self.state)))
         opened = self.below.selected_index
         if opened == 0:
             self.table.value = as_html(self._picture.table())

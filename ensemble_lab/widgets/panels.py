@@ -17,32 +17,18 @@ SIZE = 12  # pixels, of labels, keys and titles of panels
 
 @dataclass(frozen=True, eq=False)
 class Mark:
-    """One trace, and its label on the picture.
+    """One trace, and its label on the picture."""
 
-    Parameters
-    ----------
-    trace : dict or None
-        For plotly; None for a label only.
-    panel : Panel
-    said : str
-        The direct label, or the entry in the panel's key; empty for neither.
-    at : tuple of two numbers, optional
-        The position of the direct label, in the panel's units; x is None at the panel's right end.
-        Without it `said` goes into the key.
-    colour : str
-    symbol : str
-        Of the key.
-    look : mapping
-        Of the direct label: more of plotly's annotation. One with a ``yshift`` is not moved to
-        avoid others.
-    """
-
-    trace: dict[str, Any] | None
+    trace: dict[str, Any] | None  # for plotly; None for a label only
     panel: Panel
-    said: str = ""
+    said: str = ""  # the direct label, or the entry in the panel's key; empty for neither
+    # Where the direct label is, in the panel's units; x is None at the panel's right end. Without
+    # it `said` goes into the key.
     at: tuple[float | None, float] | None = None
     colour: str = INK
-    symbol: str = ""
+    symbol: str = ""  # of the key
+    # More of plotly's annotation for the direct label. One with a ``yshift`` is not moved to avoid
+    # others.
     look: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -112,9 +98,7 @@ class Panel:
                  look: Mapping | None = None, **more) -> Mark:  # fmt: skip
         """A dot in a row of `rows_of`, with its interval; its label is at the right end."""
         if ends is not None:
-            reach = {"array": listed([ends[1] - x]), "arrayminus": listed([x - ends[0]])}
-            about = {"type": "data", "symmetric": False, "color": meaning, "thickness": 2}
-            more["error_x"] = about | {"width": 4} | reach
+            more["error_x"] = reach([x], [ends[0]], [ends[1]], meaning) | {"width": 4}
         point = self.points([x], [row], meaning, name, size=size, key=False, look=look, **more)
         return Mark(point.trace, self, label, (None, row) if label else None, meaning)
 
@@ -209,6 +193,13 @@ class Panel:
 def axis_name(letter: str, number: int) -> str:
     """Plotly's name for the axis of the panel with that number."""
     return letter if number == 1 else f"{letter}{number}"
+
+
+def reach(values, low, high, colour: str = INK, thickness: int = 2) -> dict[str, Any]:
+    """Plotly's ``error_x`` or ``error_y``: bars from `low` to `high` through the values."""
+    ends = {"array": np.subtract(high, values), "arrayminus": np.subtract(values, low)}
+    look = {"type": "data", "symmetric": False, "color": colour, "thickness": thickness}
+    return look | {name: listed(each) for name, each in ends.items()}
 
 
 # -- numbers ------------------------------------------------------------------------------------

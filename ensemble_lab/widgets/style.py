@@ -63,5 +63,19 @@ LAYOUT = {
     "legend": {"orientation": "h", "y": -0.2},
     "hovermode": "closest",
     "hoverlabel": {"namelength": -1},  # plotly cuts after 15 letters, also within one it escaped
+    # The bar of buttons lies over the title. The one that saves the picture is kept.
+    "modebar": {
+        "remove": [
+            "zoom",
+            "pan",
+            "select",
+            "lasso",
+            "zoomin",
+            "zoomout",
+            "autoscale",
+            "resetscale",
+            "sendcharttocloud",
+        ]
+    },
 }
 """The layout that all figures share; an explorer's own is merged over it."""

@@ -138,7 +138,7 @@ def network_and_line(split):
     scale, centre, unit = StandardScaler().fit(X), y.mean(), y.std()
     scaled = [(scale.transform(A), (b - centre) / unit) for A, b in parts(split)]
     small = NetworkRegressor(partial(perceptron, hidden=8), epochs=10, batch_size=512)
-    model = GradientBoostingRegressor(small, 25, learning_rate=0.3, random_state=0)
+    model = GradientBoostingRegressor(small, 15, learning_rate=0.3, random_state=0)
     line = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 3, 11))).fit(X, y)
     error = np.sqrt(np.mean((line.predict(new) - truth) ** 2))
     return unit * chosen(model, *scaled)[1], error

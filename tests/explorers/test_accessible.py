@@ -8,24 +8,20 @@ and runs to dark on both sides: there contours with their values tell the sides 
 """
 
 import re
-from copy import deepcopy
 from itertools import combinations
 
 import numpy as np
 import pytest
 from ipywidgets import HTML
 
-import ensemble_lab as lab
-from ensemble_lab.explorers import explore
-from ensemble_lab.explorers.explore import EXPLORERS
 from ensemble_lab.widgets.folds import Folds
 from ensemble_lab.widgets.predict_curve import PredictCurve
 from ensemble_lab.widgets.still import flat, still
+from tests.support.any_state import applied, shown
 
 GRAPHICS, TEXT, LARGE = 3.0, 4.5, 3.0  # 1.4.11, 1.4.3 and its large text
 LARGE_PIXELS = 24  # 18 points
 NAMED = {"white": (1, 1, 1), "black": (0, 0, 0)}
-TABLES = {"votes": "mmlu-pro-29-llms", "cascade": "rafdb-services"}
 THREE = {"small": "CNN", "middle": "Face++", "big": "Microsoft", "threshold": 0.9}
 
 
@@ -151,50 +147,7 @@ def look_alike(figure):
     ]
 
 
-def steps_of(figure):
-    """A still figure as each step of its slider leaves it."""
-    for slider in figure["layout"].get("sliders", ()):
-        for step in slider["steps"]:
-            changes, layout, which = step["args"]
-            data = deepcopy(figure["data"])
-            for path, values in changes.items():
-                for at, value in zip(which, values, strict=True):
-                    put(data[at], path, value)
-            yield {"data": data, "layout": put_all(deepcopy(figure["layout"]), layout)}
-
-
-def put(nested, path, value):
-    """Set what a dotted path leads to, or take it away, as Plotly.update does."""
-    *way, last = path.split(".")
-    for key in way:
-        if value is None and key not in nested:
-            return
-        nested = nested.setdefault(key, {})
-    if value is None:
-        nested.pop(last, None)
-    else:
-        nested[last] = value
-
-
-def put_all(nested, changes):
-    """The same for several paths; returns `nested`."""
-    for path, value in changes.items():
-        put(nested, path, value)
-    return nested
-
-
 # -- the explorers ------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module", params=EXPLORERS)
-def explorer(request):
-    """Each of them in turn."""
-    return shown(request.param)
-
-
-def shown(name):
-    """An explorer over the table that it is looked at with here."""
-    return explore(name, lab.load_outcomes(TABLES[name]) if name in TABLES else None)
 
 
 def states(explorer):
@@ -224,11 +177,12 @@ def test_a_shape_stands_beside_each_colour(explorer):
 
 def test_every_step_of_the_still_figure_can_be_seen(explorer):
     figure = still(explorer)
-    assert contrast(figure["layout"]["sliders"][0]["bordercolor"]) >= GRAPHICS  # of rail and grip
-    steps = list(steps_of(figure))
-    assert len(steps) >= 10
-    for step in steps:
-        assert pale(step) == [] and look_alike(step) == []
+    (slider,) = figure["layout"]["sliders"]
+    assert contrast(slider["bordercolor"]) >= GRAPHICS  # of rail and grip
+    assert len(slider["steps"]) >= 10
+    for step in slider["steps"]:
+        left = applied(figure, step)
+        assert pale(left) == [] and look_alike(left) == []
 
 
 def test_words_and_numbers_stand_beside_each_picture(explorer):

@@ -6,7 +6,6 @@ from itertools import product
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import ensemble_lab as lab
 from ensemble_lab.explorers import explore
@@ -18,28 +17,14 @@ from ensemble_lab.explorers.answers.cascades.cascade_replay import (
     ranking,
 )
 from ensemble_lab.widgets.explorer import Failing
-from tests.support.any_state import named, promises_kept
+from tests.explorers.test_explorers_own_outcomes import parts
+from tests.support.any_state import named
 from tests.support.strategies import outcomes
 
 
-def table(n=400, m=3, seed=0, features=True, **without):
-    """Models that grow more accurate and dearer, and know when they are wrong."""
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(0, 3, n)
-    right = rng.random((n, m)) < np.linspace(0.6, 0.9, m)
-    parts = {
-        "answer": np.where(right, truth[:, None], (truth[:, None] + 1) % 3),
-        "labels": ("cat", "dog", "hen"),
-        "truth": truth,
-        "confidence": np.clip(rng.normal(0.5 + 0.2 * right, 0.2), 0, 1),
-        "cost": np.broadcast_to(10.0 ** -np.arange(m, 0, -1.0), (n, m)),
-        "latency": rng.uniform(0.1, 0.2, (n, m)),
-    } | without
-    known = {"length": rng.normal(size=n) + right[:, 0]} if features else {}
-    names = [f"model {j}" for j in range(m)]
-    return lab.Outcomes(
-        models=names, items=np.arange(n), correct=right * 1.0, features=known, **parts
-    )
+def table(n=400, **over):
+    """Models that grow more accurate and more expensive, and know when they are wrong."""
+    return lab.Outcomes(**parts(n, **over))
 
 
 def here(picture):
@@ -170,24 +155,7 @@ def test_ranking_is_the_area_under_the_curve():
     assert np.isnan(ranking(score, np.ones(500)))
 
 
-# -- any state, any table -----------------------------------------------------------------------
-
-
-@settings(max_examples=25)
-@given(st.data())
-def test_same_traces_for_every_state_of_any_table(data):
-    found = data.draw(outcomes(max_items=30, max_models=4, with_cost=None, with_confidence=None))
-    if np.isnan(found.correct).all():
-        with pytest.raises(ValueError, match="graded"):
-            explore("cascade", found)
-        return
-    explorer = explore("cascade", found)
-    for _ in range(3):
-        state = {c.name: data.draw(st.sampled_from(c.options)) for c in explorer.controls}
-        picture = promises_kept(explorer, state)
-        assert picture.finding and len(picture.table())
-        item = found.items[data.draw(st.integers(0, len(found) - 1))]
-        assert list(explorer.card(state, item).index) == list(found.models)
+# -- any table ---------------------------------------------------------------------------------
 
 
 def test_one_model_is_told_that_it_takes_two():
@@ -200,17 +168,17 @@ def test_one_model_is_told_that_it_takes_two():
 
 
 @pytest.mark.parametrize(
-    ("without", "features", "left", "reason"),
+    ("over", "left", "reason"),
     [
-        ({"confidence": None}, True, "threshold", "no confidence"),
-        ({"confidence": None}, False, "small", "nothing says which items are hard"),
-        ({"answer": None, "labels": (), "truth": None}, False, "threshold", "answers of 2 to"),
-        ({"confidence": 9 * table().confidence}, False, "small", "Calibration"),
-        ({"n": 1}, True, "threshold", "1 items are too few"),
+        ({"confidence": None}, "threshold", "no confidence"),
+        ({"confidence": None, "features": {}}, "small", "nothing says which items are hard"),
+        ({"answer": None, "labels": (), "truth": None}, "threshold", "answers of 2 to"),
+        ({"confidence": 9 * table().confidence, "features": {}}, "small", "Calibration"),
+        ({"n": 1}, "threshold", "1 items are too few"),
     ],
 )
-def test_what_is_not_known_is_explained_away(without, features, left, reason):
-    explorer = explore("cascade", table(features=features, **without))
+def test_what_is_not_known_is_explained_away(over, left, reason):
+    explorer = explore("cascade", table(**over))
     assert explorer.controls[0].name == left
     assert any(reason in why for why in explorer.missing.values())
     explorer.figure()

@@ -12,16 +12,12 @@ from ensemble_lab.training.batched.losses import squared_error
 from ensemble_lab.training.batched.members import made
 from ensemble_lab.training.batched.trainer import train_members
 from ensemble_lab.widgets.explorer import Failing
-from tests.support.any_state import promises_kept
+from tests.support.any_state import named
 
 
 @pytest.fixture(scope="module")
 def shown():
     return explore("negative-correlation", members=2)
-
-
-def by_name(picture):
-    return {trace["name"]: trace for trace in picture.traces}
 
 
 def test_the_gradient_is_liu_and_yaos():
@@ -95,9 +91,9 @@ def test_together_is_alone_minus_ambiguity(shown):
     "view", [{"strength": 0.0}, {"strength": 0.8}, {"strength": 1.0, "data": "diabetes"}]
 )
 def test_the_bars_are_one_minus_another(shown, view):
-    picture = promises_kept(shown, shown.state(**view))
+    picture = shown.picture(**view)
     row = picture.table().loc[view["strength"]]
-    traces = by_name(picture)
+    traces = named(picture)
     alone, ambiguity, together = (
         (traces[name]["base"][0], traces[name]["y"][0])
         for name in ("members alone", "ambiguity", "together")
@@ -124,13 +120,13 @@ def test_a_bar_beyond_the_axis_is_said_to_be_cut(shown):
 
 
 def test_the_mean_is_drawn_over_its_members(shown):
-    traces = by_name(shown.picture(strength=0.5))
+    traces = named(shown.picture(strength=0.5))
     apart = np.array(traces["members"]["y"], float).reshape(2, -1)
     assert np.isnan(apart[:, -1]).all()  # a gap behind each
     np.testing.assert_allclose(apart[:, :-1].mean(0), traces["their mean"]["y"], atol=1e-4)
     assert len(traces["training examples"]["x"]) == 25
     assert len(traces["no noise"]["y"]) == apart.shape[1] - 1
-    patients = by_name(shown.picture(data="diabetes"))
+    patients = named(shown.picture(data="diabetes"))
     assert patients["no noise"]["y"] == [] and len(patients["training examples"]["x"]) == 200
 
 

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from ensemble_lab.explorers import explore
 from ensemble_lab.explorers.answers.ranking import SHARES, density, mixture, parts_of, predicted
 from ensemble_lab.widgets.explorer import Failing
-from tests.support.any_state import promises_kept
+from tests.support.any_state import any_setting, named, promises_kept
 
 ITEMS = 40_000
 
@@ -20,18 +20,13 @@ def shown():
     return explore("ranking")
 
 
-def by_name(picture):
-    return {trace["name"]: trace for trace in picture.traces}
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_any_state_says_what_its_table_says(shown, data):
-    controls = {c.name: st.sampled_from(c.options) for c in shown.controls}
-    state = data.draw(st.fixed_dictionaries(controls))
+    state = data.draw(any_setting(shown.controls))
     picture = promises_kept(shown, state)
     row = picture.table().loc[state["share"]]
-    traces = by_name(picture)
+    traces = named(picture)
     assert traces["here"]["x"] == [pytest.approx(state["share"])]
     assert traces["here"]["y"] == [pytest.approx(row["right"], abs=1e-6)]
     assert f"{row['right']:.1%} right" in picture.finding
@@ -110,7 +105,7 @@ def test_the_areas_are_the_parts(shown):
         for sent, inside in (("escalated", x < line), ("kept", x >= line)):
             part = parts_of(found, 50)[f"{name}, {sent}"]
             assert y[inside].sum() * (x[1] - x[0]) == pytest.approx(part, abs=1e-3)
-    traces = by_name(shown.picture())
+    traces = named(shown.picture())
     assert traces["threshold"]["x"] == [pytest.approx(line, abs=1e-5)] * 2
     assert min(traces["right, kept"]["y"]) >= 0 >= max(traces["wrong, kept"]["y"])
 
@@ -124,14 +119,3 @@ def test_presets_show_what_they_promise(shown):
     found = shown.found(state)
     assert found.accuracy.max() > found.big + 0.03
     assert SHARES[found.accuracy.argmax()] == pytest.approx(state["share"])
-
-
-@pytest.mark.parametrize("wrong", [{"auc": 1.5}, {"auc": "high"}, {"price": 0}, {"colour": 1}])
-def test_a_start_that_does_not_fit_is_refused(wrong):
-    with pytest.raises(ValueError, match="not an option|not a control"):
-        explore("ranking", **wrong).state()
-
-
-def test_it_takes_no_outcomes():
-    with pytest.raises(ValueError, match="takes no outcomes"):
-        explore("ranking", "mine")

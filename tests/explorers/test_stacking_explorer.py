@@ -10,7 +10,7 @@ from ensemble_lab.answers.voting import ProductVote
 from ensemble_lab.explorers import explore
 from ensemble_lab.explorers.training import stacking_replay as replay
 from ensemble_lab.widgets.explorer import Failing
-from tests.support.any_state import promises_kept
+from tests.support.any_state import named
 
 OUTSIDE, INSIDE = range(2)
 
@@ -89,8 +89,8 @@ def test_the_leak_is_seen_and_costs(shown):
 )
 def test_the_picture_says_what_the_table_says(shown, view):
     state = shown.state(**view)
-    picture = promises_kept(shown, state)
-    table, trace = picture.table(), {t["name"]: t for t in picture.traces}
+    picture = shown.drawn(state)
+    table, trace = picture.table(), named(picture)
     held = table["on held-out examples"]
     assert trace["the stack"]["x"][0] == pytest.approx(held["the stack"], abs=1e-5)
     assert trace["learn nothing"]["x"][0] == pytest.approx(held["plain average"], abs=1e-5)

@@ -17,9 +17,8 @@ from ensemble_lab.explorers.answers.votes.vote_replay import RIGHT_OR_WRONG, by_
 from ensemble_lab.widgets.explorer import Failing
 from ensemble_lab.widgets.panel import Panel
 from ensemble_lab.widgets.still import still
+from tests.support.any_state import any_setting
 from tests.support.any_state import named as traces
-from tests.support.any_state import promises_kept
-from tests.support.strategies import outcomes as tables
 
 
 @pytest.fixture(scope="module")
@@ -52,38 +51,11 @@ def failing(explorer):
     return next(view for view in explorer.presets.values() if isinstance(view, Failing))
 
 
-def states(explorer):
-    """Random states of an explorer, as JSON would hold them."""
-
-    def values(control):
-        one = st.sampled_from(control.options)
-        return st.lists(one, min_size=1, unique=True) if control.kind == "many" else one
-
-    return st.fixed_dictionaries({c.name: values(c) for c in explorer.controls})
-
-
-@pytest.mark.slow
 @given(st.data())
-def test_any_table_and_state_has_the_same_traces(data):
-    table = data.draw(tables(with_confidence=None))
-    if np.isnan(table.correct).all():
-        with pytest.raises(ValueError, match="graded"):
-            explore("votes", table)
-        return
-    explorer = explore("votes", table)
-    for _ in range(3):
-        state = explorer.state(**data.draw(states(explorer)))
-        assert not promises_kept(explorer, state).table().empty
-        card = explorer.card(state, data.draw(st.sampled_from(table.items.tolist())))
-        many = -(-len(state["members"]) * state.get("voters", 100) // 100)
-        assert len(set(state["members"]) & set(card.index)) == many
-
-
-@given(st.data())
-def test_any_jury_has_the_same_traces(data):
+def test_any_jury_is_worth_what_condorcet_says(data):
     explorer = explore("condorcet")
-    state = explorer.state(**data.draw(states(explorer)))
-    picture = promises_kept(explorer, state)
+    state = explorer.state(**data.draw(any_setting(explorer.controls)))
+    picture = explorer.drawn(state)
     truth = float(lab.condorcet(state["members"], state["accuracy"], state["correlation"]))
     assert traces(picture)["this jury, here"]["y"] == [pytest.approx(truth, abs=1e-5)]
     assert f"{truth:.1%}" in picture.finding or state["members"] == 1

@@ -10,9 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.notebooks.run import execute
+from tests.notebooks.run import execute, kernel_parts
 from tests.packaging.test_resolve import uv_environment
-from tests.support.processes import ROOT, run
+from tests.support.processes import ROOT, once, run
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 START = NOTEBOOKS[0]
@@ -30,16 +30,6 @@ def bootstrap(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_notebook_starts_the_same_way(path):
     assert bootstrap(path) == bootstrap(START)
-
-
-@pytest.fixture(scope="module")
-def kernel_parts(tmp_path_factory):
-    """What Jupyter brings a kernel, in a folder apart, so that the environments stay empty."""
-    parts = tmp_path_factory.mktemp("parts")
-    constraints = ROOT / "constraints.txt"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "-c", constraints]
-    run(*pip, "--target", parts, "ipykernel", "nbformat", cwd=parts)
-    return parts
 
 
 def printed(cell):
@@ -84,7 +74,7 @@ THERE += ("scipy==1.16.3", "scikit-learn==1.6.1", "pyarrow==18.1.0")
 
 
 def test_on_colab_one_cell_installs_the_package_and_changes_nothing_else(
-    published, kernel_parts, tmp_path
+    published, shared, tmp_path
 ):
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
@@ -100,7 +90,8 @@ def test_on_colab_one_cell_installs_the_package_and_changes_nothing_else(
         "GIT_CONFIG_KEY_0": f"url.{published.as_uri()}.insteadOf",
         "GIT_CONFIG_VALUE_0": "https://github.com/ensemble-lab/ensemble_lab",
     }
-    execute(notebook, python, [kernel_parts], folder, **NO_GIT_SETTINGS, **standing_in)
+    parts = once(shared / "kernel", kernel_parts)
+    execute(notebook, python, [parts], folder, **NO_GIT_SETTINGS, **standing_in)
     package, tables, prefix = printed(notebook.cells[-1]).split()
     assert Path(package).is_relative_to(prefix)
     assert int(tables) > 0  # the data travel along

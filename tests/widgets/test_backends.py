@@ -1,6 +1,5 @@
 """Explorers are shown by what works here, in one bundle whose still figure is never missing."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from ensemble_lab.widgets.explorer import Failing, Task
 from ensemble_lab.widgets.panel import FAILS, Panel
 from ensemble_lab.widgets.predict import Predict
 from ensemble_lab.widgets.predict_curve import PredictCurve
+from tests.support.any_state import applied
 from tests.support.toy_explorer import draw, toy
 
 ROOT = Path(__file__).parents[2]
@@ -31,17 +31,15 @@ def panel(request):
     return Panel(toy(), live=request.param)
 
 
+def figure(panel):
+    """What is on the screen."""
+    shown = panel.canvas.widget
+    live = isinstance(shown, go.FigureWidget)
+    return shown if live else shown.outputs[0]["data"][backends.PLOTLY]
+
+
 def title(panel):
-    """What the figure on the screen says."""
-    if isinstance(panel.canvas.widget, go.FigureWidget):
-        return panel.canvas.widget.layout.title.text
-    return panel.canvas.widget.outputs[0]["data"][backends.PLOTLY]["layout"]["title"]["text"]
-
-
-def curve(panel):
-    if isinstance(panel.canvas.widget, go.FigureWidget):
-        return list(panel.canvas.widget.data[0].y)
-    return panel.canvas.widget.outputs[0]["data"][backends.PLOTLY]["data"][0]["y"]
+    return figure(panel)["layout"]["title"]["text"]
 
 
 # -- which backend ------------------------------------------------------------------------------
@@ -83,25 +81,6 @@ def test_the_best_that_works_is_chosen_and_shown(blocked, expected):
 
 
 # -- the still figure ---------------------------------------------------------------------------
-
-
-def applied(figure, step):
-    """The figure after a slider step, by the rules of Plotly.update."""
-    shown = json.loads(json.dumps(figure))
-    traces, layout, moving = step["args"]
-    for path, values in traces.items():
-        for i, value in zip(moving, values):
-            put(shown["data"][i], path, value)
-    for path, value in layout.items():
-        put(shown["layout"], path, value)
-    return shown
-
-
-def put(nested, path, value):
-    *parents, last = path.split(".")
-    for key in parents:
-        nested = nested[key]
-    nested[last] = value
 
 
 def test_each_step_leads_from_any_other_to_its_own_picture():
@@ -150,7 +129,7 @@ def test_one_display_of_a_kernel_carries_the_library(monkeypatch):
 def test_a_slider_changes_figure_words_and_state(panel):
     panel.inputs["power"].sources[0].value = 3
     assert title(panel) == "power 3 times 1<br>over 3 parts"
-    assert curve(panel)[-1] == 125
+    assert figure(panel)["data"][0]["y"][-1] == 125
     assert "125 &lt;m&gt;" in panel.text.value and 'aria-live="polite"' in panel.text.value
     assert panel.explorer.read(panel.json.value)["power"] == 3
     assert "&quot;power&quot;: 3" in panel.copy.value
@@ -262,25 +241,30 @@ def test_missing_controls_are_explained(panel):
     assert "these numbers cost nothing" in reasons.parts[0].children[0].value
 
 
-def test_only_what_changed_is_sent():
-    panel = Panel(toy())
-    sent = []
-    panel.canvas.widget.observe(lambda change: sent.append(change["new"]), "_py2js_update")
+def test_only_what_changed_is_sent_and_as_plotly_would_send_it():
+    panel, own, sent = Panel(toy()), go.FigureWidget(toy().figure()), []
+    for widget in (panel.canvas.widget, own):
+        widget.observe(lambda change: sent.append(change["new"]), "_py2js_update")
     panel.inputs["power"].sources[0].value = 3
-    message = next(filter(None, sent))
+    with own.batch_update():
+        own.data[0].y = figure(panel).data[0].y
+        own.layout.title.text, own.layout.shapes[0].x0 = title(panel), 3
+    message, plotlys = filter(None, sent)
     assert set(message["style_data"]) == {"y"}
     assert set(message["layout_data"]) == {"title.text", "shapes.0.x0"}
+    for part in ("style_data", "style_traces", "layout_data"):
+        assert message[part] == plotlys[part]
 
 
 def test_of_as_many_notes_only_what_changed_is_named_of_others_all():
     notes = [{"x": 0, "font": {"size": 1}}, {"x": 1, "text": "a"}]
     moved = [{"x": 0, "font": {"size": 2}}, {"x": 1, "text": "b"}]
     found = dict(changes({"annotations": notes}, {"annotations": moved}))
-    assert found == {"annotations[0].font.size": 2, "annotations[1].text": "b"}
+    assert found == {"annotations.0.font.size": 2, "annotations.1.text": "b"}
     fewer = dict(changes({"annotations": notes}, {"annotations": moved[:1]}))
     assert fewer == {"annotations": moved[:1]}
     gone = dict(changes({"annotations": notes}, {"annotations": [notes[0], {"x": 1}]}))
-    assert gone == {"annotations[1].text": None}
+    assert gone == {"annotations.1.text": None}
     assert dict(changes({"x": [0, 1]}, {"x": [0, 2]})) == {"x": [0, 2]}
 
 

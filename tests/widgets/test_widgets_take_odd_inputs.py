@@ -1,5 +1,6 @@
 """What people type, pass and name: explorers and guesses understand it or say no aloud."""
 
+import html
 import json
 from decimal import Decimal
 from fractions import Fraction
@@ -14,6 +15,7 @@ import ensemble_lab as lab
 from ensemble_lab.explorers import explore
 from ensemble_lab.widgets import Predict, PredictCurve
 from ensemble_lab.widgets.controls import choice, many, steps
+from ensemble_lab.widgets.panel import Panel, by_name
 from ensemble_lab.widgets.typed import typed_number
 from tests.support.toy_explorer import toy
 
@@ -182,6 +184,8 @@ def two_models(items=("1", "2", "3", "4")):
         (lambda: explore("bagging", two_models()), ValueError, "takes no outcomes"),
         (lambda: explore("condorcet", two_models()), ValueError, "takes no outcomes"),
         (lambda: explore("cascade"), ValueError, "needs outcomes"),
+        (lambda: explore(lab.MajorityVote(), [[1, 0]]), TypeError, "outcomes is a list"),
+        (lambda: explore(two_models()), ValueError, "'votes', 'cascade'"),
         (lambda: explore("casacde"), KeyError, "did you mean 'cascade'"),
         (lambda: explore("x" * 10**6), KeyError, "no explorer"),
         (lambda: explore("rounds", two_models()), TypeError, "trace(target"),
@@ -208,47 +212,47 @@ def test_starts_may_be_numpy_scalars():
     assert json.loads(explorer.to_json())["state"] == state
 
 
+def of_toy(state):
+    return f'{{"explorer": "toy", "version": 1, "state": {state}}}'
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ("\ufeff{}", "not a state"), ("", "not a state"), ("[1, 2]", "not a state"),
-        ("null", "not a state"),
-        ("{" * 10**5, "not a state"),
+        ("null", "not a state"), ("{", "copy it again"), ("{" * 10**5, "not a state"),
+        ({"explorer": "toy", "state": {}}, "version"),
+        ({"explorer": "toy", "version": 0, "state": {}}, "has version 0"),
         ({"explorer": "toy", "version": True, "state": {}}, "version True"),
-        ({"explorer": "x" * 10**6, "version": 1, "state": {}}, "this state is of"),
         ({"explorer": "toy", "version": "x" * 10**6, "state": {}}, "has version"),
-        ({"explorer": "toy", "version": 1, "state": [1]}, "not a state"),
-        ('{"explorer": "toy", "version": 1, "state": {"power": NaN}}', "power=nan"),
+        ({"explorer": "votes", "version": 1, "state": {}}, "is of 'votes'"),
+        ({"explorer": "x" * 10**6, "version": 1, "state": {}}, "this state is of"),
+        (of_toy("[1]"), "not a state"), (of_toy("null"), "not a state"),
+        (of_toy('"power"'), "not a state"), (of_toy("[[" * 50_000), "not a state"),
+        (of_toy('{"power": NaN}'), "power=nan"), (of_toy('{"power": null}'), "power=None"),
+        (of_toy('{"powr": 3}'), "did you mean 'power'"),
+        (of_toy('{"dash": "dott"}'), "did you mean 'dot'"),
         ({"explorer": "toy", "version": 1, "state": {"y" * 10**6: 1}}, "is not a control"),
     ],
 )  # fmt: skip
 def test_states_that_are_none(text, why):
+    """Refused where they are read, and said so on the panel, which stays as it is."""
     assert why in refusal(lambda: toy().read(text))
+    panel = Panel(toy(), live=False)
+    before = dict(panel.state)
+    panel.json.value = text if isinstance(text, str) else json.dumps(text)
+    assert html.escape(why) in panel.note.value and panel.state == before
 
 
 def test_a_state_with_a_mark_before_it_is_read():
     assert toy().read("\ufeff" + toy().to_json(power=3))["power"] == 3
 
 
-ITEMS = (
-    "1",
-    1,
-    "",
-    " a ",
-    "a\nb",
-    "ä 模型 ١",
-    "x" * 500,
-    "x" * 500 + "y",
-    True,
-    1.5,
-    "1.5",
-    "three",
-)
+LONG = "x" * 500
+ITEMS = ("1", 1, "", " a ", "a\nb", "ä 模型 ١", LONG, f"{LONG}y", True, 1.5, "1.5", "three")
 
 
 def test_the_card_is_that_of_the_item_that_was_chosen():
-    from ensemble_lab.widgets.panel import Panel, by_name
-
     assert list(by_name(ITEMS).values()) == list(ITEMS)
     assert all(name and "\n" not in name and len(name) <= 90 for name in by_name(ITEMS))
     asked = []

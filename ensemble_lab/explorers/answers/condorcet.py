@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from ensemble_lab.answers.diversity import condorcet
@@ -18,7 +20,14 @@ CORRELATIONS = np.round(np.arange(0, 1.001, 0.01), 2)
 
 
 def _worth(state: State) -> float:
-    return float(condorcet(state["members"], state["accuracy"], state["correlation"]))
+    at = np.searchsorted(MEMBERS, state["members"])
+    return float(right(state["accuracy"], state["correlation"])[at])
+
+
+@lru_cache(64)
+def right(accuracy: float, correlation: float) -> np.ndarray:
+    """How often a majority of each of `MEMBERS` is right."""
+    return condorcet(MEMBERS, accuracy, correlation)
 
 
 TASKS = (
@@ -66,7 +75,7 @@ def explorer() -> Explorer:
 def draw(state: State) -> Picture:
     """Majority accuracy against members, independent and correlated."""
     members, accuracy, rho = (state[key] for key in ("members", "accuracy", "correlation"))
-    free, tied = condorcet(MEMBERS, accuracy), condorcet(MEMBERS, accuracy, rho)
+    free, tied = right(accuracy, 0.0), right(accuracy, rho)
     at = int(np.searchsorted(MEMBERS, members))
     limit = ceiling(accuracy, rho)
     low = np.floor(10 * min(free.min(), tied.min(), limit)) / 10  # in steps: it seldom jumps

@@ -25,7 +25,7 @@ from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
 from ensemble_lab.widgets.explorer import Task as Try
 from ensemble_lab.widgets.mosaic import mosaic
-from ensemble_lab.widgets.panels import Mark, Panel, listed
+from ensemble_lab.widgets.panels import Mark, Panel, reach
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, marker
@@ -120,8 +120,6 @@ def way(panel: Panel, task: Task, share: int) -> list[Mark]:
     small, big = (f"{named(name, 14)} alone" for name in task.models)
     here, sofar = task.curve.loc[share], task.curve.loc[:share]
     y, low, high = (float(here[name]) for name in ("accuracy", "low", "high"))
-    spread = {"type": "data", "symmetric": False, "color": INK, "thickness": 2}
-    spread |= {"array": listed([high - y]), "arrayminus": listed([y - low])}
     first, last = task.accuracy.tolist()
     middle = (first + last) / 2
     names, shares, others, _ = zip(*task.drawn, strict=True) if task.drawn else 4 * ((),)
@@ -139,7 +137,8 @@ def way(panel: Panel, task: Task, share: int) -> list[Mark]:
         panel.rule(last, BIG, big),
         panel.rule(first, SMALL, small),
         panel.curve(sofar.index, sofar["accuracy"], COMBINED, "so far", width=4, label=""),
-        panel.points([share], [y], COMBINED, "you are here", size=18, key=False, error_y=spread),
+        panel.points([share], [y], COMBINED, "you are here", size=18, key=False,
+                     error_y=reach([y], [low], [high])),
     ]  # fmt: skip
 
 

@@ -103,12 +103,6 @@ def recorded_task(name: str) -> Task:
     return Task.of(load_outcomes(table), tuple(models))
 
 
-def recorded(name: str) -> Outcomes:
-    """The two models of one of the recorded tasks."""
-    table, *models = TASKS[name]
-    return load_outcomes(table).select(models=models)
-
-
 def pair_of(outcomes: Outcomes, policy: Cascade | None) -> Outcomes:
     """The reader's own two models, checked."""
     if policy is not None:

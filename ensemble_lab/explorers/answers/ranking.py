@@ -23,27 +23,14 @@ PALE = {SMALL: "rgba(0, 114, 178, 0.35)", WRONG: "rgba(204, 121, 167, 0.6)"}
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """What escalating the least sure items to the big model gives, for every share of them.
+    """What escalating the least sure items to the big model gives, for every share of them."""
 
-    Parameters
-    ----------
-    small, big : float
-        How often each model is right alone.
-    apart : float
-        Distance between the confidences of right and of wrong answers, in standard deviations.
-    threshold, accuracy : (101,) array
-        For 0, 1, … 100 % escalated. The threshold is in standard deviations from the mean
-        confidence of wrong answers.
-    enough : float
-        The least share that makes the cascade as right as the big model; 1 where only all does.
-    """
-
-    small: float
+    small: float  # how often it is right alone
     big: float
-    apart: float
-    threshold: np.ndarray
-    accuracy: np.ndarray
-    enough: float
+    apart: float  # standard deviations between the confidences of right and of wrong answers
+    threshold: np.ndarray  # (101,), as far from the mean confidence of wrong answers
+    accuracy: np.ndarray  # (101,), for 0, 1, … 100 % escalated
+    enough: float  # the least share that makes it as right as the big model; 1 where only all does
 
 
 def explorer() -> Explorer:

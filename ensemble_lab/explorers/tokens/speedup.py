@@ -15,7 +15,7 @@ from ensemble_lab.widgets.axes import FRAMED, Axes, axis
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
-from ensemble_lab.widgets.panels import Mark, Panel
+from ensemble_lab.widgets.panels import Mark, Panel, reach
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named as short
 from ensemble_lab.widgets.plain import whole
@@ -54,23 +54,15 @@ def _worth(state: State) -> float:
 
 
 TASKS = (
-    Task(
-        "Drag gamma to the best draft length.",
-        lambda state, picture: state["gamma"] == _best(state),
-    ),
-    Task(
-        "Drag alpha down until no draft length pays.",
-        lambda state, picture: not _best(state) and state["c"] < 0.1,
-    ),
-    Task(
-        "Raise c until this draft is slower than plain decoding.",
-        lambda state, picture: _worth(state) < 1 and state["alpha"] > 0.5,
-    ),
-    Task(
-        "Press a pair that does not pay. Which of its numbers fails?",
-        lambda state, picture: _worth(state) < 1 and state["alpha"] < 0.1,
-    ),
-)
+    Task("Drag gamma to the best draft length.",
+         lambda state, picture: state["gamma"] == _best(state)),
+    Task("Drag alpha down until no draft length pays.",
+         lambda state, picture: not _best(state) and state["c"] < 0.1),
+    Task("Raise c until this draft is slower than plain decoding.",
+         lambda state, picture: _worth(state) < 1 and state["alpha"] > 0.5),
+    Task("Press a pair that does not pay. Which of its numbers fails?",
+         lambda state, picture: _worth(state) < 1 and state["alpha"] < 0.1),
+)  # fmt: skip
 
 
 def explorer(pairs: Pair | Mapping | None = None) -> Explorer:
@@ -255,17 +247,15 @@ def levels(panel: Panel, state: State) -> list[dict]:
 def curve(panel: Panel, state: State, worth: np.ndarray, seen: list[Pair]) -> list[Mark]:
     """The speedup over the draft lengths: by the formula, the best, here, and as measured."""
     here, best = state["gamma"], best_gamma(state["alpha"], state["c"], state["v"], max(GAMMAS))
-    spread = {"type": "data", "symmetric": False, "color": SMALL, "thickness": 2,
-              "array": [p.high - p.speedup for p in seen],
-              "arrayminus": [p.speedup - p.low for p in seen]}  # fmt: skip
+    taken, low, high = ([getattr(p, name) for p in seen] for name in ("speedup", "low", "high"))
     return [
         panel.upright(here, "gamma here"),
         panel.rule(1.0, ORACLE, "plain"),
         panel.curve(range(len(worth)), worth, COMBINED, "formula", width=4),
         panel.points([best], [worth[best]], ORACLE, "best gamma", size=15, label="best"),
         panel.here(here, worth[here], COMBINED if worth[here] > 1 else WRONG, "by the formula"),
-        panel.points([p.gamma for p in seen], [p.speedup for p in seen], SMALL,
-                     "this pair, measured", key=False, error_y=spread),
+        panel.points([p.gamma for p in seen], taken, SMALL, "this pair, measured", key=False,
+                     error_y=reach(taken, low, high, SMALL)),
     ]  # fmt: skip
 
 

@@ -119,34 +119,30 @@ def map_of(panel: Panel, found: Bags, m: int) -> list[Mark]:
     some = [borders(one, ACROSS, UP) for one in found.member[: min(m, OWN_BORDERS)]]
     own = tuple(list(chain(*parts)) for parts in zip(*some, strict=True))
     hover = "probability of class 1: %{z:.0%}<extra></extra>"
+    rim = {"line": {"width": 1, "color": "white"}}
+    looks = [{"symbol": "circle", "color": CLASSES[0]}, {"symbol": "square", "color": CLASSES[1]}]
     return [
         panel.heat(found.chance[m - 1], *MIDDLES, "probability of class 1", 0, 1, SHADE,
                    hovertemplate=hover),
         panel.border(own, ACROSS, UP, SMALL, "members", width=2),
         panel.border(_true_border(), ACROSS, UP, ORACLE, "true", width=2),
         panel.border(found.chance[m - 1] > 0.5, ACROSS, UP, COMBINED, "ensemble", width=4),
-        *(_class(panel, found, one, symbol) for one, symbol in enumerate(("circle", "square"))),
+        *(panel.points(*found.X[found.label == one].T, look["color"], f"class {one}", size=7,
+                       look=look | rim, hovertemplate=f"class {one}")
+          for one, look in enumerate(looks)),
     ]  # fmt: skip
-
-
-def _class(panel: Panel, found: Bags, one: int, symbol: str) -> Mark:
-    look = {"symbol": symbol, "color": CLASSES[one], "line": {"width": 1, "color": "white"}}
-    places = found.X[found.label == one].T
-    return panel.points(*places, CLASSES[one], f"class {one}", size=7, look=look,
-                        hovertemplate=f"class {one}")  # fmt: skip
 
 
 def errors(panel: Panel, found: Bags, m: int) -> list[Mark]:
     """Share of errors over the members, on new rows and on rows that a member has not seen."""
+    worth = COMBINED if pays(found, m) else WRONG
     return [
         panel.upright(m),
         panel.rule(found.alone.mean(), BIG, "one learner"),
         panel.curve(SIZES, found.out_of_bag, INK, "out-of-bag"),
         panel.curve(SIZES, found.held, COMBINED, "new rows", width=4),
         panel.here(m, found.out_of_bag[:, m - 1].mean(), INK, "out-of-bag, here", size=10),
-        panel.here(
-            m, found.held[:, m - 1], COMBINED if pays(found, m) else WRONG, "new rows, here"
-        ),
+        panel.here(m, found.held[:, m - 1], worth, "new rows, here"),
     ]
 
 
@@ -187,20 +183,15 @@ def _true_border() -> tuple[list, list]:
 
 def finding(found: Bags, state: State) -> str:
     """Whether the average pays, and which part of its error is the largest."""
-    m = state["members"]
+    m, name = state["members"], NAMES.get(state["learner"], state["learner"])
+    who = f"{m} {name}{'s' if m > 1 else ''}"
+    who += f" of depth {state['depth']}" if name == "tree" else ""
     error, alone = found.held[:, m - 1].mean(), found.alone.mean()
     verdict = "averaging pays" if pays(found, m) else "no clear gain"
     return (
-        f"{_who(state)}: {error:.1%} errors; one that sees every row: {alone:.1%};"
+        f"{who}: {error:.1%} errors; one that sees every row: {alone:.1%};"
         f" {verdict if m > 1 else 'nothing is averaged'}\n{_largest(found, m)}"
     )
-
-
-def _who(state: State) -> str:
-    """The members, one or many."""
-    m, name = state["members"], NAMES.get(state["learner"], state["learner"])
-    depth = f" of depth {state['depth']}" if name == "tree" else ""
-    return f"{m} {name}{'s' if m > 1 else ''}{depth}"
 
 
 def _largest(found: Bags, m: int) -> str:

@@ -25,38 +25,19 @@ class Bags:
 
     Squared errors are of the probability of class 1, against the true one at new places; they are
     means over places.
-
-    Parameters
-    ----------
-    X : (n, 2) array
-        The rows of the first draw.
-    label : (n,) array of int
-    member : (32, cells, cells) array of bool
-        Where each member predicts 1 on the map, in the first draw; rows of cells from below.
-    chance : (32, cells, cells) array
-        Probability of class 1 by the first 1, 2, … members.
-    held, out_of_bag : (5, 32) array
-        Share of errors on new rows, and on rows that a member has not seen.
-    alone : (5,) array
-        Share of errors of one learner that sees every row once.
-    squared : (5, 32) array
-        Squared error of the mean of the first members.
-    bias2, sigma2, rho : float
-        Squared bias, variance of one member over draws and bootstraps, and how two members of a
-        bag are correlated.
     """
 
-    X: np.ndarray
-    label: np.ndarray
-    member: np.ndarray
-    chance: np.ndarray
-    held: np.ndarray
-    out_of_bag: np.ndarray
-    alone: np.ndarray
-    squared: np.ndarray
+    X: np.ndarray  # (n, 2), the rows of the first draw
+    label: np.ndarray  # (n,) of int
+    member: np.ndarray  # (32, cells, cells), where each predicts 1 on the map, rows from below
+    chance: np.ndarray  # (32, cells, cells) of class 1 by the first 1, 2, … members
+    held: np.ndarray  # (5, 32), share of errors on new rows
+    out_of_bag: np.ndarray  # (5, 32), the same on rows that a member has not seen
+    alone: np.ndarray  # (5,), share of errors of one learner that sees every row once
+    squared: np.ndarray  # (5, 32), squared error of the mean of the first members
     bias2: float
-    sigma2: float
-    rho: float
+    sigma2: float  # variance of one member over draws and bootstraps
+    rho: float  # correlation of two members of a bag
 
     @property
     def floor(self) -> float:

@@ -99,9 +99,12 @@ def rows(panel: Panel, found: Rounds, at: int) -> list[Mark]:
     hover = "weight %{customdata[0]:.2f} × the mean, margin %{customdata[1]:.2f}"
     ring = {"symbol": "circle-open", "color": WRONG, "line": {"width": 2.5, "color": WRONG}}
     turned = {"symbol": "cross-thin", "color": INK, "line": {"width": 2, "color": INK}}
+    pale = {"opacity": 0.8}
+    solid = [pale | {"symbol": symbol, "color": colour, "line": {"width": 1, "color": colour}}
+             for symbol, colour in zip(("circle", "square"), CLASSES, strict=True)]  # fmt: skip
     looks = {  # which rows, pixels across, look
-        "class 0": (found.label == 0, size, _solid("circle", CLASSES[0])),
-        "class 1": (found.label == 1, size, _solid("square", CLASSES[1])),
+        "class 0": (found.label == 0, size, solid[0]),
+        "class 1": (found.label == 1, size, solid[1]),
         "wrong label": (found.turned, 0.4 * size + 4, turned),
         "stage errs": (found.wrong[at], size + 6, ring),
     }
@@ -114,15 +117,6 @@ def rows(panel: Panel, found: Rounds, at: int) -> list[Mark]:
                        customdata=told[which].tolist(), hovertemplate=f"{name}: {hover}")
           for name, (which, across, look) in looks.items()),
     ]  # fmt: skip
-
-
-def _solid(symbol: str, colour: str) -> dict:
-    return {
-        "symbol": symbol,
-        "color": colour,
-        "opacity": 0.8,
-        "line": {"width": 1, "color": colour},
-    }
 
 
 def errors(panel: Panel, found: Rounds, at: int) -> list[Mark]:
@@ -156,12 +150,10 @@ def margins(panel: Panel, found: Rounds, at: int) -> list[Mark]:
 
 def finding(found: Rounds, state: State, at: int) -> str:
     """What the ensemble is worth at this round, and where the weight is."""
-    train, held, tree = (
-        share.mean() for share in (found.train[:, at], found.held[:, at], found.tree)
-    )
+    train, held = (share[:, at].mean() for share in (found.train, found.held))
     start = (
         f"Round {ROUNDS[at]}: {train:.1%} of the training examples wrong, {held:.1%} of new ones"
-        f" (one full tree {tree:.1%})\n"
+        f" (one full tree {found.tree.mean():.1%})\n"
     )
     if ROUNDS[at] > found.stages[0]:
         return f"{start}{stopped(found)}"
@@ -175,7 +167,9 @@ def finding(found: Rounds, state: State, at: int) -> str:
             f"{start}No training example on the map is wrong since round {ROUNDS[since]}; the least"
             f" margin was {margin[since]:.2f} then and is {margin[at]:.2f} now"
         )
-    return f"{start}{_heaviest(found, at)} of {len(found.X)} examples carry half of the weight"
+    carried = np.cumsum(np.sort(found.weights[at])[::-1])
+    fewest = int(np.searchsorted(carried, 0.5 - 1e-9)) + 1
+    return f"{start}{fewest} of {len(found.X)} examples carry half of the weight"
 
 
 def stopped(found: Rounds) -> str:
@@ -183,12 +177,6 @@ def stopped(found: Rounds) -> str:
     stages, last = int(found.stages[0]), found.stage_error[0, -1]
     why = "has no error, so nothing is left to learn" if last == 0 else "is followed by chance"
     return f"On these examples it stopped: stage {stages} {why}"
-
-
-def _heaviest(found: Rounds, at: int) -> int:
-    """The fewest examples that carry half of the weight."""
-    carried = np.cumsum(np.sort(found.weights[at])[::-1])
-    return int(np.searchsorted(carried, 0.5 - 1e-9)) + 1
 
 
 def also(found: Rounds, at: int) -> str:

@@ -20,47 +20,22 @@ class Rounds:
     """Every round of five draws of rows; what belongs to single rows is of the first draw.
 
     A boosting that stops early is held at its last stage.
-
-    Parameters
-    ----------
-    X : (n, 2) array
-    label : (n,) array of int
-        0 or 1, as they are learned from.
-    turned : (n,) array of bool
-        Where that is not the true one.
-    weights : (rounds, n) array
-        What the stage of that round learned from; they add up to 1.
-    wrong : (rounds, n) array of bool
-        Where the stage is.
-    margins : (rounds, n) array
-    stage, whole : (rounds, cells, cells) array of bool
-        Where on the map they say 1; rows of cells from the bottom up.
-    train, held : (5, rounds) array
-        Share of errors of the whole, on rows with turned labels and on new ones without.
-    stage_error : (5, rounds) array
-        Of the stage, on the rows by their weights.
-    burden : (5, rounds) array
-        Share of all weight on turned labels; NaN without any.
-    stages : (5,) array of int
-        How many there are before it stops.
-    tree : (5,) array
-        Held-out share of errors of one full-grown tree.
     """
 
-    X: np.ndarray
-    label: np.ndarray
-    turned: np.ndarray
-    weights: np.ndarray
-    wrong: np.ndarray
-    margins: np.ndarray
-    stage: np.ndarray
-    whole: np.ndarray
-    train: np.ndarray
-    held: np.ndarray
-    stage_error: np.ndarray
-    burden: np.ndarray
-    stages: np.ndarray
-    tree: np.ndarray
+    X: np.ndarray  # (n, 2)
+    label: np.ndarray  # (n,), 0 or 1, as they are learned from
+    turned: np.ndarray  # (n,), where that is not the true one
+    weights: np.ndarray  # (rounds, n), what that round's stage learned from; their sum is 1
+    wrong: np.ndarray  # (rounds, n), where the stage is
+    margins: np.ndarray  # (rounds, n)
+    stage: np.ndarray  # (rounds, cells, cells), where the stage says 1 on the map, rows from below
+    whole: np.ndarray  # (rounds, cells, cells), where the whole does
+    train: np.ndarray  # (5, rounds), share of errors of the whole on rows with turned labels
+    held: np.ndarray  # (5, rounds), the same on new rows without
+    stage_error: np.ndarray  # (5, rounds), of the stage, on the rows by their weights
+    burden: np.ndarray  # (5, rounds), share of all weight on turned labels; NaN without any
+    stages: np.ndarray  # (5,), how many there are before it stops
+    tree: np.ndarray  # (5,), held-out share of errors of one full-grown tree
 
     @property
     def settled(self) -> int:

@@ -15,57 +15,30 @@ PROBLEMS = ("a wave", "diabetes")
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Rows for five splits, and a line through the inputs to draw curves over.
+    """Rows for five splits, and a line through the inputs to draw curves over."""
 
-    Parameters
-    ----------
-    X : (n, d) array
-    y : (n,) array
-        Of all splits together.
-    learned, held : (5, r) and (5, h) array of int
-        Which rows a split learns from, and which it is judged on.
-    grid : (g, d) array
-    x, across : (n,) and (g,) array
-        What the curves are drawn over, for rows and grid.
-    truth : (g,) array
-        Targets without noise; empty where nobody knows them.
-    titles : (str, str)
-        Of the curves' axes, with units.
-    epochs : int
-    learning_rate : float
-    """
-
-    X: np.ndarray
-    y: np.ndarray
-    learned: np.ndarray
-    held: np.ndarray
-    grid: np.ndarray
-    x: np.ndarray
-    across: np.ndarray
-    truth: np.ndarray
-    titles: tuple[str, str]
+    X: np.ndarray  # (n, d)
+    y: np.ndarray  # (n,), of all splits together
+    learned: np.ndarray  # (5, r) of int, the rows that a split learns from
+    held: np.ndarray  # (5, h) of int, those that it is judged on
+    grid: np.ndarray  # (g, d)
+    x: np.ndarray  # (n,), what the curves are drawn over, for the rows
+    across: np.ndarray  # (g,), the same for the grid
+    truth: np.ndarray  # (g,), targets without noise; empty where nobody knows them
+    titles: tuple[str, str]  # of the curves' axes, with units
     epochs: int
     learning_rate: float
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What came of every strength.
-
-    Parameters
-    ----------
-    problem : Problem
-    curves : (strengths, m, g) array
-        Members of the first seed over the problem's grid.
-    together, alone, ambiguity : (strengths, 5) array
-        Held-out squared error of the mean, mean of the members', and how far they differ.
-    """
+    """What came of every strength; errors are squared, on held-out rows."""
 
     problem: Problem
-    curves: np.ndarray
-    together: np.ndarray
-    alone: np.ndarray
-    ambiguity: np.ndarray
+    curves: np.ndarray  # (strengths, m, g), members of the first seed over the problem's grid
+    together: np.ndarray  # (strengths, 5), error of the mean
+    alone: np.ndarray  # (strengths, 5), mean of the members' errors
+    ambiguity: np.ndarray  # (strengths, 5), how far they differ
 
 
 def sweep(data: str, members: int, units: int) -> Sweep:

@@ -34,34 +34,19 @@ class Stacks:
     """Every stack of one problem with so many rows to learn from; shares are in [0, 1].
 
     Axes: 5 splits, depth of the tree, kind of features, member (the tree last), class.
-
-    Parameters
-    ----------
-    members, classes : tuple of str
-    seen : (5, depths, kinds, m) array
-        How often each member was right on the features that the final model learned from.
-    alone : (5, depths, m) array
-        How often it is right on held-out rows.
-    weights : (5, depths, kinds, m, k) array
-        By how much a class's score rises when the member moves all its probability to it from
-        the other classes.
-    stack : (5, depths, kinds) array
-        Held-out accuracy.
-    average, product : (5, depths) array
-        That of the mean and of the product of all members' probabilities, which learn nothing.
-    views : (5,) array
-        That of the product of the linear members alone.
     """
 
     members: tuple[str, ...]
     classes: tuple[str, ...]
-    seen: np.ndarray
-    alone: np.ndarray
+    seen: np.ndarray  # (5, depths, kinds, m), right on what the final model learned from
+    alone: np.ndarray  # (5, depths, m), right on held-out rows
+    # (5, depths, kinds, m, k): by how much a class's score rises when the member moves all its
+    # probability to it from the other classes.
     weights: np.ndarray
-    stack: np.ndarray
-    average: np.ndarray
-    product: np.ndarray
-    views: np.ndarray
+    stack: np.ndarray  # (5, depths, kinds), held-out accuracy
+    average: np.ndarray  # (5, depths), that of the mean of all members' probabilities: no learning
+    product: np.ndarray  # (5, depths), that of their product
+    views: np.ndarray  # (5,), that of the product of the linear members alone
 
     @property
     def best(self) -> np.ndarray:

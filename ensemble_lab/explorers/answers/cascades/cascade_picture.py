@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ensemble_lab.core.intervals import share_interval
 from ensemble_lab.core.unknown import mean_of_known
 from ensemble_lab.explorers.answers.cascades.cascade_replay import (
     CHOOSE,
@@ -21,7 +20,7 @@ from ensemble_lab.explorers.answers.cascades.cascade_replay import (
 )
 from ensemble_lab.widgets.axes import Axes, axis, shares
 from ensemble_lab.widgets.mosaic import mosaic
-from ensemble_lab.widgets.panels import Mark, Panel, listed
+from ensemble_lab.widgets.panels import Mark, Panel, reach
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, MIDDLE, ORACLE, SMALL, WRONG, marker
@@ -90,9 +89,7 @@ def _share(panel: Panel, seen: View) -> list[Mark]:
     small, big = (f"{named(seen.order[at], SHORT)} alone" for at in (0, -1))
     share, right, _ = seen.curve()
     end = last if seen.queue is None else mean_of_known(seen.queue.passed)
-    low, high = seen.interval
-    spread = {"type": "data", "symmetric": False, "color": INK, "thickness": 2}
-    spread |= {"array": listed([high - seen.point[1]]), "arrayminus": listed([seen.point[1] - low])}
+    y, (low, high) = seen.point[1], seen.interval
     ways = [
         panel.curve([0, 1], [first, end], ORACLE, "at random"),
         panel.curve(share, right, COMBINED, "least sure first", width=4),
@@ -102,8 +99,8 @@ def _share(panel: Panel, seen: View) -> list[Mark]:
         panel.rule(first, SMALL, "small alone", label=small),
         panel.rule(last, BIG, "big alone", label=big if len(seen.order) > 1 else ""),
         *(replace(way, said=way.trace["name"], at=None, symbol="line") for way in ways),
-        panel.points([seen.share], [seen.point[1]], COMBINED, "you are here", size=16, key=False,
-                     error_y=spread),
+        panel.points([seen.share], [y], COMBINED, "you are here", size=16, key=False,
+                     error_y=reach([y], [low], [high])),
     ]  # fmt: skip
 
 
@@ -275,7 +272,7 @@ def table(replay: Replay, seen: View):
         paid.title: paid.factor * sweep.price.ravel(),
     }
     columns |= {f"{n} answers": sweep.answered[s].ravel() for s, n in enumerate(seen.order)}
-    low, high = share_interval(sweep.accuracy.ravel(), sweep.graded.ravel())
+    low, high = map(np.ravel, sweep.interval)
     found = pd.DataFrame(columns | {"low": low, "high": high})
     found["here"] = np.arange(len(found)) == np.ravel_multi_index(seen.at, shape)
     if len(shape) == 1:

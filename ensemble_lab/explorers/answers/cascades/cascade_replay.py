@@ -55,6 +55,11 @@ class Sweep:
         """Share of the items that are answered, (L,) * (S - 1)."""
         return self.answered.sum(axis=0)
 
+    @cached_property
+    def interval(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the accuracy, 95 %: its two ends, (L,) * (S - 1)."""
+        return share_interval(self.accuracy, self.graded)
+
 
 @dataclass(frozen=True, eq=False)
 class Queue:
@@ -93,16 +98,18 @@ class Queue:
 
         As shares of the items in each bar. Equals are in one bar: no threshold parts them.
         """
-        n = len(self.score)
-        cuts = np.r_[0, self.cuts]
-        near = np.abs(np.linspace(0, n, BARS + 1)[:, None] - cuts).argmin(axis=1)
-        edges = np.unique(np.r_[cuts[near], cut])
+        even, right, wrong = self._sums
+        edges = np.unique(np.r_[even, cut])
         width = np.diff(edges)
-        sums = [
-            np.add.reduceat(np.nan_to_num(values), edges[:-1]) / width
-            for values in (self.own, 1 - self.own)
-        ]
-        return edges / n, *sums
+        return edges / len(self.score), *(np.diff(sums[edges]) / width for sums in (right, wrong))
+
+    @cached_property
+    def _sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Evenly spaced places to cut, and how many are right, wrong before each place."""
+        n, cuts = len(self.score), np.r_[0, self.cuts]
+        near = np.abs(np.linspace(0, n, BARS + 1)[:, None] - cuts).argmin(axis=1)
+        sums = (np.r_[0, np.cumsum(np.nan_to_num(each))] for each in (self.own, 1 - self.own))
+        return cuts[near], *sums
 
 
 def _front(front: np.ndarray, rest: np.ndarray, cuts: np.ndarray) -> np.ndarray:
@@ -415,8 +422,9 @@ class View:
     @property
     def interval(self) -> tuple[float, float]:
         """Of the accuracy, 95 %."""
-        graded = 0 if self.sweep is None else self.sweep.graded[self.at]
-        return tuple(float(end) for end in share_interval(self.point[1], graded))
+        if self.sweep is None:
+            return np.nan, np.nan
+        return tuple(float(end[self.at]) for end in self.sweep.interval)
 
     @property
     def share(self) -> float:

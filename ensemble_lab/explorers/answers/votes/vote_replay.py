@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -20,8 +21,9 @@ from ensemble_lab.answers.voting import (
     WeightedVote,
 )
 from ensemble_lab.core.decision import Decision
-from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.outcomes import Outcomes, _replace_unchecked
 from ensemble_lab.core.states import ABSENT
+from ensemble_lab.core.unknown import mean_of_known
 from ensemble_lab.widgets.explorer import Failing
 
 RULES: dict[str, Vote] = {
@@ -42,40 +44,29 @@ SEED = 0  # which half is which
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """One vote on one half of the items.
+    """One vote on one half of the items."""
 
-    Parameters
-    ----------
-    members : tuple of str, length m
-        In the order of trust.
-    best, hindsight : str
-        The member that was the best alone on the fit half, and the one that is on this half.
-    alone, alone_in_hindsight, voted : ndarray (n,)
-        Correctness of these two and of the vote; NaN where absent or unlabelled.
-    supporters : ndarray of int (n,)
-        How many members are right.
-    accuracies : ndarray (m,)
-    oracle, chance : float
-        NaN where not known.
-    correlation : ndarray (m, m)
-        Of the members' errors.
-    """
+    members: tuple[str, ...]  # in the order of trust
+    best: str  # the member that was the best alone on the fit half
+    hindsight: str  # the one that is on this half
+    alone: np.ndarray  # (n,), correctness of `best`; NaN where absent or unlabelled
+    alone_in_hindsight: np.ndarray  # (n,)
+    voted: np.ndarray  # (n,)
+    supporters: np.ndarray  # (n,) of int, how many members are right
+    accuracies: np.ndarray  # (m,)
+    oracle: float  # NaN where not known
+    chance: float  # the same of an oracle over guessers
+    correlation: np.ndarray  # (m, m), of the members' errors
 
-    members: tuple[str, ...]
-    best: str
-    hindsight: str
-    alone: np.ndarray
-    alone_in_hindsight: np.ndarray
-    voted: np.ndarray
-    supporters: np.ndarray
-    accuracies: np.ndarray
-    oracle: float
-    chance: float
-    correlation: np.ndarray
-    mean_correlation: float = field(init=False)
+    @cached_property
+    def mean_correlation(self) -> float:
+        """Over all pairs."""
+        return mean_pairwise(self.correlation)
 
-    def __post_init__(self):
-        object.__setattr__(self, "mean_correlation", mean_pairwise(self.correlation))
+    @cached_property
+    def by_likeness(self) -> np.ndarray:
+        """The order of the members (m,) in which those whose errors go together are neighbours."""
+        return by_likeness(self.correlation)
 
 
 class Replay:
@@ -106,14 +97,18 @@ class Replay:
             repr(getattr(policy, f.name)) != repr(f.default) for f in fields(policy)
         )
         self.graded = {id(t): graded_answers(t) for t in (outcomes, self.fit, self.shown)}
-        self._reach = (), None
+        # Kept while other controls are moved.
+        self.tally = lru_cache(32)(self._tally)
+        self.reach = lru_cache(32)(self._reach)
         self.correlation = {id(t): error_correlation(t) for t in (self.fit, self.shown)}
 
     def _policies(self, own: Vote | None) -> tuple[dict[str, Vote], dict[str, str]]:
         """Rule to its fitted policy, and the rules that cannot be, each with the reason."""
         wanted = dict(RULES)
-        self.started = rule_of(own) if own is not None else None
-        if own is not None:
+        self.started = None
+        if own is not None:  # a vote of the reader's own goes by its class
+            names = {type(known): rule for rule, known in RULES.items()}
+            self.started = names.get(type(own), type(own).__name__)
             wanted[self.started] = own
         possible, lacking, telling = {}, {}, _telling(self.outcomes)
         for rule, policy in wanted.items():
@@ -137,17 +132,17 @@ class Replay:
             table = self.graded.get(id(table)) or graded_answers(table)
         return policy, policy.decide(table)
 
-    def most_trusted(self, members: Sequence[str], rule: str, share: int) -> list[str]:
+    def most_trusted(self, members: Sequence[str], rule: str, share: int) -> tuple[str, ...]:
         """The first `share` per cent of `members`, at least one, in the order of trust."""
-        ranked = [name for name in self.policies[rule].members if name in set(members)]
+        ranked = tuple(name for name in self.policies[rule].members if name in set(members))
         return ranked[: max(1, -(-len(ranked) * share // 100))]  # -(-a // b) rounds up
 
-    def tally(self, members: Sequence[str], rule: str, table: Outcomes | None = None) -> Tally:
+    def _tally(self, members: tuple[str, ...], rule: str, table: Outcomes | None = None) -> Tally:
         """What the vote of `members` by `rule` did with every item of `table`, the shown half."""
         table = self.shown if table is None else table
         policy, decision = self.decide(members, rule, table)
         columns = table.columns(policy.members)
-        part = table.select(models=policy.members)
+        part = of_members(table, policy.members)
         known = skill_of(part)
         best = max(policy.members, key=self.skill.get)
         hindsight = max(policy.members, key=lambda name: (known[name], name == best))
@@ -165,29 +160,23 @@ class Replay:
             correlation=self.correlation[id(table)][np.ix_(columns, columns)],
         )
 
-    def reach(self, members: tuple[str, ...]) -> tuple[np.ndarray, tuple[float, float]]:
+    def _reach(self, members: tuple[str, ...]) -> tuple[np.ndarray, tuple[float, float]]:
         """Each one's accuracy and an oracle's, and the least and most correlation of two.
 
-        Correlations are to one digit, outwards. Kept until other members are asked about.
+        Correlations are to one digit, outwards.
         """
-        if self._reach[0] != members:
-            part = self.shown.select(models=members)
-            columns = self.shown.columns(members)
-            pairs = self.correlation[id(self.shown)][np.ix_(columns, columns)]
-            pairs = pairs[np.triu_indices(len(pairs), 1)]
-            pairs = pairs[~np.isnan(pairs)] if not np.isnan(pairs).all() else np.array([0.0, 1.0])
-            low, high = (
-                float(np.floor(10 * pairs.min()) / 10),
-                float(np.ceil(10 * pairs.max()) / 10),
-            )
-            shares = np.array([*part.accuracy(), or_nan(part.oracle)])
-            self._reach = members, (shares, (low, max(high, low + 0.1)))
-        return self._reach[1]
+        part, columns = of_members(self.shown, members), self.shown.columns(members)
+        pairs = self.correlation[id(self.shown)][np.ix_(columns, columns)]
+        pairs = pairs[np.triu_indices(len(pairs), 1)]
+        pairs = pairs[~np.isnan(pairs)] if not np.isnan(pairs).all() else np.array([0.0, 1.0])
+        low = float(np.floor(10 * pairs.min()) / 10)
+        high = max(float(np.ceil(10 * pairs.max()) / 10), low + 0.1)
+        return np.array([*part.accuracy(), or_nan(part.oracle)]), (low, high)
 
     def gain(self, members: Sequence[str], rule: str) -> float:
         """Accuracy over the best member's on the fit half: for choosing what to look at."""
-        tally = self.tally(members, rule, self.fit)
-        return float(np.nan_to_num(nanmean(tally.voted - tally.alone)))
+        tally = self.tally(tuple(members), rule, self.fit)
+        return float(np.nan_to_num(mean_of_known(tally.voted - tally.alone)))
 
 
 def presets(replay: Replay) -> dict[str, dict]:
@@ -214,6 +203,15 @@ def presets(replay: Replay) -> dict[str, dict]:
     title, rule = min(tried, key=tried.get)
     named = title if rule == rules[0] else f"{title}, worst rule"
     return found | {named: Failing(members=groups.get(title, models), rule=rule)}
+
+
+def of_members(table: Outcomes, members: Sequence[str]) -> Outcomes:
+    """`table.select(models=members)` without a second check, which takes longer than the vote."""
+    columns = table.columns(members)
+    parts = {f.name: getattr(table, f.name) for f in fields(table)}
+    pairs = {name: part[:, columns] for name, part in parts.items()
+             if isinstance(part, np.ndarray) and part.ndim > 1}  # fmt: skip
+    return _replace_unchecked(table, models=tuple(members), model_group=None, **pairs)
 
 
 def skill_of(table: Outcomes) -> dict[str, float]:
@@ -251,24 +249,8 @@ def most_alike(replay: Replay, size: int) -> list[str]:
 def graded_answers(outcomes: Outcomes) -> Outcomes:
     """The same table with "right" and "wrong" for answers, so that wrong ones are all alike."""
     code = np.where(np.isnan(outcomes.correct), ABSENT, outcomes.correct >= 0.5).astype(int)
-    models, items, correct = outcomes.models, outcomes.items, outcomes.correct
-    return Outcomes(
-        models=models, items=items, correct=correct, answer=code, labels=("wrong", "right")
-    )
-
-
-def rule_of(policy: Vote) -> str:
-    """The name of a policy's rule; a vote of the reader's own goes by its class."""
-    for rule, known in RULES.items():
-        if type(policy) is type(known):
-            return rule
-    return type(policy).__name__
-
-
-def nanmean(values: np.ndarray) -> float:
-    """Mean of what is known, NaN where nothing is."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+    parts = {name: getattr(outcomes, name) for name in ("models", "items", "correct")}
+    return Outcomes(**parts, answer=code, labels=("wrong", "right"))
 
 
 def _telling(outcomes: Outcomes) -> Outcomes:
@@ -282,20 +264,14 @@ def _telling(outcomes: Outcomes) -> Outcomes:
 def _fitted(policy: Vote, fit: Outcomes) -> Vote:
     """`policy` fitted for every model: what it says of some of them stands, the rest is learned."""
     weights = getattr(policy, "weights", None)
-    learned = _bare(policy).fit(fit)
+    nothing = {name: None for name in ("members", "weights") if hasattr(policy, name)}
+    learned = replace(policy, **nothing).fit(fit)
     first = policy.members or ()
     order = (*first, *(name for name in learned.members if name not in first))
     if weights:
         weights = (learned.weights or dict.fromkeys(fit.models, 1.0)) | dict(weights)
         learned = replace(learned, weights=weights)
     return replace(learned, members=order)
-
-
-def _bare(policy: Vote) -> Vote:
-    """`policy` without what it says of single members."""
-    return replace(
-        policy, members=None, **({"weights": None} if hasattr(policy, "weights") else {})
-    )
 
 
 def or_nan(bound) -> float:

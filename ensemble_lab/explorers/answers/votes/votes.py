@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -10,11 +11,10 @@ from ensemble_lab.answers.diversity import condorcet
 from ensemble_lab.answers.voting import Vote
 from ensemble_lab.core.intervals import mean_interval, share_interval
 from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.unknown import mean_of_known
 from ensemble_lab.explorers.answers.votes.vote_replay import (
     Replay,
     Tally,
-    by_likeness,
-    nanmean,
     presets,
 )
 from ensemble_lab.widgets.axes import FRAMED, Axes, axis, rows_of, shares
@@ -69,25 +69,16 @@ def explorer(outcomes: Outcomes, policy: Vote | None = None) -> Explorer:
     missing = {f"rule: {rule}": reason for rule, reason in replay.lacking.items()}
     if not crowd:
         missing["voters"] = "there is one model, and a vote needs two; record another"
-    share = steps(
-        "voters",
-        "voters (% of members)",
-        VOTERS,
-        100,
-        "Only the most trusted members vote: drag it to see when more heads help.",
-    )
+    share = steps("voters", "voters (% of members)", VOTERS, 100,
+                  "Only the most trusted members vote: drag it to see when more heads help."
+                  )  # fmt: skip
     controls = (
         many("members", "members", outcomes.models, members, "Who may vote; at least one."),
         choice("rule", "rule", replay.policies, replay.started, "How answers are combined."),
         *([share] if crowd else []),
-        steps(
-            "correlation",
-            "Condorcet's correlation",
-            CORRELATIONS,
-            0.0,
-            "Moves Condorcet's line only: 0 is independent errors, 1 is copies.",
-        ),
-    )
+        steps("correlation", "Condorcet's correlation", CORRELATIONS, 0.0,
+              "Moves Condorcet's line only: 0 is independent errors, 1 is copies."),
+    )  # fmt: skip
     return Explorer(
         name="votes",
         controls=controls,
@@ -113,7 +104,7 @@ def draw(replay: Replay, state: State) -> Picture:
     tally = replay.tally(voters(replay, state), state["rule"])
     formula = jury(tally, state["correlation"])
     m, few = len(tally.members), len(tally.members) <= NAMES_IN_SIGHT
-    order = by_likeness(tally.correlation)
+    order = tally.by_likeness
     names = [in_two(named(tally.members[i])) if few else "" for i in order]
     rho = "" if np.isnan(tally.mean_correlation) else f" by {tally.mean_correlation:.2f}"
     reached, alike = replay.reach(state["members"])
@@ -141,19 +132,25 @@ def draw(replay: Replay, state: State) -> Picture:
     return panels.picture(marks, finding(tally, state), lambda: table(tally, state, formula), also)
 
 
-def voters(replay: Replay, state: State) -> list[str]:
+def voters(replay: Replay, state: State) -> tuple[str, ...]:
     """Who votes in `state`: the most trusted of its members."""
     return replay.most_trusted(state["members"], state["rule"], state.get("voters", 100))
 
 
 def jury(tally: Tally, correlation: float) -> dict[str, float]:
     """Condorcet's chance of a right vote: independent, as set, and as correlated as measured."""
-    mean = nanmean(tally.accuracies)
+    mean = mean_of_known(tally.accuracies)
     measured = float(np.clip(np.nan_to_num(tally.mean_correlation), 0, 1))
     asked = {"independent": 0.0, "formula": correlation, "measured": measured}
     if np.isnan(mean):
         return dict.fromkeys(asked, float("nan"))
-    return {name: float(condorcet(len(tally.members), mean, rho)) for name, rho in asked.items()}
+    return {name: right(len(tally.members), mean, rho) for name, rho in asked.items()}
+
+
+@lru_cache(256)
+def right(members: int, accuracy: float, correlation: float) -> float:
+    """Condorcet's chance of a right vote, kept while other controls are moved."""
+    return float(condorcet(members, accuracy, correlation))
 
 
 # -- the panels ---------------------------------------------------------------------------------
@@ -171,7 +168,7 @@ def zoom(tally: Tally, formula: dict[str, float], reached: np.ndarray) -> tuple[
 
     An oracle over guessers may lie beyond it.
     """
-    known = [*reached, nanmean(tally.voted), formula["independent"], formula["measured"]]
+    known = [*reached, mean_of_known(tally.voted), formula["independent"], formula["measured"]]
     known = [share for share in known if not np.isnan(share)] or [0.0, 1.0]
     low, high = np.floor(20 * min(known) - 0.4) / 20, np.ceil(20 * max(known) + 0.4) / 20
     return max(float(low), -0.03), min(float(high), 1.03)
@@ -206,7 +203,7 @@ def _dot(panel: Panel, share, row: int, *look, label: str = "", **more) -> Mark:
     """A share, or right and wrong answers (n,) with the interval of their mean; and its number."""
     if np.ndim(share):
         of = (~np.isnan(share)).sum()
-        share = nanmean(share)
+        share = mean_of_known(share)
         more["ends"] = tuple(end[0] for end in share_interval([share], [of]))
     return panel.estimate(share, row, *look, label=label or _told(share), **more)
 
@@ -292,7 +289,7 @@ def finding(tally: Tally, state: State) -> str:
     if not both.any():
         return "None of these members' answers is graded on this half of the items"
     # Compared where both have an answer: the items that one leaves out may be the hard ones.
-    vote, best = nanmean(tally.voted[both]), nanmean(tally.alone[both])
+    vote, best = mean_of_known(tally.voted[both]), mean_of_known(tally.alone[both])
     if m == 1:
         return f"One member is no vote: {best:.1%} with it, {best:.1%} without"
     who = f"{m} members" if m == of else f"{m} of {of} members"
@@ -309,7 +306,7 @@ def finding(tally: Tally, state: State) -> str:
     if both.mean() <= 0.995:
         then += f" on the {both.mean():.0%} that both answer"
     if tally.hindsight != tally.best:
-        end = f" is best ({nanmean(tally.alone_in_hindsight):.1%})"
+        end = f" is best ({mean_of_known(tally.alone_in_hindsight):.1%})"
         then += "; in hindsight "
         then += named(tally.hindsight, max(12, LINE - len(then + end))) + end
     return f"{first}\n{then}"
@@ -318,7 +315,7 @@ def finding(tally: Tally, state: State) -> str:
 def lead(tally: Tally) -> tuple[float, float, float]:
     """Points by which the vote leads the member picked beforehand, and their 95 % interval."""
     points = 100 * (tally.voted - tally.alone)
-    return nanmean(points), *mean_interval(points, bounds=(-100, 100))
+    return mean_of_known(points), *mean_interval(points, bounds=(-100, 100))
 
 
 def _items(replay: Replay, state: State) -> str:
@@ -332,17 +329,14 @@ def _items(replay: Replay, state: State) -> str:
 
 def in_words(tally: Tally, formula: dict, state: State, items: str) -> str:
     """What the words say beyond the finding."""
-    return (
-        (
-            f"Shown on {items}. Picked beforehand: {named(tally.best)}; in hindsight:"
-            f" {named(tally.hindsight)}. An oracle over the members would reach {tally.oracle:.1%}."
-            f" Condorcet's formula gives {formula['formula']:.1%} at correlation"
-            f" {state['correlation']:g} and {formula['measured']:.1%} at the one measured"
-            f" ({tally.mean_correlation:.2f}).{_pairs_in_words(tally)}"
-        )
-        .replace("nan%", "unknown")
-        .replace("(nan)", "(unknown)")
+    told = (
+        f"Shown on {items}. Picked beforehand: {named(tally.best)}; in hindsight:"
+        f" {named(tally.hindsight)}. An oracle over the members would reach {tally.oracle:.1%}."
+        f" Condorcet's formula gives {formula['formula']:.1%} at correlation"
+        f" {state['correlation']:g} and {formula['measured']:.1%} at the one measured"
+        f" ({tally.mean_correlation:.2f}).{_pairs_in_words(tally)}"
     )
+    return told.replace("nan%", "unknown").replace("(nan)", "(unknown)")
 
 
 def _pairs_in_words(tally: Tally) -> str:
@@ -373,7 +367,7 @@ def table(tally: Tally, state: State, formula: dict):
     if not np.isnan(change).all():
         for what, sign in (("rescued", 1), ("ruined", -1)):
             answers[what] = np.where(np.isnan(change), np.nan, sign * change > 0)
-    rows = [(what, nanmean(each), (~np.isnan(each)).sum()) for what, each in answers.items()]
+    rows = [(what, mean_of_known(each), (~np.isnan(each)).sum()) for what, each in answers.items()]
     frame = pd.DataFrame(rows, columns=["what", "share", "items"]).set_index("what")
     frame["low"], frame["high"] = share_interval(frame["share"], frame["items"])
     bounds = {
@@ -388,7 +382,7 @@ def table(tally: Tally, state: State, formula: dict):
     others = pd.DataFrame({"share": {**bounds, **members}}).rename_axis("what")
     whole = pd.concat([frame, others])
     np.fill_diagonal(apart := tally.correlation.copy(), np.nan)
-    agree = [nanmean(row) for row in apart]
+    agree = [mean_of_known(row) for row in apart]
     whole["error correlation"] = pd.Series(agree, index=list(members), dtype=float)
     return whole
 
