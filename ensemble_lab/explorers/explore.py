@@ -20,6 +20,7 @@ EXPLORERS = {
     "ranking": "ensemble_lab.explorers.answers.ranking",
     "votes": "ensemble_lab.explorers.answers.votes.votes",
     "cascade": "ensemble_lab.explorers.answers.cascades.cascades",
+    "routing": "ensemble_lab.explorers.answers.routing",
     "rounds": "ensemble_lab.explorers.tokens.rounds",
     "speedup": "ensemble_lab.explorers.tokens.speedup",
     "bagging": "ensemble_lab.explorers.training.bagging",
@@ -37,9 +38,10 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     what : str or Policy
         A policy starts the explorer at its own settings.
     outcomes : Outcomes, optional
-        Yours or the catalogue's. ``"escalate"`` has its own; ``"condorcet"``, ``"ranking"``,
-        ``"bagging"``, ``"boosting"``, ``"stacking"`` and ``"negative-correlation"`` take none;
-        ``"rounds"`` takes traces and ``"speedup"`` measured pairs instead, or has its own.
+        Yours or the catalogue's. ``"escalate"`` and ``"routing"`` have their own; ``"condorcet"``,
+        ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"`` and ``"negative-correlation"``
+        take none; ``"rounds"`` takes traces and ``"speedup"`` measured pairs instead, or has its
+        own.
     **start
         Controls to start elsewhere, by name.
 
@@ -99,6 +101,8 @@ def _name_of(policy: Policy) -> str:
             return "cascade"
         if base.__name__ == "Vote":
             return "votes"
+        if base.__name__ == "ScoreRouter":
+            return "routing"
     if isinstance(policy, type):
         name = policy.__name__
         raise ValueError(
@@ -106,6 +110,6 @@ def _name_of(policy: Policy) -> str:
         )
     known = ", ".join(map(repr, EXPLORERS))
     raise ValueError(
-        f"there is no explorer for {shown(policy, 60)}; give one of {known}, or a vote, Cascade,"
-        " BudgetCascade or LearnedSelector"
+        f"there is no explorer for {shown(policy, 60)}; give one of {known}, or a vote, router,"
+        " Cascade, BudgetCascade or LearnedSelector"
     )

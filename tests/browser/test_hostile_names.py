@@ -14,7 +14,7 @@ from tests.browser.steps import finished, run_all
 from tests.support.hostile_names import aimed, explorers
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-NAMING = ("votes", "cascade", "escalate", "speedup", "rounds")
+NAMING = ("votes", "cascade", "escalate", "routing", "speedup", "rounds")
 # What came out of a name: elements that it writes, inside figures and beside them.
 MADE = """() => [...document.querySelectorAll(
   "[href*='evil'], [src*='evil'], [style*='evil'], [style*='cursor'], .js-plotly-plot img")]

@@ -32,7 +32,7 @@ from ensemble_lab.widgets.still import page, plain_figure, still
 from tests.support import hostile_names
 from tests.support.hostile_names import NAMES
 
-NAMING = ["cascade", "votes", "escalate", "speedup", "rounds"]  # the others name nothing
+NAMING = ["cascade", "votes", "escalate", "routing", "speedup", "rounds"]  # the others name nothing
 UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

@@ -84,7 +84,7 @@ def explorers(what, names=NAMES):
     if what == "speedup":
         return [explore(what, pairs(names))]
     whole = table(names)
-    if what == "escalate":
+    if what in ("escalate", "routing"):
         couples = zip(names[::2], names[1::2], strict=True)
         return [explore(what, whole.select(models=list(couple))) for couple in couples]
     if what == "votes":  # few have check boxes and names on the heat map
@@ -102,5 +102,5 @@ def show(port):
     """Display one explorer of each kind that names something, in a notebook."""
     from IPython.display import display
 
-    for what in ("votes", "cascade", "escalate", "speedup", "rounds"):
+    for what in ("votes", "cascade", "escalate", "routing", "speedup", "rounds"):
         display(explorers(what, aimed(port))[0])
