@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -92,6 +93,7 @@ def _beats(state: State) -> bool:
 # -- the cascade --------------------------------------------------------------------------------
 
 
+@lru_cache(64)
 def predicted(auc: float, small: float, big: float) -> Predicted:
     """Accuracy and threshold for every share that is escalated."""
     from scipy.special import ndtr, ndtri
