@@ -17,6 +17,7 @@ import ipywidgets
 import plotly
 import plotly.graph_objects as go
 import traitlets
+from plotly.basedatatypes import Undefined
 
 # A saved notebook's widgets are restored in any order: the library may come a moment later. Plotly
 # draws before its element is on the page, 700 pixels wide, and looks again when the window changes;
@@ -53,22 +54,44 @@ function fitted(el) {
   return () => observer.disconnect();
 }
 
+function code(model) {
+  const version = model.get("_version");
+  if (!started.has(version)) started.set(version, start(model));
+  return started.get(version).catch((error) => {
+    started.delete(version);  // the next figure may find the library
+    throw error;
+  });
+}
+
+const SENT = ["addTraces", "deleteTraces", "moveTraces", "restyle", "relayout", "update",
+  "animate", "removeLayoutProps", "removeTraceProps"].map((name) => `change:_py2js_${name}`);
+
 export default () => {
-  let figure;
+  let own, figure, missed = false;
+  const miss = () => { missed = true; };
+
+  async function drawer() {
+    const made = (await code(own.model)).default();
+    if (!figure) {
+      figure = made;
+      SENT.forEach((name) => own.model.off(name, miss));
+      figure.initialize(own);
+    }
+    return figure;
+  }
+
   return {
-    async initialize(context) {
-      const version = context.model.get("_version");
-      if (!started.has(version)) started.set(version, start(context.model));
-      try {
-        figure = (await started.get(version)).default();
-      } catch (error) {
-        started.delete(version);  // the next figure may find the library
-        throw error;
-      }
-      return figure.initialize(context);
+    // A widget that takes more than two seconds here never hears of its kernel again (anywidget
+    // 0.11), and the code may take longer. So it is fetched, and awaited where it draws.
+    initialize(context) {
+      own = context;
+      SENT.forEach((name) => own.model.on(name, miss));
+      code(own.model).catch(() => {});
     },
     async render(context) {
-      const remove = await figure.render(context);
+      const remove = await (await drawer()).render(context);
+      if (missed) context.model.send({ missed });
+      missed = false;
       const leave = fitted(context.el);
       return () => [leave, remove].forEach((end) => end?.());
     },
@@ -116,6 +139,7 @@ class SharedFigure(go.FigureWidget):
         self._config = {**self._config, "displaylogo": False, "responsive": True}
         self._complete = True
         self.open()
+        self.on_msg(lambda _, content, buffers: self._send_all() if "missed" in content else None)
 
     def open(self) -> None:
         """Tell the browser of the figure once it is complete.
@@ -125,6 +149,13 @@ class SharedFigure(go.FigureWidget):
         """
         if self._complete:
             super().open()
+
+    def _send_all(self) -> None:
+        """Send the whole figure to a page that could not hear changes while it fetched the code."""
+        traces = [trace.to_plotly_json() for trace in self.data]
+        names = dict.fromkeys(name for trace in traces for name in trace if name != "type")
+        style = {name: [trace.get(name, Undefined) for trace in traces] for name in names}
+        self._send_update_msg(style, self.layout.to_plotly_json(), [*range(len(traces))])
 
     @traitlets.default("_library")
     def _shared(self) -> Library:

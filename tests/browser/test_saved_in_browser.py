@@ -71,3 +71,47 @@ def test_a_saved_notebook_shows_its_figures_before_anything_runs(
         expect(page.locator(".noUi-handle").first).to_be_visible(timeout=60_000)
         expect(page.locator(".js-plotly-plot .gtitle")).to_have_count(2, timeout=30_000)
         assert page.evaluate(LIBRARIES) == 1
+
+
+# Whatever unpacks plotly's code takes three seconds more, as on a small machine.
+SLOW = """
+const Quick = globalThis.DecompressionStream;
+globalThis.DecompressionStream = class {
+  constructor(kind) {
+    const stream = new Quick(kind);
+    this.writable = stream.writable;
+    const late = new TransformStream({
+      start: () => new Promise((done) => setTimeout(done, 3000)),
+    });
+    this.readable = stream.readable.pipeThrough(late);
+  }
+};
+"""
+CHANGED = """
+import plotly.graph_objects as go
+from IPython.display import display
+from ensemble_lab.widgets.shared_figure import SharedFigure
+
+figure = SharedFigure(go.Figure(go.Scatter(y=[1, 2]), {"title": {"text": "before"}}))
+display(figure)
+with figure.batch_update():
+    figure.layout.title.text = "after"
+    figure.data[0].y = [3, 4, 5]
+"""
+
+
+@pytest.mark.parametrize("environment", ["live"], indirect=True)
+def test_a_figure_follows_whose_code_came_late(serve, page, notebook, tmp_path, environment):
+    """Anywidget forgets a widget that takes two seconds to begin; changes before it are kept."""
+    notebook.cells = [new_code_cell(CHANGED), new_code_cell(SHOW)]
+    nbformat.write(notebook, tmp_path / "toy.ipynb")
+    page.add_init_script(SLOW)
+    with serve(tmp_path, "toy.ipynb") as address:
+        outputs = run_all(page, address)
+        titles = page.locator(".gtitle")
+        expect(titles).to_have_count(2, timeout=30_000)
+        expect(titles.nth(0)).to_have_text("after", timeout=15_000)
+        points = "e => e.data[0].y.length"
+        assert outputs.nth(0).locator(".js-plotly-plot").evaluate(points) == 3
+        press(page, outputs.nth(1))
+        expect(titles.nth(1)).to_contain_text("power 3", timeout=15_000)
