@@ -149,7 +149,7 @@ class Part:
                 hint = mistake(given, wanted, cases)
             else:
                 makes, hint = mistake
-                made = [makes(*copied(case)) for case in cases]
+                made = (makes(*copied(case)) for case in cases)  # up to the first that differs
                 hint = hint if self._same(given, made, cases) else ""
             if hint:
                 return hint

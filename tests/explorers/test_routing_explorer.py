@@ -45,7 +45,7 @@ def halves(task, models=None):
     table = lab.load_outcomes(name)
     if ranks:
         order = np.argsort(-table.accuracy(), kind="stable")
-        table = table.select(models=[table.models[j] for j in order[ranks[0] - 1 : ranks[1]]])
+        table = table.select(models=[table.models[j] for j in order[ranks[0] - 1 : ranks[1]][::-1]])
     return table.take(~np.isnan(table.correct).any(axis=1)).split(0.5, seed=0)
 
 
@@ -150,7 +150,7 @@ def test_a_random_order_is_not_told_from_chance(first):
 
 @pytest.mark.parametrize(
     ("task", "router", "said"),
-    [(GSM8K, GROUP, "No group"), (PRO, LENGTH, "No length"), (REVIEWS, NEAREST, "No feature"),
+    [(GSM8K, GROUP, "No group"), (FACES, LENGTH, "No length"), (REVIEWS, NEAREST, "No feature"),
      (REVIEWS, GAP, "No feature"), (MMLU, FIRST, "No confidence")],
 )  # fmt: skip
 def test_what_a_router_cannot_read_is_said(first, task, router, said):
@@ -287,7 +287,7 @@ def test_the_routers_of_a_task_are_those_that_it_allows():
     assert allowed == {
         MMLU: {RANDOM, LENGTH, GROUP, NEAREST, GAP},
         GSM8K: {RANDOM, LENGTH, NEAREST, GAP},
-        PRO: {RANDOM, GROUP, NEAREST, GAP},
+        PRO: {RANDOM, LENGTH, GROUP, NEAREST, GAP},
         FACES: {RANDOM, FIRST},
         REVIEWS: {RANDOM, FIRST},
     }

@@ -110,7 +110,8 @@ def recorded(task: str) -> Pool:
     if ranks is None:
         return Pool.of(table)
     order = np.argsort(-table.accuracy(), kind="stable")[ranks[0] - 1 : ranks[1]]
-    return Pool.of(table, tuple(table.models[j] for j in order))
+    # From weak to strong: without prices a router by length takes them in this order.
+    return Pool.of(table, tuple(table.models[j] for j in order[::-1]))
 
 
 # -- routers ------------------------------------------------------------------------------------
