@@ -237,7 +237,7 @@ def quality(quick):
         "routers",
         mmlu[best]["apgr"][0],
         mmlu["GroupRouter"]["apgr"][0],
-        "APGR on routellm-mmlu",
+        "APGR",
         higher_is_better=True,
         goal="0.020 above the subject table, or the sentence that there is none",
         peer_is="the accuracy of each subject, GroupRouter",

@@ -16,7 +16,7 @@ from pathlib import Path
 RESULTS = Path(__file__).parent
 ROOT = RESULTS.parents[1]
 README, MEASURED = ROOT / "README.md", ROOT / "docs/measured.md"
-BENCHMARKS = ("answers", "explorers", "speculative", "training", "gpu")
+BENCHMARKS = ("answers", "routing", "explorers", "speculative", "training", "gpu")
 # Benchmark, record and sentence of each claim in the README. `beside` is the ratio in words.
 CLAIMS = (
     ("answers", "import", "Import of the package: {beside} `import sklearn.ensemble`."),
@@ -28,6 +28,19 @@ CLAIMS = (
     ),
     ("answers", "budget-cascade-vs-brute", "`BudgetCascade.fit`: {beside} `scipy.optimize.brute`."),
     ("answers", "budget-cascade-vs-numpy-brute", "The same: {beside} brute force in NumPy."),
+    (
+        "routing",
+        "routers",
+        "The best of twelve routers on MMLU: {ours}; its subjects alone: {peer}.",
+    ),
+    (
+        "routing",
+        "slowest-router-decisions",
+        "A choice by 60 neighbours: {beside} scikit-learn's.",
+    ),
+    ("routing", "slowest-router-fit", "A fit: {beside} scikit-learn's logistic regressions."),
+    ("routing", "slider-routing", "A step of the slider: {beside} plotly's full update."),
+    ("routing", "aiq-vs-cubic", "AIQ: {beside} the search over all pairs."),
     ("explorers", "slider-python", "A step of a slider, in Python: {beside} plotly's full update."),
     (
         "explorers",
@@ -117,6 +130,16 @@ def extra(record):
     if "by_notebook" in record:
         ran = record["by_notebook"].items()
         return "".join(f"; {n} {r['seconds']:.3g} s, {r['peak_gb']:.2g} GB" for n, r in ran)
+    if "published_a_second" in record:
+        published = ", ".join(f"{name} {n:g}" for name, n in record["published_a_second"].items())
+        slowest = f"{record['slowest']} {record['slowest_a_second']:,} a second"
+        return f"; slowest {slowest}; published with the embedding: {published}"
+    if "slowest_s" in record:
+        return f"; slowest {record['slowest']} {record['slowest_s']:.3g} s"
+    if "p95_ms" in record:
+        return f"; at the 95th percentile {record['p95_ms']:.3g} ms"
+    if "routellm_mmlu" in record:
+        return f"; {record['best']}; {record['seeds']} halves, see below"
     if "kernel_start_seconds" in record:
         return f"; the kernel's start, {record['kernel_start_seconds']:.2g} s, comes before"
     return of_training(record) or of_decoding(record)
@@ -159,6 +182,38 @@ def of_decoding(record):
     if "by_setting" in record:
         return "".join(f"; {name} {x:.3g} %" for name, x in record["by_setting"].items())
     return ""
+
+
+def routers():
+    """Every router on every table, as a Markdown table; mean and standard deviation."""
+    record = next(r for r in json.loads((RESULTS / "routing.json").read_text())
+                  if r["name"] == "routers")  # fmt: skip
+    mmlu, gsm8k = record["routellm_mmlu"], record["routellm_gsm8k"]
+    pro = record["mmlu_pro_points_over_best_single"]
+    head = "| router | MMLU: APGR | over the subjects | GSM8K: APGR | over the length |"
+    rows = [f"{head} MMLU-Pro, 28 models: points over the best |", "|---|---|---|---|---|---|"]
+    none = {"apgr": None, "lead": None}
+    for name in sorted({*mmlu, *pro}, key=lambda n: -mmlu.get(n, {"apgr": [0]})["apgr"][0]):
+        of = [table.get(name, none)[key] for table in (mmlu, gsm8k) for key in ("apgr", "lead")]
+        cells = [plus_minus(*pair) if pair else "" for pair in of]
+        cells.append(plus_minus(*pro[name], ".2f") if name in pro else "")
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    services = record["services_points_over_best_single"].items()
+    found = "; ".join(f"{name} {plus_minus(*of['LabelRouter'], '.2f')}" for name, of in services)
+    published = ", ".join(f"{name} {x}" for name, x in record["published_apgr"].items())
+    return "\n".join(
+        [
+            *rows,
+            "",
+            f"Points of `LabelRouter` over the best service: {found}.",
+            f"Published ({record['published_are']}): {published}.",
+        ]
+    )
+
+
+def plus_minus(mean, spread, form=".3f"):
+    """A mean and its standard deviation."""
+    return f"{mean:{form}} ± {spread:{form}}"
 
 
 def claims():
@@ -251,7 +306,7 @@ def badged(text):
 
 def written(text):
     """README.md or docs/measured.md with its marked parts and badges made again."""
-    parts = {"claims": claims, "pythons": pythons}
+    parts = {"claims": claims, "pythons": pythons, "routers": routers}
     parts |= {f"bench {name}": lambda name=name: bench_table(name) for name in BENCHMARKS}
     if "<!-- quickstart:" in text:
         parts["quickstart"] = lambda: quickstart(text)
