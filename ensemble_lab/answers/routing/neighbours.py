@@ -19,6 +19,7 @@ from ensemble_lab.core.policy import ranged
 from ensemble_lab.core.votes import near_best
 
 CHUNK = 512  # questions compared at once: their distances stay in the cache
+TABLES = 64  # questions whose models play at once, for the same reason
 
 
 class Stored(NamedTuple):
@@ -210,10 +211,12 @@ class EloRouter(ScoreRouter):
         kept, overall = state
         near = kept.nearest(outcomes, self.neighbours)
         local = np.repeat(overall, len(near), axis=0)
-        for rows in near.T[::-1]:
-            local = _played(local, kept.grades[rows], self.step)
+        for start in range(0, len(near), TABLES):
+            some = slice(start, start + TABLES)
+            for rows in near[some].T[::-1]:
+                local[some] = _played(local[some], kept.grades[rows], self.step)
         rating = self.local * local + (1 - self.local) * overall
-        return _expected(rating - rating.mean(axis=1, keepdims=True))
+        return 1 / (1 + 10 ** ((rating.mean(axis=1, keepdims=True) - rating) / 400))
 
 
 def _played(rating: np.ndarray, grades: np.ndarray, step: float) -> np.ndarray:
@@ -222,13 +225,11 @@ def _played(rating: np.ndarray, grades: np.ndarray, step: float) -> np.ndarray:
     if m < 2:
         return rating
     won = 0.5 * (m - 1) + 0.5 * (m * grades - grades.sum(axis=1, keepdims=True))
-    against = _expected(rating[:, :, None] - rating[:, None, :]).sum(axis=2) - 0.5  # not itself
+    # The expected share of wins is s_i / (s_i + s_j), for strengths s = 10^(rating / 400) (Elo).
+    strength = 10 ** (rating / 400)
+    shares = 1 / (strength[:, :, None] + strength[:, None, :])
+    against = strength * shares.sum(axis=2) - 0.5  # not itself
     return rating + step * (won - against) / (m - 1)
-
-
-def _expected(difference: np.ndarray) -> np.ndarray:
-    """Expected share of wins at this difference of ratings (Elo)."""
-    return 1 / (1 + 10 ** (-difference / 400))
 
 
 @dataclass(frozen=True)
