@@ -193,7 +193,7 @@ def routers():
     head = "| router | MMLU: APGR | over the subjects | GSM8K: APGR | over the length |"
     rows = [f"{head} MMLU-Pro, 28 models: points over the best |", "|---|---|---|---|---|---|"]
     none = {"apgr": None, "lead": None}
-    for name in sorted({*mmlu, *pro}, key=lambda n: -mmlu.get(n, {"apgr": [0]})["apgr"][0]):
+    for name in sorted({*mmlu, *pro}, key=lambda n: (-mmlu.get(n, {"apgr": [0]})["apgr"][0], n)):
         of = [table.get(name, none)[key] for table in (mmlu, gsm8k) for key in ("apgr", "lead")]
         cells = [plus_minus(*pair) if pair else "" for pair in of]
         cells.append(plus_minus(*pro[name], ".2f") if name in pro else "")
