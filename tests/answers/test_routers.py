@@ -293,6 +293,18 @@ def test_a_cache_answers_what_it_knows_and_its_own_errors_are_seen():
     assert wide.hits(far).all() and not wide.decide(far).called.any()
 
 
+def test_an_equal_embedding_is_not_an_equal_question():
+    """The numbers of the docstring: the same words with other options have another letter."""
+    table = lab.load_outcomes("mmlu-pro-29-llms")
+    whole = [m for m, share in zip(table.models, table.coverage(), strict=True) if share > 0.99]
+    train, test = table.select(models=whole).split(0.5, 0)
+    cached = lab.CachedRouter(0.0, lab.GroupRouter(shrinkage=20.0)).fit(train)
+    hit = cached.hits(test)
+    assert hit.mean() == pytest.approx(0.04, abs=0.005)
+    right = [np.nanmean(p.decide(test).correct[hit]) for p in (cached, cached.of)]
+    assert right == pytest.approx([0.32, 0.73], abs=0.005)
+
+
 def test_random_scores_are_uniform_and_belong_to_the_item():
     big = table(4000)
     router = lab.RandomRouter().fit(big)
@@ -408,6 +420,15 @@ def test_route_says_which_model_and_why():
 
     found = lab.NeighbourRouter(9).fit(train).route("why?", features=features)
     assert asked == ["why?"] and "9 nearest questions" in found.why
+    cheap = lab.GroupRouter(cost_weight=0.9).fit(train).route("why?", group="west")
+    assert cheap.model == "a" and cheap.scores["a"] < max(cheap.scores.values())
+    assert cheap.why.endswith("; a costs less (cost_weight 0.9)")
+    assert lab.LabelRouter(first="b").fit(train).route("why?").asked == ("b",)
+    pair = lab.SubsetRouter(2, lab.GroupRouter()).fit(train).route("why?", group="east")
+    assert pair.model is None and len(pair.asked) == 2
+    cache = lab.CachedRouter(1e6, lab.GroupRouter()).fit(train)
+    stored = cache.route("why?", features=known, group="east")
+    assert stored.model is None and stored.asked == () and "is stored" in stored.why
     for bad in ("", "  ", None, 7):
         with pytest.raises(ValueError, match="give a text that is not empty"):
             lab.GroupRouter().fit(train).route(bad, group="east")

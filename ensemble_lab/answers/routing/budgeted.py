@@ -110,6 +110,6 @@ class BudgetRouter(Router):
     def _pool(self) -> tuple[str, ...]:
         return self.of._pool()
 
-    def _why(self, table: Outcomes, scores: np.ndarray, chosen: int) -> str:
-        why = self.of._why(table, scores, chosen)
+    def _why(self, table: Outcomes, scores: np.ndarray, first: int) -> str:
+        why = self.of._why(table, scores, first)
         return f"{why}; weight {self.of.cost_weight:.3g} on the price, for {self.budget:g} USD"

@@ -30,7 +30,9 @@ class CachedRouter(Router):
     `fit` stores the answers that the router gives to the items of the fit. A question within
     `radius` of a stored one gets the stored answer, and no model is asked. The answer may be wrong
     for the new question although the model would have been right: `hits` gives these questions, so
-    that the cache's own error can be measured.
+    that the cache's own error can be measured. On MMLU-Pro 4 % of one half's questions have the
+    embedding of one in the other half. Their options differ: the stored letter is right on 32 % of
+    them, and the model that a table of subjects would ask on 73 %.
 
     Parameters
     ----------
@@ -113,5 +115,5 @@ class CachedRouter(Router):
     def _pool(self) -> tuple[str, ...]:
         return self.of._pool()
 
-    def _why(self, table: Outcomes, scores: np.ndarray, chosen: int) -> str:
-        return self.of._why(table, scores, chosen)
+    def _why(self, table: Outcomes, scores: np.ndarray, first: int) -> str:
+        return self.of._why(table, scores, first)

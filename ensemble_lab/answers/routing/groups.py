@@ -14,7 +14,7 @@ from ensemble_lab.answers.routing.features import (
     groups_of,
     one_hot,
 )
-from ensemble_lab.answers.routing.router import ScoreRouter
+from ensemble_lab.answers.routing.router import ScoreRouter, ranked
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import ranged
 
@@ -83,13 +83,13 @@ class GroupRouter(ScoreRouter):
         groups, means = state
         return means.at(group_codes(outcomes, groups))
 
-    def _why(self, table: Outcomes, scores: np.ndarray, chosen: int) -> str:
+    def _why(self, table: Outcomes, scores: np.ndarray, first: int) -> str:
         groups, means = self.fitted.state
         code = int(group_codes(table, groups)[0])
-        best = ", ".join(f"{table.models[j]} {scores[j]:.1%}" for j in np.argsort(-scores)[:3])
+        best = ranked(table.models, scores)
         if code < 0:
             return f"group {table.group[0]} is not in the fit; accuracy over all: {best}"
-        column = self.fitted.models.index(table.models[chosen])
+        column = self.fitted.models.index(table.models[first])
         return f"group {table.group[0]}, {means.count[code, column]:.0f} questions: {best}"
 
 

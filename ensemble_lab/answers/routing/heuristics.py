@@ -91,7 +91,7 @@ class LengthRouter(ScoreRouter):
         rank = (below + upto) / (2 * len(state.seen))
         return 1 - np.abs(rank[:, None] - state.place)
 
-    def _why(self, table: Outcomes, scores: np.ndarray, chosen: int) -> str:
+    def _why(self, table: Outcomes, scores: np.ndarray, first: int) -> str:
         state = self.fitted.state
         length, seen = float(complete(table, state.feature)[0]), state.seen
         if length > seen[-1]:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from ensemble_lab.answers.routing.groups import Means, shrunk_means
-from ensemble_lab.answers.routing.router import ScoreRouter
+from ensemble_lab.answers.routing.router import Route, ScoreRouter
 from ensemble_lab.core.decision import Choice
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
@@ -87,6 +87,11 @@ class LabelRouter(ScoreRouter):
 
     def waves(self, models: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         return ((self.first,), tuple(name for name in self._pool() if name != self.first))
+
+    def route(self, question, *, features=None, group=None) -> Route:
+        """Always `first`: its answer chooses, and only a live run (`ensemble_lab.run`) has it."""
+        route = super(ScoreRouter, self).route(question, features=features, group=group)
+        return route._replace(why=f"{self.first} is asked first; its answer chooses the next model")
 
     def choose(self, outcomes: Outcomes) -> Choice:
         first = outcomes.columns((self.first,))[0]

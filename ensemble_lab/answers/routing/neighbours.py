@@ -10,7 +10,7 @@ import numpy as np
 
 from ensemble_lab.answers.routing.features import Space, embedding_names, group_codes, groups_of
 from ensemble_lab.answers.routing.groups import Means, shrunk_means
-from ensemble_lab.answers.routing.router import ScoreRouter
+from ensemble_lab.answers.routing.router import ScoreRouter, ranked
 from ensemble_lab.answers.voting import voted
 from ensemble_lab.core.decision import Choice
 from ensemble_lab.core.errors import shown
@@ -113,11 +113,9 @@ class NeighbourRouter(ScoreRouter):
         total = _sum_of_rows(kept.grades, near)
         return means.at(codes) + total / (near.shape[1] + self.shrinkage)
 
-    def _why(self, table: Outcomes, scores: np.ndarray, chosen: int) -> str:
+    def _why(self, table: Outcomes, scores: np.ndarray, first: int) -> str:
         k = min(self.neighbours, len(self.fitted.state[0].points))
-        best = np.argsort(-scores, kind="stable")[:3]
-        listed = ", ".join(f"{table.models[j]} {scores[j]:.1%}" for j in best)
-        return f"expected accuracy from the {k} nearest questions: {listed}"
+        return f"expected accuracy from the {k} nearest questions: {ranked(table.models, scores)}"
 
 
 def _sum_of_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -21,10 +21,10 @@ from ensemble_lab.core.decision import Choice
 from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names, ranged, replay_grid
-from ensemble_lab.core.recordings.tabulate import features_of
 from ensemble_lab.core.required import check_outcomes
 from ensemble_lab.core.votes import first_best
 from ensemble_lab.models.asking.given import first_of, one_row
+from ensemble_lab.models.asking.live import unasked
 
 
 class Route(NamedTuple):
@@ -32,14 +32,17 @@ class Route(NamedTuple):
 
     Parameters
     ----------
-    model : str
-        The model to ask.
+    model : str or None
+        The model to ask; None where several are asked, or none since an answer is stored.
+    asked : tuple of str
+        All models to ask.
     scores : dict of model to float
     why : str
         The rule that decided, in a sentence.
     """
 
-    model: str
+    model: str | None
+    asked: tuple[str, ...]
     scores: dict[str, float]
     why: str
 
@@ -75,27 +78,32 @@ class Router(Policy):
         if callable(features):
             features = first_of(features([question]))
         models = self._pool()
-        table = Outcomes(
-            models=models,
-            items=[0],
-            correct=np.full((1, len(models)), np.nan),
-            features=features_of([one_row(features)]),
-            group=None if group is None else [group],
-        )
-        scores, chosen = self.scores(table)[0], int(self.choose(table).chosen[0])
+        table = unasked(models, one_row(features), group)
+        scores, columns = self.scores(table)[0], np.flatnonzero(self.choose(table).called[0])
+        asked = tuple(models[j] for j in columns)
+        why = "an answer is stored for this question, so no model is asked"
+        if asked:
+            why = self._why(table, scores, int(columns[0]))
         return Route(
-            models[chosen],
+            asked[0] if len(asked) == 1 else None,
+            asked,
             dict(zip(models, scores.tolist(), strict=True)),
-            self._why(table, scores, chosen),
+            why,
         )
 
     @abstractmethod
     def _pool(self) -> tuple[str, ...]:
         """The models to choose from; a `ValueError` before they are known."""
 
-    def _why(self, table: Outcomes, scores: np.ndarray, chosen: int) -> str:
-        order = np.argsort(-scores, kind="stable")[:3]
-        return "scores: " + ", ".join(f"{table.models[j]} {scores[j]:.3f}" for j in order)
+    def _why(self, table: Outcomes, scores: np.ndarray, first: int) -> str:
+        """The reason for asking the model at `first`, and perhaps others."""
+        return "scores: " + ranked(table.models, scores, "{:.3f}")
+
+
+def ranked(models: Sequence[str], scores: np.ndarray, form: str = "{:.1%}") -> str:
+    """The three models of the highest scores, in words."""
+    order = np.argsort(-scores, kind="stable")[:3]
+    return ", ".join(f"{models[j]} {form.format(scores[j])}" for j in order)
 
 
 class Fitted(NamedTuple):
@@ -177,6 +185,14 @@ class ScoreRouter(Router):
 
     def choose(self, outcomes: Outcomes) -> Choice:
         return self._ask(outcomes, self.scores(outcomes))
+
+    def route(self, question, *, features=None, group=None) -> Route:
+        route = super().route(question, features=features, group=group)
+        best = max(route.scores, key=route.scores.get)
+        if route.model is None or route.scores[route.model] >= route.scores[best]:
+            return route
+        return route._replace(why=f"{route.why}; {route.model} costs less (cost_weight"
+                                  f" {self.cost_weight:g})")  # fmt: skip
 
     def waves(self, models: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         return (self._pool(),)

@@ -190,7 +190,7 @@ def run(
     for wave in waves:
         for name in wave:
             check_known(name, models, "model", "models given")
-    table = _unasked(names, features, group, labels)
+    table = unasked(names, features, group, labels)
     for wave in waves:
         called = policy.choose(table).called[0]
         asked = [name for name in wave if called[names.index(name)]]
@@ -216,8 +216,8 @@ def _ask_named(models: Mapping[str, Model], item: Any, name: str) -> dict:
     return line if bare else dict.fromkeys(MEASURES) | line
 
 
-def _unasked(
-    models: tuple[str, ...], features: Mapping, group: Hashable | None, labels: Sequence
+def unasked(
+    models: tuple[str, ...], features: Mapping, group: Hashable | None, labels: Sequence = ()
 ) -> Outcomes:
     """One item before any call: every field exists and is empty."""
     labels, shape = tuple(labels or ("unknown",)), (1, len(models))
