@@ -37,8 +37,8 @@ help:  ## list these targets
 lab: $(STAMP)  ## open JupyterLab on the first notebook (LAB_ARGS=--no-browser for a server)
 	JUPYTER_CONFIG_PATH=$(CURDIR)/binder/jupyter $(BIN)/jupyter lab $(ROOT) $(LAB_ARGS)
 
-# In two processes of one thread each: threads that wait for a core take it from the other process
-# (on two cores: 21 min 48 s with threads of their own, 12 min 48 s without).
+# In processes of one thread each: threads that wait for a core take it from another process (on two
+# cores: 21 min 48 s with threads of their own, 12 min 48 s without). Three, since browsers wait.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 # What `make quick` has no time for, beside the tests marked slow.
 NOT_QUICK := notebooks browser explorers packaging reports

@@ -3,8 +3,10 @@
 Run with ``python -m benchmarks routing --json benchmarks/results/routing.json``.
 """
 
+import warnings
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -15,6 +17,8 @@ from threadpoolctl import threadpool_limits
 import ensemble_lab as lab
 from benchmarks.explorers import WholeUpdate, dragged, percentile
 from benchmarks.parts.compare import record, side_by_side
+from benchmarks.parts.prompts import read_prompts
+from benchmarks.parts.speculating import FROZEN
 from ensemble_lab import metrics
 from ensemble_lab.explorers.explore import explore
 from ensemble_lab.instruments.meter import Meter
@@ -97,6 +101,33 @@ def llms(quick):
     return replace(table, confidence=sure, cost=np.broadcast_to(np.linspace(0.1, 1, m), sure.shape))
 
 
+def with_embedding(quick):
+    """Questions a second that are embedded and routed, on one core; None without the encoder."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the encoder is missing: the record says so
+        features = lab.QuestionFeatures.of("routellm-mmlu")
+    if not features.embeds:
+        return None
+    router = lab.QualityRouter(groups=False).fit(lab.load_outcomes("routellm-mmlu"))
+    turns = [text for kind in read_prompts(FROZEN).values() for texts in kind for text in texts]
+    texts = [f"{i}. {text}" for i in range(1 if quick else 3) for text in turns]
+    features(texts[:2])  # the encoder is loaded
+    torch = import_module("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with Meter() as meter:
+            known = features(texts)
+            table = lab.Outcomes(
+                models=router.models, items=range(len(texts)), features=known,
+                correct=np.full((len(texts), len(router.models)), np.nan),
+            )  # fmt: skip
+            router.decide(table)
+    finally:
+        torch.set_num_threads(threads)
+    return round(len(texts) / meter.seconds, 1)
+
+
 def slowest_decisions(quick):
     """Decisions a second from ready features on one core, beside scikit-learn's neighbours."""
     table = llms(quick)
@@ -127,6 +158,7 @@ def slowest_decisions(quick):
         slowest=slowest,
         slowest_a_second=rates[slowest],
         a_second=rates,
+        with_embedding_a_second=with_embedding(quick),
         published_a_second={"RouteLLM mf": 155, "RouteLLM bert": 69.6},
         published_are="requests a second with the embedding, on the authors' machines",
         spread=timed.spread,

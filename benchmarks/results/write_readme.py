@@ -133,7 +133,9 @@ def extra(record):
     if "published_a_second" in record:
         published = ", ".join(f"{name} {n:g}" for name, n in record["published_a_second"].items())
         slowest = f"{record['slowest']} {record['slowest_a_second']:,} a second"
-        return f"; slowest {slowest}; published with the embedding: {published}"
+        own = record["with_embedding_a_second"]
+        embedded = f"; with the embedding {own:g} a second on one core" if own else ""
+        return f"; slowest {slowest}{embedded}; published with the embedding: {published}"
     if "slowest_s" in record:
         return f"; slowest {record['slowest']} {record['slowest_s']:.3g} s"
     if "p95_ms" in record:
