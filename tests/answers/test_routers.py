@@ -88,6 +88,20 @@ def test_a_higher_weight_on_the_price_never_costs_more(seed, cost):
     np.testing.assert_allclose(front["accuracy"], [d.accuracy for d in slow])
 
 
+@pytest.mark.parametrize(
+    "router", [r for r in every_router() if hasattr(r, "cost_weight")], ids=named
+)
+def test_a_sweep_is_each_settings_own_replay(router):
+    """Also for routers that vote, or that pay a first model."""
+    fitted, test = router.fit(table()), table(seed=1)
+    front = lab.frontier(fitted, test, cost_weight=[0.0, 0.1, 0.3, 1.0])
+    for weight, row in zip((0.0, 0.1, 0.3, 1.0), front.itertuples(), strict=True):
+        decision = replace(fitted, cost_weight=weight).decide(test)
+        assert row.accuracy == pytest.approx(decision.accuracy)
+        assert row.cost == pytest.approx(decision.mean_cost)
+        assert row.calls == pytest.approx(decision.called.sum(axis=1).mean())
+
+
 def test_equal_models_go_to_the_cheapest():
     """All models equally good: nothing to choose, so the price decides."""
     good = table(cost=(5.0, 1.0, 2.0))

@@ -93,9 +93,9 @@ class LabelRouter(ScoreRouter):
         route = super(ScoreRouter, self).route(question, features=features, group=group)
         return route._replace(why=f"{self.first} is asked first; its answer chooses the next model")
 
-    def choose(self, outcomes: Outcomes) -> Choice:
+    def choose_by(self, outcomes: Outcomes, scores: np.ndarray) -> Choice:
         first = outcomes.columns((self.first,))[0]
-        choice = self._ask(outcomes, self.scores(outcomes))
+        choice = super().choose_by(outcomes, scores)
         waits = outcomes.absent[:, first]  # not asked yet, or nothing is recorded
         called = np.array(choice.called)
         called[waits] = False

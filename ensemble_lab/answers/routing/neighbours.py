@@ -267,10 +267,9 @@ class DynamicSelection(ScoreRouter):
             run += running
         return run / near.shape[1]
 
-    def choose(self, outcomes: Outcomes) -> Choice:
-        scores = self.scores(outcomes)
+    def choose_by(self, outcomes: Outcomes, scores: np.ndarray) -> Choice:
         if not self.vote:
-            return self._ask(outcomes, scores)
+            return super().choose_by(outcomes, scores)
         columns, utility = self.utilities(outcomes, scores)
         best = near_best(utility.T).T
         return voted(outcomes, columns, best, np.ones(best.shape), type(self).__name__)

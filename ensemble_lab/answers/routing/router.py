@@ -184,7 +184,7 @@ class ScoreRouter(Router):
         return scores
 
     def choose(self, outcomes: Outcomes) -> Choice:
-        return self._ask(outcomes, self.scores(outcomes))
+        return self.choose_by(outcomes, self.scores(outcomes))
 
     def route(self, question, *, features=None, group=None) -> Route:
         route = super().route(question, features=features, group=group)
@@ -201,12 +201,11 @@ class ScoreRouter(Router):
         if set(grid) != {"cost_weight"}:
             return super().sweep(outcomes, grid)
         check_outcomes(outcomes)
-        ready = self.scores(outcomes.blinded())[:, self._columns(outcomes)]
-        fitted = Fitted(self.models, self.price(), ready)
-        return replay_grid(_Scored(models=self.models, fitted=fitted), outcomes, grid)
+        ready = self.scores(outcomes.blinded())
+        return replay_grid(_Scored(self, ready, self.cost_weight), outcomes, grid)
 
-    def _ask(self, outcomes: Outcomes, scores: np.ndarray) -> Choice:
-        """One call an item: of the model with the highest utility."""
+    def choose_by(self, outcomes: Outcomes, scores: np.ndarray) -> Choice:
+        """The choice by `scores` (n, m): one call an item, of the highest utility."""
         columns, utility = self.utilities(outcomes, scores)
         chosen = columns[first_best(utility.T)]
         called = np.zeros(scores.shape, bool)
@@ -269,14 +268,19 @@ class ScoreRouter(Router):
 
 
 @dataclass(frozen=True)
-class _Scored(ScoreRouter):
-    """Scores that are already known, of the same items in the same order."""
+class _Scored(Policy):
+    """A router on items whose scores are known: a sweep computes them once."""
 
-    def _learn(self, outcomes: Outcomes):
-        raise NotImplementedError
+    router: ScoreRouter
+    scores: np.ndarray
+    cost_weight: float
 
-    def _score(self, state: np.ndarray, outcomes: Outcomes) -> np.ndarray:
-        return state
+    def choose(self, outcomes: Outcomes) -> Choice:
+        router = replace(self.router, cost_weight=self.cost_weight)
+        return router.choose_by(outcomes, self.scores)
+
+    def waves(self, models: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        return self.router.waves(models)
 
 
 def _known_means(cost: np.ndarray) -> np.ndarray:
