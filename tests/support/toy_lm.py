@@ -70,6 +70,20 @@ def toy_head(seed, config, ids):
     return head.double().eval()
 
 
+def batch_by_generate(ours, prompts, most):
+    """What transformers' greedy search gives, on rows that are padded on the left."""
+    longest, ends = max(map(len, prompts)), ours.ends
+    tokens = torch.tensor([[ends[0]] * (longest - len(p)) + p for p in prompts])
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
+    made = ours.model.generate(
+        tokens, attention_mask=mask, max_new_tokens=most, do_sample=False, pad_token_id=ends[0]
+    )[:, longest:].tolist()
+    for row in made:
+        end = next((i for i, token in enumerate(row) if token in ends), len(row))
+        del row[end + 1 :]
+    return made
+
+
 @torch.inference_mode()
 def exact_distribution(target, sampling, prompt, n):
     """The joint distribution (V,) * n of the n tokens behind a prompt; none of them ends a text."""

