@@ -24,6 +24,7 @@ from packaging.requirements import Requirement
 from benchmarks.parts.in_kernels import peak_memory
 from ensemble_lab.widgets.backends import HEADLESS
 from tests.notebooks.solved import solved
+from tests.support.processes import COMPILED_ONCE
 
 LONGEST_CELL = 300  # seconds; what is slower hangs
 HEAVY = ("torch", "transformers")  # what a notebook may need beside the wheel
@@ -118,7 +119,8 @@ def execute(notebook, python, paths, folder, **environment):
         "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": "empty",
         "language": "python",
-        "env": {"PYTHONPATH": os.pathsep.join(map(str, paths)), HEADLESS: "1", **environment},
+        "env": COMPILED_ONCE
+        | {"PYTHONPATH": os.pathsep.join(map(str, paths)), HEADLESS: "1", **environment},
     }
     (kernel / "kernel.json").write_text(json.dumps(spec))
     with pytest.MonkeyPatch.context() as patch:

@@ -20,6 +20,7 @@ from nbclient import NotebookClient
 from ensemble_lab.models.weights.gguf_file import cache_folder
 from tests.conftest import run
 from tests.packaging.test_resolve import uv_environment
+from tests.support.processes import COMPILED_ONCE
 
 ROOT = Path(__file__).parents[2]
 LIST = ROOT / "constraints-colab.txt"
@@ -72,7 +73,7 @@ def execute(notebook, python, site):
         kernel.mkdir(parents=True)
         argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         spec = {"argv": argv, "display_name": "Colab", "language": "python"}
-        spec["env"] = {"PYTHONPATH": str(site)}
+        spec["env"] = COMPILED_ONCE | {"PYTHONPATH": str(site)}
         (kernel / "kernel.json").write_text(json.dumps(spec))
         patch.setenv("JUPYTER_PATH", str(kernel.parents[1]))
         folder = Path(work) / "content"

@@ -5,6 +5,9 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# For kernels of environments that uv installs, which it does not compile: the first one keeps what
+# it compiled, whatever the caller's environment says. Else each kernel takes 3 to 5 s for it.
+COMPILED_ONCE = {"PYTHONDONTWRITEBYTECODE": ""}
 
 
 def run(*command, cwd, env=None):
