@@ -101,12 +101,12 @@ def repeated(make, period: int):
 
     So every strength starts from the same networks, and what differs later is its doing.
     """
+    from ensemble_lab.training.batched.members import set_seed
+
     made = count()
 
     def make_next():
-        import torch
-
-        torch.manual_seed(next(made) % period)
+        set_seed(next(made) % period)
         return make()
 
     return make_next

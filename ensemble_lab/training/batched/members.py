@@ -99,6 +99,19 @@ class Members:
         return network.eval()
 
 
+def set_seed(seed: int) -> None:
+    """Seed torch's generators, as `torch.manual_seed` does.
+
+    That one formats the stack for each kind of GPU, there or not: a millisecond in a notebook,
+    which a thousand members and epochs feel.
+    """
+    import torch
+
+    gpus = (torch.cuda, torch.backends.mps, torch.xpu)
+    any_gpu = any(kind.is_available() for kind in gpus)
+    (torch.manual_seed if any_gpu else torch.default_generator.manual_seed)(seed)
+
+
 def made(make: Callable, members: int, seeds: np.random.SeedSequence, device, dtype) -> list:
     """Make m networks, each with initial weights by a seed of its own.
 
@@ -112,7 +125,7 @@ def made(make: Callable, members: int, seeds: np.random.SeedSequence, device, dt
     networks = []
     for one in seeds.generate_state(members):
         with torch.random.fork_rng():
-            torch.manual_seed(int(one))
+            set_seed(int(one))
             networks.append(make().to(device, dtype).train())
     shapes = [{name: tuple(p.shape) for name, p in net.named_parameters()} for net in networks]
     if not shapes[0]:

@@ -19,7 +19,7 @@ from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.core.missing import require
 from ensemble_lab.models.device import pick_device
 from ensemble_lab.training.batched.draws import Draws
-from ensemble_lab.training.batched.members import Members, made, stacked
+from ensemble_lab.training.batched.members import Members, made, set_seed, stacked
 from ensemble_lab.training.batched.threads import threads_for
 from ensemble_lab.training.inputs.feed import Feed
 from ensemble_lab.training.inputs.settings import check_count
@@ -206,7 +206,7 @@ class Training:
 
         total, count = 0.0, 0
         with torch.random.fork_rng():
-            torch.manual_seed(int(self.noise.integers(2**63)))  # for dropout
+            set_seed(int(self.noise.integers(2**63)))  # for dropout
             for x, target, weight in batches:
                 each = self.loss(self.run(self.params, self.buffers, x), target, weight)  # (m,)
                 self.optimiser.zero_grad(set_to_none=True)
