@@ -17,26 +17,55 @@ def environment(request):
     return jupyter.kernel_environment(getattr(request, "param", None))
 
 
-@pytest.fixture
-def serve(environment):
-    """A context manager: (folder, notebook) to the address that opens the notebook in lab.
+@pytest.fixture(scope="package")
+def labs(tmp_path_factory):
+    """A function: the environment of kernels to the address of a JupyterLab on the tests' folders.
 
-    The server outlives its block, until a test that failed has had its picture taken: a page
-    that lost its server shows that and little else.
+    Each environment has one server, which its tests share.
     """
+    root, running = tmp_path_factory.getbasetemp(), {}
     with ExitStack() as servers:
 
-        @contextmanager
-        def lab(folder, notebook):
-            yield servers.enter_context(jupyter.serve(folder, notebook, environment))
+        def lab(environment):
+            key = frozenset(environment.items())
+            if key not in running:
+                own = tmp_path_factory.mktemp("lab")
+                running[key] = servers.enter_context(jupyter.lab_server(root, own, environment))
+            return running[key]
 
         yield lab
 
 
 @pytest.fixture
-def page():
+def serve(labs, tmp_path_factory, environment):
+    """A context manager: (folder, notebook) to the address that opens the notebook in lab.
+
+    Kernels outlive its block, until a test that failed has had its picture taken: a page that
+    lost its kernel shows that and little else.
+    """
+    with ExitStack() as kernels:
+
+        @contextmanager
+        def lab(folder, notebook):
+            address = labs(environment)
+            place = folder.relative_to(tmp_path_factory.getbasetemp())
+            kernels.callback(jupyter.end_kernels, address, place)
+            yield jupyter.opening(address, place / notebook)
+
+        yield lab
+
+
+@pytest.fixture(scope="package")
+def browser():
+    """One Chromium for the tests of this folder."""
+    with jupyter.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser):
     """A page without network but for this machine."""
-    with jupyter.open_page() as page:
+    with jupyter.page_of(browser) as page:
         page.set_default_timeout(120_000)  # a machine at work draws several figures in a minute
         yield jupyter.without_network(page)
 

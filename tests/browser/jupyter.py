@@ -1,5 +1,6 @@
 """JupyterLab on a folder and a page in Chromium: for the tests, the pictures, the benchmarks."""
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,8 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+from urllib.request import Request, urlopen
 
 from ensemble_lab.widgets.backends import HEADLESS, VARIABLE
 
@@ -25,21 +28,51 @@ def kernel_environment(backend=None):
     kernels = os.path.join(sys.prefix, "share", "jupyter")
     settings = str(ROOT / "binder/jupyter")  # as `make lab` has them: nothing asks anything
     own = {"PYTHONPATH": str(ROOT), "JUPYTER_PATH": kernels, "JUPYTER_CONFIG_PATH": settings}
-    known = {k: v for k, v in os.environ.items() if k not in (VARIABLE, HEADLESS)}
+    not_passed_on = (VARIABLE, HEADLESS, "PYTEST_CURRENT_TEST")
+    known = {k: v for k, v in os.environ.items() if k not in not_passed_on}
     return known | own | ({VARIABLE: backend} if backend else {})
 
 
 @contextmanager
 def serve(folder, notebook, environment):
     """JupyterLab in `folder`; yields the address that opens the notebook."""
+    with lab_server(folder, folder, environment) as address:
+        yield opening(address, notebook)
+
+
+@contextmanager
+def lab_server(root, own, environment):
+    """JupyterLab on the folder `root`; its log and workspaces go into `own`. Yields its address."""
     command = [
         *[sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"],
-        *["--ServerApp.port=0", f"--ServerApp.root_dir={folder}"],
-        *[f"--LabApp.default_url=/lab/tree/{notebook}"],
-        *[f"--LabApp.workspaces_dir={folder}/spaces"],
+        *["--ServerApp.port=0", f"--ServerApp.root_dir={root}"],
+        *["--LabApp.default_url=/lab", f"--LabApp.workspaces_dir={own}/spaces"],
     ]
-    with started(command, folder / "lab.log", cwd=folder, env=environment) as address:
+    with started(command, own / "lab.log", cwd=own, env=environment) as address:
         yield address
+
+
+def opening(address, notebook):
+    """The address that opens a notebook alone: in a workspace of its own, which has no tabs yet."""
+    parts = urlsplit(address)
+    space = re.sub(r"\W+", "-", str(notebook))
+    return parts._replace(path=f"/lab/workspaces/{space}/tree/{notebook}").geturl()
+
+
+def end_kernels(address, folder):
+    """End the kernels of the notebooks in a folder of a server, a path from its root."""
+    parts = urlsplit(address)
+    [token] = parse_qs(parts.query)["token"]
+
+    def ask(path, method):
+        where = parts._replace(path=path, query="").geturl()
+        request = Request(where, headers={"Authorization": f"token {token}"}, method=method)
+        with urlopen(request, timeout=30) as answer:
+            return answer.read()
+
+    for session in json.loads(ask("/api/sessions", "GET")):
+        if session["path"].startswith(f"{folder}/"):
+            ask(f"/api/sessions/{session['id']}", "DELETE")
 
 
 @contextmanager
@@ -74,8 +107,15 @@ def open_page(width=1400, height=1600):
     RuntimeError
         Playwright or Chromium is not installed.
     """
-    with chromium() as browser:
-        yield browser.new_page(viewport={"width": width, "height": height})
+    with chromium() as browser, page_of(browser, width, height) as page:
+        yield page
+
+
+@contextmanager
+def page_of(browser, width=1400, height=1600):
+    """A page of a running browser, which shares no cookie and no store with another page."""
+    with browser.new_context(viewport={"width": width, "height": height}) as context:
+        yield context.new_page()
 
 
 @contextmanager

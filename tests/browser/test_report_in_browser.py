@@ -15,7 +15,6 @@ from playwright.sync_api import expect
 from ensemble_lab.explorers import explore
 from ensemble_lab.reports.page import WIDGET, write_page
 from ensemble_lab.widgets.still import plain_figure
-from tests.browser.jupyter import chromium
 from tests.notebooks.solved import NOTEBOOKS
 
 
@@ -101,15 +100,15 @@ def test_opening_a_strangers_page_connects_to_no_server(tmp_path, callers, page)
     expect(body).to_contain_text("a script")
 
 
-def test_without_scripts_there_is_a_picture_and_no_hole(tmp_path):
+def test_without_scripts_there_is_a_picture_and_no_hole(tmp_path, browser):
     figure = plain_figure(explore("condorcet").picture())
     data = {"application/vnd.plotly.v1+json": figure}
     cell = new_code_cell("1", outputs=[new_output("display_data", data)])
     nbformat.write(new_notebook(cells=[cell]), tmp_path / "a.ipynb")
     write_page(tmp_path / "a.ipynb")
-    with chromium() as browser:
-        for scripts in (False, True):
-            page = browser.new_context(java_script_enabled=scripts).new_page()
+    for scripts in (False, True):
+        with browser.new_context(java_script_enabled=scripts) as context:
+            page = context.new_page()
             page.goto((tmp_path / "a.html").as_uri())
             assert page.locator("noscript svg").is_visible() is not scripts
             assert page.locator(".plotly-graph-div").is_visible() is scripts

@@ -45,7 +45,8 @@ def test_a_page_loaded_again_shows_what_was_set(serve, page, notebook, tmp_path,
 
 def saved(response):
     """Whether this answers that the notebook is on the disk."""
-    return response.request.method == "PUT" and "/api/contents/toy.ipynb" in response.url
+    put = response.request.method == "PUT" and "/api/contents/" in response.url
+    return put and "/toy.ipynb" in response.url
 
 
 def press(page, output):

@@ -5,7 +5,7 @@ import sys
 
 from tests.browser.jupyter import ROOT, kernel_environment
 
-CONFTEST = "from tests.browser.conftest import page, pytest_runtest_makereport"
+CONFTEST = "from tests.browser.conftest import browser, page, pytest_runtest_makereport"
 PLANTED = """
 def test_passes(page):
     page.set_content("<h1>all is well</h1>")
