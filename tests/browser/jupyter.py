@@ -67,7 +67,7 @@ def end_kernels(address, folder):
     def ask(path, method):
         where = parts._replace(path=path, query="").geturl()
         request = Request(where, headers={"Authorization": f"token {token}"}, method=method)
-        with urlopen(request, timeout=30) as answer:
+        with urlopen(request, timeout=60) as answer:  # a kernel at work is given time
             return answer.read()
 
     for session in json.loads(ask("/api/sessions", "GET")):
