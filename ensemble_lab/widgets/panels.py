@@ -142,18 +142,23 @@ class Panel:
         look = {"size": SIZE, "color": TEXT.get(meaning, INK), **(font or {})}
         return {**place, "text": text, "showarrow": False, "font": look, **more}
 
-    def names(self, x, y, names: Sequence[str], *, size: int = 11, **more) -> list[dict[str, Any]]:
+    def names(self, x, y, names: Sequence[str], *, size: int = 11, lines: Sequence[Mark] = (),
+              meanings: Sequence[str] = (), **more) -> list[dict[str, Any]]:  # fmt: skip
         """Names of points as notes, each with a thin line to its own; none covers another.
 
-        Names without room are left out, and so are all after the first thirty: show them when a
-        point is hovered.
+        None lies on one of the `lines`, which are curves on this panel. Names without room are left
+        out, and so are all after the first thirty: show them when a point is hovered. The text
+        is in the colours of `meanings`, one a name.
         """
-        points = [(self.fraction("x", a), self.fraction("y", b)) for a, b in zip(x, y, strict=True)]
-        spots = near(tuple(points), tuple(map(len, names[:30])), self.pixels, size)
+        drawn = [np.array([mark.trace["x"], mark.trace["y"]], float) for mark in lines]
+        drawn = tuple(self._fractions(*way[:, np.isfinite(way).all(0)]) for way in drawn)
+        lengths = tuple(map(len, names[:30]))
+        spots = near(self._fractions(x, y), lengths, self.pixels, size, drawn)
         look = {"showarrow": True, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": ORACLE,
                 "standoff": 5, "borderpad": 0, "font": {"size": size}, **more}  # fmt: skip
         return [
-            self.note(x[i], y[i], names[i], **{"ax": spot[0], "ay": -spot[1], **look})
+            self.note(x[i], y[i], names[i], *meanings[i : i + 1],
+                      **{"ax": spot[0], "ay": -spot[1], **look})
             for i, spot in enumerate(spots) if spot
         ]  # fmt: skip
 
@@ -181,6 +186,11 @@ class Panel:
         own = getattr(self.axes, letter)
         ends = own["range"]
         return [10**end for end in ends] if own.get("type") == "log" else list(ends)
+
+    def _fractions(self, x, y) -> tuple[tuple[float, float], ...]:
+        """Places as fractions of the panel, from the lower left."""
+        return tuple((self.fraction("x", a), self.fraction("y", b))
+                     for a, b in zip(x, y, strict=True))  # fmt: skip
 
     def fraction(self, letter: str, value: float) -> float:
         """The position of a value along the panel's axis, from 0 to 1."""

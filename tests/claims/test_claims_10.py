@@ -204,8 +204,8 @@ CLAIMS = [
     Claim("On both tables the stack is ahead of the best service and of both votes, on every"
           " split.", stack_is_ahead),
     Claim("there the majority is worse than the best service", majority_is_worse),
-    Claim("With 20, 50 or 200 items the majority is ahead, which only learns whom to follow in a"
-          " tie; with 1,000 the stack is.", few_items),
+    Claim("With 20, 50 or 200 items the majority is ahead of the stack; it only learns whom to"
+          " follow in a tie. With 1,000 the stack is ahead.", few_items),
 ]  # fmt: skip
 GIVEN = ["members learn from 70 % of the rows, the final model from the other 30 %"]
 

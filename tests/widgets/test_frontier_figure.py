@@ -5,6 +5,7 @@ import pytest
 
 import ensemble_lab as lab
 from ensemble_lab.widgets import COMBINED, frontier_figure
+from ensemble_lab.widgets.labels import near
 
 LEVELS = np.round(np.linspace(0, 1.01, 102), 2)
 
@@ -61,3 +62,21 @@ def test_what_is_not_there_is_named(faces, line):
         frontier_figure(faces, {"cascade": line}, against="price")
     with pytest.raises(ValueError, match="latency"):
         frontier_figure(faces, {"cascade": line}, against="latency")
+
+
+def test_names_lie_on_no_line():
+    """A line that leaves a point to the right: without it the name would be on its way."""
+    room, line = (100, 100), ((0.5, 0.5), (1, 0.5))
+    assert near(((0.5, 0.5),), (4,), room, 10) == [(23.0, 0.0)]
+    [(x, y)] = near(((0.5, 0.5),), (4,), room, 10, (line,))
+    assert (x, y) != (23.0, 0.0) and (x < 0 or abs(y) > 6)
+
+
+def test_two_lines_are_named_where_they_are_apart(faces, line):
+    """The two ways are the same up to a price, and end close together."""
+    other = line.copy()
+    apart = line["cost"].between(*line["cost"].quantile([0.4, 0.6]))
+    other.loc[apart, "accuracy"] -= 0.05
+    figure = frontier_figure(faces, {"one": line, "other": other})
+    named = {note.text: note.x for note in figure.layout.annotations}
+    assert named["other"] < 0.9 and named["one"] < 0.9

@@ -126,9 +126,8 @@ def way(panel: Panel, task: Task, share: int) -> list[Mark]:
     other = {"look": marker(ORACLE, 10) | {"symbol": "triangle-up"}, "key": False}
     other |= {"text": [named(name) for name in names], "hovertemplate": "%{text} alone: %{y:.1%}"}
     return [
-        *(panel.label(x, y, f"{named(name, 14)} alone {percent(y)}, {paid:.3g} USD", ORACLE,
-                      yanchor=side, yshift=4 if side == "bottom" else -4)
-          for (name, x, y, paid), side in zip(task.drawn, _sides(panel, task), strict=True)),
+        *(panel.label(x, y, f"{named(name, 14)} alone {percent(y)}, {paid:.3g} USD", ORACLE, **look)
+          for (name, x, y, paid), look in zip(task.drawn, _sides(panel, task), strict=True)),
         panel.points(shares, others, ORACLE, "other models by their price", **other),
         panel.points([0], [first], SMALL, "small model", key=False),
         panel.points([100], [last], BIG, "big model", key=False),
@@ -142,13 +141,21 @@ def way(panel: Panel, task: Task, share: int) -> list[Mark]:
     ]  # fmt: skip
 
 
-def _sides(panel: Panel, task: Task) -> list[str]:
-    """Where each other model's label begins: away from the line at random and the upper rule."""
+def _sides(panel: Panel, task: Task) -> list[dict]:
+    """Where each other model's label is: away from the line at random and from the upper rule."""
     first, last = task.accuracy
     low, high = panel.axes.y["range"]
-    above = [y > first + x / 100 * (last - first) and abs(y - last) > 0.15 * (high - low)
-             for _, x, y, _ in task.drawn]  # fmt: skip
-    return ["bottom" if up else "top" for up in above]
+    looks = []
+    for _, x, y, _ in task.drawn:
+        above = y > first + x / 100 * (last - first)  # the line at random, which rises
+        up = above and abs(y - last) > 0.15 * (high - low)
+        if up:
+            looks.append({"yanchor": "bottom", "yshift": 6, "xanchor": "center", "xshift": 0})
+        elif above and x > 30:  # it has room on the left
+            looks.append({"yanchor": "top", "yshift": -4, "xanchor": "right", "xshift": -12})
+        else:
+            looks.append({"yanchor": "top", "yshift": -4})
+    return looks
 
 
 def numbers(panel: Panel, task: Task, here: pd.Series) -> list[Mark]:

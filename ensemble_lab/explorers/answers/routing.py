@@ -208,6 +208,8 @@ def curves(panel: Panel, found: Routed, share: int) -> list[Mark]:
                        fillcolor=BAND, line={"dash": "1px,2px"}, hoverinfo="skip")  # fmt: skip
     oracle = panel.curve(SHARES, found.oracle, ORACLE, "oracle")
     alone = f"{_name(found, usual)} alone", f"{_name(found, strong)} alone"
+    chose = panel.points(own, chosen, INK, "its own choice", key=False, label="its own choice")
+    clear = {"yshift": 14, "bgcolor": "rgba(255,255,255,0.8)"}  # of the reader's place
     return [
         replace(band, said="95% of random orders", symbol="square"),
         replace(oracle, at=(60, found.oracle[60])),
@@ -216,7 +218,7 @@ def curves(panel: Panel, found: Routed, share: int) -> list[Mark]:
         panel.rule(right[strong] if leads else np.nan, BIG if leads else SMALL,
                    "strong model alone", label=alone[1]),
         panel.curve(SHARES, found.accuracy, COMBINED, "router", width=4),
-        panel.points(own, chosen, INK, "its own choice", key=False, label="its own choice"),
+        replace(chose, look=clear),
         panel.points([share], [y], WRONG if loses else COMBINED, "you are here", size=16, key=False,
                      error_y=spread),
     ]  # fmt: skip

@@ -237,7 +237,9 @@ def levels(panel: Panel, state: State) -> list[dict]:
         x, y = contour(level, state["gamma"], state["v"])
         if len(x):
             side = "right" if x[-1] > 0.2 else "left"  # within the map
-            place = right if x[-1] == 1 else {"xanchor": side, "yanchor": "top"}
+            off = -10 if side == "right" else 6  # from the line, which rises to the right
+            within = {"xanchor": side, "yanchor": "top", "xshift": off}
+            place = right if x[-1] == 1 else within
             font = {"weight": 700 if level == 1 else 400}
             height = y[-1] if x[-1] == 1 else 1.02
             notes.append(panel.note(x[-1], height, f"{level:g} ×", font=font, **place))

@@ -138,10 +138,11 @@ def margins(panel: Panel, found: Rounds, at: int) -> list[Mark]:
     rises = np.arange(1, len(found.X) + 1) / len(found.X)
     turned = np.sort(found.margins[at][found.turned])
     share = np.searchsorted(np.sort(found.margins[at]), turned, side="right") / len(found.X)
+    fewest = f"round {ROUNDS[found.settled]}" if found.settled != at else ""
     return [
         panel.upright(0.0, "right or wrong"),
         panel.curve(np.sort(found.margins[found.settled]), rises, SMALL,
-                    "at the fewest training errors", label="", shape="hv"),
+                    "at the fewest training errors", label=fewest, shape="hv"),
         panel.curve(np.sort(found.margins[at]), rises, COMBINED, "at this round", width=4,
                     label=f"round {ROUNDS[at]}", shape="hv"),
         panel.points(turned, share, WRONG, "wrong labels", size=8, key=len(turned) > 0),

@@ -20,7 +20,7 @@ from ensemble_lab.explorers.answers.cascades.cascade_replay import (
 )
 from ensemble_lab.widgets.axes import Axes, axis, shares
 from ensemble_lab.widgets.mosaic import mosaic
-from ensemble_lab.widgets.panels import Mark, Panel, reach
+from ensemble_lab.widgets.panels import SIZE, Mark, Panel, reach
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, MIDDLE, ORACLE, SMALL, WRONG, marker
@@ -28,7 +28,6 @@ from ensemble_lab.widgets.style import BIG, COMBINED, INK, MIDDLE, ORACLE, SMALL
 SHORT, SAID = 12, 24  # characters of a name in the picture, and in the finding
 MANY = 8  # single models; of more, only the chosen ones are named and looked down to
 FINE = 0.05  # a range of accuracies whose ticks have a decimal
-UNDER = 0.06  # of a panel's height, from a dot down to its name
 PALE = "#FBE6D8"  # the ground under what goes to the big model
 ALL = (0.0, 1.0)
 
@@ -55,19 +54,17 @@ def draw(replay: Replay, seen: View) -> Picture:
                    axis("", -1.05, 1.3, tickvals=[0, 1], ticktext=["0", "100%"]),
                    "", 52, 122),
         price=Axes(axis(replay.price.title, -0.13 * most_paid, 1.13 * most_paid, zeroline=False),
-                   _right(least - UNDER * (above - least), above), "Right, by price", 44),
+                   _right(least, above), "Right, by price", 44),
     )  # fmt: skip
-    marks = [
-        *_share(panels.share, seen),
-        *_items(panels.items, seen),
-        *_price(panels.price, replay, seen),
-    ]
+    ways = _price(panels.price, replay, seen)
+    marks = [*_share(panels.share, seen), *_items(panels.items, seen), *ways]
     ground = {"type": "rect", "layer": "below", "fillcolor": PALE, "line": {"width": 0}}
     ground |= {"xref": "x", "x0": 0, "x1": 0 if seen.cut is None else seen.share}
     ground |= {"yref": "paper", "y0": panels.items.up[0], "y1": panels.share.up[1]}
     found = finding(replay, seen)
+    names = _names(panels.price, replay, seen, ways[0])
     return panels.picture(
-        marks, found, lambda: table(replay, seen), also(replay, seen), shapes=[ground]
+        marks, found, lambda: table(replay, seen), also(replay, seen), names, shapes=[ground]
     )
 
 
@@ -127,16 +124,7 @@ def _items(panel: Panel, seen: View) -> list[Mark]:
 
 def _price(panel: Panel, replay: Replay, seen: View) -> list[Mark]:
     """Accuracy by price: every single model of the table, the chain's settings, the reader's."""
-    models, chain = replay.outcomes.models, seen.order
-    colours = dict.fromkeys(chain, MIDDLE) | {chain[0]: SMALL, chain[-1]: BIG}
-    low, high = panel.axes.y["range"]
-    below = seen.accuracy - UNDER * (high - low)  # where the curve does not go
-    notes = [
-        panel.label(seen.price[j], below[j], named(name, SHORT), colours.get(name, ORACLE),
-                   xanchor="center", xshift=0)
-        for j, name in enumerate(models)
-        if len(models) <= MANY or name in chain
-    ]  # fmt: skip
+    models = replay.outcomes.models
     between = {"symbol": "triangle-down", "color": MIDDLE, "line": {"width": 1, "color": INK}}
     others = [j for j in range(len(models)) if j not in seen.columns]
     dots = (
@@ -154,9 +142,21 @@ def _price(panel: Panel, replay: Replay, seen: View) -> list[Mark]:
                        hovertemplate=hover) for what, at, look in dots),
         panel.points(*best, ORACLE, "oracle", size=13, key=False),
         panel.points(*here, COMBINED, "here, by price", key=False, size=14),
-        *notes,
-        panel.label(*seen.oracle, f"oracle {seen.oracle[1]:.0%}", ORACLE),
     ]  # fmt: skip
+
+
+def _names(panel: Panel, replay: Replay, seen: View, way: Mark) -> list[dict]:
+    """The names of the models and of the oracle, where the chain's line does not go."""
+    models, chain = replay.outcomes.models, seen.order
+    colours = dict.fromkeys(chain, MIDDLE) | {chain[0]: SMALL, chain[-1]: BIG}
+    called = [
+        (seen.price[j], seen.accuracy[j], named(name, SHORT), colours.get(name, ORACLE))
+        for j, name in enumerate(models)
+        if len(models) <= MANY or name in chain
+    ]
+    called.append((*seen.oracle, f"oracle {seen.oracle[1]:.0%}", ORACLE))
+    x, y, names, meanings = zip(*called, strict=True)
+    return panel.names(x, y, names, size=SIZE, lines=[way], meanings=meanings)
 
 
 # -- in words -----------------------------------------------------------------------------------

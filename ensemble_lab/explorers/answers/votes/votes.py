@@ -109,6 +109,7 @@ def draw(replay: Replay, state: State) -> Picture:
     rho = "" if np.isnan(tally.mean_correlation) else f" by {tally.mean_correlation:.2f}"
     reached, alike = replay.reach(state["members"])
     stacks = Stacks(tally)
+    asked = f"how many of the {m} members are right" if m > 1 else "right (1) or wrong (0)"
     panels = mosaic(
         "shares pairs / items pairs",
         widths=(6, 5),
@@ -116,8 +117,8 @@ def draw(replay: Replay, state: State) -> Picture:
         height=470,
         shares=Axes(shares("", *zoom(tally, formula, reached)), rows_of(_rows(state, m)),
                     "Share of items answered right", 122, 52),
-        items=Axes(axis(f"how many of the {m} members are right", -0.6, m + 0.6, tickformat="d",
-                        dtick=max(1, -(-m // 12))), stacks.axis, "", 122, 52),
+        items=Axes(axis(asked, -0.6, m + 0.6, tickformat="d", dtick=max(1, -(-m // 12))),
+                   stacks.axis, "", 122, 52),
         pairs=Axes(axis("", -0.5, m - 0.5, **FRAMED, showticklabels=False),
                    rows_of(names) | FRAMED | {"showticklabels": few, "tickfont": {"size": 11}},
                    f"Errors correlate{rho}", 176 if few else 16, 46),
