@@ -48,10 +48,10 @@ class Bench:
     def target(self):
         return random_llama(0) if self.quick else lab.load("smollm2", dtype="bfloat16")
 
-    @property
+    @cached_property
     def four_bits(self):
         """The target that computes with the file's own four bits, beside engines that do."""
-        return self.target
+        return random_llama(0) if self.quick else lab.load("smollm2", bits=4)
 
     @cached_property
     def draft(self):
@@ -141,6 +141,7 @@ class Bench:
             "device": str(model.device),
             "weights": model.weights,
             "dtype": str(model.dtype).removeprefix("torch."),
+            "bits": model.bits,
             "threads": self.threads,
             "prompts": self.prompts_file.name,
         }

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -33,6 +34,7 @@ WIDE = 16  # more tokens than that are quicker in bfloat16, measured on two kind
 WORTH = 30_000_000  # parameters: smaller models lie in the CPU's caches
 TILES = 2  # an argument of PyTorch's packing, which only a GPU's layout uses
 ROWS = 16  # the kernel takes multiples of so many rows: others are filled up
+LINE = 64  # bytes of a line of the CPU's caches
 PIECE = 4096  # rows, of which the kernel's layout has whole blocks
 
 
@@ -136,11 +138,11 @@ def few_bit_product(
     wide = x.numel() > WIDE * size
     if wide or torch.is_grad_enabled() or x.dtype != torch.bfloat16 or x.device.type != "cpu":
         return None
-    rows = x.reshape(-1, size)
-    if bits == 8:
-        rows = torch.cat([rows, rows], -1)
-    made = torch.ops.aten._weight_int4pack_mm_for_cpu(rows.contiguous(), packed, GROUP, scales)
-    return made[:, :out].view(*x.shape[:-1], out)
+    rows = x if x.dim() == 2 else x.reshape(-1, size)
+    rows = torch.cat([rows, rows], -1) if bits == 8 else rows.contiguous()
+    made = torch.ops.aten._weight_int4pack_mm_for_cpu(rows, packed, GROUP, scales)
+    made = made if made.shape[1] == out else made[:, :out]
+    return made if x.dim() == 2 else made.view(*x.shape[:-1], out)
 
 
 def packed(codes: Sequence[Codes]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -197,6 +199,24 @@ def in_few_bits(model: PreTrainedModel, bits: int, folder: Path) -> None:
             one.bits, (one.packed, one.scales) = one.codes.bits, packed([one.codes])
     for one in model.modules():
         vars(one).pop("codes", None)
+    in_one_block([one for layer in model.modules() for one in [layer, *vars(layer).values()]
+                  if isinstance(one, FewBits | FewBitLinear)])  # fmt: skip
+
+
+def in_one_block(products: Sequence[FewBits | FewBitLinear]) -> None:
+    """Move packed matrices into one block of memory, in the order in which they are read.
+
+    NumPy asks the system for pages of 2 MiB there, where PyTorch takes pages of 4 KiB: looking up
+    so many of these takes a sixth of a step.
+    """
+    held = [(one, name) for one in products for name in ("packed", "scales")]
+    sizes = [-(-getattr(*place).nbytes // LINE) * LINE for place in held]
+    block, start = torch.from_numpy(np.empty(sum(sizes), np.uint8)), 0
+    for (one, name), size in zip(held, sizes, strict=True):
+        old = getattr(one, name)
+        new = block[start : start + old.nbytes].view(old.dtype).view(old.shape)
+        setattr(one, name, new.copy_(old))
+        start += size
 
 
 def _joined(linears: list[nn.Linear]) -> Products:

@@ -59,19 +59,21 @@ class FusedLayer(LlamaDecoderLayer):
         **kwargs,
     ) -> torch.Tensor:
         """States (B, k, D) after the layer; the mask is (B or 1, 1, k, T) or None."""
-        x, attention = hidden_states, self.self_attn
-        heads = self.qkv(rms_norm(x, self.scale_before, self.epsilon))  # (B, k, (H + 2 G) d)
-        heads = heads.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+        rows, k, _ = hidden_states.shape
+        x, attention = hidden_states.flatten(0, 1), self.self_attn  # (B k, D)
+        heads = self.qkv(rms_norm(x, self.scale_before, self.epsilon))  # (B k, (H + 2 G) d)
+        heads = heads.view(rows, k, -1, attention.head_dim).transpose(1, 2)
         shared = attention.num_key_value_groups  # query heads of each of the G key heads
         keyed = heads.shape[1] // (shared + 2)
-        turned = rotated(heads[:, :-keyed], *position_embeddings)
-        queries, keys, values = turned[:, :-keyed], turned[:, -keyed:], heads[:, -keyed:]
+        turned, values = heads.split_with_sizes((keyed * (shared + 1), keyed), 1)
+        turned = rotated(turned, *position_embeddings)
+        queries, keys = turned.split_with_sizes((keyed * shared, keyed), 1)
         if past_key_values is not None:
             keys, values = past_key_values.update(keys, values, attention.layer_idx)
         seen = attended(queries, keys, values, attention_mask, shared, attention.scaling)
-        x = x + self.out(seen)
+        x = x + self.out(seen.flatten(0, 1))
         gate, up = self.gate_up(rms_norm(x, self.scale_between, self.epsilon)).chunk(2, -1)
-        return x + self.down(F.silu(gate).mul_(up))
+        return (x + self.down(F.silu(gate).mul_(up))).view(rows, k, -1)
 
 
 class FusedRotary(nn.Module):
@@ -149,7 +151,7 @@ def rms_norm(x: torch.Tensor, scale: torch.Tensor, epsilon: float) -> torch.Tens
     twice (2 D,).
     """
     both = torch.cat([x, -x], -1)
-    return torch.layer_norm(both, scale.shape, scale, None, epsilon)[..., : x.shape[-1]]
+    return torch.layer_norm(both, scale.shape, scale, None, epsilon).narrow(-1, 0, x.shape[-1])
 
 
 def rotated(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -173,14 +175,13 @@ def attended(
     Without a mask a single query sees all keys, and several see those up to themselves.
     """
     rows, heads, k, size = queries.shape
-    if mask is None and k > 1:
+    if k == 1 or mask is None:
         seen = F.scaled_dot_product_attention(
-            queries, keys, values, is_causal=True, scale=scale, enable_gqa=shared > 1
+            queries, keys, values, mask, is_causal=k > 1, scale=scale, enable_gqa=shared > 1
         )
-    else:  # heads that share keys are rows of one attention: keys and values are not copied
+    else:  # several queries: heads that share keys are rows of one attention, which is quicker
         queries = queries.reshape(rows, heads // shared, shared * k, size)
-        if mask is not None and shared > 1:
-            mask = mask.repeat(1, 1, shared, 1)
+        mask = mask.repeat(1, 1, shared, 1)
         seen = F.scaled_dot_product_attention(queries, keys, values, mask, scale=scale)
         seen = seen.view(rows, heads, k, size)
     return seen.transpose(1, 2).reshape(rows, k, heads * size)
