@@ -23,7 +23,7 @@ from torch import nn
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
-from ensemble_lab.models.products import Products, fused_trunk, is_fusible
+from ensemble_lab.models.products import Products, fused_trunk, is_fusible, joined_bias
 from ensemble_lab.models.weights.contents import contents
 from ensemble_lab.models.weights.few_bits import BLOCKS, GROUP, Codes, read_codes, rounded
 
@@ -111,13 +111,13 @@ class FewBits(Products):
         self.bits = codes[0].bits
         self.packed, self.scales = packed(codes)
         self.size = sum(one.out_features for one in linears)
+        self.bias = joined_bias(linears)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         made = few_bit_product(x, self.packed, self.scales, self.bits, self.size)
         if made is None:
             return super().__call__(x)
-        bias = self.bias()
-        return made if bias is None else made + bias
+        return made if self.bias is None else made + self.bias
 
 
 class FewBitLinear(nn.Linear):
@@ -136,7 +136,7 @@ def few_bit_product(
     """Products (…, out) of x (…, k) with a packed matrix, or None where it is not to be used."""
     size = x.shape[-1]
     wide = x.numel() > WIDE * size
-    if wide or torch.is_grad_enabled() or x.dtype != torch.bfloat16 or x.device.type != "cpu":
+    if wide or torch.is_grad_enabled() or x.dtype is not torch.bfloat16 or not x.is_cpu:
         return None
     rows = x if x.dim() == 2 else x.reshape(-1, size)
     rows = torch.cat([rows, rows], -1) if bits == 8 else rows.contiguous()

@@ -30,18 +30,19 @@ class Products:
     def __init__(self, linears: Sequence[nn.Linear]):
         self.linears = tuple(linears)
 
-    def bias(self) -> torch.Tensor | None:
-        """All biases, where the layers have some: a layer without has zeros."""
-        if all(one.bias is None for one in self.linears):
-            return None
-        kept = [one.weight.new_zeros(one.out_features) if one.bias is None else one.bias
-                for one in self.linears]  # fmt: skip
-        return torch.cat(kept)
-
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Products (…, sum of out_features) of x (…, in_features)."""
         made = [F.linear(x, one.weight, one.bias) for one in self.linears]
         return made[0] if len(made) == 1 else torch.cat(made, -1)
+
+
+def joined_bias(linears: Sequence[nn.Linear]) -> torch.Tensor | None:
+    """The biases of several layers, if any has one; a layer without has zeros."""
+    if all(one.bias is None for one in linears):
+        return None
+    kept = [one.weight.new_zeros(one.out_features) if one.bias is None else one.bias.detach()
+            for one in linears]  # fmt: skip
+    return torch.cat(kept)
 
 
 class FusedLayer(LlamaDecoderLayer):

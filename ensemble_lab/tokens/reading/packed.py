@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ensemble_lab.models.memory import available_memory
-from ensemble_lab.models.products import FusedLayer, Products, fused_trunk, is_fusible
+from ensemble_lab.models.products import FusedLayer, Products, fused_trunk, is_fusible, joined_bias
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -122,10 +122,11 @@ class Packed(Products):
     def __init__(self, linears: Sequence[nn.Linear]):
         super().__init__(linears)
         self.size = sum(one.out_features for one in linears)
+        self.bias = joined_bias(linears)
         self.blocks = _blocks(torch.cat([one.weight.detach() for one in linears]))
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return product(x, self.blocks, self.bias(), self.size)
+        return product(x, self.blocks, self.bias, self.size)
 
 
 def _twin(module: nn.Module, fuse: bool) -> nn.Module:
