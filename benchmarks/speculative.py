@@ -9,9 +9,10 @@ and from the first again up to five pairs), then the geometric mean over kinds. 
 milliseconds a generated token, because in bfloat16 two texts may part and end elsewhere.
 """
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
+from benchmarks.parts import beside_engines
 from benchmarks.parts.accounts import host_percent, middle_of
 from benchmarks.parts.compare import record
 from benchmarks.parts.decoders import ours, theirs
@@ -230,6 +231,11 @@ def compiled_vs_assisted(quick):
     return bench(quick).compared("compiled-vs-assisted", *pair, "at least 5", peer_is, **more)
 
 
+def beside_engine(name, quick):
+    """Records against engines that are no part of transformers; their peers are optional."""
+    return beside_engines.RECORDS[name](bench(quick))
+
+
 RECORDS = {
     "plain-vs-generate": plain_vs_generate,
     "overall-vs-generate": overall_vs_generate,
@@ -240,6 +246,7 @@ RECORDS = {
     "host-share": host_share,
     "draft-vs-assisted": draft_vs_assisted,
     "compiled-vs-eager": compiled_vs_eager,
+    **{name: partial(beside_engine, name) for name in beside_engines.RECORDS},
 }
 if has_gpu():
     RECORDS |= {

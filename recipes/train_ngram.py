@@ -294,7 +294,7 @@ def main() -> None:
     parser.add_argument("--raw", type=Path, required=True, help="folder with *.jsonl.gz")
     parser.add_argument("--out", type=Path, default=DATA / "drafts")
     args = parser.parse_args()
-    target = lab.load("smollm2")
+    target = lab.load("smollm2", dtype="bfloat16")
     answers = answers_of(args.raw, target.tokenizer)
     words = {
         "weights": target.weights,

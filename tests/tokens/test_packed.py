@@ -9,17 +9,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from ensemble_lab.models.products import FusedLayer
 from ensemble_lab.tokens.decode import decode
 from ensemble_lab.tokens.reading import compiled
 from ensemble_lab.tokens.reading import packed as module
-from ensemble_lab.tokens.reading.packed import PackedLinear, is_packable, packed
+from ensemble_lab.tokens.reading.packed import Packed, PackedLinear, is_packable, packed
 from ensemble_lab.tokens.reading.reader import Reader
 from ensemble_lab.tokens.reading.rows import At
 from tests.support.compiling import BACKENDS
 from tests.support.toy_lm import language_model, network
 
 LOOSE = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
+SHAPE = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
+         "num_attention_heads", "num_key_value_heads", "max_position_embeddings")  # fmt: skip
 sizes = st.integers(1, 70)
 
 
@@ -45,7 +49,9 @@ def test_the_model_itself_stays_as_it_is():
     net = network(0).float()
     before = copy.deepcopy(net.state_dict())
     twin = packed(net)
-    assert len(layers(twin)) == 2 * 7 + 1 and not layers(net)
+    assert len(layers(twin)) == 1 and not layers(net)  # its head; the layers are fused
+    assert all(isinstance(layer.gate_up, Packed) for layer in twin.model.layers)
+    assert not any(isinstance(layer, FusedLayer) for layer in net.modules())
     assert type(twin) is type(net) and twin.config is net.config
     assert all(torch.equal(there, before[name]) for name, there in net.state_dict().items())
     assert all(mine is theirs for mine, theirs in zip(twin.parameters(), net.parameters()))
@@ -76,8 +82,35 @@ def test_changed_weights_are_packed_again(way):
     assert new == decode(language_model(other), [1, 2, 3], max_new_tokens=16).tokens
 
 
-def test_logits_are_those_of_the_model():
+def test_changed_norms_are_packed_again():
+    net = network(0).float()
+    target = language_model(net)
+    before = packed(net)
+    net.model.layers[0].input_layernorm.weight.data.mul_(-1)  # which PyTorch does not count
+    assert packed(net) is not before
+    tokens, start = torch.tensor([[1, 2, 3, 4]]), torch.tensor([0])
+    with torch.inference_mode():
+        found = Reader(packed(target.model), 1, 8).read(tokens, At(start, 0, 0))
+        torch.testing.assert_close(found, net(tokens).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_layers_that_somebody_listens_to_are_not_fused():
+    net, seen = network(0).float(), []
+    packed(net)
+    net.model.layers[0].mlp.down_proj.register_forward_hook(lambda *told: seen.append(told))
+    twin = packed(net)
+    assert len(layers(twin)) == 2 * 7 + 1
+    decode(language_model(net), [1, 2, 3], max_new_tokens=2)
+    assert seen
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Qwen2"])
+def test_logits_are_those_of_the_model(kind):
     net = network(3).float()
+    if kind == "Qwen2":  # its queries, keys and values have biases
+        net = Qwen2ForCausalLM(Qwen2Config(**{n: getattr(net.config, n) for n in SHAPE})).eval()
+        for layer in net.model.layers:
+            torch.nn.init.normal_(layer.self_attn.k_proj.bias)
     tokens, start = torch.tensor([[1, 2, 3, 4]]), torch.tensor([0])
     with torch.inference_mode():
         found = Reader(packed(net), 1, 8).read(tokens, At(start, 0, 0))

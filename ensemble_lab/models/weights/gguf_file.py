@@ -99,15 +99,21 @@ def gguf_folder(path: Path) -> tuple[Path, str]:
 def check_conversion(name: str, parameters: int, folder: Path) -> None:
     """Raise `NotEnoughMemory` where float32 weights would fit neither in memory nor on the disk."""
     size = 4 * parameters
-    for need, free, where in (
-        (COPIES * size, available_memory(), "of memory"),
-        (size, shutil.disk_usage(folder).free, f"on the disk of {shown(str(folder))}"),
-    ):
-        if need > free:
-            raise NotEnoughMemory(
-                f"dequantising {shown(name)} takes about {format_size(need)} {where} once, and"
-                f" {format_size(free)} are free: make room, or take a smaller model"
-            )
+    _check(name, COPIES * size, available_memory(), "of memory")
+    check_room(name, size, folder)
+
+
+def check_room(name: str, size: int, folder: Path) -> None:
+    """Raise `NotEnoughMemory` where a folder's disk has less than `size` bytes left."""
+    _check(name, size, shutil.disk_usage(folder).free, f"on the disk of {shown(str(folder))}")
+
+
+def _check(name: str, need: int, free: int, where: str) -> None:
+    if need > free:
+        raise NotEnoughMemory(
+            f"dequantising {shown(name)} takes about {format_size(need)} {where} once, and"
+            f" {format_size(free)} are free: make room, or take a smaller model"
+        )
 
 
 def move(made: Path, folder: Path) -> None:

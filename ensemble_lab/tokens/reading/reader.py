@@ -72,12 +72,15 @@ class Reader:
     def _place(self, k: int, at: At, tree: Tree | None = None):
         """Positions (B, k) and mask (B, 1, k, reach): each token sees those up to itself.
 
-        In a tree these are the text and its ancestors, and its position is the path's length.
+        In a tree these are the text and its ancestors, and its position is the path's length. Rows
+        of equal length need no mask for one token, nor at their beginning.
         """
         import torch
 
         positions = at.start[:, None] + torch.arange(k, device=at.start.device)
         self.cache.move(positions, at.low, at.high)
+        if tree is None and at.low == at.high and (k == 1 or at.low == 0):
+            return positions, None
         seen = positions if at.low != at.high else positions[:1]  # one mask for equal rows
         keys = torch.arange(self.cache.place.reach, device=at.start.device)
         mask = (keys <= seen[:, :, None])[:, None]  # (B or 1, 1, k, reach)
