@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.parts import beside_engines
 from benchmarks.parts.accounts import host_percent, middle_of
-from benchmarks.parts.compare import record
+from benchmarks.parts.compare import record, side_by_side
 from benchmarks.parts.decoders import ours, theirs
 from benchmarks.parts.on_gpu import big_share_of_formula, has_gpu
 from benchmarks.parts.paired import by_kind, over_kinds, quickest
@@ -231,6 +231,27 @@ def compiled_vs_assisted(quick):
     return bench(quick).compared("compiled-vs-assisted", *pair, "at least 5", peer_is, **more)
 
 
+def first_token(quick):
+    """Time to the first token after a long prompt: in four bits and in bfloat16."""
+    few, plain = bench(quick).four_bits, bench(quick).target
+    ids = [5 + 7 * i % 251 for i in range(64 if quick else 500)]
+
+    def written(model):
+        return lambda: ours(model)(ids, 0.0, 1, 0)
+
+    timed = side_by_side(written(few), written(plain), 5)
+    return record(
+        "first-token",
+        1000 * timed.ours,
+        1000 * timed.peer,
+        "ms",
+        goal="at most 1.2 times the time of bfloat16",
+        peer_is="the same weights in bfloat16",
+        prompt_tokens=len(ids),
+        **bench(quick).about_model(few),
+    )
+
+
 def beside_engine(name, quick):
     """Records against engines that are no part of transformers; their peers are optional."""
     return beside_engines.RECORDS[name](bench(quick))
@@ -246,6 +267,7 @@ RECORDS = {
     "host-share": host_share,
     "draft-vs-assisted": draft_vs_assisted,
     "compiled-vs-eager": compiled_vs_eager,
+    "first-token": first_token,
     **{name: partial(beside_engine, name) for name in beside_engines.RECORDS},
 }
 if has_gpu():
