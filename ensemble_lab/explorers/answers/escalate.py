@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from ensemble_lab.answers.cascades.cascade import Cascade
 from ensemble_lab.core.outcomes import Outcomes
@@ -26,12 +26,9 @@ from ensemble_lab.widgets.explorer import Explorer, Failing, State
 from ensemble_lab.widgets.explorer import Task as Try
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel, reach
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, marker
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def explorer(
@@ -228,18 +225,12 @@ def usd(price: float) -> str:
 
 def table(task: Task) -> pd.DataFrame:
     """One row a share: threshold, accuracy, points against the expensive model, price, calls."""
-    import pandas as pd
-
     curve = task.curve
-    return pd.DataFrame(
-        {
-            "threshold": [levels[0] for levels in curve["thresholds"]],
-            "accuracy": curve["accuracy"],
-            "coverage": curve["coverage"],
-            "low": curve["low"],
-            "high": curve["high"],
-            "points": 100 * curve["gain"],
-            "USD per 10,000": 1e4 * curve["cost"],
-            "sent on (%)": 100 * (curve["calls"] - 1),
-        }
-    ).rename_axis("share")
+    columns = {
+        "threshold": [levels[0] for levels in curve["thresholds"]],
+        **curve[["accuracy", "coverage", "low", "high"]],
+        "points": 100 * curve["gain"],
+        "USD per 10,000": 1e4 * curve["cost"],
+        "sent on (%)": 100 * (curve["calls"] - 1),
+    }
+    return table_of(columns, SHARES, "share")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from ensemble_lab.answers.cascades.cascade import Cascade, replied
 from ensemble_lab.answers.cascades.sweep import exits
@@ -14,9 +14,6 @@ from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.scales import check_scales
 from ensemble_lab.core.shares import share_interval
 from ensemble_lab.core.unknown import mean_of_known, model_means, share_known
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SHARES = tuple(range(101))  # per cent of the items
 ABOVE_ALL = 1.01  # a threshold above every confidence: everything is sent on
@@ -51,8 +48,6 @@ class Task:
     @classmethod
     def of(cls, table: Outcomes, models: tuple[str, ...] | None = None) -> Task:
         """Every share's threshold is read off one half of the items, the rest off the other."""
-        import pandas as pd
-
         models = models or table.models
         _, shown = table.split(0.5, seed=0)
         others = zip(table.models, shown.accuracy(), _prices(shown), strict=True)

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+from scipy.special import log_ndtr, logit, ndtr, ndtri
 
 from ensemble_lab.widgets.axes import Axes, axis, shares
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG
 
 SHARES = np.linspace(0, 1, 101)
@@ -70,7 +71,6 @@ def explorer() -> Explorer:
             "right but vague": Failing(small=0.8, auc=0.6, share=0.7),
             "expensive first": Failing(price=0.5),
         },
-        along="auc",
         sequence="auc",
         tasks=(
             Task("Find an AUC at which it makes no difference which items are sent",
@@ -96,8 +96,6 @@ def _beats(state: State) -> bool:
 @lru_cache(64)
 def predicted(auc: float, small: float, big: float) -> Predicted:
     """Accuracy and threshold for every share that is escalated."""
-    from scipy.special import ndtr, ndtri
-
     apart = float(2**0.5 * ndtri(auc))  # two normals this far apart are ranked rightly so often
     threshold = _where(lambda t: small * ndtr(t - apart) + (1 - small) * ndtr(t) - SHARES)
     threshold[[0, -1]] = -np.inf, np.inf
@@ -107,8 +105,6 @@ def predicted(auc: float, small: float, big: float) -> Predicted:
 
 def _enough(small: float, big: float, apart: float) -> float:
     """The least share escalated with which those kept are as often right as the big model."""
-    from scipy.special import log_ndtr, logit, ndtr
-
     if small >= big:
         return 0.0
     # The odds that a kept answer is right grow with the threshold, unless apart is 0.
@@ -252,12 +248,10 @@ def also(found: Predicted, at: int) -> str:
 
 def table(found: Predicted, state: State):
     """Every share: the threshold, what is right, and what it costs."""
-    import pandas as pd
-
     columns = {
         "threshold": found.threshold,
         "right": found.accuracy,
         "right at random": mixture(found),
         "share of the big model's price": SHARES + state["price"],
     }
-    return pd.DataFrame(columns, index=pd.Index(SHARES.round(2), name="escalated"))
+    return table_of(columns, SHARES.round(2), "escalated")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,12 +33,9 @@ from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel, listed
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, INK, ORACLE, SMALL, WRONG, marker
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MMLU, GSM8K, PRO, FACES, REVIEWS = TASKS
 SHORT, LONG = 14, 20  # characters of a name in the picture, and in the finding
@@ -358,10 +354,8 @@ def also(found: Routed, share: int, place: Place) -> str:
     )
 
 
-def table(found: Routed) -> pd.DataFrame:
+def table(found: Routed):
     """One row a share: accuracy, random orders, oracle, and price where it is known."""
-    import pandas as pd
-
     usual = found.pool.shown.accuracy()[found.pool.usual]
     columns = {
         "right": found.accuracy,
@@ -373,4 +367,4 @@ def table(found: Routed) -> pd.DataFrame:
     }
     if found.cost is not None:
         columns["USD per 10,000"] = found.cost
-    return pd.DataFrame(columns, index=pd.Index(SHARES, name="sent (%)"))
+    return table_of(columns, SHARES, "sent (%)")

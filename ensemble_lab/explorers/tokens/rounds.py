@@ -15,7 +15,7 @@ from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.plain import named, whole
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG, marker
 
@@ -102,7 +102,6 @@ def explorer(traces: Trace | Sequence[Trace] | None = None) -> Explorer:
         draw=lambda state: draw(shown(state), state["token"]),
         presets=views(options, varied, longest, found),
         tasks=tasks(shown) if traces is None else (),
-        along="token",
         sequence="token" if longest > 1 else None,
     )  # fmt: skip
 
@@ -416,8 +415,6 @@ def also(one: Trace, at: int) -> str:
 
 def table(one: Trace):
     """One row a token: round, verdict, what was drafted, r, and probabilities."""
-    import pandas as pd
-
     rows = [
         {
             "token": whole(place.token),
@@ -432,5 +429,5 @@ def table(one: Trace):
         }
         for number, place in one.places
     ]
-    frame = pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="place"))
+    frame = table_of(rows, range(1, len(rows) + 1), "place")
     return frame.astype({"r": float, "p/q": float, "sum of min(p, q)": float})

@@ -16,7 +16,7 @@ from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel, reach
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.plain import named as short
 from ensemble_lab.widgets.plain import whole
 from ensemble_lab.widgets.style import COMBINED, INK, ORACLE, SMALL, WRONG
@@ -102,7 +102,6 @@ def explorer(pairs: Pair | Mapping | None = None) -> Explorer:
         draw=lambda state: draw(state, known),
         presets={title if list(called.values()).count(title) == 1 else name: preset(known[name])
                  for name, title in called.items()},
-        along="gamma",
         sequence="gamma",
         tasks=TASKS if pairs is None else (),
     )  # fmt: skip
@@ -298,8 +297,6 @@ def also(state: State, pairs: Mapping[str, Pair]) -> str:
 
 def table(state: State, pairs: Mapping[str, Pair]):
     """The point and every pair: alpha, c, v, gamma, the formula and what was measured."""
-    import pandas as pd
-
     here = pair_of({key: state[key] for key in ("alpha", "c", "v", "gamma")})
     rows = [
         {"alpha": p.alpha, "c": p.c, "v": p.v, "gamma": p.gamma, "formula (×)": p.formula,
@@ -307,4 +304,4 @@ def table(state: State, pairs: Mapping[str, Pair]):
                "best gamma": best_gamma(p.alpha, p.c, p.v, max(GAMMAS))}
         for p in (here, *pairs.values())
     ]  # fmt: skip
-    return pd.DataFrame(rows, index=pd.Index(["you are here", *pairs], name="pair"))
+    return table_of(rows, ["you are here", *pairs], "pair")

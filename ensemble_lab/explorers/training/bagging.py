@@ -23,7 +23,7 @@ from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel, borders
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, INK, ORACLE, SMALL, WRONG
 
 MEMBERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -81,7 +81,6 @@ def explorer() -> Explorer:
         compute=computed,
         draw=draw,
         presets=presets,
-        along="members",
         sequence="members",
         tasks=TASKS,
     )  # fmt: skip
@@ -219,8 +218,6 @@ def also(found: Bags, m: int) -> str:
 
 def table(found: Bags):
     """Every number of members: errors over five draws, squared errors and their formula."""
-    import pandas as pd
-
     columns = {
         "held-out error": found.held.mean(0),
         "its spread over 5 draws": found.held.std(0, ddof=1),
@@ -231,4 +228,4 @@ def table(found: Bags):
         "its floor": found.floor,
         "squared bias": found.bias2,
     }
-    return pd.DataFrame(columns, index=pd.Index(SIZES, name="members"))
+    return table_of(columns, SIZES, "members")

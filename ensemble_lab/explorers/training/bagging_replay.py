@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 from ensemble_lab.explorers.training.moons import CELLS, MAP, moons
+from ensemble_lab.training.bagging.bagging import BaggingClassifier
+from ensemble_lab.training.bagging.bootstrap import outside
+from ensemble_lab.training.networks import NetworkClassifier
 
 MOST = 32
 SIZES = np.arange(1, MOST + 1)
@@ -129,11 +134,6 @@ def parts(said: np.ndarray, truth: np.ndarray) -> dict:
 
 
 def _estimator(learner: str, depth: int, seed: int):
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.tree import DecisionTreeClassifier
-
-    from ensemble_lab.training.networks import NetworkClassifier
-
     if learner == "nearest neighbours":
         return KNeighborsClassifier(9)
     if learner == NETWORK:
@@ -143,16 +143,12 @@ def _estimator(learner: str, depth: int, seed: int):
 
 
 def _fitted(learner: str, depth: int, share: float, seed: int, X, y):
-    from ensemble_lab.training.bagging.bagging import BaggingClassifier
-
     estimator = _estimator(learner, depth, seed)
     return BaggingClassifier(estimator, MOST, max_samples=share, random_state=seed).fit(X, y)
 
 
 def _unseen(bag, X, y) -> np.ndarray:
     """Share of errors on rows that some of the first 1, 2, … members have not seen."""
-    from ensemble_lab.training.bagging.bootstrap import outside
-
     out = outside(bag.estimators_samples_, len(X))
     both = np.stack([out, np.where(out, chances(bag, X), 0.0)], axis=1)  # (members, 2, rows)
     shares = []

@@ -11,7 +11,7 @@ from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, INK, SMALL, WRONG
 
 DEPTHS = (1, 2, 3, 4, 8)
@@ -65,7 +65,6 @@ def explorer() -> Explorer:
             "smaller steps": {"depth": 3, "noise": 0.2, "learning_rate": 0.3, "round": 60},
             "trees too deep": Failing(depth=8, round=20),
         },
-        along="round",
         sequence="round",
     )  # fmt: skip
 
@@ -192,8 +191,6 @@ def also(found: Rounds, at: int) -> str:
 
 def table(found: Rounds):
     """Every round: errors over five draws, weights and margins of the examples on the map."""
-    import pandas as pd
-
     columns = {
         "training error": found.train.mean(0),
         "held-out error": found.held.mean(0),
@@ -204,4 +201,4 @@ def table(found: Rounds):
         "least margin": found.margins.min(1),
         "median margin": np.median(found.margins, axis=1),
     }
-    return pd.DataFrame(columns, index=pd.Index(ROUNDS, name="round"))
+    return table_of(columns, ROUNDS, "round")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.datasets import make_moons
 
 from ensemble_lab.widgets.axes import FRAMED, Axes, axis
 from ensemble_lab.widgets.style import GROUND
@@ -27,6 +28,4 @@ def moons(rows: int, seed: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
 
     `noise` is the standard deviation around the half circles.
     """
-    from sklearn.datasets import make_moons
-
     return make_moons(rows, noise=noise, random_state=seed)

@@ -7,6 +7,12 @@ from functools import partial
 from itertools import count
 
 import numpy as np
+from sklearn.datasets import load_diabetes
+
+from ensemble_lab.training.ambiguity import ambiguity_decomposition
+from ensemble_lab.training.batched.trainer import train_members
+from ensemble_lab.training.negative_correlation import regression_loss
+from ensemble_lab.training.networks import perceptron
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 SEEDS = range(5)
@@ -43,8 +49,6 @@ class Sweep:
 
 def sweep(data: str, members: int, units: int) -> Sweep:
     """Train m networks for each strength and seed, all at once, and judge them."""
-    from ensemble_lab.training.ambiguity import ambiguity_decomposition
-
     where = {"a wave": wave, "diabetes": diabetes}[data]()
     shape = len(STRENGTHS), len(SEEDS), members
     trained = learned_together(where, shape, units)
@@ -60,8 +64,6 @@ def sweep(data: str, members: int, units: int) -> Sweep:
 
 def learned_together(where: Problem, shape: tuple[int, int, int], units: int):
     """Members of all strengths, seeds and places (S, 5, m), trained as one batch."""
-    from ensemble_lab.training.batched.trainer import train_members
-
     strengths, _, m = shape
     rows = np.tile(where.learned.repeat(m, 0), (strengths, 1))  # (S * 5 * m, r)
     return train_members(
@@ -82,8 +84,6 @@ def penalised(outputs, targets, weights, m: int):
     """Losses (S * 5 * m,): every m members are an ensemble, with the strength of their place."""
     from torch.func import vmap
 
-    from ensemble_lab.training.negative_correlation import regression_loss
-
     strength = outputs.new_tensor(STRENGTHS).repeat_interleave(len(SEEDS))
     parts = (part.unflatten(0, (len(strength), m)) for part in (outputs, targets, weights))
     return vmap(lambda *one: regression_loss(*one[:3], strength=one[3]))(*parts, strength).flatten()
@@ -91,8 +91,6 @@ def penalised(outputs, targets, weights, m: int):
 
 def network(inputs: int, units: int):
     """One hidden layer of tanh units and one number."""
-    from ensemble_lab.training.networks import perceptron
-
     return perceptron(inputs, 1, units)
 
 
@@ -140,8 +138,6 @@ def wave(rows: int = 25, noise: float = 0.4) -> Problem:
 
 def diabetes(rows: int = 200) -> Problem:
     """442 patients, ten measurements; curves over the body mass index, all else at its mean."""
-    from sklearn.datasets import load_diabetes
-
     data = load_diabetes(scaled=False)
     X = (data.data - data.data.mean(0)) / data.data.std(0)
     order = np.stack([np.random.default_rng(seed).permutation(len(X)) for seed in SEEDS])

@@ -70,7 +70,6 @@ def explorer() -> Explorer:
             "few rows": Failing(rows=60),
             "one dominates": Failing(data=PROBLEMS[1], rows=100),
         },
-        along="depth",
         sequence="depth",
         opens={"features": INSIDE},
     )  # fmt: skip

@@ -26,6 +26,7 @@ from ensemble_lab.explorers.answers.cascades.cascade_replay import (
 from ensemble_lab.widgets.cards import row_of
 from ensemble_lab.widgets.controls import Control, choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.picture import table_of
 
 HUGE = 1e100  # its square can still be summed
 MOST_PAIRED = 6  # models among which presets are looked for
@@ -78,7 +79,6 @@ def explorer(outcomes: Outcomes, policy: Policy | None = None) -> Explorer:
         controls=controls,
         draw=lambda state: draw(replay, seen(state)),
         presets=presets,
-        along="threshold" if able else "small",
         card=lambda state, item: _card(replay, seen(state), item),
         missing=missing,
         start=_start(policy, replay, missing),
@@ -301,8 +301,6 @@ def _pairs(replay: Replay) -> list[tuple[str, str]]:
 
 def _card(replay: Replay, seen: View, item: Any):
     """What every model said about an item, who was asked in which place, and who answered."""
-    import pandas as pd
-
     one = replay.outcomes.take([row_of(replay.outcomes.items, item)])
     known = seen.sweep is not None or len(seen.order) == 1
     policy = replay.policy(seen.order, seen.mode, seen.at, seen.by_label) if known else None
@@ -318,4 +316,4 @@ def _card(replay: Replay, seen: View, item: Any):
     for name in ("confidence", "cost", "latency", "tokens"):
         if getattr(one, name) is not None:
             rows[name] = getattr(one, name)[0]
-    return pd.DataFrame(rows, index=pd.Index(one.models, name="model"))
+    return table_of(rows, one.models, "model")
