@@ -82,16 +82,17 @@ class Panel:
             return Mark(trace, self, label, (trace["x"][-1], trace["y"][-1]), colour)
         return Mark(trace, self, name if key else "", None, colour, look["symbol"])
 
-    def here(self, x: float, y, meaning: str, name: str = "here", *, label: str = "",
-             size: float = 15) -> Mark:  # fmt: skip
-        """The reader's current setting: the mean of y (runs,) with one standard deviation."""
+    def here(self, x: float, y, meaning: str, name: str = "here", *, size: float = 15,
+             ends: tuple[float, float] | None = None) -> Mark:  # fmt: skip
+        """The reader's setting: y with its interval, or the mean and spread of y (runs,)."""
         y = np.atleast_1d(np.asarray(y, float))
         more = {}
-        if len(y) > 1:
+        if ends is not None:
+            more["error_y"] = reach(y, [ends[0]], [ends[1]])
+        elif len(y) > 1:
             spread = {"type": "data", "color": INK, "thickness": 2}
             more["error_y"] = spread | {"array": listed([y.std(ddof=1)])}
-        point = self.points([x], [y.mean()], meaning, name, size=size, key=False, label=label)
-        return Mark({**point.trace, **more}, self, point.said, point.at, meaning)
+        return self.points([x], [y.mean()], meaning, name, size=size, key=False, **more)
 
     def estimate(self, x: float, row: float, meaning: str, name: str, *, label: str = "",
                  ends: tuple[float, float] | None = None, size: float = 12,
@@ -119,13 +120,12 @@ class Panel:
                  **self._where, **more}  # fmt: skip
         return Mark(trace, self)
 
-    def border(self, inside, across, up, meaning: str, name: str, *, width: float = 3,
-               key: bool = True) -> Mark:  # fmt: skip
-        """The border between cells that are in and cells that are out, as in `borders`."""
-        x, y = inside if isinstance(inside, tuple) else borders(inside, across, up)
+    def border(self, lines: tuple[list, list], meaning: str, name: str, *, width: float) -> Mark:
+        """The lines of `borders`, between cells that are in and cells that are out."""
+        x, y = lines
         trace = {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y,
                  "line": line(meaning, width), "hoverinfo": "skip", **self._where}  # fmt: skip
-        return Mark(trace, self, name if key else "", None, meaning, "line")
+        return Mark(trace, self, name, None, meaning, "line")
 
     def label(self, x: float, y: float, words: str, meaning: str = INK, **look) -> Mark:
         """Text next to a place, without a trace, kept clear of the labels of other marks."""

@@ -127,7 +127,7 @@ def test_the_line_goes_through_every_setting(found):
     line, sweep = replay.queue(order, TRY, (0,), False), replay.sweep(order, TRY)
     for at, level in enumerate(LEVELS):
         cut = np.searchsorted(line.score, level)
-        assert cut in line.cuts and cut / len(line.own) == pytest.approx(sweep.asked[1, at])
+        assert cut in line.cuts and cut / len(line.own) == pytest.approx(sweep.passed[at])
         right = np.r_[line.passed[:cut], line.kept[cut:]]
         right = right[~np.isnan(right)].mean() if (~np.isnan(right)).any() else np.nan
         assert right == pytest.approx(sweep.accuracy[at], nan_ok=True)

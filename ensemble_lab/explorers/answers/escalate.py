@@ -25,16 +25,13 @@ from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
 from ensemble_lab.widgets.explorer import Task as Try
 from ensemble_lab.widgets.mosaic import mosaic
-from ensemble_lab.widgets.panels import Mark, Panel, reach
+from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, marker
 
 
-def explorer(
-    outcomes: Outcomes | None = None,
-    policy: Cascade | None = None,
-) -> Explorer:
+def explorer(outcomes: Outcomes | None = None, policy: Cascade | None = None) -> Explorer:
     """How many items must still go to the expensive model, and what that costs.
 
     Parameters
@@ -134,8 +131,7 @@ def way(panel: Panel, task: Task, share: int) -> list[Mark]:
         panel.rule(last, BIG, big),
         panel.rule(first, SMALL, small),
         panel.curve(sofar.index, sofar["accuracy"], COMBINED, "so far", width=4, label=""),
-        panel.points([share], [y], COMBINED, "you are here", size=18, key=False,
-                     error_y=reach([y], [low], [high])),
+        panel.here(share, y, COMBINED, "you are here", size=18, ends=(low, high)),
     ]  # fmt: skip
 
 
@@ -174,9 +170,8 @@ def finding(task: Task, share: int) -> str:
     sent = f"{share}% sent to {big}: "
     if np.isnan(gain):
         return f"{sent}no answer can be graded beside {big}'s\n{_bill(task, here)}"
-    reached = "as right as" if abs(gain) < LEVEL else f"{abs(gain):.1f} points "
-    if abs(gain) >= LEVEL:
-        reached += "better than" if gain > 0 else "short of"
+    side = "better than" if gain > 0 else "short of"
+    reached = "as right as" if abs(gain) < LEVEL else f"{abs(gain):.1f} points {side}"
     where = "" if here["both"] > 0.995 else f" on the {here['both']:.0%} that both answer"
     drag = "" if share else f": drag, and what {named(task.models[0], 24)} is least sure of goes on"
     return f"{sent}{reached} {big} alone{where}\n{_bill(task, here)}{drag}"

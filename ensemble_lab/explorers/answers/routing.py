@@ -32,7 +32,7 @@ from ensemble_lab.widgets.axes import FRAMED, Axes, axis, rows_of, shares
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
-from ensemble_lab.widgets.panels import Mark, Panel, listed
+from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, INK, ORACLE, SMALL, WRONG, marker
@@ -193,9 +193,7 @@ def curves(panel: Panel, found: Routed, share: int) -> list[Mark]:
     """The router between the random orders and the oracle, and the reader's place."""
     usual, strong = found.pool.usual, _strong(found)
     right, leads = found.pool.shown.accuracy(), found.pool.leads
-    y, (low, high) = float(found.accuracy[share]), found.ends(share)
-    spread = {"type": "data", "symmetric": False, "color": INK, "thickness": 2}
-    spread |= {"array": listed([high - y]), "arrayminus": listed([y - low])}
+    y = float(found.accuracy[share])
     loses = y < (found.low[share] if leads else right[usual]) - 1e-9
     own = [] if leads or np.isnan(found.own) else [100 * found.own]
     chosen = [float(np.interp(100 * found.own, SHARES, found.accuracy))][: len(own)]
@@ -213,8 +211,8 @@ def curves(panel: Panel, found: Routed, share: int) -> list[Mark]:
                    "strong model alone", label=alone[1]),
         panel.curve(SHARES, found.accuracy, COMBINED, "router", width=4),
         panel.points(own, chosen, INK, "its own choice", key=False, label="its own choice"),
-        panel.points([share], [y], WRONG if loses else COMBINED, "you are here", size=16, key=False,
-                     error_y=spread),
+        panel.here(share, y, WRONG if loses else COMBINED, "you are here", size=16,
+                   ends=found.ends(share)),
     ]  # fmt: skip
 
 

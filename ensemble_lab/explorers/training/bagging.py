@@ -16,13 +16,13 @@ from ensemble_lab.explorers.training.bagging_replay import (
     bags,
     chance_of_one,
 )
-from ensemble_lab.explorers.training.moons import ACROSS, AXES, CELLS, MAP, MIDDLES, SHADE, UP
+from ensemble_lab.explorers.training.moons import AXES, CELLS, MAP, MIDDLES, SHADE, outline
 from ensemble_lab.training.bagging.bootstrap import variance_of_mean
 from ensemble_lab.widgets.axes import Axes, axis, log_axis, shares
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
-from ensemble_lab.widgets.panels import Mark, Panel, borders
+from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, INK, ORACLE, SMALL, WRONG
 
@@ -115,7 +115,7 @@ def draw(found: Bags, state: State) -> Picture:
 
 def map_of(panel: Panel, found: Bags, m: int) -> list[Mark]:
     """The probability of class 1 by m members, their borders and the rows of one draw."""
-    some = [borders(one, ACROSS, UP) for one in found.member[: min(m, OWN_BORDERS)]]
+    some = map(outline, found.member[: min(m, OWN_BORDERS)])
     own = tuple(list(chain(*parts)) for parts in zip(*some, strict=True))
     hover = "probability of class 1: %{z:.0%}<extra></extra>"
     rim = {"line": {"width": 1, "color": "white"}}
@@ -123,9 +123,9 @@ def map_of(panel: Panel, found: Bags, m: int) -> list[Mark]:
     return [
         panel.heat(found.chance[m - 1], *MIDDLES, "probability of class 1", 0, 1, SHADE,
                    hovertemplate=hover),
-        panel.border(own, ACROSS, UP, SMALL, "members", width=2),
-        panel.border(_true_border(), ACROSS, UP, ORACLE, "true", width=2),
-        panel.border(found.chance[m - 1] > 0.5, ACROSS, UP, COMBINED, "ensemble", width=4),
+        panel.border(own, SMALL, "members", width=2),
+        panel.border(_true_border(), ORACLE, "true", width=2),
+        panel.border(outline(found.chance[m - 1] > 0.5), COMBINED, "ensemble", width=4),
         *(panel.points(*found.X[found.label == one].T, look["color"], f"class {one}", size=7,
                        look=look | rim, hovertemplate=f"class {one}")
           for one, look in enumerate(looks)),
@@ -174,7 +174,7 @@ def formula(found: Bags) -> np.ndarray:
 
 @cache
 def _true_border() -> tuple[list, list]:
-    return borders(chance_of_one(MAP).reshape(CELLS, CELLS) > 0.5, ACROSS, UP)
+    return outline(chance_of_one(MAP).reshape(CELLS, CELLS) > 0.5)
 
 
 # -- in words -----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ensemble_lab.explorers.training.boosting_replay import ROUNDS, Rounds, rounds
-from ensemble_lab.explorers.training.moons import ACROSS, AXES, MIDDLES, SHADE, UP
+from ensemble_lab.explorers.training.moons import AXES, MIDDLES, SHADE, outline
 from ensemble_lab.widgets.axes import Axes, axis, log_axis, shares
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
@@ -109,8 +109,8 @@ def rows(panel: Panel, found: Rounds, at: int) -> list[Mark]:
     }
     return [
         panel.heat(found.whole[at], *MIDDLES, "ground", 0, 1, SHADE, hoverinfo="skip"),
-        panel.border(found.stage[at], ACROSS, UP, SMALL, "stage", width=2),
-        panel.border(found.whole[at], ACROSS, UP, COMBINED, "ensemble", width=4),
+        panel.border(outline(found.stage[at]), SMALL, "stage", width=2),
+        panel.border(outline(found.whole[at]), COMBINED, "ensemble", width=4),
         *(panel.points(*found.X[which].T, look["color"], name, size=across[which], look=look,
                        key=name == "stage errs" or (name == "wrong label" and which.any()),
                        customdata=told[which].tolist(), hovertemplate=f"{name}: {hover}")

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.datasets import make_moons
 
 from ensemble_lab.widgets.axes import FRAMED, Axes, axis
+from ensemble_lab.widgets.panels import borders
 from ensemble_lab.widgets.style import GROUND
 
 CELLS = 60  # of the map, along each side
@@ -21,6 +22,11 @@ AXES = Axes(
 )
 SHADE = [[0, GROUND[0]], [0.5, "#FFFFFF"], [1, GROUND[1]]]
 """From class 0 to class 1, for a chance of class 1."""
+
+
+def outline(inside: np.ndarray) -> tuple[list, list]:
+    """The lines around the cells of the map (rows from below, columns) that are inside."""
+    return borders(inside, ACROSS, UP)
 
 
 def moons(rows: int, seed: int, noise: float) -> tuple[np.ndarray, np.ndarray]:

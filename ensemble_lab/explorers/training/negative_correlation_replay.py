@@ -67,7 +67,7 @@ def learned_together(where: Problem, shape: tuple[int, int, int], units: int):
     strengths, _, m = shape
     rows = np.tile(where.learned.repeat(m, 0), (strengths, 1))  # (S * 5 * m, r)
     return train_members(
-        make=repeated(partial(network, where.X.shape[1], units), len(SEEDS) * m),
+        make=repeated(partial(perceptron, where.X.shape[1], 1, units), len(SEEDS) * m),
         X=where.X,
         y=where.y,
         members=len(rows),
@@ -87,11 +87,6 @@ def penalised(outputs, targets, weights, m: int):
     strength = outputs.new_tensor(STRENGTHS).repeat_interleave(len(SEEDS))
     parts = (part.unflatten(0, (len(strength), m)) for part in (outputs, targets, weights))
     return vmap(lambda *one: regression_loss(*one[:3], strength=one[3]))(*parts, strength).flatten()
-
-
-def network(inputs: int, units: int):
-    """One hidden layer of tanh units and one number."""
-    return perceptron(inputs, 1, units)
 
 
 def repeated(make, period: int):

@@ -20,7 +20,7 @@ from ensemble_lab.explorers.answers.cascades.cascade_replay import (
 )
 from ensemble_lab.widgets.axes import Axes, axis, shares
 from ensemble_lab.widgets.mosaic import mosaic
-from ensemble_lab.widgets.panels import Mark, Panel, reach
+from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, MIDDLE, ORACLE, SMALL, WRONG, marker
@@ -89,7 +89,6 @@ def _share(panel: Panel, seen: View) -> list[Mark]:
     small, big = (f"{named(seen.order[at], SHORT)} alone" for at in (0, -1))
     share, right, _ = seen.curve()
     end = last if seen.queue is None else mean_of_known(seen.queue.passed)
-    y, (low, high) = seen.point[1], seen.interval
     ways = [
         panel.curve([0, 1], [first, end], ORACLE, "at random"),
         panel.curve(share, right, COMBINED, "least sure first", width=4),
@@ -99,8 +98,8 @@ def _share(panel: Panel, seen: View) -> list[Mark]:
         panel.rule(first, SMALL, "small alone", label=small),
         panel.rule(last, BIG, "big alone", label=big if len(seen.order) > 1 else ""),
         *(replace(way, said=way.trace["name"], at=None, symbol="line") for way in ways),
-        panel.points([seen.share], [y], COMBINED, "you are here", size=16, key=False,
-                     error_y=reach([y], [low], [high])),
+        panel.here(seen.share, seen.point[1], COMBINED, "you are here", size=16,
+                   ends=seen.interval),
     ]  # fmt: skip
 
 

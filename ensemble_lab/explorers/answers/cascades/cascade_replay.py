@@ -37,8 +37,9 @@ class Sweep:
     """One chain of S models under every setting, (L,) * (S - 1).
 
     Means an item, how many items are `graded`, and the `gain` on the last model alone over the
-    share of the items where `both` have a graded answer. `answered` and `asked` have a row for each
-    model. `score` (n,) is compared with the first threshold; NaN where there is none.
+    share of the items where `both` have a graded answer. `answered` has a row for each model;
+    `passed` is the share that the first model passes on, or that is sent past it. `score` (n,) is
+    compared with the first threshold; NaN where there is none.
     """
 
     accuracy: np.ndarray
@@ -47,7 +48,7 @@ class Sweep:
     gain: np.ndarray
     both: np.ndarray
     answered: np.ndarray
-    asked: np.ndarray
+    passed: np.ndarray
     score: np.ndarray
 
     @property
@@ -196,16 +197,16 @@ class Replay:
             counts = reached(order, table, LEVELS)
         right, spent, who = self.exits(order, mode, table)
         gain, both = _means(counts, right - table.correct[:, table.columns(order[-1:])[0]])
-        stage = np.arange(len(order))[:, None]
-        asked = [stage == s if mode == CHOOSE else stage >= s for s in range(len(order))]
+        accuracy, graded = _means(counts, right)
+        later = np.broadcast_to(np.arange(len(order))[:, None] > 0.0, who.shape)
         return Sweep(
-            accuracy=_means(counts, right)[0],
+            accuracy=accuracy,
             price=sums_of_all(counts, spent, len(LEVELS)) / len(table),
-            graded=_means(counts, right)[1],
+            graded=graded,
             gain=gain,
             both=both / len(table),
             answered=np.stack([_means(counts, (who == s) * 1.0)[0] for s in range(len(order))]),
-            asked=np.stack([_means(counts, np.broadcast_to(a * 1.0, who.shape))[0] for a in asked]),
+            passed=_means(counts, later * 1.0)[0],
             score=score,
         )
 
@@ -235,7 +236,7 @@ class Replay:
         best, graded = (known.argmax(axis=0), np.arange(len(table))), known.max(axis=0) >= 0
         own = table.correct[:, table.columns(order[:1])[0]]
         return {
-            "columns": [int(column) for column in table.columns(order)],
+            "columns": table.columns(order).tolist(),
             "accuracy": table.accuracy(),
             "price": self.prices(order[0]),
             "oracle": (
@@ -288,9 +289,9 @@ class Replay:
         """The sweep in which each setting has given way to its plan by label."""
         uniform = self.sweep(order, TRY)
         plans, best = self.label_plans(order)
-        names = ("accuracy", "price", "graded", "gain", "both")
+        names = ("accuracy", "price", "graded", "gain", "both", "passed")
         parts = {name: getattr(uniform, name).copy() for name in names}
-        answered, asked = uniform.answered.copy(), uniform.asked.copy()
+        answered = uniform.answered.copy()
         shown = self.halves(order[0])[1]
         columns = shown.columns(order)
         for i in np.unique(best[best > 0]):
@@ -299,9 +300,9 @@ class Replay:
             parts["graded"][here] = (~np.isnan(decision.correct)).sum()
             more = decision.correct - shown.correct[:, columns[-1]]
             parts["gain"][here], parts["both"][here] = mean_of_known(more), share_known(more)
+            parts["passed"][here] = decision.called[:, columns[1]].mean()
             answered[:, here] = (decision.chosen[:, None] == columns).mean(axis=0)[:, None]
-            asked[:, here] = decision.called[:, columns].mean(axis=0)[:, None]
-        return replace(uniform, **parts, answered=answered, asked=asked)
+        return replace(uniform, **parts, answered=answered)
 
     # -- the items in a row ---------------------------------------------------------------------
 
@@ -429,11 +430,7 @@ class View:
     @property
     def share(self) -> float:
         """Of the items, how many are passed on by the first model, or sent past it."""
-        return np.nan if self.sweep is None else float(self._passed[self.at])
-
-    @property
-    def _passed(self) -> np.ndarray:
-        return 1 - self.sweep.asked[0] if self.mode == CHOOSE else self.sweep.asked[1]
+        return np.nan if self.sweep is None else float(self.sweep.passed[self.at])
 
     def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Share passed on, accuracy and price along the first threshold."""
@@ -443,7 +440,7 @@ class View:
             share, right, paid = self.queue.curve
             return share, right, self.factor * paid
         place = (slice(None), *self.at[1:])
-        parts = self._passed, self.sweep.accuracy, self.factor * self.sweep.price
+        parts = self.sweep.passed, self.sweep.accuracy, self.factor * self.sweep.price
         return _sorted(*(part[place] for part in parts))
 
     def frontier(self) -> tuple[np.ndarray, np.ndarray]:

@@ -16,13 +16,7 @@ from ensemble_lab.core.policy import Policy
 from ensemble_lab.core.scales import scale_fault
 from ensemble_lab.core.states import ABSENT, UNPARSED
 from ensemble_lab.explorers.answers.cascades.cascade_picture import draw
-from ensemble_lab.explorers.answers.cascades.cascade_replay import (
-    CHOOSE,
-    LEVELS,
-    TRY,
-    Replay,
-    View,
-)
+from ensemble_lab.explorers.answers.cascades.cascade_replay import CHOOSE, LEVELS, TRY, Replay, View
 from ensemble_lab.widgets.cards import row_of
 from ensemble_lab.widgets.controls import Control, choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State

@@ -12,11 +12,7 @@ from ensemble_lab.answers.voting import Vote
 from ensemble_lab.core.intervals import mean_interval, share_interval
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.unknown import mean_of_known
-from ensemble_lab.explorers.answers.votes.vote_replay import (
-    Replay,
-    Tally,
-    presets,
-)
+from ensemble_lab.explorers.answers.votes.vote_replay import Replay, Tally, presets
 from ensemble_lab.widgets.axes import FRAMED, Axes, axis, rows_of, shares
 from ensemble_lab.widgets.cards import row_of
 from ensemble_lab.widgets.controls import choice, many, steps
