@@ -180,23 +180,17 @@ class Explorer:
         """
         try:
             found = json.loads(text.lstrip("\ufeff")) if isinstance(text, str) else dict(text)
-            about = {key: found[key] for key in ("explorer", "version", "state")}
-            state = dict(about["state"])
+            name, version, state = (found[key] for key in ("explorer", "version", "state"))
+            state = dict(state)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            fix = "copy it again from the explorer"
-            why = shown(error, 60)
-            raise ValueError(f"this is not a state of an explorer ({why}); {fix}") from None
-        if about["explorer"] != self.name:
-            other = shown(about["explorer"], 60)
-            raise ValueError(
-                f"this state is of {other}, this explorer {shown(self.name)}; paste it there"
-            )
-        if type(about["version"]) is not int or about["version"] != VERSION:  # True is 1
-            other = shown(about["version"], 20)
-            raise ValueError(
-                f"this state has version {other}, this package {VERSION}; copy it again from an"
-                " explorer of this version"
-            )
+            why = f"this is not a state of an explorer ({shown(error, 60)})"
+            raise ValueError(f"{why}; copy it again from the explorer") from None
+        if name != self.name:
+            of = f"this state is of {shown(name, 60)}, this explorer {shown(self.name)}"
+            raise ValueError(f"{of}; paste it there")
+        if type(version) is not int or version != VERSION:  # True is 1
+            of = f"this state has version {shown(version, 20)}, this package {VERSION}"
+            raise ValueError(f"{of}; copy it again from an explorer of this version")
         return self.state(**state)
 
     def _repr_mimebundle_(self, include=None, exclude=None):

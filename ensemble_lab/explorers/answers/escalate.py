@@ -117,12 +117,16 @@ def way(panel: Panel, task: Task, share: int) -> list[Mark]:
     first, last = task.accuracy.tolist()
     middle = (first + last) / 2
     names, shares, others, _ = zip(*task.drawn, strict=True) if task.drawn else 4 * ((),)
+    bottom, top = panel.axes.y["range"]
+    # Their labels stay clear of the line at random and of the upper rule.
+    above = [right > first + x / 100 * (last - first) and abs(right - last) > 0.15 * (top - bottom)
+             for x, right in zip(shares, others, strict=True)]  # fmt: skip
     other = {"look": marker(ORACLE, 10) | {"symbol": "triangle-up"}, "key": False}
     other |= {"text": [named(name) for name in names], "hovertemplate": "%{text} alone: %{y:.1%}"}
     return [
         *(panel.label(x, y, f"{named(name, 14)} alone {percent(y)}, {paid:.3g} USD", ORACLE,
-                      yanchor=side, yshift=4 if side == "bottom" else -4)
-          for (name, x, y, paid), side in zip(task.drawn, _sides(panel, task), strict=True)),
+                      yanchor="bottom" if up else "top", yshift=4 if up else -4)
+          for (name, x, y, paid), up in zip(task.drawn, above, strict=True)),
         panel.points(shares, others, ORACLE, "other models by their price", **other),
         panel.points([0], [first], SMALL, "small model", key=False),
         panel.points([100], [last], BIG, "big model", key=False),
@@ -133,15 +137,6 @@ def way(panel: Panel, task: Task, share: int) -> list[Mark]:
         panel.curve(sofar.index, sofar["accuracy"], COMBINED, "so far", width=4, label=""),
         panel.here(share, y, COMBINED, "you are here", size=18, ends=(low, high)),
     ]  # fmt: skip
-
-
-def _sides(panel: Panel, task: Task) -> list[str]:
-    """Where each other model's label begins: away from the line at random and the upper rule."""
-    first, last = task.accuracy
-    low, high = panel.axes.y["range"]
-    above = [y > first + x / 100 * (last - first) and abs(y - last) > 0.15 * (high - low)
-             for _, x, y, _ in task.drawn]  # fmt: skip
-    return ["bottom" if up else "top" for up in above]
 
 
 def numbers(panel: Panel, task: Task, here: pd.Series) -> list[Mark]:

@@ -76,18 +76,16 @@ def explorer() -> Explorer:
             Task("Find an AUC at which it makes no difference which items are sent",
                  lambda state, picture: state["auc"] == 0.5),
             Task("Find a share at which the cascade is right more often than the big model alone",
-                 lambda state, picture: _beats(state)),
+                 lambda state, picture: _of(state).accuracy[round(100 * state["share"])]
+                 > state["big"] + 0.001),
             Task("Find a small model that is right on 80% or more, and does not pay",
-                 lambda state, picture: state["small"] >= 0.8
-                 and not pays(predicted(state["auc"], state["small"], state["big"]), state)),
+                 lambda state, picture: state["small"] >= 0.8 and not pays(_of(state), state)),
         ),
     )  # fmt: skip
 
 
-def _beats(state: State) -> bool:
-    """Whether the cascade is right more often than the big model, to a tenth of a point."""
-    found = predicted(state["auc"], state["small"], state["big"])
-    return bool(found.accuracy[round(100 * state["share"])] > state["big"] + 0.001)
+def _of(state: State) -> Predicted:
+    return predicted(state["auc"], state["small"], state["big"])
 
 
 # -- the cascade --------------------------------------------------------------------------------

@@ -155,7 +155,9 @@ def finding(found: Rounds, state: State, at: int) -> str:
         f" (one full tree {found.tree.mean():.1%})\n"
     )
     if ROUNDS[at] > found.stages[0]:
-        return f"{start}{stopped(found)}"
+        stages, last = int(found.stages[0]), found.stage_error[0, -1]
+        why = "has no error, so nothing is left to learn" if last == 0 else "is followed by chance"
+        return f"{start}On these examples it stopped: stage {stages} {why}"
     if state["noise"]:
         burden, first = found.burden[:, at].mean(), found.held[:, 0].mean()
         told = f"The {state['noise']:.0%} wrong labels carry {burden:.0%} of the weight"
@@ -169,13 +171,6 @@ def finding(found: Rounds, state: State, at: int) -> str:
     carried = np.cumsum(np.sort(found.weights[at])[::-1])
     fewest = int(np.searchsorted(carried, 0.5 - 1e-9)) + 1
     return f"{start}{fewest} of {len(found.X)} examples carry half of the weight"
-
-
-def stopped(found: Rounds) -> str:
-    """Why there are no more stages on the examples on the map."""
-    stages, last = int(found.stages[0]), found.stage_error[0, -1]
-    why = "has no error, so nothing is left to learn" if last == 0 else "is followed by chance"
-    return f"On these examples it stopped: stage {stages} {why}"
 
 
 def also(found: Rounds, at: int) -> str:
