@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import count
 
 import numpy as np
@@ -47,6 +47,7 @@ class Sweep:
     ambiguity: np.ndarray  # (strengths, 5), how far they differ
 
 
+@cache
 def sweep(data: str, members: int, units: int) -> Sweep:
     """Train m networks for each strength and seed, all at once, and judge them."""
     where = {"a wave": wave, "diabetes": diabetes}[data]()

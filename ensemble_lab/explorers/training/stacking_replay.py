@@ -80,6 +80,7 @@ def problem(name: str) -> Problem:
 PROBLEMS = ("digits", "breast cancer")
 
 
+@cache
 def stacks(data: str, rows: int) -> Stacks:
     """All depths and both kinds of features, over five splits of which `rows` are learned from."""
     where = problem(data)

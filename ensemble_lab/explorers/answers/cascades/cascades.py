@@ -65,15 +65,16 @@ def explorer(outcomes: Outcomes, policy: Policy | None = None) -> Explorer:
     controls = _controls(replay, missing, first, none)
 
     def seen(state: State) -> View:
-        order, mode = _order(state, none), state.get("mode", fixed)
-        return View.of(replay, order, mode, _at(state), able, bool(state.get("per_label")))
+        at = _at(state) if able else ()
+        mode, per_label = state.get("mode", fixed), bool(state.get("per_label"))
+        return View(replay, _order(state, none), mode, at, per_label)
 
     return Explorer(
         name="cascade",
         controls=controls,
-        draw=lambda state: draw(replay, seen(state)),
+        draw=lambda state: draw(seen(state)),
         presets=presets,
-        card=lambda state, item: _card(replay, seen(state), item),
+        card=lambda state, item: _card(seen(state), item),
         missing=missing,
         start=_start(policy, replay, missing),
         items=tuple(replay.shown.items[:100].tolist()),
@@ -293,10 +294,10 @@ def _pairs(replay: Replay) -> list[tuple[str, str]]:
 # -- one item -----------------------------------------------------------------------------------
 
 
-def _card(replay: Replay, seen: View, item: Any):
+def _card(seen: View, item: Any):
     """What every model said about an item, who was asked in which place, and who answered."""
+    replay, known = seen.replay, seen.at or len(seen.order) == 1
     one = replay.outcomes.take([row_of(replay.outcomes.items, item)])
-    known = seen.sweep is not None or len(seen.order) == 1
     policy = replay.policy(seen.order, seen.mode, seen.at, seen.by_label) if known else None
     decision = None if policy is None else policy.decide(one)
     said = {**dict(enumerate(one.labels)), ABSENT: "(not recorded)", UNPARSED: "(not readable)"}
