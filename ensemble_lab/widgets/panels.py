@@ -12,7 +12,7 @@ from ensemble_lab.widgets.axes import Axes
 from ensemble_lab.widgets.labels import near
 from ensemble_lab.widgets.style import INK, ORACLE, TEXT, line, marker
 
-SIZE = 12  # pixels, of labels, keys and titles of panels
+SIZE, SMALLER = 12, 11  # pixels: of labels, keys and titles of panels; of names of points
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +60,14 @@ class Panel:
         trace = self._scatter(x, y, name, **own, **more)
         return Mark(trace, self, said if at else "", at, meaning)
 
-    def rule(self, at: float, meaning: str, name: str, *, width: float = 2,
-             label: str | None = None, **more) -> Mark:  # fmt: skip
+    def rule(self, at: float, meaning: str, name: str, **more) -> Mark:
         """A level across the whole panel."""
-        ends = self._ends("x")
-        return self.curve(ends, [at, at], meaning, name, width=width, label=label, **more)
+        return self.curve(self._ends("x"), [at, at], meaning, name, **more)
 
-    def upright(self, at: float, name: str = "here", **more) -> Mark:
+    def upright(self, at: float, name: str = "here") -> Mark:
         """A thin line from the bottom to the top, at the position of the slider."""
         look = {"color": INK, "width": 1, "dash": "3px,2px"}
-        trace = self._scatter([at, at], self._ends("y"), name, mode="lines", line=look, **more)
+        trace = self._scatter([at, at], self._ends("y"), name, mode="lines", line=look)
         return Mark({**trace, "hoverinfo": "skip"}, self)
 
     def points(self, x, y, meaning: str, name: str, *, size=10, key: bool = True,
@@ -113,8 +111,7 @@ class Panel:
     def heat(self, z, x, y, name: str, low: float, high: float, scale, **more) -> Mark:
         """Cells (rows, columns), from the bottom up; NaN leaves one empty."""
         cells = np.round(np.asarray(z, float), 3)
-        z = np.where(np.isnan(cells), None, cells).tolist() if np.isnan(cells).any() else (
-            cells.tolist())  # fmt: skip
+        z = (np.where(np.isnan(cells), None, cells) if np.isnan(cells).any() else cells).tolist()
         trace = {"type": "heatmap", "name": name, "x": listed(x), "y": listed(y), "z": z,
                  "zmin": low, "zmax": high, "colorscale": scale, "showscale": False,
                  **self._where, **more}  # fmt: skip
@@ -142,16 +139,16 @@ class Panel:
         look = {"size": SIZE, "color": TEXT.get(meaning, INK), **(font or {})}
         return {**place, "text": text, "showarrow": False, "font": look, **more}
 
-    def names(self, x, y, names: Sequence[str], *, size: int = 11, **more) -> list[dict[str, Any]]:
+    def names(self, x, y, names: Sequence[str], **more) -> list[dict[str, Any]]:
         """Names of points as notes, each with a thin line to its own; none covers another.
 
         Names without room are left out, and so are all after the first thirty: show them when a
         point is hovered.
         """
         points = [(self.fraction("x", a), self.fraction("y", b)) for a, b in zip(x, y, strict=True)]
-        spots = near(tuple(points), tuple(map(len, names[:30])), self.pixels, size)
+        spots = near(tuple(points), tuple(map(len, names[:30])), self.pixels, SMALLER)
         look = {"showarrow": True, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": ORACLE,
-                "standoff": 5, "borderpad": 0, "font": {"size": size}, **more}  # fmt: skip
+                "standoff": 5, "borderpad": 0, "font": {"size": SMALLER}, **more}  # fmt: skip
         return [
             self.note(x[i], y[i], names[i], **{"ax": spot[0], "ay": -spot[1], **look})
             for i, spot in enumerate(spots) if spot

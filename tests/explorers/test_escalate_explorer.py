@@ -151,12 +151,3 @@ def test_the_first_figure_needs_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
-
-
-@pytest.mark.parametrize(
-    ("value", "mend"),
-    [(17.4, "nearest are 17 and 18"), (400, "nearest are 99 and 100"), ("17", "not text")],
-)
-def test_a_share_that_the_slider_does_not_take_is_answered_with_the_fix(first, value, mend):
-    with pytest.raises(ValueError, match=f"share=.*{mend}"):
-        first.state(share=value)

@@ -199,6 +199,9 @@ def two_models(items=("1", "2", "3", "4")):
         (lambda: explore("speedup", gama=1), ValueError, "did you mean 'gamma'"),
         (lambda: explore("speedup", gamma="four"), ValueError, "gamma='four'"),
         (lambda: explore("speedup", alpha=np.array([1, 2])), ValueError, "alpha=[1, 2]"),
+        (lambda: explore("escalate", share=17.4), ValueError, "nearest are 17 and 18"),
+        (lambda: explore("escalate", share=400), ValueError, "nearest are 99 and 100"),
+        (lambda: explore("escalate", share="17"), ValueError, "give a number, not text"),
     ],
 )
 def test_what_cannot_be_explored_is_named(call, kind, why):

@@ -109,12 +109,12 @@ def repeated(make, period: int):
 # -- the problems -------------------------------------------------------------------------------
 
 
-def wave(rows: int = 25, noise: float = 0.4) -> Problem:
-    """Noisy rows of a sine, few of them; judged on 500 others."""
+def wave() -> Problem:
+    """25 noisy rows of a sine; judged on 500 others."""
     rng = np.random.default_rng(0)
-    learned = np.arange(rows * len(SEEDS)).reshape(len(SEEDS), rows)
+    learned = np.arange(25 * len(SEEDS)).reshape(len(SEEDS), -1)
     x = rng.uniform(-3, 3, learned.size + 500)
-    y = np.sin(2 * x) + noise * rng.normal(size=len(x))
+    y = np.sin(2 * x) + 0.4 * rng.normal(size=len(x))
     across = np.linspace(-3, 3, 121)
     held = np.tile(np.arange(learned.size, len(x)), (len(SEEDS), 1))
     return Problem(
@@ -132,8 +132,8 @@ def wave(rows: int = 25, noise: float = 0.4) -> Problem:
     )
 
 
-def diabetes(rows: int = 200) -> Problem:
-    """442 patients, ten measurements; curves over the body mass index, all else at its mean."""
+def diabetes() -> Problem:
+    """442 patients, 200 to learn from; curves over the body mass index, all else at its mean."""
     data = load_diabetes(scaled=False)
     X = (data.data - data.data.mean(0)) / data.data.std(0)
     order = np.stack([np.random.default_rng(seed).permutation(len(X)) for seed in SEEDS])
@@ -144,8 +144,8 @@ def diabetes(rows: int = 200) -> Problem:
     return Problem(
         X=X,
         y=(data.target - data.target.mean()) / data.target.std(),
-        learned=order[:, :rows],
-        held=order[:, rows:],
+        learned=order[:, :200],
+        held=order[:, 200:],
         grid=grid,
         x=data.data[:, index],
         across=across,
