@@ -28,6 +28,9 @@ EXPLORERS = {
     "stacking": "ensemble_lab.explorers.training.stacking",
     "negative-correlation": "ensemble_lab.explorers.training.negative_correlation",
 }
+# The same for the policies of a class; to import the classes takes longer than to name them.
+POLICIES = {"Cascade": "cascade", "BudgetCascade": "cascade", "_Selector": "cascade",
+            "Vote": "votes", "ScoreRouter": "routing"}  # fmt: skip
 
 
 def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) -> Explorer:
@@ -97,12 +100,8 @@ def _kind_of(outcomes) -> str:
 
 def _name_of(policy: Policy) -> str:
     for base in type(policy).__mro__:
-        if base.__name__ in ("Cascade", "BudgetCascade", "_Selector"):
-            return "cascade"
-        if base.__name__ == "Vote":
-            return "votes"
-        if base.__name__ == "ScoreRouter":
-            return "routing"
+        if base.__name__ in POLICIES:
+            return POLICIES[base.__name__]
     if isinstance(policy, type):
         name = policy.__name__
         raise ValueError(

@@ -220,14 +220,12 @@ def _foot(axes: Axes) -> int:
 def _axes_of(panel: Panel) -> dict[str, dict]:
     """Plotly's two axes of a panel."""
     x, y = axis_name("x", panel.number), axis_name("y", panel.number)
-    own = {"x": {"domain": list(panel.across), "anchor": y}}
-    own["y"] = {"domain": list(panel.up), "anchor": x}
-    small = {"tickfont": {"size": SIZE}}
+    ways = (x, panel.axes.x, panel.across, y), (y, panel.axes.y, panel.up, x)
     found = {}
-    for letter, name in zip("xy", (x, y), strict=True):
-        axis = getattr(panel.axes, letter)
+    for name, axis, ends, other in ways:
+        own = {"tickfont": {"size": SIZE}, "domain": list(ends), "anchor": other}
         title = {"text": axis["title"]["text"], "font": {"size": SIZE}, "standoff": 6}
-        found[f"{letter}axis{name[1:]}"] = {**small, **own[letter], **axis, "title": title}
+        found[f"{name[0]}axis{name[1:]}"] = {**own, **axis, "title": title}
     return found
 
 

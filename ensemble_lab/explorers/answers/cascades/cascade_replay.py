@@ -161,9 +161,7 @@ class Replay:
         Whether thresholds came with a policy: nobody knows on which items they were fitted.
     """
 
-    def __init__(
-        self, outcomes: Outcomes, selector: LearnedSelector | None = None, chosen: bool = False
-    ):
+    def __init__(self, outcomes: Outcomes, selector: LearnedSelector | None = None, chosen=False):
         self.outcomes, self.chosen = outcomes, chosen
         self.halved = len(outcomes) >= FEWEST_TO_SPLIT
         self.price = Price.of(outcomes, outcomes.split() if self.halved else (outcomes,))
@@ -178,8 +176,7 @@ class Replay:
         table = self.outcomes
         paid = self.price.paid
         if paid is None:
-            free = np.array(table.models) == small
-            paid = np.broadcast_to(np.where(free, 0.0, 1.0), table.correct.shape)
+            paid = np.broadcast_to(np.array(table.models) != small, table.correct.shape) * 1.0
         elif small != table.models[0]:
             return self.halves(table.models[0])
         table = replace(table, cost=paid)
