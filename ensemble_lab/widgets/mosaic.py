@@ -50,6 +50,10 @@ class Mosaic:
             known = ", ".join(self.panels)
             raise AttributeError(f"no panel {shown(name)}; there are {known}") from None
 
+    def marks(self, *shown: Any, **drawn: Callable[..., Sequence[Mark]]) -> list[Mark]:
+        """What each function draws of `shown` on the panel of its name: ``errors=draw_errors``."""
+        return [mark for name, draw in drawn.items() for mark in draw(self.panels[name], *shown)]
+
     def picture(self, marks: Sequence[Mark], finding: str, table: Callable[[], pd.DataFrame],
                 also: str = "", notes: Sequence[Mapping] = (), **more: Any) -> Picture:  # fmt: skip
         """The picture of these marks.

@@ -171,14 +171,8 @@ def test_the_title_states_a_finding(shown):
         own = (1 - found.rho) * found.sigma2 / m
         parts = found.bias2, found.floor - found.bias2, own
         assert two.startswith(f"{max(parts) / sum(parts):.0%} of the squared error is")
-        told = (
-            "nothing is averaged"
-            if m == 1
-            else "averaging pays"
-            if pays(found, m)
-            else "no clear gain"
-        )
-        assert one.endswith(told)
+        gain = "averaging pays" if pays(found, m) else "no clear gain"
+        assert one.endswith(gain if m > 1 else "nothing is averaged")
     assert pays(replay.bags(*FULL), 32) and not pays(replay.bags(*FULL), 1)
     assert not pays(replay.bags("nearest neighbours", 1, 1.0), 32)
     assert not pays(replay.bags("stump", 1, 1.0), 32)

@@ -210,9 +210,8 @@ def test_what_another_model_does_for_less_is_said_and_drawn():
             for name, *at in zip(mark["text"], mark["x"], mark["y"], strict=True)}  # fmt: skip
     for name, paid in zip(faces.models, 1e4 * shown.cost.mean(0), strict=True):
         assert dots[name] == pytest.approx([paid, right[name]], abs=1e-5)
-        assert (
-            beaten.layout["yaxis2"]["range"][0] < right[name] < beaten.layout["yaxis2"]["range"][1]
-        )
+        low, high = beaten.layout["yaxis2"]["range"]
+        assert low < right[name] < high
 
 
 # -- presets, policies, cards -------------------------------------------------------------------

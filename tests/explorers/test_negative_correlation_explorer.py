@@ -80,9 +80,7 @@ def test_no_member_is_judged_on_what_it_learned_from(name):
 
 def test_together_is_alone_minus_ambiguity(shown):
     found = shown.found(shown.state())
-    np.testing.assert_allclose(
-        found.together, found.alone - found.ambiguity, rtol=1e-10, atol=1e-10
-    )
+    np.testing.assert_allclose(found.together, found.alone - found.ambiguity, 1e-10, 1e-10)
     assert (found.ambiguity >= 0).all()
     assert found.alone.mean(1)[-1] > 2 * found.alone.mean(1)[0]  # full strength ruins members
     assert (np.diff(found.ambiguity.mean(1)) > -0.01).all()  # and drives them apart

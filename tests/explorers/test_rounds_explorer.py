@@ -149,7 +149,8 @@ def test_the_text_and_the_draft_are_those_of_the_rounds(one):
 
 
 def test_the_residual_is_drawn_only_where_something_is_drawn_from_it():
-    explorer, one = lab.explore("rounds"), next(t for t in recorded() if "accepted" in verdicts(t))
+    explorer = lab.explore("rounds")
+    one = next(t for t in recorded() if "accepted" in [place.verdict for _, place in t.places])
     for at, (_, place) in enumerate(one.places, 1):
         picture = explorer.picture(**state_of(one), token=at)
         drawn, corrected = named(picture), place.verdict == "corrected"
@@ -159,10 +160,6 @@ def test_the_residual_is_drawn_only_where_something_is_drawn_from_it():
         assert drawn["p (target)"]["y"] == pytest.approx(place.p, abs=1e-6)
         assert drawn["q (draft)"]["y"] == pytest.approx(place.q if place.drafted else [], abs=1e-6)
         assert drawn["r"]["x"] == pytest.approx([] if place.r is None else [place.r], abs=1e-6)
-
-
-def verdicts(one):
-    return [place.verdict for _, place in one.places]
 
 
 def test_presets_show_what_they_say():
@@ -222,7 +219,5 @@ def test_a_shorter_text_stays_at_its_last_token(target, other):
     one = traced(target, "model", other, temperature=1.0)
     short = trace(target, PROMPT, other, gamma=2, temperature=1.0, max_new_tokens=5,
                   names=(one.prompt, one.draft))  # fmt: skip
-    explorer = lab.explore("rounds", [one, short])
-    assert explorer.picture(gamma=2, token=20).finding.startswith(
-        f"Token {len(short.places)} of {len(short.places)}"
-    )
+    said = lab.explore("rounds", [one, short]).picture(gamma=2, token=20).finding
+    assert said.startswith(f"Token {len(short.places)} of {len(short.places)}")

@@ -85,10 +85,9 @@ def test_guesses_that_are_none(guess):
 
 
 def test_an_unknown_truth_is_not_compared():
-    assert Predict("?", default=5).compare(float("nan")) == "You said 5; it is not known."
-    assert (
-        Predict("?", default=5).compare(np.float64(5)) == "You said 5; it is 5. Right on the spot."
-    )
+    guess = Predict("?", default=5)
+    assert guess.compare(float("nan")) == "You said 5; it is not known."
+    assert guess.compare(np.float64(5)) == "You said 5; it is 5. Right on the spot."
     curve = PredictCurve("?", [0, 1])
     curve.value = [0.5, 0.5]
     title = curve.compare([0.5, np.nan]).layout.title.text

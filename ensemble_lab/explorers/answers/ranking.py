@@ -172,10 +172,8 @@ def confidence(panel: Panel, found: Predicted, at: int) -> list[Mark]:
                                hoverinfo="skip", **(kept if sent == "kept" else {}))  # fmt: skip
             said = f"{name}, {sent} {parts[f'{name}, {sent}']:.0%}"
             marks.append(replace(mark, said=said, at=(x, y)))
-    return [
-        *marks,
-        panel.curve([line, line], [-0.87 * top, 0.87 * top], INK, "threshold", label=""),
-    ]
+    cut = panel.curve([line, line], [-0.87 * top, 0.87 * top], INK, "threshold", label="")
+    return [*marks, cut]
 
 
 _KEPT = {SMALL: "solid", WRONG: "dash"}  # lines of a panel differ by their dash

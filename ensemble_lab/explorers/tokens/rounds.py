@@ -223,7 +223,7 @@ def draw(one: Trace, token: int) -> Picture:
         dice=Axes(axis("r, drawn at random", 0, 1, **plain),
                   axis("", -1, 1, showticklabels=False, **plain), _odds(place), 24),
     )  # fmt: skip
-    marks = [*chances(panels.chances, place), *dice(panels.dice, place)]
+    marks = panels.marks(place, chances=chances, dice=dice)
     notes = [
         *_row(panels.words, ACROSS - sum(_wide(said, SMALLER) for said in KEY), -12, KEY.items()),
         *([panels.words.note(0, top / 2, asked, **MIDDLE_LEFT)] if asked else []),

@@ -192,9 +192,8 @@ def draw(state: State, pairs: Mapping[str, Pair]) -> Picture:
         *panels.map.names(*points(pairs), called, bgcolor="#FFFFFF"),
         *measured(panels.lengths, seen[:1]),
     ]
-    return panels.picture(
-        marks, finding(state), lambda: table(state, pairs), also(state, pairs), notes
-    )
+    told = finding(state), lambda: table(state, pairs), also(state, pairs)
+    return panels.picture(marks, *told, notes)
 
 
 def ground(panel: Panel, state: State, pairs: Mapping[str, Pair], pays: bool) -> list[Mark]:

@@ -105,11 +105,7 @@ def draw(found: Bags, state: State) -> Picture:
         parts=Axes(members, axis("", 0, 1.1 * most), f"Squared error, parts (ρ = {found.rho:.2f})",
                    44, 100),
     )  # fmt: skip
-    marks = [
-        *map_of(panels.map, found, m),
-        *errors(panels.errors, found, m),
-        *made_of(panels.parts, found, m),
-    ]
+    marks = panels.marks(found, m, map=map_of, errors=errors, parts=made_of)
     return panels.picture(marks, finding(found, state), lambda: table(found), also(found, m))
 
 
@@ -167,9 +163,8 @@ def made_of(panel: Panel, found: Bags, m: int) -> list[Mark]:
 
 def formula(found: Bags) -> np.ndarray:
     """Squared error (32,) of 1, 2, … members by bias, variance and correlation."""
-    return np.array(
-        [found.bias2 + variance_of_mean(found.sigma2, found.rho, m) for m in SIZES.tolist()]
-    )
+    variance = [variance_of_mean(found.sigma2, found.rho, m) for m in SIZES.tolist()]
+    return found.bias2 + np.array(variance)
 
 
 @cache

@@ -82,11 +82,7 @@ def draw(found: Rounds, state: State) -> Picture:
         margins=Axes(axis("margin (votes for minus votes against)", -1.1, 1.1), shares("", 0, 1.03),
                      "Examples up to a margin", 44, 108),
     )  # fmt: skip
-    marks = [
-        *rows(panels.map, found, at),
-        *errors(panels.errors, found, at),
-        *margins(panels.margins, found, at),
-    ]
+    marks = panels.marks(found, at, map=rows, errors=errors, margins=margins)
     return panels.picture(marks, finding(found, state, at), lambda: table(found), also(found, at))
 
 

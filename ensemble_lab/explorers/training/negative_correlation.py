@@ -91,11 +91,7 @@ def draw(found: Sweep, state: State) -> Picture:
         strength=Axes(axis("strength of the penalty", -0.03, 1.03, dtick=0.5),
                       error | {"showticklabels": False}, "The same, by strength", 8, 90),
     )  # fmt: skip
-    marks = [
-        *fit(panels.fit, found, at),
-        *bars(panels.bars, found, at),
-        *over_strength(panels.strength, found, at),
-    ]
+    marks = panels.marks(found, at, fit=fit, bars=bars, strength=over_strength)
     return panels.picture(marks, finding(found, state, at), lambda: table(found), also(found, at))
 
 

@@ -57,11 +57,7 @@ def draw(seen: View) -> Picture:
         price=Axes(axis(seen.replay.price.title, -0.13 * most, 1.13 * most, zeroline=False),
                    _right(least - UNDER * (above - least), above), "Right, by price", 44),
     )  # fmt: skip
-    marks = [
-        *_share(panels.share, seen),
-        *_items(panels.items, seen),
-        *_price(panels.price, seen),
-    ]
+    marks = panels.marks(seen, share=_share, items=_items, price=_price)
     ground = {"type": "rect", "layer": "below", "fillcolor": PALE, "line": {"width": 0}}
     ground |= {"xref": "x", "x0": 0, "x1": 0 if seen.cut is None else seen.share}
     ground |= {"yref": "paper", "y0": panels.items.up[0], "y1": panels.share.up[1]}
