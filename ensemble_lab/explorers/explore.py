@@ -103,10 +103,8 @@ def _name_of(policy: Policy) -> str:
         if base.__name__ in POLICIES:
             return POLICIES[base.__name__]
     if isinstance(policy, type):
-        name = policy.__name__
-        raise ValueError(
-            f"there is no explorer for the class {name}; give a policy made of it, {name}(…)"
-        )
+        fix = f"give a policy made of it, {policy.__name__}(…)"
+        raise ValueError(f"there is no explorer for the class {policy.__name__}; {fix}")
     known = ", ".join(map(repr, EXPLORERS))
     raise ValueError(
         f"there is no explorer for {shown(policy, 60)}; give one of {known}, or a vote, router,"

@@ -65,9 +65,8 @@ class Control:
             try:
                 value = several(value, self.name)
             except ValueError:
-                raise ValueError(
-                    f"{self.name}={shown(value)}; give a list of {self.label}"
-                ) from None
+                told = f"{self.name}={shown(value)}; give a list of {self.label}"
+                raise ValueError(told) from None
             chosen = {self._option(part) for part in value}
             if not chosen:
                 raise ValueError(f"{self.name} is empty; choose at least one of {self.label}")

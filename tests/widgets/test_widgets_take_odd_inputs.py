@@ -180,8 +180,6 @@ def two_models(items=("1", "2", "3", "4")):
         (lambda: explore(lab.Cascade, two_models()), ValueError, "Cascade(…)"),
         (lambda: explore(None), ValueError, "no explorer for None"),
         (lambda: explore(["cascade"], two_models()), ValueError, "no explorer for"),
-        (lambda: explore("bagging", two_models()), ValueError, "takes no outcomes"),
-        (lambda: explore("condorcet", two_models()), ValueError, "takes no outcomes"),
         (lambda: explore("cascade"), ValueError, "needs outcomes"),
         (lambda: explore(lab.MajorityVote(), [[1, 0]]), TypeError, "outcomes is a list"),
         (lambda: explore(two_models()), ValueError, "'votes', 'cascade'"),

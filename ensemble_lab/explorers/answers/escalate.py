@@ -189,10 +189,8 @@ def also(task: Task, here: pd.Series) -> str:
     """What the words say beyond the finding."""
     small, big = map(named, task.models)
     right, *ends = (percent(here[name]) for name in ("accuracy", "low", "high"))
-    others = ", ".join(
-        f"{named(n)} alone {percent(a)} for {usd(paid)}" for n, a, paid in task.others
-    )
-    others = others and f" In the same table {others}."
+    each = [f"{named(n)} alone {percent(a)} for {usd(paid)}" for n, a, paid in task.others]
+    others = f" In the same table {', '.join(each)}." if each else ""
     return (
         f"{right} right (95% interval {' to '.join(ends)}) for"
         f" {usd(1e4 * here['cost'])} USD per 10,000; {small} alone {percent(task.accuracy[0])} for"

@@ -66,9 +66,8 @@ class Task:
     def drawn(self) -> list[tuple[str, float, float, float]]:
         """Of the other models those in the picture: name, share of that price, accuracy, price."""
         small, big = self.price
-        places = [
-            (n, 100 * (usd - small) / big, right, usd) for n, right, usd in self.others if big
-        ]
+        others = self.others if big else ()
+        places = [(n, 100 * (usd - small) / big, right, usd) for n, right, usd in others]
         return [place for place in places if -2 <= place[1] <= FURTHEST]
 
 
@@ -115,8 +114,7 @@ def pair_of(outcomes: Outcomes, policy: Cascade | None) -> Outcomes:
     for name in ("confidence", "cost"):
         values = getattr(outcomes, name)
         if values is None or np.isnan(values[:, 0]).all():
-            raise ValueError(
-                f"escalate needs the cheap model's {name}; explore('cascade', …) does without"
-            )
+            fix = "explore('cascade', …) does without"
+            raise ValueError(f"escalate needs the cheap model's {name}; {fix}")
     check_scales(outcomes, [0])
     return outcomes

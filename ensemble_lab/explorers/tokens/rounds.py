@@ -119,10 +119,8 @@ def checked(traces: Trace | Sequence[Trace]) -> tuple[Trace, ...]:
     try:
         found = (traces,) if isinstance(traces, Trace) else tuple(several(traces, "traces"))
     except (ValueError, TypeError) as error:
-        kind = type(traces).__name__
-        raise TypeError(
-            f"traces is a {kind}; give a list of what trace(target, …) makes"
-        ) from error
+        told = f"traces is a {type(traces).__name__}; give a list of what trace(target, …) makes"
+        raise TypeError(told) from error
     for one in found:
         if not isinstance(one, Trace):
             raise TypeError(f"{type(one).__name__} is no Trace; trace(target, prompt, …) makes one")
@@ -166,9 +164,8 @@ def views(options: Mapping, varied: Sequence[str], longest: int, traces) -> dict
     for one in traces if "a correction" not in found else ():
         at = next((i for i, (_, p) in enumerate(one.places, 1) if p.verdict == CORRECTED), None)
         if at and one.temperature > 0:
-            return found | {
-                "a correction": {key: getattr(one, key) for key in varied} | {"token": at}
-            }
+            setting = {key: getattr(one, key) for key in varied}
+            return found | {"a correction": setting | {"token": at}}
     return found
 
 
@@ -179,24 +176,19 @@ def tasks(shown: Callable[[State], Trace]) -> tuple[Task, ...]:
         places = shown(state).places
         return places[min(state["token"], len(places)) - 1][1]
 
-    def is_a(verdict: str) -> Callable[..., bool]:
-        return lambda state, picture: place(state).verdict == verdict
-
-    def lucky(state: State, picture) -> bool:
-        here = place(state)
-        likeliest = here.p[here.tokens.index(here.token)] == max(here.p)
-        return here.verdict == ACCEPTED and not likeliest
-
-    def in_vain(state: State, picture) -> bool:
-        one = shown(state)
-        return len(one.places) < 1.3 * len(one.rounds)
+    def lucky(here: Place) -> bool:
+        return here.verdict == ACCEPTED and here.p[here.tokens.index(here.token)] < max(here.p)
 
     return (
-        Task("Step to a bonus, which the target adds behind an accepted draft.", is_a(BONUS)),
-        Task("Step to a correction: why was the token above it rejected?", is_a(CORRECTED)),
-        Task("Find an accepted token although the target prefers another one.", lucky),
-        Task("Find a text for which drafts save next to nothing. What fails?", in_vain),
-    )
+        Task("Step to a bonus, which the target adds behind an accepted draft.",
+             lambda state, picture: place(state).verdict == BONUS),
+        Task("Step to a correction: why was the token above it rejected?",
+             lambda state, picture: place(state).verdict == CORRECTED),
+        Task("Find an accepted token although the target prefers another one.",
+             lambda state, picture: lucky(place(state))),
+        Task("Find a text for which drafts save next to nothing. What fails?",
+             lambda state, picture: len(shown(state).places) < 1.3 * len(shown(state).rounds)),
+    )  # fmt: skip
 
 
 # -- the picture --------------------------------------------------------------------------------

@@ -125,9 +125,8 @@ def named(pairs: Pair | Mapping) -> dict[str, Pair]:
         None is there, or one is no pair.
     """
     if not isinstance(pairs, Pair | Mapping):
-        raise ValueError(
-            f"pairs is a {type(pairs).__name__}; give a pair, or a dictionary from names to pairs"
-        )
+        fix = "give a pair, or a dictionary from names to pairs"
+        raise ValueError(f"pairs is a {type(pairs).__name__}; {fix}")
     if isinstance(pairs, Pair) or "alpha" in pairs:
         pairs = {"your pair": pairs}
     found = {whole(name): pair_of(pair) for name, pair in pairs.items()}

@@ -109,9 +109,8 @@ def rotated(values: np.ndarray, axis: int) -> Iterator[np.ndarray]:
 
 def chances(bag, X: np.ndarray) -> np.ndarray:
     """Probability (m, n) of class 1 by every member; 0 by one that has never seen it."""
-    return np.stack(
-        [member.predict_proba(X)[:, -1] * (member.classes_[-1] == 1) for member in bag.estimators_]
-    )
+    members = bag.estimators_
+    return np.stack([one.predict_proba(X)[:, -1] * (one.classes_[-1] == 1) for one in members])
 
 
 def parts(said: np.ndarray, truth: np.ndarray) -> dict:

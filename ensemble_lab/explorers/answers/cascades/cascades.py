@@ -97,13 +97,13 @@ def _missing(replay: Replay) -> dict[str, str]:
     if scores or features:
         found["mode"] = f"trying first is out: {scores}" if scores else f"only trying: {features}"
     if scores:
-        found |= dict.fromkeys(("middle", "threshold_2", "per_label"), scores)
-    if not scores and len(outcomes.models) < 3:
+        return found | dict.fromkeys(("middle", "threshold_2", "per_label"), scores)
+    if len(outcomes.models) < 3:
         two = "there are two models, and these need three"
         found |= dict.fromkeys(("middle", "threshold_2"), two)
-    if not scores and (outcomes.answer is None or not 1 < len(outcomes.labels) <= MOST_LABELS):
+    if outcomes.answer is None or not 1 < len(outcomes.labels) <= MOST_LABELS:
         found["per_label"] = f"it needs answers of 2 to {MOST_LABELS} labels"
-    elif not scores and not replay.halved:
+    elif not replay.halved:
         found["per_label"] = f"{len(outcomes)} items are too few to fit on one half"
     return found
 
