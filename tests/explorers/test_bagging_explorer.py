@@ -18,11 +18,6 @@ from tests.support.any_state import named
 FULL = ("tree", 12, 1.0)
 
 
-@pytest.fixture(scope="module")
-def shown():
-    return explore("bagging")
-
-
 def test_errors_are_those_of_scikit_learns_bags():
     """Errors of any m of the members, a tie decided by a coin; the whole bag and its map."""
     found = replay.bags(*FULL)

@@ -5,15 +5,9 @@ import pytest
 from sklearn.ensemble import AdaBoostClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from ensemble_lab.explorers import explore
 from ensemble_lab.explorers.training import boosting_replay as replay
 from ensemble_lab.explorers.training.moons import CELLS, LEFT, RIGHT, moons
 from tests.support.any_state import named
-
-
-@pytest.fixture(scope="module")
-def shown():
-    return explore("boosting")
 
 
 @pytest.mark.parametrize(("depth", "noise", "rate"), [(1, 0.0, 1.0), (3, 0.2, 0.5)])
