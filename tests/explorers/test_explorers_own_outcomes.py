@@ -204,11 +204,12 @@ def test_what_is_not_known_is_said():
     assert "too few to keep some" in explore("cascade", lab.Outcomes(**parts(n=1))).picture().text
 
 
-def copies_that_mumble(n=400):
+@pytest.mark.parametrize("what", ["votes", "cascade", "escalate"])
+def test_copies_of_a_model_that_mumbles_gain_nothing(what):
     """Three copies of one model of which six replies in ten cannot be read."""
-    rng = np.random.default_rng(0)
+    n, rng = 400, np.random.default_rng(0)
     answer = np.where(rng.random(n) < 0.6, UNPARSED, rng.random(n) >= 0.9)[:, None]
-    return lab.Outcomes(
+    table = lab.Outcomes(
         models=[*"abc"],
         items=np.arange(n),
         correct=np.tile(answer == 0, 3) * 1.0,
@@ -217,11 +218,6 @@ def copies_that_mumble(n=400):
         confidence=rng.random((n, 3)),
         cost=np.tile([1.0, 2.0, 3.0], (n, 1)),
     )
-
-
-@pytest.mark.parametrize("what", ["votes", "cascade", "escalate"])
-def test_copies_of_a_model_that_mumbles_gain_nothing(what):
-    table = copies_that_mumble()
     table = table.select(models=["a", "b"]) if what == "escalate" else table
     finding = explore(what, table).picture().finding
     assert ("0 items rescued, 0 ruined (+0.0" if what == "votes" else "as right as") in finding
