@@ -148,7 +148,7 @@ class Explorer:
 
     def found(self, state: State) -> Any:
         """The result of `compute` for a complete state."""
-        return self.compute(**{name: state[name] for name in signature(self.compute).parameters})
+        return self.compute(*(state[name] for name in signature(self.compute).parameters))
 
     def figure(self, **changes) -> go.Figure:
         """The same as a plotly figure."""

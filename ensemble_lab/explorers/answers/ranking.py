@@ -20,7 +20,8 @@ SHARES = np.linspace(0, 1, 101)
 PRICES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
 FURTHEST = 40.0  # standard deviations: no item is as far out
 LOW, HIGH = -3.2, 5.8  # ends of the picture of the confidences
-PALE = {SMALL: "rgba(0, 114, 178, 0.35)", WRONG: "rgba(204, 121, 167, 0.6)"}
+# Of what is kept, the fill and the dash: the lines of a panel differ by their dash.
+KEPT = {SMALL: ("rgba(0, 114, 178, 0.35)", "solid"), WRONG: ("rgba(204, 121, 167, 0.6)", "dash")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,16 +168,14 @@ def confidence(panel: Panel, found: Predicted, at: int) -> list[Mark]:
     for name, meaning, y in (("right", SMALL, 0.91 * top), ("wrong", WRONG, -0.98 * top)):
         for sent, ends, x in (("escalated", (LOW, line), LOW), ("kept", (line, HIGH), HIGH)):
             across = np.linspace(*ends, 81)
-            kept = {"fill": "tozeroy", "fillcolor": PALE[meaning], "line": {"dash": _KEPT[meaning]}}
+            fill, dash = KEPT[meaning]
+            kept = {"fill": "tozeroy", "fillcolor": fill, "line": {"dash": dash}}
             mark = panel.curve(across, density(found, name, across), meaning, f"{name}, {sent}",
                                hoverinfo="skip", **(kept if sent == "kept" else {}))  # fmt: skip
             said = f"{name}, {sent} {parts[f'{name}, {sent}']:.0%}"
             marks.append(replace(mark, said=said, at=(x, y)))
     cut = panel.curve([line, line], [-0.87 * top, 0.87 * top], INK, "threshold", label="")
     return [*marks, cut]
-
-
-_KEPT = {SMALL: "solid", WRONG: "dash"}  # lines of a panel differ by their dash
 
 
 def density(found: Predicted, name: str, x: np.ndarray) -> np.ndarray:

@@ -25,16 +25,14 @@ TASKS = (
     Task("Leak, but with a tree that learns nothing by heart. What does it cost?",
          lambda state, picture: state["features"] == INSIDE and state["depth"] <= 2),
     Task("Take examples away until an average is the better rule.",
-         lambda state, picture: state["features"] == OUTSIDE and worse_than_average(picture)),
+         lambda state, picture: state["features"] == OUTSIDE and worse_than_average(state)),
 )  # fmt: skip
 
 
-def worse_than_average(picture: Picture) -> bool:
-    """Whether the finding counts points lost on an average."""
-    return any(
-        part.startswith("-") and part.endswith("on an average")
-        for part in picture.finding.replace("<br>", ", ").replace(": ", ", ").split(", ")
-    )
+def worse_than_average(state: State) -> bool:
+    """Whether the stack on what is out-of-fold loses on an average of the members."""
+    found, depth = stacks(state["data"], state["rows"]), DEPTHS.index(state["depth"])
+    return bool((found.stack[:, depth, 0] - found.average[:, depth]).mean() < 0)
 
 
 def explorer() -> Explorer:
