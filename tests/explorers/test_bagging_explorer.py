@@ -10,7 +10,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from ensemble_lab.explorers import explore
 from ensemble_lab.explorers.training import bagging_replay as replay
-from ensemble_lab.explorers.training.bagging import MEMBERS, formula, pays
+from ensemble_lab.explorers.training.bagging import formula, pays
 from ensemble_lab.explorers.training.moons import MAP, moons
 from ensemble_lab.widgets.style import COMBINED, WRONG
 from tests.support.any_state import named
@@ -182,9 +182,6 @@ def test_without_torch_there_are_no_networks(monkeypatch):
         fewer.state(learner="small network")
 
 
-def test_dragging_members_works_nothing_out_again(shown):
-    shown.picture(learner="stump")
-    before = replay.bags.cache_info().misses
-    for m in MEMBERS:
-        shown.picture(learner="stump", members=m, depth=3)  # a stump has no other depth
-    assert replay.bags.cache_info().misses == before
+def test_a_stump_has_no_other_depth(shown):
+    one, other = (shown.found(shown.state(learner="stump", depth=depth)) for depth in (1, 3))
+    assert one is other
