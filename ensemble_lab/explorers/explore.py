@@ -28,7 +28,7 @@ EXPLORERS = {
     "stacking": "ensemble_lab.explorers.training.stacking",
     "negative-correlation": "ensemble_lab.explorers.training.negative_correlation",
 }
-# The same for the policies of a class; to import the classes takes longer than to name them.
+# Name of a policy's base class to its explorer; the classes need not be imported for that.
 POLICIES = {"Cascade": "cascade", "BudgetCascade": "cascade", "_Selector": "cascade",
             "Vote": "votes", "ScoreRouter": "routing"}  # fmt: skip
 
