@@ -19,7 +19,6 @@ from ensemble_lab.explorers.answers.routing_replay import (
     ROUTERS,
     SHARES,
     TASKS,
-    Place,
     Pool,
     Routed,
     lacks,
@@ -174,13 +173,9 @@ def draw(found: Routed, state: State) -> Picture:
         calls=Axes(shares("", -0.04, 1.04, zeroline=False),
                    rows_of([""] * len(SLOTS), showticklabels=False), "Who is asked how often", 24),
     )  # fmt: skip
-    marks = [
-        *curves(panels.curve, found, share),
-        *questions(panels.map, found, share, place),
-        *calls(panels.calls, found, share),
-    ]
+    marks = panels.marks(found, share, curve=curves, map=questions, calls=calls)
     said = finding(found, state)
-    return panels.picture(marks, said, lambda: table(found), also(found, share, place))
+    return panels.picture(marks, said, lambda: table(found), also(found, share))
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:
@@ -216,8 +211,9 @@ def curves(panel: Panel, found: Routed, share: int) -> list[Mark]:
     ]  # fmt: skip
 
 
-def questions(panel: Panel, found: Routed, share: int, place: Place) -> list[Mark]:
+def questions(panel: Panel, found: Routed, share: int) -> list[Mark]:
     """The questions of the map, each as the model that answers it at this share."""
+    place = placed(found.pool)
     slot = _slots(found)[found.asked(share)[place.rows]]
     return [
         panel.points(place.x[slot == at], place.y[slot == at], look["color"], name, size=7,
@@ -336,7 +332,7 @@ def _signed(points: float) -> str:
     return f"{points if abs(points) >= 0.05 else 0.0:+.1f}"
 
 
-def also(found: Routed, share: int, place: Place) -> str:
+def also(found: Routed, share: int) -> str:
     """What the words say beyond the finding."""
     pool = found.pool
     part = np.bincount(found.asked(share), minlength=len(pool.shown.models)) / len(found.order)
@@ -348,7 +344,7 @@ def also(found: Routed, share: int, place: Place) -> str:
     )  # fmt: skip
     return (
         f"Answered by {asked}{cost}. Fitted on {len(pool.fit):,} questions, shown on"
-        f" {len(pool.shown):,} others, {len(place.rows)} of them on the map.{beyond}"
+        f" {len(pool.shown):,} others, {len(placed(pool).rows)} of them on the map.{beyond}"
     )
 
 
