@@ -21,17 +21,12 @@ from pathlib import Path
 import torch
 
 import ensemble_lab as lab
+from ensemble_lab.explorers.tokens.rounds import ASKED as PROMPTS
 from ensemble_lab.tokens.measure import measure_pair
 from ensemble_lab.tokens.traces import write_traces
 from ensemble_lab.tokens.tracing import trace
 
 FOLDER = Path(__file__).resolve().parents[1] / "data/rounds"
-PROMPTS = {
-    "chat": "Give me three tips for sleeping well.",
-    "a text to copy": "Repeat word for word: The little boat sailed past the little house, and the"
-    " little dog in the little boat barked at the little house.",
-    "a sum": "What is 15 plus 27? Explain it step by step.",
-}
 # What a draft is called in a picture -> (target, draft)
 PAIRS = {
     "tiny": {

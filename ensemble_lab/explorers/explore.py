@@ -28,6 +28,9 @@ EXPLORERS = {
     "stacking": "ensemble_lab.explorers.training.stacking",
     "negative-correlation": "ensemble_lab.explorers.training.negative_correlation",
 }
+# Name of a policy's base class to its explorer; the classes need not be imported for that.
+POLICIES = {"Cascade": "cascade", "BudgetCascade": "cascade", "_Selector": "cascade",
+            "Vote": "votes", "ScoreRouter": "routing"}  # fmt: skip
 
 
 def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) -> Explorer:
@@ -97,17 +100,11 @@ def _kind_of(outcomes) -> str:
 
 def _name_of(policy: Policy) -> str:
     for base in type(policy).__mro__:
-        if base.__name__ in ("Cascade", "BudgetCascade", "_Selector"):
-            return "cascade"
-        if base.__name__ == "Vote":
-            return "votes"
-        if base.__name__ == "ScoreRouter":
-            return "routing"
+        if base.__name__ in POLICIES:
+            return POLICIES[base.__name__]
     if isinstance(policy, type):
-        name = policy.__name__
-        raise ValueError(
-            f"there is no explorer for the class {name}; give a policy made of it, {name}(…)"
-        )
+        fix = f"give a policy made of it, {policy.__name__}(…)"
+        raise ValueError(f"there is no explorer for the class {policy.__name__}; {fix}")
     known = ", ".join(map(repr, EXPLORERS))
     raise ValueError(
         f"there is no explorer for {shown(policy, 60)}; give one of {known}, or a vote, router,"

@@ -29,10 +29,10 @@ def log_axis(title: str, ticks: Sequence[float], **more: Any) -> dict[str, Any]:
     return axis(title, ends[0] - room, ends[1] + room, **kind, **more)
 
 
-def rows_of(names: Sequence[str], title: str = "", **more: Any) -> dict[str, Any]:
+def rows_of(names: Sequence[str], **more: Any) -> dict[str, Any]:
     """An axis with a place 0, 1, … for each name, the first at the top of an upright axis."""
     places = {"tickvals": list(range(len(names))), "ticktext": list(names)}
-    return axis(title, len(names) - 0.5, -0.5, **places, showgrid=False, zeroline=False, **more)
+    return axis("", len(names) - 0.5, -0.5, **places, showgrid=False, zeroline=False, **more)
 
 
 FRAMED = {"showline": True, "mirror": True, "linecolor": ORACLE, "showgrid": False,

@@ -40,10 +40,8 @@ class LiveCanvas:
         before, now = self._shown, (picture.traces, full_layout(picture))
         kinds = [[trace["type"] for trace in traces] for traces in (before[0], now[0])]
         if kinds[0] != kinds[1]:
-            raise ValueError(
-                f"the traces changed from {shown(kinds[0])} to {shown(kinds[1])}; draw the same"
-                " ones"
-            )
+            changed = f"the traces changed from {shown(kinds[0])} to {shown(kinds[1])}"
+            raise ValueError(f"{changed}; draw the same ones")
         traces = [dict(changes(*pair)) for pair in zip(before[0], now[0], strict=True)]
         layout = dict(changes(before[1], now[1]))
         if any(_like(value, value) for value in layout.values()):

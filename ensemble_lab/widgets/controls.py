@@ -65,9 +65,8 @@ class Control:
             try:
                 value = several(value, self.name)
             except ValueError:
-                raise ValueError(
-                    f"{self.name}={shown(value)}; give a list of {self.label}"
-                ) from None
+                told = f"{self.name}={shown(value)}; give a list of {self.label}"
+                raise ValueError(told) from None
             chosen = {self._option(part) for part in value}
             if not chosen:
                 raise ValueError(f"{self.name} is empty; choose at least one of {self.label}")
@@ -98,11 +97,10 @@ class Control:
             return nearest(value, self.options) if isinstance(value, str) else self._few()
         if not isinstance(value, int | float) or value != value:
             return self._few()
-        reach = min(
-            max(value, self.options[0]), self.options[-1]
-        )  # a huge whole number is not a float
+        # A huge whole number is not a float.
+        reach = min(max(value, self.options[0]), self.options[-1])
         near = sorted(self.options, key=lambda option: abs(option - reach))[:2]
-        return f"; the nearest are {' and '.join(map(shown, sorted(near)[:2]))}"
+        return f"; the nearest are {' and '.join(map(shown, sorted(near)))}"
 
     def _few(self) -> str:
         few = ", ".join(shown(option, 20) for option in self.options[:5])

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from inspect import signature
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from ensemble_lab.core.errors import check_known, nearest, shown
 from ensemble_lab.widgets.controls import Control
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 VERSION = 1
 State = dict[str, Any]
-# Results of each computing function by its arguments, shared by all explorers of that function.
-_FOUND: WeakKeyDictionary[Callable, dict[tuple, Any]] = WeakKeyDictionary()
 
 
 class Failing(dict):
@@ -65,7 +63,8 @@ class Explorer:
         defaults, whatever state the explorer started with.
     compute : callable, optional
         The slow part. It is called with the controls that its parameters name, once for each of
-        their values: dragging another control computes nothing.
+        their values: dragging another control computes nothing. All explorers of a function share
+        what it found if it has a cache of its own.
     along : str
         The control that the still figure can be dragged along.
     sequence : str, optional
@@ -103,6 +102,8 @@ class Explorer:
 
     def __post_init__(self):
         object.__setattr__(self, "along", self.along or self.controls[0].name)
+        if self.compute and not hasattr(self.compute, "cache_info"):
+            object.__setattr__(self, "compute", cache(self.compute))
         for name in (self.along, *self.keep):
             check_known(name, [c.name for c in self.controls], "control", f"explorer {self.name}")
         for changes in ({}, self.opens):
@@ -147,12 +148,7 @@ class Explorer:
 
     def found(self, state: State) -> Any:
         """The result of `compute` for a complete state."""
-        asked = {name: state[name] for name in signature(self.compute).parameters}
-        known = _FOUND.setdefault(self.compute, {})
-        key = tuple(asked.values())
-        if key not in known:
-            known[key] = self.compute(**asked)
-        return known[key]
+        return self.compute(*(state[name] for name in signature(self.compute).parameters))
 
     def figure(self, **changes) -> go.Figure:
         """The same as a plotly figure."""
@@ -180,23 +176,17 @@ class Explorer:
         """
         try:
             found = json.loads(text.lstrip("\ufeff")) if isinstance(text, str) else dict(text)
-            about = {key: found[key] for key in ("explorer", "version", "state")}
-            state = dict(about["state"])
+            name, version, state = (found[key] for key in ("explorer", "version", "state"))
+            state = dict(state)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            fix = "copy it again from the explorer"
-            why = shown(error, 60)
-            raise ValueError(f"this is not a state of an explorer ({why}); {fix}") from None
-        if about["explorer"] != self.name:
-            other = shown(about["explorer"], 60)
-            raise ValueError(
-                f"this state is of {other}, this explorer {shown(self.name)}; paste it there"
-            )
-        if type(about["version"]) is not int or about["version"] != VERSION:  # True is 1
-            other = shown(about["version"], 20)
-            raise ValueError(
-                f"this state has version {other}, this package {VERSION}; copy it again from an"
-                " explorer of this version"
-            )
+            why = f"this is not a state of an explorer ({shown(error, 60)})"
+            raise ValueError(f"{why}; copy it again from the explorer") from None
+        if name != self.name:
+            of = f"this state is of {shown(name, 60)}, this explorer {shown(self.name)}"
+            raise ValueError(f"{of}; paste it there")
+        if type(version) is not int or version != VERSION:  # True is 1
+            of = f"this state has version {shown(version, 20)}, this package {VERSION}"
+            raise ValueError(f"{of}; copy it again from an explorer of this version")
         return self.state(**state)
 
     def _repr_mimebundle_(self, include=None, exclude=None):

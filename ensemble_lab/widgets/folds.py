@@ -30,9 +30,8 @@ class Folds(ipywidgets.VBox):
 
     def __init__(self, parts: Mapping[str, ipywidgets.Widget]):
         self.titles = [_title(title) for title in parts]
-        self.parts = [
-            ipywidgets.VBox([part], layout={"display": "none"}) for part in parts.values()
-        ]
+        hidden = {"display": "none"}
+        self.parts = [ipywidgets.VBox([part], layout=hidden) for part in parts.values()]
         rows = [row for pair in zip(self.titles, self.parts, strict=True) for row in pair]
         super().__init__(rows)
         for i, title in enumerate(self.titles):

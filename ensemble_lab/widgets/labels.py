@@ -10,8 +10,8 @@ from math import dist
 BETWEEN = 15  # from one direct label to the next
 
 
-def apart(wanted: Sequence[float], room: float, least: float = BETWEEN) -> list[float]:
-    """Heights near the wanted ones, each `least` from the next, within 0 and `room`.
+def apart(wanted: Sequence[float], room: float) -> list[float]:
+    """Heights near the wanted ones, each `BETWEEN` from the next, within 0 and `room`.
 
     Those that would overlap are spread around their mean.
 
@@ -22,15 +22,15 @@ def apart(wanted: Sequence[float], room: float, least: float = BETWEEN) -> list[
     groups: list[list[int]] = []
 
     def first(group: list[int]) -> float:
-        high = (len(group) - 1) * least
+        high = (len(group) - 1) * BETWEEN
         mean = sum(wanted[i] for i in group) / len(group)
         return max(0.0, min(mean - high / 2, room - high))
 
     for i in order:
         groups.append([i])
-        while len(groups) > 1 and first(groups[-1]) < first(groups[-2]) + len(groups[-2]) * least:
+        while len(groups) > 1 and first(groups[-1]) < first(groups[-2]) + len(groups[-2]) * BETWEEN:
             groups[-2:] = [groups[-2] + groups[-1]]
-    heights = {i: first(group) + k * least for group in groups for k, i in enumerate(group)}
+    heights = {i: first(group) + k * BETWEEN for group in groups for k, i in enumerate(group)}
     return [heights[i] for i in range(len(wanted))]
 
 

@@ -50,6 +50,10 @@ class Mosaic:
             known = ", ".join(self.panels)
             raise AttributeError(f"no panel {shown(name)}; there are {known}") from None
 
+    def marks(self, *shown: Any, **drawn: Callable[..., Sequence[Mark]]) -> list[Mark]:
+        """What each function draws of `shown` on the panel of its name: ``errors=draw_errors``."""
+        return [mark for name, draw in drawn.items() for mark in draw(self.panels[name], *shown)]
+
     def picture(self, marks: Sequence[Mark], finding: str, table: Callable[[], pd.DataFrame],
                 also: str = "", notes: Sequence[Mapping] = (), **more: Any) -> Picture:  # fmt: skip
         """The picture of these marks.
@@ -220,14 +224,12 @@ def _foot(axes: Axes) -> int:
 def _axes_of(panel: Panel) -> dict[str, dict]:
     """Plotly's two axes of a panel."""
     x, y = axis_name("x", panel.number), axis_name("y", panel.number)
-    own = {"x": {"domain": list(panel.across), "anchor": y}}
-    own["y"] = {"domain": list(panel.up), "anchor": x}
-    small = {"tickfont": {"size": SIZE}}
+    ways = (x, panel.axes.x, panel.across, y), (y, panel.axes.y, panel.up, x)
     found = {}
-    for letter, name in zip("xy", (x, y), strict=True):
-        axis = getattr(panel.axes, letter)
+    for name, axis, ends, other in ways:
+        own = {"tickfont": {"size": SIZE}, "domain": list(ends), "anchor": other}
         title = {"text": axis["title"]["text"], "font": {"size": SIZE}, "standoff": 6}
-        found[f"{letter}axis{name[1:]}"] = {**small, **own[letter], **axis, "title": title}
+        found[f"{name[0]}axis{name[1:]}"] = {**own, **axis, "title": title}
     return found
 
 

@@ -104,7 +104,8 @@ class Panel:
                 button.add_class(FAILS)
                 button.style.button_color = PALE
                 button.tooltip = f"Where it fails or does not pay: {button.description}"
-        others = [self._button("Reset", lambda _: self._try({}, fresh=True), "Back to the start")]
+        start = self.explorer.state()
+        others = [self._button("Reset", lambda _: self._try(**start), "Back to the start")]
         if self.explorer.sequence:
             self.step = self._button("Step", lambda _: self._next(), "One step on")
             others.insert(0, self.step)
@@ -175,7 +176,7 @@ class Panel:
 
     def _moved(self, _) -> None:
         if not self._setting:
-            self._try({name: one.read() for name, one in self.inputs.items()})
+            self._try(**{name: one.read() for name, one in self.inputs.items()})
 
     def _pasted(self, change: Mapping) -> None:
         if not self._setting:
@@ -186,15 +187,14 @@ class Panel:
         name = self.explorer.sequence
         options = next(c.options for c in self.explorer.controls if c.name == name)
         at = options.index(self.state[name])
-        self._try({name: options[min(at + 1, len(options) - 1)]})
+        self._try(**{name: options[min(at + 1, len(options) - 1)]})
 
     def _preset(self, title: str) -> None:
-        self._guarded(lambda: self._show(self.explorer.preset(title, self.state)))
+        self._try(**self.explorer.preset(title, self.state))
 
-    def _try(self, changes: Mapping, fresh: bool = False) -> None:
-        """Show `changes` to the current state or to a new one; report what does not fit."""
-        kept = {} if fresh else self.state
-        self._guarded(lambda: self._show(self.explorer.state(**{**kept, **changes})))
+    def _try(self, **changes: Any) -> None:
+        """Show the current state with `changes`, or say why that cannot be."""
+        self._guarded(lambda: self.set(**changes))
 
     def _guarded(self, change) -> None:
         """Do `change`; a refusal by the explorer is shown on the panel, which is not changed."""

@@ -12,7 +12,7 @@ from ensemble_lab.widgets.axes import Axes
 from ensemble_lab.widgets.labels import near
 from ensemble_lab.widgets.style import INK, ORACLE, TEXT, line, marker
 
-SIZE = 12  # pixels, of labels, keys and titles of panels
+SIZE, SMALLER = 12, 11  # pixels: of labels, keys and titles of panels; of names of points
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +60,14 @@ class Panel:
         trace = self._scatter(x, y, name, **own, **more)
         return Mark(trace, self, said if at else "", at, meaning)
 
-    def rule(self, at: float, meaning: str, name: str, *, width: float = 2,
-             label: str | None = None, **more) -> Mark:  # fmt: skip
+    def rule(self, at: float, meaning: str, name: str, **more) -> Mark:
         """A level across the whole panel."""
-        ends = self._ends("x")
-        return self.curve(ends, [at, at], meaning, name, width=width, label=label, **more)
+        return self.curve(self._ends("x"), [at, at], meaning, name, **more)
 
-    def upright(self, at: float, name: str = "here", **more) -> Mark:
+    def upright(self, at: float, name: str = "here") -> Mark:
         """A thin line from the bottom to the top, at the position of the slider."""
         look = {"color": INK, "width": 1, "dash": "3px,2px"}
-        trace = self._scatter([at, at], self._ends("y"), name, mode="lines", line=look, **more)
+        trace = self._scatter([at, at], self._ends("y"), name, mode="lines", line=look)
         return Mark({**trace, "hoverinfo": "skip"}, self)
 
     def points(self, x, y, meaning: str, name: str, *, size=10, key: bool = True,
@@ -82,16 +80,17 @@ class Panel:
             return Mark(trace, self, label, (trace["x"][-1], trace["y"][-1]), colour)
         return Mark(trace, self, name if key else "", None, colour, look["symbol"])
 
-    def here(self, x: float, y, meaning: str, name: str = "here", *, label: str = "",
-             size: float = 15) -> Mark:  # fmt: skip
-        """The reader's current setting: the mean of y (runs,) with one standard deviation."""
+    def here(self, x: float, y, meaning: str, name: str = "here", *, size: float = 15,
+             ends: tuple[float, float] | None = None) -> Mark:  # fmt: skip
+        """The reader's setting: y with its interval, or the mean and spread of y (runs,)."""
         y = np.atleast_1d(np.asarray(y, float))
         more = {}
-        if len(y) > 1:
+        if ends is not None:
+            more["error_y"] = reach(y, [ends[0]], [ends[1]])
+        elif len(y) > 1:
             spread = {"type": "data", "color": INK, "thickness": 2}
             more["error_y"] = spread | {"array": listed([y.std(ddof=1)])}
-        point = self.points([x], [y.mean()], meaning, name, size=size, key=False, label=label)
-        return Mark({**point.trace, **more}, self, point.said, point.at, meaning)
+        return self.points([x], [y.mean()], meaning, name, size=size, key=False, **more)
 
     def estimate(self, x: float, row: float, meaning: str, name: str, *, label: str = "",
                  ends: tuple[float, float] | None = None, size: float = 12,
@@ -112,20 +111,18 @@ class Panel:
     def heat(self, z, x, y, name: str, low: float, high: float, scale, **more) -> Mark:
         """Cells (rows, columns), from the bottom up; NaN leaves one empty."""
         cells = np.round(np.asarray(z, float), 3)
-        z = np.where(np.isnan(cells), None, cells).tolist() if np.isnan(cells).any() else (
-            cells.tolist())  # fmt: skip
+        z = (np.where(np.isnan(cells), None, cells) if np.isnan(cells).any() else cells).tolist()
         trace = {"type": "heatmap", "name": name, "x": listed(x), "y": listed(y), "z": z,
                  "zmin": low, "zmax": high, "colorscale": scale, "showscale": False,
                  **self._where, **more}  # fmt: skip
         return Mark(trace, self)
 
-    def border(self, inside, across, up, meaning: str, name: str, *, width: float = 3,
-               key: bool = True) -> Mark:  # fmt: skip
-        """The border between cells that are in and cells that are out, as in `borders`."""
-        x, y = inside if isinstance(inside, tuple) else borders(inside, across, up)
+    def border(self, lines: tuple[list, list], meaning: str, name: str, *, width: float) -> Mark:
+        """The lines of `borders`, between cells that are in and cells that are out."""
+        x, y = lines
         trace = {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y,
                  "line": line(meaning, width), "hoverinfo": "skip", **self._where}  # fmt: skip
-        return Mark(trace, self, name if key else "", None, meaning, "line")
+        return Mark(trace, self, name, None, meaning, "line")
 
     def label(self, x: float, y: float, words: str, meaning: str = INK, **look) -> Mark:
         """Text next to a place, without a trace, kept clear of the labels of other marks."""
@@ -142,7 +139,7 @@ class Panel:
         look = {"size": SIZE, "color": TEXT.get(meaning, INK), **(font or {})}
         return {**place, "text": text, "showarrow": False, "font": look, **more}
 
-    def names(self, x, y, names: Sequence[str], *, size: int = 11, lines: Sequence[Mark] = (),
+    def names(self, x, y, names: Sequence[str], *, size: int = SMALLER, lines: Sequence[Mark] = (),
               meanings: Sequence[str] = (), **more) -> list[dict[str, Any]]:  # fmt: skip
         """Names of points as notes, each with a thin line to its own; none covers another.
 

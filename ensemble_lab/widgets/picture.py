@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ensemble_lab.widgets.plain import drawable, escaped, legible
 from ensemble_lab.widgets.style import LAYOUT
@@ -53,3 +53,10 @@ def layout(picture: Picture) -> dict:
     own = {**LAYOUT, **picture.layout}
     own["title"] = {**LAYOUT["title"], **picture.layout.get("title", {}), "text": picture.finding}
     return own
+
+
+def table_of(columns: Mapping[str, Any] | Sequence[Mapping], index: Sequence, name: str):
+    """The data frame behind a picture: of columns, or of one mapping a row, with a named index."""
+    import pandas as pd
+
+    return pd.DataFrame(columns, index=pd.Index(index, name=name))

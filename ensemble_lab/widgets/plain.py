@@ -60,11 +60,7 @@ def escaped(text: str) -> str:
     """
     if not text.isprintable():
         text = legible(text)
-    return READ.sub(_written, text) if READ.search(text) else text
-
-
-def _written(found: re.Match) -> str:
-    return WRITTEN[found[0]]
+    return READ.sub(lambda found: WRITTEN[found[0]], text) if READ.search(text) else text
 
 
 def unescaped(text: str) -> str:

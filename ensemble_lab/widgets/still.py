@@ -138,14 +138,12 @@ def moves(pictures: Sequence[Picture]) -> list[list]:
     paths = dict.fromkeys(path for i in moving for path in traces[i][0])
     fixed = {i: flat(plain(pictures[0].traces[i])) for i in moving}
     layouts = varying([full_layout(picture) for picture in pictures])
-    return [
-        [
-            {path: [{**fixed[i], **traces[i][at]}.get(path) for i in moving] for path in paths},
-            layouts[at],
-            moving,
-        ]
-        for at in range(len(pictures))
-    ]
+    found = []
+    for at, layout_there in enumerate(layouts):
+        there = [{**fixed[i], **traces[i][at]} for i in moving]
+        values = {path: [trace.get(path) for trace in there] for path in paths}
+        found.append([values, layout_there, moving])
+    return found
 
 
 def varying(dicts: Sequence[Mapping]) -> list[dict]:

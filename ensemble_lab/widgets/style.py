@@ -22,36 +22,28 @@ TEXT = {SMALL: "#00639B", BIG: "#A84A00", COMBINED: "#00704F", WRONG: "#9C4A78",
         MIDDLE: "#2A6F97", INK: INK, **dict(zip(CLASSES, CLASSES, strict=True))}  # fmt: skip
 """The colour of text about a mark: darker than the mark, 4.5:1 or more on white."""
 
-SYMBOL = {
-    SMALL: "circle",
-    BIG: "square",
-    COMBINED: "diamond",
-    WRONG: "x",
-    ORACLE: "star",
-    INK: "circle-open",
+LOOK = {
+    SMALL: ("circle", "dot"),
+    BIG: ("square", "dash"),
+    COMBINED: ("diamond", "solid"),
+    WRONG: ("x", "longdashdot"),
+    ORACLE: ("star", "dashdot"),
+    INK: ("circle-open", "longdash"),
 }
-DASH = {
-    SMALL: "dot",
-    BIG: "dash",
-    COMBINED: "solid",
-    WRONG: "longdashdot",
-    ORACLE: "dashdot",
-    INK: "longdash",
-}
-INSIDE = {SMALL: "white", MIDDLE: "black", BIG: "black"}
-"""The colour of text on a bar of that colour: black or white, 4.5:1 or more."""
+"""The symbol of points and the dash of lines."""
 
 
 def marker(colour: str, size: int = 12) -> dict:
     """A marker of that meaning: its colour and its shape."""
-    hollow = SYMBOL[colour].endswith("-open")  # then there is only the outline
+    symbol, _ = LOOK[colour]
+    hollow = symbol.endswith("-open")  # then there is only the outline
     outline = {"width": 2, "color": colour} if hollow else {"width": 1, "color": "white"}
-    return {"color": colour, "symbol": SYMBOL[colour], "size": size, "line": outline}
+    return {"color": colour, "symbol": symbol, "size": size, "line": outline}
 
 
 def line(colour: str, width: int = 3) -> dict:
     """A line of that meaning: its colour and its dash."""
-    return {"color": colour, "dash": DASH[colour], "width": width}
+    return {"color": colour, "dash": LOOK[colour][1], "width": width}
 
 
 LAYOUT = {

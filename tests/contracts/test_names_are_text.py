@@ -102,6 +102,8 @@ def test_the_still_figure_and_its_page_have_names_as_text(what):
         outside = re.sub(r"(?s)<script\b.*?</script>", "", text)
         assert not re.search(r"<(img|a|b|span|sub)\b", outside)
         assert text.count("<script") == text.count("</script>")
+        data = re.search(r'(?s)<script type="application/json"[^>]*>(.*?)</script>', text)[1]
+        assert "<" not in data and json.loads(data)["data"] == figure["data"]
 
 
 def test_a_slider_along_names_has_them_as_text():

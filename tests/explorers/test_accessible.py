@@ -17,7 +17,7 @@ from ipywidgets import HTML
 from ensemble_lab.widgets.folds import Folds
 from ensemble_lab.widgets.predict_curve import PredictCurve
 from ensemble_lab.widgets.still import flat, still
-from tests.support.any_state import applied, shown
+from tests.support.any_state import applied, shown, views
 
 GRAPHICS, TEXT, LARGE = 3.0, 4.5, 3.0  # 1.4.11, 1.4.3 and its large text
 LARGE_PIXELS = 24  # 18 points
@@ -59,11 +59,6 @@ def test_the_arithmetic_is_that_of_the_standard():
 # -- what a figure draws ------------------------------------------------------------------------
 
 
-def each(value, count):
-    """A value for each of `count` marks, whether one or a list was given."""
-    return list(value) if isinstance(value, list | tuple) else [value] * count
-
-
 def visible(fill, outline, opacity=1.0):
     """Contrast of a mark: of its fill or of a rim around it, whichever can be seen better."""
     seen = [contrast(fill, opacity=opacity)]
@@ -86,37 +81,26 @@ def marks(trace):
         yield f"{name}: line", contrast(trace.get("line", {}).get("color"), opacity=opacity)
     if "markers" in mode:
         mark = trace.get("marker", {})
-        colours = each(mark.get("color"), 1)
-        through = [opacity * part for part in each(mark.get("opacity", 1), len(colours))]
-        rims = each(mark.get("line", {}).get("color"), len(colours))
-        width = mark.get("line", {}).get("width", 0)
-        for colour, rim, part in zip(colours, rims, through, strict=True):
-            yield f"{name}: {colour}", visible(colour, {"width": width, "color": rim}, part)
+        colour, through = mark.get("color"), opacity * mark.get("opacity", 1)
+        yield f"{name}: {colour}", visible(colour, mark.get("line", {}), through)
 
 
 def texts(figure):
-    """(what, contrast, least) of every text: on white, and inside bars on the bar's colour."""
+    """(what, contrast, least) of every text, on its ground."""
     layout = figure["layout"]
     yield "text", contrast(layout["font"].get("color")), TEXT
     for part in (layout, *figure["data"]):
         for path, value in flat(part).items():
-            if path.startswith("template.data") or "inside" in path:
-                continue  # defaults for other kinds of traces, and what is looked at below
+            if path.startswith("template.data"):
+                continue  # defaults for other kinds of traces
             if "font" in path and path.endswith("color"):
                 size = flat(part).get(path.replace("color", "size"), 0) or 0
                 yield path, contrast(value), LARGE if size >= LARGE_PIXELS else TEXT
     for note in layout.get("annotations", ()):
-        ink, ground = (
-            note["font"].get("color", layout["font"]["color"]),
-            note.get("bgcolor", "white"),
-        )
-        yield note["text"], contrast(ink, ground), TEXT
-    for trace in figure["data"]:
-        if trace["type"] == "bar" and "text" in trace:
-            bars = each(trace["marker"]["color"], 1)
-            inside = each(trace.get("insidetextfont", {}).get("color"), len(bars))
-            for bar, ink in zip(bars, inside, strict=True):
-                yield f"text on a {bar} bar", contrast(ink, bar), TEXT
+        ink = note["font"].get("color", layout["font"]["color"])
+        yield note["text"], contrast(ink, note.get("bgcolor", "white")), TEXT
+    bars = [trace for trace in figure["data"] if trace["type"] == "bar"]
+    assert not any("text" in bar for bar in bars), "say here what ground that text is on"
 
 
 def pale(figure):
@@ -152,8 +136,7 @@ def look_alike(figure):
 
 def states(explorer):
     """The default, every preset and, of a cascade, one of three stages."""
-    more = [THREE] if explorer.name == "cascade" else []
-    return [{}, *explorer.presets.values(), *more]
+    return [*views(explorer), *([THREE] if explorer.name == "cascade" else [])]
 
 
 def drawn(explorer, state):
@@ -216,9 +199,8 @@ def test_a_diverging_map_is_light_in_its_middle_and_its_contours_carry_the_value
         assert all(np.diff(light[: middle + 1]) > 0) and all(np.diff(light[middle:]) < 0)
         assert heat.text is None and heat.texttemplate is None
         lines = [trace.line for trace in others if trace.mode == "lines"]
-        assert lines and all(
-            contrast(one.color, tone) >= GRAPHICS for one in lines for tone in tones
-        )
+        assert lines
+        assert all(contrast(line.color, tone) >= GRAPHICS for line in lines for tone in tones)
         notes = [note for note in figure.layout.annotations if note.text.endswith("×")]
         assert "1 ×" in [note.text for note in notes]
         assert all(contrast(note.font.color, tone) >= TEXT for note in notes for tone in tones)
@@ -252,7 +234,6 @@ def planted(**changes):
     parts = {
         "line": {"color": "#0072B2", "dash": "solid"},
         "bar": {"color": "#56B4E9", "line": {"color": "#222222", "width": 1}},
-        "inside": {"color": "black"},
         "note": {"color": "#222222"},
     } | changes
     other = {"color": "#D55E00", "dash": "dash"}
@@ -260,7 +241,7 @@ def planted(**changes):
         "data": [
             {"type": "scatter", "mode": "lines", "name": "one", "line": parts["line"]},
             {"type": "scatter", "mode": "lines", "name": "other", "line": other},
-            {"type": "bar", "marker": parts["bar"], "text": "7", "insidetextfont": parts["inside"]},
+            {"type": "bar", "marker": parts["bar"]},
         ],
         "layout": {
             "font": {"color": "#222222"},
@@ -273,8 +254,7 @@ def test_planted_faults_are_found():
     assert pale(planted()) == [] and look_alike(planted()) == []
     assert pale(planted(line={"color": "#56B4E9"})) == ["one: line 2.31"]
     assert pale(planted(bar={"color": "#56B4E9"})) == ["bar: #56B4E9 2.31"]
-    assert len(pale(planted(bar={"color": "#666666", "opacity": 0.6}))) == 2  # and its text
-    assert pale(planted(inside={"color": "white"})) == ["text on a #56B4E9 bar 2.31"]
+    assert len(pale(planted(bar={"color": "#666666", "opacity": 0.6}))) == 1
     assert pale(planted(note={"color": "#999999"})) == ["note 2.85"]
     same = look_alike(planted(line={"color": "#0072B2", "dash": "dash"}))
     assert same == [("one", "other")]

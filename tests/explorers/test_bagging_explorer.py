@@ -10,17 +10,12 @@ from sklearn.tree import DecisionTreeClassifier
 
 from ensemble_lab.explorers import explore
 from ensemble_lab.explorers.training import bagging_replay as replay
-from ensemble_lab.explorers.training.bagging import MEMBERS, formula, pays
+from ensemble_lab.explorers.training.bagging import formula, pays
 from ensemble_lab.explorers.training.moons import MAP, moons
 from ensemble_lab.widgets.style import COMBINED, WRONG
 from tests.support.any_state import named
 
 FULL = ("tree", 12, 1.0)
-
-
-@pytest.fixture(scope="module")
-def shown():
-    return explore("bagging")
 
 
 def test_errors_are_those_of_scikit_learns_bags():
@@ -171,14 +166,8 @@ def test_the_title_states_a_finding(shown):
         own = (1 - found.rho) * found.sigma2 / m
         parts = found.bias2, found.floor - found.bias2, own
         assert two.startswith(f"{max(parts) / sum(parts):.0%} of the squared error is")
-        told = (
-            "nothing is averaged"
-            if m == 1
-            else "averaging pays"
-            if pays(found, m)
-            else "no clear gain"
-        )
-        assert one.endswith(told)
+        gain = "averaging pays" if pays(found, m) else "no clear gain"
+        assert one.endswith(gain if m > 1 else "nothing is averaged")
     assert pays(replay.bags(*FULL), 32) and not pays(replay.bags(*FULL), 1)
     assert not pays(replay.bags("nearest neighbours", 1, 1.0), 32)
     assert not pays(replay.bags("stump", 1, 1.0), 32)
@@ -193,9 +182,6 @@ def test_without_torch_there_are_no_networks(monkeypatch):
         fewer.state(learner="small network")
 
 
-def test_dragging_members_works_nothing_out_again(shown):
-    shown.picture(learner="stump")
-    before = replay.bags.cache_info().misses
-    for m in MEMBERS:
-        shown.picture(learner="stump", members=m, depth=3)  # a stump has no other depth
-    assert replay.bags.cache_info().misses == before
+def test_a_stump_has_no_other_depth(shown):
+    one, other = (shown.found(shown.state(learner="stump", depth=depth)) for depth in (1, 3))
+    assert one is other

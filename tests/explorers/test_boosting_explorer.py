@@ -5,15 +5,9 @@ import pytest
 from sklearn.ensemble import AdaBoostClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from ensemble_lab.explorers import explore
 from ensemble_lab.explorers.training import boosting_replay as replay
 from ensemble_lab.explorers.training.moons import CELLS, LEFT, RIGHT, moons
 from tests.support.any_state import named
-
-
-@pytest.fixture(scope="module")
-def shown():
-    return explore("boosting")
 
 
 @pytest.mark.parametrize(("depth", "noise", "rate"), [(1, 0.0, 1.0), (3, 0.2, 0.5)])
@@ -84,9 +78,8 @@ def test_the_picture_says_what_the_table_says(shown):
         assert held["y"][0] == pytest.approx(row["held-out error"], abs=1e-5)
         assert train["y"][0] == pytest.approx(row["training error"], abs=1e-5)
         assert marks["new examples"]["y"][state["round"] - 1] == held["y"][0]
-        assert held["error_y"]["array"][0] == pytest.approx(
-            row["its spread over 5 draws"], abs=1e-5
-        )
+        spread = held["error_y"]["array"][0]
+        assert spread == pytest.approx(row["its spread over 5 draws"], abs=1e-5)
         start = f"Round {state['round']}: {row['training error']:.1%} of the training examples"
         assert picture.finding.startswith(start)
         assert f"{row['held-out error']:.1%} of new ones" in picture.finding

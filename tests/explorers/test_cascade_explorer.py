@@ -127,7 +127,7 @@ def test_the_line_goes_through_every_setting(found):
     line, sweep = replay.queue(order, TRY, (0,), False), replay.sweep(order, TRY)
     for at, level in enumerate(LEVELS):
         cut = np.searchsorted(line.score, level)
-        assert cut in line.cuts and cut / len(line.own) == pytest.approx(sweep.asked[1, at])
+        assert cut in line.cuts and cut / len(line.own) == pytest.approx(sweep.passed[at])
         right = np.r_[line.passed[:cut], line.kept[cut:]]
         right = right[~np.isnan(right)].mean() if (~np.isnan(right)).any() else np.nan
         assert right == pytest.approx(sweep.accuracy[at], nan_ok=True)
@@ -210,9 +210,8 @@ def test_what_another_model_does_for_less_is_said_and_drawn():
             for name, *at in zip(mark["text"], mark["x"], mark["y"], strict=True)}  # fmt: skip
     for name, paid in zip(faces.models, 1e4 * shown.cost.mean(0), strict=True):
         assert dots[name] == pytest.approx([paid, right[name]], abs=1e-5)
-        assert (
-            beaten.layout["yaxis2"]["range"][0] < right[name] < beaten.layout["yaxis2"]["range"][1]
-        )
+        low, high = beaten.layout["yaxis2"]["range"]
+        assert low < right[name] < high
 
 
 # -- presets, policies, cards -------------------------------------------------------------------
@@ -270,8 +269,6 @@ def test_a_card_says_who_was_asked_and_who_answered():
         decision = lab.Cascade(("model 0", "model 2"), (level,)).decide(data.select(items=[item]))
         assert card["asked"].tolist() == decision.called[0].tolist()
         assert card.index[card["answered"]].tolist() == [data.models[decision.chosen[0]]]
-    with pytest.raises(KeyError, match="no item"):
-        explorer.card(explorer.state(), "nobody")
 
 
 def test_levels_are_fine_enough_to_end_above_every_confidence():

@@ -16,11 +16,6 @@ from tests.support.any_state import named, promises_kept
 from tests.support.strategies import outcomes
 
 
-@pytest.fixture(scope="module")
-def first():
-    return lab.explore("escalate")
-
-
 def recorded(name):
     """The two models of a task, as they were recorded."""
     table, *models = TASKS[name]
@@ -29,87 +24,87 @@ def recorded(name):
 
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("share", [0, 17, 63, 100])
-def test_the_numbers_are_those_of_a_cascade(first, name, share):
-    table = first.table(share=share, task=name)
+def test_the_numbers_are_those_of_a_cascade(shown, name, share):
+    table = shown.table(share=share, task=name)
     models = recorded(name).models
-    fit, shown = recorded(name).split(0.5, seed=0)
+    fit, half = recorded(name).split(0.5, seed=0)
     level = {0: 0.0, 100: 1.01}.get(share, float(np.quantile(fit.confidence[:, 0], share / 100)))
-    decision = lab.Cascade(models, (level,)).decide(shown)
+    decision = lab.Cascade(models, (level,)).decide(half)
     row = table.loc[share]
     assert row["accuracy"] == pytest.approx(decision.accuracy)
     assert row["USD per 10,000"] == pytest.approx(1e4 * decision.mean_cost)
     assert row["sent on (%)"] == pytest.approx(100 * decision.called[:, 1].mean())
-    gain = 100 * (decision.accuracy - shown.accuracy()[1])
+    gain = 100 * (decision.accuracy - half.accuracy()[1])
     assert row["points"] == pytest.approx(gain)
-    assert f"{decision.accuracy:.1%}" in first.picture(share=share, task=name).text
+    assert f"{decision.accuracy:.1%}" in shown.picture(share=share, task=name).text
 
 
-def test_the_slider_sends_on_about_as_many_as_it_says(first):
-    table = first.table()
+def test_the_slider_sends_on_about_as_many_as_it_says(shown):
+    table = shown.table()
     assert (table["sent on (%)"] - table.index).abs().max() < 1.5  # thresholds are of other rows
 
 
-def test_two_tasks_pay_and_one_does_not(first):
+def test_two_tasks_pay_and_one_does_not(shown):
     """What the notebook tells, from the recordings themselves."""
     alone = {name: recorded_task(name).accuracy[1] for name in TASKS}
-    digits, faces, reviews = (first.table(task=name) for name in TASKS)
+    digits, faces, reviews = (shown.table(task=name) for name in TASKS)
     assert digits.loc[20, "accuracy"] > alone["spoken digits"]
     assert faces.loc[65, "points"] > 0.5 and faces.loc[65, "USD per 10,000"] < 7
     assert reviews.loc[90, "accuracy"] < alone["film reviews"]
-    assert "points short of Google alone" in first.picture(share=90, task="film reviews").finding
-    assert "better than Microsoft alone" in first.picture(share=65, task="faces").finding
-    failing = [name for name, state in first.presets.items() if isinstance(state, Failing)]
-    assert failing == ["film reviews"] and list(first.presets) == list(TASKS)
-    assert first.preset("faces", first.state(share=40))["share"] == 40  # the slider stays
+    assert "points short of Google alone" in shown.picture(share=90, task="film reviews").finding
+    assert "better than Microsoft alone" in shown.picture(share=65, task="faces").finding
+    failing = [name for name, state in shown.presets.items() if isinstance(state, Failing)]
+    assert failing == ["film reviews"] and list(shown.presets) == list(TASKS)
+    assert shown.preset("faces", shown.state(share=40))["share"] == 40  # the slider stays
 
 
-def test_no_other_model_of_the_table_beats_a_pair_that_is_shown_to_pay(first):
+def test_no_other_model_of_the_table_beats_a_pair_that_is_shown_to_pay(shown):
     """As right for less would be a better buy than the pair; each is drawn or named."""
-    for name, state in first.presets.items():
+    for name, state in shown.presets.items():
         table, small, big = TASKS[name]
-        _, shown = lab.load_outcomes(table).split(0.5, seed=0)
-        rows = first.table(task=name)
+        _, half = lab.load_outcomes(table).split(0.5, seed=0)
+        rows = shown.table(task=name)
         pair = rows.loc[rows["points"].gt(-LEVEL).idxmax()]
-        others = [j for j, model in enumerate(shown.models) if model not in (small, big)]
+        others = [j for j, model in enumerate(half.models) if model not in (small, big)]
         better = [
             j for j in others
-            if shown.accuracy()[j] >= pair["accuracy"]
-            and 1e4 * shown.cost[:, j].mean() <= pair["USD per 10,000"]
+            if half.accuracy()[j] >= pair["accuracy"]
+            and 1e4 * half.cost[:, j].mean() <= pair["USD per 10,000"]
         ]  # fmt: skip
         assert not better or isinstance(state, Failing)
-        text = first.picture(task=name).text
-        assert all(f"{shown.models[j]} alone {shown.accuracy()[j]:.1%}" in text for j in others)
+        text = shown.picture(task=name).text
+        assert all(f"{half.models[j]} alone {half.accuracy()[j]:.1%}" in text for j in others)
 
 
-def test_single_models_stand_where_the_pair_costs_as_much(first):
+def test_single_models_stand_where_the_pair_costs_as_much(shown):
     """By hand: IBM's 25 USD are what the pair costs at (25 - 0.02) / 41 = 60.9 %."""
-    drawn = named(first.picture())
+    drawn = named(shown.picture())
     assert drawn["other models by their price"]["x"] == [pytest.approx(60.93, abs=0.01)]
-    notes = [note["text"] for note in first.picture().layout["annotations"]]
+    notes = [note["text"] for note in shown.picture().layout["annotations"]]
     assert "IBM alone 98.3%, 25 USD" in notes  # Google is more expensive than all that can be drawn
-    assert "Face++ alone" in str(first.picture(task="faces").layout["annotations"])
+    assert "Face++ alone" in str(shown.picture(task="faces").layout["annotations"])
 
 
-def test_everything_sent_on_costs_more_than_the_expensive_model(first):
+def test_everything_sent_on_costs_more_than_the_expensive_model(shown):
     for name in TASKS:
         price = recorded_task(name).price
-        assert first.table(task=name).loc[100, "USD per 10,000"] == pytest.approx(price.sum())
-        assert "100% of" not in first.picture(task=name, share=100).finding
+        assert shown.table(task=name).loc[100, "USD per 10,000"] == pytest.approx(price.sum())
+        assert "100% of" not in shown.picture(task=name, share=100).finding
 
 
-def test_the_way_is_drawn_as_far_as_it_was_dragged(first):
-    assert named(first.picture(share=30))["so far"]["x"] == list(range(31))
-    assert len({first.picture(share=share).finding for share in range(101)}) == 101
-    assert "drag" in first.picture().finding and "drag" not in first.picture(share=1).finding
+def test_the_way_is_drawn_as_far_as_it_was_dragged(shown):
+    assert named(shown.picture(share=30))["so far"]["x"] == list(range(31))
+    assert len({shown.picture(share=share).finding for share in range(101)}) == 101
+    assert "drag" in shown.picture().finding and "drag" not in shown.picture(share=1).finding
 
 
-def test_a_report_opens_where_it_is_as_right(first):
-    share = first.opens["share"]
-    points = first.table()["points"]
+def test_a_report_opens_where_it_is_as_right(shown):
+    share = shown.opens["share"]
+    points = shown.table()["points"]
     assert 10 < share < 20 and points[share] > -LEVEL >= points[: share - 1].max()
-    assert "short of" in first.picture(share=share - 1).finding
-    assert "as right as Microsoft alone" in first.picture(**first.opens).finding
-    assert still(first)["layout"]["sliders"][0]["active"] > 0
+    assert "short of" in shown.picture(share=share - 1).finding
+    assert "as right as Microsoft alone" in shown.picture(**shown.opens).finding
+    assert still(shown)["layout"]["sliders"][0]["active"] > 0
     assert not lab.explore("escalate", share=50).opens  # the reader has chosen
 
 
@@ -151,12 +146,3 @@ def test_the_first_figure_needs_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
-
-
-@pytest.mark.parametrize(
-    ("value", "mend"),
-    [(17.4, "nearest are 17 and 18"), (400, "nearest are 99 and 100"), ("17", "not text")],
-)
-def test_a_share_that_the_slider_does_not_take_is_answered_with_the_fix(first, value, mend):
-    with pytest.raises(ValueError, match=f"share=.*{mend}"):
-        first.state(share=value)

@@ -11,6 +11,7 @@ from ensemble_lab.explorers.training import negative_correlation_replay as repla
 from ensemble_lab.training.batched.losses import squared_error
 from ensemble_lab.training.batched.members import made
 from ensemble_lab.training.batched.trainer import train_members
+from ensemble_lab.training.networks import perceptron
 from ensemble_lab.widgets.explorer import Failing
 from tests.support.any_state import named
 
@@ -54,7 +55,7 @@ def test_without_a_penalty_members_learn_as_if_alone():
     shape = len(replay.STRENGTHS), len(replay.SEEDS), 2
     at_once = replay.learned_together(where, shape, 2).outputs(where.grid)[:10]
     alone = train_members(
-        make=replay.repeated(lambda: replay.network(1, 2), 10),
+        make=replay.repeated(lambda: perceptron(1, 1, 2), 10),
         X=where.X,
         y=where.y,
         members=10,
@@ -79,9 +80,7 @@ def test_no_member_is_judged_on_what_it_learned_from(name):
 
 def test_together_is_alone_minus_ambiguity(shown):
     found = shown.found(shown.state())
-    np.testing.assert_allclose(
-        found.together, found.alone - found.ambiguity, rtol=1e-10, atol=1e-10
-    )
+    np.testing.assert_allclose(found.together, found.alone - found.ambiguity, 1e-10, 1e-10)
     assert (found.ambiguity >= 0).all()
     assert found.alone.mean(1)[-1] > 2 * found.alone.mean(1)[0]  # full strength ruins members
     assert (np.diff(found.ambiguity.mean(1)) > -0.01).all()  # and drives them apart

@@ -7,17 +7,11 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from ensemble_lab.explorers import explore
 from ensemble_lab.explorers.answers.ranking import SHARES, density, mixture, parts_of, predicted
 from ensemble_lab.widgets.explorer import Failing
 from tests.support.any_state import any_setting, named, promises_kept
 
 ITEMS = 40_000
-
-
-@pytest.fixture(scope="module")
-def shown():
-    return explore("ranking")
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,17 +7,11 @@ from sklearn.linear_model import Ridge
 from sklearn.tree import DecisionTreeClassifier
 
 from ensemble_lab.answers.voting import ProductVote
-from ensemble_lab.explorers import explore
 from ensemble_lab.explorers.training import stacking_replay as replay
 from ensemble_lab.widgets.explorer import Failing
 from tests.support.any_state import named
 
 OUTSIDE, INSIDE = range(2)
-
-
-@pytest.fixture(scope="module")
-def shown():
-    return explore("stacking")
 
 
 def test_a_tree_cut_at_a_depth_gives_the_shares_of_its_nodes():

@@ -153,9 +153,8 @@ def test_presets_show_what_they_promise(gsm8k, imdb, halves):
 
 def test_the_more_are_let_vote_the_better_the_weak_are(gsm8k, halves):
     pictures = {share: gsm8k.picture(voters=share) for share in range(10, 101, 10)}
-    titles = [
-        step["args"][1]["title.text"] for step in still(gsm8k)["layout"]["sliders"][0]["steps"]
-    ]
+    moves = still(gsm8k)["layout"]["sliders"][0]["steps"]
+    titles = [step["args"][1]["title.text"] for step in moves]
     assert titles == [picture.finding for picture in pictures.values()]
     assert titles[0].startswith("One member") and titles[4].startswith("5 of 10 members")
     vote = {part: share(picture, "vote") for part, picture in pictures.items()}

@@ -131,10 +131,8 @@ def test_labels_of_close_ends_do_not_lie_on_each_other():
     panels = mosaic("a", a=PLAIN)
     ends = [0.5, 0.501, 0.502, 0.0, 1.0]
     marks = [panels.a.curve([0, 10], [0, e], SMALL, str(i)) for i, e in enumerate(ends)]
-    pixels = sorted(
-        note["y"] * panels._inner for note in drawn(panels, *marks).layout["annotations"]
-    )
-    assert np.diff(pixels).min() >= BETWEEN - 1e-6
+    heights = sorted(note["y"] for note in drawn(panels, *marks).layout["annotations"])
+    assert np.diff(heights).min() * panels._inner >= BETWEEN - 1e-6
 
 
 @given(st.lists(st.floats(-50, 350), max_size=12))

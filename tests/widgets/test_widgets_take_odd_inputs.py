@@ -85,10 +85,9 @@ def test_guesses_that_are_none(guess):
 
 
 def test_an_unknown_truth_is_not_compared():
-    assert Predict("?", default=5).compare(float("nan")) == "You said 5; it is not known."
-    assert (
-        Predict("?", default=5).compare(np.float64(5)) == "You said 5; it is 5. Right on the spot."
-    )
+    guess = Predict("?", default=5)
+    assert guess.compare(float("nan")) == "You said 5; it is not known."
+    assert guess.compare(np.float64(5)) == "You said 5; it is 5. Right on the spot."
     curve = PredictCurve("?", [0, 1])
     curve.value = [0.5, 0.5]
     title = curve.compare([0.5, np.nan]).layout.title.text
@@ -181,8 +180,6 @@ def two_models(items=("1", "2", "3", "4")):
         (lambda: explore(lab.Cascade, two_models()), ValueError, "Cascade(…)"),
         (lambda: explore(None), ValueError, "no explorer for None"),
         (lambda: explore(["cascade"], two_models()), ValueError, "no explorer for"),
-        (lambda: explore("bagging", two_models()), ValueError, "takes no outcomes"),
-        (lambda: explore("condorcet", two_models()), ValueError, "takes no outcomes"),
         (lambda: explore("cascade"), ValueError, "needs outcomes"),
         (lambda: explore(lab.MajorityVote(), [[1, 0]]), TypeError, "outcomes is a list"),
         (lambda: explore(two_models()), ValueError, "'votes', 'cascade'"),
@@ -199,6 +196,9 @@ def two_models(items=("1", "2", "3", "4")):
         (lambda: explore("speedup", gama=1), ValueError, "did you mean 'gamma'"),
         (lambda: explore("speedup", gamma="four"), ValueError, "gamma='four'"),
         (lambda: explore("speedup", alpha=np.array([1, 2])), ValueError, "alpha=[1, 2]"),
+        (lambda: explore("escalate", share=17.4), ValueError, "nearest are 17 and 18"),
+        (lambda: explore("escalate", share=400), ValueError, "nearest are 99 and 100"),
+        (lambda: explore("escalate", share="17"), ValueError, "give a number, not text"),
     ],
 )
 def test_what_cannot_be_explored_is_named(call, kind, why):

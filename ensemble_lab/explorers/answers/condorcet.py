@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from scipy.stats import beta
 
 from ensemble_lab.answers.diversity import condorcet
 from ensemble_lab.widgets.axes import Axes, axis, shares
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.style import BIG, COMBINED, ORACLE, SMALL, WRONG
 
 MEMBERS = np.arange(1, 102, 2)  # odd: no ties
@@ -66,7 +67,6 @@ def explorer() -> Explorer:
             "copies": Failing(members=101, accuracy=0.9, correlation=0.95),
             "below a coin": Failing(members=51, accuracy=0.45, correlation=0.0),
         },
-        along="members",
         sequence="members",
         tasks=TASKS,
     )  # fmt: skip
@@ -107,8 +107,6 @@ def ceiling(accuracy: float, correlation: float) -> float:
 
     The share of members who are right then follows the beta distribution of `condorcet`.
     """
-    from scipy.stats import beta
-
     if correlation == 0:
         return float(np.heaviside(accuracy - 0.5, 0.5))
     if correlation == 1:
@@ -134,7 +132,4 @@ def finding(state: State, free: float, tied: float) -> str:
 
 def table(free: np.ndarray, tied: np.ndarray):
     """The two curves as a data frame."""
-    import pandas as pd
-
-    index = pd.Index(MEMBERS, name="members")
-    return pd.DataFrame({"independent": free, "correlated": tied}, index=index)
+    return table_of({"independent": free, "correlated": tied}, MEMBERS, "members")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from ensemble_lab.answers.cascades.cascade import Cascade
 from ensemble_lab.core.outcomes import Outcomes
@@ -25,19 +25,13 @@ from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
 from ensemble_lab.widgets.explorer import Task as Try
 from ensemble_lab.widgets.mosaic import mosaic
-from ensemble_lab.widgets.panels import Mark, Panel, reach
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.panels import Mark, Panel
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, marker
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def explorer(
-    outcomes: Outcomes | None = None,
-    policy: Cascade | None = None,
-) -> Explorer:
+def explorer(outcomes: Outcomes | None = None, policy: Cascade | None = None) -> Explorer:
     """How many items must still go to the expensive model, and what that costs.
 
     Parameters
@@ -136,8 +130,7 @@ def way(panel: Panel, task: Task, share: int) -> list[Mark]:
         panel.rule(last, BIG, big),
         panel.rule(first, SMALL, small),
         panel.curve(sofar.index, sofar["accuracy"], COMBINED, "so far", width=4, label=""),
-        panel.points([share], [y], COMBINED, "you are here", size=18, key=False,
-                     error_y=reach([y], [low], [high])),
+        panel.here(share, y, COMBINED, "you are here", size=18, ends=(low, high)),
     ]  # fmt: skip
 
 
@@ -184,9 +177,8 @@ def finding(task: Task, share: int) -> str:
     sent = f"{share}% sent to {big}: "
     if np.isnan(gain):
         return f"{sent}no answer can be graded beside {big}'s\n{_bill(task, here)}"
-    reached = "as right as" if abs(gain) < LEVEL else f"{abs(gain):.1f} points "
-    if abs(gain) >= LEVEL:
-        reached += "better than" if gain > 0 else "short of"
+    side = "better than" if gain > 0 else "short of"
+    reached = "as right as" if abs(gain) < LEVEL else f"{abs(gain):.1f} points {side}"
     where = "" if here["both"] > 0.995 else f" on the {here['both']:.0%} that both answer"
     drag = "" if share else f": drag, and what {named(task.models[0], 24)} is least sure of goes on"
     return f"{sent}{reached} {big} alone{where}\n{_bill(task, here)}{drag}"
@@ -209,10 +201,8 @@ def also(task: Task, here: pd.Series) -> str:
     """What the words say beyond the finding."""
     small, big = map(named, task.models)
     right, *ends = (percent(here[name]) for name in ("accuracy", "low", "high"))
-    others = ", ".join(
-        f"{named(n)} alone {percent(a)} for {usd(paid)}" for n, a, paid in task.others
-    )
-    others = others and f" In the same table {others}."
+    each = [f"{named(n)} alone {percent(a)} for {usd(paid)}" for n, a, paid in task.others]
+    others = f" In the same table {', '.join(each)}." if each else ""
     return (
         f"{right} right (95% interval {' to '.join(ends)}) for"
         f" {usd(1e4 * here['cost'])} USD per 10,000; {small} alone {percent(task.accuracy[0])} for"
@@ -235,18 +225,12 @@ def usd(price: float) -> str:
 
 def table(task: Task) -> pd.DataFrame:
     """One row a share: threshold, accuracy, points against the expensive model, price, calls."""
-    import pandas as pd
-
     curve = task.curve
-    return pd.DataFrame(
-        {
-            "threshold": [levels[0] for levels in curve["thresholds"]],
-            "accuracy": curve["accuracy"],
-            "coverage": curve["coverage"],
-            "low": curve["low"],
-            "high": curve["high"],
-            "points": 100 * curve["gain"],
-            "USD per 10,000": 1e4 * curve["cost"],
-            "sent on (%)": 100 * (curve["calls"] - 1),
-        }
-    ).rename_axis("share")
+    columns = {
+        "threshold": [levels[0] for levels in curve["thresholds"]],
+        **curve[["accuracy", "coverage", "low", "high"]],
+        "points": 100 * curve["gain"],
+        "USD per 10,000": 1e4 * curve["cost"],
+        "sent on (%)": 100 * (curve["calls"] - 1),
+    }
+    return table_of(columns, SHARES, "share")

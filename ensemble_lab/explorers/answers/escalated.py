@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from ensemble_lab.answers.cascades.cascade import Cascade, replied
 from ensemble_lab.answers.cascades.sweep import exits
@@ -14,9 +14,6 @@ from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.scales import check_scales
 from ensemble_lab.core.shares import share_interval
 from ensemble_lab.core.unknown import mean_of_known, model_means, share_known
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SHARES = tuple(range(101))  # per cent of the items
 ABOVE_ALL = 1.01  # a threshold above every confidence: everything is sent on
@@ -51,8 +48,6 @@ class Task:
     @classmethod
     def of(cls, table: Outcomes, models: tuple[str, ...] | None = None) -> Task:
         """Every share's threshold is read off one half of the items, the rest off the other."""
-        import pandas as pd
-
         models = models or table.models
         _, shown = table.split(0.5, seed=0)
         others = zip(table.models, shown.accuracy(), _prices(shown), strict=True)
@@ -71,9 +66,8 @@ class Task:
     def drawn(self) -> list[tuple[str, float, float, float]]:
         """Of the other models those in the picture: name, share of that price, accuracy, price."""
         small, big = self.price
-        places = [
-            (n, 100 * (usd - small) / big, right, usd) for n, right, usd in self.others if big
-        ]
+        others = self.others if big else ()
+        places = [(n, 100 * (usd - small) / big, right, usd) for n, right, usd in others]
         return [place for place in places if -2 <= place[1] <= FURTHEST]
 
 
@@ -120,8 +114,7 @@ def pair_of(outcomes: Outcomes, policy: Cascade | None) -> Outcomes:
     for name in ("confidence", "cost"):
         values = getattr(outcomes, name)
         if values is None or np.isnan(values[:, 0]).all():
-            raise ValueError(
-                f"escalate needs the cheap model's {name}; explore('cascade', …) does without"
-            )
+            fix = "explore('cascade', …) does without"
+            raise ValueError(f"escalate needs the cheap model's {name}; {fix}")
     check_scales(outcomes, [0])
     return outcomes

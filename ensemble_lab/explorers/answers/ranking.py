@@ -6,20 +6,22 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+from scipy.special import log_ndtr, logit, ndtr, ndtri
 
 from ensemble_lab.widgets.axes import Axes, axis, shares
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG
 
 SHARES = np.linspace(0, 1, 101)
 PRICES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
 FURTHEST = 40.0  # standard deviations: no item is as far out
 LOW, HIGH = -3.2, 5.8  # ends of the picture of the confidences
-PALE = {SMALL: "rgba(0, 114, 178, 0.35)", WRONG: "rgba(204, 121, 167, 0.6)"}
+# Of what is kept, the fill and the dash: the lines of a panel differ by their dash.
+KEPT = {SMALL: ("rgba(0, 114, 178, 0.35)", "solid"), WRONG: ("rgba(204, 121, 167, 0.6)", "dash")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,24 +72,21 @@ def explorer() -> Explorer:
             "right but vague": Failing(small=0.8, auc=0.6, share=0.7),
             "expensive first": Failing(price=0.5),
         },
-        along="auc",
         sequence="auc",
         tasks=(
             Task("Find an AUC at which it makes no difference which items are sent",
                  lambda state, picture: state["auc"] == 0.5),
             Task("Find a share at which the cascade is right more often than the big model alone",
-                 lambda state, picture: _beats(state)),
+                 lambda state, picture: _of(state).accuracy[round(100 * state["share"])]
+                 > state["big"] + 0.001),
             Task("Find a small model that is right on 80% or more, and does not pay",
-                 lambda state, picture: state["small"] >= 0.8
-                 and not pays(predicted(state["auc"], state["small"], state["big"]), state)),
+                 lambda state, picture: state["small"] >= 0.8 and not pays(_of(state), state)),
         ),
     )  # fmt: skip
 
 
-def _beats(state: State) -> bool:
-    """Whether the cascade is right more often than the big model, to a tenth of a point."""
-    found = predicted(state["auc"], state["small"], state["big"])
-    return bool(found.accuracy[round(100 * state["share"])] > state["big"] + 0.001)
+def _of(state: State) -> Predicted:
+    return predicted(state["auc"], state["small"], state["big"])
 
 
 # -- the cascade --------------------------------------------------------------------------------
@@ -96,8 +95,6 @@ def _beats(state: State) -> bool:
 @lru_cache(64)
 def predicted(auc: float, small: float, big: float) -> Predicted:
     """Accuracy and threshold for every share that is escalated."""
-    from scipy.special import ndtr, ndtri
-
     apart = float(2**0.5 * ndtri(auc))  # two normals this far apart are ranked rightly so often
     threshold = _where(lambda t: small * ndtr(t - apart) + (1 - small) * ndtr(t) - SHARES)
     threshold[[0, -1]] = -np.inf, np.inf
@@ -107,8 +104,6 @@ def predicted(auc: float, small: float, big: float) -> Predicted:
 
 def _enough(small: float, big: float, apart: float) -> float:
     """The least share escalated with which those kept are as often right as the big model."""
-    from scipy.special import log_ndtr, logit, ndtr
-
     if small >= big:
         return 0.0
     # The odds that a kept answer is right grow with the threshold, unless apart is 0.
@@ -173,18 +168,14 @@ def confidence(panel: Panel, found: Predicted, at: int) -> list[Mark]:
     for name, meaning, y in (("right", SMALL, 0.91 * top), ("wrong", WRONG, -0.98 * top)):
         for sent, ends, x in (("escalated", (LOW, line), LOW), ("kept", (line, HIGH), HIGH)):
             across = np.linspace(*ends, 81)
-            kept = {"fill": "tozeroy", "fillcolor": PALE[meaning], "line": {"dash": _KEPT[meaning]}}
+            fill, dash = KEPT[meaning]
+            kept = {"fill": "tozeroy", "fillcolor": fill, "line": {"dash": dash}}
             mark = panel.curve(across, density(found, name, across), meaning, f"{name}, {sent}",
                                hoverinfo="skip", **(kept if sent == "kept" else {}))  # fmt: skip
             said = f"{name}, {sent} {parts[f'{name}, {sent}']:.0%}"
             marks.append(replace(mark, said=said, at=(x, y)))
-    return [
-        *marks,
-        panel.curve([line, line], [-0.87 * top, 0.87 * top], INK, "threshold", label=""),
-    ]
-
-
-_KEPT = {SMALL: "solid", WRONG: "dash"}  # lines of a panel differ by their dash
+    cut = panel.curve([line, line], [-0.87 * top, 0.87 * top], INK, "threshold", label="")
+    return [*marks, cut]
 
 
 def density(found: Predicted, name: str, x: np.ndarray) -> np.ndarray:
@@ -252,12 +243,10 @@ def also(found: Predicted, at: int) -> str:
 
 def table(found: Predicted, state: State):
     """Every share: the threshold, what is right, and what it costs."""
-    import pandas as pd
-
     columns = {
         "threshold": found.threshold,
         "right": found.accuracy,
         "right at random": mixture(found),
         "share of the big model's price": SHARES + state["price"],
     }
-    return pd.DataFrame(columns, index=pd.Index(SHARES.round(2), name="escalated"))
+    return table_of(columns, SHARES.round(2), "escalated")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from ensemble_lab.explorers.answers.routing_replay import (
     ROUTERS,
     SHARES,
     TASKS,
-    Place,
     Pool,
     Routed,
     lacks,
@@ -33,13 +31,10 @@ from ensemble_lab.widgets.axes import FRAMED, Axes, axis, rows_of, shares
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
-from ensemble_lab.widgets.panels import Mark, Panel, listed
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.panels import Mark, Panel
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, INK, ORACLE, SMALL, WRONG, marker
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MMLU, GSM8K, PRO, FACES, REVIEWS = TASKS
 SHORT, LONG = 14, 20  # characters of a name in the picture, and in the finding
@@ -178,13 +173,9 @@ def draw(found: Routed, state: State) -> Picture:
         calls=Axes(shares("", -0.04, 1.04, zeroline=False),
                    rows_of([""] * len(SLOTS), showticklabels=False), "Who is asked how often", 24),
     )  # fmt: skip
-    marks = [
-        *curves(panels.curve, found, share),
-        *questions(panels.map, found, share, place),
-        *calls(panels.calls, found, share),
-    ]
+    marks = panels.marks(found, share, curve=curves, map=questions, calls=calls)
     said = finding(found, state)
-    return panels.picture(marks, said, lambda: table(found), also(found, share, place))
+    return panels.picture(marks, said, lambda: table(found), also(found, share))
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:
@@ -197,9 +188,7 @@ def curves(panel: Panel, found: Routed, share: int) -> list[Mark]:
     """The router between the random orders and the oracle, and the reader's place."""
     usual, strong = found.pool.usual, _strong(found)
     right, leads = found.pool.shown.accuracy(), found.pool.leads
-    y, (low, high) = float(found.accuracy[share]), found.ends(share)
-    spread = {"type": "data", "symmetric": False, "color": INK, "thickness": 2}
-    spread |= {"array": listed([high - y]), "arrayminus": listed([y - low])}
+    y = float(found.accuracy[share])
     loses = y < (found.low[share] if leads else right[usual]) - 1e-9
     own = [] if leads or np.isnan(found.own) else [100 * found.own]
     chosen = [float(np.interp(100 * found.own, SHARES, found.accuracy))][: len(own)]
@@ -219,13 +208,14 @@ def curves(panel: Panel, found: Routed, share: int) -> list[Mark]:
                    "strong model alone", label=alone[1]),
         panel.curve(SHARES, found.accuracy, COMBINED, "router", width=4),
         replace(chose, look=clear),
-        panel.points([share], [y], WRONG if loses else COMBINED, "you are here", size=16, key=False,
-                     error_y=spread),
+        panel.here(share, y, WRONG if loses else COMBINED, "you are here", size=16,
+                   ends=found.ends(share)),
     ]  # fmt: skip
 
 
-def questions(panel: Panel, found: Routed, share: int, place: Place) -> list[Mark]:
+def questions(panel: Panel, found: Routed, share: int) -> list[Mark]:
     """The questions of the map, each as the model that answers it at this share."""
+    place = placed(found.pool)
     slot = _slots(found)[found.asked(share)[place.rows]]
     return [
         panel.points(place.x[slot == at], place.y[slot == at], look["color"], name, size=7,
@@ -344,7 +334,7 @@ def _signed(points: float) -> str:
     return f"{points if abs(points) >= 0.05 else 0.0:+.1f}"
 
 
-def also(found: Routed, share: int, place: Place) -> str:
+def also(found: Routed, share: int) -> str:
     """What the words say beyond the finding."""
     pool = found.pool
     part = np.bincount(found.asked(share), minlength=len(pool.shown.models)) / len(found.order)
@@ -356,14 +346,12 @@ def also(found: Routed, share: int, place: Place) -> str:
     )  # fmt: skip
     return (
         f"Answered by {asked}{cost}. Fitted on {len(pool.fit):,} questions, shown on"
-        f" {len(pool.shown):,} others, {len(place.rows)} of them on the map.{beyond}"
+        f" {len(pool.shown):,} others, {len(placed(pool).rows)} of them on the map.{beyond}"
     )
 
 
-def table(found: Routed) -> pd.DataFrame:
+def table(found: Routed):
     """One row a share: accuracy, random orders, oracle, and price where it is known."""
-    import pandas as pd
-
     usual = found.pool.shown.accuracy()[found.pool.usual]
     columns = {
         "right": found.accuracy,
@@ -375,4 +363,4 @@ def table(found: Routed) -> pd.DataFrame:
     }
     if found.cost is not None:
         columns["USD per 10,000"] = found.cost
-    return pd.DataFrame(columns, index=pd.Index(SHARES, name="sent (%)"))
+    return table_of(columns, SHARES, "sent (%)")

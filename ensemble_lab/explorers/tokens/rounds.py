@@ -15,7 +15,7 @@ from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.plain import named, whole
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG, marker
 
@@ -102,7 +102,6 @@ def explorer(traces: Trace | Sequence[Trace] | None = None) -> Explorer:
         draw=lambda state: draw(shown(state), state["token"]),
         presets=views(options, varied, longest, found),
         tasks=tasks(shown) if traces is None else (),
-        along="token",
         sequence="token" if longest > 1 else None,
     )  # fmt: skip
 
@@ -120,10 +119,8 @@ def checked(traces: Trace | Sequence[Trace]) -> tuple[Trace, ...]:
     try:
         found = (traces,) if isinstance(traces, Trace) else tuple(several(traces, "traces"))
     except (ValueError, TypeError) as error:
-        kind = type(traces).__name__
-        raise TypeError(
-            f"traces is a {kind}; give a list of what trace(target, …) makes"
-        ) from error
+        told = f"traces is a {type(traces).__name__}; give a list of what trace(target, …) makes"
+        raise TypeError(told) from error
     for one in found:
         if not isinstance(one, Trace):
             raise TypeError(f"{type(one).__name__} is no Trace; trace(target, prompt, …) makes one")
@@ -167,9 +164,8 @@ def views(options: Mapping, varied: Sequence[str], longest: int, traces) -> dict
     for one in traces if "a correction" not in found else ():
         at = next((i for i, (_, p) in enumerate(one.places, 1) if p.verdict == CORRECTED), None)
         if at and one.temperature > 0:
-            return found | {
-                "a correction": {key: getattr(one, key) for key in varied} | {"token": at}
-            }
+            setting = {key: getattr(one, key) for key in varied}
+            return found | {"a correction": setting | {"token": at}}
     return found
 
 
@@ -180,24 +176,19 @@ def tasks(shown: Callable[[State], Trace]) -> tuple[Task, ...]:
         places = shown(state).places
         return places[min(state["token"], len(places)) - 1][1]
 
-    def is_a(verdict: str) -> Callable[..., bool]:
-        return lambda state, picture: place(state).verdict == verdict
-
-    def lucky(state: State, picture) -> bool:
-        here = place(state)
-        likeliest = here.p[here.tokens.index(here.token)] == max(here.p)
-        return here.verdict == ACCEPTED and not likeliest
-
-    def in_vain(state: State, picture) -> bool:
-        one = shown(state)
-        return len(one.places) < 1.3 * len(one.rounds)
+    def lucky(here: Place) -> bool:
+        return here.verdict == ACCEPTED and here.p[here.tokens.index(here.token)] < max(here.p)
 
     return (
-        Task("Step to a bonus, which the target adds behind an accepted draft.", is_a(BONUS)),
-        Task("Step to a correction: why was the token above it rejected?", is_a(CORRECTED)),
-        Task("Find an accepted token although the target prefers another one.", lucky),
-        Task("Find a text for which drafts save next to nothing. What fails?", in_vain),
-    )
+        Task("Step to a bonus, which the target adds behind an accepted draft.",
+             lambda state, picture: place(state).verdict == BONUS),
+        Task("Step to a correction: why was the token above it rejected?",
+             lambda state, picture: place(state).verdict == CORRECTED),
+        Task("Find an accepted token although the target prefers another one.",
+             lambda state, picture: lucky(place(state))),
+        Task("Find a text for which drafts save next to nothing. What fails?",
+             lambda state, picture: len(shown(state).places) < 1.3 * len(shown(state).rounds)),
+    )  # fmt: skip
 
 
 # -- the picture --------------------------------------------------------------------------------
@@ -224,7 +215,7 @@ def draw(one: Trace, token: int) -> Picture:
         dice=Axes(axis("r, drawn at random", 0, 1, **plain),
                   axis("", -1, 1, showticklabels=False, **plain), _odds(place), 24),
     )  # fmt: skip
-    marks = [*chances(panels.chances, place), *dice(panels.dice, place)]
+    marks = panels.marks(place, chances=chances, dice=dice)
     notes = [
         *_row(panels.words, ACROSS - sum(_wide(said, SMALLER) for said in KEY), -12, KEY.items()),
         *([panels.words.note(0, top / 2, asked, **MIDDLE_LEFT)] if asked else []),
@@ -416,8 +407,6 @@ def also(one: Trace, at: int) -> str:
 
 def table(one: Trace):
     """One row a token: round, verdict, what was drafted, r, and probabilities."""
-    import pandas as pd
-
     rows = [
         {
             "token": whole(place.token),
@@ -432,5 +421,5 @@ def table(one: Trace):
         }
         for number, place in one.places
     ]
-    frame = pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="place"))
+    frame = table_of(rows, range(1, len(rows) + 1), "place")
     return frame.astype({"r": float, "p/q": float, "sum of min(p, q)": float})

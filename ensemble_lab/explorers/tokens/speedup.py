@@ -16,7 +16,7 @@ from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel, reach
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.plain import named as short
 from ensemble_lab.widgets.plain import whole
 from ensemble_lab.widgets.style import COMBINED, INK, ORACLE, SMALL, WRONG
@@ -102,7 +102,6 @@ def explorer(pairs: Pair | Mapping | None = None) -> Explorer:
         draw=lambda state: draw(state, known),
         presets={title if list(called.values()).count(title) == 1 else name: preset(known[name])
                  for name, title in called.items()},
-        along="gamma",
         sequence="gamma",
         tasks=TASKS if pairs is None else (),
     )  # fmt: skip
@@ -126,9 +125,8 @@ def named(pairs: Pair | Mapping) -> dict[str, Pair]:
         None is there, or one is no pair.
     """
     if not isinstance(pairs, Pair | Mapping):
-        raise ValueError(
-            f"pairs is a {type(pairs).__name__}; give a pair, or a dictionary from names to pairs"
-        )
+        fix = "give a pair, or a dictionary from names to pairs"
+        raise ValueError(f"pairs is a {type(pairs).__name__}; {fix}")
     if isinstance(pairs, Pair) or "alpha" in pairs:
         pairs = {"your pair": pairs}
     found = {whole(name): pair_of(pair) for name, pair in pairs.items()}
@@ -193,9 +191,8 @@ def draw(state: State, pairs: Mapping[str, Pair]) -> Picture:
         *panels.map.names(*points(pairs), called, bgcolor="#FFFFFF"),
         *measured(panels.lengths, seen[:1]),
     ]
-    return panels.picture(
-        marks, finding(state), lambda: table(state, pairs), also(state, pairs), notes
-    )
+    told = finding(state), lambda: table(state, pairs), also(state, pairs)
+    return panels.picture(marks, *told, notes)
 
 
 def ground(panel: Panel, state: State, pairs: Mapping[str, Pair], pays: bool) -> list[Mark]:
@@ -300,8 +297,6 @@ def also(state: State, pairs: Mapping[str, Pair]) -> str:
 
 def table(state: State, pairs: Mapping[str, Pair]):
     """The point and every pair: alpha, c, v, gamma, the formula and what was measured."""
-    import pandas as pd
-
     here = pair_of({key: state[key] for key in ("alpha", "c", "v", "gamma")})
     rows = [
         {"alpha": p.alpha, "c": p.c, "v": p.v, "gamma": p.gamma, "formula (×)": p.formula,
@@ -309,4 +304,4 @@ def table(state: State, pairs: Mapping[str, Pair]):
                "best gamma": best_gamma(p.alpha, p.c, p.v, max(GAMMAS))}
         for p in (here, *pairs.values())
     ]  # fmt: skip
-    return pd.DataFrame(rows, index=pd.Index(["you are here", *pairs], name="pair"))
+    return table_of(rows, ["you are here", *pairs], "pair")

@@ -16,14 +16,14 @@ from ensemble_lab.explorers.training.bagging_replay import (
     bags,
     chance_of_one,
 )
-from ensemble_lab.explorers.training.moons import ACROSS, AXES, CELLS, MAP, MIDDLES, SHADE, UP
+from ensemble_lab.explorers.training.moons import AXES, CELLS, MAP, MIDDLES, SHADE, outline
 from ensemble_lab.training.bagging.bootstrap import variance_of_mean
 from ensemble_lab.widgets.axes import Axes, axis, log_axis, shares
 from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
-from ensemble_lab.widgets.panels import Mark, Panel, borders
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.panels import Mark, Panel
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, INK, ORACLE, SMALL, WRONG
 
 MEMBERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -81,7 +81,6 @@ def explorer() -> Explorer:
         compute=computed,
         draw=draw,
         presets=presets,
-        along="members",
         sequence="members",
         tasks=TASKS,
     )  # fmt: skip
@@ -106,17 +105,13 @@ def draw(found: Bags, state: State) -> Picture:
         parts=Axes(members, axis("", 0, 1.1 * most), f"Squared error, parts (ρ = {found.rho:.2f})",
                    44, 100),
     )  # fmt: skip
-    marks = [
-        *map_of(panels.map, found, m),
-        *errors(panels.errors, found, m),
-        *made_of(panels.parts, found, m),
-    ]
+    marks = panels.marks(found, m, map=map_of, errors=errors, parts=made_of)
     return panels.picture(marks, finding(found, state), lambda: table(found), also(found, m))
 
 
 def map_of(panel: Panel, found: Bags, m: int) -> list[Mark]:
     """The probability of class 1 by m members, their borders and the rows of one draw."""
-    some = [borders(one, ACROSS, UP) for one in found.member[: min(m, OWN_BORDERS)]]
+    some = map(outline, found.member[: min(m, OWN_BORDERS)])
     own = tuple(list(chain(*parts)) for parts in zip(*some, strict=True))
     hover = "probability of class 1: %{z:.0%}<extra></extra>"
     rim = {"line": {"width": 1, "color": "white"}}
@@ -124,9 +119,9 @@ def map_of(panel: Panel, found: Bags, m: int) -> list[Mark]:
     return [
         panel.heat(found.chance[m - 1], *MIDDLES, "probability of class 1", 0, 1, SHADE,
                    hovertemplate=hover),
-        panel.border(own, ACROSS, UP, SMALL, "members", width=2),
-        panel.border(_true_border(), ACROSS, UP, ORACLE, "true", width=2),
-        panel.border(found.chance[m - 1] > 0.5, ACROSS, UP, COMBINED, "ensemble", width=4),
+        panel.border(own, SMALL, "members", width=2),
+        panel.border(_true_border(), ORACLE, "true", width=2),
+        panel.border(outline(found.chance[m - 1] > 0.5), COMBINED, "ensemble", width=4),
         *(panel.points(*found.X[found.label == one].T, look["color"], f"class {one}", size=7,
                        look=look | rim, hovertemplate=f"class {one}")
           for one, look in enumerate(looks)),
@@ -168,14 +163,13 @@ def made_of(panel: Panel, found: Bags, m: int) -> list[Mark]:
 
 def formula(found: Bags) -> np.ndarray:
     """Squared error (32,) of 1, 2, … members by bias, variance and correlation."""
-    return np.array(
-        [found.bias2 + variance_of_mean(found.sigma2, found.rho, m) for m in SIZES.tolist()]
-    )
+    variance = [variance_of_mean(found.sigma2, found.rho, m) for m in SIZES.tolist()]
+    return found.bias2 + np.array(variance)
 
 
 @cache
 def _true_border() -> tuple[list, list]:
-    return borders(chance_of_one(MAP).reshape(CELLS, CELLS) > 0.5, ACROSS, UP)
+    return outline(chance_of_one(MAP).reshape(CELLS, CELLS) > 0.5)
 
 
 # -- in words -----------------------------------------------------------------------------------
@@ -219,8 +213,6 @@ def also(found: Bags, m: int) -> str:
 
 def table(found: Bags):
     """Every number of members: errors over five draws, squared errors and their formula."""
-    import pandas as pd
-
     columns = {
         "held-out error": found.held.mean(0),
         "its spread over 5 draws": found.held.std(0, ddof=1),
@@ -231,4 +223,4 @@ def table(found: Bags):
         "its floor": found.floor,
         "squared bias": found.bias2,
     }
-    return pd.DataFrame(columns, index=pd.Index(SIZES, name="members"))
+    return table_of(columns, SIZES, "members")

@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 from ensemble_lab.explorers.training.moons import CELLS, MAP, moons
+from ensemble_lab.training.bagging.bagging import BaggingClassifier
+from ensemble_lab.training.bagging.bootstrap import outside
+from ensemble_lab.training.networks import NetworkClassifier
 
 MOST = 32
 SIZES = np.arange(1, MOST + 1)
@@ -53,27 +58,22 @@ def bags(learner: str, depth: int, share: float) -> Bags:
     said, out_of_bag, alone = [], [], []
     for seed in DRAWS:
         X, y = moons(ROWS, seed, NOISE)
-        bag = _fitted(learner, depth, share, seed, X, y)
+        one = _estimator(learner, depth, seed)
+        bag = BaggingClassifier(one, MOST, max_samples=share, random_state=seed).fit(X, y)
         said.append(chances(bag, places))
         out_of_bag.append(_unseen(bag, X, y))
-        one = _estimator(learner, depth, seed).fit(X, y)
-        alone.append(missed(one.predict_proba(places)[:, 1], truth))
+        alone.append(missed(one.fit(X, y).predict_proba(places)[:, 1], truth))
         if seed == DRAWS[0]:
-            first = {"X": X, "label": y, **_map(bag)}
+            there = chances(bag, MAP).reshape(MOST, CELLS, CELLS)
+            first = {"X": X, "label": y, "member": there > 0.5, "chance": running_mean(there)}
     said = np.stack(said)  # (draws, members, places)
-    held, squared = (
-        np.mean([score(rolled) for rolled in rotated(said, axis=1)], axis=0)
-        for score in (
-            lambda some: missed(running_mean(some, axis=1), truth),
-            lambda some: ((running_mean(some, axis=1) - truth) ** 2).mean(-1),
-        )
-    )
+    means = [running_mean(rolled, axis=1) for rolled in rotated(said, axis=1)]
     return Bags(
         **first,
-        held=held,
+        held=np.mean([missed(mean, truth) for mean in means], axis=0),
         out_of_bag=np.stack(out_of_bag),
         alone=np.array(alone),
-        squared=squared,
+        squared=np.mean([((mean - truth) ** 2).mean(-1) for mean in means], axis=0),
         **parts(said, truth),
     )
 
@@ -109,9 +109,8 @@ def rotated(values: np.ndarray, axis: int) -> Iterator[np.ndarray]:
 
 def chances(bag, X: np.ndarray) -> np.ndarray:
     """Probability (m, n) of class 1 by every member; 0 by one that has never seen it."""
-    return np.stack(
-        [member.predict_proba(X)[:, -1] * (member.classes_[-1] == 1) for member in bag.estimators_]
-    )
+    members = bag.estimators_
+    return np.stack([one.predict_proba(X)[:, -1] * (one.classes_[-1] == 1) for one in members])
 
 
 def parts(said: np.ndarray, truth: np.ndarray) -> dict:
@@ -129,11 +128,6 @@ def parts(said: np.ndarray, truth: np.ndarray) -> dict:
 
 
 def _estimator(learner: str, depth: int, seed: int):
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.tree import DecisionTreeClassifier
-
-    from ensemble_lab.training.networks import NetworkClassifier
-
     if learner == "nearest neighbours":
         return KNeighborsClassifier(9)
     if learner == NETWORK:
@@ -142,17 +136,8 @@ def _estimator(learner: str, depth: int, seed: int):
     return DecisionTreeClassifier(max_depth=1 if learner == "stump" else depth, random_state=seed)
 
 
-def _fitted(learner: str, depth: int, share: float, seed: int, X, y):
-    from ensemble_lab.training.bagging.bagging import BaggingClassifier
-
-    estimator = _estimator(learner, depth, seed)
-    return BaggingClassifier(estimator, MOST, max_samples=share, random_state=seed).fit(X, y)
-
-
 def _unseen(bag, X, y) -> np.ndarray:
     """Share of errors on rows that some of the first 1, 2, … members have not seen."""
-    from ensemble_lab.training.bagging.bootstrap import outside
-
     out = outside(bag.estimators_samples_, len(X))
     both = np.stack([out, np.where(out, chances(bag, X), 0.0)], axis=1)  # (members, 2, rows)
     shares = []
@@ -161,9 +146,3 @@ def _unseen(bag, X, y) -> np.ndarray:
         wrong = np.where(2 * total == heard, 0.5, (2 * total > heard) != y)
         shares.append((wrong * (heard > 0)).sum(1) / (heard > 0).sum(1))
     return np.mean(shares, axis=0)
-
-
-def _map(bag) -> dict[str, np.ndarray]:
-    """Predictions at the middle of every cell."""
-    said = chances(bag, MAP).reshape(MOST, CELLS, CELLS)
-    return {"member": said > 0.5, "chance": running_mean(said)}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ensemble_lab.explorers.training.boosting_replay import ROUNDS, Rounds, rounds
-from ensemble_lab.explorers.training.moons import ACROSS, AXES, MIDDLES, SHADE, UP
+from ensemble_lab.explorers.training.moons import AXES, MIDDLES, SHADE, outline
 from ensemble_lab.widgets.axes import Axes, axis, log_axis, shares
 from ensemble_lab.widgets.controls import steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.style import BIG, CLASSES, COMBINED, INK, SMALL, WRONG
 
 DEPTHS = (1, 2, 3, 4, 8)
@@ -65,7 +65,6 @@ def explorer() -> Explorer:
             "smaller steps": {"depth": 3, "noise": 0.2, "learning_rate": 0.3, "round": 60},
             "trees too deep": Failing(depth=8, round=20),
         },
-        along="round",
         sequence="round",
     )  # fmt: skip
 
@@ -83,11 +82,7 @@ def draw(found: Rounds, state: State) -> Picture:
         margins=Axes(axis("margin (votes for minus votes against)", -1.1, 1.1), shares("", 0, 1.03),
                      "Examples up to a margin", 44, 108),
     )  # fmt: skip
-    marks = [
-        *rows(panels.map, found, at),
-        *errors(panels.errors, found, at),
-        *margins(panels.margins, found, at),
-    ]
+    marks = panels.marks(found, at, map=rows, errors=errors, margins=margins)
     return panels.picture(marks, finding(found, state, at), lambda: table(found), also(found, at))
 
 
@@ -110,8 +105,8 @@ def rows(panel: Panel, found: Rounds, at: int) -> list[Mark]:
     }
     return [
         panel.heat(found.whole[at], *MIDDLES, "ground", 0, 1, SHADE, hoverinfo="skip"),
-        panel.border(found.stage[at], ACROSS, UP, SMALL, "stage", width=2),
-        panel.border(found.whole[at], ACROSS, UP, COMBINED, "ensemble", width=4),
+        panel.border(outline(found.stage[at]), SMALL, "stage", width=2),
+        panel.border(outline(found.whole[at]), COMBINED, "ensemble", width=4),
         *(panel.points(*found.X[which].T, look["color"], name, size=across[which], look=look,
                        key=name == "stage errs" or (name == "wrong label" and which.any()),
                        customdata=told[which].tolist(), hovertemplate=f"{name}: {hover}")
@@ -157,7 +152,9 @@ def finding(found: Rounds, state: State, at: int) -> str:
         f" (one full tree {found.tree.mean():.1%})\n"
     )
     if ROUNDS[at] > found.stages[0]:
-        return f"{start}{stopped(found)}"
+        stages, last = int(found.stages[0]), found.stage_error[0, -1]
+        why = "has no error, so nothing is left to learn" if last == 0 else "is followed by chance"
+        return f"{start}On these examples it stopped: stage {stages} {why}"
     if state["noise"]:
         burden, first = found.burden[:, at].mean(), found.held[:, 0].mean()
         told = f"The {state['noise']:.0%} wrong labels carry {burden:.0%} of the weight"
@@ -173,13 +170,6 @@ def finding(found: Rounds, state: State, at: int) -> str:
     return f"{start}{fewest} of {len(found.X)} examples carry half of the weight"
 
 
-def stopped(found: Rounds) -> str:
-    """Why there are no more stages on the examples on the map."""
-    stages, last = int(found.stages[0]), found.stage_error[0, -1]
-    why = "has no error, so nothing is left to learn" if last == 0 else "is followed by chance"
-    return f"On these examples it stopped: stage {stages} {why}"
-
-
 def also(found: Rounds, at: int) -> str:
     """What the words say beyond the finding."""
     margin, best = found.margins[at], found.held.mean(0).argmin()
@@ -193,8 +183,6 @@ def also(found: Rounds, at: int) -> str:
 
 def table(found: Rounds):
     """Every round: errors over five draws, weights and margins of the examples on the map."""
-    import pandas as pd
-
     columns = {
         "training error": found.train.mean(0),
         "held-out error": found.held.mean(0),
@@ -205,4 +193,4 @@ def table(found: Rounds):
         "least margin": found.margins.min(1),
         "median margin": np.median(found.margins, axis=1),
     }
-    return pd.DataFrame(columns, index=pd.Index(ROUNDS, name="round"))
+    return table_of(columns, ROUNDS, "round")

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from sklearn.tree import DecisionTreeClassifier
 
 from ensemble_lab.explorers.training.moons import CELLS, MAP, moons
+from ensemble_lab.training.boosting.adaboost import AdaBoostClassifier
 
 ROUNDS = range(1, 61)
 DRAWS = range(5)
@@ -74,10 +76,6 @@ def _draw(seed: int, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _fitted(depth: int, learning_rate: float, seed: int, X, label, _):
-    from sklearn.tree import DecisionTreeClassifier
-
-    from ensemble_lab.training.boosting.adaboost import AdaBoostClassifier
-
     tree = DecisionTreeClassifier(max_depth=depth)
     boosted = AdaBoostClassifier(tree, len(ROUNDS), learning_rate=learning_rate, random_state=seed)
     return boosted.fit(X, label)
@@ -85,8 +83,6 @@ def _fitted(depth: int, learning_rate: float, seed: int, X, label, _):
 
 @cache
 def _full_grown(noise: float) -> np.ndarray:
-    from sklearn.tree import DecisionTreeClassifier
-
     new, truth = moons(HELD_OUT, len(DRAWS), NOISE)
     shares = []
     for seed in DRAWS:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.datasets import make_moons
 
 from ensemble_lab.widgets.axes import FRAMED, Axes, axis
+from ensemble_lab.widgets.panels import borders
 from ensemble_lab.widgets.style import GROUND
 
 CELLS = 60  # of the map, along each side
@@ -22,11 +24,14 @@ SHADE = [[0, GROUND[0]], [0.5, "#FFFFFF"], [1, GROUND[1]]]
 """From class 0 to class 1, for a chance of class 1."""
 
 
+def outline(inside: np.ndarray) -> tuple[list, list]:
+    """The lines around the cells of the map (rows from below, columns) that are inside."""
+    return borders(inside, ACROSS, UP)
+
+
 def moons(rows: int, seed: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
     """Two half circles that reach into each other: places (n, 2) and classes (n,).
 
     `noise` is the standard deviation around the half circles.
     """
-    from sklearn.datasets import make_moons
-
     return make_moons(rows, noise=noise, random_state=seed)

@@ -16,7 +16,7 @@ from ensemble_lab.widgets.controls import choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State, Task
 from ensemble_lab.widgets.mosaic import mosaic
 from ensemble_lab.widgets.panels import Mark, Panel
-from ensemble_lab.widgets.picture import Picture
+from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.style import COMBINED, INK, ORACLE, SMALL, WRONG
 
 MEMBERS = (2, 4, 8, 16)
@@ -67,7 +67,6 @@ def explorer() -> Explorer:
             "patients": Failing(patients, strength=1.0),
             "able members": Failing(patients, strength=0.8, units=8),
         },
-        along="strength",
         sequence="strength",
         opens={"strength": 0.8},
     )  # fmt: skip
@@ -92,11 +91,7 @@ def draw(found: Sweep, state: State) -> Picture:
         strength=Axes(axis("strength of the penalty", -0.03, 1.03, dtick=0.5),
                       error | {"showticklabels": False}, "The same, by strength", 8, 90),
     )  # fmt: skip
-    marks = [
-        *fit(panels.fit, found, at),
-        *bars(panels.bars, found, at),
-        *over_strength(panels.strength, found, at),
-    ]
+    marks = panels.marks(found, at, fit=fit, bars=bars, strength=over_strength)
     return panels.picture(marks, finding(found, state, at), lambda: table(found), also(found, at))
 
 
@@ -191,12 +186,10 @@ def also(found: Sweep, at: int) -> str:
 
 def table(found: Sweep):
     """Errors for every strength: means over the seeds, and the spread of the ensemble's."""
-    import pandas as pd
-
-    frame = {
+    columns = {
         "members alone": found.alone.mean(1),
         "ambiguity": found.ambiguity.mean(1),
         "together": found.together.mean(1),
         "spread over 5 seeds": found.together.std(1, ddof=1),
     }
-    return pd.DataFrame(frame, index=pd.Index(STRENGTHS, name="strength"))
+    return table_of(columns, STRENGTHS, "strength")

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import count
 
 import numpy as np
+from sklearn.datasets import load_diabetes
+
+from ensemble_lab.training.ambiguity import ambiguity_decomposition
+from ensemble_lab.training.batched.trainer import train_members
+from ensemble_lab.training.negative_correlation import regression_loss
+from ensemble_lab.training.networks import perceptron
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 SEEDS = range(5)
@@ -41,10 +47,9 @@ class Sweep:
     ambiguity: np.ndarray  # (strengths, 5), how far they differ
 
 
+@cache
 def sweep(data: str, members: int, units: int) -> Sweep:
     """Train m networks for each strength and seed, all at once, and judge them."""
-    from ensemble_lab.training.ambiguity import ambiguity_decomposition
-
     where = {"a wave": wave, "diabetes": diabetes}[data]()
     shape = len(STRENGTHS), len(SEEDS), members
     trained = learned_together(where, shape, units)
@@ -60,12 +65,10 @@ def sweep(data: str, members: int, units: int) -> Sweep:
 
 def learned_together(where: Problem, shape: tuple[int, int, int], units: int):
     """Members of all strengths, seeds and places (S, 5, m), trained as one batch."""
-    from ensemble_lab.training.batched.trainer import train_members
-
     strengths, _, m = shape
     rows = np.tile(where.learned.repeat(m, 0), (strengths, 1))  # (S * 5 * m, r)
     return train_members(
-        make=repeated(partial(network, where.X.shape[1], units), len(SEEDS) * m),
+        make=repeated(partial(perceptron, where.X.shape[1], 1, units), len(SEEDS) * m),
         X=where.X,
         y=where.y,
         members=len(rows),
@@ -82,18 +85,9 @@ def penalised(outputs, targets, weights, m: int):
     """Losses (S * 5 * m,): every m members are an ensemble, with the strength of their place."""
     from torch.func import vmap
 
-    from ensemble_lab.training.negative_correlation import regression_loss
-
     strength = outputs.new_tensor(STRENGTHS).repeat_interleave(len(SEEDS))
     parts = (part.unflatten(0, (len(strength), m)) for part in (outputs, targets, weights))
     return vmap(lambda *one: regression_loss(*one[:3], strength=one[3]))(*parts, strength).flatten()
-
-
-def network(inputs: int, units: int):
-    """One hidden layer of tanh units and one number."""
-    from ensemble_lab.training.networks import perceptron
-
-    return perceptron(inputs, 1, units)
 
 
 def repeated(make, period: int):
@@ -115,12 +109,12 @@ def repeated(make, period: int):
 # -- the problems -------------------------------------------------------------------------------
 
 
-def wave(rows: int = 25, noise: float = 0.4) -> Problem:
-    """Noisy rows of a sine, few of them; judged on 500 others."""
+def wave() -> Problem:
+    """25 noisy rows of a sine; judged on 500 others."""
     rng = np.random.default_rng(0)
-    learned = np.arange(rows * len(SEEDS)).reshape(len(SEEDS), rows)
+    learned = np.arange(25 * len(SEEDS)).reshape(len(SEEDS), -1)
     x = rng.uniform(-3, 3, learned.size + 500)
-    y = np.sin(2 * x) + noise * rng.normal(size=len(x))
+    y = np.sin(2 * x) + 0.4 * rng.normal(size=len(x))
     across = np.linspace(-3, 3, 121)
     held = np.tile(np.arange(learned.size, len(x)), (len(SEEDS), 1))
     return Problem(
@@ -138,10 +132,8 @@ def wave(rows: int = 25, noise: float = 0.4) -> Problem:
     )
 
 
-def diabetes(rows: int = 200) -> Problem:
-    """442 patients, ten measurements; curves over the body mass index, all else at its mean."""
-    from sklearn.datasets import load_diabetes
-
+def diabetes() -> Problem:
+    """442 patients, 200 to learn from; curves over the body mass index, all else at its mean."""
     data = load_diabetes(scaled=False)
     X = (data.data - data.data.mean(0)) / data.data.std(0)
     order = np.stack([np.random.default_rng(seed).permutation(len(X)) for seed in SEEDS])
@@ -152,8 +144,8 @@ def diabetes(rows: int = 200) -> Problem:
     return Problem(
         X=X,
         y=(data.target - data.target.mean()) / data.target.std(),
-        learned=order[:, :rows],
-        held=order[:, rows:],
+        learned=order[:, :200],
+        held=order[:, 200:],
         grid=grid,
         x=data.data[:, index],
         across=across,

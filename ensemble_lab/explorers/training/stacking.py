@@ -25,16 +25,14 @@ TASKS = (
     Task("Leak, but with a tree that learns nothing by heart. What does it cost?",
          lambda state, picture: state["features"] == INSIDE and state["depth"] <= 2),
     Task("Take examples away until an average is the better rule.",
-         lambda state, picture: state["features"] == OUTSIDE and worse_than_average(picture)),
+         lambda state, picture: state["features"] == OUTSIDE and worse_than_average(state)),
 )  # fmt: skip
 
 
-def worse_than_average(picture: Picture) -> bool:
-    """Whether the finding counts points lost on an average."""
-    return any(
-        part.startswith("-") and part.endswith("on an average")
-        for part in picture.finding.replace("<br>", ", ").replace(": ", ", ").split(", ")
-    )
+def worse_than_average(state: State) -> bool:
+    """Whether the stack on what is out-of-fold loses on an average of the members."""
+    found, depth = stacks(state["data"], state["rows"]), DEPTHS.index(state["depth"])
+    return bool((found.stack[:, depth, 0] - found.average[:, depth]).mean() < 0)
 
 
 def explorer() -> Explorer:
@@ -70,7 +68,6 @@ def explorer() -> Explorer:
             "few rows": Failing(rows=60),
             "one dominates": Failing(data=PROBLEMS[1], rows=100),
         },
-        along="depth",
         sequence="depth",
         opens={"features": INSIDE},
     )  # fmt: skip
@@ -94,14 +91,9 @@ def draw(found: Stacks, state: State) -> Picture:
         curves=Axes(axis("depth of the tree", 0.5, 12.5, dtick=1), shares("", _floor(low), 1.01),
                     "Right on held-out examples", 44, 112),
     )  # fmt: skip
-    marks = [
-        weights(panels.weights, found, *at),
-        *members(panels.members, found, *at),
-        *curves(panels.curves, found, *at),
-    ]
-    return panels.picture(
-        marks, finding(found, state, *at), lambda: table(found, *at), also(found, *at)
-    )
+    marks = panels.marks(found, *at, weights=weights, members=members, curves=curves)
+    told = finding(found, state, *at)
+    return panels.picture(marks, told, lambda: table(found, *at), also(found, *at))
 
 
 def _floor(share: float, step: float = 0.05) -> float:
@@ -109,12 +101,12 @@ def _floor(share: float, step: float = 0.05) -> float:
     return step * np.floor((share - 0.02) / step)
 
 
-def weights(panel: Panel, found: Stacks, depth: int, kind: int) -> Mark:
+def weights(panel: Panel, found: Stacks, depth: int, kind: int) -> list[Mark]:
     """Whose prediction counts for which class."""
     weight = found.weights[:, depth, kind].mean(0)
     places = [np.arange(size) for size in weight.shape[::-1]]
-    hover = "weight %{z:.2f}<extra></extra>"
-    return panel.heat(weight, *places, "weights", 0, 1, SHADE, hovertemplate=hover, xgap=1, ygap=1)
+    look = {"hovertemplate": "weight %{z:.2f}<extra></extra>", "xgap": 1, "ygap": 1}
+    return [panel.heat(weight, *places, "weights", 0, 1, SHADE, **look)]
 
 
 def members(panel: Panel, found: Stacks, depth: int, kind: int) -> list[Mark]:

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.tree import DecisionTreeClassifier
 
 DEPTHS = range(1, 13)
 KINDS = ("out-of-fold", "in-fold")
@@ -63,8 +68,6 @@ class Stacks:
 @cache
 def problem(name: str) -> Problem:
     """Digits by the halves of their image, or tumours by three kinds of measurements."""
-    from sklearn.datasets import load_breast_cancer, load_digits
-
     if name == "digits":
         X, y = load_digits(return_X_y=True)
         halves = {"upper half": slice(0, 32), "lower half": slice(32, 64)}
@@ -77,6 +80,7 @@ def problem(name: str) -> Problem:
 PROBLEMS = ("digits", "breast cancer")
 
 
+@cache
 def stacks(data: str, rows: int) -> Stacks:
     """All depths and both kinds of features, over five splits of which `rows` are learned from."""
     where = problem(data)
@@ -87,8 +91,6 @@ def stacks(data: str, rows: int) -> Stacks:
 
 def _split(where: Problem, rows: int, seed: int) -> tuple[np.ndarray, ...]:
     """One split's arrays, in the order of `Stacks`."""
-    from sklearn.model_selection import StratifiedKFold, train_test_split
-
     X, new, y, truth = train_test_split(
         where.X, where.y, train_size=rows, random_state=seed, stratify=where.y
     )
@@ -117,9 +119,6 @@ def right(said: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def asked(views: dict[str, slice], X, y, new) -> np.ndarray:
     """What members that learned from X, y say of `new`: (depths, n, m, k), the tree last."""
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from sklearn.tree import DecisionTreeClassifier
-
     linear = [
         LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
         .fit(X[:, columns], y)
@@ -145,8 +144,6 @@ def cut(tree, X: np.ndarray) -> np.ndarray:
 
 def final(shown, y, said, truth) -> tuple[np.ndarray, float]:
     """The final model of features `shown` (n, m, k): its weights (m, k) and held-out accuracy."""
-    from sklearn.linear_model import Ridge
-
     n, m, k = shown.shape
     model = Ridge().fit(shown.reshape(n, m * k), np.eye(k)[y])
     coef = model.coef_.reshape(k, m, k)  # (class scored, member, class named)

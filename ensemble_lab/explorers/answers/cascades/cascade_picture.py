@@ -20,7 +20,7 @@ from ensemble_lab.explorers.answers.cascades.cascade_replay import (
 )
 from ensemble_lab.widgets.axes import Axes, axis, shares
 from ensemble_lab.widgets.mosaic import mosaic
-from ensemble_lab.widgets.panels import SIZE, Mark, Panel, reach
+from ensemble_lab.widgets.panels import SIZE, Mark, Panel
 from ensemble_lab.widgets.picture import Picture
 from ensemble_lab.widgets.plain import named
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, MIDDLE, ORACLE, SMALL, WRONG, marker
@@ -32,13 +32,13 @@ PALE = "#FBE6D8"  # the ground under what goes to the big model
 ALL = (0.0, 1.0)
 
 
-def draw(replay: Replay, seen: View) -> Picture:
+def draw(seen: View) -> Picture:
     """The picture of one setting."""
     row = {"range": [-0.02, 1.02], "zeroline": False}
     looked_at = seen.columns if len(seen.accuracy) > MANY else slice(None)
     least = _ends([seen.accuracy[looked_at], seen.frontier()[1]])[0]
     above = _ends([seen.accuracy, seen.frontier()[1], [seen.oracle[1]]])[1]
-    most_paid = _ends([[0], seen.price, seen.frontier()[0], [seen.oracle[0]]])[1] or 1.0
+    most = _ends([[0], seen.price, seen.frontier()[0], [seen.oracle[0]]])[1] or 1.0
     kind = "predicted chance" if seen.mode == CHOOSE else "confidence"
     kind += " over its label's threshold" if seen.by_label else ""
     first = named(seen.order[0], SHORT)
@@ -53,19 +53,16 @@ def draw(replay: Replay, seen: View) -> Picture:
         items=Axes(shares(f"items by {first}'s {kind}", *ALL, **row),
                    axis("", -1.05, 1.3, tickvals=[0, 1], ticktext=["0", "100%"]),
                    "", 52, 122),
-        price=Axes(axis(replay.price.title, -0.13 * most_paid, 1.13 * most_paid, zeroline=False),
+        price=Axes(axis(seen.replay.price.title, -0.13 * most, 1.13 * most, zeroline=False),
                    _right(least, above), "Right, by price", 44),
     )  # fmt: skip
-    ways = _price(panels.price, replay, seen)
-    marks = [*_share(panels.share, seen), *_items(panels.items, seen), *ways]
+    marks = panels.marks(seen, share=_share, items=_items, price=_price)
     ground = {"type": "rect", "layer": "below", "fillcolor": PALE, "line": {"width": 0}}
     ground |= {"xref": "x", "x0": 0, "x1": 0 if seen.cut is None else seen.share}
     ground |= {"yref": "paper", "y0": panels.items.up[0], "y1": panels.share.up[1]}
-    found = finding(replay, seen)
-    names = _names(panels.price, replay, seen, ways[0])
-    return panels.picture(
-        marks, found, lambda: table(replay, seen), also(replay, seen), names, shapes=[ground]
-    )
+    found = finding(seen)
+    names = _names(panels.price, seen)
+    return panels.picture(marks, found, lambda: table(seen), also(seen), names, shapes=[ground])
 
 
 def _ends(parts) -> tuple[float, float]:
@@ -86,7 +83,6 @@ def _share(panel: Panel, seen: View) -> list[Mark]:
     small, big = (f"{named(seen.order[at], SHORT)} alone" for at in (0, -1))
     share, right, _ = seen.curve()
     end = last if seen.queue is None else mean_of_known(seen.queue.passed)
-    y, (low, high) = seen.point[1], seen.interval
     ways = [
         panel.curve([0, 1], [first, end], ORACLE, "at random"),
         panel.curve(share, right, COMBINED, "least sure first", width=4),
@@ -96,8 +92,8 @@ def _share(panel: Panel, seen: View) -> list[Mark]:
         panel.rule(first, SMALL, "small alone", label=small),
         panel.rule(last, BIG, "big alone", label=big if len(seen.order) > 1 else ""),
         *(replace(way, said=way.trace["name"], at=None, symbol="line") for way in ways),
-        panel.points([seen.share], [y], COMBINED, "you are here", size=16, key=False,
-                     error_y=reach([y], [low], [high])),
+        panel.here(seen.share, seen.point[1], COMBINED, "you are here", size=16,
+                   ends=seen.interval),
     ]  # fmt: skip
 
 
@@ -122,9 +118,9 @@ def _items(panel: Panel, seen: View) -> list[Mark]:
     ]
 
 
-def _price(panel: Panel, replay: Replay, seen: View) -> list[Mark]:
+def _price(panel: Panel, seen: View) -> list[Mark]:
     """Accuracy by price: every single model of the table, the chain's settings, the reader's."""
-    models = replay.outcomes.models
+    models = seen.replay.outcomes.models
     between = {"symbol": "triangle-down", "color": MIDDLE, "line": {"width": 1, "color": INK}}
     others = [j for j in range(len(models)) if j not in seen.columns]
     dots = (
@@ -133,10 +129,10 @@ def _price(panel: Panel, replay: Replay, seen: View) -> list[Mark]:
         ("small", seen.columns[:1], marker(SMALL, 11)),
         ("big", seen.columns[-1:], marker(BIG, 11)),
     )
-    hover = f"%{{text}}: %{{x:.4~g}} {replay.price.unit}, %{{y:.1%}}"
+    hover = f"%{{text}}: %{{x:.4~g}} {seen.replay.price.unit}, %{{y:.1%}}"
     here, best = (np.transpose([place]) for place in (seen.point, seen.oracle))
     return [
-        panel.curve(*seen.frontier(), COMBINED, "the chain", width=3, label=""),
+        _chain(panel, seen),
         *(panel.points(seen.price[at], seen.accuracy[at], look["color"], what, size=look["size"],
                        look=look, key=False, text=[named(models[j]) for j in at],
                        hovertemplate=hover) for what, at, look in dots),
@@ -145,9 +141,13 @@ def _price(panel: Panel, replay: Replay, seen: View) -> list[Mark]:
     ]  # fmt: skip
 
 
-def _names(panel: Panel, replay: Replay, seen: View, way: Mark) -> list[dict]:
+def _chain(panel: Panel, seen: View) -> Mark:
+    return panel.curve(*seen.frontier(), COMBINED, "the chain", width=3, label="")
+
+
+def _names(panel: Panel, seen: View) -> list[dict]:
     """The names of the models and of the oracle, where the chain's line does not go."""
-    models, chain = replay.outcomes.models, seen.order
+    models, chain = seen.replay.outcomes.models, seen.order
     colours = dict.fromkeys(chain, MIDDLE) | {chain[0]: SMALL, chain[-1]: BIG}
     called = [
         (seen.price[j], seen.accuracy[j], named(name, SHORT), colours.get(name, ORACLE))
@@ -156,13 +156,13 @@ def _names(panel: Panel, replay: Replay, seen: View, way: Mark) -> list[dict]:
     ]
     called.append((*seen.oracle, f"oracle {seen.oracle[1]:.0%}", ORACLE))
     x, y, names, meanings = zip(*called, strict=True)
-    return panel.names(x, y, names, size=SIZE, lines=[way], meanings=meanings)
+    return panel.names(x, y, names, size=SIZE, lines=[_chain(panel, seen)], meanings=meanings)
 
 
 # -- in words -----------------------------------------------------------------------------------
 
 
-def finding(replay: Replay, seen: View) -> str:
+def finding(seen: View) -> str:
     """The title: how many are passed on, how right that is, and for what price."""
     alone, big = seen.accuracy[seen.columns[-1]], named(seen.order[-1], SAID)
     known = "none of its answers is graded" if np.isnan(alone) else f"{alone:.1%} right"
@@ -175,7 +175,7 @@ def finding(replay: Replay, seen: View) -> str:
     right = _rightness(seen, sum(seen.answered()), gain)
     return (
         f"{100 * seen.share:.0f}% {passed} {named(seen.order[1], SAID)}: {right}"
-        f"\n{_bill(replay, seen, gain)}{_beaten(replay, seen)}"
+        f"\n{_bill(seen, gain)}{_beaten(seen)}"
     )
 
 
@@ -193,8 +193,8 @@ def _rightness(seen: View, answered: float, gain: float) -> str:
     return f"{right:.1%} right{of}, {against}"
 
 
-def _bill(replay: Replay, seen: View, gain: float) -> str:
-    paid, big, here = replay.price, named(seen.order[-1], SAID), seen.point[0]
+def _bill(seen: View, gain: float) -> str:
+    paid, big, here = seen.replay.price, named(seen.order[-1], SAID), seen.point[0]
     alone = seen.price[seen.columns[-1]]
     if np.isnan(here):
         return f"For a {paid.word} that is not known here"
@@ -212,20 +212,20 @@ def _bill(replay: Replay, seen: View, gain: float) -> str:
     return f"For {much} its {paid.word}{more}"
 
 
-def _beaten(replay: Replay, seen: View) -> str:
+def _beaten(seen: View) -> str:
     """Another model of the table, alone more right for no more; no choice of two hides it."""
     better = (seen.accuracy > seen.point[1]) & (seen.price <= seen.point[0])
     better[seen.columns] = False
     if not better.any():
         return ""
     best = int(np.where(better, seen.accuracy, -1).argmax())
-    name = named(replay.outcomes.models[best], SAID)
+    name = named(seen.replay.outcomes.models[best], SAID)
     return f"; {name} alone: {seen.accuracy[best]:.1%} for less"
 
 
-def also(replay: Replay, seen: View) -> str:
+def also(seen: View) -> str:
     """What the words say beyond the finding."""
-    paid = replay.price
+    paid = seen.replay.price
     alone = [
         f"{named(name)} alone is right on {seen.accuracy[j]:.1%} for {_amount(seen.price[j])}"
         for name, j in zip(seen.order, seen.columns, strict=True)
@@ -239,7 +239,7 @@ def also(replay: Replay, seen: View) -> str:
     return (
         f"{here}{'; '.join(alone)} {paid.unit}.{fix} Oracle {seen.oracle[1]:.1%},"
         f" oracle over guessers {seen.chance:.1%}. Surer when right than when wrong"
-        f" {seen.rank:.0%}. Shown on {_shown_on(replay)}."
+        f" {seen.rank:.0%}. Shown on {_shown_on(seen.replay)}."
     ).replace("nan%", "unknown")
 
 
@@ -255,13 +255,13 @@ def _shown_on(replay: Replay) -> str:
     return "all the items, too few to keep some from fitting"
 
 
-def table(replay: Replay, seen: View):
+def table(seen: View):
     """One row a setting: every one of a threshold, the efficient ones of two."""
     import pandas as pd
 
-    paid, sweep = replay.price, seen.sweep
+    paid, sweep = seen.replay.price, seen.sweep
     if sweep is None:
-        index = pd.Index(replay.outcomes.models, name="model")
+        index = pd.Index(seen.replay.outcomes.models, name="model")
         return pd.DataFrame({"accuracy": seen.accuracy, paid.title: seen.price}, index)
     shape = sweep.accuracy.shape
     where = np.indices(shape).reshape(len(shape), -1)

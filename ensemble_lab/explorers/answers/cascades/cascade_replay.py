@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -37,8 +36,9 @@ class Sweep:
     """One chain of S models under every setting, (L,) * (S - 1).
 
     Means an item, how many items are `graded`, and the `gain` on the last model alone over the
-    share of the items where `both` have a graded answer. `answered` and `asked` have a row for each
-    model. `score` (n,) is compared with the first threshold; NaN where there is none.
+    share of the items where `both` have a graded answer. `answered` has a row for each model;
+    `passed` is the share that the first model passes on, or that is sent past it. `score` (n,) is
+    compared with the first threshold; NaN where there is none.
     """
 
     accuracy: np.ndarray
@@ -47,7 +47,7 @@ class Sweep:
     gain: np.ndarray
     both: np.ndarray
     answered: np.ndarray
-    asked: np.ndarray
+    passed: np.ndarray
     score: np.ndarray
 
     @property
@@ -161,9 +161,7 @@ class Replay:
         Whether thresholds came with a policy: nobody knows on which items they were fitted.
     """
 
-    def __init__(
-        self, outcomes: Outcomes, selector: LearnedSelector | None = None, chosen: bool = False
-    ):
+    def __init__(self, outcomes: Outcomes, selector: LearnedSelector | None = None, chosen=False):
         self.outcomes, self.chosen = outcomes, chosen
         self.halved = len(outcomes) >= FEWEST_TO_SPLIT
         self.price = Price.of(outcomes, outcomes.split() if self.halved else (outcomes,))
@@ -178,8 +176,7 @@ class Replay:
         table = self.outcomes
         paid = self.price.paid
         if paid is None:
-            free = np.array(table.models) == small
-            paid = np.broadcast_to(np.where(free, 0.0, 1.0), table.correct.shape)
+            paid = np.broadcast_to(np.array(table.models) != small, table.correct.shape) * 1.0
         elif small != table.models[0]:
             return self.halves(table.models[0])
         table = replace(table, cost=paid)
@@ -196,16 +193,16 @@ class Replay:
             counts = reached(order, table, LEVELS)
         right, spent, who = self.exits(order, mode, table)
         gain, both = _means(counts, right - table.correct[:, table.columns(order[-1:])[0]])
-        stage = np.arange(len(order))[:, None]
-        asked = [stage == s if mode == CHOOSE else stage >= s for s in range(len(order))]
+        accuracy, graded = _means(counts, right)
+        later = np.broadcast_to(np.arange(len(order))[:, None] > 0.0, who.shape)
         return Sweep(
-            accuracy=_means(counts, right)[0],
+            accuracy=accuracy,
             price=sums_of_all(counts, spent, len(LEVELS)) / len(table),
-            graded=_means(counts, right)[1],
+            graded=graded,
             gain=gain,
             both=both / len(table),
             answered=np.stack([_means(counts, (who == s) * 1.0)[0] for s in range(len(order))]),
-            asked=np.stack([_means(counts, np.broadcast_to(a * 1.0, who.shape))[0] for a in asked]),
+            passed=_means(counts, later * 1.0)[0],
             score=score,
         )
 
@@ -227,24 +224,18 @@ class Replay:
         table = self.halves(small)[1]
         return self.price.factor * model_means(table.cost, table.absent)
 
-    def _facts(self, order: tuple[str, ...], mode: str, able: bool) -> dict[str, Any]:
-        """What does not depend on a threshold: single models, oracles and the ranking."""
+    def _facts(self, order: tuple[str, ...], mode: str, able: bool) -> tuple:
+        """What does not depend on a threshold: the last six attributes of `View`."""
         table = self.halves(order[0])[1]
         right, spent, _ = self.exits(order, mode, table)
         known = np.where(np.isnan(right), -1.0, right)
         best, graded = (known.argmax(axis=0), np.arange(len(table))), known.max(axis=0) >= 0
-        own = table.correct[:, table.columns(order[:1])[0]]
-        return {
-            "columns": [int(column) for column in table.columns(order)],
-            "accuracy": table.accuracy(),
-            "price": self.prices(order[0]),
-            "oracle": (
-                self.price.factor * float(mean_of_all(spent[best])),
-                float(mean_of_known(known[best][graded])),
-            ),
-            "chance": _chance(table, order),
-            "rank": ranking(self.sweep(order, mode).score, own) if able else float("nan"),
-        }
+        oracle = self.price.factor * mean_of_all(spent[best]), mean_of_known(known[best][graded])
+        columns = table.columns(order).tolist()
+        own = table.correct[:, columns[0]]
+        rank = ranking(self.sweep(order, mode).score, own) if able else float("nan")
+        chance = _chance(table, order)
+        return columns, table.accuracy(), self.prices(order[0]), oracle, chance, rank
 
     # -- choose first ---------------------------------------------------------------------------
 
@@ -288,9 +279,9 @@ class Replay:
         """The sweep in which each setting has given way to its plan by label."""
         uniform = self.sweep(order, TRY)
         plans, best = self.label_plans(order)
-        names = ("accuracy", "price", "graded", "gain", "both")
+        names = ("accuracy", "price", "graded", "gain", "both", "passed")
         parts = {name: getattr(uniform, name).copy() for name in names}
-        answered, asked = uniform.answered.copy(), uniform.asked.copy()
+        answered = uniform.answered.copy()
         shown = self.halves(order[0])[1]
         columns = shown.columns(order)
         for i in np.unique(best[best > 0]):
@@ -299,9 +290,9 @@ class Replay:
             parts["graded"][here] = (~np.isnan(decision.correct)).sum()
             more = decision.correct - shown.correct[:, columns[-1]]
             parts["gain"][here], parts["both"][here] = mean_of_known(more), share_known(more)
+            parts["passed"][here] = decision.called[:, columns[1]].mean()
             answered[:, here] = (decision.chosen[:, None] == columns).mean(axis=0)[:, None]
-            asked[:, here] = decision.called[:, columns].mean(axis=0)[:, None]
-        return replace(uniform, **parts, answered=answered, asked=asked)
+        return replace(uniform, **parts, answered=answered)
 
     # -- the items in a row ---------------------------------------------------------------------
 
@@ -374,50 +365,35 @@ def ranking(score: np.ndarray, right: np.ndarray) -> float:
 # -- what is looked at --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
 class View:
     """One setting with its numbers, of the shown half; prices are in the axis's unit.
 
-    `sweep`, `queue` and `cut` are None where nothing says which items are hard, or there is one
-    model. `accuracy` and `price` are (m,) of the single models, those of the chain in `columns`;
-    `oracle` is (price, accuracy).
+    `sweep`, `queue` and `cut` are None and `at` is empty where nothing says which items are hard,
+    or there is one model. `accuracy` and `price` are (m,) of the single models, those of the chain
+    in `columns`; `oracle` is (price, accuracy), `chance` the accuracy of an oracle over guessers,
+    `rank` how often a right answer has a higher score than a wrong one.
     """
 
-    order: tuple[str, ...]
-    mode: str
-    at: tuple[int, ...]
-    by_label: bool
-    factor: float
-    sweep: Sweep | None
-    queue: Queue | None
-    cut: int | None
-    columns: list[int]
-    accuracy: np.ndarray
-    price: np.ndarray
-    oracle: tuple[float, float]
-    chance: float
-    rank: float
-
-    @classmethod
-    def of(cls, replay: Replay, order, mode: str, at, able: bool, per_label: bool) -> View:
-        """Look-ups, once the chain was swept."""
-        deferring = len(order) - 1
-        able, at = able and deferring > 0, tuple(at[:deferring])
-        by_label = able and per_label and mode != CHOOSE
-        sweep = queue = cut = None
-        if able:
-            sweep = replay.by_label(order) if by_label else replay.sweep(order, mode)
-            queue = replay.queue(order, mode, at if by_label else (0, *at[1:]), by_label)
-            cut = int(np.searchsorted(queue.score, 0.0 if by_label else LEVELS[at[0]]))
-        facts = replay.facts(order, mode, able)
-        return cls(order, mode, at, by_label, replay.price.factor, sweep, queue, cut, **facts)
+    def __init__(self, replay: Replay, order: tuple[str, ...], mode: str, at, per_label: bool):
+        self.replay, self.order, self.mode, self.at = replay, order, mode, at[: len(order) - 1]
+        self.by_label = bool(self.at) and per_label and mode != CHOOSE
+        self.sweep = self.queue = self.cut = None
+        if self.at:  # look-ups, once the chain was swept
+            self.sweep = replay.by_label(order) if self.by_label else replay.sweep(order, mode)
+            first, level = (self.at[0], 0.0) if self.by_label else (0, LEVELS[self.at[0]])
+            self.queue = replay.queue(order, mode, (first, *self.at[1:]), self.by_label)
+            self.cut = int(np.searchsorted(self.queue.score, level))
+        self.columns, self.accuracy, self.price, self.oracle, self.chance, self.rank = replay.facts(
+            order, mode, bool(self.at)
+        )
 
     @property
     def point(self) -> tuple[float, float]:
         """Price and accuracy."""
         if self.sweep is None:
             return np.nan, np.nan
-        return self.factor * float(self.sweep.price[self.at]), float(self.sweep.accuracy[self.at])
+        paid = self.replay.price.factor * float(self.sweep.price[self.at])
+        return paid, float(self.sweep.accuracy[self.at])
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -429,11 +405,7 @@ class View:
     @property
     def share(self) -> float:
         """Of the items, how many are passed on by the first model, or sent past it."""
-        return np.nan if self.sweep is None else float(self._passed[self.at])
-
-    @property
-    def _passed(self) -> np.ndarray:
-        return 1 - self.sweep.asked[0] if self.mode == CHOOSE else self.sweep.asked[1]
+        return np.nan if self.sweep is None else float(self.sweep.passed[self.at])
 
     def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Share passed on, accuracy and price along the first threshold."""
@@ -441,17 +413,17 @@ class View:
             return (np.array([]),) * 3
         if not self.by_label:
             share, right, paid = self.queue.curve
-            return share, right, self.factor * paid
-        place = (slice(None), *self.at[1:])
-        parts = self._passed, self.sweep.accuracy, self.factor * self.sweep.price
+            return share, right, self.replay.price.factor * paid
+        place, factor = (slice(None), *self.at[1:]), self.replay.price.factor
+        parts = self.sweep.passed, self.sweep.accuracy, factor * self.sweep.price
         return _sorted(*(part[place] for part in parts))
 
     def frontier(self) -> tuple[np.ndarray, np.ndarray]:
         """Price and accuracy along the only threshold; of two, the settings worth having."""
         if self.sweep is None or len(self.order) == 2:
             return self.curve()[2], self.curve()[1]
-        kept, parts = efficient(self.sweep), (self.factor * self.sweep.price, self.sweep.accuracy)
-        return _sorted(*(part.ravel()[kept] for part in parts))
+        kept, paid = efficient(self.sweep), self.replay.price.factor * self.sweep.price
+        return _sorted(*(part.ravel()[kept] for part in (paid, self.sweep.accuracy)))
 
     def answered(self) -> list[float]:
         """Per cent of the items that each model of the chain answered."""

@@ -16,16 +16,11 @@ from ensemble_lab.core.policy import Policy
 from ensemble_lab.core.scales import scale_fault
 from ensemble_lab.core.states import ABSENT, UNPARSED
 from ensemble_lab.explorers.answers.cascades.cascade_picture import draw
-from ensemble_lab.explorers.answers.cascades.cascade_replay import (
-    CHOOSE,
-    LEVELS,
-    TRY,
-    Replay,
-    View,
-)
+from ensemble_lab.explorers.answers.cascades.cascade_replay import CHOOSE, LEVELS, TRY, Replay, View
 from ensemble_lab.widgets.cards import row_of
 from ensemble_lab.widgets.controls import Control, choice, steps
 from ensemble_lab.widgets.explorer import Explorer, Failing, State
+from ensemble_lab.widgets.picture import table_of
 
 HUGE = 1e100  # its square can still be summed
 MOST_PAIRED = 6  # models among which presets are looked for
@@ -70,16 +65,16 @@ def explorer(outcomes: Outcomes, policy: Policy | None = None) -> Explorer:
     controls = _controls(replay, missing, first, none)
 
     def seen(state: State) -> View:
-        order, mode = _order(state, none), state.get("mode", fixed)
-        return View.of(replay, order, mode, _at(state), able, bool(state.get("per_label")))
+        at = _at(state) if able else ()
+        mode, per_label = state.get("mode", fixed), bool(state.get("per_label"))
+        return View(replay, _order(state, none), mode, at, per_label)
 
     return Explorer(
         name="cascade",
         controls=controls,
-        draw=lambda state: draw(replay, seen(state)),
+        draw=lambda state: draw(seen(state)),
         presets=presets,
-        along="threshold" if able else "small",
-        card=lambda state, item: _card(replay, seen(state), item),
+        card=lambda state, item: _card(seen(state), item),
         missing=missing,
         start=_start(policy, replay, missing),
         items=tuple(replay.shown.items[:100].tolist()),
@@ -102,13 +97,13 @@ def _missing(replay: Replay) -> dict[str, str]:
     if scores or features:
         found["mode"] = f"trying first is out: {scores}" if scores else f"only trying: {features}"
     if scores:
-        found |= dict.fromkeys(("middle", "threshold_2", "per_label"), scores)
-    if not scores and len(outcomes.models) < 3:
+        return found | dict.fromkeys(("middle", "threshold_2", "per_label"), scores)
+    if len(outcomes.models) < 3:
         two = "there are two models, and these need three"
         found |= dict.fromkeys(("middle", "threshold_2"), two)
-    if not scores and (outcomes.answer is None or not 1 < len(outcomes.labels) <= MOST_LABELS):
+    if outcomes.answer is None or not 1 < len(outcomes.labels) <= MOST_LABELS:
         found["per_label"] = f"it needs answers of 2 to {MOST_LABELS} labels"
-    elif not scores and not replay.halved:
+    elif not replay.halved:
         found["per_label"] = f"{len(outcomes)} items are too few to fit on one half"
     return found
 
@@ -299,12 +294,10 @@ def _pairs(replay: Replay) -> list[tuple[str, str]]:
 # -- one item -----------------------------------------------------------------------------------
 
 
-def _card(replay: Replay, seen: View, item: Any):
+def _card(seen: View, item: Any):
     """What every model said about an item, who was asked in which place, and who answered."""
-    import pandas as pd
-
+    replay, known = seen.replay, seen.at or len(seen.order) == 1
     one = replay.outcomes.take([row_of(replay.outcomes.items, item)])
-    known = seen.sweep is not None or len(seen.order) == 1
     policy = replay.policy(seen.order, seen.mode, seen.at, seen.by_label) if known else None
     decision = None if policy is None else policy.decide(one)
     said = {**dict(enumerate(one.labels)), ABSENT: "(not recorded)", UNPARSED: "(not readable)"}
@@ -318,4 +311,4 @@ def _card(replay: Replay, seen: View, item: Any):
     for name in ("confidence", "cost", "latency", "tokens"):
         if getattr(one, name) is not None:
             rows[name] = getattr(one, name)[0]
-    return pd.DataFrame(rows, index=pd.Index(one.models, name="model"))
+    return table_of(rows, one.models, "model")

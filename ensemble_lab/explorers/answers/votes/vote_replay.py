@@ -8,18 +8,9 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from ensemble_lab.answers import voting
 from ensemble_lab.answers.diversity import error_correlation, mean_pairwise
-from ensemble_lab.answers.voting import (
-    MajorityVote,
-    MaxVote,
-    MeanVote,
-    MedianVote,
-    MinVote,
-    ProductVote,
-    RankVote,
-    Vote,
-    WeightedVote,
-)
+from ensemble_lab.answers.voting import Vote
 from ensemble_lab.core.decision import Decision
 from ensemble_lab.core.outcomes import Outcomes, _replace_unchecked
 from ensemble_lab.core.states import ABSENT
@@ -27,14 +18,14 @@ from ensemble_lab.core.unknown import mean_of_known
 from ensemble_lab.widgets.explorer import Failing
 
 RULES: dict[str, Vote] = {
-    "majority": MajorityVote(),
-    "log-odds weights": WeightedVote(),
-    "mean confidence": MeanVote(),
-    "product of confidences": ProductVote(),
-    "highest confidence": MaxVote(),
-    "least doubt": MinVote(),
-    "median confidence": MedianVote(),
-    "Borda count": RankVote(),
+    "majority": voting.MajorityVote(),
+    "log-odds weights": voting.WeightedVote(),
+    "mean confidence": voting.MeanVote(),
+    "product of confidences": voting.ProductVote(),
+    "highest confidence": voting.MaxVote(),
+    "least doubt": voting.MinVote(),
+    "median confidence": voting.MedianVote(),
+    "Borda count": voting.RankVote(),
 }
 RIGHT_OR_WRONG = "right or wrong only"
 """A majority over correctness, as if all wrong answers were the same: no policy, a reference."""
@@ -121,7 +112,7 @@ class Replay:
                 lacking[rule] = str(error)
             else:
                 possible[rule] = fitted
-        possible[RIGHT_OR_WRONG] = MajorityVote().fit(self.fit)
+        possible[RIGHT_OR_WRONG] = voting.MajorityVote().fit(self.fit)
         return possible, lacking
 
     def decide(self, members: Sequence[str], rule: str, table: Outcomes) -> tuple[Vote, Decision]:

@@ -12,11 +12,7 @@ from ensemble_lab.answers.voting import Vote
 from ensemble_lab.core.intervals import mean_interval, share_interval
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.unknown import mean_of_known
-from ensemble_lab.explorers.answers.votes.vote_replay import (
-    Replay,
-    Tally,
-    presets,
-)
+from ensemble_lab.explorers.answers.votes.vote_replay import Replay, Tally, presets
 from ensemble_lab.widgets.axes import FRAMED, Axes, axis, rows_of, shares
 from ensemble_lab.widgets.cards import row_of
 from ensemble_lab.widgets.controls import choice, many, steps
@@ -31,6 +27,7 @@ VOTERS = np.arange(10, 101, 10)
 CORRELATIONS = np.round(np.arange(0, 1.01, 0.05), 2)
 VOTE, PICKED, HINDSIGHT, EACH, AS_SET, MEASURED, REACH, GUESSERS = range(8)  # rows, from the top
 NAMES_IN_SIGHT = 12  # more members have no names beside the heat map
+MOST_BESIDE, MOST_ITEMS = 20, 100  # characters of a name there on one line; items of the card
 LINE = 103  # characters of the title
 DOTS_WIDE, DOTS_HIGH = 84, 24  # what the panel of items has room for
 SHADE = [[0, "#DEEBF7"], [0.5, "#6BAED6"], [1, "#08306B"]]  # light to dark: it works without hue
@@ -91,12 +88,12 @@ def explorer(outcomes: Outcomes, policy: Vote | None = None) -> Explorer:
     )  # fmt: skip
 
 
-def changed(replay: Replay, members: tuple[str, ...], rule: str, most: int = 100) -> tuple:
+def changed(replay: Replay, members: tuple[str, ...], rule: str) -> tuple:
     """Items worth a look: where the vote and the best member differ, else the first ones."""
     tally = replay.tally(members, rule)
     rows = np.flatnonzero((tally.voted > tally.alone) | (tally.voted < tally.alone))
     items = replay.shown.items
-    return tuple((items[rows] if len(rows) else items)[:most].tolist())
+    return tuple((items[rows] if len(rows) else items)[:MOST_ITEMS].tolist())
 
 
 def draw(replay: Replay, state: State) -> Picture:
@@ -270,9 +267,9 @@ def heat(panel: Panel, tally: Tally, order: np.ndarray, ends: tuple[float, float
     )  # fmt: skip
 
 
-def in_two(name: str, most: int = 20) -> str:
+def in_two(name: str) -> str:
     """A long name on two lines, parted after the hyphen, blank or so nearest to its middle."""
-    if len(name) <= most:
+    if len(name) <= MOST_BESIDE:
         return name
     middle = len(name) // 2
     ends = [at for at in range(8, len(name) - 7) if name[at - 1] in "-@/ :…"]
