@@ -333,7 +333,7 @@ def flashspec(size, quick):
         f"the quickest of flashspec {peer.version}, whose draft model is {of.assistant.weights}",
         quick,
     )
-    return found | {"peer_fell_back": peer.fell_back}
+    return found | {"peer_compiled": peer.compiled, "peer_fell_back": peer.fell_back}
 
 
 def beside_compiled(name, size, peers, peer_is, quick):
