@@ -12,6 +12,8 @@ from benchmarks.parts.run import load
 from ensemble_lab.reports.request import RequestError
 from ensemble_lab.tokens.reading import compiled
 
+NO_TIME = "no time was left for it"
+
 
 def measured(script, limits, quick, seconds):
     """Records of the script at a path one by one, or for each that failed its name and error.
@@ -39,7 +41,7 @@ def measured(script, limits, quick, seconds):
 def heard(pipe, name, seconds):
     """What a record became, waited for no longer than so many seconds."""
     if seconds <= 0:
-        return {"name": name, "error": "no time was left for it"}
+        return {"name": name, "error": NO_TIME}
     if not pipe.poll(seconds):
         return {"name": name, "error": f"not done after {seconds:.0f} s"}
     try:

@@ -164,5 +164,6 @@ def test_compiled_reads_are_replayed_from_graphs(card):
     target, small = tiny(card, "bfloat16")
     decoding = stream(target, PROMPTS[0], small, gamma=4, max_new_tokens=NEW, compiled=True)
     before = dict(decoding.session.reader.graphs)
-    assert before and list(decoding)
+    assert {shape[1] for *_, shape in before} == {2, 4, 8}  # widths for 1 to 5 tokens, padded
+    assert list(decoding)
     assert decoding.session.reader.graphs.keys() == before.keys()  # nothing captured on the way

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gpu
-from benchmarks.parts import in_time
+from benchmarks.parts import engines, in_time
 from ensemble_lab.reports.request import RequestError
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +66,24 @@ def test_smollm2_is_left_out_by_name_where_it_is_missing(monkeypatch, tmp_path):
     monkeypatch.setenv("ENSEMBLE_LAB_CACHE", str(tmp_path))
     with pytest.raises(RequestError, match="SmolLM2 is not here: .* ENSEMBLE_LAB_CACHE"):
         gpu.decoding("smollm2", False)
+
+
+def test_flashspec_is_left_out_by_name_where_it_is_missing(monkeypatch):
+    monkeypatch.setattr(engines.util, "find_spec", lambda name: None)
+    with pytest.raises(RequestError, match="flashspec is not installed: pip install flashspec"):
+        gpu.flashspec("smollm2", True)
+
+
+@pytest.mark.parametrize("seconds", ["0", "60"], ids=["no time", "no SmolLM2"])
+def test_what_is_not_measured_keeps_its_older_record(monkeypatch, tmp_path, seconds, capsys):
+    monkeypatch.setenv("ENSEMBLE_LAB_CACHE", str(tmp_path))
+    monkeypatch.setattr(gpu, "has_gpu", lambda: True)
+    path = tmp_path / "gpu.json"
+    path.write_text('[{"name": "smollm2-decoding", "ours": 1}]')
+    code = gpu.main(["smollm2-decoding", "--json", str(path), "--seconds", seconds])
+    assert json.loads(path.read_text()) == [{"name": "smollm2-decoding", "ours": 1}]
+    said = capsys.readouterr().out
+    assert (code, "no time was left" in said) == ((1, True) if seconds == "0" else (0, False))
 
 
 SCRIPT = """
