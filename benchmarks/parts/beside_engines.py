@@ -15,6 +15,7 @@ from time import perf_counter
 from benchmarks.parts.decoders import Run, ours
 from benchmarks.parts.engines import Economize, Engine, LlamaCpp, LlamaCppNative, OpenVino
 from benchmarks.parts.paired import quickest
+from benchmarks.parts.peers import check_installed
 from benchmarks.parts.speculating import FEWER, NEW_TOKENS, PAIRS, timed
 
 OURS = {"plain": None, "lookup": "lookup", "ngram": "ngram", "head": "head"}
@@ -77,6 +78,7 @@ def against_gguf(peer, mine, goal, bench):
 def on_gguf(bench, peer):
     """Runs of ours and of the peer, our best setting, and the peer's with how it was built."""
     build, settings = ON_GGUF[peer]
+    check_installed(build.module, build.how)
     of = {"gguf": bench.gguf, "ends": sorted(bench.target.ends), "threads": bench.threads}
     setting = best_of_peer(bench, build, settings, of, bench.first_of_each)
     best = best_of_ours(bench)
@@ -99,6 +101,8 @@ def best_of_peer(bench, build, settings, of, over):
     """The name of a peer's quickest setting; meanwhile each has a process of its own."""
     if len(settings) == 1:
         return next(iter(settings))
+    if bench.quick:  # a process takes longer to start than all it is asked then
+        settings = dict(list(settings.items())[:2])
     with ExitStack() as stack:
         engines = {
             name: (stack.enter_context(Engine(build, of | setting)), 1)
@@ -130,6 +134,7 @@ def batch_vs_economize(bench):
 
 def against_economize(name, mine, settings, goal, bench, prompts=None):
     """The quickest of ours against the quickest of economize's settings on the same weights."""
+    check_installed(Economize.module, Economize.how)
     prompts = prompts or bench.prompts
     first = {kind: of_kind[:1] for kind, of_kind in prompts.items()}
     of = {
@@ -193,25 +198,26 @@ def compared(bench, name, mine, peer, goal, peer_is, model, prompts=None, **more
     return bench.compared(name, mine, peer, goal, peer_is, model, **more)
 
 
-def likeliest(target, ids, tokens):
+def likeliest(target, ids, tokens, most=NEW_TOKENS):
     """Share of tokens that a model finds likeliest where they stand, after the prompt.
 
-    For a list of prompts, `tokens` are those of the first row, the second, and so on.
+    For a list of prompts, `tokens` are those of the first row, the second, and so on, each up to an
+    end token or `most` tokens long.
     """
     import torch
 
     prompts = ids if isinstance(ids[0], list) else [ids]
     found = 0
     with torch.inference_mode():
-        for prompt, row in zip(prompts, rows_of(tokens, target.ends), strict=True):
+        for prompt, row in zip(prompts, rows_of(tokens, target.ends, most), strict=True):
             whole = torch.tensor([[*prompt, *row]], device=target.device)
             chosen = target.model(whole).logits[0, len(prompt) - 1 : -1].argmax(-1)
             found += (chosen == whole[0, len(prompt) :]).sum().item()
     return found / len(tokens)
 
 
-def rows_of(tokens, ends, most=NEW_TOKENS):
-    """Rows of a batch again: each goes to an end token, or has `most` tokens."""
+def rows_of(tokens, ends, most):
+    """The rows of a batch again."""
     rows = [[]]
     for token in tokens:
         if rows[-1] and (rows[-1][-1] in ends or len(rows[-1]) == most):

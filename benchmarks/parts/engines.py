@@ -7,35 +7,15 @@ The engine's own clock leaves out the reading of the prompt and the first token,
 
 import multiprocessing
 from dataclasses import dataclass, field
-from importlib import metadata, util
+from importlib import metadata
 from time import perf_counter
 
 from benchmarks.parts.decoders import Run
+from benchmarks.parts.peers import PeerFailed
 from ensemble_lab.core.errors import shown
-from ensemble_lab.reports.request import RequestError
 
 CONTEXT = 2048  # tokens: the longest prompt with its answer has room
 PATIENCE = 300  # seconds for one answer, or for the weights to be read
-
-
-class PeerMissing(RequestError):
-    """A peer is not installed; records that need it are left out."""
-
-
-class PeerFailed(RuntimeError):
-    """A peer that is installed did not do what it was asked."""
-
-
-def check_installed(module, how):
-    """Refuse to go on without a module.
-
-    Raises
-    ------
-    PeerMissing
-        With the command `how` that installs it.
-    """
-    if util.find_spec(module) is None:
-        raise PeerMissing(f"{module} is not installed: {how}")
 
 
 # In the other process
@@ -220,7 +200,6 @@ class Engine:
     about: str = field(init=False)
 
     def __enter__(self):
-        check_installed(self.build.module, self.build.how)
         spawned = multiprocessing.get_context("spawn")
         self._pipe, theirs = spawned.Pipe()
         given = (theirs, self.build, self.arguments)
