@@ -8,6 +8,7 @@ that are the target's likeliest in bfloat16 after what comes before them.
 
 from contextlib import ExitStack
 from functools import cache, partial
+from importlib import metadata
 from itertools import chain, zip_longest
 from statistics import mean
 from time import perf_counter
@@ -67,7 +68,7 @@ def against_gguf(peer, mine, goal, bench):
         runs[name],
         runs["peer"],
         goal,
-        f"{ON_GGUF[peer][0].module}, {setting}",
+        told(ON_GGUF[peer][0], setting, len(ON_GGUF[peer][1])),
         bench.four_bits,
         draft=name,
         peer_build=build,
@@ -150,7 +151,7 @@ def against_economize(name, mine, settings, goal, bench, prompts=None):
     with Engine(Economize, of | settings[setting]) as engine:
         both = {"ours": (mine[best], PAIRS), "peer": (engine, PAIRS)}
         runs = timed(both, prompts, 0.0, bench.quick, name)
-    peer_is = f"economize, {setting}, the quickest of {len(settings)}"
+    peer_is = told(Economize, setting, len(settings))
     pair = runs["ours"], runs["peer"]
     return compared(bench, name, *pair, goal, peer_is, bench.target, prompts, draft=best)
 
@@ -181,6 +182,12 @@ def batches(bench):
 
 
 # What is said of it
+
+
+def told(build, setting, count):
+    """Which peer it is."""
+    of_all = f", the quickest of {count}" if count > 1 else ""
+    return f"{build.name} ({build.package} {metadata.version(build.package)}), {setting}{of_all}"
 
 
 def compared(bench, name, mine, peer, goal, peer_is, model, prompts=None, **more):

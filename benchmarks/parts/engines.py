@@ -24,7 +24,8 @@ PATIENCE = 300  # seconds for one answer, or for the weights to be read
 class LlamaCpp:
     """llama.cpp from the wheel xllamacpp, by its server without the network."""
 
-    module, how = "xllamacpp", "pip install xllamacpp"
+    name, module, package = "llama.cpp", "xllamacpp", "xllamacpp"
+    how = "pip install xllamacpp"
 
     def __init__(self, gguf, ends, threads, speculation=None, **sizes):
         import xllamacpp as llama
@@ -65,7 +66,7 @@ class LlamaCpp:
 class LlamaCppNative:
     """llama.cpp compiled for this processor, by the functions that llama-cpp-python binds."""
 
-    module = "llama_cpp"
+    name, module, package = "llama.cpp compiled here", "llama_cpp", "llama-cpp-python"
     how = 'CMAKE_ARGS="-DGGML_NATIVE=ON" pip install llama-cpp-python (compiles; a quarter hour)'
 
     def __init__(self, gguf, ends, threads):
@@ -103,7 +104,8 @@ class LlamaCppNative:
 class OpenVino:
     """OpenVINO GenAI on the same GGUF file, one prompt at a time."""
 
-    module, how = "openvino_genai", "pip install openvino-genai"
+    name, module, package = "OpenVINO GenAI", "openvino_genai", "openvino-genai"
+    how = "pip install openvino-genai"
 
     def __init__(self, gguf, ends, threads, **settings):
         import openvino_genai
@@ -133,7 +135,8 @@ class OpenVino:
 class Economize:
     """Speculative decoding in PyTorch by economize: the same weights in the same precision."""
 
-    module, how = "economize", "pip install --no-deps economize"
+    name, module, package = "economize", "economize", "economize"
+    how = "pip install --no-deps economize"
 
     def __init__(self, folder, ends, threads, cycle=4, confidence=None, draft=None, **lookup):
         import economize
