@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.parts import beside_engines, engines
 from benchmarks.parts import run as running
-from benchmarks.parts.beside_engines import ON_GGUF, RECORDS, batches, likeliest, rows_of
+from benchmarks.parts.beside_engines import RECORDS, batches, likeliest, rows_of
 from benchmarks.parts.decoders import ours
 from benchmarks.parts.engines import Economize, Ends, Engine, LlamaCpp, OpenVino
 from benchmarks.parts.peers import PeerFailed, PeerMissing
@@ -22,14 +22,10 @@ from tests.support.broken_engine import Doubling
 FIELDS = {"name", "ours", "peer", "ratio", "unit", "device", "versions", "date", "by_kind"}
 
 
-def module_of(record):
-    peer = record.partition("-vs-")[2]
-    return (ON_GGUF[peer][0] if peer in ON_GGUF else Economize).module
-
-
 @pytest.mark.parametrize("record", RECORDS)
 def test_every_record_runs_where_its_peer_is(record, tmp_path):
-    pytest.importorskip(module_of(record), reason="pip install -e .[peers]")
+    peer, _ = RECORDS[record]
+    pytest.importorskip(peer.module, reason=peer.how)
     path = tmp_path / "out.json"
     assert main("speculative", record, True, path) == 0
     (found,) = json.loads(path.read_text())
@@ -40,9 +36,10 @@ def test_every_record_runs_where_its_peer_is(record, tmp_path):
 
 @pytest.mark.parametrize("record", RECORDS)
 def test_without_its_peer_a_record_says_how_to_have_it(record, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, module_of(record), None)
+    peer, _ = RECORDS[record]
+    monkeypatch.setitem(sys.modules, peer.module, None)
     path = tmp_path / "x.json"
-    with pytest.raises(PeerMissing, match=f"{module_of(record)} is not installed: .*pip install"):
+    with pytest.raises(PeerMissing, match=f"{peer.module} is not installed: .*pip install"):
         main("speculative", record, True, path)
     assert not path.exists()
 
@@ -154,7 +151,7 @@ def test_the_clock_of_economize_starts_with_the_first_token():
 def test_economize_gives_our_text(tmp_path):
     import ensemble_lab as lab
 
-    pytest.importorskip("economize", reason="pip install --no-deps economize")
+    pytest.importorskip(Economize.module, reason=Economize.how)
     made = random_llama(0)
     made.model.double().save_pretrained(tmp_path)
     made.tokenizer.save_pretrained(tmp_path)
@@ -175,13 +172,13 @@ def test_engines_read_the_weights_of_the_file(build, least):
     """OpenVINO rounds each block's least value to a whole step, so its text is less near."""
     import ensemble_lab as lab
 
-    pytest.importorskip(build.module, reason="pip install -e .[peers]")
+    pytest.importorskip(build.module, reason=build.how)
     bench = Bench(True, FROZEN)
     target = lab.load("smollm2", dtype="bfloat16")
     ids = target.encode("The capital of France is")["input_ids"][0].tolist()
     of = {"gguf": bench.gguf, "ends": sorted(target.ends), "threads": 1}
     with Engine(build, of) as engine:
-        assert likeliest(target, ids, engine(ids, 0.0, 32, 0).tokens) >= least
+        assert likeliest(target, ids, engine(ids, 0.0, 32, 0).tokens, 32) >= least
 
 
 # What is said of the texts
@@ -192,10 +189,10 @@ def test_our_own_text_is_the_likeliest_and_a_changed_one_is_not():
     model.model.double()
     ids = [5, 6, 7]
     tokens = ours(model)(ids, 0.0, 12, 0).tokens
-    assert likeliest(model, ids, tokens) == 1
+    assert likeliest(model, ids, tokens, 12) == 1
     assert likeliest(model, [ids, ids], tokens + tokens, 12) == 1
     other = (*tokens[:-1], tokens[-1] - 1)
-    assert likeliest(model, ids, other) == 1 - 1 / len(tokens)
+    assert likeliest(model, ids, other, 12) == 1 - 1 / len(tokens)
 
 
 def test_rows_of_a_batch_are_found_again():
