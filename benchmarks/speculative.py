@@ -1,7 +1,8 @@
 """Speed of the tokens level: speculative decoding against transformers' `generate`.
 
 Run with ``make bench BENCH=speculative`` on a machine
-that does nothing else; about half an hour on two cores. Prompts of your own:
+that does nothing else; about half an hour on two cores, and three minutes a record beside another
+engine (`pip install -e .[peers]`, economize with `--no-deps`). Prompts of your own:
 ``--prompts FILE``, JSON lines with `turns` or `prompt` and perhaps a `category`.
 
 Every kind of prompt counts alike: medians over the timed pairs of a kind (its prompts once each,
@@ -253,8 +254,8 @@ def first_token(quick):
 
 
 def beside_engine(name, quick):
-    """Records against engines that are no part of transformers; their peers are optional."""
-    return beside_engines.RECORDS[name](bench(quick))
+    """A record against an engine that is no part of transformers; its peer is optional."""
+    return beside_engines.measured(name, bench(quick))
 
 
 RECORDS = {

@@ -8,6 +8,7 @@ that are the target's likeliest in bfloat16 after what comes before them.
 
 from contextlib import ExitStack
 from functools import cache, partial
+from importlib import metadata
 from itertools import chain, zip_longest
 from statistics import mean
 from time import perf_counter
@@ -15,6 +16,7 @@ from time import perf_counter
 from benchmarks.parts.decoders import Run, ours
 from benchmarks.parts.engines import Economize, Engine, LlamaCpp, LlamaCppNative, OpenVino
 from benchmarks.parts.paired import quickest
+from benchmarks.parts.peers import check_installed
 from benchmarks.parts.speculating import FEWER, NEW_TOKENS, PAIRS, timed
 
 OURS = {"plain": None, "lookup": "lookup", "ngram": "ngram", "head": "head"}
@@ -66,7 +68,7 @@ def against_gguf(peer, mine, goal, bench):
         runs[name],
         runs["peer"],
         goal,
-        f"{ON_GGUF[peer][0].module}, {setting}",
+        told(ON_GGUF[peer][0], setting, len(ON_GGUF[peer][1])),
         bench.four_bits,
         draft=name,
         peer_build=build,
@@ -78,9 +80,10 @@ def on_gguf(bench, peer):
     """Runs of ours and of the peer, our best setting, and the peer's with how it was built."""
     build, settings = ON_GGUF[peer]
     of = {"gguf": bench.gguf, "ends": sorted(bench.target.ends), "threads": bench.threads}
-    setting = best_of_peer(bench, build, settings, of, bench.first_of_each)
+    setting = best_of_peer(bench, build, settings, of, bench.first_of_each, FEWER)
     best = best_of_ours(bench)
-    mine = {name: (ours(bench.four_bits, OURS[name]), PAIRS) for name in {"plain", best}}
+    names = dict.fromkeys(("plain", best))
+    mine = {name: (ours(bench.four_bits, OURS[name]), PAIRS) for name in names}
     with Engine(build, of | settings[setting]) as engine:
         both = mine | {"peer": (engine, PAIRS)}
         runs = timed(both, bench.prompts, 0.0, bench.quick, f"beside {peer}")
@@ -95,16 +98,18 @@ def best_of_ours(bench):
     return quickest(timed(mine, bench.first_of_each, 0.0, bench.quick, "settings of ours", FEWER))
 
 
-def best_of_peer(bench, build, settings, of, over):
+def best_of_peer(bench, build, settings, of, over, most):
     """The name of a peer's quickest setting; meanwhile each has a process of its own."""
     if len(settings) == 1:
         return next(iter(settings))
+    if bench.quick:  # a process takes longer to start than all it is asked then
+        settings = dict(list(settings.items())[:2])
     with ExitStack() as stack:
         engines = {
             name: (stack.enter_context(Engine(build, of | setting)), 1)
             for name, setting in settings.items()
         }
-        return quickest(timed(engines, over, 0.0, bench.quick, "settings of the peer", FEWER))
+        return quickest(timed(engines, over, 0.0, bench.quick, "settings of the peer", most))
 
 
 def lookup_vs_economize(bench):
@@ -125,29 +130,30 @@ def batch_vs_economize(bench):
     drafts = [None, "lookup", bench.best]
     mine = {draft or "plain": ours_at_once(bench.target, draft) for draft in drafts}
     name, goal = f"batch-of-{ROWS}-vs-economize", "at least 1.3"
-    return against_economize(name, mine, PLAIN | LOOKUPS, goal, bench, batches(bench))
+    more = {"prompts": batches(bench), "most": NEW_TOKENS}
+    return against_economize(name, mine, PLAIN | LOOKUPS, goal, bench, **more)
 
 
-def against_economize(name, mine, settings, goal, bench, prompts=None):
-    """The quickest of ours against the quickest of economize's settings on the same weights."""
+def against_economize(name, mine, settings, goal, bench, prompts=None, most=FEWER):
+    """The quickest of ours against the quickest of economize's settings on the same weights.
+
+    It takes two to four times our time: `most` tokens keep a record within about three minutes.
+    """
     prompts = prompts or bench.prompts
     first = {kind: of_kind[:1] for kind, of_kind in prompts.items()}
-    of = {
-        "folder": bench.target_folder,
-        "ends": sorted(bench.target.ends),
-        "threads": bench.threads,
-    }
-    setting = best_of_peer(bench, Economize, settings, of, first)
+    ends = sorted(bench.target.ends)
+    of = {"folder": bench.target_folder, "ends": ends, "threads": bench.threads}
+    setting = best_of_peer(bench, Economize, settings, of, first, FEWER // 2)
     best = next(iter(mine))
     if len(mine) > 1:
         each = {draft: (decoder, 1) for draft, decoder in mine.items()}
-        best = quickest(timed(each, first, 0.0, bench.quick, "settings of ours", FEWER))
+        best = quickest(timed(each, first, 0.0, bench.quick, "settings of ours", FEWER // 2))
     with Engine(Economize, of | settings[setting]) as engine:
         both = {"ours": (mine[best], PAIRS), "peer": (engine, PAIRS)}
-        runs = timed(both, prompts, 0.0, bench.quick, name)
-    peer_is = f"economize, {setting}, the quickest of {len(settings)}"
+        runs = timed(both, prompts, 0.0, bench.quick, name, most)
     pair = runs["ours"], runs["peer"]
-    return compared(bench, name, *pair, goal, peer_is, bench.target, prompts, draft=best)
+    peer_is = told(Economize, setting, len(settings))
+    return compared(bench, name, *pair, goal, peer_is, bench.target, prompts, most, draft=best)
 
 
 def ours_at_once(target, draft):
@@ -178,40 +184,47 @@ def batches(bench):
 # What is said of it
 
 
-def compared(bench, name, mine, peer, goal, peer_is, model, prompts=None, **more):
+def told(build, setting, count):
+    """Which peer it is."""
+    of_all = f", the quickest of {count}" if count > 1 else ""
+    return f"{build.name} ({build.package} {metadata.version(build.package)}), {setting}{of_all}"
+
+
+def compared(bench, name, mine, peer, goal, peer_is, model, prompts=None, most=NEW_TOKENS, **more):
     """A record, with how near both texts are to the target's."""
     prompts = prompts or bench.prompts
     if not bench.quick:  # then the model of random weights has other tokens than the peer
         texts = {"ours": mine, "peer": peer}
         more["same_text"] = {
             side: mean(
-                likeliest(bench.target, kind_prompts[0], of_kind[kind][0].tokens)
+                likeliest(bench.target, kind_prompts[0], of_kind[kind][0].tokens, most)
                 for kind, kind_prompts in prompts.items()
             )
             for side, of_kind in texts.items()
         }
-    return bench.compared(name, mine, peer, goal, peer_is, model, **more)
+    return bench.compared(name, mine, peer, goal, peer_is, model, new_tokens=most, **more)
 
 
-def likeliest(target, ids, tokens):
+def likeliest(target, ids, tokens, most):
     """Share of tokens that a model finds likeliest where they stand, after the prompt.
 
-    For a list of prompts, `tokens` are those of the first row, the second, and so on.
+    For a list of prompts, `tokens` are those of the first row, the second, and so on, each up to an
+    end token or `most` tokens long.
     """
     import torch
 
     prompts = ids if isinstance(ids[0], list) else [ids]
     found = 0
     with torch.inference_mode():
-        for prompt, row in zip(prompts, rows_of(tokens, target.ends), strict=True):
+        for prompt, row in zip(prompts, rows_of(tokens, target.ends, most), strict=True):
             whole = torch.tensor([[*prompt, *row]], device=target.device)
             chosen = target.model(whole).logits[0, len(prompt) - 1 : -1].argmax(-1)
             found += (chosen == whole[0, len(prompt) :]).sum().item()
     return found / len(tokens)
 
 
-def rows_of(tokens, ends, most=NEW_TOKENS):
-    """Rows of a batch again: each goes to an end token, or has `most` tokens."""
+def rows_of(tokens, ends, most):
+    """The rows of a batch again."""
     rows = [[]]
     for token in tokens:
         if rows[-1] and (rows[-1][-1] in ends or len(rows[-1]) == most):
@@ -220,23 +233,40 @@ def rows_of(tokens, ends, most=NEW_TOKENS):
     return rows
 
 
-def pair(peer, plain_goal, best_goal):
+def measured(name, bench):
+    """The record of that name.
+
+    Raises
+    ------
+    PeerMissing
+        Its peer is not installed, or the GGUF file is not here.
+    PeerFailed
+        The peer did not do what it was asked.
+    """
+    build, measure = RECORDS[name]
+    check_installed(build.module, build.how)
+    return measure(bench)
+
+
+def both(peer, plain_goal, best_goal):
     """Both records about a peer that reads the GGUF file."""
+    build = ON_GGUF[peer][0]
     return {
-        f"plain-vs-{peer}": partial(against_gguf, peer, "plain", plain_goal),
-        f"overall-vs-{peer}": partial(against_gguf, peer, "best", best_goal),
+        f"plain-vs-{peer}": (build, partial(against_gguf, peer, "plain", plain_goal)),
+        f"overall-vs-{peer}": (build, partial(against_gguf, peer, "best", best_goal)),
     }
 
 
 NO_GOAL = "none of its own; the same compiled for this processor"
-RECORDS = {
-    **pair("llamacpp", "at least 0.6", "at least 1"),
-    "overall-vs-llamacpp-speculative": partial(
-        against_gguf, "llamacpp-speculative", "best", "at least 1"
+RECORDS = {  # name: the peer, and a function of a `Bench`
+    **both("llamacpp", "at least 0.6", "at least 1"),
+    "overall-vs-llamacpp-speculative": (
+        LlamaCpp,
+        partial(against_gguf, "llamacpp-speculative", "best", "at least 1"),
     ),
-    **pair("llamacpp-native", NO_GOAL, NO_GOAL),
-    **pair("openvino", "at least 0.75", "at least 1.3"),
-    "lookup-vs-economize": lookup_vs_economize,
-    "draft-vs-economize": draft_vs_economize,
-    f"batch-of-{ROWS}-vs-economize": batch_vs_economize,
+    **both("llamacpp-native", NO_GOAL, NO_GOAL),
+    **both("openvino", "at least 0.75", "at least 1.3"),
+    "lookup-vs-economize": (Economize, lookup_vs_economize),
+    "draft-vs-economize": (Economize, draft_vs_economize),
+    f"batch-of-{ROWS}-vs-economize": (Economize, batch_vs_economize),
 }

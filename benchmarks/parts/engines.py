@@ -7,35 +7,15 @@ The engine's own clock leaves out the reading of the prompt and the first token,
 
 import multiprocessing
 from dataclasses import dataclass, field
-from importlib import metadata, util
+from importlib import metadata
 from time import perf_counter
 
 from benchmarks.parts.decoders import Run
+from benchmarks.parts.peers import PeerFailed
 from ensemble_lab.core.errors import shown
-from ensemble_lab.reports.request import RequestError
 
 CONTEXT = 2048  # tokens: the longest prompt with its answer has room
 PATIENCE = 300  # seconds for one answer, or for the weights to be read
-
-
-class PeerMissing(RequestError):
-    """A peer is not installed; records that need it are left out."""
-
-
-class PeerFailed(RuntimeError):
-    """A peer that is installed did not do what it was asked."""
-
-
-def check_installed(module, how):
-    """Refuse to go on without a module.
-
-    Raises
-    ------
-    PeerMissing
-        With the command `how` that installs it.
-    """
-    if util.find_spec(module) is None:
-        raise PeerMissing(f"{module} is not installed: {how}")
 
 
 # In the other process
@@ -44,7 +24,8 @@ def check_installed(module, how):
 class LlamaCpp:
     """llama.cpp from the wheel xllamacpp, by its server without the network."""
 
-    module, how = "xllamacpp", "pip install xllamacpp"
+    name, module, package = "llama.cpp", "xllamacpp", "xllamacpp"
+    how = "pip install xllamacpp"
 
     def __init__(self, gguf, ends, threads, speculation=None, **sizes):
         import xllamacpp as llama
@@ -85,7 +66,7 @@ class LlamaCpp:
 class LlamaCppNative:
     """llama.cpp compiled for this processor, by the functions that llama-cpp-python binds."""
 
-    module = "llama_cpp"
+    name, module, package = "llama.cpp compiled here", "llama_cpp", "llama-cpp-python"
     how = 'CMAKE_ARGS="-DGGML_NATIVE=ON" pip install llama-cpp-python (compiles; a quarter hour)'
 
     def __init__(self, gguf, ends, threads):
@@ -123,7 +104,8 @@ class LlamaCppNative:
 class OpenVino:
     """OpenVINO GenAI on the same GGUF file, one prompt at a time."""
 
-    module, how = "openvino_genai", "pip install openvino-genai"
+    name, module, package = "OpenVINO GenAI", "openvino_genai", "openvino-genai"
+    how = "pip install openvino-genai"
 
     def __init__(self, gguf, ends, threads, **settings):
         import openvino_genai
@@ -153,7 +135,8 @@ class OpenVino:
 class Economize:
     """Speculative decoding in PyTorch by economize: the same weights in the same precision."""
 
-    module, how = "economize", "pip install --no-deps economize"
+    name, module, package = "economize", "economize", "economize"
+    how = "pip install --no-deps economize"
 
     def __init__(self, folder, ends, threads, cycle=4, confidence=None, draft=None, **lookup):
         import economize
@@ -220,7 +203,6 @@ class Engine:
     about: str = field(init=False)
 
     def __enter__(self):
-        check_installed(self.build.module, self.build.how)
         spawned = multiprocessing.get_context("spawn")
         self._pipe, theirs = spawned.Pipe()
         given = (theirs, self.build, self.arguments)

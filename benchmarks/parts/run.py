@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from benchmarks.parts.peers import PeerMissing
 from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.core.whole import write_whole
-from ensemble_lab.reports.request import RequestError, named
+from ensemble_lab.reports.request import RequestError, excerpt, named
 
 Record = dict
 Measurement = Callable[[bool], Record]
@@ -25,6 +26,9 @@ def main(
 ) -> int:
     """Measure the records of one benchmark and write them to a JSON file.
 
+    Of all records, those whose peer is not installed are skipped, and one that fails stops no
+    other; what the file had of them stays. ``only`` raises what stopped it.
+
     Parameters
     ----------
     name : str
@@ -38,10 +42,17 @@ def main(
     prompts : path, optional
         JSON lines to measure on, for a benchmark that decodes prompts.
 
+    Returns
+    -------
+    int
+        0, or 1 when a record failed.
+
     Raises
     ------
     UnknownName
         There is no such benchmark or record.
+    PeerMissing
+        The peer of the one record is not installed.
     RequestError
         The benchmark takes no prompts, a file holds something else, or it cannot be written.
     """
@@ -53,13 +64,22 @@ def main(
     path = Path(json_path)
     kept = measured_before(path, measurements)
     path.parent.mkdir(parents=True, exist_ok=True)
+    failed = False
     for wanted in [only] if only else measurements:
         print(f"{wanted} …", end=" ", flush=True, file=sys.stderr)
-        kept[wanted] = measurements[wanted](quick)
+        try:
+            kept[wanted] = measurements[wanted](quick)
+        except Exception as error:
+            if only:
+                raise
+            absent = isinstance(error, PeerMissing)
+            print("skipped:" if absent else "failed:", told(error), file=sys.stderr)
+            failed |= not absent
+            continue
         print(line(kept[wanted]), file=sys.stderr)
         ordered = [kept[n] for n in measurements if n in kept]
         write_whole(path, json.dumps(ordered, indent=1) + "\n")
-    return 0
+    return int(failed)
 
 
 def measured_before(path: Path, known: Iterable[str]) -> dict[str, Record]:
@@ -110,6 +130,12 @@ def load(path: Path, prompts: str | Path | None = None) -> dict[str, Measurement
             raise RequestError(f"the benchmark {shown(path.stem)} takes no --prompts; leave it out")
         module.use_prompts(prompts)
     return module.RECORDS
+
+
+def told(error: Exception) -> str:
+    """What went wrong, in one line; the kind of an error that no one foresaw comes before it."""
+    said = excerpt(str(error), 300)
+    return said if isinstance(error, RequestError) else f"{type(error).__name__}: {said}"
 
 
 def line(record: Record) -> str:

@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 import ensemble_lab as lab
 from benchmarks.parts.compare import record
 from benchmarks.parts.decoders import theirs
-from benchmarks.parts.engines import PeerMissing
 from benchmarks.parts.paired import by_kind, interleaved, over_kinds, quickest
+from benchmarks.parts.peers import PeerMissing
 from benchmarks.parts.prompts import read_prompts, token_ids
 from benchmarks.parts.random_llama import random_llama
 from ensemble_lab.models.weights.gguf_file import cache_folder

@@ -9,14 +9,14 @@ import io
 import os
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib import metadata, util
+from importlib import metadata
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from ensemble_lab.reports.request import RequestError
+from benchmarks.parts.peers import check_installed
 from ensemble_lab.training import BaggingClassifier, NetworkClassifier
 from ensemble_lab.training.networks import perceptron
 
@@ -128,14 +128,11 @@ def check_peer():
 
     Raises
     ------
-    RequestError
+    PeerMissing
         torchensemble is not installed.
     """
-    if util.find_spec("torchensemble") is None:
-        raise RequestError(
-            f"torchensemble is not installed: pip install --no-deps {PEER} (with its dependencies"
-            " it would bring torchvision and another PyTorch)"
-        )
+    with_dependencies = "with its dependencies it would bring torchvision and another PyTorch"
+    check_installed("torchensemble", f"pip install --no-deps {PEER} ({with_dependencies})")
 
 
 def peer_version():

@@ -17,6 +17,7 @@ RESULTS = Path(__file__).parent
 ROOT = RESULTS.parents[1]
 README, MEASURED = ROOT / "README.md", ROOT / "docs/measured.md"
 BENCHMARKS = ("answers", "routing", "explorers", "speculative", "training", "gpu")
+MULTIPLIES = "Speculation multiplies whatever engine runs below it."
 # Benchmark, record and sentence of each claim in the README. `beside` is the ratio in words.
 CLAIMS = (
     ("answers", "import", "Import of the package: {beside} `import sklearn.ensemble`."),
@@ -69,6 +70,20 @@ CLAIMS = (
         "host-share",
         "Time outside the model: {ours}, in `generate` with prompt lookup {peer}.",
     ),
+    (
+        "speculative",
+        "plain-vs-llamacpp",
+        f"{MULTIPLIES} At four bits, plain: {{beside}} llama.cpp;",
+    ),
+    ("speculative", "overall-vs-llamacpp", "with the best draft: {beside} llama.cpp,"),
+    ("speculative", "overall-vs-llamacpp-speculative", "{beside} its n-gram speculation;"),
+    ("speculative", "plain-vs-llamacpp-native", "compiled here, plain: {beside} llama.cpp,"),
+    ("speculative", "overall-vs-llamacpp-native", "with a draft: {beside} it."),
+    ("speculative", "plain-vs-openvino", "Plain: {beside} OpenVINO GenAI;"),
+    ("speculative", "overall-vs-openvino", "with the best draft: {beside} it."),
+    ("speculative", "lookup-vs-economize", "In bfloat16, prompt lookup: {beside} economize's;"),
+    ("speculative", "draft-vs-economize", "a draft model: {beside} the same in economize;"),
+    ("speculative", "batch-of-8-vs-economize", "eight prompts at once: {beside} economize."),
     ("training", "bagging-vs-loop", "Bagged networks: {beside} a loop in plain PyTorch;"),
     ("training", "bagging-vs-torchensemble", "{beside} torchensemble."),
     ("gpu", "smollm2-decoding", "SmolLM2 with a draft: {beside} assisted decoding (goal: {goal})."),
@@ -77,6 +92,13 @@ CLAIMS = (
     ("gpu", "compiled-plain-vs-static-generate", "Compiled: {beside} compiled `generate`."),
     ("gpu", "bagging-vs-loop", "Bagged networks: {beside} a loop on the same GPU."),
 )
+
+# Records whose peers are optional: no claim where none was measured.
+OPTIONAL = {
+    record
+    for of, record, _ in CLAIMS
+    if record.endswith(("-llamacpp", "-speculative", "-native", "-openvino", "-economize"))
+}
 
 
 def quickstart(text):
@@ -89,9 +111,30 @@ def quickstart(text):
 
 
 def bench_table(name):
-    """The records of one benchmark as a Markdown table."""
+    """The records of one benchmark as a Markdown table, without those whose peers are optional."""
+    return table([r for r in measured(name) if r["name"] not in OPTIONAL])
+
+
+def engines():
+    """The records beside other engines on a CPU as a table, and how those engines were built."""
+    records = [r for r in measured("speculative") if r["name"] in OPTIONAL]
+    if not records:
+        return "None of these records was measured on this machine."
+    built = [r for r in records if "peer_build" in r]
+    builds = {f"{r['peer_is'].partition(',')[0]}: {r['peer_build']}" for r in built}
+    threads = sorted({r["threads"] for r in records})
+    used = f"Threads of both sides: {', '.join(map(str, threads))}."
+    return "\n".join([table(records), "", used, *(f"- {build}" for build in sorted(builds))])
+
+
+def measured(name):
+    """The records of a benchmark that were measured."""
     records = json.loads((RESULTS / f"{name}.json").read_text())
-    records = [r for r in records if not {"error", "skipped"} & r.keys()]
+    return [r for r in records if not {"error", "skipped"} & r.keys()]
+
+
+def table(records):
+    """Records as a Markdown table, and below it where and with what they were measured."""
     rows = ["| record | ours | peer | ratio | the peer is | goal |", "|---|---|---|---|---|---|"]
     for r in records:
         cells = [f"`{r['name']}`", *(f"{r[k]:.3g} {r['unit']}" for k in ("ours", "peer"))]
@@ -168,7 +211,10 @@ def of_decoding(record):
         once = "; {ratio_to_generate:.3g} beside generate; compiled in {compile_seconds:.2g} s"
         compiled = once.format(**record) if "compile_seconds" in record else ""
         shown = f"; end to end {total:.3g}; {ratios}; {repeated:.0%} of 8-grams repeated"
-        return shown + compiled
+        near = "; ours with {draft}; the target's likeliest: {ours:.1%} of our tokens, {peer:.1%}"
+        text = record.get("same_text")
+        judged = near.format(draft=record["draft"], **text) + " of the peer's" if text else ""
+        return shown + compiled + judged
     if "by_draft" in record:
         form = "; {}: {:.3g} with alpha {:.2g}, c {:.2g}, v {:.3g}"
         keys = ("share", "alpha", "c", "v")
@@ -223,7 +269,8 @@ def claims():
     lines = []
     for name in BENCHMARKS:
         records = {r["name"]: r for r in json.loads((RESULTS / f"{name}.json").read_text())}
-        found = [claim(records[record], text) for of, record, text in CLAIMS if of == name]
+        told = [(record, text) for of, record, text in CLAIMS if of == name]
+        found = [claim(records[r], text) for r, text in told if r in records or r not in OPTIONAL]
         found += [eager(records)] if name == "gpu" else []
         one = next(iter(records.values()))
         lines.append(f"- *{name}, {one['device']}, {one['date']}.* {' '.join(found)}")
@@ -308,7 +355,7 @@ def badged(text):
 
 def written(text):
     """README.md or docs/measured.md with its marked parts and badges made again."""
-    parts = {"claims": claims, "pythons": pythons, "routers": routers}
+    parts = {"claims": claims, "pythons": pythons, "routers": routers, "engines": engines}
     parts |= {f"bench {name}": lambda name=name: bench_table(name) for name in BENCHMARKS}
     if "<!-- quickstart:" in text:
         parts["quickstart"] = lambda: quickstart(text)

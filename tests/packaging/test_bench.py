@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.__main__ import main as command
-from benchmarks.parts import on_gpu
+from benchmarks.parts import beside_engines, on_gpu
 from benchmarks.parts.accounts import ForwardClock, held_to_formula
 from benchmarks.parts.decoders import Run, ours, theirs
 from benchmarks.parts.prompts import read_prompts, token_ids
@@ -20,13 +20,14 @@ from tests.support.compiling import needs_compiler
 FIELDS = {"name", "ours", "peer", "ratio", "unit", "device", "versions", "date"}
 FROZEN = scripts()["speculative"].parent / "prompts/speculative.jsonl"
 IN_BROWSER = "slider-browser"  # has its test in tests/browser, which needs Chromium
+# Those beside other engines have theirs in test_bench_engines.py, as their peers are optional.
 # These start interpreters and kernels, for half a minute; what they time has tests of its own.
 NIGHTLY = ("import", "first-figure", "notebooks")
 EVERY = [
     pytest.param(name, record, marks=pytest.mark.nightly if record in NIGHTLY else ())
     for name, path in scripts().items()
     for record in load(path)
-    if record != IN_BROWSER
+    if record != IN_BROWSER and record not in beside_engines.RECORDS
 ]
 MOST_GB = 1.5  # what a small Binder gives
 

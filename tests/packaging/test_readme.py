@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import ensemble_lab as lab
+from benchmarks.parts.beside_engines import RECORDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -34,6 +35,29 @@ def test_every_loss_is_in_the_readme():
             if record.get("ratio", 1) < 1:
                 assert (name, record["name"]) in claimed
     assert "slower than" in README
+
+
+def test_records_beside_engines_are_in_a_table_of_their_own_and_a_claim_each(monkeypatch):
+    known = {r for of, r, _ in COMMAND["CLAIMS"] if of == "speculative" and r in RECORDS}
+    assert known == COMMAND["OPTIONAL"] == set(RECORDS)
+    other = json.loads((ROOT / "benchmarks/results/speculative.json").read_text())[0]
+    record = other | {"name": "overall-vs-openvino", "ours": 8.0, "peer": 10.0, "ratio": 1.25}
+    record |= {"peer_is": "an engine (2.0), plain", "peer_build": "AVX2", "draft": "head"}
+    record |= {"same_text": {"ours": 0.99, "peer": 0.75}}
+    monkeypatch.setitem(COMMAND["engines"].__globals__, "measured", lambda name: [other, record])
+    shown = COMMAND["engines"]()
+    assert (
+        "| `overall-vs-openvino` | 8 ms a token | 10 ms a token | 1.25 | an engine (2.0)" in shown
+    )
+    assert (
+        "ours with head; the target's likeliest: 99.0% of our tokens, 75.0% of the peer's" in shown
+    )
+    assert "- an engine (2.0): AVX2" in shown
+    tables = shown, COMMAND["bench_table"]("speculative")
+    assert [[record["name"] in table, other["name"] in table] for table in tables] == [
+        [True, False],
+        [False, True],
+    ]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
