@@ -4,7 +4,7 @@ from importlib import metadata
 from time import perf_counter
 
 from benchmarks.parts.decoders import Run
-from benchmarks.parts.engines import check_installed
+from benchmarks.parts.peers import check_installed
 
 MODEL, LOOKUP = 0, 1  # its drafters
 ARMS = {  # what it chooses by itself for one draft model, and its two drafters alone
