@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
@@ -23,8 +24,18 @@ IN_BROWSER = "slider-browser"  # has its test in tests/browser, which needs Chro
 # Those beside other engines have theirs in test_bench_engines.py, as their peers are optional.
 # These start interpreters and kernels, for half a minute; what they time has tests of its own.
 NIGHTLY = ("import", "first-figure", "notebooks")
+WITH_PEER = {"smollm2-vs-flashspec": "flashspec"}  # an optional peer on a GPU
+
+
+def marks_of(record):
+    peer = WITH_PEER.get(record)
+    absent = peer is not None and find_spec(peer) is None
+    skipped = pytest.mark.skipif(absent, reason=f"pip install {peer}")
+    return [skipped, *[pytest.mark.nightly] * (record in NIGHTLY)]
+
+
 EVERY = [
-    pytest.param(name, record, marks=pytest.mark.nightly if record in NIGHTLY else ())
+    pytest.param(name, record, marks=marks_of(record))
     for name, path in scripts().items()
     for record in load(path)
     if record != IN_BROWSER and record not in beside_engines.RECORDS

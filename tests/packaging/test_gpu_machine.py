@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gpu
-from benchmarks.parts import engines, in_time
+from benchmarks.parts import in_time, peers
 from ensemble_lab.reports.request import RequestError
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def test_smollm2_is_left_out_by_name_where_it_is_missing(monkeypatch, tmp_path):
 
 
 def test_flashspec_is_left_out_by_name_where_it_is_missing(monkeypatch):
-    monkeypatch.setattr(engines.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(peers.util, "find_spec", lambda name: None)
     with pytest.raises(RequestError, match="flashspec is not installed: pip install flashspec"):
         gpu.flashspec("smollm2", True)
 
