@@ -90,6 +90,8 @@ CLAIMS = (
     ("gpu", "1b-decoding", "{size} random parameters: {beside} assisted decoding."),
     ("gpu", "big-share-of-formula", "{size}: {share} of the speedup by the formula."),
     ("gpu", "compiled-plain-vs-static-generate", "Compiled: {beside} compiled `generate`."),
+    ("gpu", "1b-vs-compiled-generate", "With a draft, {size} parameters: {beside} it;"),
+    ("gpu", "smollm2-vs-flashspec", "SmolLM2: {beside} flashspec."),
     ("gpu", "bagging-vs-loop", "Bagged networks: {beside} a loop on the same GPU."),
 )
 

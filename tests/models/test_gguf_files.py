@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import gguf
@@ -12,6 +13,7 @@ import torch
 import transformers
 
 import ensemble_lab as lab
+from ensemble_lab.core.missing import MissingPackage
 from ensemble_lab.models.errors import ModelError, NotEnoughMemory
 from ensemble_lab.models.weights import gguf_file
 from tests.support.tiny_llama import CHAT_TEMPLATE, make_tokenizer, save_tiny_llama
@@ -150,6 +152,13 @@ def logits(model, kind="F32"):
             back = gguf.dequantize(gguf.quantize(weight.float().numpy(), stored), stored)
             weight.copy_(torch.from_numpy(back))
     return model(IDS).logits
+
+
+def test_a_missing_package_is_no_damaged_file(tokenizer, tmp_path, monkeypatch):
+    path = write(tmp_path / "model.gguf", network(), tokenizer)
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(MissingPackage, match=r"a GGUF file needs gguf.*ensemble-lab\[models\]"):
+        lab.load(path)
 
 
 # Read

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.missing import require
+from ensemble_lab.core.missing import MissingPackage, require
 from ensemble_lab.models.errors import ModelError
 
 LAYER = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output")
@@ -76,7 +76,7 @@ def inspected(path: Path) -> Head:
     """
     try:
         return _inspected(path, shown(path.name))
-    except ModelError:
+    except (ModelError, MissingPackage):
         raise
     except Exception as error:  # from settings of an unforeseen type
         raise ModelError(
