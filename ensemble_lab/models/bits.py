@@ -25,7 +25,7 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.products import Products, fused_trunk, is_fusible, joined_bias
 from ensemble_lab.models.weights.contents import contents
-from ensemble_lab.models.weights.few_bits import BLOCKS, GROUP, Codes, read_codes, rounded
+from ensemble_lab.models.weights.few_bits import BLOCKS, GROUP, Codes, HeldCodes, rounded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -182,23 +182,29 @@ def in_few_bits(model: PreTrainedModel, bits: int, folder: Path) -> None:
     """
     model.few_bits = bits
     layers = {name: one for name, one in model.named_modules() if type(one) is nn.Linear}
-    held = read_codes(folder)
-    if model.config.tie_word_embeddings and "model.embed_tokens" in held:
-        held["lm_head"] = held["model.embed_tokens"]
-    for name, one in layers.items():
-        if (codes := held.get(name)) is None and bits == 8:
-            check_width(name, one)
-            codes = rounded(one.weight)
-        one.codes = codes
+    held, names = HeldCodes(folder), {one: name for name, one in layers.items()}
+    tied = {"lm_head": "model.embed_tokens"} if model.config.tie_word_embeddings else {}
+
+    def codes_of(linear: nn.Linear) -> Codes | None:
+        name = names[linear]
+        codes = held.get(tied.get(name, name))
+        if codes is None and bits == 8:
+            check_width(name, linear)
+            codes = rounded(linear.weight)
+        return codes
+
+    def joined(linears: list[nn.Linear]) -> Products:
+        codes = [codes_of(one) for one in linears]
+        same = None not in codes and len({one.bits for one in codes}) == 1
+        return FewBits(linears, codes) if same else Products(linears)
+
     if is_fusible(model):
-        model.model._modules = fused_trunk(model.model, _joined)
+        model.model._modules = fused_trunk(model.model, joined)
         layers = {"lm_head": model.lm_head}
     for one in layers.values():
-        if one.codes is not None:
+        if (codes := codes_of(one)) is not None:
             one.__class__ = FewBitLinear
-            one.bits, (one.packed, one.scales) = one.codes.bits, packed([one.codes])
-    for one in model.modules():
-        vars(one).pop("codes", None)
+            one.bits, (one.packed, one.scales) = codes.bits, packed([codes])
     in_one_block([one for layer in model.modules() for one in [layer, *vars(layer).values()]
                   if isinstance(one, FewBits | FewBitLinear)])  # fmt: skip
 
@@ -217,13 +223,6 @@ def in_one_block(products: Sequence[FewBits | FewBitLinear]) -> None:
         new = block[start : start + old.nbytes].view(old.dtype).view(old.shape)
         setattr(one, name, new.copy_(old))
         start += size
-
-
-def _joined(linears: list[nn.Linear]) -> Products:
-    """Their product in few bits, where all have codes of the same bits."""
-    codes = [one.codes for one in linears]
-    same = None not in codes and len({one.bits for one in codes}) == 1
-    return FewBits(linears, codes) if same else Products(linears)
 
 
 def check_width(name: str, linear: nn.Linear) -> None:

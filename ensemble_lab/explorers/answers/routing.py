@@ -198,7 +198,7 @@ def curves(panel: Panel, found: Routed, share: int) -> list[Mark]:
     oracle = panel.curve(SHARES, found.oracle, ORACLE, "oracle")
     alone = f"{_name(found, usual)} alone", f"{_name(found, strong)} alone"
     chose = panel.points(own, chosen, INK, "its own choice", key=False, label="its own choice")
-    clear = {"yshift": 14, "bgcolor": "rgba(255,255,255,0.8)"}  # of the reader's place
+    clear = {"yshift": 14, "bgcolor": "#FFFFFF"}  # of the reader's place
     return [
         replace(band, said="95% of random orders", symbol="square"),
         replace(oracle, at=(60, found.oracle[60])),

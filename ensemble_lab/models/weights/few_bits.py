@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
@@ -94,7 +95,7 @@ def few_bit_folder(folder: Path, gguf: Callable[[Path], Path]) -> Path:
     NotEnoughMemory
         There is no room on the disk.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
     made = folder.with_name(f"{folder.name}-few-bits")
     if made.exists():
@@ -107,41 +108,45 @@ def few_bit_folder(folder: Path, gguf: Callable[[Path], Path]) -> Path:
             if one.suffix != ".safetensors":
                 shutil.copy(one, new)
         [file] = contents(folder).files
-        weights = load_file(file)
-        given = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        codes = file_codes(gguf(Path(work)), given)
-        for name, one in codes.items():
-            if not torch.equal(one.weights(), weights[f"{name}.weight"]):
-                raise ModelError(
-                    f"the {one.bits}-bit codes of {shown(name)} are not its dequantised weights:"
-                    ' use dtype="bfloat16"'
-                )
-        kept = {name: tensor.bfloat16() for name, tensor in weights.items()}
-        save_file(kept, new / WHOLE, {"format": "pt"})
-        save_file(
-            {f"{name}.{part}": tensor for name, one in codes.items()
-             for part, tensor in one.tensors().items()},
-            new / FILE,
-        )  # fmt: skip
+        with safe_open(file, framework="pt") as weights:  # mapped, and read one by one
+            halves = {name: weights.get_tensor(name).bfloat16() for name in weights.keys()}
+            save_file(halves, new / WHOLE, {"format": "pt"})
+            del halves
+            given = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            kept = {}
+            for name, one in file_codes(gguf(Path(work)), given):
+                if not torch.equal(one.weights(), weights.get_tensor(f"{name}.weight")):
+                    raise ModelError(
+                        f"the {one.bits}-bit codes of {shown(name)} are not its dequantised"
+                        ' weights: use dtype="bfloat16"'
+                    )
+                kept |= {f"{name}.{part}": tensor for part, tensor in one.tensors().items()}
+            save_file(kept, new / FILE)
         move(new, made)
     return made
 
 
-def read_codes(folder: Path) -> dict[str, Codes]:
-    """The codes in a folder that `few_bit_folder` made, by transformers' names; or none."""
-    from safetensors.torch import load_file
+class HeldCodes:
+    """The codes in a folder that `few_bit_folder` made, by transformers' names; read when asked."""
 
-    if not (folder / FILE).exists():
-        return {}
-    parts: dict[str, dict[str, torch.Tensor]] = {}
-    for name, tensor in load_file(folder / FILE).items():
-        matrix, _, part = name.rpartition(".")
-        parts.setdefault(matrix, {})[part] = tensor
-    return {name: Codes(int(of.pop("bits")), **of) for name, of in parts.items()}
+    def __init__(self, folder: Path):
+        self.path = folder / FILE
+        self.names = set()
+        if self.path.exists():
+            with safe_open(self.path, framework="pt") as file:
+                self.names = {name.rpartition(".")[0] for name in file.keys()}
+
+    def get(self, name: str) -> Codes | None:
+        """Those of one matrix, or None."""
+        if name not in self.names:
+            return None
+        with safe_open(self.path, framework="pt") as file:
+            parts = {part: file.get_tensor(f"{name}.{part}") for part in Codes.__dataclass_fields__}
+        return Codes(int(parts.pop("bits")), **parts)
 
 
-def file_codes(path: Path, config: Mapping) -> dict[str, Codes]:
-    """The matrices of a GGUF file that are in blocks of 4 or 8 bits, by transformers' names.
+def file_codes(path: Path, config: Mapping) -> Iterator[tuple[str, Codes]]:
+    """The matrices of a GGUF file that are in blocks of 4 or 8 bits, with transformers' names.
 
     Parameters
     ----------
@@ -156,7 +161,6 @@ def file_codes(path: Path, config: Mapping) -> dict[str, Codes]:
     heads = {}
     if config["model_type"] == "llama":
         heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
-    found = {}
     for one in GGUFReader(path).tensors:
         name, kind = transformers_name(one.name), one.tensor_type.name
         if name is None or kind not in BLOCKS:
@@ -165,8 +169,7 @@ def file_codes(path: Path, config: Mapping) -> dict[str, Codes]:
         part = name.rpartition(".")[2]
         if part in heads:
             codes = codes.rows(unpermuted(len(codes.codes), heads[part]))
-        found[name] = codes
-    return found
+        yield name, codes
 
 
 def transformers_name(name: str) -> str | None:
