@@ -55,21 +55,28 @@ def check_same_tokens(target: LanguageModel, draft: LanguageModel) -> None:
 
     One of the two vocabularies may have more tokens than the other, such as those of a chat.
     """
+    if different := different_tokens(target, draft):
+        raise ModelError(
+            f"the draft ({shown(draft.weights, 40)}) has another tokenizer than the target:"
+            f" {different}; a draft must write the target's own tokens: use one of its family, or"
+            " draft='lookup'"
+        )
+
+
+def different_tokens(target: LanguageModel, draft: LanguageModel) -> str:
+    """The first token that target and draft number differently, in words; empty where none is."""
     ours, theirs = target.tokenizer, draft.tokenizer
     if ours is theirs:
-        return
+        return ""
     kept = _agreed.setdefault(ours, WeakKeyDictionary())
     lengths = len(ours), len(theirs)
     if kept.get(theirs) == lengths:
-        return
+        return ""
     here, there = ours.get_vocab(), theirs.get_vocab()
     few, many = sorted((here, there), key=len)
     if not few.items() <= many.items():
         token = min((t for t in few if many.get(t) != few[t]), key=few.__getitem__)
         places = (f"id {found[token]}" if token in found else "none" for found in (there, here))
-        raise ModelError(
-            f"the draft ({shown(draft.weights, 40)}) has another tokenizer than the target:"
-            f" {shown(token, 20)} is {next(places)} there and {next(places)} here; a draft must"
-            " write the target's own tokens: use one of its family, or draft='lookup'"
-        )
+        return f"{shown(token, 20)} is {next(places)} there and {next(places)} here"
     kept[theirs] = lengths
+    return ""
