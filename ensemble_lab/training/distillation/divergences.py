@@ -40,7 +40,7 @@ def generalised_jsd(teacher: torch.Tensor, student: torch.Tensor, beta: float) -
     Raises
     ------
     ValueError
-        `beta` is outside [0, 1], or the two have different shapes.
+        `beta` is outside [0, 1], the two have different shapes, or one is no tensor.
 
     References
     ----------
@@ -66,7 +66,7 @@ def total_variation(teacher: torch.Tensor, student: torch.Tensor) -> torch.Tenso
     Raises
     ------
     ValueError
-        The two have different shapes.
+        The two have different shapes, or one is no tensor.
 
     References
     ----------
@@ -79,12 +79,18 @@ def total_variation(teacher: torch.Tensor, student: torch.Tensor) -> torch.Tenso
 
 def log_probabilities(teacher, student) -> tuple[torch.Tensor, torch.Tensor]:
     """Logarithms of p and q (…, V), in float32 or, where the logits are, float64."""
+    import torch
+
+    for name, logits in {"teacher": teacher, "student": student}.items():
+        if not isinstance(logits, torch.Tensor) or not logits.ndim or logits.is_complex():
+            raise ValueError(f"the {name}'s logits are {shown(logits, 60)}: give a tensor (…, V)")
     if teacher.shape != student.shape:
         raise ValueError(
             f"the teacher's logits have the shape {tuple(teacher.shape)}, the student's"
             f" {tuple(student.shape)}: give both for the same tokens and vocabulary"
         )
-    p, q = (x if x.element_size() == 8 else x.float() for x in (teacher, student))
+    exact = torch.float64
+    p, q = (x if x.dtype == exact else x.float() for x in (teacher, student))
     return p.log_softmax(-1), q.log_softmax(-1)
 
 

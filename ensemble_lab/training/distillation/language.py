@@ -197,8 +197,9 @@ def distil(
             raise ValueError(f"divergence={shown(divergence)} is NaN or infinite at the first step")
         student.back()
         warnings.warn(
-            f"the loss became NaN or infinite after {len(history)} steps: stopped, with the last"
-            f" weights that gave a number; use a learning_rate below {shown(learning_rate)}",
+            f"the loss became NaN or infinite after {len(history)} steps: stopped, with the weights"
+            f" before, whose loss was {history[-1][0]:.3f}; use a learning_rate below"
+            f" {shown(learning_rate)}",
             stacklevel=2,
         )
     losses, accepted, own = map(np.array, zip(*history, strict=True))
