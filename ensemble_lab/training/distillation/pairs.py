@@ -154,12 +154,12 @@ def check_pair(target: LanguageModel, draft: LanguageModel) -> None:
             " same device="
         )
     sizes = [one.model.config.vocab_size for one in (target, draft)]
-    why = f"the vocabularies differ: the target's has {sizes[0]:,} tokens, the draft's {sizes[1]:,}"
+    why = f"the target's vocabulary has {sizes[0]:,} tokens, the draft's {sizes[1]:,}"
     fix = "take a draft of the target's family"
     if is_known(target.tokenizer) and is_known(draft.tokenizer):
         # Sizes alone say little: tables are padded, and other tokens may be as many.
         if different := different_tokens(target, draft):
-            where = different.replace("there", "in the target").replace("here", "in the draft")
-            raise ModelError(f"{why}, and {where}: {fix}")
+            token, there, here = different
+            raise ModelError(f"{why}, and {token} is {there} there and {here} here: {fix}")
     elif sizes[0] != sizes[1]:
         raise ModelError(f"{why}: {fix}")

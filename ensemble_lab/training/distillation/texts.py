@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,15 +72,17 @@ def answers_of(model: LanguageModel, answers, count: int) -> list[list[int]]:
     ModelError
         There are not as many as prompts, one has no token, or the model does not have its tokens.
     """
-    if isinstance(answers, str) and count == 1:
-        answers = [answers]
+    if getattr(answers, "ndim", 1) == 2:
+        answers = list(answers)  # a row an answer
     rows = []
-    for one in several(answers, "answers"):
+    for number, one in enumerate(several(answers, "answers"), 1):
         tokens = getattr(one, "tokens", one)  # what `generate` and `decode` return
         if isinstance(tokens, str):
             ids = model.tokenizer(tokens, add_special_tokens=False)["input_ids"]
             tokens = [*ids, *model.ends[:1]]
-        rows.append(list(model.token_ids(prompts_of(model, [list(tokens)])[0])))
+        elif not isinstance(tokens, Iterable) or isinstance(tokens, Mapping | set):
+            raise ModelError(f"answer {number} is {shown(one)}: give a text, or its tokens")
+        rows += prompts_of(model, [list(tokens)])
     if len(rows) != count:
         raise ModelError(f"there are {len(rows)} answers to {count} prompts: give one to each")
     return rows
