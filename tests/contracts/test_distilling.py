@@ -76,7 +76,17 @@ def test_what_is_no_prompt_number_or_answer_is_refused():
     wrong |= {"divergence": [None, "kl", 0.5, ["jsd"], lambda p, q: 1]}
     both = {"temperature": [*NO_NUMBER, -1, math.inf], "max_new_tokens": [*NO_NUMBER, 0, 1.5]}
     both |= {"seed": ["a", True, 1.5, 2**70]}
-    no_answers = ["ab", 7, ANSWERS[:1], [None, [1]], [[9], [1]], [[], [1]], {"a": [1], "b": [2]}]
+    no_answers = [
+        "ab",
+        7,
+        ANSWERS[:1],
+        [None, [1]],
+        [[9], [1]],
+        [[], [1]],
+        [["a"], [1]],
+        [[{}], [1]],
+        {"a": [1], "b": [2]},
+    ]
     collected(
         {f"{name} {x!r}": lambda x=x, n=name: learned(PROMPTS, **{n: x})
          for name, values in wrong.items() for x in values}

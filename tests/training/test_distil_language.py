@@ -294,9 +294,31 @@ def test_given_answers_are_what_is_learned():
     assert [list(one.tokens) for one in likeliest] == [answer[:2] for answer in ANSWERS]
 
 
+def test_only_who_is_asked_writes(monkeypatch):
+    """A peer let its teacher write texts that nobody read; and each prompt is answered once."""
+    writers, real = [], write
+
+    def noted(model, network, prompts, *how):
+        writers.append((model.weights, len(prompts)))
+        return real(model, network, prompts, *how)
+
+    monkeypatch.setattr("ensemble_lab.training.distillation.language.write", noted)
+    for share, writer in ((0.0, "a toy"), (1.0, "a student")):
+        writers.clear()
+        distil(toy(0), student(), RAGGED, student_share=share, steps=5, **QUICK)
+        assert {name for name, _ in writers} == {writer}
+        assert sum(count for _, count in writers) == (15 if share else 3)
+    writers.clear()
+    distil(toy(0), student(), RAGGED, ANSWERS, steps=5, **QUICK)
+    assert not writers
+
+
 def test_dropout_is_off_and_the_target_has_no_gradient():
     draft = student(attention_dropout=0.5)
-    first, again = (distil(toy(0), draft, RAGGED, ANSWERS, steps=3, **QUICK) for _ in range(2))
+    target = LanguageModel(network(0, attention_dropout=0.5), NO_WORDS, "a toy")
+    for model in (draft, target):
+        model.model.train()  # as somebody's own training leaves it
+    first, again = (distil(target, draft, RAGGED, ANSWERS, steps=3, **QUICK) for _ in range(2))
     plain = distil(toy(0), student(), RAGGED, ANSWERS, steps=3, **QUICK)
     assert same(weights_of(first.draft), weights_of(again.draft))
     assert same(weights_of(first.draft), weights_of(plain.draft))

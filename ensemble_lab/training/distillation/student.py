@@ -69,7 +69,7 @@ class Lesson:
         if check_temperature(self.temperature) < LEAST and self.divergence != HARD:
             raise ValueError(
                 f"temperature={self.temperature}: the likeliest token alone has no divergence; use"
-                f" 1.0, or divergence={HARD!r} to learn the target's likeliest text"
+                f" 1.0, or divergence='{HARD}' to learn the target's likeliest text"
             )
 
     def read(self, network, batch: Batch) -> tuple[torch.Tensor, float]:
@@ -206,6 +206,6 @@ def check_share(share: float, divergence: str | Callable) -> None:
         raise ValueError(f"student_share={shown(share)} is outside [0, 1]; 1 is all batches")
     if share and divergence == HARD:
         raise ValueError(
-            f"student_share={shown(share)} with {HARD!r}: the draft would learn its own words;"
+            f"student_share={shown(share)} with '{HARD}': the draft would learn its own words;"
             " use a divergence, such as 'reverse_kl', or student_share=0"
         )

@@ -49,8 +49,8 @@ class Batch:
         return cls(tokens.to(device), mask.long().to(device), learned[:, 1:].to(device))
 
     def logits(self, network) -> torch.Tensor:
-        """A network's logits (n, V) before each of the n tokens of answers."""
-        made = network(input_ids=self.tokens, attention_mask=self.mask, use_cache=False)
+        """A network's logits (n, V) before each of the n tokens of answers, without dropout."""
+        made = network.eval()(input_ids=self.tokens, attention_mask=self.mask, use_cache=False)
         return made.logits[:, :-1][self.learned]
 
     @property
@@ -80,9 +80,11 @@ def answers_of(model: LanguageModel, answers, count: int) -> list[list[int]]:
         if isinstance(tokens, str):
             ids = model.tokenizer(tokens, add_special_tokens=False)["input_ids"]
             tokens = [*ids, *model.ends[:1]]
-        elif not isinstance(tokens, Iterable) or isinstance(tokens, Mapping | set):
+        plain = isinstance(tokens, Iterable) and not isinstance(tokens, Mapping | set | bytes)
+        tokens = list(tokens) if plain else []
+        if not plain or any(isinstance(token, str | Mapping) for token in tokens):
             raise ModelError(f"answer {number} is {shown(one)}: give a text, or its tokens")
-        rows += prompts_of(model, [list(tokens)])
+        rows += prompts_of(model, [tokens])
     if len(rows) != count:
         raise ModelError(f"there are {len(rows)} answers to {count} prompts: give one to each")
     return rows
@@ -90,18 +92,18 @@ def answers_of(model: LanguageModel, answers, count: int) -> list[list[int]]:
 
 def check_context(prompts: Rows, answers: Rows | int, *models: LanguageModel) -> None:
     """Raise `ModelError` where a prompt with its answer, or so many tokens, is too long."""
-    limits = {m.weights: getattr(m.model.config, "max_position_embeddings", None) for m in models}
-    known = {name: most for name, most in limits.items() if most is not None}
-    if not known:
+    limits = [(getattr(m.model.config, "max_position_embeddings", None), m.weights) for m in models]
+    limits = [one for one in limits if one[0] is not None]
+    if not limits:
         return
-    name = min(known, key=known.get)
+    limit, name = min(limits)
     for i, prompt in enumerate(prompts):
         new = answers if isinstance(answers, int) else len(answers[i])
-        if len(prompt) + new > known[name]:
+        if len(prompt) + new > limit:
             fix = "lower max_new_tokens" if isinstance(answers, int) else "cut the answer"
             raise ModelError(
                 f"prompt {i + 1} has {len(prompt)} tokens, and {new} more do not fit into the"
-                f" {known[name]} that {shown(name, 60)} can see: shorten it, or {fix}"
+                f" {limit} that {shown(name, 60)} can see: shorten it, or {fix}"
             )
 
 
