@@ -302,7 +302,8 @@ def test_only_who_is_asked_writes(monkeypatch):
         writers.append((model.weights, len(prompts)))
         return real(model, network, prompts, *how)
 
-    monkeypatch.setattr("ensemble_lab.training.distillation.language.write", noted)
+    for where in ("language", "texts"):
+        monkeypatch.setattr(f"ensemble_lab.training.distillation.{where}.write", noted)
     for share, writer in ((0.0, "a toy"), (1.0, "a student")):
         writers.clear()
         distil(toy(0), student(), RAGGED, student_share=share, steps=5, **QUICK)
@@ -347,6 +348,8 @@ def test_it_is_saved_loaded_and_drafts(pair, tmp_path):
     loaded = lab.load(tmp_path / "mine", "cpu", "float32")
     assert (tmp_path / "mine/model.safetensors").exists()
     assert same(weights_of(made.draft), weights_of(loaded))
+    with pytest.raises(ModelError, match="is a file"):
+        made.save(tmp_path / "mine/config.json")
     how = {"max_new_tokens": 12, "gamma": 3}
     plain = lab.decode(target, PROMPTS, max_new_tokens=12)
     for one in (made.draft, loaded):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,17 +11,20 @@ import numpy as np
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.missing import require
+from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import LanguageModel
-from ensemble_lab.models.settings import number, seed_of
+from ensemble_lab.models.settings import seed_of
 from ensemble_lab.training.distillation.pairs import check_pair
 from ensemble_lab.training.distillation.student import (
     Lesson,
     Student,
     check_share,
     check_trainable,
+    check_training,
     drawn,
 )
 from ensemble_lab.training.distillation.texts import (
+    Answers,
     Batch,
     answers_of,
     check_context,
@@ -30,7 +32,6 @@ from ensemble_lab.training.distillation.texts import (
     prompts_of,
     write,
 )
-from ensemble_lab.training.inputs.settings import check_count
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Distilled:
     losses : (n,) array
         The loss before each step, in nats a token; of total variation, a probability.
     acceptances : (n,) array
-        The mean of sum min(p, q) over the tokens that were learned in each step.
+        The mean of sum min(p, q) over the tokens that were learned in each step; at temperature 0
+        the share of tokens that both find likeliest.
     own : (n,) array of bool
         Whether the draft wrote the step's texts itself.
     """
@@ -55,7 +57,15 @@ class Distilled:
     own: np.ndarray
 
     def save(self, folder: str | Path) -> None:
-        """Write the weights as safetensors, and the tokenizer; `load(folder)` reads them again."""
+        """Write the weights as safetensors, and the tokenizer; `load(folder)` reads them again.
+
+        Raises
+        ------
+        ModelError
+            There is a file of this name.
+        """
+        if Path(folder).is_file():
+            raise ModelError(f"{shown(str(folder))} is a file: give the name of a folder")
         self.draft.model.save_pretrained(folder)
         self.draft.tokenizer.save_pretrained(folder)
 
@@ -148,34 +158,26 @@ def distil(
 
     check_pair(target, draft)
     check_trainable(target, draft)
-    for name, count in (("steps", steps), ("batch_size", batch_size)):
-        check_count(count, name, "use 1 or more")
-    if not 0 < number(learning_rate, "learning_rate") < math.inf:
-        raise ValueError(f"learning_rate={shown(learning_rate)}: use a number above 0, as 0.001")
+    check_training(steps, batch_size, learning_rate)
     check_share(student_share, divergence)
     lesson = Lesson(target, draft, divergence, temperature)
     rows, most = prompts_of(target, prompts), check_length(max_new_tokens)
-    given = {} if answers is None else dict(enumerate(answers_of(target, answers, len(rows))))
+    given = None if answers is None else answers_of(target, answers, len(rows))
     if given:
         check_context(rows, given, target, draft)
-    if not given or student_share:
+    if student_share or not given:
         check_context(rows, most, target, draft)
+    theirs = Answers(target, rows, given)
     rng = np.random.default_rng(None if seed is None else seed_of(seed) % 2**64)
     student, history = Student(draft, float(learning_rate), steps), []
     indices = drawn(len(rows), batch_size, rng)
     bar = tqdm(range(steps), desc="distilling", unit="step", disable=not progress)
     try:
         for _ in bar:
-            # 1. Prompts, and answers to them: the draft's own, given ones or the target's.
+            # 1. Prompts, and answers to them: the draft's own, or the target's.
             which, own = next(indices), bool(rng.random() < student_share)
             asked, how = [rows[i] for i in which], (most, temperature, int(rng.integers(2**62)))
-            if own:
-                texts = write(draft, student.network, asked, *how)
-            else:
-                if new := [i for i in which if i not in given]:
-                    made = write(target, target.model, [rows[i] for i in new], *how)
-                    given.update(zip(new, made, strict=True))
-                texts = [given[i] for i in which]
+            texts = write(draft, student.network, asked, *how) if own else theirs.to(which, *how)
             # 2. Both models read them, and the draft takes a step towards the target.
             batch = Batch.of(asked, texts, target.device)
             loss, accepted = lesson.read(student.network, batch)

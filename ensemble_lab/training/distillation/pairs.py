@@ -93,7 +93,7 @@ def expected_acceptance(
         with torch.inference_mode():
             logits = [finite(batch.logits(one.model), one) for one in (target, draft)]
             each = overlap(*logits, temperature)
-        total, count = total + each.double().sum().item(), count + len(each)
+        total, count = total + each.cpu().double().sum().item(), count + len(each)
     return total / count
 
 

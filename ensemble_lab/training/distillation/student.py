@@ -23,6 +23,7 @@ from ensemble_lab.training.distillation.pairs import (
     finite,
     overlap,
 )
+from ensemble_lab.training.inputs.settings import check_count
 
 if TYPE_CHECKING:
     import torch
@@ -192,6 +193,14 @@ def check_trainable(target: LanguageModel, draft: LanguageModel) -> None:
             f"the draft computes with weights of {draft.bits} bits, which cannot be trained: load"
             " it with dtype='float32'"
         )
+
+
+def check_training(steps: int, batch_size: int, learning_rate: float) -> None:
+    """Raise `ValueError` where a count is not 1 or more, or the rate not above 0."""
+    for name, count in (("steps", steps), ("batch_size", batch_size)):
+        check_count(count, name, "use 1 or more")
+    if not 0 < number(learning_rate, "learning_rate") < math.inf:
+        raise ValueError(f"learning_rate={shown(learning_rate)}: use a number above 0, as 0.001")
 
 
 def check_share(share: float, divergence: str | Callable) -> None:

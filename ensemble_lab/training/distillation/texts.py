@@ -90,6 +90,29 @@ def answers_of(model: LanguageModel, answers, count: int) -> list[list[int]]:
     return rows
 
 
+class Answers:
+    """A target's answers to prompts: given ones, or those that it writes when first asked.
+
+    Parameters
+    ----------
+    target : LanguageModel
+    prompts : list of list of int
+    given : list of list of int, optional
+    """
+
+    def __init__(self, target: LanguageModel, prompts: Rows, given: Rows | None):
+        self.target, self.prompts = target, prompts
+        self.known = dict(enumerate(given or ()))
+
+    def to(self, which: Sequence[int], *how) -> list[list[int]]:
+        """The answers to some prompts, by index; `how` as in `write`."""
+        if new := [i for i in which if i not in self.known]:
+            asked = [self.prompts[i] for i in new]
+            made = write(self.target, self.target.model, asked, *how)
+            self.known.update(zip(new, made, strict=True))
+        return [self.known[i] for i in which]
+
+
 def check_context(prompts: Rows, answers: Rows | int, *models: LanguageModel) -> None:
     """Raise `ModelError` where a prompt with its answer, or so many tokens, is too long."""
     limits = [(getattr(m.model.config, "max_position_embeddings", None), m.weights) for m in models]
