@@ -1,0 +1,1 @@
+"""Distillation: a student learns the distributions of its teachers, not labels alone."""
