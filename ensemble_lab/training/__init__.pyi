@@ -8,6 +8,10 @@ from .batched.trainer import train_members as train_members
 from .boosting.adaboost import AdaBoostClassifier as AdaBoostClassifier
 from .boosting.gradient import GradientBoostingClassifier as GradientBoostingClassifier
 from .boosting.gradient import GradientBoostingRegressor as GradientBoostingRegressor
+from .distillation.distilled import DistilledClassifier as DistilledClassifier
+from .distillation.distilled import born_again as born_again
+from .distillation.losses import distillation_loss as distillation_loss
+from .distillation.losses import generalised_jsd as generalised_jsd
 from .negative_correlation import NegativeCorrelationClassifier as NegativeCorrelationClassifier
 from .negative_correlation import NegativeCorrelationRegressor as NegativeCorrelationRegressor
 from .networks import NetworkClassifier as NetworkClassifier

@@ -1,0 +1,136 @@
+"""Losses of students: how far a student's distribution is from its teachers'.
+
+Temperature tau softens a distribution p to softmax(log p / tau): at 1 it is p, and the higher tau
+is, the more the unlikely classes count. In the limit all classes count alike, and the student's
+centred logits z learn the teacher's, v: tau² KL tends to the mean of (z - v)² / 2 over the classes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ensemble_lab.core.errors import shown
+from ensemble_lab.training.batched.losses import learns, weighted_mean
+
+if TYPE_CHECKING:
+    import torch
+
+
+def softened(probabilities: torch.Tensor, temperature) -> torch.Tensor:
+    """Distributions (…, k) at a temperature; a class of probability 0 keeps it."""
+    return (probabilities.log() / temperature).softmax(-1)
+
+
+def divergence(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """KL(p || q) (…), in nats, of log-probabilities (…, k)."""
+    sure = p.exp()
+    return (sure * (p - q)).masked_fill(sure == 0, 0.0).sum(-1)  # 0 log 0 is 0
+
+
+def pooled(soft: torch.Tensor, by_confidence: bool = False) -> torch.Tensor:
+    """One distribution (…, 1, k) for several teachers' (…, t, k).
+
+    Their mean q minimises the sum of KL(teacher || q) over the teachers; a weighted mean minimises
+    the weighted sum. By confidence a teacher's weight in a row is its largest probability there.
+    """
+    if not by_confidence:
+        return soft.mean(-2, keepdim=True)
+    weights = soft.amax(-1, keepdim=True)
+    return (soft * weights).sum(-2, keepdim=True) / weights.sum(-2, keepdim=True)
+
+
+@learns("probabilities")
+def distillation_loss(
+    outputs: torch.Tensor,
+    targets: torch.Tensor,
+    weights: torch.Tensor,
+    *,
+    temperature=4.0,
+    alpha=0.1,
+    by_confidence: bool = False,
+) -> torch.Tensor:
+    """Loss (m,) of m students: alpha CE(label) + (1 - alpha) tau² KL(teacher || student), in nats.
+
+    Teacher and student are softened by tau in the second term, whose gradient by the student's
+    logits is tau (q - p). Without the factor tau² it would shrink as 1 / tau² beside the labels',
+    and a higher temperature would also mean a weaker teacher. torchdistill leaves the factor out
+    where its `alpha` is None.
+
+    Parameters
+    ----------
+    outputs : (m, B, h k) tensor
+        Logits of h heads. One head learns the teachers' pooled distribution, see `pooled`; with t
+        heads each learns one teacher, so that the teachers' disagreement is kept.
+    targets : (m, B, 1 + t, k) tensor
+        Probabilities of k classes: the label first, as a row with one 1, or all 0 where a row has
+        none and learns from the teachers alone; then those of t teachers.
+    weights : (m, B) tensor
+    temperature, alpha : float or (m,) sequence
+        For all students, or one each.
+    by_confidence : bool
+        How teachers are pooled.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean, Distilling the knowledge in a neural network, 2015.
+    Chen et al., Big self-supervised models are strong semi-supervised learners, NeurIPS 2020 (rows
+    without labels). Tran et al., Hydra: preserving ensemble diversity for model distillation, 2020
+    (heads).
+    """
+    labels, teachers = targets[..., :1, :], targets[..., 1:, :]
+    students = outputs.unflatten(-1, (-1, targets.shape[-1]))  # (m, B, h, k)
+    tau, share = one_each(temperature, outputs), one_each(alpha, outputs)  # (m or 1, 1, 1)
+    soft = softened(teachers, tau[..., None])
+    if students.shape[2] == 1:
+        soft = pooled(soft, by_confidence)
+    elif students.shape[2] != soft.shape[2]:
+        raise ValueError(
+            f"the network has {students.shape[2]:d} heads of {soft.shape[3]:d} classes for"
+            f" {soft.shape[2]:d} teachers: give one head, or one a teacher"
+        )
+    apart = divergence(soft.log(), (students / tau[..., None]).log_softmax(-1))  # (m, B, h)
+    surprise = -(labels * students.log_softmax(-1)).sum(-1)
+    each = share * surprise + (1 - share) * tau**2 * apart
+    return weighted_mean(each.mean(-1), weights)
+
+
+def one_each(setting, outputs: torch.Tensor) -> torch.Tensor:
+    """A setting of all students or one each, as (1, 1, 1) or (m, 1, 1)."""
+    import torch
+
+    return torch.as_tensor(setting, dtype=outputs.dtype, device=outputs.device).reshape(-1, 1, 1)
+
+
+def generalised_jsd(teacher: torch.Tensor, student: torch.Tensor, beta: float) -> torch.Tensor:
+    """Generalised Jensen-Shannon divergence (…) of log-probabilities (…, k), in nats.
+
+    With the mixture m = beta T + (1 - beta) S it is beta KL(T || m) + (1 - beta) KL(S || m). This
+    formula is 0 at both ends, and tends to 0 there: for a small beta it is nearly beta KL(T || S).
+    So beta also sets how strong the loss is; divide by beta (1 - beta) to compare settings. The
+    ends are defined separately, as degenerate cases: beta 0 is KL(T || S), the forward divergence,
+    which covers all that the teacher does, and 1 is KL(S || T), the reverse one, which stays where
+    the teacher is likely.
+
+    Raises
+    ------
+    ValueError
+        A beta outside [0, 1].
+
+    References
+    ----------
+    Agarwal et al., On-policy distillation of language models, ICLR 2024 (GKD).
+    """
+    import torch
+
+    if not 0 <= beta <= 1:
+        raise ValueError(
+            f"beta={shown(beta)}: use 0 (forward KL) to 1 (reverse KL); .5 is the Jensen-Shannon"
+            " divergence"
+        )
+    if beta == 0:
+        return divergence(teacher, student)
+    if beta == 1:
+        return divergence(student, teacher)
+    mixture = torch.logaddexp(teacher + math.log(beta), student + math.log(1 - beta))
+    return beta * divergence(teacher, mixture) + (1 - beta) * divergence(student, mixture)
