@@ -1,4 +1,4 @@
-"""Losses of students: the notes' table, torchdistill's formula, barycentres, heads, known faults."""
+"""Losses of students: the notes' table, torchdistill's formula, barycentres, heads, faults."""
 
 import math
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
@@ -70,6 +70,7 @@ logits = st.lists(st.floats(-6, 6), min_size=3, max_size=3).map(
 )
 
 
+@settings(deadline=None)
 @given(logits, logits, st.integers(0, 2), st.floats(0.5, 20), st.floats(0.01, 1))
 def test_it_is_torchdistills_formula_where_alpha_is_set(v, z, label, tau, alpha):
     """KDLoss of torchdistill 1.1: alpha CE + (1 - alpha) tau² KL by `kl_div`, batchmean."""
@@ -81,6 +82,7 @@ def test_it_is_torchdistills_formula_where_alpha_is_set(v, z, label, tau, alpha)
     assert mine == pytest.approx((alpha * hard + (1 - alpha) * tau**2 * soft).item(), abs=1e-9)
 
 
+@settings(deadline=None)
 @given(logits, logits, st.floats(0.5, 20))
 def test_the_gradient_is_tau_times_the_difference_and_torchdistills_without_alpha_is_not(v, z, tau):
     """With alpha None torchdistill returns plain KL, whose gradient shrinks as 1 / tau."""
@@ -94,6 +96,7 @@ def test_the_gradient_is_tau_times_the_difference_and_torchdistills_without_alph
     assert slope == pytest.approx(tau**2 * theirs.grad.numpy(), abs=1e-9)
 
 
+@settings(deadline=None)
 @given(logits, st.floats(0.5, 20))
 def test_a_student_that_says_what_its_teacher_says_stays(v, tau):
     value, slope = judged(v, targets_of(None, v), temperature=tau, alpha=0)
@@ -134,6 +137,7 @@ laws = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(laws, st.lists(st.floats(0.01, 1), min_size=3, max_size=3), st.booleans())
 def test_the_mean_of_teachers_minimises_their_summed_divergence(laws, other, by_confidence):
     """By a loop: sum of w KL(p || q) is least at the (weighted) mean, and only there."""
@@ -195,6 +199,7 @@ def test_the_generalised_divergence_of_the_notes_and_its_ends():
             generalised_jsd(t.log(), s.log(), beta)
 
 
+@settings(deadline=None)
 @given(logits, logits, st.floats(0.01, 0.99))
 def test_the_generalised_divergence_by_a_loop(v, z, beta):
     """The mixture is of probabilities, not of logits, and beta is the teacher's share in it."""

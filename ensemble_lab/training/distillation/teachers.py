@@ -6,9 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone, is_regressor
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import clone
 
 from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.core.outcomes import Outcomes
@@ -24,7 +22,7 @@ def listed(teacher) -> list:
     Raises
     ------
     ValueError
-        None, a class, a regressor, or a classifier without `predict_proba`.
+        None, a class, or a model without `predict_proba`, such as a regressor.
     """
     teachers = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
     if not teachers or teachers[0] is None:
@@ -34,28 +32,19 @@ def listed(teacher) -> list:
         )
     for one in teachers:
         check_instance(one, "teacher")
-        kind = type(one).__name__
-        if is_regressor(one):
-            raise ValueError(f"teacher {kind} is a regressor: give a classifier")
         if not hasattr(one, "predict_proba"):
             raise ValueError(
-                f"teacher {kind} has no predict_proba: give one that has, or put it into a"
-                " CalibratedClassifierCV"
+                f"teacher {type(one).__name__} has no predict_proba: give a"
+                " classifier that has, or put one into a CalibratedClassifierCV"
             )
     return teachers
 
 
 def is_fitted(teacher) -> bool:
-    """Whether it has learned; a list, whether all have."""
+    """Whether a classifier knows its classes; a list, whether all do."""
     if isinstance(teacher, list | tuple):
-        return bool(teacher) and all(map(is_fitted, teacher))
-    if not hasattr(teacher, "fit") or isinstance(teacher, type):
-        return False
-    try:
-        check_is_fitted(teacher)
-    except (NotFittedError, TypeError):
-        return False
-    return True
+        return all(map(is_fitted, teacher))
+    return hasattr(teacher, "classes_") and not isinstance(teacher, type)
 
 
 def learned(teachers: list, X: np.ndarray, y: np.ndarray, names) -> list:
