@@ -31,7 +31,7 @@ EPOCHS = 20
 
 
 @dataclass(frozen=True)
-class Task:
+class Transfer:
     """Which images have labels, and what the teacher knows."""
 
     labelled: int = LEARNED
@@ -40,11 +40,11 @@ class Task:
     teacher_labels: int | None = None  # as many as the student
 
 
-TASKS = {
-    "few labels": Task(LABELLED),
-    "all labels": Task(),
-    "no 3": Task(missing=True),
-    "weak teacher": Task(teacher_width=2, teacher_labels=LABELLED),
+TRANSFERS = {
+    "few labels": Transfer(LABELLED),
+    "all labels": Transfer(),
+    "no 3": Transfer(missing=True),
+    "weak teacher": Transfer(teacher_width=2, teacher_labels=LABELLED),
 }
 
 
@@ -53,15 +53,26 @@ class Students:
     """All students of one task and teacher; axes: seed, width, lesson, held-out image, class."""
 
     task: str
+    teachers: int
     images: np.ndarray  # (5, n, 64), held out
     truth: np.ndarray  # (5, n)
     teacher: np.ndarray  # (5, n, 10), probabilities
     said: np.ndarray  # (5, widths, lessons, n, 10), probabilities
 
+    @property
+    def missing(self) -> bool:
+        """Whether students never saw a 3; they are judged by those alone."""
+        return TRANSFERS[self.task].missing
+
+    @property
+    def teacher_size(self) -> int:
+        """How many numbers all networks of the teacher have learned."""
+        return self.teachers * weights_of(TRANSFERS[self.task].teacher_width)
+
     def right(self, proba: np.ndarray) -> np.ndarray:
         """Share right (5, …) by probabilities (5, …, n, 10): of all images, or of the 3s."""
         answers = np.moveaxis(proba.argmax(-1), 0, -2).reshape(-1, *self.truth.shape)
-        counted = self.truth == MISSING if TASKS[self.task].missing else self.truth >= 0
+        counted = self.truth == MISSING if self.missing else self.truth >= 0
         share = ((answers == self.truth) & counted).sum(-1) / counted.sum(-1)  # (…, 5)
         return np.moveaxis(share.reshape(*proba.shape[1:-2], -1), -1, 0)
 
@@ -98,9 +109,9 @@ def taught(width: int, labels: int) -> np.ndarray:
 
 
 @cache
-def students(task: str, teachers: int) -> Students:
+def students(transfer: str, teachers: int) -> Students:
     """Students of every size and lesson, of a teacher of so many networks."""
-    what, (X, y) = TASKS[task], splits()
+    what, (X, y) = TRANSFERS[transfer], splits()
     labels = what.teacher_labels or what.labelled
     teacher = taught(what.teacher_width, labels)[:, :teachers].mean(1)  # (5, 1797, 10)
     rows = [_rows(y[seed], what) for seed in SEEDS]  # (lessons, LEARNED) each
@@ -123,10 +134,10 @@ def students(task: str, teachers: int) -> Students:
         own = np.arange(len(heat)) // len(LESSONS)
         said.append([found.some(own == seed).outputs(X[seed, LEARNED:]) for seed in SEEDS])
     proba = softmax(np.stack(said, axis=1).astype(float), axis=-1)
-    return Students(task, X[:, LEARNED:], y[:, LEARNED:], teacher[:, LEARNED:], proba)
+    return Students(transfer, teachers, X[:, LEARNED:], y[:, LEARNED:], teacher[:, LEARNED:], proba)
 
 
-def _rows(y: np.ndarray, what: Task) -> np.ndarray:
+def _rows(y: np.ndarray, what: Transfer) -> np.ndarray:
     """Rows (lessons, LEARNED) that students of one seed learn from; a few come again and again."""
     transfer = np.arange(LEARNED)
     if what.missing:
