@@ -204,3 +204,37 @@ def test_members_do_not_learn_from_what_is_no_table(what):
             epochs=1,
             progress=False,
         )
+
+
+@contract("distillation_loss", "generalised_jsd")
+def test_settings_of_losses_that_do_not_fit_are_refused():
+    torch = pytest.importorskip("torch")
+    z, teacher = torch.zeros(2, 3, 4), torch.full((2, 3, 1, 4), 0.25)
+    targets, weights = torch.cat([0 * teacher, teacher], 2), torch.ones(2, 3)
+    assert lab.distillation_loss(z, targets, weights).tolist() == [0, 0]
+    for temperature in (0, -1.0, np.nan, np.inf, [1.0, 0.0], [1.0, 2.0, 3.0], []):
+        with refused():
+            lab.distillation_loss(z, targets, weights, temperature=temperature)
+    for alpha in (-0.1, 1.1, np.nan, [0.5, 2.0], [0.1, 0.2, 0.3]):
+        with refused():
+            lab.distillation_loss(z, targets, weights, alpha=alpha)
+    for teachers in (2, 3):  # the network has four outputs, and heads of two classes for two
+        with refused() if teachers == 3 else quiet():
+            half = torch.full((2, 3, teachers + 1, 2), 0.5)
+            lab.distillation_loss(z, half, weights)
+    for beta in (-0.1, 1.1, np.nan):
+        with refused():
+            lab.generalised_jsd(z, z, beta)
+
+
+@contract("born_again")
+def test_generations_that_cannot_be_are_refused():
+    student = lab.NetworkClassifier(**net)
+    for wrong in (0, -1, 1.5, True, "2", None):
+        with refused():
+            lab.born_again(student, X, CODES, wrong)
+    for wrong in (lab.NetworkClassifier, "network", None):
+        with refused():
+            lab.born_again(wrong, X, CODES)
+    with refused():
+        lab.born_again(student, X, CODES, temperature=0)

@@ -14,6 +14,7 @@ from scipy.special import softmax
 from sklearn.datasets import load_digits
 
 from ensemble_lab.training.batched.losses import cross_entropy
+from ensemble_lab.training.batched.members import Members
 from ensemble_lab.training.batched.trainer import train_members
 from ensemble_lab.training.distillation.losses import distillation_loss
 from ensemble_lab.training.networks import perceptron
@@ -102,10 +103,7 @@ def taught(width: int, labels: int) -> np.ndarray:
         partial(perceptron, 64, 10, width), X.reshape(-1, 64), y.reshape(-1), members=len(rows),
         loss=cross_entropy, rows=rows, epochs=EPOCHS, device="cpu", progress=False,
     )  # fmt: skip
-    said = [
-        found.some(np.arange(len(rows)) // TEACHERS[-1] == seed).outputs(X[seed]) for seed in SEEDS
-    ]
-    return softmax(np.stack(said).astype(float), axis=-1)
+    return _by_seed(found, X)
 
 
 @cache
@@ -131,10 +129,16 @@ def students(transfer: str, teachers: int) -> Students:
             loss=partial(distillation_loss, temperature=heat, alpha=share),
             rows=np.concatenate(place), epochs=EPOCHS, device="cpu", progress=False,
         )  # fmt: skip
-        own = np.arange(len(heat)) // len(LESSONS)
-        said.append([found.some(own == seed).outputs(X[seed, LEARNED:]) for seed in SEEDS])
-    proba = softmax(np.stack(said, axis=1).astype(float), axis=-1)
-    return Students(transfer, teachers, X[:, LEARNED:], y[:, LEARNED:], teacher[:, LEARNED:], proba)
+        said.append(_by_seed(found, X[:, LEARNED:]))
+    held = X[:, LEARNED:], y[:, LEARNED:], teacher[:, LEARNED:]
+    return Students(transfer, teachers, *held, np.stack(said, axis=1))
+
+
+def _by_seed(found: Members, X: np.ndarray) -> np.ndarray:
+    """Probabilities (5, m / 5, n, 10) of members that stand seed by seed, each for its own rows."""
+    own = np.split(np.arange(len(found)), len(SEEDS))
+    said = [found.some(some).outputs(rows) for some, rows in zip(own, X, strict=True)]
+    return softmax(np.stack(said).astype(float), axis=-1)
 
 
 def _rows(y: np.ndarray, what: Transfer) -> np.ndarray:

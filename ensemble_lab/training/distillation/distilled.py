@@ -234,7 +234,7 @@ def _labelled(X, y) -> tuple[np.ndarray, object]:
     given = one_a_row(y, "y")
     missing = pd.isna(np.ma.filled(given.astype(object), None)) if given.ndim == 1 else np.zeros(0)
     if not missing.any():
-        return np.ones(len(given), bool), y
+        return np.ones(given.shape[:1], bool), y
     given = given.astype(object)
     given[missing] = given[~missing][0] if not missing.all() else 0
     return ~missing, np.fromiter(given, object, len(given))

@@ -71,6 +71,12 @@ def distillation_loss(
     by_confidence : bool
         How teachers are pooled.
 
+    Raises
+    ------
+    ValueError
+        A temperature that is not above 0, an alpha outside [0, 1], not one for each student, or
+        heads that are not as many as the teachers.
+
     References
     ----------
     Hinton, Vinyals and Dean, Distilling the knowledge in a neural network, 2015.
@@ -80,7 +86,8 @@ def distillation_loss(
     """
     labels, teachers = targets[..., :1, :], targets[..., 1:, :]
     students = outputs.unflatten(-1, (-1, targets.shape[-1]))  # (m, B, h, k)
-    tau, share = one_each(temperature, outputs), one_each(alpha, outputs)  # (m or 1, 1, 1)
+    tau = one_each("temperature", temperature, outputs)  # (m or 1, 1, 1)
+    share = one_each("alpha", alpha, outputs)
     soft = softened(teachers, tau[..., None])
     if students.shape[2] == 1:
         soft = pooled(soft, by_confidence)
@@ -95,15 +102,24 @@ def distillation_loss(
     return weighted_mean(each.mean(-1), weights)
 
 
-def one_each(setting, outputs: torch.Tensor) -> torch.Tensor:
+def one_each(what: str, setting, outputs: torch.Tensor) -> torch.Tensor:
     """A setting of all students or one each, as (1, 1, 1) or (m, 1, 1)."""
     import torch
 
-    return torch.as_tensor(setting, dtype=outputs.dtype, device=outputs.device).reshape(-1, 1, 1)
+    values = torch.as_tensor(setting, dtype=outputs.dtype)
+    if what == "alpha":
+        fits, rule = (values >= 0) & (values <= 1), "from 0 (the teacher) to 1 (the labels)"
+    else:
+        fits, rule = (values > 0) & values.isfinite(), "above 0"
+    if not fits.all() or values.numel() not in (1, len(outputs)):
+        raise ValueError(
+            f"{what}={shown(setting)}: give one number {rule} or {len(outputs):d}, one a student"
+        )
+    return values.to(outputs.device).reshape(-1, 1, 1)
 
 
 def generalised_jsd(teacher: torch.Tensor, student: torch.Tensor, beta: float) -> torch.Tensor:
-    """Generalised Jensen-Shannon divergence (…) of log-probabilities (…, k), in nats.
+    """Generalised Jensen-Shannon divergence (…) of distributions by their logits (…, k), in nats.
 
     With the mixture m = beta T + (1 - beta) S it is beta KL(T || m) + (1 - beta) KL(S || m). This
     formula is 0 at both ends, and tends to 0 there: for a small beta it is nearly beta KL(T || S).
@@ -128,6 +144,7 @@ def generalised_jsd(teacher: torch.Tensor, student: torch.Tensor, beta: float) -
             f"beta={shown(beta)}: use 0 (forward KL) to 1 (reverse KL); .5 is the Jensen-Shannon"
             " divergence"
         )
+    teacher, student = teacher.log_softmax(-1), student.log_softmax(-1)
     if beta == 0:
         return divergence(teacher, student)
     if beta == 1:
