@@ -196,6 +196,8 @@ def test_an_unfitted_teacher_learns_from_the_labels_as_a_copy(iris):
     assert np.array_equal(model.teachers_[0].predict_proba(X), expected)
     with pytest.raises(ValueError, match="no row has a label"):
         student(tree).fit(X, none_of(y))
+    with pytest.raises(ValueError, match="alpha=1 learns from labels alone, and no row has one"):
+        student(tree.fit(X, y), alpha=1).fit(X, none_of(y))
 
 
 @pytest.mark.parametrize("dress", [lambda one: one, FrozenEstimator, lambda one: [one, one]])

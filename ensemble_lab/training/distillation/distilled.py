@@ -84,11 +84,13 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             A temperature of 0 or less, an alpha outside [0, 1], a teacher that gives no
-            probabilities or does not know a label, one to be fitted without labels, or what
-            `NetworkClassifier` refuses.
+            probabilities or does not know a label, one to be fitted without labels, no labels with
+            an alpha of 1, or what `NetworkClassifier` refuses.
         """
         network = self._checked()
         known_rows, filled = _labelled(X, y)
+        if self.alpha == 1 and len(known_rows) and not known_rows.any():
+            raise ValueError("alpha=1 learns from labels alone, and no row has one: use less")
         frame, _ = learned_rows(self, X, filled, frames=True)
         X, labels = learned_rows(self, frame, filled)
         proba = self._said(X, frame, labels, known_rows)  # (n, t, k)
