@@ -149,7 +149,7 @@ def test_the_mean_of_teachers_minimises_their_summed_divergence(laws, other, by_
             for p in laws
         )
 
-    mean = pooled(torch.tensor(laws, dtype=torch.float64), by_confidence)[0].tolist()
+    mean = pooled(torch.tensor(laws, dtype=torch.float64).T, by_confidence)[:, 0].tolist()
     other = [x / sum(other) for x in other]
     assert sum(mean) == pytest.approx(1)
     assert total(mean) <= total(other) + 1e-12
