@@ -35,7 +35,7 @@ TASKS = (
     Task("Cool the teacher down to 1. What is left of its second thought?",
          lambda state, picture: state["temperature"] == 1),
     Task("Teach a digit that no student has ever seen.",
-         lambda state, picture: state["transfer"] == "no 3" and state["temperature"] >= 4
+         lambda state, picture: state["transfer"] == "no 3" and state["temperature"] >= 8
          and state["digit"] == MISSING),
     Task("Find a teacher that does harm.",
          lambda state, picture: state["transfer"] == "weak teacher"),
@@ -70,13 +70,13 @@ def explorer() -> Explorer:
         tasks=TASKS,
         presets={
             "few labels": {},
-            "the missing 3": {"transfer": "no 3", "digit": MISSING},
+            "the missing 3": {"transfer": "no 3", "digit": MISSING, "temperature": 20},
             "the missing 3, cold": Failing(transfer="no 3", digit=MISSING, temperature=1),
             "all labels": Failing(transfer="all labels"),
             "weak teacher": Failing(transfer="weak teacher"),
         },
         sequence="temperature",
-        opens={"transfer": "no 3", "digit": MISSING},
+        opens={"transfer": "no 3", "digit": MISSING, "temperature": 20},
     )  # fmt: skip
 
 
