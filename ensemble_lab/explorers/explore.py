@@ -27,6 +27,7 @@ EXPLORERS = {
     "boosting": "ensemble_lab.explorers.training.boosting",
     "stacking": "ensemble_lab.explorers.training.stacking",
     "negative-correlation": "ensemble_lab.explorers.training.negative_correlation",
+    "distillation": "ensemble_lab.explorers.training.distillation",
 }
 # Name of a policy's base class to its explorer; the classes need not be imported for that.
 POLICIES = {"Cascade": "cascade", "BudgetCascade": "cascade", "_Selector": "cascade",
@@ -42,9 +43,9 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
         A policy starts the explorer at its own settings.
     outcomes : Outcomes, optional
         Yours or the catalogue's. ``"escalate"`` and ``"routing"`` have their own; ``"condorcet"``,
-        ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"`` and ``"negative-correlation"``
-        take none; ``"rounds"`` takes traces and ``"speedup"`` measured pairs instead, or has its
-        own.
+        ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"``, ``"negative-correlation"``
+        and ``"distillation"`` take none; ``"rounds"`` takes traces and ``"speedup"`` measured pairs
+        instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 

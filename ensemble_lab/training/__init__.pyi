@@ -8,9 +8,12 @@ from .batched.trainer import train_members as train_members
 from .boosting.adaboost import AdaBoostClassifier as AdaBoostClassifier
 from .boosting.gradient import GradientBoostingClassifier as GradientBoostingClassifier
 from .boosting.gradient import GradientBoostingRegressor as GradientBoostingRegressor
+from .distillation.distilled import DistilledClassifier as DistilledClassifier
+from .distillation.distilled import born_again as born_again
 from .distillation.divergences import generalised_jsd as generalised_jsd
 from .distillation.divergences import total_variation as total_variation
 from .distillation.language import distil as distil
+from .distillation.losses import distillation_loss as distillation_loss
 from .distillation.pairs import expected_acceptance as expected_acceptance
 from .negative_correlation import NegativeCorrelationClassifier as NegativeCorrelationClassifier
 from .negative_correlation import NegativeCorrelationRegressor as NegativeCorrelationRegressor

@@ -37,6 +37,9 @@ CLASSIFIERS = {
     "SnapshotEnsemble": lambda: lab.SnapshotEnsemble(
         lab.NetworkClassifier(**net), 2, random_state=0
     ),
+    "DistilledClassifier": lambda: lab.DistilledClassifier(
+        LogisticRegression(), lab.NetworkClassifier(**net), random_state=0
+    ),
 }
 REGRESSORS = {
     "BaggingRegressor": lambda: lab.BaggingRegressor(stump, 3, random_state=0),
@@ -143,6 +146,9 @@ WRONG = {
 @pytest.mark.parametrize("what", WRONG)
 def test_what_cannot_be_learned_from_is_refused(name, what):
     make = {**CLASSIFIERS, **REGRESSORS}[name]
+    if what in ("a gap in y", "NaN in y") and name == "DistilledClassifier":
+        assert len(make().fit(*WRONG[what]).classes_) == 3  # a row without a label
+        return
     try:
         make().fit(*WRONG[what])
     except (ValueError, TypeError) as error:
@@ -198,3 +204,34 @@ def test_members_do_not_learn_from_what_is_no_table(what):
             epochs=1,
             progress=False,
         )
+
+
+@contract("distillation_loss")
+def test_settings_of_losses_that_do_not_fit_are_refused():
+    torch = pytest.importorskip("torch")
+    z, teacher = torch.zeros(2, 3, 4), torch.full((2, 3, 1, 4), 0.25)
+    targets, weights = torch.cat([0 * teacher, teacher], 2), torch.ones(2, 3)
+    assert lab.distillation_loss(z, targets, weights).tolist() == [0, 0]
+    for temperature in (0, -1.0, np.nan, np.inf, [1.0, 0.0], [1.0, 2.0, 3.0], []):
+        with refused():
+            lab.distillation_loss(z, targets, weights, temperature=temperature)
+    for alpha in (-0.1, 1.1, np.nan, [0.5, 2.0], [0.1, 0.2, 0.3]):
+        with refused():
+            lab.distillation_loss(z, targets, weights, alpha=alpha)
+    for teachers in (2, 3):  # the network has four outputs, and heads of two classes for two
+        with refused() if teachers == 3 else quiet():
+            half = torch.full((2, 3, teachers + 1, 2), 0.5)
+            lab.distillation_loss(z, half, weights)
+
+
+@contract("born_again")
+def test_generations_that_cannot_be_are_refused():
+    student = lab.NetworkClassifier(**net)
+    for wrong in (0, -1, 1.5, True, "2", None):
+        with refused():
+            lab.born_again(student, X, CODES, wrong)
+    for wrong in (lab.NetworkClassifier, "network", None):
+        with refused():
+            lab.born_again(wrong, X, CODES)
+    with refused():
+        lab.born_again(student, X, CODES, temperature=0)

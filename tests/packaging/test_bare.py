@@ -20,7 +20,7 @@ from ensemble_lab.explorers.explore import EXPLORERS
 outcomes = {"votes": "gsm8k-44-llms", "cascade": "audiomnist-services"}
 kinds = {}
 for name in EXPLORERS:
-    if name == "negative-correlation":  # its networks learn when it is shown
+    if name in ("negative-correlation", "distillation"):  # networks learn when they are shown
         continue
     explorer = lab.explore(name, *([lab.load_outcomes(outcomes[name])] if name in outcomes else []))
     kinds[name] = sorted(explorer._repr_mimebundle_())
@@ -68,6 +68,8 @@ MODELS = {
     "BaggingClassifier(NetworkClassifier(), max_features=1).fit(X, y)": "networks needs torch",
     "AdaBoostClassifier(NetworkClassifier()).fit(X, y)": "training networks needs torch",
     "lab.explore('negative-correlation').picture()": "training networks needs torch",
+    "lab.explore('distillation').picture()": "training networks needs torch",
+    "DistilledClassifier(BaggingClassifier()).fit(X, y)": "training networks needs torch",
     "lab.perceptron(2, 2)": "a network needs torch",
     "lab.pick_device()": "choosing a device needs torch",
     "lab.pick_dtype()": "choosing a number format needs torch",

@@ -23,7 +23,7 @@ class Draws:
     Parameters
     ----------
     X : (n, …) tensor
-    y : (n,) tensor
+    y : (n, …) tensor
     rows : (m, r) tensor
     weights : (m, n) tensor or None
     """
@@ -58,29 +58,32 @@ class Draws:
         return cls(X.to(device), y.to(device), rows.to(device), weights)
 
     def batches(self, rngs: list[np.random.Generator], size: int) -> Iterator:
-        """One pass in every member's own order: inputs (m, B, …), targets and weights (m, B)."""
+        """One pass in every member's own order: inputs and targets (m, B, …), weights (m, B)."""
         import torch
 
         r = self.rows.shape[1]
         order = torch.as_tensor(np.stack([rng.permutation(r) for rng in rngs]))  # (m, r)
         rows = self.rows.gather(1, order.to(self.rows.device))
-        parts = rows, *self._judged(rows)
-        for some, target, weight in zip(*(part.split(size, 1) for part in parts), strict=True):
-            yield self._inputs(some), target, weight
+        for some, weight in zip(
+            rows.split(size, 1), self._weights(rows).split(size, 1), strict=True
+        ):
+            yield chosen(self.X, some), chosen(self.y, some), weight
 
     def whole(self):
         """All rows at once, the same for every member."""
-        return self._inputs(self.rows), *self._judged(self.rows)
+        return chosen(self.X, self.rows), chosen(self.y, self.rows), self._weights(self.rows)
 
-    def _inputs(self, rows: torch.Tensor) -> torch.Tensor:
-        chosen = self.X.index_select(0, rows.reshape(-1))  # X[rows] takes five times as long
-        return chosen.unflatten(0, rows.shape)
-
-    def _judged(self, rows: torch.Tensor):
-        """Targets and weights of rows (m, r)."""
+    def _weights(self, rows: torch.Tensor) -> torch.Tensor:
+        """Weights of rows (m, r)."""
         if self.weights is None:
-            return self.y[rows], self.X.new_ones(()).expand(rows.shape)
-        return self.y[rows], self.weights.gather(1, rows)
+            return self.X.new_ones(()).expand(rows.shape)
+        return self.weights.gather(1, rows)
+
+
+def chosen(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """The values (m, r, …) of rows (m, r), out of (n, …)."""
+    found = values.index_select(0, rows.reshape(-1))  # values[rows] takes five times as long
+    return found.unflatten(0, rows.shape)
 
 
 def rows_of(rows, members: int, n: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Losses of m members at once: outputs (m, B, k), targets and weights (m, B), one loss a member.
+"""Losses (m,) of m members at once: outputs (m, B, k), targets (m, B, …) and weights (m, B).
 
 Weights are sample weights; the mean is over their sum, so a weight of 2 is the same as the row
 twice.
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 
 def learns(kind: str) -> Callable:
-    """Mark a loss by the targets that it takes: "classes", as codes 0 to k - 1, or "numbers".
+    """Mark a loss by the targets that it takes.
 
-    A network learns standardised numbers, so such a loss must grow with the square of their unit.
+    "classes" are codes 0 to k - 1. "numbers" are learned standardised, so such a loss must grow
+    with the square of their unit. "probabilities" are distributions (…, k) a row; one that is all 0
+    stands for a distribution that is not known.
     """
 
     def marked(loss):

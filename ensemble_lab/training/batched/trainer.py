@@ -62,12 +62,12 @@ def train_members(
         decides in Python may be decided only once; see `forward.recorded`.
     X : (n, …) array
         Numbers; whole numbers are kept as integers where the networks want ids, see `inputs`.
-    y : (n,) array
-        Classes 0, 1, … of any integer type or numbers, as `loss` takes them.
+    y : (n,) or (n, …) array
+        Classes 0, 1, … of any integer type, numbers or probabilities, as `loss` takes them.
     members : int
         m.
     loss : callable
-        Outputs (m, B, k), targets (m, B) and weights (m, B) to losses (m,); see `losses`.
+        Outputs (m, B, k), targets (m, B, …) and weights (m, B) to losses (m,); see `losses`.
     rows : (m, r) array of int, optional
         What each member learns from, such as its bootstrap sample; by default all rows.
     weights : (m, n) array, optional

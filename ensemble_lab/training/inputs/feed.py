@@ -15,7 +15,7 @@ import numpy as np
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.training.batched.losses import learned_by
-from ensemble_lab.training.inputs.targets import numbers, targets
+from ensemble_lab.training.inputs.targets import numbers, probabilities, targets
 
 if TYPE_CHECKING:
     import torch
@@ -134,13 +134,13 @@ class Feed:
         return torch.as_tensor(X.astype(np.int64))
 
     def targets(self, y, loss) -> torch.Tensor:
-        """Targets (n,) as a tensor, as the loss takes them; for a loss of your own unchanged.
+        """Targets (n, …) as a tensor, as the loss takes them; for a loss of your own unchanged.
 
         Raises
         ------
         ValueError
-            Targets that are missing, not numbers, or not codes of classes where the loss needs
-            these.
+            Targets that are missing, not numbers, or not codes of classes or probabilities where
+            the loss needs these.
         """
         import torch
 
@@ -148,6 +148,9 @@ class Feed:
         if kind is None:
             y = torch.as_tensor(_writable(numbers(y, "y", CODES)))
             return y.to(self.dtype) if y.is_floating_point() else y.long()
+        if kind == "probabilities":
+            y = probabilities(y, "y", self.outputs, unknown=True)
+            return torch.as_tensor(_writable(y), dtype=self.dtype)
         y = numbers(targets(y), "y", CODES)
         if kind == "numbers":
             return torch.as_tensor(_writable(y), dtype=self.dtype)

@@ -139,6 +139,46 @@ def numbers(values, what: str, fix: str) -> np.ndarray:
     return found
 
 
+def probabilities(values, what: str, outputs: int | None = None, unknown=False) -> np.ndarray:
+    """Distributions (n, …, k) over k classes, each divided by its sum.
+
+    Parameters
+    ----------
+    values : (n, …, k) array
+    what : str
+        The name of the values, for the message.
+    outputs : int, optional
+        Of the network that learns them: k, or a multiple of it where it has several heads.
+    unknown : bool
+        Whether a distribution of zeros may stand for one that is not known.
+
+    Raises
+    ------
+    ValueError
+        A row that is NaN, negative, or does not sum to 1 within a thousandth.
+    """
+    p = numbers(values, what, "give probabilities, one a class").astype(float)
+    if p.ndim < 2:
+        raise ValueError(
+            f"{what} has one number a row: give the probabilities of all classes, (n, …, k)"
+        )
+    if outputs is not None and outputs % p.shape[-1]:
+        raise ValueError(
+            f"{what} has probabilities of {p.shape[-1]:d} classes, and the network {outputs:d}"
+            " outputs: give one output a class"
+        )
+    total = p.sum(-1)
+    known = ~(unknown & (p == 0).all(-1))
+    bad = known & ~((p >= 0).all(-1) & (np.abs(total - 1) <= 1e-3))
+    if bad.any():
+        at = tuple(np.argwhere(bad)[0])
+        raise ValueError(
+            f"row {at[0]:d} of {what} is {shown(p[at])}, which are no probabilities: they are 0 or"
+            " more and sum to 1, without NaN"
+        )
+    return p / np.where(known, total, 1.0)[..., None]
+
+
 def check_real(array: np.ndarray, what: str) -> None:
     """Refuse complex numbers: numpy would keep only the real part.
 

@@ -1,0 +1,119 @@
+"""Losses of students: how far a student's distribution is from its teachers'.
+
+Temperature tau softens a distribution p to softmax(log p / tau): at 1 it is p, and the higher tau
+is, the more the unlikely classes count. In the limit all classes count alike, and the student's
+centred logits z learn the teacher's, v: tau² KL tends to the mean of (z - v)² / 2 over the classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ensemble_lab.core.errors import shown
+from ensemble_lab.training.batched.losses import learns, weighted_mean
+
+if TYPE_CHECKING:
+    import torch
+
+
+def softened(probabilities: torch.Tensor, temperature) -> torch.Tensor:
+    """Distributions (k, …) at a temperature; a class of probability 0 keeps it."""
+    return (probabilities.log() / temperature).softmax(0)
+
+
+def divergence(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """KL(p || q) (…), in nats, of log-probabilities (k, …)."""
+    sure = p.exp()
+    return (sure * (p - q)).masked_fill(sure == 0, 0.0).sum(0)  # 0 log 0 is 0
+
+
+def pooled(soft: torch.Tensor, by_confidence: bool = False) -> torch.Tensor:
+    """One distribution (k, …, 1) for several teachers' (k, …, t).
+
+    Their mean q minimises the sum of KL(teacher || q) over the teachers; a weighted mean minimises
+    the weighted sum. By confidence a teacher's weight in a row is its largest probability there.
+    """
+    if not by_confidence:
+        return soft.mean(-1, keepdim=True)
+    weights = soft.amax(0)
+    return (soft * weights).sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
+
+
+@learns("probabilities")
+def distillation_loss(
+    outputs: torch.Tensor,
+    targets: torch.Tensor,
+    weights: torch.Tensor,
+    *,
+    temperature=4.0,
+    alpha=0.1,
+    by_confidence: bool = False,
+) -> torch.Tensor:
+    """Loss (m,) of m students: alpha CE(label) + (1 - alpha) tau² KL(teacher || student), in nats.
+
+    Teacher and student are softened by tau in the second term, whose gradient by the student's
+    logits is tau (q - p). Without the factor tau² it would shrink as 1 / tau² beside the labels',
+    and a higher temperature would also mean a weaker teacher. torchdistill leaves the factor out
+    where its `alpha` is None.
+
+    Parameters
+    ----------
+    outputs : (m, B, h k) tensor
+        Logits of h heads. One head learns the teachers' pooled distribution, see `pooled`; with t
+        heads each learns one teacher, so that the teachers' disagreement is kept.
+    targets : (m, B, 1 + t, k) tensor
+        Probabilities of k classes: the label first, as a row with one 1, or all 0 where a row has
+        none and learns from the teachers alone; then those of t teachers.
+    weights : (m, B) tensor
+    temperature, alpha : float or (m,) sequence
+        For all students, or one each.
+    by_confidence : bool
+        How teachers are pooled.
+
+    Raises
+    ------
+    ValueError
+        A temperature that is not above 0, an alpha outside [0, 1], not one for each student, or
+        heads that are not as many as the teachers.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean, Distilling the knowledge in a neural network, 2015.
+    Chen et al., Big self-supervised models are strong semi-supervised learners, NeurIPS 2020 (rows
+    without labels). Tran et al., Hydra: preserving ensemble diversity for model distillation, 2020
+    (heads).
+    """
+    students = outputs.unflatten(-1, (-1, targets.shape[-1]))  # (m, B, h, k)
+    # Over a few classes softmax takes a tenth of the time where they are the first axis.
+    students, targets = (of.movedim(-1, 0).contiguous() for of in (students, targets))
+    labels, teachers = targets[..., :1], targets[..., 1:]  # (k, m, B, 1), (k, m, B, t)
+    tau = one_each("temperature", temperature, outputs)  # (m or 1, 1, 1)
+    share = one_each("alpha", alpha, outputs)
+    soft = softened(teachers, tau)
+    if students.shape[-1] == 1:
+        soft = pooled(soft, by_confidence)
+    elif students.shape[-1] != soft.shape[-1]:
+        raise ValueError(
+            f"the network has {students.shape[-1]:d} heads of {len(soft):d} classes for"
+            f" {soft.shape[-1]:d} teachers: give one head, or one a teacher"
+        )
+    apart = divergence(soft.log(), (students / tau).log_softmax(0))  # (m, B, h)
+    surprise = -(labels * students.log_softmax(0)).sum(0)
+    each = share * surprise + (1 - share) * tau**2 * apart
+    return weighted_mean(each.mean(-1), weights)
+
+
+def one_each(what: str, setting, outputs: torch.Tensor) -> torch.Tensor:
+    """A setting of all students or one each, as (1, 1, 1) or (m, 1, 1)."""
+    import torch
+
+    values = torch.as_tensor(setting, dtype=outputs.dtype)
+    if what == "alpha":
+        fits, rule = (values >= 0) & (values <= 1), "from 0 (the teacher) to 1 (the labels)"
+    else:
+        fits, rule = (values > 0) & values.isfinite(), "above 0"
+    if not fits.all() or values.numel() not in (1, len(outputs)):
+        raise ValueError(
+            f"{what}={shown(setting)}: give one number {rule} or {len(outputs):d}, one a student"
+        )
+    return values.to(outputs.device).reshape(-1, 1, 1)
