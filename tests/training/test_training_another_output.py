@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chi2, norm
+from scipy.stats import binom, chi2, norm
 
 from ensemble_lab.training.another_output.bigram import BigramModel, bigram_chain
 from ensemble_lab.training.another_output.filters import filter_pairs
@@ -219,7 +219,11 @@ def test_chains_of_texts_follow_the_law(keep):
     chains = token_chains(p, 50, 12, keep, runs, seed=3)
     error = chains.diversity.std(0, ddof=1) / np.sqrt(runs)
     assert within(chains.diversity.mean(0), law.diversity, error)
-    assert within(chains.alive, law.alive, np.sqrt(law.alive * (1 - law.alive) / runs))
+    alive = np.rint(runs * chains.alive)  # so many chains: binomial, and some chances are near 1
+    chance = np.clip(law.alive, 0, 1)
+    tail = 0.0005 / chance.size
+    assert (binom.cdf(alive, runs, chance) > tail).all()
+    assert (binom.sf(alive - 1, runs, chance) > tail).all()
 
 
 def test_a_chain_that_draws_from_the_wrong_text_is_found_out():
@@ -243,7 +247,8 @@ def test_the_drift_of_the_variance():
     steps = np.diff(logs, axis=1)
     error = steps.std() / np.sqrt(steps.size)
     assert within(steps.mean(), log_variance_drift(10), error)
-    assert np.median(logs[:, -1]) < -3 and (logs[:, -1] < 0).mean() > 0.95
+    assert np.median(logs[:, -1]) == pytest.approx(30 * log_variance_drift(10), abs=0.2)
+    assert (logs[:, -1] < 0).mean() > 0.85  # nearly all chains have narrowed
 
 
 def by_samples(samples, generations, keep, runs, seed):
