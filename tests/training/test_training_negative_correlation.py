@@ -184,7 +184,7 @@ def test_members_that_learn_corrected_targets_in_turns_end_further_apart(diabete
     """Networks of scikit-learn, which know no ensemble, exchange predictions 20 times."""
     apart, X, y = [], *diabetes
     for strength in (0.0, 0.9):
-        members = [MLPRegressor((4,), random_state=seed) for seed in range(4)]
+        members = [MLPRegressor(hidden_layer_sizes=(4,), random_state=seed) for seed in range(4)]
         for turn in range(20):
             said = np.stack([m.predict(X) for m in members]) if turn else np.tile(y, (4, 1))
             for member, targets in zip(members, corrected_targets(said, y, strength), strict=True):
