@@ -54,7 +54,7 @@ def explorer() -> Explorer:
     return Explorer(
         name="collapse",
         controls=(
-            steps("generation", "generation", range(GENERATIONS + 1), 10,
+            steps("generation", "generation", range(GENERATIONS + 1), 3,
                   "0 is the real text; each model learns what the one before it wrote."),
             steps("size", "words in a text", SIZES, 400,
                   "How much each generation writes."),
@@ -68,8 +68,8 @@ def explorer() -> Explorer:
         draw=draw,
         tasks=TASKS,
         presets={
-            "replaced": {},
-            "short texts": {"size": 50},
+            "replaced": {"generation": 10},
+            "short texts": {"size": 50, "generation": 10},
             "10 % real": {"rule": "10 % real", "generation": 30},
             "accumulated": Failing(rule=ACCUMULATED, generation=GENERATIONS),
             "one chain": Failing(chains=1, size=50, generation=20),
@@ -130,12 +130,12 @@ def finding(found: Collapse, state: State) -> str:
     """What is left of rare words and diversity, by the law and in the chains."""
     n, runs = state["generation"], state["chains"]
     (diversity, rare), (seen, there) = found.expected, found.seen
-    half = f"from generation {found.half} on" if found.half else f"in no one of {GENERATIONS}"
-    in_chains = f"in {runs} chains" if runs > 1 else "in this one chain"
+    half = f"from generation {found.half} on" if found.half else f"in none of {GENERATIONS}"
+    chains = f"In {runs} chains" if runs > 1 else "In this one chain"
     return (
-        f"Generation {n}: {rare[n]:.0%} of the rare words and {diversity[n]:.1%} of the diversity"
-        f" are left by the law\nMore than half of the rare words are gone {half};"
-        f" {in_chains} {there[n]:.0%} are left, and {seen[:, n].mean():.1%} of the diversity"
+        f"Generation {n}: by the law {rare[n]:.0%} of the rare words are left, and"
+        f" {diversity[n]:.1%} of the diversity\n{chains} {there[n]:.0%} and"
+        f" {seen[:, n].mean():.1%}. More than half of the rare words are gone {half}"
     )
 
 
@@ -143,7 +143,7 @@ def also(found: Collapse, state: State) -> str:
     """What the words say beyond the finding."""
     n, rarest = state["generation"], found.law.alive[state["generation"], -1]
     return (
-        f"Lines are the exact law, dots the mean of the chains. Diversity is the chance that two"
+        "Lines are the exact law, dots the mean of the chains. Diversity is the chance that two"
         f" words of a text differ; the rare words are the rarer half of {WORDS}. The rarest of all"
         f" is there at generation {n} with a chance of {rarest:.0%}."
     )
