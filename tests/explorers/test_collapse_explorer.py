@@ -65,7 +65,7 @@ def test_the_picture_says_what_the_table_says(shown, view):
     assert f"{here.iloc[0]:.1%} of the diversity" in picture.finding
     found = shown.found(state)
     np.testing.assert_allclose(trace["by the law"]["y"], found.law.alive[n], atol=1e-5)
-    dots = [*trace["common"]["y"], *trace["rare"]["y"]]
+    dots = [*trace["frequent"]["y"], *trace["rare"]["y"]]
     np.testing.assert_allclose(dots, found.chains.alive[n], atol=1e-5)
     if n == 0:
         assert set(dots) == {1.0}

@@ -87,7 +87,7 @@ def draw(found: Collapse, state: State) -> Picture:
         widths=(10, 9),
         time=Axes(axis("generation", 0, GENERATIONS), shares("", 0, 1.03), "Left", 44, 104),
         words=Axes(axis("words, from the commonest to the rarest", 0.5, WORDS + 0.5),
-                   shares("", 0, 1.03), "Chance to be there still", 44, 12),
+                   shares("", 0, 1.03), "Chance to be left", 44, 12),
     )  # fmt: skip
     marks = panels.marks(found, n, time=time, words=words)
     return panels.picture(marks, finding(found, state), lambda: table(found), also(found, state))
@@ -118,7 +118,7 @@ def words(panel: Panel, found: Collapse, n: int) -> list[Mark]:
     alive = found.chains.alive[n]
     return [
         panel.curve(ranks, found.law.alive[n], INK, "by the law", label=""),
-        panel.points(ranks[: RARE.start], alive[: RARE.start], COMBINED, "common", size=7),
+        panel.points(ranks[: RARE.start], alive[: RARE.start], COMBINED, "frequent", size=7),
         panel.points(ranks[RARE], alive[RARE], BIG, "rare", size=7),
     ]
 
