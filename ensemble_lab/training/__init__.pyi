@@ -1,5 +1,15 @@
 from .ambiguity import ambiguity_decomposition as ambiguity_decomposition
 from .ambiguity import optimal_weights as optimal_weights
+from .another_output.bigram import BigramModel as BigramModel
+from .another_output.bigram import bigram_chain as bigram_chain
+from .another_output.filters import filter_pairs as filter_pairs
+from .another_output.gaussian import gaussian_chains as gaussian_chains
+from .another_output.gaussian import gaussian_law as gaussian_law
+from .another_output.gaussian import log_variance_drift as log_variance_drift
+from .another_output.overlap import near_duplicates as near_duplicates
+from .another_output.overlap import rouge_l as rouge_l
+from .another_output.tokens import token_chains as token_chains
+from .another_output.tokens import token_law as token_law
 from .appeal import AppealClassifier as AppealClassifier
 from .bagging.bagging import BaggingClassifier as BaggingClassifier
 from .bagging.bagging import BaggingRegressor as BaggingRegressor
@@ -17,6 +27,7 @@ from .distillation.losses import distillation_loss as distillation_loss
 from .distillation.pairs import expected_acceptance as expected_acceptance
 from .negative_correlation import NegativeCorrelationClassifier as NegativeCorrelationClassifier
 from .negative_correlation import NegativeCorrelationRegressor as NegativeCorrelationRegressor
+from .negative_correlation import corrected_targets as corrected_targets
 from .networks import NetworkClassifier as NetworkClassifier
 from .networks import NetworkRegressor as NetworkRegressor
 from .networks import perceptron as perceptron
