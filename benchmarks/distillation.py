@@ -6,7 +6,7 @@ Run with ``make bench BENCH=distillation``.
 from benchmarks.parts.students import Students
 from benchmarks.training import QUICK, compared
 
-STUDENTS = Students(members=32, epochs=20)
+STUDENTS = Students(members=32, epochs=15)
 
 
 def students_vs_loop(quick):

@@ -85,7 +85,7 @@ def draw(found: Students, state: State) -> Picture:
     at = LESSONS.index(state["temperature"])
     image = found.least_sure(state["digit"])
     judged = found.right(found.said), found.right(found.teacher)
-    low = min(judged[0][:, SMALLEST:].mean(0).min(), judged[1].mean())
+    low = min(judged[0].mean(0).min(), judged[1].mean())
     low = 0.0 if found.missing else 0.05 * np.floor((low - 0.02) / 0.05)
     what = f"Right on new {MISSING}s" if found.missing else "Right on new images"
     up, ticks = shares("", low, 1.01), {"tickvals": [0, 0.5, 1], "showgrid": False}
@@ -94,7 +94,7 @@ def draw(found: Students, state: State) -> Picture:
         widths=(8, 11),
         opinions=Axes(axis("digit", -0.6, 9.6, dtick=1), shares("", 0, 2.2, **ticks), "", 44),
         heat=Axes(log_axis("temperature", TEMPERATURES), up, what, 44, 100),
-        sizes=Axes(log_axis("weights in the network", SIZES), up, what, 44, 100),
+        sizes=Axes(log_axis("weights in the network", SIZES), up, "The same, by size", 44, 100),
     )
     marks = panels.marks(found, at, image, judged, opinions=opinions, heat=over_temperature,
                          sizes=over_size)  # fmt: skip
@@ -159,8 +159,8 @@ def finding(found: Students, state: State, at: int, judged) -> str:
     own, teacher = judged[0][:, SMALLEST], judged[1].mean()
     of = f"the {MISSING}s that it never saw" if found.missing else "new images"
     beside = (
-        f"labels alone {own[:, LABELS].mean():.1%}, the teacher's answers"
-        f" {own[:, ANSWERS].mean():.1%}, the teacher {teacher:.1%}"
+        f"Labels alone: {own[:, LABELS].mean():.1%}; the teacher's answers:"
+        f" {own[:, ANSWERS].mean():.1%}; the teacher itself: {teacher:.1%}"
     )
     return (
         f"At temperature {state['temperature']} the student is right on {own[:, at].mean():.1%} of"
@@ -175,7 +175,7 @@ def also(found: Students, state: State, at: int, image: int) -> str:
     first, second = np.argsort(-teacher)[:2]
     said = int(found.said[0, SMALLEST, at, image].argmax())
     return (
-        f"Of a {state['digit']} that is hard to read the teacher says {first} with"
+        f"Of the {state['digit']} on the left the teacher says {first} with"
         f" {teacher[first]:.0%} and {second} with {teacher[second]:.0%} at temperature {heat}; its"
         f" student says {said}. Means over {len(SEEDS)} seeds."
     )

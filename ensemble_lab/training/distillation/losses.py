@@ -7,6 +7,9 @@ centred logits z learn the teacher's, v: tau² KL tends to the mean of (z - v)²
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
@@ -83,37 +86,39 @@ def distillation_loss(
     without labels). Tran et al., Hydra: preserving ensemble diversity for model distillation, 2020
     (heads).
     """
+    import torch
+
     students = outputs.unflatten(-1, (-1, targets.shape[-1]))  # (m, B, h, k)
     # Over a few classes softmax takes a tenth of the time where they are the first axis.
     students, targets = (of.movedim(-1, 0).contiguous() for of in (students, targets))
     labels, teachers = targets[..., :1], targets[..., 1:]  # (k, m, B, 1), (k, m, B, t)
-    tau = one_each("temperature", temperature, outputs)  # (m or 1, 1, 1)
-    share = one_each("alpha", alpha, outputs)
-    soft = softened(teachers, tau)
-    if students.shape[-1] == 1:
-        soft = pooled(soft, by_confidence)
-    elif students.shape[-1] != soft.shape[-1]:
+    tau = one_each("temperature", temperature, outputs, lambda tau: 0 < tau < math.inf, "above 0")
+    share = one_each("alpha", alpha, outputs, lambda share: 0 <= share <= 1, "from 0 to 1")
+    heads, t = students.shape[-1], teachers.shape[-1]
+    if heads not in (1, t):
         raise ValueError(
-            f"the network has {students.shape[-1]:d} heads of {len(soft):d} classes for"
-            f" {soft.shape[-1]:d} teachers: give one head, or one a teacher"
+            f"the network has {heads:d} heads of {len(students):d} classes for {t:d} teachers: give"
+            " one head, or one a teacher"
         )
-    apart = divergence(soft.log(), (students / tau).log_softmax(0))  # (m, B, h)
-    surprise = -(labels * students.log_softmax(0)).sum(0)
-    each = share * surprise + (1 - share) * tau**2 * apart
+    soft = softened(teachers, tau)
+    if heads < t:
+        soft = pooled(soft, by_confidence)
+    pull = (1 - share) * tau**2
+    # Cross-entropy with the label and with the teacher; less the teacher's entropy, it is KL.
+    said = torch.stack([students, students / tau]).log_softmax(1)  # (2, k, m, B, h)
+    wanted = torch.stack([(share * labels).expand_as(soft), pull * soft])
+    each = pull * soft.xlogy(soft).sum(0) - (wanted * said).sum((0, 1))
     return weighted_mean(each.mean(-1), weights)
 
 
-def one_each(what: str, setting, outputs: torch.Tensor) -> torch.Tensor:
-    """A setting of all students or one each, as (1, 1, 1) or (m, 1, 1)."""
+def one_each(what: str, setting, outputs: torch.Tensor, fits: Callable, rule: str):
+    """A number for all students as it is; one each as a tensor (m, 1, 1)."""
     import torch
 
-    values = torch.as_tensor(setting, dtype=outputs.dtype)
-    if what == "alpha":
-        fits, rule = (values >= 0) & (values <= 1), "from 0 (the teacher) to 1 (the labels)"
-    else:
-        fits, rule = (values > 0) & values.isfinite(), "above 0"
-    if not fits.all() or values.numel() not in (1, len(outputs)):
+    one = isinstance(setting, Real)
+    values = [setting] if one else torch.as_tensor(setting, dtype=torch.float64).tolist()
+    if not all(map(fits, values)) or not (one or len(values) == len(outputs)):
         raise ValueError(
-            f"{what}={shown(setting)}: give one number {rule} or {len(outputs):d}, one a student"
+            f"{what}={shown(setting)}: give one number {rule}, or {len(outputs):d}, one a student"
         )
-    return values.to(outputs.device).reshape(-1, 1, 1)
+    return setting if one else outputs.new_tensor(values).reshape(-1, 1, 1)
