@@ -146,6 +146,8 @@ def test_a_faulty_item_displaces_no_good_one_and_the_counts_add_up():
     assert filter_pairs(tasks, answers, limit=None).kept.tolist() == [1, 2, 3]
     unlabelled = {"no label": lambda task, answer: "cold" in task and answer not in ("Yes.", "No.")}
     assert filter_pairs(tasks, answers, more=unlabelled).reasons[3] == "no label"
+    never = {"cut off": lambda task, answer: False}  # in the place of ours
+    assert filter_pairs(tasks, answers, more=never).reasons[:2] == ("", "near duplicate")
 
 
 # -- tokens: exact enumeration -------------------------------------------------------------------
@@ -379,6 +381,12 @@ BAD = {
     "a limit in per cent": (lambda: near_duplicates(["a"], 70), "limit=70"),
     "nothing left": (lambda: filter_pairs(["a", "b"], ["", "c"]), "of 2 is left (1 'empty'"),
     "nothing given": (lambda: filter_pairs([], []), "none were given"),
+    "faults without names": (lambda: filter_pairs(["a"], ["B."], more=[len]), "more=["),
+    "a fault without a name": (lambda: filter_pairs(["a"], ["B."], more={"": len}), "in words"),
+    "a fault that is text": (lambda: filter_pairs(["a"], ["B."], more={"x": "y"}), "and a function"),
+    "a table too large": (lambda: expected_tokens([1.0], 10**6, 1), "fewer samples"),
+    "texts too large": (lambda: token_chains([1.0], 10**6, 1), "fewer runs"),
+    "chains too long": (lambda: gaussian_chains(5, 10**6), "fewer runs or generations"),
     "lists of two lengths": (lambda: filter_pairs(["a"], []), "1 tasks and 0 answers"),
     "an answer that is None": (lambda: filter_pairs(["a"], [None]), "answers 0 is None"),
     "shares that do not add up": (lambda: expected_tokens([0.5, 0.4], 5, 1), "sum to 0.9"),

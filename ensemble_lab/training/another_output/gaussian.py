@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import digamma
 
 from ensemble_lab.core.intervals import checked_seed
-from ensemble_lab.training.another_output.rules import ACCUMULATE, count, parts_of
+from ensemble_lab.training.another_output.rules import ACCUMULATE, check_room, count, parts_of
 
 
 class ExpectedGaussian(NamedTuple):
@@ -126,6 +126,7 @@ def gaussian_chains(
     m, last = count(samples, "samples", 2), count(generations, "generations")
     a, b = parts_of(keep, m)
     rng, shape = np.random.default_rng(checked_seed(seed)), (count(runs, "runs"), last + 1)
+    check_room(shape[0] * shape[1], "give fewer runs or generations")
     means, variances = np.zeros(shape), np.ones(shape)
     data = _nothing(shape[0])
     for n in range(1, last + 1):

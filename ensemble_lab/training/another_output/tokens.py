@@ -11,7 +11,7 @@ from scipy.special import gammaln, xlog1py, xlogy
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.intervals import checked_seed
 from ensemble_lab.core.shares import real
-from ensemble_lab.training.another_output.rules import ACCUMULATE, count, parts_of
+from ensemble_lab.training.another_output.rules import ACCUMULATE, check_room, count, parts_of
 
 
 class ExpectedTokens(NamedTuple):
@@ -69,8 +69,8 @@ def expected_tokens(
     Raises
     ------
     ValueError
-        Probabilities that are negative, NaN or do not sum to 1; no sample, no generation, or
-        another rule.
+        Probabilities that are negative, NaN or do not sum to 1; no sample, no generation, another
+        rule, or more samples than the memory has room for.
 
     References
     ----------
@@ -90,6 +90,7 @@ def expected_tokens(
         diversity = (1 - (p**2).sum()) * np.append(1.0, shrinks.cumprod())
         alive = np.append(p > 0, np.tile(1 - (1 - p) ** m, last)).reshape(last + 1, -1)
         return ExpectedTokens(diversity, alive)
+    check_room((m + 1) * (a + 1), "give fewer samples, or draw `token_chains`")
     squares, alive = [(p**2).sum()], [(p > 0).astype(float)]
     kinds, which = np.unique(p, return_inverse=True)  # equal tokens have equal chances
     step, real_part = binomial(a, np.arange(m + 1) / m), binomial(b, kinds)
@@ -123,6 +124,8 @@ def token_chains(
     p, m = _distribution(probabilities), count(samples, "samples")
     last, (a, b) = count(generations, "generations"), parts_of(keep, m)
     rng, runs = np.random.default_rng(checked_seed(seed)), count(runs, "runs")
+    check_room(runs * m * (last if keep == ACCUMULATE else 1), "give fewer runs or samples")
+    check_room(runs * len(p) * (last + 1), "give fewer runs or generations")
     below, k = p.cumsum() / p.cumsum()[-1], len(p)
 
     def real_text(size: int) -> np.ndarray:
