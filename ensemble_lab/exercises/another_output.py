@@ -1,4 +1,4 @@
-"""Checks of notebook 12: a filter for near duplicates, and the law by which words are lost."""
+"""Checks of notebook 12: a filter for near duplicates, and what a chain of texts loses."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ check_near_duplicates = Check(
     " one",
 )  # fmt: skip
 
-# -- 2: the law ---------------------------------------------------------------------------------
+# -- 2: what a chain loses -----------------------------------------------------------------------
 
 
 def _two_differ(p) -> float:
@@ -136,7 +136,7 @@ DIVERSITY_MISTAKES = (
     (lambda p, size, n: _diversity(p, len(p), n),
      "Which number counts: that of the words in a text, or that of the different words?"),
     (lambda p, size, n: _entropy(p) * (1 - 1 / size) ** n,
-     "Is the diversity of this law an entropy, or the chance that two words differ?"),
+     "Is this diversity an entropy, or the chance that two words differ?"),
 )  # fmt: skip
 LOST_MISTAKES = (
     (lambda p, size, n, *known: 1 - _lost(p, size, n),
@@ -169,7 +169,7 @@ def _of_case(what: str) -> Callable[..., str]:
 
 
 check_decay = Check(
-    """Check a function that foretells what a chain of texts loses.
+    """Check a function that predicts what a chain of texts loses.
 
     It takes ``(shares, size, generations)`` and returns (diversity, lost): the expected chance that
     two words of the last text's shares differ, and for each word (k,) the chance that it is lost in

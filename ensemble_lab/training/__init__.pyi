@@ -3,13 +3,13 @@ from .ambiguity import optimal_weights as optimal_weights
 from .another_output.bigram import BigramModel as BigramModel
 from .another_output.bigram import bigram_chain as bigram_chain
 from .another_output.filters import filter_pairs as filter_pairs
+from .another_output.gaussian import expected_gaussian as expected_gaussian
 from .another_output.gaussian import gaussian_chains as gaussian_chains
-from .another_output.gaussian import gaussian_law as gaussian_law
 from .another_output.gaussian import log_variance_drift as log_variance_drift
 from .another_output.overlap import near_duplicates as near_duplicates
 from .another_output.overlap import rouge_l as rouge_l
+from .another_output.tokens import expected_tokens as expected_tokens
 from .another_output.tokens import token_chains as token_chains
-from .another_output.tokens import token_law as token_law
 from .appeal import AppealClassifier as AppealClassifier
 from .bagging.bagging import BaggingClassifier as BaggingClassifier
 from .bagging.bagging import BaggingRegressor as BaggingRegressor

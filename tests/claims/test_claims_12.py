@@ -20,9 +20,9 @@ SHARES = 1 / np.arange(1, 51) / (1 / np.arange(1, 51)).sum()
 
 @cache
 def small(keep="replace"):
-    """Shares of diversity and of rare words that are left, (41,) each, by the law."""
-    law = lab.token_law(SHARES, 400, 40, keep)
-    return law.diversity / law.diversity[0], law.alive[:, 25:].mean(1)
+    """Shares of diversity and of rare words that are left, (41,) each, by the formula."""
+    formula = lab.expected_tokens(SHARES, 400, 40, keep)
+    return formula.diversity / formula.diversity[0], formula.alive[:, 25:].mean(1)
 
 
 def half_is_gone():
@@ -44,7 +44,7 @@ def the_mean_hides_it():
     """Nearly all chains narrow, the expected variance stays, and a few chains hold the mean."""
     found = lab.gaussian_chains(10, 60, runs=5000).variances[:, -1]
     top = np.sort(found)[-250:].sum() / found.sum()  # one in twenty
-    stays = np.allclose(lab.gaussian_law(10, 60).variance, 1)
+    stays = np.allclose(lab.expected_gaussian(10, 60).variance, 1)
     return bool(np.median(found) < 0.01 and (found < 0.5).mean() > 0.9 and stays and top > 0.9)
 
 

@@ -95,24 +95,28 @@ def test_filters_take_any_list_of_texts_and_refuse_what_is_none():
     )  # fmt: skip
 
 
-@contract("token_law", "token_chains", "gaussian_law", "gaussian_chains", "log_variance_drift")
-def test_laws_of_collapse_refuse_what_is_no_setting():
+@contract(
+    "expected_tokens", "token_chains", "expected_gaussian", "gaussian_chains", "log_variance_drift"
+)
+def test_formulas_of_collapse_refuse_what_is_no_setting():
     for p in ((0.5, 0.5), np.float32([0.5, 0.5]), pd.Series([0.5, 0.5]), [True, False]):
-        assert lab.token_law(p, np.int64(3), 2).diversity.shape == (3,)
-    for law in (lab.token_law, lab.token_chains):
+        assert lab.expected_tokens(p, np.int64(3), 2).diversity.shape == (3,)
+    for of in (lab.expected_tokens, lab.token_chains):
         bad = ("ab", None, 1.0, [], [[0.5, 0.5]], [0.5, 0.4], [1.5, -0.5], [math.nan], ["a"])
-        collected({f"{law.__name__} {x!r}": lambda x=x, law=law: law(x, 5, 2) for x in bad})
-    laws = {
-        "token_law": lambda m=5, g=2, keep="replace": lab.token_law([0.5, 0.5], m, g, keep),
+        collected({f"{of.__name__} {x!r}": lambda x=x, of=of: of(x, 5, 2) for x in bad})
+    calls = {
+        "expected_tokens": lambda m=5, g=2, keep="replace": lab.expected_tokens(
+            [0.5, 0.5], m, g, keep
+        ),
         "token_chains": lambda m=5, g=2, keep="replace": lab.token_chains([1.0], m, g, keep),
-        "gaussian_law": lambda m=5, g=2, keep="replace": lab.gaussian_law(m, g, keep),
+        "expected_gaussian": lambda m=5, g=2, keep="replace": lab.expected_gaussian(m, g, keep),
         "gaussian_chains": lambda m=5, g=2, keep="replace": lab.gaussian_chains(m, g, keep),
     }
-    for name, law in laws.items():
+    for name, of in calls.items():
         collected(
-            {f"{name} samples {x!r}": lambda x=x, law=law: law(m=x) for x in NO_COUNT}
-            | {f"{name} generations {x!r}": lambda x=x, law=law: law(g=x) for x in NO_COUNT}
-            | {f"{name} keep {x!r}": lambda x=x, law=law: law(keep=x) for x in [*NO_RULE, 0.01]}
+            {f"{name} samples {x!r}": lambda x=x, of=of: of(m=x) for x in NO_COUNT}
+            | {f"{name} generations {x!r}": lambda x=x, of=of: of(g=x) for x in NO_COUNT}
+            | {f"{name} keep {x!r}": lambda x=x, of=of: of(keep=x) for x in [*NO_RULE, 0.01]}
         )
     collected(
         {f"drift {x!r}": lambda x=x: lab.log_variance_drift(x) for x in [*NO_COUNT, 1]}

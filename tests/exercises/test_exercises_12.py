@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ensemble_lab.exercises.another_output import check_decay, check_near_duplicates
-from ensemble_lab.training import token_law
+from ensemble_lab.training import expected_tokens
 
 
 def in_a_loop(overlap, limit, wrong=None):
@@ -55,12 +55,12 @@ def test_wrong_filters_are_refused_with_their_hint(wrong, hint):
     assert not verdict and hint in verdict.message
 
 
-# -- the law ------------------------------------------------------------------------------------
+# -- what a chain loses -------------------------------------------------------------------------
 
 
 def by_the_package(shares, size, generations):
-    law = token_law(shares, size, generations)
-    return law.diversity[-1], 1 - law.alive[1]
+    formula = expected_tokens(shares, size, generations)
+    return formula.diversity[-1], 1 - formula.alive[1]
 
 
 def step_by_step(shares, size, generations, start=None, shrink=None, lost=None):
@@ -72,7 +72,7 @@ def step_by_step(shares, size, generations, start=None, shrink=None, lost=None):
     return left, np.array(gone)
 
 
-def test_other_ways_to_the_law_pass():
+def test_other_ways_to_the_formula_pass():
     assert check_decay(by_the_package)
     assert check_decay(step_by_step)
 
@@ -105,6 +105,6 @@ def test_other_ways_to_the_law_pass():
         (lambda *c: (0.0, step_by_step(*c)[1]), "for texts of 5 words"),
     ],
 )
-def test_wrong_laws_are_refused_with_their_hint(wrong, hint):
+def test_wrong_expectations_are_refused_with_their_hint(wrong, hint):
     verdict = check_decay(wrong)
     assert not verdict and hint in verdict.message

@@ -1,4 +1,4 @@
-"""Another model's output: filters, laws of collapse against enumeration and simulation, bigrams."""
+"""Another model's output: filters, collapse against enumeration and simulation, bigrams."""
 
 from itertools import compress, product
 
@@ -11,12 +11,12 @@ from scipy.stats import binom, chi2, norm
 from ensemble_lab.training.another_output.bigram import BigramModel, bigram_chain
 from ensemble_lab.training.another_output.filters import filter_pairs
 from ensemble_lab.training.another_output.gaussian import (
+    expected_gaussian,
     gaussian_chains,
-    gaussian_law,
     log_variance_drift,
 )
 from ensemble_lab.training.another_output.overlap import common, near_duplicates, rouge_l, words
-from ensemble_lab.training.another_output.tokens import token_chains, token_law
+from ensemble_lab.training.another_output.tokens import expected_tokens, token_chains
 
 RULES = ("replace", "accumulate", 0.1, 0.5, 1.0)
 
@@ -146,6 +146,8 @@ def test_a_faulty_item_displaces_no_good_one_and_the_counts_add_up():
     assert filter_pairs(tasks, answers, limit=None).kept.tolist() == [1, 2, 3]
     unlabelled = {"no label": lambda task, answer: "cold" in task and answer not in ("Yes.", "No.")}
     assert filter_pairs(tasks, answers, more=unlabelled).reasons[3] == "no label"
+    never = {"cut off": lambda task, answer: False}  # in the place of ours
+    assert filter_pairs(tasks, answers, more=never).reasons[:2] == ("", "near duplicate")
 
 
 # -- tokens: exact enumeration -------------------------------------------------------------------
@@ -177,22 +179,22 @@ def enumerated(p, samples, generations, keep):
 
 @pytest.mark.parametrize("keep", ["replace", "accumulate", 1 / 3, 2 / 3, 1.0])
 @pytest.mark.parametrize("p", [[0.7, 0.3], [0.5, 0.25, 0.25, 0.0], [1.0]])
-def test_the_law_of_tokens_is_that_of_all_texts(p, keep):
-    law = token_law(p, 3, 3, keep)
+def test_the_formula_of_tokens_is_that_of_all_texts(p, keep):
+    formula = expected_tokens(p, 3, 3, keep)
     diversity, alive = enumerated(p, 3, 3, keep)
-    np.testing.assert_allclose(law.diversity, diversity, atol=1e-12)
-    np.testing.assert_allclose(law.alive, alive, atol=1e-12)
+    np.testing.assert_allclose(formula.diversity, diversity, atol=1e-12)
+    np.testing.assert_allclose(formula.alive, alive, atol=1e-12)
 
 
 def test_the_numbers_of_the_textbook():
-    law = token_law([0.9, 0.1], 20, 10)
-    assert law.diversity[10] / law.diversity[0] == pytest.approx(0.59874, abs=1e-5)
-    assert 1 - law.alive[1, 1] == pytest.approx(0.12158, abs=1e-5)
-    many = token_law([0.9, 0.1], 20, 20_000, "accumulate")
+    formula = expected_tokens([0.9, 0.1], 20, 10)
+    assert formula.diversity[10] / formula.diversity[0] == pytest.approx(0.59874, abs=1e-5)
+    assert 1 - formula.alive[1, 1] == pytest.approx(0.12158, abs=1e-5)
+    many = expected_tokens([0.9, 0.1], 20, 20_000, "accumulate")
     x = np.pi / np.sqrt(20)
     assert many.diversity[-1] / many.diversity[0] == pytest.approx(np.sin(x) / x, rel=1e-4)
     assert (many.alive[1:] == many.alive[1]).all()
-    one = token_law([0.5, 0.5], 1, 1)  # one sample, one generation
+    one = expected_tokens([0.5, 0.5], 1, 1)  # one sample, one generation
     assert one.diversity.tolist() == [0.5, 0.0] and one.alive[1].tolist() == [0.5, 0.5]
 
 
@@ -203,37 +205,37 @@ def test_diversity_and_life_never_grow_and_real_data_help(weights, samples, keep
     p = np.array(weights) / sum(weights)
     if not isinstance(keep, str) and round(keep * samples) == 0:
         return
-    law, worst = token_law(p, samples, 8, keep), token_law(p, samples, 8)
-    assert (np.diff(law.diversity) <= 1e-12).all()
-    assert (law.diversity >= worst.diversity - 1e-12).all()
-    assert (law.alive >= worst.alive - 1e-9).all() and (law.alive <= 1 + 1e-12).all()
+    formula, worst = expected_tokens(p, samples, 8, keep), expected_tokens(p, samples, 8)
+    assert (np.diff(formula.diversity) <= 1e-12).all()
+    assert (formula.diversity >= worst.diversity - 1e-12).all()
+    assert (formula.alive >= worst.alive - 1e-9).all() and (formula.alive <= 1 + 1e-12).all()
     ratio = (1 - 1 / samples) ** np.arange(9)
     np.testing.assert_allclose(worst.diversity, worst.diversity[0] * ratio, atol=1e-12)
 
 
 @pytest.mark.parametrize("keep", RULES)
-def test_chains_of_texts_follow_the_law(keep):
+def test_chains_of_texts_follow_the_formula(keep):
     p = 1 / np.arange(1.0, 41)
     p /= p.sum()
-    law, runs = token_law(p, 50, 12, keep), 4000
+    formula, runs = expected_tokens(p, 50, 12, keep), 4000
     chains = token_chains(p, 50, 12, keep, runs, seed=3)
     error = chains.diversity.std(0, ddof=1) / np.sqrt(runs)
-    assert within(chains.diversity.mean(0), law.diversity, error)
+    assert within(chains.diversity.mean(0), formula.diversity, error)
     alive = np.rint(runs * chains.alive)  # so many chains: binomial, and some chances are near 1
-    chance = np.clip(law.alive, 0, 1)
+    chance = np.clip(formula.alive, 0, 1)
     tail = 0.0005 / chance.size
     assert (binom.cdf(alive, runs, chance) > tail).all()
     assert (binom.sf(alive - 1, runs, chance) > tail).all()
 
 
 def test_a_chain_that_draws_from_the_wrong_text_is_found_out():
-    """Planted faults: the law tells apart what the simulation confuses."""
+    """Planted faults: the formula tells apart what the simulation confuses."""
     p = np.full(10, 0.1)
     runs = 2000
     for right, wrong in (("replace", "accumulate"), (0.1, "replace"), (0.5, 0.1)):
         chains = token_chains(p, 20, 8, wrong, runs)
         error = chains.diversity[:, -1].std() / np.sqrt(runs)
-        wanted = token_law(p, 20, 8, right).diversity[-1]
+        wanted = expected_tokens(p, 20, 8, right).diversity[-1]
         assert abs(chains.diversity[:, -1].mean() - wanted) > 9 * error
 
 
@@ -269,25 +271,25 @@ def by_samples(samples, generations, keep, runs, seed):
 
 @pytest.mark.parametrize("keep", RULES)
 @pytest.mark.parametrize("how", ["ours", "sample by sample"])
-def test_chains_of_gaussians_follow_the_law(keep, how):
-    law = gaussian_law(10, 6, keep)
+def test_chains_of_gaussians_follow_the_formula(keep, how):
+    formula = expected_gaussian(10, 6, keep)
     if how == "ours":
         means, variances = gaussian_chains(10, 6, keep, 20_000, seed=1)
     else:
         means, variances = by_samples(10, 6, keep, 1500, seed=5)
-    for found, wanted in ((means**2, law.error), (variances, law.variance)):
+    for found, wanted in ((means**2, formula.error), (variances, formula.variance)):
         error = found.std(0, ddof=1) / np.sqrt(len(found))
         assert within(found.mean(0), wanted, error), (keep, how)
 
 
 def test_accumulated_data_keep_the_error_below_a_bound_and_replaced_ones_do_not():
     n = np.arange(201)
-    np.testing.assert_allclose(gaussian_law(10, 200).error, n / 10)
-    accumulated = gaussian_law(10, 200, "accumulate")
+    np.testing.assert_allclose(expected_gaussian(10, 200).error, n / 10)
+    accumulated = expected_gaussian(10, 200, "accumulate")
     assert accumulated.error[-1] < np.pi**2 / 6 / 10
     assert accumulated.error[-1] > 0.9 * np.pi**2 / 6 / 10
     assert accumulated.variance[-1] > 0.92  # it tends to a share of the real variance above 0
-    half = gaussian_law(10, 200, 0.5).error
+    half = expected_gaussian(10, 200, 0.5).error
     assert half[-1] == pytest.approx(half[50])
 
 
@@ -335,11 +337,11 @@ def test_texts_are_written_by_the_model():
     for text in read:
         for v, w in zip([6, *text], [*text, 6]):
             table[v, w] += 1
-    law = (table[2] + 4 * table.sum(0) / table.sum()) / (table[2].sum() + 4)
+    formula = (table[2] + 4 * table.sum(0) / table.sum()) / (table[2].sum() + 4)
     seen = np.bincount(after, minlength=7)
-    there = law > 0
+    there = formula > 0
     assert not seen[~there].any()
-    distance = ((seen - len(after) * law)[there] ** 2 / (len(after) * law[there])).sum()
+    distance = ((seen - len(after) * formula)[there] ** 2 / (len(after) * formula[there])).sum()
     assert distance < chi2.ppf(0.999, there.sum() - 1)
     again = model.write(5, seed=7)
     assert all((a == b).all() for a, b in zip(again, model.write(5, seed=7), strict=True))
@@ -379,22 +381,28 @@ BAD = {
     "a limit in per cent": (lambda: near_duplicates(["a"], 70), "limit=70"),
     "nothing left": (lambda: filter_pairs(["a", "b"], ["", "c"]), "of 2 is left (1 'empty'"),
     "nothing given": (lambda: filter_pairs([], []), "none were given"),
+    "faults without names": (lambda: filter_pairs(["a"], ["B."], more=[len]), "more=["),
+    "a fault without a name": (lambda: filter_pairs(["a"], ["B."], more={"": len}), "in words"),
+    "a fault that is text": (lambda: filter_pairs(["a"], ["B."], more={"x": "y"}), "and a function"),
+    "a table too large": (lambda: expected_tokens([1.0], 10**6, 1), "fewer samples"),
+    "texts too large": (lambda: token_chains([1.0], 10**6, 1), "fewer runs"),
+    "chains too long": (lambda: gaussian_chains(5, 10**6), "fewer runs or generations"),
     "lists of two lengths": (lambda: filter_pairs(["a"], []), "1 tasks and 0 answers"),
     "an answer that is None": (lambda: filter_pairs(["a"], [None]), "answers 0 is None"),
-    "shares that do not add up": (lambda: token_law([0.5, 0.4], 5, 1), "sum to 0.9"),
-    "percentages": (lambda: token_law([50, 50], 5, 1), "sum to 100"),
+    "shares that do not add up": (lambda: expected_tokens([0.5, 0.4], 5, 1), "sum to 0.9"),
+    "percentages": (lambda: expected_tokens([50, 50], 5, 1), "sum to 100"),
     "a negative share": (lambda: token_chains([1.5, -0.5], 5, 1), "from 0 up"),
-    "NaN": (lambda: token_law([0.5, float("nan")], 5, 1), "from 0 up"),
-    "no token": (lambda: token_law([], 5, 1), "one a token"),
-    "no sample": (lambda: token_law([1.0], 0, 1), "samples=0"),
-    "half a sample": (lambda: token_law([1.0], 2.5, 1), "samples=2.5"),
+    "NaN": (lambda: expected_tokens([0.5, float("nan")], 5, 1), "from 0 up"),
+    "no token": (lambda: expected_tokens([], 5, 1), "one a token"),
+    "no sample": (lambda: expected_tokens([1.0], 0, 1), "samples=0"),
+    "half a sample": (lambda: expected_tokens([1.0], 2.5, 1), "samples=2.5"),
     "no generation": (lambda: token_chains([1.0], 5, 0), "generations=0"),
     "no run": (lambda: token_chains([1.0], 5, 1, runs=0), "runs=0"),
     "True is no seed": (lambda: token_chains([1.0], 5, 1, seed=True), "seed=True"),
-    "a share above 1": (lambda: token_law([1.0], 5, 1, 1.5), "keep=1.5"),
-    "a share of no sample": (lambda: token_law([1.0], 5, 1, 0.01), "not one real sample"),
-    "another rule": (lambda: gaussian_law(5, 1, "add"), "keep='add'"),
-    "True is no rule": (lambda: gaussian_law(5, 1, True), "keep=True"),
+    "a share above 1": (lambda: expected_tokens([1.0], 5, 1, 1.5), "keep=1.5"),
+    "a share of no sample": (lambda: expected_tokens([1.0], 5, 1, 0.01), "not one real sample"),
+    "another rule": (lambda: expected_gaussian(5, 1, "add"), "keep='add'"),
+    "True is no rule": (lambda: expected_gaussian(5, 1, True), "keep=True"),
     "a variance of one": (lambda: gaussian_chains(1, 3), "samples=1: use a whole number from 2 up"),
     "a drift of one": (lambda: log_variance_drift(1), "samples=1"),
     "an unknown token": (lambda: BigramModel([[0, 9]], 3), "has token 9"),

@@ -1,4 +1,4 @@
-"""Collapse: texts that are written again and again, which words they lose, and the law of it."""
+"""Collapse: which words are lost where texts are written again and again, and how soon."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TASKS = (
     Task("Find a generation in which half of the rare words are gone, but nearly all diversity is"
          " left.",
          lambda state, picture: _left(state)[1] < 0.5 and _left(state)[0] > 0.95),
-    Task("Let one chain alone mislead you: its diversity above the law, or far below it.",
+    Task("Let one chain alone mislead you: its diversity far from what is expected.",
          lambda state, picture: state["chains"] == 1 and state["size"] <= 100),
     Task("Stop the collapse without a single new real word.",
          lambda state, picture: state["rule"] == ACCUMULATED and state["generation"] >= 20),
@@ -38,13 +38,13 @@ TASKS = (
 def _left(state: State) -> tuple[float, float]:
     """The shares of diversity and of rare words that are expected to be left."""
     found = collapse(state["size"], state["rule"], state["chains"])
-    return tuple(float(one[state["generation"]]) for one in found.expected)
+    return tuple(float(one[state["generation"]]) for one in found.left)
 
 
 def explorer() -> Explorer:
     """Texts of fifty words, each drawn by the shares of words in the text before it.
 
-    The lines are the exact law, the dots are chains that were drawn.
+    The lines are exact expectations, the dots are chains that were drawn.
 
     References
     ----------
@@ -94,15 +94,15 @@ def draw(found: Collapse, state: State) -> Picture:
 
 
 def time(panel: Panel, found: Collapse, n: int) -> list[Mark]:
-    """The law and the chains over generations, and where the reader stands."""
+    """What is expected and what the chains did over generations, and where the reader stands."""
     generations = np.arange(GENERATIONS + 1)
-    (diversity, rare), (seen, there) = found.expected, found.seen
+    (diversity, rare), (seen, there) = found.left, found.seen
     runs = len(seen)
     spread = 1.96 * seen.std(0, ddof=1) / np.sqrt(runs) if runs > 1 else np.zeros(len(rare))
     bars = {"type": "data", "array": spread.tolist(), "color": COMBINED, "thickness": 1, "width": 0}
     return [
-        panel.curve(generations, diversity, COMBINED, "diversity by the law", label="diversity"),
-        panel.curve(generations, rare, BIG, "rare words by the law", label="rare words"),
+        panel.curve(generations, diversity, COMBINED, "diversity expected", label="diversity"),
+        panel.curve(generations, rare, BIG, "rare words expected", label="rare words"),
         panel.points(generations, seen, COMBINED, "diversity in chains", size=5, key=False,
                      error_y=bars),
         panel.points(generations, there, BIG, "rare words in chains", size=5, key=False),
@@ -117,7 +117,7 @@ def words(panel: Panel, found: Collapse, n: int) -> list[Mark]:
     ranks = np.arange(1, WORDS + 1)
     alive = found.chains.alive[n]
     return [
-        panel.curve(ranks, found.law.alive[n], INK, "by the law", label=""),
+        panel.curve(ranks, found.expected.alive[n], INK, "expected", label=""),
         panel.points(ranks[: RARE.start], alive[: RARE.start], COMBINED, "frequent", size=7),
         panel.points(ranks[RARE], alive[RARE], BIG, "rare", size=7),
     ]
@@ -127,13 +127,13 @@ def words(panel: Panel, found: Collapse, n: int) -> list[Mark]:
 
 
 def finding(found: Collapse, state: State) -> str:
-    """What is left of rare words and diversity, by the law and in the chains."""
+    """What is left of rare words and diversity, expected and in the chains."""
     n, runs = state["generation"], state["chains"]
-    (diversity, rare), (seen, there) = found.expected, found.seen
+    (diversity, rare), (seen, there) = found.left, found.seen
     half = f"from generation {found.half} on" if found.half else f"in none of {GENERATIONS}"
     chains = f"In {runs} chains" if runs > 1 else "In this one chain"
     return (
-        f"Generation {n}: by the law {rare[n]:.0%} of the rare words are left, and"
+        f"Generation {n}: {rare[n]:.0%} of the rare words should be left, and"
         f" {diversity[n]:.1%} of the diversity\n{chains} {there[n]:.0%} and"
         f" {seen[:, n].mean():.1%}. More than half of the rare words are gone {half}"
     )
@@ -141,23 +141,23 @@ def finding(found: Collapse, state: State) -> str:
 
 def also(found: Collapse, state: State) -> str:
     """What the words say beyond the finding."""
-    n, rarest = state["generation"], found.law.alive[state["generation"], -1]
+    n, rarest = state["generation"], found.expected.alive[state["generation"], -1]
     return (
-        "Lines are the exact law, dots the mean of the chains. Diversity is the chance that two"
+        "Lines are exact expectations, dots means of the chains. Diversity is the chance that two"
         f" words of a text differ; the rare words are the rarer half of {WORDS}. The rarest of all"
         f" is there at generation {n} with a chance of {rarest:.0%}."
     )
 
 
 def table(found: Collapse):
-    """Diversity and rare words of every generation, by the law and in the chains."""
+    """Diversity and rare words of every generation, expected and in the chains."""
     import pandas as pd
 
-    (diversity, rare), (seen, there) = found.expected, found.seen
+    (diversity, rare), (seen, there) = found.left, found.seen
     return pd.DataFrame({
         "generation": np.arange(GENERATIONS + 1),
-        "diversity left, law": diversity,
+        "diversity left, expected": diversity,
         "diversity left, chains": seen.mean(0),
-        "rare words left, law": rare,
+        "rare words left, expected": rare,
         "rare words left, chains": there,
     }).set_index("generation")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Chains of texts for the collapse explorer: fifty words, some of them rare, and their law."""
+"""Chains of texts for the collapse explorer: fifty words, some of them rare, and what to expect."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import cache
 import numpy as np
 
 from ensemble_lab.training.another_output.tokens import (
+    ExpectedTokens,
     TokenChains,
-    TokenLaw,
+    expected_tokens,
     token_chains,
-    token_law,
 )
 
 WORDS = 50
@@ -32,13 +32,14 @@ def zipf() -> np.ndarray:
 class Collapse:
     """What is expected of 40 generations, and what happened in some chains."""
 
-    law: TokenLaw
+    expected: ExpectedTokens
     chains: TokenChains
 
     @property
-    def expected(self) -> tuple[np.ndarray, np.ndarray]:
-        """Shares (g + 1,) of the diversity and of the rare words that are left, by the law."""
-        return self.law.diversity / self.law.diversity[0], self.law.alive[:, RARE].mean(1)
+    def left(self) -> tuple[np.ndarray, np.ndarray]:
+        """Shares (g + 1,) of the diversity and of the rare words that should be left."""
+        diversity = self.expected.diversity
+        return diversity / diversity[0], self.expected.alive[:, RARE].mean(1)
 
     @property
     def seen(self) -> tuple[np.ndarray, np.ndarray]:
@@ -49,13 +50,13 @@ class Collapse:
     @property
     def half(self) -> int | None:
         """The first generation in which half of the rare words are expected to be gone."""
-        gone = np.flatnonzero(self.expected[1] < 0.5)
+        gone = np.flatnonzero(self.left[1] < 0.5)
         return int(gone[0]) if len(gone) else None
 
 
 @cache
 def collapse(size: int, rule: str, chains: int) -> Collapse:
-    """The law and so many chains of texts of `size` words."""
+    """What to expect, and so many chains of texts of `size` words."""
     keep = RULES[rule]
-    law = token_law(zipf(), size, GENERATIONS, keep)
-    return Collapse(law, token_chains(zipf(), size, GENERATIONS, keep, chains, seed=0))
+    expected = expected_tokens(zipf(), size, GENERATIONS, keep)
+    return Collapse(expected, token_chains(zipf(), size, GENERATIONS, keep, chains, seed=0))

@@ -158,7 +158,7 @@ def bigram_chain(
     Raises
     ------
     ValueError
-        As for `BigramModel` and `token_law`.
+        As for `BigramModel` and `expected_tokens`.
     """
     texts = several(texts, "texts")
     a, b = parts_of(keep, len(texts))

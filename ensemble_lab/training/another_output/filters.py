@@ -91,12 +91,14 @@ def filter_pairs(
         ROUGE-L with a kept task above which a task is dropped; None to keep near duplicates.
     more : mapping of str to callable, optional
         Faults of your own: a reason, and a function of a task and its answer that is True where it
-        is to be dropped, as ``{"no label": lambda task, answer: answer not in ("yes", "no")}``.
+        is to be dropped, as ``{"no label": lambda task, answer: answer not in ("yes", "no")}``. One
+        with the name of a fault above replaces it.
 
     Raises
     ------
     ValueError
-        Tasks and answers of different number, one that is not a text, or nothing left.
+        Tasks and answers of different number, one that is not a text, faults that are no functions
+        by name, or nothing left.
 
     References
     ----------
@@ -114,7 +116,7 @@ def filter_pairs(
             f"there are {len(tasks)} tasks and {len(answers)} answers: give one answer a task, ''"
             " where there is none"
         )
-    faults = FAULTS | dict(more or {})
+    faults = FAULTS | _faults(more)
     reasons = [
         next((name for name, fault in faults.items() if fault(task, answer)), "")
         for task, answer in zip(tasks, answers, strict=True)
@@ -132,6 +134,21 @@ def filter_pairs(
             " let the model write more"
         )
     return found
+
+
+def _faults(more) -> dict[str, Fault]:
+    """Faults of the caller's own."""
+    if more is None:
+        return {}
+    if not isinstance(more, Mapping):
+        raise ValueError(f"more={shown(more)}: give a mapping of reasons to functions")
+    for reason, fault in more.items():
+        if not isinstance(reason, str) or not reason or not callable(fault):
+            raise ValueError(
+                f"more has {shown(reason)}: {shown(fault)}; give a reason in words and a function"
+                " of a task and its answer"
+            )
+    return dict(more)
 
 
 def _texts(values, what: str) -> list[str]:

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.special import digamma
 
 from ensemble_lab.core.intervals import checked_seed
-from ensemble_lab.training.another_output.rules import ACCUMULATE, count, parts_of
+from ensemble_lab.training.another_output.rules import ACCUMULATE, check_room, count, parts_of
 
 
-class GaussianLaw(NamedTuple):
+class ExpectedGaussian(NamedTuple):
     """What is expected of the Gaussian of each generation; the real one has mean 0, variance 1.
 
     Parameters
@@ -54,7 +54,7 @@ def log_variance_drift(samples: int) -> float:
     return float(digamma(half) - np.log(half))
 
 
-def gaussian_law(samples: int, generations: int, keep="replace") -> GaussianLaw:
+def expected_gaussian(samples: int, generations: int, keep="replace") -> ExpectedGaussian:
     """Expected error of the mean and expected variance, exactly.
 
     Replaced, the error grows by 1 / M a generation without end. Accumulated, it stays below
@@ -81,9 +81,9 @@ def gaussian_law(samples: int, generations: int, keep="replace") -> GaussianLaw:
 
     Examples
     --------
-    >>> gaussian_law(10, 3).error.round(3).tolist()
+    >>> expected_gaussian(10, 3).error.round(3).tolist()
     [0.0, 0.1, 0.2, 0.3]
-    >>> gaussian_law(10, 3, "accumulate").error.round(3).tolist()
+    >>> expected_gaussian(10, 3, "accumulate").error.round(3).tolist()
     [0.0, 0.1, 0.125, 0.136]
     """
     m, last = count(samples, "samples", 2), count(generations, "generations")
@@ -100,7 +100,7 @@ def gaussian_law(samples: int, generations: int, keep="replace") -> GaussianLaw:
         within = (a - 1) * v * (a > 0) + (b - 1) * (b > 0)
         error.append((a / m) ** 2 * e + (a * v + b) / m**2)
         variance.append((within + a * b / m * apart) / (m - 1))
-    return GaussianLaw(np.array(error), np.array(variance))
+    return ExpectedGaussian(np.array(error), np.array(variance))
 
 
 def gaussian_chains(
@@ -114,18 +114,19 @@ def gaussian_chains(
     Parameters
     ----------
     samples, generations, keep
-        As for `gaussian_law`.
+        As for `expected_gaussian`.
     runs : int
     seed : int
 
     Raises
     ------
     ValueError
-        As for `gaussian_law`; no run, or a seed that is not a whole number from 0 up.
+        As for `expected_gaussian`; no run, or a seed that is not a whole number from 0 up.
     """
     m, last = count(samples, "samples", 2), count(generations, "generations")
     a, b = parts_of(keep, m)
     rng, shape = np.random.default_rng(checked_seed(seed)), (count(runs, "runs"), last + 1)
+    check_room(shape[0] * shape[1], "give fewer runs or generations")
     means, variances = np.zeros(shape), np.ones(shape)
     data = _nothing(shape[0])
     for n in range(1, last + 1):

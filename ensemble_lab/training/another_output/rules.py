@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from ensemble_lab.core.errors import shown
 
 REPLACE, ACCUMULATE = "replace", "accumulate"
+MOST = 10**8  # numbers in one array: 0.8 GB
 
 
 def parts_of(keep, samples: int) -> tuple[int, int]:
@@ -37,6 +38,12 @@ def parts_of(keep, samples: int) -> tuple[int, int]:
             " or more, or 'replace'"
         )
     return samples - real, real
+
+
+def check_room(numbers: int, fix: str) -> None:
+    """Refuse arrays that would fill the memory; `fix` says what to do instead."""
+    if numbers > MOST:
+        raise ValueError(f"this needs an array of {numbers:,} numbers, more than {MOST:,}: {fix}")
 
 
 def count(value, what: str, least: int = 1) -> int:

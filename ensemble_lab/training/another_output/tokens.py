@@ -11,10 +11,10 @@ from scipy.special import gammaln, xlog1py, xlogy
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.intervals import checked_seed
 from ensemble_lab.core.shares import real
-from ensemble_lab.training.another_output.rules import ACCUMULATE, count, parts_of
+from ensemble_lab.training.another_output.rules import ACCUMULATE, check_room, count, parts_of
 
 
-class TokenLaw(NamedTuple):
+class ExpectedTokens(NamedTuple):
     """What is expected of each generation, of k tokens.
 
     Parameters
@@ -44,7 +44,9 @@ class TokenChains(NamedTuple):
     alive: np.ndarray
 
 
-def token_law(probabilities, samples: int, generations: int, keep="replace") -> TokenLaw:
+def expected_tokens(
+    probabilities, samples: int, generations: int, keep="replace"
+) -> ExpectedTokens:
     """Expected diversity, and every token's chance to be alive, exactly.
 
     Replaced, diversity shrinks to H_0 (1 - 1/M)^n: this is genetic drift as Wright and Fisher wrote
@@ -67,8 +69,8 @@ def token_law(probabilities, samples: int, generations: int, keep="replace") -> 
     Raises
     ------
     ValueError
-        Probabilities that are negative, NaN or do not sum to 1; no sample, no generation, or
-        another rule.
+        Probabilities that are negative, NaN or do not sum to 1; no sample, no generation, another
+        rule, or more samples than the memory has room for.
 
     References
     ----------
@@ -77,8 +79,8 @@ def token_law(probabilities, samples: int, generations: int, keep="replace") -> 
 
     Examples
     --------
-    >>> law = token_law([0.9, 0.1], samples=20, generations=10)
-    >>> (law.diversity[10] / law.diversity[0]).round(5), (1 - law.alive[1, 1]).round(5)
+    >>> found = expected_tokens([0.9, 0.1], samples=20, generations=10)
+    >>> (found.diversity[10] / found.diversity[0]).round(5), (1 - found.alive[1, 1]).round(5)
     (np.float64(0.59874), np.float64(0.12158))
     """
     p, m = _distribution(probabilities), count(samples, "samples")
@@ -87,7 +89,8 @@ def token_law(probabilities, samples: int, generations: int, keep="replace") -> 
         shrinks = 1 - 1 / (m * np.arange(1.0, last + 1) ** 2)
         diversity = (1 - (p**2).sum()) * np.append(1.0, shrinks.cumprod())
         alive = np.append(p > 0, np.tile(1 - (1 - p) ** m, last)).reshape(last + 1, -1)
-        return TokenLaw(diversity, alive)
+        return ExpectedTokens(diversity, alive)
+    check_room((m + 1) * (a + 1), "give fewer samples, or draw `token_chains`")
     squares, alive = [(p**2).sum()], [(p > 0).astype(float)]
     kinds, which = np.unique(p, return_inverse=True)  # equal tokens have equal chances
     step, real_part = binomial(a, np.arange(m + 1) / m), binomial(b, kinds)
@@ -98,7 +101,7 @@ def token_law(probabilities, samples: int, generations: int, keep="replace") -> 
         alive.append(1 - np.clip(chances[:, 0], 0, 1)[which])
         same = (a * squares[-1] * (a - 1) + a + b * squares[0] * (b - 1) + b) / m**2
         squares.append(same + 2 * a * b * squares[0] / m**2)
-    return TokenLaw(1 - np.array(squares), np.array(alive))
+    return ExpectedTokens(1 - np.array(squares), np.array(alive))
 
 
 def token_chains(
@@ -109,18 +112,20 @@ def token_chains(
     Parameters
     ----------
     probabilities, samples, generations, keep
-        As for `token_law`.
+        As for `expected_tokens`.
     runs : int
     seed : int
 
     Raises
     ------
     ValueError
-        As for `token_law`; no run, or a seed that is not a whole number from 0 up.
+        As for `expected_tokens`; no run, or a seed that is not a whole number from 0 up.
     """
     p, m = _distribution(probabilities), count(samples, "samples")
     last, (a, b) = count(generations, "generations"), parts_of(keep, m)
     rng, runs = np.random.default_rng(checked_seed(seed)), count(runs, "runs")
+    check_room(runs * m * (last if keep == ACCUMULATE else 1), "give fewer runs or samples")
+    check_room(runs * len(p) * (last + 1), "give fewer runs or generations")
     below, k = p.cumsum() / p.cumsum()[-1], len(p)
 
     def real_text(size: int) -> np.ndarray:
