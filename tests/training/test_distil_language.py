@@ -380,6 +380,18 @@ def test_padded_tables_learn(ours, theirs):
     lab.decode(target, "the small", made.draft, max_new_tokens=4)
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [("abcdefgh", "abcdef"), ("abcdef", "abcdefgh")])
+@pytest.mark.parametrize("divergence", ["forward_kl", "cross_entropy"])
+def test_one_may_have_tokens_that_the_other_lacks(ours, theirs, divergence):
+    target, draft = words(ours, 0), words(theirs, 1)
+    prompts, share = [[1, len(ours) - 1, 2], [3]], 0.5 * (divergence != "cross_entropy")
+    made = distil(target, draft, prompts, divergence=divergence, student_share=share, steps=20,
+                  **QUICK)  # fmt: skip
+    assert np.isfinite(made.losses).all()
+    judged = {"max_new_tokens": 6, "seed": 0}
+    assert 0 < expected_acceptance(target, made.draft, prompts, **judged) < 1
+
+
 # Stopped, and refused.
 
 

@@ -91,8 +91,9 @@ class Lesson:
         """
         heat = self.temperature if self.temperature >= LEAST else 1.0
         if self.divergence == HARD:
-            log_q = at_temperature(q, heat).log_softmax(-1)
-            return -log_q.gather(-1, tokens[:, None])[:, 0]
+            there = tokens < q.shape[-1]  # it cannot learn others
+            log_q = at_temperature(q[there], heat).log_softmax(-1)
+            return -log_q.gather(-1, tokens[there, None])[:, 0]
         size = min(p.shape[-1], q.shape[-1])
         logits = (at_temperature(x[:, :size], heat) for x in (p, q))
         found = DIVERGENCES.get(self.divergence, self.divergence)(*logits)

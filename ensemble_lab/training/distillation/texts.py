@@ -50,7 +50,8 @@ class Batch:
 
     def logits(self, network) -> torch.Tensor:
         """A network's logits (n, V) before each of the n tokens of answers, without dropout."""
-        made = network.eval()(input_ids=self.tokens, attention_mask=self.mask, use_cache=False)
+        tokens = known_to(network, self.tokens)
+        made = network.eval()(input_ids=tokens, attention_mask=self.mask, use_cache=False)
         return made.logits[:, :-1][self.learned]
 
     @property
@@ -163,12 +164,20 @@ def write(
     )
     with torch.no_grad():
         made = network.generate(
-            torch.tensor(rows, device=place),
+            known_to(network, torch.tensor(rows, device=place)),
             attention_mask=torch.tensor(mask, device=place),
             generation_config=config,
             logits_processor=sampler,
         )
     return [until_end(row, ends) for row in made[:, longest:].tolist()]
+
+
+def known_to(network, tokens: torch.Tensor) -> torch.Tensor:
+    """The tokens as a network reads them: its last id for those that only the other model has.
+
+    So does `decode`. The tables of one tokenizer may be padded to different sizes.
+    """
+    return tokens.clamp(max=network.get_input_embeddings().weight.shape[0] - 1)
 
 
 def until_end(row: list[int], ends: Sequence[int]) -> list[int]:
