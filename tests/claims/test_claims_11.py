@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 import ensemble_lab as lab
 from tests.support.claims import Claim, claims_hold, figures_are_claimed
 
-SMALL, LARGE = 1, 3  # of the sizes: 8 and 32 hidden units
+SMALL, LARGE = 1, 2  # of the sizes: 8 and 32 hidden units
 LABELS, ANSWERS = 0, 1
 HEAT = {tau: i for i, tau in enumerate((1, 2, 4, 8, 20), start=2)}
 
