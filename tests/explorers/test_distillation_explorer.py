@@ -73,8 +73,8 @@ def test_shares_by_a_loop(shown):
     for transfer in ("few labels", "no 3"):
         found = shown.found(shown.state(transfer=transfer))
         right = found.right(found.said)
-        assert right.shape == (5, 4, 7)
-        for seed, width, lesson in ((0, 0, 0), (2, SMALL, ANSWERS), (4, 3, 6)):
+        assert right.shape == (5, 3, 7)
+        for seed, width, lesson in ((0, 0, 0), (2, SMALL, ANSWERS), (4, 2, 6)):
             counted = found.truth[seed] == 3 if transfer == "no 3" else np.ones(799, bool)
             answers = found.said[seed, width, lesson].argmax(-1)
             share = np.mean((answers == found.truth[seed])[counted])
@@ -105,7 +105,7 @@ def test_the_picture_says_what_the_table_says(shown, view):
     assert f"right on {small[name]:.1%} of" in picture.finding
     assert ("never saw" in picture.finding) == (state["transfer"] == "no 3")
     sizes = trace["distilled, by size"]["y"]
-    np.testing.assert_allclose(sizes, table.loc[name].iloc[:4], atol=1e-5)
+    np.testing.assert_allclose(sizes, table.loc[name].iloc[:3], atol=1e-5)
     image = found.least_sure(state["digit"])
     assert found.truth[0, image] == state["digit"]
     assert (

@@ -21,7 +21,7 @@ from ensemble_lab.training.networks import perceptron
 
 TEMPERATURES = (1, 2, 4, 8, 20)
 LESSONS = ("labels", "answers", *TEMPERATURES)  # what a student learns from
-WIDTHS = (4, 8, 16, 32)  # hidden units of a student
+WIDTHS = (4, 8, 32)  # hidden units of a student
 TEACHERS = (1, 2, 4, 8, 16)  # networks of the teacher
 TEACHER_WIDTH = 64
 SEEDS = range(5)
