@@ -85,7 +85,7 @@ def draw(found: Collapse, state: State) -> Picture:
     panels = mosaic(
         "time words",
         widths=(10, 9),
-        time=Axes(axis("generation", 0, GENERATIONS), shares("", 0, 1.03), "Left", 44, 104),
+        time=Axes(axis("generation", -1, GENERATIONS), shares("", 0, 1.03), "Left", 44, 104),
         words=Axes(axis("words, from the commonest to the rarest", 0.5, WORDS + 0.5),
                    shares("", 0, 1.03), "Chance to be left", 44, 12),
     )  # fmt: skip
