@@ -87,6 +87,15 @@ def test_presets_show_what_they_promise(shown):
             assert rare[n] < 0.5 < 0.8 < diversity[n]
 
 
+def test_only_a_chain_that_misleads_does_the_task(shown):
+    task = shown.tasks[1]
+    done = [task.done(state, None) for n in range(0, 41, 5)
+            for state in [shown.state(chains=1, size=50, generation=n)]]  # fmt: skip
+    assert any(done) and not all(done)
+    assert not task.done(shown.state(chains=100, size=50, generation=20), None)
+    assert not task.done(shown.state(chains=1, size=800, generation=5), None)
+
+
 def test_more_words_and_real_ones_keep_more():
     left = [replay.collapse(size, "replaced", 1).left[1][20] for size in replay.SIZES]
     assert (np.diff(left) > 0).all()

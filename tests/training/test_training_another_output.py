@@ -383,7 +383,7 @@ BAD = {
     "nothing given": (lambda: filter_pairs([], []), "none were given"),
     "faults without names": (lambda: filter_pairs(["a"], ["B."], more=[len]), "more=["),
     "a fault without a name": (lambda: filter_pairs(["a"], ["B."], more={"": len}), "in words"),
-    "a fault that is text": (lambda: filter_pairs(["a"], ["B."], more={"x": "y"}), "and a function"),
+    "a fault that is text": (lambda: filter_pairs(["a"], ["B."], more={"x": 7}), "a function"),
     "a table too large": (lambda: expected_tokens([1.0], 10**6, 1), "fewer samples"),
     "texts too large": (lambda: token_chains([1.0], 10**6, 1), "fewer runs"),
     "chains too long": (lambda: gaussian_chains(5, 10**6), "fewer runs or generations"),

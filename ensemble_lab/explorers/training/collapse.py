@@ -29,7 +29,7 @@ TASKS = (
          " left.",
          lambda state, picture: _left(state)[1] < 0.5 and _left(state)[0] > 0.95),
     Task("Let one chain alone mislead you: its diversity far from what is expected.",
-         lambda state, picture: state["chains"] == 1 and state["size"] <= 100),
+         lambda state, picture: state["chains"] == 1 and misled(state)),
     Task("Stop the collapse without a single new real word.",
          lambda state, picture: state["rule"] == ACCUMULATED and state["generation"] >= 20),
 )  # fmt: skip
@@ -39,6 +39,12 @@ def _left(state: State) -> tuple[float, float]:
     """The shares of diversity and of rare words that are expected to be left."""
     found = collapse(state["size"], state["rule"], state["chains"])
     return tuple(float(one[state["generation"]]) for one in found.left)
+
+
+def misled(state: State) -> bool:
+    """Whether the diversity in the chains is a twentieth of the real one off what is expected."""
+    found, n = collapse(state["size"], state["rule"], state["chains"]), state["generation"]
+    return bool(abs(found.seen[0][:, n].mean() - found.left[0][n]) > 0.05)
 
 
 def explorer() -> Explorer:
@@ -85,7 +91,7 @@ def draw(found: Collapse, state: State) -> Picture:
     panels = mosaic(
         "time words",
         widths=(10, 9),
-        time=Axes(axis("generation", 0, GENERATIONS), shares("", 0, 1.03), "Left", 44, 104),
+        time=Axes(axis("generation", -1, GENERATIONS), shares("", 0, 1.03), "Left", 44, 104),
         words=Axes(axis("words, from the commonest to the rarest", 0.5, WORDS + 0.5),
                    shares("", 0, 1.03), "Chance to be left", 44, 12),
     )  # fmt: skip
