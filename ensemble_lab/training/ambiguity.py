@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble_lab.core.errors import several, shown
-from ensemble_lab.training.inputs.targets import as_array, check_real, one_a_row
+from ensemble_lab.training.inputs.targets import as_array, numbers, one_a_row
 
 
 class Ambiguity(NamedTuple):
@@ -125,11 +125,9 @@ def checked_members(predictions, y) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"predictions is a {kind}, and members go by order: {lists}, as in {fix}")
     try:
         if not hasattr(predictions, "__array__"):
-            predictions = [as_array(one) for one in predictions]
-        predictions, y = np.asarray(as_array(predictions)), one_a_row(y, "y")
-        check_real(predictions, "predictions")
-        check_real(y, "y")
-        predictions, y = predictions.astype(float), y.astype(float)
+            predictions = np.ma.array([as_array(one) for one in predictions])
+        predictions = np.asarray(numbers(predictions, "predictions", lists), float)
+        y = np.asarray(numbers(one_a_row(y, "y"), "y", lists), float)
     except TypeError:
         raise ValueError(f"predictions or y hold no numbers: {lists}") from None
     except ValueError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -218,6 +220,21 @@ def test_settings_of_losses_that_do_not_fit_are_refused():
     for alpha in (-0.1, 1.1, np.nan, [0.5, 2.0], [0.1, 0.2, 0.3]):
         with refused():
             lab.distillation_loss(z, targets, weights, alpha=alpha)
+    for setting in ("temperature", "alpha"):
+        for wrong in ("1", None, True, {"a": 1}, [[1.0, 1.0]], ["a", "b"], (x for x in (1, 1))):
+            with refused():
+                lab.distillation_loss(z, targets, weights, **{setting: wrong})
+        one = lab.distillation_loss(z, targets, weights, **{setting: Fraction(1, 2)})
+        assert one.tolist() == [0, 0]
+    shapes = (z, targets[:, :, 0], weights), (z, targets[:, :, :1], weights)
+    shapes += (
+        (z, targets[:1], weights),
+        (z, targets, weights[:, :2]),
+        (z[..., :3], targets, weights),
+    )
+    for three in (*shapes, (z.numpy(), targets.numpy(), weights.numpy()), (z, None, weights)):
+        with refused():
+            lab.distillation_loss(*three)
     for teachers in (2, 3):  # the network has four outputs, and heads of two classes for two
         with refused() if teachers == 3 else quiet():
             half = torch.full((2, 3, teachers + 1, 2), 0.5)

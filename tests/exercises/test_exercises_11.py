@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ensemble_lab.exercises.distillation import check_barycentre, check_gradient
+from ensemble_lab.exercises.distillation import _students, check_barycentre, check_gradient
 
 
 def by_torch(student, teacher, label, tau, alpha, loss=None):
@@ -88,6 +88,13 @@ def kl(p, q):
 def test_wrong_gradients_of_the_teacher_are_refused_with_their_hint(pull, hint):
     verdict = check_gradient(with_parts(pull))
     assert not verdict and hint in verdict.message
+
+
+def test_the_label_is_none_that_the_logits_give_away():
+    for student, teacher, label, *_ in _students():
+        assert label not in (student.argmax(), teacher.argmax())
+    guess = [label == teacher.argmin() for _, teacher, label, *_ in _students()]
+    assert not all(guess)
 
 
 def hot(z, label):

@@ -147,6 +147,18 @@ def test_what_one_excludes_and_the_other_does_not_is_infinitely_far():
     assert total_variation(*both).item() == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("beta", BETAS)
+def test_a_token_that_both_exclude_has_no_gradient(beta):
+    p, q = (torch.tensor([1.0, x, -math.inf], requires_grad=True) for x in (0.5, 2.0))
+    generalised_jsd(p, q, beta).backward()
+    assert p.grad.isfinite().all() and q.grad.isfinite().all() and p.grad[2] == q.grad[2] == 0
+
+
+def test_rounding_leads_to_no_more_than_everything():
+    p = torch.arange(50_000) % 7 / 100 + torch.where(torch.arange(50_000) < 25_000, 1e4, 0.0)
+    assert total_variation(torch.stack([p] * 9), torch.stack([p.flip(0)] * 9)).max() <= 1
+
+
 def test_half_precision_is_read_in_float32():
     teacher, student = logits(TEACHER).half(), logits(STUDENT).bfloat16()
     found = generalised_jsd(teacher, student, 0)

@@ -1,13 +1,17 @@
 """Another model's output: filters, collapse against enumeration and simulation, bigrams."""
 
+import math
 from itertools import compress, product
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import digamma
 from scipy.stats import binom, chi2, norm
 
+from ensemble_lab.training.another_output import overlap
 from ensemble_lab.training.another_output.bigram import BigramModel, bigram_chain
 from ensemble_lab.training.another_output.filters import filter_pairs
 from ensemble_lab.training.another_output.gaussian import (
@@ -109,6 +113,36 @@ def test_a_dropped_text_drops_no_other():
     assert near_duplicates(["Same.", "same", "SAME!"], 1.0) == [None] * 3
 
 
+@pytest.mark.parametrize("limit", [0.3, 0.7])
+def test_many_texts_are_compared_by_their_rare_words_alone(limit, monkeypatch):
+    rng = np.random.default_rng(0)
+    texts = [" ".join(map(str, rng.zipf(1.5, rng.integers(5, 15)))) for _ in range(150)]
+    asked = []
+    monkeypatch.setattr(
+        overlap, "common", lambda *pair, known=overlap.common: asked.append(1) or known(*pair)
+    )
+    found = near_duplicates(texts, limit)
+    wanted = []
+    for i, text in enumerate(texts):
+        kept = [j for j in range(i) if wanted[j] is None]
+        wanted.append(next((j for j in kept if rouge_l(text, texts[j]) > limit), None))
+    assert found == wanted and any(one is not None for one in found)
+    assert len(asked) < 150 * 149
+
+
+def test_texts_too_long_to_compare_are_refused():
+    long = "a " * 120_000
+    with pytest.raises(ValueError, match="120,000 and 120,000 words .* cut them into parts"):
+        rouge_l(long, long)
+    assert rouge_l(long, "b " * 120_000) == 0  # no word in common: nothing to compare
+
+
+def test_marks_belong_to_their_words():
+    assert rouge_l("caf\u00e9 noir", "cafe\u0301 noir") == 1  # composed, and as two signs
+    assert rouge_l("\u0915\u093e", "\u0915\u0940") == 0  # Hindi: two vowels on one consonant
+    assert words("\u0e17\u0e35\u0e48") == ["\u0e17\u0e35\u0e48"]
+
+
 # -- filters -------------------------------------------------------------------------------------
 
 SOUND = "Name a fish.", "A cod."
@@ -131,10 +165,31 @@ def test_each_fault_is_found_and_named(reason):
 
 @pytest.mark.parametrize(
     "answer",
-    ["A cod.", '"A cod."', "Cod!", "Yes (a cod).", "No. No. No.", "Eine Forelle …", "鱈。"],
+    [
+        "A cod.",
+        '"A cod."',
+        "Cod!",
+        "Yes (a cod).",
+        "No. No. No.",
+        "Eine Forelle …",
+        "鱈。",
+        "A cod! \U0001f41f",
+        "Cod.\u200b",
+        "Ja.\u201c",
+        "他说：「鱈。」",
+        "（鱈。）",
+        "\u0647\u0644\u061f",
+        "\u0920\u0940\u0915\u0964",
+        "人工智能很有用。我喜欢人工智能。",
+    ],
 )
 def test_a_sound_answer_is_kept(answer):
     assert filter_pairs(["Name a fish."], [answer]).kept.tolist() == [0]
+
+
+def test_a_chinese_answer_that_repeats_itself_is_found():
+    said = ["我真的不知道该说什么才好呢，我真的不知道该说什么才好呢。"]
+    assert filter_pairs(["鱈？", "A."], [*said, "B."]).dropped == {"repeats itself": 1}
 
 
 def test_a_faulty_item_displaces_no_good_one_and_the_counts_add_up():
@@ -240,6 +295,14 @@ def test_a_chain_that_draws_from_the_wrong_text_is_found_out():
 
 
 # -- the Gaussian --------------------------------------------------------------------------------
+
+
+def test_the_drift_is_below_zero_for_any_number_of_samples():
+    for samples in (2001, 2002, 2003):  # both formulas meet
+        half = (samples - 1) / 2
+        true = float(digamma(half) - np.log(half))
+        assert math.isclose(log_variance_drift(samples), true, rel_tol=1e-9)
+    assert math.isclose(log_variance_drift(10**18), -1e-18, rel_tol=1e-9)
 
 
 def test_the_drift_of_the_variance():
@@ -368,6 +431,15 @@ def test_a_chain_of_bigram_models():
     assert len(bigram_chain(texts, held_out, 200, generations=1).distinct) == 2
 
 
+def test_texts_are_read_once_and_in_any_form():
+    texts = [[0, 1, 0, 1], [0, 1]]
+    true = bigram_chain(texts, texts, 2, 3)
+    found = bigram_chain(iter(texts), (text for text in texts), 2, 3)
+    assert found.perplexity.tolist() == true.perplexity.tolist()
+    for make in (np.array, pd.Series, lambda text: pd.Series(text, dtype="Int64")):
+        assert BigramModel(map(make, texts), 2).perplexity(texts) == true.perplexity[0]
+
+
 # -- bad input -----------------------------------------------------------------------------------
 
 BAD = {
@@ -387,6 +459,25 @@ BAD = {
     "a table too large": (lambda: expected_tokens([1.0], 10**6, 1), "fewer samples"),
     "texts too large": (lambda: token_chains([1.0], 10**6, 1), "fewer runs"),
     "chains too long": (lambda: gaussian_chains(5, 10**6), "fewer runs or generations"),
+    "a table of too many kinds": (lambda: expected_tokens(np.arange(1, 2001) / 2001000, 10**5, 1,
+                                                         1.0), "fewer samples"),
+    "generations without end": (lambda: expected_tokens([1.0], 5, 10**9, "accumulate"),
+                                "fewer generations"),
+    "more than 63 bits": (lambda: log_variance_drift(10**400), "to 2**63 - 1"),
+    "more tokens than fit": (lambda: BigramModel([[0]], 10**9), "a smaller size"),
+    "longer texts than fit": (lambda: BigramModel([[0]], 3).write(9, 10**9), "shorter ones"),
+    "a sum near 1": (lambda: expected_tokens([0.5, 0.500003], 5, 1), "sum to 1.000003"),
+    "masked shares": (lambda: expected_tokens(np.ma.array([0.5, 0.5], mask=[0, 1]), 5, 1), "None"),
+    "masked tokens": (lambda: BigramModel([np.ma.array([0, 1], mask=[0, 1])], 3), "[0, None]"),
+    "lists in a text": (lambda: BigramModel([[0, [1]]], 3), "text 0 is [0, [1]]"),
+    "a share that leaves nothing": (lambda: expected_gaussian(10, 3, 0.97), "use 0.9 or less"),
+    "a fault that fails": (lambda: filter_pairs(["a"], ["B."], more={"x": lambda t, a: 1 / 0}),
+                           "'x' cannot judge item 0: ZeroDivisionError"),
+    "a fault that is many": (lambda: filter_pairs(["a"], ["B."], more={"x": lambda t, a:
+                                                                     np.zeros(2)}), "'x'"),
+    "answers in another order": (
+        lambda: filter_pairs(pd.Series(["a", "b"], [1, 2]), pd.Series(["B.", "A."], [2, 1])),
+        "give answers.loc[tasks.index]"),
     "lists of two lengths": (lambda: filter_pairs(["a"], []), "1 tasks and 0 answers"),
     "an answer that is None": (lambda: filter_pairs(["a"], [None]), "answers 0 is None"),
     "shares that do not add up": (lambda: expected_tokens([0.5, 0.4], 5, 1), "sum to 0.9"),

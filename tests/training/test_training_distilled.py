@@ -110,6 +110,22 @@ def test_a_missing_label_is_written_in_any_way(iris, forest, missing):
     assert np.array_equal(student(forest).fit(X, given).predict(X), expected)
 
 
+@pytest.mark.parametrize("form", ["masked", "column", "frame", "generator", "nullable"])
+def test_a_missing_label_is_found_in_any_column(iris, forest, form):
+    X, y = iris
+    some = none_of(y, 0.2)
+    gaps = np.equal(some, None)
+    forms = {
+        "masked": np.ma.array(y, mask=gaps),
+        "column": np.where(gaps, np.nan, y)[:, None],
+        "frame": pd.DataFrame({"y": some}),
+        "generator": (one for one in some),
+        "nullable": pd.Series(some, dtype="Int64"),
+    }
+    found = student(forest, alpha=0.5).fit(X, forms[form]).predict_proba(X)
+    assert (found == student(forest, alpha=0.5).fit(X, some).predict_proba(X)).all()
+
+
 def test_it_knows_the_classes_of_its_teacher_that_no_label_has(iris, forest):
     """Hinton's missing class; and text as labels, in the teacher's own order."""
     X, y = iris
@@ -290,6 +306,64 @@ TEACHERS = {
         "no probabilities",
     ),
 }
+
+
+class Speaks:
+    """A classifier of one's own, which says what a function makes of a forest's probabilities."""
+
+    def __init__(self, forest, says=lambda proba: proba, classes=(0, 1, 2)):
+        self.forest, self.says, self.classes_ = forest, says, classes
+
+    def predict_proba(self, X):
+        return self.says(self.forest.predict_proba(X))
+
+
+@pytest.mark.parametrize("says", [np.ndarray.tolist, pd.DataFrame, "tensor"])
+def test_a_teacher_of_ones_own_needs_classes_and_probabilities_alone(iris, forest, says):
+    torch = pytest.importorskip("torch")
+    says = (lambda p: torch.tensor(p, requires_grad=True)) if says == "tensor" else says
+    found = student(Speaks(forest, says)).fit(*iris)
+    assert np.allclose(found.predict_proba(iris[0]),
+                       student(forest).fit(*iris).predict_proba(iris[0]))  # fmt: skip
+
+
+SAYINGS = {
+    "one column": lambda p: np.ones((len(p), 1)),
+    "a class too few": lambda p: np.full((len(p), 2), 0.5),
+    "a class too many": lambda p: np.c_[p, 0 * p[:, :1]],
+    "a row too few": lambda p: p[:-1],
+    "a row too many": lambda p: np.r_[p, p[:1]],
+    "an output too many": lambda p: [p, p],
+}
+
+
+@pytest.mark.parametrize("what", SAYINGS)
+def test_probabilities_of_other_rows_or_classes_are_refused(iris, forest, what):
+    with pytest.raises(ValueError, match="what teacher 0 says has the shape .* 150 rows times 3"):
+        student(Speaks(forest, SAYINGS[what])).fit(*iris)
+
+
+def test_a_teacher_that_does_not_know_its_classes_is_named(iris, forest):
+    for classes, words in ((None, "is None"), ([forest.classes_] * 2, "several outputs")):
+        with pytest.raises(ValueError, match=words):
+            student(Speaks(forest, classes=classes)).fit(*iris)
+    one = Speaks(forest)
+    del one.classes_
+    with pytest.raises(ValueError, match="teacher 1, a Speaks, has no classes_: set it"):
+        student([forest, one]).fit(*iris)
+    gaps = Speaks(forest, lambda p: np.ma.array(p, mask=p < 0.5))
+    with pytest.raises(ValueError, match="row 0 of what teacher 0 says is .*nan"):
+        student(gaps).fit(*iris)
+
+
+def test_settings_of_a_fitted_teacher_cannot_be_searched(iris, forest):
+    before = forest.get_params()
+    with pytest.raises(ValueError, match="teacher__max_depth=1: the teacher is fitted"):
+        student(forest).set_params(teacher__max_depth=1)
+    assert forest.get_params() == before
+    free = student(clone(forest)).set_params(teacher__max_depth=1, student__epochs=2)
+    assert (free.teacher.max_depth, free.student.epochs) == (1, 2)
+    free.set_params(student=NETWORK, student__epochs=30)
 
 
 @pytest.mark.parametrize("what", TEACHERS)

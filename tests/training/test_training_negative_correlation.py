@@ -265,6 +265,9 @@ def test_bad_settings_are_named(settings, message):
         (lambda: ambiguity_decomposition([[1.0], [2.0]], [1.0], [1.0, 1.0]), "sum to 1"),
         (lambda: ambiguity_decomposition([[1.0], [2.0]], [1.0], [2.0, -1.0]), "from 0 up"),
         (lambda: optimal_weights([[1.0, 2.0]], [1.0]), "of 2 rows, and y has 1"),
+        (lambda: corrected_targets([["1", "2"]], [1.0, 2.0]), "'1', which is not a number"),
+        (lambda: corrected_targets(np.ma.array([[1.0, 2.0]], mask=[[0, 1]]), [1.0, 2.0]), "NaN"),
+        (lambda: corrected_targets([np.ma.array([1.0, 2.0], mask=[0, 1])], [1.0, 2.0]), "NaN"),
     ],
 )
 def test_bad_predictions_are_named(call, message):

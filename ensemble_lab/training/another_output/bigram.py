@@ -9,7 +9,8 @@ import numpy as np
 
 from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.intervals import checked_seed
-from ensemble_lab.training.another_output.rules import ACCUMULATE, count, parts_of
+from ensemble_lab.training.another_output.rules import ACCUMULATE, check_room, count, parts_of
+from ensemble_lab.training.inputs.targets import as_array
 
 PRIOR = 4.0  # as many occurrences of the single-token shares are added to those of every pair
 UNREAD = 0.01  # the share of the probability that all tokens have, read or not
@@ -33,7 +34,8 @@ class BigramModel:
     Raises
     ------
     ValueError
-        No texts, an empty one, or a token that is not in 0 to V - 1.
+        No texts, an empty one, a token that is not in 0 to V - 1, or more tokens than the memory
+        has room for.
 
     References
     ----------
@@ -48,6 +50,7 @@ class BigramModel:
 
     def __init__(self, texts: Sequence[Sequence[int]], size: int):
         self.size = count(size, "size")
+        check_room(self.size, "give a smaller size")
         before, after = self._pairs(texts)
         order = np.argsort(before, kind="stable")
         self._after = after[order]  # (tokens,), those that follow token 0 first
@@ -78,10 +81,12 @@ class BigramModel:
         Raises
         ------
         ValueError
-            No text, no token, or a seed that is not a whole number from 0 up.
+            No text, no token, more than the memory has room for, or a seed that is not a whole
+            number from 0 up.
         """
         rng = np.random.default_rng(checked_seed(seed))
         texts, most = count(texts, "texts"), count(most, "most")
+        check_room(texts * most, "write fewer texts or shorter ones")
         end = self.size
         last, made = np.full(texts, end), np.full((texts, most), end)
         going = np.arange(texts)
@@ -106,12 +111,10 @@ class BigramModel:
 
     def _pairs(self, texts) -> tuple[np.ndarray, np.ndarray]:
         """The token before and after each place; V stands for the beginning and the end."""
-        texts = [np.asarray(text) for text in several(texts, "texts")]
+        texts = [_tokens(text, i) for i, text in enumerate(several(texts, "texts"))]
         if not texts:
             raise ValueError("texts is empty; give one text or more")
         for i, text in enumerate(texts):
-            if text.ndim != 1 or not text.size or text.dtype.kind not in "iu":
-                raise ValueError(f"text {i} is {shown(text)}: give a list of tokens, 0 to V - 1")
             if text.min() < 0 or text.max() >= self.size:
                 wrong = text[(text < 0) | (text >= self.size)][0]
                 raise ValueError(f"text {i} has token {wrong}; with size={self.size} use 0 to"
@@ -120,6 +123,17 @@ class BigramModel:
         before = np.concatenate([part for text in texts for part in (edge, text)])
         after = np.concatenate([part for text in texts for part in (text, edge)])
         return before.astype(np.int64), after.astype(np.int64)
+
+
+def _tokens(text, i: int) -> np.ndarray:
+    """The tokens of text i, as whole numbers."""
+    try:
+        found = as_array(text) if hasattr(text, "detach") else np.asarray(text)
+    except ValueError:  # lists of other lengths inside
+        found = np.array(None)
+    if found.ndim != 1 or not found.size or found.dtype.kind not in "iu" or np.ma.is_masked(text):
+        raise ValueError(f"text {i} is {shown(text)}: give a list of tokens, integers 0 to V - 1")
+    return found
 
 
 class BigramChain(NamedTuple):
@@ -160,7 +174,7 @@ def bigram_chain(
     ValueError
         As for `BigramModel` and `expected_tokens`.
     """
-    texts = several(texts, "texts")
+    texts, held_out = several(texts, "texts"), several(held_out, "held_out")
     a, b = parts_of(keep, len(texts))
     rng, model = np.random.default_rng(checked_seed(seed)), BigramModel(texts, size)
     found, read = [(model.distinct, model.perplexity(held_out))], list(texts)

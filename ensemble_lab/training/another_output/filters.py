@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from unicodedata import category
 
 import numpy as np
 
-from ensemble_lab.core.errors import several, shown
-from ensemble_lab.training.another_output.overlap import near_duplicates, words
+from ensemble_lab.core.errors import excerpt, several, shown
+from ensemble_lab.training.another_output.overlap import SIGN, near_duplicates, words
+from ensemble_lab.training.inputs.targets import check_order
 
 Fault = Callable[[str, str], bool]  # of a task and its answer
 NEAR = "near duplicate"
-END = tuple(".!?…。！？")
-CLOSING = "\"'”’»)]*`"  # may stand after the end of a sentence
+END = tuple(".!?…‽。！？．｡؟۔।॥։።፧។။")  # of many scripts
+# What may stand after the end of a sentence: quotes, brackets, spaces, emoji and what is not seen.
+CLOSING = "\"'*"
+CLOSING_KINDS = {"Pe", "Pf", "Pi", "Zs", "Zl", "Zp", "Cc", "Cf", "So", "Sk", "Mn"}
 
 
 def is_empty(task: str, answer: str) -> bool:
@@ -24,11 +28,18 @@ def is_empty(task: str, answer: str) -> bool:
 
 def is_cut_off(task: str, answer: str) -> bool:
     """Whether the answer does not end with the end of a sentence."""
-    return not answer.strip().rstrip(CLOSING).endswith(END)
+    last = len(answer)
+    while last and (answer[last - 1] in CLOSING or category(answer[last - 1]) in CLOSING_KINDS):
+        last -= 1
+    return not answer[:last].endswith(END)
 
 
 def repeats_itself(task: str, answer: str, run: int = 4) -> bool:
-    """Whether the same `run` words in a row come twice in the answer."""
+    """Whether the same `run` words in a row come twice in the answer.
+
+    With signs of Chinese or Japanese it is three times as many: a word has several of them.
+    """
+    run = 3 * run if SIGN.search(answer) else run
     said = words(answer)
     runs = Counter(tuple(said[i : i + run]) for i in range(len(said) - run + 1))
     return any(times > 1 for times in runs.values())
@@ -79,9 +90,9 @@ def filter_pairs(
     """Drop tasks with a faulty answer, and tasks that resemble one that was kept.
 
     An item is faulty where task or answer is empty, where the answer is cut off, repeats four words
-    in a row, or is the task over again. The first fault that is found is the reason. Near
-    duplicates are looked for last, among the tasks without a fault, so that no faulty item
-    displaces a good one.
+    (twelve signs in Chinese or Japanese) in a row, or is the task over again. The first fault that
+    is found is the reason. Near duplicates are looked for last, among the tasks without a fault, so
+    that no faulty item displaces a good one.
 
     Parameters
     ----------
@@ -97,8 +108,8 @@ def filter_pairs(
     Raises
     ------
     ValueError
-        Tasks and answers of different number, one that is not a text, faults that are no functions
-        by name, or nothing left.
+        Tasks and answers of different number or with the same names in another order, one that is
+        not a text, faults that are no functions by name or that fail, or nothing left.
 
     References
     ----------
@@ -110,6 +121,7 @@ def filter_pairs(
     >>> filter_pairs(tasks, answers).reasons
     ('', 'near duplicate', 'cut off')
     """
+    check_order(tasks, answers, "answers", beside="tasks")
     tasks, answers = _texts(tasks, "tasks"), _texts(answers, "answers")
     if len(tasks) != len(answers):
         raise ValueError(
@@ -118,8 +130,8 @@ def filter_pairs(
         )
     faults = FAULTS | _faults(more)
     reasons = [
-        next((name for name, fault in faults.items() if fault(task, answer)), "")
-        for task, answer in zip(tasks, answers, strict=True)
+        next((name for name in faults if _has(name, faults[name], i, task, answer)), "")
+        for i, (task, answer) in enumerate(zip(tasks, answers, strict=True))
     ]
     sound = [i for i, reason in enumerate(reasons) if not reason]
     if sound and limit is not None:
@@ -149,6 +161,16 @@ def _faults(more) -> dict[str, Fault]:
                 " of a task and its answer"
             )
     return dict(more)
+
+
+def _has(name: str, fault: Fault, i: int, task: str, answer: str) -> bool:
+    """Whether an item has a fault."""
+    try:
+        return bool(fault(task, answer))
+    except Exception as error:
+        why = f"the fault {shown(name, 40)} cannot judge item {i}: {type(error).__name__}, {error}"
+        fix = "; give a function of a task and its answer that returns True or False"
+        raise ValueError(excerpt(why, 200) + fix) from error
 
 
 def _texts(values, what: str) -> list[str]:

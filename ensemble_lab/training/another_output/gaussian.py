@@ -51,6 +51,8 @@ def log_variance_drift(samples: int) -> float:
     -0.11521
     """
     half = (count(samples, "samples", 2) - 1) / 2
+    if half > 1000:  # the difference of the two would be lost in rounding
+        return -1 / (2 * half) - 1 / (12 * half**2) + 1 / (120 * half**4)
     return float(digamma(half) - np.log(half))
 
 

@@ -23,7 +23,7 @@ def parts_of(keep, samples: int) -> tuple[int, int]:
     Raises
     ------
     ValueError
-        Another rule, a share outside [0, 1], or a share that is not one whole sample.
+        Another rule, a share outside [0, 1], or a share of which one part is not one whole sample.
     """
     if keep in (REPLACE, ACCUMULATE) and isinstance(keep, str):
         return samples, 0
@@ -37,6 +37,11 @@ def parts_of(keep, samples: int) -> tuple[int, int]:
             f"keep={shown(keep)} of {samples} samples is not one real sample: use {1 / samples:.2g}"
             " or more, or 'replace'"
         )
+    if keep < 1 and real == samples:
+        raise ValueError(
+            f"keep={shown(keep)} of {samples} samples leaves none to the model: use"
+            f" {1 - 1 / samples:.2g} or less, or 1 for real data alone"
+        )
     return samples - real, real
 
 
@@ -47,7 +52,8 @@ def check_room(numbers: int, fix: str) -> None:
 
 
 def count(value, what: str, least: int = 1) -> int:
-    """A whole number from `least` up."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{what}={shown(value)}: use a whole number from {least} up")
+    """A whole number from `least` up, of at most 63 bits."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= value < 2**63:
+        most = "to 2**63 - 1" if isinstance(value, Integral) and value > least else "up"
+        raise ValueError(f"{what}={shown(value)}: use a whole number from {least} {most}")
     return int(value)

@@ -10,8 +10,8 @@ from scipy.special import gammaln, xlog1py, xlogy
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.intervals import checked_seed
-from ensemble_lab.core.shares import real
 from ensemble_lab.training.another_output.rules import ACCUMULATE, check_room, count, parts_of
+from ensemble_lab.training.inputs.targets import numbers
 
 
 class ExpectedTokens(NamedTuple):
@@ -85,6 +85,7 @@ def expected_tokens(
     """
     p, m = _distribution(probabilities), count(samples, "samples")
     last, (a, b) = count(generations, "generations"), parts_of(keep, m)
+    check_room(len(p) * (last + 1), "give fewer generations")
     if keep == ACCUMULATE:
         shrinks = 1 - 1 / (m * np.arange(1.0, last + 1) ** 2)
         diversity = (1 - (p**2).sum()) * np.append(1.0, shrinks.cumprod())
@@ -93,6 +94,7 @@ def expected_tokens(
     check_room((m + 1) * (a + 1), "give fewer samples, or draw `token_chains`")
     squares, alive = [(p**2).sum()], [(p > 0).astype(float)]
     kinds, which = np.unique(p, return_inverse=True)  # equal tokens have equal chances
+    check_room(len(kinds) * (m + 1), "give fewer samples, or draw `token_chains`")
     step, real_part = binomial(a, np.arange(m + 1) / m), binomial(b, kinds)
     chances = binomial(m, kinds)  # (kinds, M + 1): of each count in the first generation
     for n in range(1, last + 1):
@@ -159,12 +161,12 @@ def binomial(n: int, p: np.ndarray) -> np.ndarray:
 
 
 def _distribution(probabilities) -> np.ndarray:
-    p = real(probabilities, "probabilities")
+    p = numbers(probabilities, "probabilities", "give a list of them, one a token").astype(float)
     if p.ndim != 1 or not p.size or not (p >= 0).all():
         raise ValueError(
             f"probabilities={shown(probabilities)}: use a list of numbers from 0 up, one a token"
         )
     total = p.sum()
     if not abs(total - 1) < 1e-6:
-        raise ValueError(f"probabilities sum to {total:g}, not to 1: divide them by their sum")
+        raise ValueError(f"probabilities sum to {total:.9g}, not to 1: divide them by their sum")
     return p / total

@@ -166,6 +166,22 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             )
         return network
 
+    def set_params(self, **params):
+        """Set parameters, also of an unfitted teacher or of the student, as ``student__epochs``.
+
+        Raises
+        ------
+        ValueError
+            One of a fitted teacher: it would stay as it has learned.
+        """
+        inner = next((name for name in params if name.startswith("teacher__")), None)
+        if inner and known.is_fitted(params.get("teacher", self.teacher)):
+            raise ValueError(
+                f"{inner}={shown(params[inner])}: the teacher is fitted and does not learn again;"
+                " give one that is not, as clone(teacher)"
+            )
+        return super().set_params(**params)
+
     def __sklearn_clone__(self):
         """A copy to fit; fitted teachers stay so, which `clone` would not do."""
         params = self.get_params(deep=False)
@@ -234,9 +250,12 @@ def _labelled(X, y) -> tuple[np.ndarray, object]:
         return np.zeros(0, bool), y  # scikit-learn says that it is needed
     check_order(X, y, "y")
     given = one_a_row(y, "y")
-    missing = pd.isna(np.ma.filled(given.astype(object), None)) if given.ndim == 1 else np.zeros(0)
-    if not missing.any():
-        return np.ones(given.shape[:1], bool), y
+    if given.ndim == 2 and given.shape[1] == 1:
+        given = given[:, 0]
+    gaps, given = np.ma.getmaskarray(given), np.ma.getdata(given)
+    missing = gaps | pd.isna(given) if given.ndim == 1 else np.zeros(0)
+    if not missing.any():  # a generator is at its end
+        return np.ones(given.shape[:1], bool), y if hasattr(y, "__len__") else given
     given = given.astype(object)
     given[missing] = given[~missing][0] if not missing.all() else 0
     return ~missing, np.fromiter(given, object, len(given))

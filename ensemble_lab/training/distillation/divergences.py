@@ -47,14 +47,17 @@ def generalised_jsd(teacher: torch.Tensor, student: torch.Tensor, beta: float) -
     Agarwal et al., On-policy distillation of language models: learning from self-generated
     mistakes, ICLR 2024 (GKD).
     """
-    if not 0 <= number(beta, "beta") <= 1:
+    if not 0 <= float(number(beta, "beta")) <= 1:
         raise ValueError(f"beta={shown(beta)} is outside [0, 1]; 0 is forward KL, 1 reverse KL")
     p, q = log_probabilities(teacher, student)
     if beta == 0:
         return kl(p, q)
     if beta == 1:
         return kl(q, p)
-    m = (p + math.log(beta)).logaddexp(q + math.log1p(-beta))
+    beta = float(beta)
+    neither = (p == -math.inf) & (q == -math.inf)  # `kl` skips these; their gradient would be NaN
+    some_p, some_q = (x.masked_fill(neither, 0.0) for x in (p, q))
+    m = (some_p + math.log(beta)).logaddexp(some_q + math.log1p(-beta))
     return beta * kl(p, m) + (1 - beta) * kl(q, m)
 
 
@@ -74,7 +77,7 @@ def total_variation(teacher: torch.Tensor, student: torch.Tensor) -> torch.Tenso
     2023 (corollary 3.6). Zhou et al., DistillSpec, ICLR 2024.
     """
     p, q = log_probabilities(teacher, student)
-    return (p.exp() - q.exp()).abs().sum(-1) / 2
+    return ((p.exp() - q.exp()).abs().sum(-1) / 2).clamp(max=1.0)  # but for rounding
 
 
 def log_probabilities(teacher, student) -> tuple[torch.Tensor, torch.Tensor]:

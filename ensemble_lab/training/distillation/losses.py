@@ -76,8 +76,8 @@ def distillation_loss(
     Raises
     ------
     ValueError
-        A temperature that is not above 0, an alpha outside [0, 1], not one for each student, or
-        heads that are not as many as the teachers.
+        A temperature that is not above 0, an alpha outside [0, 1], not one for each student, shapes
+        that do not fit, or heads that are not as many as the teachers.
 
     References
     ----------
@@ -88,6 +88,7 @@ def distillation_loss(
     """
     import torch
 
+    check_shapes(outputs, targets, weights)
     students = outputs.unflatten(-1, (-1, targets.shape[-1]))  # (m, B, h, k)
     # Over a few classes softmax takes a tenth of the time where they are the first axis.
     students, targets = (of.movedim(-1, 0).contiguous() for of in (students, targets))
@@ -115,10 +116,32 @@ def one_each(what: str, setting, outputs: torch.Tensor, fits: Callable, rule: st
     """A number for all students as it is; one each as a tensor (m, 1, 1)."""
     import torch
 
-    one = isinstance(setting, Real)
-    values = [setting] if one else torch.as_tensor(setting, dtype=torch.float64).tolist()
-    if not all(map(fits, values)) or not (one or len(values) == len(outputs)):
+    one = isinstance(setting, Real) and not isinstance(setting, bool)
+    try:
+        values = torch.as_tensor(float(setting) if one else setting, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        values = torch.tensor([])  # text, None, nested lists
+    fit = values.shape == (() if one else (len(outputs),))
+    if isinstance(setting, bool) or not fit or not all(map(fits, values.flatten().tolist())):
         raise ValueError(
             f"{what}={shown(setting)}: give one number {rule}, or {len(outputs):d}, one a student"
         )
-    return setting if one else outputs.new_tensor(values).reshape(-1, 1, 1)
+    return float(setting) if one else values.to(outputs).reshape(-1, 1, 1)
+
+
+def check_shapes(outputs, targets, weights) -> None:
+    """Refuse what is not (m, B, h k), (m, B, 1 + t, k) and (m, B).
+
+    Raises
+    ------
+    ValueError
+        The three shapes, and what they should be.
+    """
+    shapes = [tuple(getattr(one, "shape", ())) for one in (outputs, targets, weights)]
+    drawn, k = shapes[1][:-2], shapes[1][-1:]
+    fit = hasattr(outputs, "unflatten") and len(shapes[1]) >= 3 and shapes[1][-2] > 1
+    if not fit or shapes[0][:-1] != drawn or shapes[2] != drawn or shapes[0][-1] % k[0]:
+        raise ValueError(
+            "outputs, targets and weights have the shapes {}, {} and {}: give tensors (m, B, h k),"
+            " (m, B, 1 + t, k) and (m, B), with the label before the t teachers".format(*shapes)
+        )

@@ -25,14 +25,14 @@ def listed(teacher) -> list:
         None, a class, or a model without `predict_proba`, such as a regressor.
     """
     teachers = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
-    if not teachers or teachers[0] is None:
-        raise ValueError(
-            f"teacher={shown(teacher)}: give a classifier, a list of them, or Outcomes with"
-            " probabilities"
-        )
-    for one in teachers:
-        check_instance(one, "teacher")
-        if not hasattr(one, "predict_proba"):
+    for one in teachers or [teacher]:
+        if not hasattr(one, "predict_proba") and not hasattr(one, "fit"):
+            raise ValueError(
+                f"teacher={shown(one)} has no fit and no predict_proba: give a classifier, a list"
+                " of them, or Outcomes with probabilities"
+            )
+        if isinstance(one, type) or not hasattr(one, "predict_proba"):
+            check_instance(one, "teacher")
             raise ValueError(
                 f"teacher {type(one).__name__} has no predict_proba: give a"
                 " classifier that has, or put one into a CalibratedClassifierCV"
@@ -48,7 +48,19 @@ def is_fitted(teacher) -> bool:
 
 
 def learned(teachers: list, X: np.ndarray, y: np.ndarray, names) -> list:
-    """Those that are fitted as they are, of the others fitted copies."""
+    """Those that are fitted as they are, of the others fitted copies.
+
+    Raises
+    ------
+    ValueError
+        One that cannot learn, or that is no estimator and does not know its classes.
+    """
+    for i, one in enumerate(teachers):
+        if not is_fitted(one) and not hasattr(one, "get_params"):
+            raise ValueError(
+                f"teacher {i:d}, a {type(one).__name__}, has no classes_: set it to the classes in"
+                " the order of its probabilities"
+            )
     return [
         one if is_fitted(one) else named_fit(f"teacher {i:d}", clone(one), X, y, names)
         for i, one in enumerate(teachers)
@@ -63,8 +75,11 @@ def classes_of(teachers: list) -> np.ndarray:
     ValueError
         Teachers that know other classes than each other, several outputs, or one class.
     """
-    if not all(getattr(one.classes_, "ndim", 0) == 1 for one in teachers):
-        raise ValueError("a teacher has several outputs: give teachers of one output")
+    for i, one in enumerate(teachers):
+        if one.classes_ is None:
+            raise ValueError(f"classes_ of teacher {i:d} is None: set it to its classes in order")
+        if any(np.ndim(label) for label in one.classes_):
+            raise ValueError(f"teacher {i:d} has several outputs: give teachers of one output")
     first, *others = (np.unique(one.classes_) for one in teachers)
     for i, other in enumerate(others, start=1):
         if not np.array_equal(other, first):
@@ -85,19 +100,24 @@ def said(teachers: list, classes: np.ndarray, X, frame, names) -> np.ndarray:
     Raises
     ------
     ValueError
-        A teacher that cannot answer these rows, or whose probabilities are none: named with its
-        row.
+        A teacher that cannot answer these rows, or whose probabilities are none, or not one for
+        each row and class: named with its row.
     """
     found = []
     for i, one in enumerate(teachers):
         who = f"teacher {i:d}"
         rows = frame if hasattr(one, "feature_names_in_") else X
         try:
-            said = np.asarray(asked(who, one, "predict_proba", rows, names), float)
+            said = asked(who, one, "predict_proba", rows, names)
         except ValueError as error:
             why = " ".join(str(error).split())
             raise ValueError(excerpt(f"{who} cannot answer these rows: {why}", 300)) from error
         said = probabilities(said, f"what {who} says")
+        if said.shape != (len(X), len(one.classes_)):
+            raise ValueError(
+                f"what {who} says has the shape {said.shape}: it must be {len(X):d} rows times"
+                f" {len(one.classes_):d} classes, those of its classes_"
+            )
         proba = np.zeros((len(said), len(classes)))
         proba[:, places(classes, one.classes_, who)] = said
         found.append(proba)

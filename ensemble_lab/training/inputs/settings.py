@@ -50,8 +50,10 @@ def random_of(random_state) -> np.random.RandomState:
     try:
         return check_random_state(random_state)
     except ValueError:
+        number = isinstance(random_state, Integral)
+        what = f"={shown(random_state)}" if number else f" is a {type(random_state).__name__}"
         raise ValueError(
-            f"random_state is a {type(random_state).__name__}: use a whole number from 0 up, a"
+            f"random_state{what}: use a whole number from 0 to 2**32 - 1, a"
             " numpy.random.RandomState or None"
         ) from None
 

@@ -94,8 +94,8 @@ def unit_of(y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, fl
     return float(mean) * most, (float(spread) if spread > 1e-14 else 1.0) * most
 
 
-def check_order(X, other, what: str) -> None:
-    """Refuse a column with the row names of X in another order.
+def check_order(X, other, what: str, beside: str = "X") -> None:
+    """Refuse a column with the row names of X, or what is named `beside`, in another order.
 
     Training goes by position, so targets would go to the wrong rows.
 
@@ -109,8 +109,8 @@ def check_order(X, other, what: str) -> None:
         return
     if not both[0].equals(both[1]) and Counter(both[0]) == Counter(both[1]):
         raise ValueError(
-            f"X and {what} have the same row names in another order: give {what}.loc[X.index], or"
-            f" {what}.to_numpy() if positions are meant"
+            f"{beside} and {what} have the same row names in another order: give"
+            f" {what}.loc[{beside}.index], or {what}.to_numpy() if positions are meant"
         )
 
 
