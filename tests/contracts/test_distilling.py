@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -101,6 +102,30 @@ def test_what_is_no_prompt_number_or_answer_is_refused():
     )  # fmt: skip
 
 
+@contract("distil", "expected_acceptance")
+def test_the_highest_seed_is_one_of_many_texts_too():
+    many = PROMPTS * 10  # read in two batches, each with its own seed
+    assert 0 <= judged(many, seed=2**64 - 1) <= 1
+
+
+@contract("distil")
+def test_it_learns_where_gradients_are_switched_off():
+    with torch.no_grad():
+        found = learned(PROMPTS, ANSWERS)
+    assert found.losses.tolist() == learned(PROMPTS, ANSWERS).losses.tolist()
+
+
+@contract("distil")
+def test_a_divergence_without_a_gradient_is_refused():
+    wrong = {
+        "of the teacher alone": lambda p, q: p.sum(-1),
+        "detached": lambda p, q: lab.total_variation(p, q.detach()),
+        "of numpy": lambda p, q: q.detach().numpy().sum(-1),
+        "a mean": lambda p, q: lab.total_variation(p, q).mean(),
+    }
+    collected({name: lambda f=f: learned(PROMPTS, divergence=f) for name, f in wrong.items()})
+
+
 @contract("generalised_jsd", "total_variation")
 @settings(deadline=None)
 @given(st.lists(st.floats(-30, 30), min_size=6, max_size=6), st.floats(0.01, 0.99))
@@ -113,6 +138,7 @@ def test_divergences_are_sums_over_tokens(values, beta):
         beta * x * math.log(x / z) + (1 - beta) * y * math.log(y / z)
         for x, y, z in zip(a, b, m, strict=True)
     )
+    assert lab.generalised_jsd(p, q, Fraction(1, 2)) == lab.generalised_jsd(p, q, 0.5)
     found = lab.generalised_jsd(p, q, beta)
     assert found.shape == () and math.isclose(found.item(), true, abs_tol=1e-9)
     apart = sum(abs(x - y) for x, y in zip(a, b, strict=True)) / 2

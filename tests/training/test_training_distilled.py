@@ -308,6 +308,27 @@ TEACHERS = {
 }
 
 
+def test_recorded_answers_to_other_rows_are_refused(iris, forest):
+    X, y = iris
+    names = [f"r{i}" for i in range(150)]
+    told = lab.Outcomes(
+        models=["m"], items=names, correct=np.ones((150, 1)), labels=[0, 1, 2],
+        probability=forest.predict_proba(X)[:, None],
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="other rows than those of X"):
+        student(told).fit(pd.DataFrame(X, index=[f"q{i}" for i in range(150)]), y)
+    student(told).fit(pd.DataFrame(X), y)  # a count is no name
+    with pytest.raises(ValueError, match="not in a list"):
+        student([told]).fit(X, y)
+
+
+def test_it_learns_where_gradients_are_switched_off(iris, forest):
+    torch = pytest.importorskip("torch")
+    with torch.no_grad():
+        found = student(forest).fit(*iris).predict_proba(iris[0])
+    assert (found == student(forest).fit(*iris).predict_proba(iris[0])).all()
+
+
 class Speaks:
     """A classifier of one's own, which says what a function makes of a forest's probabilities."""
 

@@ -143,7 +143,7 @@ def train_members(
     best, history = Best(run.params, patience), []
     bar = tqdm(range(epochs), desc=f"{members} members", unit="epoch", disable=not progress)
     try:
-        with threads_for(run.weights * batch_size):
+        with threads_for(run.weights * batch_size), torch.enable_grad():
             for _ in bar:
                 history.append(run.epoch(data.batches(rngs, batch_size)))
                 if held is not None:

@@ -86,7 +86,9 @@ def expected_acceptance(
     for start in range(0, len(rows), ROWS):
         part = slice(start, start + ROWS)
         if given is None:
-            texts = write(target, target.model, rows[part], most, temperature, seed + start)
+            texts = write(
+                target, target.model, rows[part], most, temperature, (seed + start) % 2**64
+            )
         else:
             texts = given[part]
         batch = Batch.of(rows[part], texts, target.device)

@@ -79,10 +79,17 @@ class Lesson:
 
         with torch.no_grad():  # the target is in evaluation mode, and no gradient goes into it
             p = batch.logits(self.target.model)
-        q = batch.logits(network)
+        with torch.enable_grad():  # also where a notebook has switched gradients off
+            q = batch.logits(network)
+            loss = self.losses(p, q, batch.targets).mean()
+        if not loss.requires_grad:
+            raise ValueError(
+                f"divergence={shown(self.divergence)} has no gradient by the student's logits, its"
+                " second argument: compute it with PyTorch"
+            )
         with torch.no_grad():
             accepted = overlap(p, q, self.temperature).mean().item()
-        return self.losses(p, q, batch.targets).mean(), accepted
+        return loss, accepted
 
     def losses(self, p: torch.Tensor, q: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """The loss (n,) at each token, for logits (n, V) and (n, V').
@@ -97,10 +104,10 @@ class Lesson:
         size = min(p.shape[-1], q.shape[-1])
         logits = (at_temperature(x[:, :size], heat) for x in (p, q))
         found = DIVERGENCES.get(self.divergence, self.divergence)(*logits)
-        if tuple(getattr(found, "shape", ())) != tokens.shape:
+        if not hasattr(found, "requires_grad") or found.shape != tokens.shape:
             raise ValueError(
-                f"the divergence gives {shown(found)} for logits of {len(tokens)} tokens: return"
-                " one number a token, without a mean over them"
+                f"the divergence gives {shown(found)} for logits of {len(tokens)} tokens: return a"
+                " tensor of one number a token, without a mean over them"
             )
         return found
 

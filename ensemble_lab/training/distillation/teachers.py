@@ -29,7 +29,7 @@ def listed(teacher) -> list:
         if not hasattr(one, "predict_proba") and not hasattr(one, "fit"):
             raise ValueError(
                 f"teacher={shown(one)} has no fit and no predict_proba: give a classifier, a list"
-                " of them, or Outcomes with probabilities"
+                " of them, or, not in a list, Outcomes with probabilities"
             )
         if isinstance(one, type) or not hasattr(one, "predict_proba"):
             check_instance(one, "teacher")
@@ -142,10 +142,10 @@ def said_before(outcomes: Outcomes, X, n: int) -> tuple[np.ndarray, np.ndarray]:
             " outcomes.take(rows) for the rows that are learned from"
         )
     index = getattr(X, "index", None)
-    if isinstance(index, pd.Index) and _shuffled(index.tolist(), outcomes.items.tolist()):
+    if isinstance(index, pd.Index) and _differ(index.tolist(), outcomes.items.tolist()):
         raise ValueError(
-            "the outcomes' items are the rows of X in another order: give"
-            " outcomes.select(items=X.index)"
+            "the outcomes' items are other rows than those of X, or in another order: give"
+            " outcomes.select(items=X.index), or X.reset_index(drop=True) if positions are meant"
         )
     said = [
         probabilities(outcomes.probability[:, j], f"what {shown(name, 40)} says")
@@ -155,5 +155,7 @@ def said_before(outcomes: Outcomes, X, n: int) -> tuple[np.ndarray, np.ndarray]:
     return classes, np.stack(said, axis=1)[..., order]
 
 
-def _shuffled(rows: list, items: list) -> bool:
-    return rows != items and Counter(rows) == Counter(items)
+def _differ(rows: list, items: list) -> bool:
+    """Whether both have names, which differ; one that only counts its rows has none."""
+    unnamed = list(range(len(rows))) in (rows, items)
+    return rows != items and (not unnamed or Counter(rows) == Counter(items))
