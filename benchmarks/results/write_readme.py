@@ -340,7 +340,7 @@ def distilled():
     found = json.loads(DRAFTS.read_text())
     before = found["before"]
     forms = {column: ".3f" if column.startswith("acceptance") else ".1f" for column in before}
-    heads = [re.sub("acceptance (.*)", r"acceptance at temperature \1", column) for column in before]
+    heads = [re.sub("(?<=acceptance )", "at temperature ", column) for column in before]
     lines = [["way", *heads], ["---"] * (1 + len(heads))]
     lines.append(["before", *(f"{before[column]:{form}}" for column, form in forms.items())])
     for way, values in found["ways"].items():
