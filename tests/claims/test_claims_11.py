@@ -171,7 +171,8 @@ def larger_ones_need_no_teacher():
 CLAIMS = [
     Claim("on these digits a network of 32 hidden units learns as much from the 100 labels alone",
           larger_ones_need_no_teacher),
-    Claim("With its teacher the small student makes up more than half of what it lacks to an ensemble", close_to_the_teacher),
+    Claim("With its teacher the small student makes up more than half of what it lacks to an"
+          " ensemble", close_to_the_teacher),
     Claim("of {63} times its size", times_its_size, 0.5),
     Claim("A student of the teacher's bare *answers* gains about as much", answers_gain_as_much),
     Claim("students of 4 units lose most of their gain at 20", heat_costs_the_smallest),
@@ -181,7 +182,8 @@ CLAIMS = [
     Claim("Answers never name a 3, so their student finds none. At temperature 1 the teacher's"
           ' "3" is so small that its student finds none either.', cold_finds_none),
     Claim("at 20 most 3s are found by a network that never saw one", hot_finds_most),
-    Claim("one raised bias repairs most of that. The same bias helps the students of labels and of answers less",
+    Claim("one raised bias repairs most of that. The same bias helps the students of labels and of"
+          " answers less",
           one_bias_repairs),
     Claim("At temperature 4 it is even a little worse", all_labels_lose),
     Claim("Its students are better than it is, because its errors are not all alike, and the labels"
