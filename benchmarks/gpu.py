@@ -387,6 +387,16 @@ def bagging_vs_loop(quick):
     return trained("bagging-vs-loop", task, task.loop, quick, goal="at least 4", peer_is=peer_is)
 
 
+def students_vs_loop(quick):
+    from benchmarks.parts.students import Students
+    from benchmarks.training import compared as trained
+    from benchmarks.training import sized
+
+    task = sized(Students(32, 3, device=place()), quick)
+    peer_is = "a loop over students in plain PyTorch on the same GPU, fused AdamW"
+    return trained("students-vs-loop", task, task.loop, quick, goal="at least 10", peer_is=peer_is)
+
+
 def cost_of_members(quick):
     """Seconds a member by their number, on the GPU and on the CPU of the same machine."""
     from benchmarks.parts.training_peers import Task
@@ -434,6 +444,7 @@ for size in SIZES:
     named(f"{size}-decoding", partial(decoding, size), 200 if size == "smollm2" else 110)
 named("big-share-of-formula", big_share_of_formula, 110)
 named("bagging-vs-loop", bagging_vs_loop, 60)
+named("students-vs-loop", students_vs_loop, 60)
 named("cost-of-members", cost_of_members, 60)
 named("host-share", host_share, 60)
 named("compiled-plain-vs-static-generate", static_vs_compiled, 110)

@@ -87,7 +87,7 @@ def plain_vs_generate(quick):
 
 def overall_vs_generate(quick):
     """Our best single setting, and what it does to our own plain loop."""
-    runs, goal = greedy(quick, not quick), "at least 2.2"
+    runs, goal = greedy(quick, not quick), "at least 2.7"
     plain = over_kinds(by_kind(runs[BEST], runs["plain"]), "ratio")
     pair = (runs[BEST], runs["generate"])
     more = {"draft": BEST, "ratio_to_our_plain": plain}

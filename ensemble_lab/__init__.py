@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 LEVELS = ("core", "instruments", "models", "answers", "tokens", "training", "explorers")
 SUBMODULES = (*LEVELS, "catalogue", "doctor", "exercises", "widgets")
-CATALOGUE = ("data_folder", "describe", "load_outcomes", "outcomes_catalogue")
+CATALOGUE = ("data_folder", "describe", "load_outcomes", "load_texts", "outcomes_catalogue")
 
 
 _HOMES: dict[str, str] = {}  # filled at first use; functools would take half of the import's time

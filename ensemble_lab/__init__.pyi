@@ -13,6 +13,7 @@ from .answers import *
 from .catalogue import data_folder as data_folder
 from .catalogue import describe as describe
 from .catalogue import load_outcomes as load_outcomes
+from .catalogue import load_texts as load_texts
 from .catalogue import outcomes_catalogue as outcomes_catalogue
 from .core import *
 from .explorers import *

@@ -101,10 +101,45 @@ def load_outcomes(name: str) -> Outcomes:
     Outcomes(1319 items x 4 models; models, items, correct)
     """
     entry = describe(name)
-    path = data_folder() / "outcomes" / f"{name}.parquet"
+    return Outcomes.read(_whole(data_folder() / "outcomes" / f"{name}.parquet", entry))
+
+
+def load_texts(name: str = "smollm2-tasks"):
+    """Texts that a model wrote, recorded once: a data frame, checked against its entry.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``task``, ``answer`` and ``ended`` (whether the answer ended by itself). Its
+        ``attrs`` have the source, the licence, the settings and the caveats.
+
+    Raises
+    ------
+    UnknownName
+        No such texts.
+    FileNotFoundError, ValueError
+        The file is missing or damaged.
+
+    Examples
+    --------
+    >>> load_texts().attrs["licence"]
+    'Apache-2.0'
+    """
+    import pandas as pd
+
+    folder = data_folder() / "texts"
+    check_known(name, [path.stem for path in folder.glob("*.json")], "texts", "folder of texts")
+    entry = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    frame = pd.read_parquet(_whole(folder / f"{name}.parquet", entry))
+    frame.attrs.update(entry)
+    return frame
+
+
+def _whole(path: Path, entry: dict) -> Path:
+    """The path of a table whose bytes are those that its entry says."""
     if not path.is_file():
         raise FileNotFoundError(
-            f"the table {shown(name)} has no file {shown(str(path), 200)}; {FIX}"
+            f"the table {shown(path.stem)} has no file {shown(str(path), 200)}; {FIX}"
         )
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != entry["sha256"]:
@@ -112,4 +147,4 @@ def load_outcomes(name: str) -> Outcomes:
             f"{shown(str(path), 200)} is damaged: its sha256 is {found[:12]}…, the catalogue has"
             f" {entry['sha256'][:12]}…; {FIX}"
         )
-    return Outcomes.read(path)
+    return path

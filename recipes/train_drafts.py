@@ -26,8 +26,8 @@ from tqdm import tqdm
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 from ensemble_lab.models.borrowed import save_layers
+from ensemble_lab.models.vocabulary import vocabulary_fingerprint
 from ensemble_lab.tokens.drafts.head import FeatureHead
-from ensemble_lab.tokens.vocabulary import vocabulary_fingerprint
 from recipes.distilling import CONTEXT, SEED, Batch, Texts, batches, compute_states, frequent
 from recipes.train_ngram import answers_of
 

@@ -20,6 +20,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from ensemble_lab.models.vocabulary import vocabulary_fingerprint
 from ensemble_lab.tokens.drafts.combined import StackedDraft
 from ensemble_lab.tokens.drafts.lookup import LookupDraft
 from ensemble_lab.tokens.drafts.ngram import (
@@ -29,7 +30,6 @@ from ensemble_lab.tokens.drafts.ngram import (
     level_of,
     mixed,
 )
-from ensemble_lab.tokens.vocabulary import vocabulary_fingerprint
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 ORDER = 4  # a fifth token of context adds a thousandth to the tokens of a round

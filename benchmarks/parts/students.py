@@ -68,9 +68,10 @@ class Students:
         """The same one after another; the teacher is softened once, before all."""
         torch.manual_seed(seed)
         learned, *_ = digits()
-        X, hot, proba = (torch.as_tensor(a, dtype=torch.float32) for a in (learned, *taught()))
+        how = {"dtype": torch.float32, "device": self.device}
+        X, hot, proba = (torch.as_tensor(a, **how) for a in (learned, *taught()))
         soft = (proba.log() / TEMPERATURE).softmax(-1)
-        networks = [self.student() for _ in range(self.members)]
+        networks = [self.student().to(self.device) for _ in range(self.members)]
         for network in networks:
             self._learn(network, X, hot, soft)
         return partial(mean_probabilities, networks)
@@ -80,7 +81,7 @@ class Students:
             network.parameters(), lr=LEARNING_RATE, weight_decay=0.0, fused=True
         )
         for _ in range(self.epochs):
-            for some in torch.randperm(len(X)).split(BATCH):
+            for some in torch.randperm(len(X), device=X.device).split(BATCH):
                 z = network(X[some])
                 apart = functional.kl_div(
                     (z / TEMPERATURE).log_softmax(-1), soft[some], reduction="batchmean"

@@ -15,8 +15,9 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent
 ROOT = RESULTS.parents[1]
+DRAFTS = RESULTS / "distil_drafts.json"
 README, MEASURED = ROOT / "README.md", ROOT / "docs/measured.md"
-BENCHMARKS = ("answers", "routing", "explorers", "speculative", "training", "gpu")
+BENCHMARKS = ("answers", "routing", "explorers", "speculative", "training", "distillation", "gpu")
 MULTIPLIES = "Speculation multiplies whatever engine runs below it."
 # Benchmark, record and sentence of each claim in the README. `beside` is the ratio in words.
 CLAIMS = (
@@ -94,6 +95,11 @@ CLAIMS = (
     ("speculative", "batch-of-8-vs-economize", "eight prompts at once: {beside} economize."),
     ("training", "bagging-vs-loop", "Bagged networks: {beside} a loop in plain PyTorch;"),
     ("training", "bagging-vs-torchensemble", "{beside} torchensemble."),
+    (
+        "distillation",
+        "students-vs-loop",
+        "{members} students of one teacher: {beside} a loop in plain PyTorch.",
+    ),
     ("gpu", "smollm2-decoding", "SmolLM2 with a draft: {beside} assisted decoding (goal: {goal})."),
     ("gpu", "1b-decoding", "{size} random parameters: {beside} assisted decoding."),
     ("gpu", "big-share-of-formula", "{size}: {share} of the speedup by the formula."),
@@ -282,6 +288,7 @@ def claims():
         told = [(record, text) for of, record, text in CLAIMS if of == name]
         found = [claim(records[r], text) for r, text in told if r in records or r not in OPTIONAL]
         found += [eager(records)] if name == "gpu" else []
+        found += [accepted()] if name == "distillation" else []
         one = next(iter(records.values()))
         lines.append(f"- *{name}, {one['device']}, {one['date']}.* {' '.join(found)}")
     return "\n".join(lines)
@@ -297,6 +304,7 @@ def claim(record, text):
         beside=beside(record["ratio"]),
         share=f"{record['ratio']:.3g}",
         goal=record["goal"],
+        members=record.get("members"),
         size=f"{float(numbers[0]) / 1e9:.2g} billion" if numbers else "",
     )
 
@@ -316,6 +324,34 @@ def eager(records):
     return (
         f"Without `compiled=True`, plain decoding: **{low:.2g} to {high:.2g}**, {words} `generate`."
     )
+
+
+def accepted():
+    """The acceptance of the shipped draft before and after it learned on in the best way."""
+    found = json.loads(DRAFTS.read_text())
+    before, ways = found["before"]["acceptance 1"], found["ways"]
+    best = max(ways, key=lambda way: ways[way]["acceptance 1"]["mean"])
+    after = plus_minus(*ways[best]["acceptance 1"].values())
+    return f"The draft of `tiny`: acceptance {before:.3f}, after `distil` ({best}) {after}."
+
+
+def distilled():
+    """The ways in which the draft of `tiny` learned on, as a table."""
+    found = json.loads(DRAFTS.read_text())
+    before = found["before"]
+    forms = {column: ".3f" if column.startswith("acceptance") else ".1f" for column in before}
+    lines = [["way", *before], ["---"] * (1 + len(before))]
+    lines.append(["before", *(f"{before[column]:{form}}" for column, form in forms.items())])
+    for way, values in found["ways"].items():
+        told = (plus_minus(*values[column].values(), form) for column, form in forms.items())
+        lines.append([way, *told])
+    rows = [f"| {' | '.join(cells)} |" for cells in lines]
+    used = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    how = (
+        f"{found['steps']} steps of {found['texts_a_step']} texts, {found['seeds']} seeds;"
+        f" judged on {found['held_out']['tokens']:,} tokens; {used}; {found['date']}."
+    )
+    return "\n".join([*rows, "", how])
 
 
 def badges(notebook):
@@ -366,6 +402,7 @@ def badged(text):
 def written(text):
     """README.md or docs/measured.md with its marked parts and badges made again."""
     parts = {"claims": claims, "pythons": pythons, "routers": routers, "engines": engines}
+    parts |= {"distilled": distilled}
     parts |= {f"bench {name}": lambda name=name: bench_table(name) for name in BENCHMARKS}
     if "<!-- quickstart:" in text:
         parts["quickstart"] = lambda: quickstart(text)

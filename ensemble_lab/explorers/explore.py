@@ -26,6 +26,7 @@ EXPLORERS = {
     "bagging": "ensemble_lab.explorers.training.bagging",
     "boosting": "ensemble_lab.explorers.training.boosting",
     "stacking": "ensemble_lab.explorers.training.stacking",
+    "collapse": "ensemble_lab.explorers.training.collapse",
     "negative-correlation": "ensemble_lab.explorers.training.negative_correlation",
     "distillation": "ensemble_lab.explorers.training.distillation",
 }
@@ -43,9 +44,9 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
         A policy starts the explorer at its own settings.
     outcomes : Outcomes, optional
         Yours or the catalogue's. ``"escalate"`` and ``"routing"`` have their own; ``"condorcet"``,
-        ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"``, ``"negative-correlation"``
-        and ``"distillation"`` take none; ``"rounds"`` takes traces and ``"speedup"`` measured pairs
-        instead, or has its own.
+        ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"``, ``"negative-correlation"``,
+        ``"distillation"`` and ``"collapse"`` take none; ``"rounds"`` takes traces and ``"speedup"``
+        measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ensemble_lab.core.missing import require
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.settings import seed_of, whole
+from ensemble_lab.models.token_ids import tokens_of
 from ensemble_lab.tokens.lengths import AdaptiveLength, FixedLength
-from ensemble_lab.tokens.prompts import check_room, limits_of, tokens_of
+from ensemble_lab.tokens.prompts import check_room, limits_of
 from ensemble_lab.tokens.reading.rows import Rows
 from ensemble_lab.tokens.sampling import Sampling
 from ensemble_lab.tokens.session import Round, Session

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import LanguageModel
+from ensemble_lab.models.vocabulary import check_same_tokens, check_vocabulary, is_known
 from ensemble_lab.tokens.drafts.base import Draft
 from ensemble_lab.tokens.drafts.combined import StackedDraft, TurnsDraft
 from ensemble_lab.tokens.drafts.early_exit import EarlyExitDraft
@@ -22,7 +23,6 @@ from ensemble_lab.tokens.reading.reader import Reader
 from ensemble_lab.tokens.reading.rows import Rows
 from ensemble_lab.tokens.reading.split import SplitReader
 from ensemble_lab.tokens.reading.states import StateReader
-from ensemble_lab.tokens.vocabulary import check_same_tokens, check_vocabulary, is_known
 
 _shipped: WeakKeyDictionary = WeakKeyDictionary()  # by target, to which a head is attached
 NAMED = ("lookup", "ngram", "head", "early-exit:8")

@@ -54,7 +54,7 @@ def ambiguity_decomposition(predictions, y, weights=None) -> Ambiguity:
     >>> ambiguity_decomposition([[1.0, 4.0], [3.0, 4.0]], [2.0, 5.0])
     Ambiguity(ensemble=0.5, members=1.0, ambiguity=0.5)
     """
-    predictions, y = _checked(predictions, y)
+    predictions, y = checked_members(predictions, y)
     if weights is None:
         weights = np.full(len(predictions), 1 / len(predictions))
     given = several(weights, "weights")
@@ -100,7 +100,7 @@ def optimal_weights(predictions, y) -> np.ndarray:
     >>> optimal_weights([[1.0, 0.0], [0.0, -2.0]], [0.0, 0.0]).round(3)  # errors of 1/2 and 2
     array([0.8, 0.2])
     """
-    predictions, y = _checked(predictions, y)
+    predictions, y = checked_members(predictions, y)
     errors = predictions - y
     equal, largest = np.full(len(errors), 1 / len(errors)), np.abs(errors).max()
     if not largest:
@@ -116,7 +116,8 @@ def optimal_weights(predictions, y) -> np.ndarray:
     return equal + step - step.mean()
 
 
-def _checked(predictions, y) -> tuple[np.ndarray, np.ndarray]:
+def checked_members(predictions, y) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions (m, n) and targets (n,) as finite floats."""
     lists = "give one list a member, of as many numbers as y has"
     if isinstance(predictions, Mapping) or hasattr(predictions, "columns"):
         kind = type(predictions).__name__

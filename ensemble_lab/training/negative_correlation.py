@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.votes import first_best
+from ensemble_lab.training.ambiguity import checked_members
 from ensemble_lab.training.batched.losses import cross_entropy, learns, squared_error, weighted_mean
 from ensemble_lab.training.inputs.rows import learned_rows, new_rows
 from ensemble_lab.training.inputs.settings import check_count, check_instance, random_of
@@ -50,6 +51,52 @@ def classification_loss(outputs, targets, weights, *, strength: float) -> torch.
     return cross_entropy(outputs, targets, weights) - strength * apart
 
 
+def corrected_targets(predictions, y, strength: float = 0.5) -> np.ndarray:
+    """Targets (m, n) with which plain squared error learns negative correlation.
+
+    Member i learns from y + strength (f_i - mean). At the exchange its gradient, f_i - target, is
+    Liu and Yao's, (f_i - y) - strength (f_i - mean). So members exchange predictions once in a
+    while instead of at every step, and any regressor that can go on learning (`partial_fit`) can be
+    a member. The corrections sum to 0 over the members.
+
+    Parameters
+    ----------
+    predictions : (m, n) array
+        What m members said of n rows at the last exchange.
+    y : (n,) array
+    strength : float
+        lambda, in [0, 1]; at 0 all learn from y.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, NaN, or a strength outside [0, 1].
+
+    References
+    ----------
+    Chan and Kasabov, Fast neural network ensemble learning via negative-correlation data
+    correction, IEEE Transactions on Neural Networks 2005.
+
+    Examples
+    --------
+    >>> corrected_targets([[1.0, 4.0], [3.0, 4.0]], [2.0, 5.0], strength=0.5)
+    array([[1.5, 5. ],
+           [2.5, 5. ]])
+    """
+    predictions, y = checked_members(predictions, y)
+    check_strength(strength)
+    return y + strength * (predictions - predictions.mean(axis=0))
+
+
+def check_strength(strength) -> None:
+    """Refuse a strength with which members would diverge."""
+    if isinstance(strength, bool) or not isinstance(strength, Real) or not 0 <= strength <= 1:
+        raise ValueError(
+            f"strength={shown(strength)}: use 0 (members learn on their own) to 1; above that the"
+            " members diverge"
+        )
+
+
 class NegativeCorrelation(BaseEstimator):
     """What negative correlation of classes and of numbers share."""
 
@@ -65,11 +112,7 @@ class NegativeCorrelation(BaseEstimator):
         self.strength, self.random_state = strength, random_state
 
     def _fit(self, X, y, outputs: int, network: Network, loss):
-        if not isinstance(self.strength, Real) or not 0 <= self.strength <= 1:
-            raise ValueError(
-                f"strength={shown(self.strength)}: use 0 (members learn on their own) to 1; above"
-                " that the members diverge"
-            )
+        check_strength(self.strength)
         check_count(self.n_estimators, "n_estimators", "an ensemble has 1 or more members")
         check_instance(network, "estimator")
         if not isinstance(network, Network):

@@ -6,6 +6,8 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,6 +58,88 @@ def test_identities_refuse_what_does_not_fit():
         | {f"y {x!r}": lambda x=x: lab.optimal_weights(good, x) for x in ([1], "ab", None)}
         | {f"m {x!r}": lambda x=x: lab.variance_of_mean(1.0, 0.5, x) for x in (0, 1.5, "2", True)}
         | {f"rho {x!r}": lambda x=x: lab.variance_of_mean(1.0, x, 4) for x in ("0", 1.1, -0.5)}
+    )
+
+
+@contract("corrected_targets")
+def test_corrected_targets_take_lists_and_refuse_what_does_not_fit():
+    assert lab.corrected_targets([(0, 2), (2, 4)], (1, 1), 1).tolist() == [[0, 0], [2, 2]]
+    good = [[1.0, 2.0], [3.0, 4.0]]
+    collected(
+        {f"predictions {x!r}": lambda x=x: lab.corrected_targets(x, [1, 2]) for x in
+         ("ab", None, 3, [[1.0], [2.0, 3.0]], [["a", "b"]], [[math.nan, 1]], {"a": [1, 2]})}
+        | {f"y {x!r}": lambda x=x: lab.corrected_targets(good, x) for x in ([1], "ab", None)}
+        | {f"strength {x!r}": lambda x=x: lab.corrected_targets(good, [1, 2], x)
+           for x in (-0.1, 1.1, "0", None, True, math.nan)}
+    )  # fmt: skip
+
+
+NO_RULE = ["", "Replace", None, True, -0.1, 1.1, math.nan, [0.1], b"replace"]
+NO_COUNT = [0, -1, 1.5, "3", None, True, math.nan]
+NO_TEXTS = ["abc", None, 7, {"a": 1}, {"a"}, [None], [b"a"], ["a", ""], ["a", math.nan], [["a"]]]
+
+
+@contract("rouge_l", "near_duplicates", "filter_pairs")
+def test_filters_take_any_list_of_texts_and_refuse_what_is_none():
+    texts, wanted = ["Say hi.", "Say hi!", "Sing."], [None, 0, None]
+    for dress in (list, tuple, iter, np.array, pd.Series, pl.Series, lambda x: (t for t in x)):
+        assert lab.near_duplicates(dress(texts)) == wanted
+        assert lab.filter_pairs(dress(texts), dress(["A.", "B.", "C."])).kept.tolist() == [0, 2]
+    assert lab.rouge_l(np.str_("a b"), "A, b!") == 1.0
+    collected(
+        {f"rouge {x!r}": lambda x=x: lab.rouge_l("a", x) for x in (None, 7, b"a", ["a"], "", "?")}
+        | {f"near {x!r}": lambda x=x: lab.near_duplicates(x) for x in NO_TEXTS}
+        | {f"limit {x!r}": lambda x=x: lab.near_duplicates(["a"], x) for x in NO_RULE}
+        | {f"tasks {x!r}": lambda x=x: lab.filter_pairs(x, ["A."]) for x in NO_TEXTS}
+        | {"faulty": lambda: lab.filter_pairs(["a"] * 9, ["x" * 999] * 9)}
+    )  # fmt: skip
+
+
+@contract(
+    "expected_tokens", "token_chains", "expected_gaussian", "gaussian_chains", "log_variance_drift"
+)
+def test_formulas_of_collapse_refuse_what_is_no_setting():
+    for p in ((0.5, 0.5), np.float32([0.5, 0.5]), pd.Series([0.5, 0.5]), [True, False]):
+        assert lab.expected_tokens(p, np.int64(3), 2).diversity.shape == (3,)
+    for of in (lab.expected_tokens, lab.token_chains):
+        bad = ("ab", None, 1.0, [], [[0.5, 0.5]], [0.5, 0.4], [1.5, -0.5], [math.nan], ["a"])
+        collected({f"{of.__name__} {x!r}": lambda x=x, of=of: of(x, 5, 2) for x in bad})
+    calls = {
+        "expected_tokens": lambda m=5, g=2, keep="replace": lab.expected_tokens(
+            [0.5, 0.5], m, g, keep
+        ),
+        "token_chains": lambda m=5, g=2, keep="replace": lab.token_chains([1.0], m, g, keep),
+        "expected_gaussian": lambda m=5, g=2, keep="replace": lab.expected_gaussian(m, g, keep),
+        "gaussian_chains": lambda m=5, g=2, keep="replace": lab.gaussian_chains(m, g, keep),
+    }
+    for name, of in calls.items():
+        collected(
+            {f"{name} samples {x!r}": lambda x=x, of=of: of(m=x) for x in NO_COUNT}
+            | {f"{name} generations {x!r}": lambda x=x, of=of: of(g=x) for x in NO_COUNT}
+            | {f"{name} keep {x!r}": lambda x=x, of=of: of(keep=x) for x in [*NO_RULE, 0.01]}
+        )
+    collected(
+        {f"drift {x!r}": lambda x=x: lab.log_variance_drift(x) for x in [*NO_COUNT, 1]}
+        | {f"runs {x!r}": lambda x=x: lab.gaussian_chains(5, 2, runs=x) for x in NO_COUNT}
+        | {f"seed {x!r}": lambda x=x: lab.token_chains([1.0], 5, 2, seed=x) for x in NO_COUNT[1:]}
+    )
+
+
+@contract("BigramModel", "bigram_chain")
+def test_bigram_models_take_tokens_of_any_kind_and_refuse_what_is_none():
+    true = lab.BigramModel([[0, 1, 1], [2]], 3).perplexity([[0, 1]])
+    for dress in (list, tuple, np.uint8, np.array, pd.Series, pl.Series):
+        texts = [dress([0, 1, 1]), dress([2])]
+        assert math.isclose(lab.BigramModel(texts, 3).perplexity([dress([0, 1])]), true)
+    assert lab.bigram_chain([[0]], [[0]], 1, 1).distinct.tolist() == [1, 1]
+    bad = ["ab", None, 7, [], [[]], [[0], []], [[0.0]], [["a"]], [[3]], [[-1]], [None], [[[0]]]]
+    collected(
+        {f"texts {x!r}": lambda x=x: lab.BigramModel(x, 3) for x in bad}
+        | {f"held out {x!r}": lambda x=x: lab.BigramModel([[0]], 3).perplexity(x) for x in bad}
+        | {f"chain {x!r}": lambda x=x: lab.bigram_chain(x, [[0]], 3) for x in bad}
+        | {f"size {x!r}": lambda x=x: lab.BigramModel([[0]], x) for x in NO_COUNT}
+        | {f"write {x!r}": lambda x=x: lab.BigramModel([[0]], 3).write(x) for x in NO_COUNT}
+        | {f"keep {x!r}": lambda x=x: lab.bigram_chain([[0]], [[0]], 3, 1, x) for x in NO_RULE}
     )
 
 

@@ -61,6 +61,16 @@ def test_the_catalogue_is_read_as_it_says():
             lab.load_outcomes(wrong)
 
 
+@contract("load_texts")
+def test_recorded_texts_are_read_as_their_entry_says():
+    texts = lab.load_texts()
+    assert list(texts) == ["task", "answer", "ended"] == list(texts.attrs["columns"])
+    assert len(texts) == texts.attrs["rows"] and texts.attrs["licence"] == "Apache-2.0"
+    for wrong in (None, 7, ["a"], Path("x"), "smollm2", "../outcomes/game-of-24"):
+        with refused():
+            lab.load_texts(wrong)
+
+
 @contract("Meter", "instruments")
 def test_a_meter_adds_what_it_is_told():
     with lab.Meter() as meter:

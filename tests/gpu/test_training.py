@@ -54,6 +54,28 @@ def test_estimators_tell_digits_apart_and_travel(device, kind):
     assert (again.predict(X[1200:]) == said).all()
 
 
+def test_students_learn_from_their_teacher(device):
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    network = lab.NetworkClassifier(epochs=20, device=str(device))
+    teacher = lab.BaggingClassifier(network, 4, random_state=0).fit(X[:1200], y[:1200])
+    unlabelled = [None] * 1200
+    student = lab.DistilledClassifier(teacher, network, alpha=0, random_state=0)
+    said = student.fit(X[:1200], unlabelled).predict(X[1200:])
+    assert (said == teacher.predict(X[1200:])).mean() > 0.8
+
+
+def test_a_draft_learns_to_be_accepted(device):
+    target = lab.load("tiny", device, "float32")
+    draft = lab.load("tiny-draft", device, "float32")
+    prompts = [f"Tell me about {thing}.\n" for thing in ("rain", "cats", "trains", "bread")]
+    how = {"max_new_tokens": 24, "seed": 0, "progress": False}
+    for settings in ({"divergence": "total_variation"}, {"student_share": 1.0}):
+        made = lab.distil(target, draft, prompts, steps=30, batch_size=4, **settings, **how)
+        assert made.draft.device.type == device.type
+        assert made.acceptances[-5:].mean() > made.acceptances[:5].mean()
+
+
 def test_the_gpus_own_randomness_is_left_alone(card):
     torch.cuda.manual_seed(5)
     before = torch.cuda.get_rng_state()

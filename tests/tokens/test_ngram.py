@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import ensemble_lab as lab
 from ensemble_lab.catalogue import data_folder
 from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.vocabulary import vocabulary_fingerprint
 from ensemble_lab.tokens.drafts import ngram
 from ensemble_lab.tokens.drafts.base import padded
 from ensemble_lab.tokens.drafts.combined import StackedDraft, kind_of
@@ -28,7 +29,6 @@ from ensemble_lab.tokens.drafts.ngram import (
     level_of,
     mixed,
 )
-from ensemble_lab.tokens.vocabulary import vocabulary_fingerprint
 from recipes import train_ngram
 from tests.support.tiny_llama import make_tokenizer, save_tiny_llama
 

@@ -13,6 +13,7 @@ import torch
 import ensemble_lab as lab
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import LanguageModel
+from ensemble_lab.models.vocabulary import vocabulary_fingerprint
 from ensemble_lab.tokens.decode import decode
 from ensemble_lab.tokens.drafts.base import Proposal
 from ensemble_lab.tokens.drafts.combined import StackedDraft, TurnsDraft
@@ -21,7 +22,6 @@ from ensemble_lab.tokens.drafts.model import ModelDraft
 from ensemble_lab.tokens.drafts.ngram import NgramDraft, NgramTable
 from ensemble_lab.tokens.sampling import Sampling, sampled
 from ensemble_lab.tokens.tracing import trace
-from ensemble_lab.tokens.vocabulary import vocabulary_fingerprint
 from tests.support.tiny_llama import make_tokenizer
 from tests.support.toy_lm import counted, drawn, exact_distribution, network, p_value, toy, toy_head
 

@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from ensemble_lab.training.batched.losses import cross_entropy
 from ensemble_lab.training.batched.trainer import train_members
+from ensemble_lab.training.distillation.divergences import generalised_jsd
 from ensemble_lab.training.distillation.losses import (
     distillation_loss,
     divergence,
-    generalised_jsd,
     pooled,
     softened,
 )
@@ -186,40 +186,6 @@ def test_classes_of_probability_zero_are_never_softened_into_being():
     loss = distillation_loss(z, targets, torch.ones(1, 1), temperature=1.0, alpha=0.5)
     loss.sum().backward()
     assert loss.item() == pytest.approx(150) and z.grad.isfinite().all()
-
-
-def test_the_generalised_divergence_of_the_notes_and_its_ends():
-    t = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
-    s = t.flip(0)
-    expected = {0: 0.2748872, 0.1: 0.0244249, 0.5: 0.0664143, 0.9: 0.0244249, 1: 0.2748872}
-    for beta, value in expected.items():
-        assert generalised_jsd(t.log(), s.log(), beta).item() == pytest.approx(value, abs=1e-6)
-    for beta in (-0.1, 1.1, math.nan):
-        with pytest.raises(ValueError, match="beta="):
-            generalised_jsd(t.log(), s.log(), beta)
-
-
-@settings(deadline=None)
-@given(logits, logits, st.floats(0.01, 0.99))
-def test_the_generalised_divergence_by_a_loop(v, z, beta):
-    """The mixture is of probabilities, not of logits, and beta is the teacher's share in it."""
-    t, s = v.softmax(-1).tolist(), z.softmax(-1).tolist()
-    total = 0.0
-    for a, b in zip(t, s, strict=True):
-        m = beta * a + (1 - beta) * b
-        total += beta * a * math.log(a / m) + (1 - beta) * b * math.log(b / m)
-    found = generalised_jsd(v, z + 7, beta).item()  # of logits, whatever their level
-    assert found == pytest.approx(total, abs=1e-9)
-
-
-def test_the_interior_tends_to_zero_and_after_division_to_the_ends():
-    t = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).log()
-    s = torch.tensor([0.1, 0.1, 0.8], dtype=torch.float64).log()
-    small = 1e-6
-    assert generalised_jsd(t, s, small) < 1e-5 < generalised_jsd(t, s, 0)
-    for beta, end in ((small, 0), (1 - small, 1)):
-        scaled = generalised_jsd(t, s, beta) / (beta * (1 - beta))
-        assert scaled.item() == pytest.approx(generalised_jsd(t, s, end).item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("beta", [0, 0.5, 1])

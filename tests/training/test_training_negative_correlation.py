@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.estimator_checks import check_estimator
@@ -24,6 +25,7 @@ from ensemble_lab.training.negative_correlation import (
     NegativeCorrelationClassifier,
     NegativeCorrelationRegressor,
     classification_loss,
+    corrected_targets,
     regression_loss,
 )
 from ensemble_lab.training.networks import NetworkClassifier, NetworkRegressor, perceptron
@@ -162,6 +164,36 @@ def test_at_strength_1_all_are_moved_by_the_error_of_the_mean():
 
 
 # -- the estimators -------------------------------------------------------------------------------
+
+
+@given(said(), st.floats(0, 1))
+def test_corrected_targets_have_liu_and_yaos_gradient(said, strength):
+    """Chan and Kasabov's plain squared error beside the penalty, by autograd."""
+    predictions, y, _ = said
+    targets = corrected_targets(predictions, y, strength)
+    np.testing.assert_allclose((targets - y).sum(0), 0, atol=1e-9)
+    outputs = torch.tensor(predictions)[..., None].requires_grad_()
+    truth = torch.tensor(y).expand(len(predictions), -1)
+    weights = torch.ones(predictions.shape, dtype=torch.float64)
+    regression_loss(outputs, truth, weights, strength=strength).sum().backward()
+    wanted = outputs.grad[..., 0].numpy() * len(y) / 2
+    np.testing.assert_allclose(predictions - targets, wanted, atol=1e-9)
+
+
+def test_members_that_learn_corrected_targets_in_turns_end_further_apart(diabetes):
+    """Networks of scikit-learn, which know no ensemble, exchange predictions 20 times."""
+    apart, X, y = [], *diabetes
+    for strength in (0.0, 0.9):
+        members = [MLPRegressor(hidden_layer_sizes=(4,), random_state=seed) for seed in range(4)]
+        for turn in range(20):
+            said = np.stack([m.predict(X) for m in members]) if turn else np.tile(y, (4, 1))
+            for member, targets in zip(members, corrected_targets(said, y, strength), strict=True):
+                for _ in range(5):
+                    member.partial_fit(X, targets)
+        apart.append(
+            ambiguity_decomposition(np.stack([m.predict(X) for m in members]), y).ambiguity
+        )
+    assert apart[1] > 1.2 * apart[0]
 
 
 def test_members_get_worse_alone_and_more_apart(diabetes):

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.vocabulary import check_vocabulary
 from ensemble_lab.models.weights.safetensors_head import read_saved
 from ensemble_lab.tokens.drafts.base import Proposal
 from ensemble_lab.tokens.drafts.model import ModelDraft
@@ -25,7 +26,6 @@ from ensemble_lab.tokens.drafts.ngram import shipped_draft
 from ensemble_lab.tokens.reading.cache import RowCache
 from ensemble_lab.tokens.reading.reader import Reader
 from ensemble_lab.tokens.reading.states import StateReader
-from ensemble_lab.tokens.vocabulary import check_vocabulary
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel

@@ -19,9 +19,9 @@ import numpy as np
 from ensemble_lab.catalogue import FIX, data_folder
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.missing import require
+from ensemble_lab.models.vocabulary import check_vocabulary
 from ensemble_lab.models.weights.safetensors_head import read_saved
 from ensemble_lab.tokens.drafts.base import Proposal, padded
-from ensemble_lab.tokens.vocabulary import check_vocabulary
 
 if TYPE_CHECKING:
     import torch

@@ -1,1 +1,1 @@
-"""Distillation: a small network learns what a larger model, or an ensemble, would answer."""
+"""Distillation: a student learns the distributions of its teachers, not labels alone."""

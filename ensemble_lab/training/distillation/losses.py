@@ -122,38 +122,3 @@ def one_each(what: str, setting, outputs: torch.Tensor, fits: Callable, rule: st
             f"{what}={shown(setting)}: give one number {rule}, or {len(outputs):d}, one a student"
         )
     return setting if one else outputs.new_tensor(values).reshape(-1, 1, 1)
-
-
-def generalised_jsd(teacher: torch.Tensor, student: torch.Tensor, beta: float) -> torch.Tensor:
-    """Generalised Jensen-Shannon divergence (…) of distributions by their logits (…, k), in nats.
-
-    With the mixture m = beta T + (1 - beta) S it is beta KL(T || m) + (1 - beta) KL(S || m). This
-    formula is 0 at both ends, and tends to 0 there: for a small beta it is nearly beta KL(T || S).
-    So beta also sets how strong the loss is; divide by beta (1 - beta) to compare settings. The
-    ends are defined separately, as degenerate cases: beta 0 is KL(T || S), the forward divergence,
-    which covers all that the teacher does, and 1 is KL(S || T), the reverse one, which stays where
-    the teacher is likely.
-
-    Raises
-    ------
-    ValueError
-        A beta outside [0, 1].
-
-    References
-    ----------
-    Agarwal et al., On-policy distillation of language models, ICLR 2024 (GKD).
-    """
-    import torch
-
-    if not 0 <= beta <= 1:
-        raise ValueError(
-            f"beta={shown(beta)}: use 0 (forward KL) to 1 (reverse KL); .5 is the Jensen-Shannon"
-            " divergence"
-        )
-    teacher, student = (of.log_softmax(-1).movedim(-1, 0) for of in (teacher, student))
-    if beta == 0:
-        return divergence(teacher, student)
-    if beta == 1:
-        return divergence(student, teacher)
-    mixture = torch.logaddexp(teacher + math.log(beta), student + math.log(1 - beta))
-    return beta * divergence(teacher, mixture) + (1 - beta) * divergence(student, mixture)

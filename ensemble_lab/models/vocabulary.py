@@ -55,21 +55,32 @@ def check_same_tokens(target: LanguageModel, draft: LanguageModel) -> None:
 
     One of the two vocabularies may have more tokens than the other, such as those of a chat.
     """
+    if different := different_tokens(target, draft):
+        token, there, here = different
+        raise ModelError(
+            f"the draft ({shown(draft.weights, 40)}) has another tokenizer than the target:"
+            f" {token} is {there} there and {here} here; a draft must write the target's own"
+            " tokens: use one of its family, or draft='lookup'"
+        )
+
+
+def different_tokens(target: LanguageModel, draft: LanguageModel) -> tuple[str, str, str] | None:
+    """The first token that the two number differently, what it is in the draft and in the target.
+
+    None where there is no such token.
+    """
     ours, theirs = target.tokenizer, draft.tokenizer
     if ours is theirs:
-        return
+        return None
     kept = _agreed.setdefault(ours, WeakKeyDictionary())
     lengths = len(ours), len(theirs)
     if kept.get(theirs) == lengths:
-        return
+        return None
     here, there = ours.get_vocab(), theirs.get_vocab()
     few, many = sorted((here, there), key=len)
     if not few.items() <= many.items():
         token = min((t for t in few if many.get(t) != few[t]), key=few.__getitem__)
         places = (f"id {found[token]}" if token in found else "none" for found in (there, here))
-        raise ModelError(
-            f"the draft ({shown(draft.weights, 40)}) has another tokenizer than the target:"
-            f" {shown(token, 20)} is {next(places)} there and {next(places)} here; a draft must"
-            " write the target's own tokens: use one of its family, or draft='lookup'"
-        )
+        return shown(token, 20), *places
     kept[theirs] = lengths
+    return None
