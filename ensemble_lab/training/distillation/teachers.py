@@ -25,12 +25,12 @@ def listed(teacher) -> list:
         None, a class, or a model without `predict_proba`, such as a regressor.
     """
     teachers = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
-    if not teachers or teachers[0] is None:
-        raise ValueError(
-            f"teacher={shown(teacher)}: give a classifier, a list of them, or Outcomes with"
-            " probabilities"
-        )
-    for one in teachers:
+    for one in teachers or [teacher]:
+        if not hasattr(one, "fit"):
+            raise ValueError(
+                f"teacher={shown(one, 60)}: give a classifier, a list of them, or Outcomes with"
+                " probabilities"
+            )
         check_instance(one, "teacher")
         if not hasattr(one, "predict_proba"):
             raise ValueError(
