@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import time
 from datetime import date
 from importlib.metadata import version
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ensemble_lab.doctor import cpu_model
 from ensemble_lab.models.load import load
 from ensemble_lab.tokens.decode import decode
 from ensemble_lab.training.distillation.language import distil
@@ -107,7 +107,7 @@ def main() -> None:
     judge = Judge(target, held)
     about = {
         "date": date.today().isoformat(),
-        "device": platform.processor() or platform.machine(),
+        "device": cpu_model(),
         "cores": os.cpu_count(),
         "versions": {name: version(name) for name in ("torch", "transformers")},
         "steps": args.steps,

@@ -340,7 +340,8 @@ def distilled():
     found = json.loads(DRAFTS.read_text())
     before = found["before"]
     forms = {column: ".3f" if column.startswith("acceptance") else ".1f" for column in before}
-    lines = [["way", *before], ["---"] * (1 + len(before))]
+    heads = [re.sub("(?<=acceptance )", "at temperature ", column) for column in before]
+    lines = [["way", *heads], ["---"] * (1 + len(heads))]
     lines.append(["before", *(f"{before[column]:{form}}" for column, form in forms.items())])
     for way, values in found["ways"].items():
         told = (plus_minus(*values[column].values(), form) for column, form in forms.items())

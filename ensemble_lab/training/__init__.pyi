@@ -18,8 +18,8 @@ from .batched.trainer import train_members as train_members
 from .boosting.adaboost import AdaBoostClassifier as AdaBoostClassifier
 from .boosting.gradient import GradientBoostingClassifier as GradientBoostingClassifier
 from .boosting.gradient import GradientBoostingRegressor as GradientBoostingRegressor
+from .distillation.born_again import born_again as born_again
 from .distillation.distilled import DistilledClassifier as DistilledClassifier
-from .distillation.distilled import born_again as born_again
 from .distillation.divergences import generalised_jsd as generalised_jsd
 from .distillation.divergences import total_variation as total_variation
 from .distillation.language import distil as distil

@@ -1,5 +1,6 @@
 """What notebook 11 says about teachers and students, computed again."""
 
+import json
 from functools import cache, partial
 
 import numpy as np
@@ -8,10 +9,11 @@ from sklearn.datasets import load_digits
 
 import ensemble_lab as lab
 from tests.support.claims import Claim, claims_hold, figures_are_claimed
+from tests.support.processes import ROOT
 
 SMALL, LARGE = 1, 2  # of the sizes: 8 and 32 hidden units
 LABELS, ANSWERS = 0, 1
-HEAT = {tau: i for i, tau in enumerate((1, 2, 4, 8, 20), start=2)}
+HEAT = {tau: i for i, tau in enumerate((1, 1.5, 2, 3, 4, 6, 8, 12, 16, 20), start=2)}
 
 
 @cache
@@ -36,7 +38,7 @@ def close_to_the_teacher():
     students, teacher = shares()
     gain = students[:, SMALL, HEAT[4]] - students[:, SMALL, LABELS]
     short = teacher.mean() - students[:, SMALL, HEAT[4]].mean()
-    return bool(ends(gain)[0] > 0 and short < gain.mean() / 2)
+    return bool(ends(gain)[0] > 0 and short < gain.mean())
 
 
 def times_its_size():
@@ -45,20 +47,20 @@ def times_its_size():
 
 
 def answers_gain_as_much():
-    """At no temperature do soft labels beat the answers by more than the splits' luck."""
+    """All students are within 1.5 points of those of the answers; most are not better."""
     own = shares()[0][:, SMALL]
-    return (
-        all(ends(own[:, i] - own[:, ANSWERS])[0] < 0 for i in HEAT.values())
-        and (own[:, ANSWERS] > own[:, LABELS]).all()
+    beyond = (own - own[:, [ANSWERS]]).mean(0)[list(HEAT.values())]
+    return bool((own[:, ANSWERS] > own[:, LABELS]).all() and abs(beyond).max() < 1.5) and bool(
+        np.median(beyond) < 0.5
     )
 
 
 def heat_costs_the_smallest():
-    """Students of 4 units: the gain at 20 is less than half of that at 1; of 8 units, no gain."""
+    """Students of 4 units: the gain at 20 is less than half of that at 1; of 8: none."""
     students, _ = shares()
     tiny, own = students[:, 0].mean(0), students[:, SMALL].mean(0)
     lost = tiny[HEAT[20]] - tiny[LABELS] < (tiny[HEAT[1]] - tiny[LABELS]) / 2
-    return bool(lost and max(own[HEAT[8]], own[HEAT[20]]) < min(own[HEAT[1]], own[HEAT[2]]))
+    return bool(lost and max(own[i] for i in HEAT.values()) < own[HEAT[1]] + 0.5)
 
 
 def ece(proba, truth, bins=10):
@@ -71,14 +73,15 @@ def ece(proba, truth, bins=10):
     return total
 
 
-def not_better_calibrated():
-    one = found()
-    errors = [
-        [ece(p, truth) for p, truth in zip(one.said[:, SMALL, i], one.truth, strict=True)]
-        for i in (LABELS, *HEAT.values())
-    ]
-    labels, *heated = np.mean(errors, axis=1)
-    return bool(np.mean(heated) > labels - 0.005)
+def calibrated_at_one():
+    """Of the students in the table: labels, answers and five temperatures."""
+    one, lessons = found(), [LABELS, ANSWERS, *(HEAT[tau] for tau in (1, 2, 4, 8, 20))]
+    errors = np.array([
+        [[ece(p, truth), -np.log(np.maximum(p[np.arange(len(p)), truth], 1e-12)).mean()]
+         for p, truth in zip(one.said[:, SMALL, i], one.truth, strict=True)]
+        for i in lessons
+    ]).mean(1)  # fmt: skip
+    return bool(errors[:, 1].argmin() == 2 and errors[3:, 0].min() > errors[2, 0])
 
 
 def ensembles_add_hardly_anything():
@@ -108,19 +111,19 @@ def cold_finds_none():
 
 
 def hot_finds_most():
-    before = [recall(lesson)[:, 0].mean() for lesson in HEAT.values()]
-    return bool(before == sorted(before) and before[-1] > 60)
+    before = [recall(HEAT[tau])[:, 0].mean() for tau in (1, 4, 8, 20)]
+    return bool(before == sorted(before) and before[-1] > 50)
 
 
 def one_bias_repairs():
     after = {lesson: recall(lesson)[:, 1].mean() for lesson in (LABELS, ANSWERS, HEAT[1])}
-    return bool(after[HEAT[1]] > 60 and max(after[LABELS], after[ANSWERS]) < 40)
+    return bool(after[HEAT[1]] > max(50, after[LABELS] + 10, after[ANSWERS] + 10))
 
 
 def all_labels_lose():
     own = shares(transfer="all labels")[0][:, SMALL]
     gain = own[:, HEAT[4]] - own[:, LABELS]
-    return bool(-2 < gain.mean() < -0.5)
+    return bool(-2 < gain.mean() < -0.1)
 
 
 def weak_teacher():
@@ -167,22 +170,55 @@ def larger_ones_need_no_teacher():
     return bool(own[LARGE, LABELS] > own[SMALL, HEAT[4]])
 
 
+@cache
+def drafts():
+    return json.loads((ROOT / "benchmarks/results/distil_drafts.json").read_text())
+
+
+def way(name, exam="acceptance 1"):
+    return drafts()["ways"][name][exam]["mean"]
+
+
+WORDS, TV = "cross-entropy, target's text", "total variation, target's text"
+OWN = "reverse KL, its own text"
+
+
+def distribution_teaches_more():
+    apart = way(TV) - way(WORDS)
+    return bool(apart > 5 * max(drafts()["ways"][one]["acceptance 1"]["sd"] for one in (TV, WORDS)))
+
+
+def lifted():
+    return drafts()["before"]["acceptance 1"], way(TV), way(WORDS)
+
+
+def other_exam():
+    return way(OWN), way(OWN, "perplexity"), drafts()["before"]["perplexity"]
+
+
 CLAIMS = [
+    Claim("the distribution teaches more than the tokens", distribution_teaches_more),
+    Claim("total variation lifts the acceptance from {0.436} to {0.475}, and cross-entropy to"
+          " {0.441}", lifted, 0.0005),
+    Claim("lifts it to {0.467} although perplexity, the usual exam, gets worse: {80.9} where it was"
+          " {73.9}", other_exam, (0.0005, 0.05, 0.05)),
     Claim("on these digits a network of 32 hidden units learns as much from the 100 labels alone",
           larger_ones_need_no_teacher),
-    Claim("With its teacher the small student comes close to an ensemble", close_to_the_teacher),
+    Claim("With its teacher the small student makes up more than half of what it lacks to an"
+          " ensemble", close_to_the_teacher),
     Claim("of {63} times its size", times_its_size, 0.5),
-    Claim("A student of the teacher's bare *answers* gains as much.", answers_gain_as_much),
-    Claim("one of 4 units loses most of the gain at 20", heat_costs_the_smallest),
-    Claim("Nor is a student better calibrated for having seen its teacher's doubts.",
-          not_better_calibrated),
+    Claim("A student of the teacher's bare *answers* gains about as much", answers_gain_as_much),
+    Claim("students of 4 units lose most of their gain at 20", heat_costs_the_smallest),
+    Claim("At temperature 1 the student has the lowest NLL of all students, and a lower ECE than"
+          " any hotter one in the table.", calibrated_at_one),
     Claim("Hardly at all.", ensembles_add_hardly_anything),
     Claim("Answers never name a 3, so their student finds none. At temperature 1 the teacher's"
           ' "3" is so small that its student finds none either.', cold_finds_none),
     Claim("at 20 most 3s are found by a network that never saw one", hot_finds_most),
-    Claim("One raised bias repairs that. For students of labels or answers it cannot repair much",
+    Claim("one raised bias repairs most of that. The same bias helps the students of labels and of"
+          " answers less",
           one_bias_repairs),
-    Claim("At temperature 4 it even loses about a point", all_labels_lose),
+    Claim("At temperature 4 it is even a little worse", all_labels_lose),
     Claim("Its students are better than it is, because its errors are not all alike, and the labels"
           " count a little. Without this teacher they would be far better.", weak_teacher),
     Claim("Generation after generation learns what the first one knew.", born_again_gains_nothing),

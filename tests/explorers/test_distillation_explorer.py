@@ -61,11 +61,11 @@ def test_students_of_a_seed_learn_from_its_own_teacher(monkeypatch):
         assert share[i] == (1 if lesson == "labels" else replay.ALPHA)
         assert heat[i] == (lesson if lesson in replay.TEMPERATURES else 1)
     alone = train_members(
-        partial(perceptron, 64, 10, 4), caught["X"], caught["y"], members=35,
+        partial(perceptron, 64, 10, 4), caught["X"], caught["y"], members=60,
         loss=partial(distillation_loss, temperature=heat, alpha=share), rows=caught["rows"],
         epochs=1, device="cpu", progress=False,
     )  # fmt: skip
-    z = torch.tensor(alone.outputs(X[1, 998:])[9])  # of the second seed, at temperature 1
+    z = torch.tensor(alone.outputs(X[1, 998:])[14])  # of the second seed, at temperature 1
     np.testing.assert_allclose(found.said[1, 0, 2], functional.softmax(z, -1), atol=1e-6)
 
 
@@ -73,8 +73,8 @@ def test_shares_by_a_loop(shown):
     for transfer in ("few labels", "no 3"):
         found = shown.found(shown.state(transfer=transfer))
         right = found.right(found.said)
-        assert right.shape == (5, 3, 7)
-        for seed, width, lesson in ((0, 0, 0), (2, SMALL, ANSWERS), (4, 2, 6)):
+        assert right.shape == (5, 3, 12)
+        for seed, width, lesson in ((0, 0, 0), (2, SMALL, ANSWERS), (4, 2, 11)):
             counted = found.truth[seed] == 3 if transfer == "no 3" else np.ones(799, bool)
             answers = found.said[seed, width, lesson].argmax(-1)
             share = np.mean((answers == found.truth[seed])[counted])
@@ -108,9 +108,7 @@ def test_the_picture_says_what_the_table_says(shown, view):
     np.testing.assert_allclose(sizes, table.loc[name].iloc[:3], atol=1e-5)
     image = found.least_sure(state["digit"])
     assert found.truth[0, image] == state["digit"]
-    assert (
-        sum(trace["teacher"]["y"]) == pytest.approx(1, abs=1e-4) or len(trace["teacher"]["y"]) == 2
-    )
+    assert sum(trace["teacher says"]["y"]) == pytest.approx(1, abs=1e-4)
     np.testing.assert_allclose(trace["image"]["z"][::-1], found.images[0, image].reshape(8, 8),
                                atol=1e-3)  # fmt: skip
 

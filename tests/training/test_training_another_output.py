@@ -73,7 +73,7 @@ def test_long_texts_are_compared_word_by_word():
 
 
 @given(few_words, few_words)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)  # its import takes a second
 def test_rouge_l_is_that_of_the_package_rouge_score(first, second):
     scorer = pytest.importorskip("rouge_score.rouge_scorer").RougeScorer(["rougeL"])
     one, other = "The " + " ".join(first) + ", end.", " ".join(second) + "-the!"

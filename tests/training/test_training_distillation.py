@@ -15,7 +15,6 @@ from ensemble_lab.training.batched.trainer import train_members
 from ensemble_lab.training.distillation.divergences import generalised_jsd
 from ensemble_lab.training.distillation.losses import (
     distillation_loss,
-    divergence,
     pooled,
     softened,
 )
@@ -149,7 +148,8 @@ def test_the_mean_of_teachers_minimises_their_summed_divergence(laws, other, by_
             for p in laws
         )
 
-    mean = pooled(torch.tensor(laws, dtype=torch.float64).T, by_confidence)[:, 0].tolist()
+    soft = torch.tensor(laws, dtype=torch.float64).T  # (k, t)
+    mean = pooled(soft, soft.amax(0) if by_confidence else None)[:, 0].tolist()
     other = [x / sum(other) for x in other]
     assert sum(mean) == pytest.approx(1)
     assert total(mean) <= total(other) + 1e-12
@@ -162,6 +162,15 @@ def test_the_loss_of_several_teachers_is_that_of_their_softened_mean():
     soft = ((v / 4).softmax(-1) + (w / 4).softmax(-1)) / 2  # softened first, then the mean
     value, _ = judged(STUDENT, targets_of(None, v, w), temperature=4, alpha=0)
     expected = 16 * functional.kl_div((STUDENT / 4).log_softmax(-1), soft, reduction="sum")
+    assert value == pytest.approx(expected.item(), abs=1e-9)
+
+
+def test_confidence_is_that_of_the_teacher_before_it_is_softened():
+    v, w = TEACHER, torch.tensor([0.0, 0.1, 0.0], dtype=torch.float64)
+    sure = [one.softmax(-1).max() for one in (v, w)]
+    soft = sum(s * (one / 9).softmax(-1) for s, one in zip(sure, (v, w), strict=True)) / sum(sure)
+    value, _ = judged(STUDENT, targets_of(None, v, w), temperature=9, alpha=0, by_confidence=True)
+    expected = 81 * functional.kl_div((STUDENT / 9).log_softmax(-1), soft, reduction="sum")
     assert value == pytest.approx(expected.item(), abs=1e-9)
 
 
@@ -283,5 +292,6 @@ def test_targets_that_are_no_probabilities_are_named(rows, spoil, words):
 def test_the_table_catches_known_faults(fault):
     """As reported of other packages: each leaves the values of the table."""
     for tau, value, _ in TABLE[1:]:
-        wrong = tau**2 * divergence((TEACHER / tau).log_softmax(-1), fault(TEACHER, STUDENT, tau))
+        logs, p = fault(TEACHER, STUDENT, tau), (TEACHER / tau).softmax(-1)
+        wrong = tau**2 * functional.kl_div(logs, p, reduction="sum")
         assert abs(wrong.item() - value) > 1e-3

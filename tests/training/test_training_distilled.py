@@ -98,7 +98,7 @@ def test_it_is_the_engine_with_the_loss(iris, forest):
     np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-9)
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, "nullable", "floats"])
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, "nullable", "floats", "column"])
 def test_a_missing_label_is_written_in_any_way(iris, forest, missing):
     X, y = iris
     expected = student(forest).fit(X, none_of(y, 0.5)).predict(X)
@@ -106,7 +106,8 @@ def test_a_missing_label_is_written_in_any_way(iris, forest, missing):
     given[:75] = None if isinstance(missing, str) else missing
     if isinstance(missing, str):
         given = pd.Series(given)
-        given = given.astype(float) if missing == "floats" else given.convert_dtypes()
+        given = given.convert_dtypes() if missing == "nullable" else given.astype(float)
+        given = given.to_frame() if missing == "column" else given
     assert np.array_equal(student(forest).fit(X, given).predict(X), expected)
 
 
@@ -226,6 +227,9 @@ def test_a_fitted_teacher_stays_as_it_is_in_copies_too(iris, forest, dress):
     assert copied.alpha == 0.3 and copied.student is not model.student
     search = GridSearchCV(model, {"temperature": [1.0, 4.0]}, cv=2).fit(X, y)
     assert search.best_score_ > 0.8
+    with pytest.raises(ValueError, match="'teacher__max_depth' would change nothing"):
+        student(forest).set_params(teacher__max_depth=3)
+    student(LogisticRegression()).set_params(teacher__C=3.0)
     fresh = clone(student([forest, LogisticRegression()]))  # the two are not all fitted
     assert not hasattr(fresh.teacher[1], "coef_")
 
@@ -282,7 +286,13 @@ TEACHERS = {
     "none": (None, "teacher=None"),
     "an empty list": ([], r"teacher=\[\]"),
     "a class": (RandomForestClassifier, "class RandomForestClassifier"),
-    "a name": ("forest", "has no fit"),
+    "a name": ("forest", "teacher='forest': give a classifier, a list of them, or Outcomes"),
+    "probabilities alone": (np.full((150, 3), 1 / 3), "or Outcomes with probabilities"),
+    "named pairs": ([("forest", RandomForestClassifier())], "teacher=.'forest', "),
+    "several outputs": (
+        RandomForestClassifier(2).fit(np.eye(4), np.eye(4)[:, :2]),
+        "several outputs",
+    ),
     "a regressor": (Ridge(), "teacher Ridge has no predict_proba"),
     "no probabilities": (LinearSVC(), "no predict_proba.*CalibratedClassifierCV"),
     "probabilities that do not add up": (Says(2 * THIRD), "row 0 of what teacher 0 says"),
@@ -379,7 +389,7 @@ def test_a_teacher_that_does_not_know_its_classes_is_named(iris, forest):
 
 def test_settings_of_a_fitted_teacher_cannot_be_searched(iris, forest):
     before = forest.get_params()
-    with pytest.raises(ValueError, match="teacher__max_depth=1: the teacher is fitted"):
+    with pytest.raises(ValueError, match="'teacher__max_depth' would change nothing"):
         student(forest).set_params(teacher__max_depth=1)
     assert forest.get_params() == before
     free = student(clone(forest)).set_params(teacher__max_depth=1, student__epochs=2)

@@ -93,7 +93,7 @@ def draw(found: Students, state: State) -> Picture:
         "opinions heat / opinions sizes",
         widths=(8, 11),
         opinions=Axes(axis("digit", -0.6, 9.6, dtick=1), shares("", 0, 2.2, **ticks), "", 44),
-        heat=Axes(log_axis("temperature", TEMPERATURES), up, what, 44, 100),
+        heat=Axes(log_axis("temperature", (1, 2, 4, 8, 20)), up, what, 44, 100),
         sizes=Axes(log_axis("weights in the network", SIZES), up, "The same, by size", 44, 100),
     )
     marks = panels.marks(found, at, image, judged, opinions=opinions, heat=over_temperature,
@@ -112,8 +112,8 @@ def opinions(panel: Panel, found: Students, at: int, image: int, judged) -> list
     across, up = np.linspace(2.4, 6.6, 8), np.linspace(1.17, 2.08, 8)
     return [
         panel.heat(cells, across, up, "image", 0, 1, GREY, hoverinfo="skip"),
-        panel.bars(digits, teacher, BIG, "teacher", **told),
-        panel.points(digits, student, COMBINED, "its student", size=9, **told),
+        panel.bars(digits, teacher, BIG, "teacher says", **told),
+        panel.points(digits, student, COMBINED, "its student says", size=9, **told),
     ]
 
 

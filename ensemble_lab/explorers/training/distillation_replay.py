@@ -19,7 +19,7 @@ from ensemble_lab.training.batched.trainer import train_members
 from ensemble_lab.training.distillation.losses import distillation_loss
 from ensemble_lab.training.networks import perceptron
 
-TEMPERATURES = (1, 2, 4, 8, 20)
+TEMPERATURES = (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 20)
 LESSONS = ("labels", "answers", *TEMPERATURES)  # what a student learns from
 WIDTHS = (4, 8, 32)  # hidden units of a student
 TEACHERS = (1, 2, 4, 8, 16)  # networks of the teacher

@@ -16,7 +16,7 @@ from ensemble_lab.core.votes import first_best
 from ensemble_lab.training.distillation import teachers as known
 from ensemble_lab.training.distillation.losses import distillation_loss
 from ensemble_lab.training.inputs.rows import learned_rows, names_of, new_rows
-from ensemble_lab.training.inputs.settings import check_count, check_instance, random_of
+from ensemble_lab.training.inputs.settings import check_instance, random_of
 from ensemble_lab.training.inputs.targets import check_order, one_a_row
 from ensemble_lab.training.labels import encoded, places
 from ensemble_lab.training.networks import NetworkClassifier
@@ -91,8 +91,8 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         known_rows, filled = _labelled(X, y)
         if self.alpha == 1 and len(known_rows) and not known_rows.any():
             raise ValueError("alpha=1 learns from labels alone, and no row has one: use less")
-        frame, _ = learned_rows(self, X, filled, frames=True)
-        X, labels = learned_rows(self, frame, filled)
+        frame, labels = learned_rows(self, X, filled, frames=True)
+        X, labels = learned_rows(self, frame, labels)
         proba = self._said(X, frame, labels, known_rows)  # (n, t, k)
         hot = np.zeros(proba[:, 0].shape)
         if known_rows.any():
@@ -167,18 +167,18 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         return network
 
     def set_params(self, **params):
-        """Set parameters, also of an unfitted teacher or of the student, as ``student__epochs``.
+        """Set parameters, but none of a fitted teacher, where they would change nothing.
 
         Raises
         ------
         ValueError
-            One of a fitted teacher: it would stay as it has learned.
+            One of a fitted teacher.
         """
-        inner = next((name for name in params if name.startswith("teacher__")), None)
-        if inner and known.is_fitted(params.get("teacher", self.teacher)):
+        within = next((name for name in params if name.startswith("teacher__")), None)
+        if within and known.is_fitted(params.get("teacher", self.teacher)):
             raise ValueError(
-                f"{inner}={shown(params[inner])}: the teacher is fitted and does not learn again;"
-                " give one that is not, as clone(teacher)"
+                f"{shown(within)} would change nothing, as the teacher is fitted: give"
+                " clone(teacher), which learns again"
             )
         return super().set_params(**params)
 
@@ -192,56 +192,6 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
                 for name, value in params.items()
             }
         )
-
-
-def born_again(
-    student: NetworkClassifier,
-    X,
-    y,
-    generations: int = 3,
-    *,
-    temperature: float = 1.0,
-    alpha: float = 0.5,
-    random_state=None,
-) -> list:
-    """Generations of one network; each learns from the one before it.
-
-    The first learns from labels alone. The mean of their probabilities is an ensemble.
-
-    Parameters
-    ----------
-    student : NetworkClassifier
-        The settings of all.
-    X : (n, d) array
-    y : (n,) array
-    generations : int
-        How many have a teacher.
-    temperature, alpha : float
-        As in `DistilledClassifier`.
-    random_state : int, RandomState or None
-
-    Returns
-    -------
-    list of 1 + generations classifiers
-
-    References
-    ----------
-    Furlanello et al., Born-again neural networks, ICML 2018.
-    """
-    check_count(generations, "generations", "use 1 or more")
-    check_instance(student, "student")
-    random = random_of(random_state)
-    line = [clone(student).set_params(random_state=random.randint(2**31 - 1)).fit(X, y)]
-    for _ in range(generations):
-        one = DistilledClassifier(
-            line[-1],
-            student,
-            temperature=temperature,
-            alpha=alpha,
-            random_state=random.randint(2**31 - 1),
-        )
-        line.append(one.fit(X, y))
-    return line
 
 
 def _labelled(X, y) -> tuple[np.ndarray, object]:

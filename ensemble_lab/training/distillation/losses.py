@@ -24,21 +24,13 @@ def softened(probabilities: torch.Tensor, temperature) -> torch.Tensor:
     return (probabilities.log() / temperature).softmax(0)
 
 
-def divergence(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """KL(p || q) (…), in nats, of log-probabilities (k, …)."""
-    sure = p.exp()
-    return (sure * (p - q)).masked_fill(sure == 0, 0.0).sum(0)  # 0 log 0 is 0
+def pooled(soft: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """One distribution (k, …, 1) for several teachers' (k, …, t): their mean by weights (…, t).
 
-
-def pooled(soft: torch.Tensor, by_confidence: bool = False) -> torch.Tensor:
-    """One distribution (k, …, 1) for several teachers' (k, …, t).
-
-    Their mean q minimises the sum of KL(teacher || q) over the teachers; a weighted mean minimises
-    the weighted sum. By confidence a teacher's weight in a row is its largest probability there.
+    It is the q with the least sum of KL(teacher || q) over the teachers, or the least weighted sum.
     """
-    if not by_confidence:
+    if weights is None:
         return soft.mean(-1, keepdim=True)
-    weights = soft.amax(0)
     return (soft * weights).sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
 
 
@@ -71,7 +63,8 @@ def distillation_loss(
     temperature, alpha : float or (m,) sequence
         For all students, or one each.
     by_confidence : bool
-        How teachers are pooled.
+        Pool teachers by weights: in each row, a teacher's largest probability before it is
+        softened.
 
     Raises
     ------
@@ -103,7 +96,7 @@ def distillation_loss(
         )
     soft = softened(teachers, tau)
     if heads < t:
-        soft = pooled(soft, by_confidence)
+        soft = pooled(soft, teachers.amax(0) if by_confidence else None)
     pull = (1 - share) * tau**2
     # Cross-entropy with the label and with the teacher; less the teacher's entropy, it is KL.
     said = torch.stack([students, students / tau]).log_softmax(1)  # (2, k, m, B, h)

@@ -28,8 +28,8 @@ def listed(teacher) -> list:
     for one in teachers or [teacher]:
         if not hasattr(one, "predict_proba") and not hasattr(one, "fit"):
             raise ValueError(
-                f"teacher={shown(one)} has no fit and no predict_proba: give a classifier, a list"
-                " of them, or, not in a list, Outcomes with probabilities"
+                f"teacher={shown(one, 60)}: give a classifier, a list of them, or Outcomes with"
+                " probabilities, not in a list"
             )
         if isinstance(one, type) or not hasattr(one, "predict_proba"):
             check_instance(one, "teacher")
