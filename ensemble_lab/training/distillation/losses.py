@@ -109,17 +109,19 @@ def one_each(what: str, setting, outputs: torch.Tensor, fits: Callable, rule: st
     """A number for all students as it is; one each as a tensor (m, 1, 1)."""
     import torch
 
-    one = isinstance(setting, Real) and not isinstance(setting, bool)
-    try:
-        values = torch.as_tensor(float(setting) if one else setting, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        values = torch.tensor([])  # text, None, nested lists
-    fit = values.shape == (() if one else (len(outputs),))
-    if isinstance(setting, bool) or not fit or not all(map(fits, values.flatten().tolist())):
-        raise ValueError(
-            f"{what}={shown(setting)}: give one number {rule}, or {len(outputs):d}, one a student"
-        )
-    return float(setting) if one else values.to(outputs).reshape(-1, 1, 1)
+    if isinstance(setting, Real) and not isinstance(setting, bool):
+        if fits(setting):
+            return float(setting)
+    else:
+        try:
+            values = torch.as_tensor(setting, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError):
+            values = torch.tensor([])  # text, None, nested lists
+        if values.shape == (len(outputs),) and all(map(fits, values.tolist())):
+            return values.to(outputs).reshape(-1, 1, 1)
+    raise ValueError(
+        f"{what}={shown(setting)}: give one number {rule}, or {len(outputs):d}, one a student"
+    )
 
 
 def check_shapes(outputs, targets, weights) -> None:
