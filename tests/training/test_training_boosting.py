@@ -390,14 +390,15 @@ def test_an_interruption_keeps_the_stages_that_are_done(kind):
 def pressed_at(monkeypatch, batch):
     """Control-C is pressed when networks come to the given batch, counted from 0."""
     monkeypatch.undo()
-    count, inputs = itertools.count(), Draws._inputs
+    count, batches = itertools.count(), Draws.batches
 
-    def pressing(self, rows):
-        if next(count) >= batch:
-            raise KeyboardInterrupt
-        return inputs(self, rows)
+    def pressing(self, *how):
+        for one in batches(self, *how):
+            if next(count) >= batch:
+                raise KeyboardInterrupt
+            yield one
 
-    monkeypatch.setattr(Draws, "_inputs", pressing)
+    monkeypatch.setattr(Draws, "batches", pressing)
 
 
 @pytest.mark.parametrize("kind", KINDS)
