@@ -148,35 +148,43 @@ def test_capacity_0_leaves_the_residual_and_much_drops_nothing(kind):
         torch.testing.assert_close(found, free, atol=0, rtol=0)
 
 
-@pytest.mark.skipif(not hasattr(F, "grouped_mm"), reason="this PyTorch has no grouped_mm")
-@pytest.mark.parametrize("choices", [[[0, 1], [2, 3]], [[3, 0]] * 5, [[E, 2], [E, E], [2, 1]]])
-def test_one_call_equals_the_loop_with_its_gradients(choices, monkeypatch):
+WAYS = {"as_batch": (math.inf, True), "grouped": (0, True), "in_turn": (0, False)}
+
+
+@pytest.mark.skipif(not products.HAS_GROUPED, reason="grouped_mm is missing here, or not right")
+@pytest.mark.parametrize(
+    "choices", [[[0, 1], [2, 3]], [[3, 0]] * 5, [[1, 2], [1, 0], [3, 1]], [[E, 2], [E, E], [2, 1]]]
+)
+def test_all_ways_to_multiply_give_the_same_with_their_gradients(choices, monkeypatch):
     """Experts that nobody chose, and choices that were dropped, included."""
     moe, results = layer(dtype=torch.float32), []
     x = some(len(choices), dtype=torch.float32).requires_grad_()
-    weights = torch.rand(len(choices), 2)
-    for one_call in (True, False):
-        monkeypatch.setattr(products, "fits_grouped", lambda *_, fits=one_call: fits)
+    weights = torch.rand(len(choices), 2).requires_grad_()
+    for way, (filled, fits) in WAYS.items():
+        for other in WAYS.keys() - {way}:
+            monkeypatch.delattr(products, other)
+        monkeypatch.setattr(products, "MOST_FILLED", filled)
+        monkeypatch.setattr(products, "fits_grouped", lambda *_, fits=fits: fits)
         found = products.mixed(x, torch.tensor(choices), weights, moe.gate_up, moe.down)
-        wanted = [x, moe.gate_up, moe.down]
+        monkeypatch.undo()
+        wanted = [x, weights, moe.gate_up, moe.down]
         results.append([found, *torch.autograd.grad((found**2).sum(), wanted)])
-    for a, b in zip(*results, strict=True):
-        torch.testing.assert_close(a, b)
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            torch.testing.assert_close(a, b)
     unused = sorted(set(range(E)) - {e for row in choices for e in row})
-    assert not results[0][2][unused].any() and not results[1][2][unused].any()
+    assert not any(found[3][unused].any() for found in results)
 
 
-def test_one_call_is_taken_where_it_serves():
-    if torch.__version__ < (2, 11):
-        pytest.skip("grouped_mm is not right on a CPU")
-    rows = torch.zeros(3, D)
-    assert products.fits_grouped(rows, torch.zeros(E, D, H))
-    assert not products.fits_grouped(rows, torch.zeros(E, D, 6))  # rows of 24 bytes
-    assert not products.fits_grouped(rows.double(), torch.zeros(E, D, H).double())
-    for d in (3, 6, 8):  # and where it does not, the loop is right too
+def test_a_way_is_taken_where_it_serves():
+    if products.HAS_GROUPED:
+        assert products.fits_grouped(torch.zeros(3, D), torch.zeros(E, D, H))
+    assert not products.fits_grouped(torch.zeros(3, D), torch.zeros(E, D, 6))  # rows of 24 bytes
+    assert not products.fits_grouped(torch.zeros(3, D).double(), torch.zeros(E, D, H).double())
+    for d in (3, 6, 8):
         moe = MixtureOfExperts(d, 5, E, 2)
-        x = torch.randn(4, d)
-        torch.testing.assert_close(moe(x)[0], by_hand(moe, x, moe(x)[1]), atol=1e-6, rtol=1e-5)
+        for x in (torch.randn(4, d), torch.randn(1, d).expand(9, d)):  # also all to the same two
+            torch.testing.assert_close(moe(x)[0], by_hand(moe, x, moe(x)[1]), atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_ROUTER)
@@ -300,15 +308,11 @@ def test_the_bias_moves_by_one_step_towards_balance():
 
 
 def test_the_bias_rule_brings_balance_without_a_gradient():
-    moe, x = layer(router="sigmoid", k=1), some(400)
-    with torch.no_grad():
-        moe.router[0] = 0
-        moe.router[1:] *= 0.1
-        moe.router[1] += 1.0  # half of the tokens choose expert 1
-    before = max_violation(moe(x)[1])
-    for _ in range(400):
-        moe.rebalance(moe.route(x), 0.01)
-    assert before > 0.9 and max_violation(moe(x)[1]) < 0.1
+    moe, x = layer(router="sigmoid", k=1), some(400) + 1.0
+    before = max_violation(moe.route(x))
+    for _ in range(1000):
+        moe.rebalance(moe.route(x))
+    assert before > 0.9 and max_violation(moe.route(x)) < 0.1
 
 
 def test_a_step_on_the_balance_loss_lowers_it():
