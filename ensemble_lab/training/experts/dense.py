@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
@@ -72,7 +73,7 @@ def units_of(groups, hidden: int) -> torch.Tensor:
     """Which hidden units are in each group (E, hidden / E)."""
     import torch
 
-    if isinstance(groups, int):
+    if isinstance(groups, Integral):
         check_count(groups, "groups", "give 1 or more")
         if hidden % groups:
             raise ValueError(
