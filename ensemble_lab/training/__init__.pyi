@@ -25,6 +25,14 @@ from .distillation.divergences import total_variation as total_variation
 from .distillation.language import distil as distil
 from .distillation.losses import distillation_loss as distillation_loss
 from .distillation.pairs import expected_acceptance as expected_acceptance
+from .experts.classifier import ExpertsClassifier as ExpertsClassifier
+from .experts.dense import experts_from_dense as experts_from_dense
+from .experts.digits import digits_of_four_kinds as digits_of_four_kinds
+from .experts.layer import MixtureOfExperts as MixtureOfExperts
+from .experts.losses import balance_loss as balance_loss
+from .experts.losses import max_violation as max_violation
+from .experts.losses import router_z_loss as router_z_loss
+from .experts.losses import usage_entropy as usage_entropy
 from .negative_correlation import NegativeCorrelationClassifier as NegativeCorrelationClassifier
 from .negative_correlation import NegativeCorrelationRegressor as NegativeCorrelationRegressor
 from .negative_correlation import corrected_targets as corrected_targets

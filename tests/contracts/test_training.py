@@ -42,6 +42,7 @@ CLASSIFIERS = {
     "DistilledClassifier": lambda: lab.DistilledClassifier(
         LogisticRegression(), lab.NetworkClassifier(**net), random_state=0
     ),
+    "ExpertsClassifier": lambda: lab.ExpertsClassifier(**net),
 }
 REGRESSORS = {
     "BaggingRegressor": lambda: lab.BaggingRegressor(stump, 3, random_state=0),

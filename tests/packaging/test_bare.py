@@ -70,6 +70,8 @@ MODELS = {
     "lab.explore('negative-correlation').picture()": "training networks needs torch",
     "lab.explore('distillation').picture()": "training networks needs torch",
     "DistilledClassifier(BaggingClassifier()).fit(X, y)": "training networks needs torch",
+    "MixtureOfExperts(4, 8)": "MixtureOfExperts needs torch",
+    "ExpertsClassifier().fit(X, y)": "training networks needs torch",
     "lab.perceptron(2, 2)": "a network needs torch",
     "lab.pick_device()": "choosing a device needs torch",
     "lab.pick_dtype()": "choosing a number format needs torch",

@@ -1,0 +1,63 @@
+"""One layer of experts as ours and as each of transformers' implementations, equal weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+import ensemble_lab as lab
+
+EXPERTS, K = 8, 2
+# Those that run on a CPU; the others are kernels for GPUs.
+IMPLEMENTATIONS = ("eager", "batched_mm", "grouped_mm")
+
+
+@dataclass
+class Layers:
+    """A layer of 8 experts, top 2, at widths d and hidden h."""
+
+    d: int
+    hidden: int
+
+    @cached_property
+    def ours(self):
+        torch.manual_seed(0)
+        return lab.MixtureOfExperts(self.d, self.hidden, EXPERTS, K).eval()
+
+    @cached_property
+    def block(self):
+        from transformers import MixtralConfig
+        from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
+
+        block = MixtralSparseMoeBlock(
+            MixtralConfig(
+                hidden_size=self.d,
+                intermediate_size=self.hidden,
+                num_local_experts=EXPERTS,
+                num_experts_per_tok=K,
+            )
+        ).eval()
+        with torch.no_grad():
+            block.gate.weight.copy_(self.ours.router)
+            block.experts.gate_up_proj.copy_(self.ours.gate_up)
+            block.experts.down_proj.copy_(self.ours.down)
+        return block
+
+    def calls(self, tokens: int) -> dict:
+        """A call of each layer on the same tokens; all give the same output, or it is an error."""
+        x = torch.randn(1, tokens, self.d, generator=torch.Generator().manual_seed(tokens))
+
+        def theirs(implementation):
+            def call():
+                self.block.experts.config._experts_implementation = implementation
+                return self.block(x)
+
+            return call
+
+        found = {"ours": lambda: self.ours(x)[0]}
+        found |= {name: theirs(name) for name in IMPLEMENTATIONS}
+        for name, call in found.items():
+            torch.testing.assert_close(call(), found["ours"](), atol=1e-5, rtol=1e-4, msg=name)
+        return found
