@@ -36,3 +36,4 @@ from .stacking.stacking import StackingClassifier as StackingClassifier
 from .stacking.stacking import StackingRegressor as StackingRegressor
 from .stacking.super_learner import ConvexWeightsClassifier as ConvexWeightsClassifier
 from .stacking.super_learner import ConvexWeightsRegressor as ConvexWeightsRegressor
+from .submodels.nested import NestedNetwork as NestedNetwork

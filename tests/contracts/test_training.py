@@ -40,6 +40,7 @@ CLASSIFIERS = {
     "DistilledClassifier": lambda: lab.DistilledClassifier(
         LogisticRegression(), lab.NetworkClassifier(**net), random_state=0
     ),
+    "NestedNetwork": lambda: lab.NestedNetwork(lab.NetworkClassifier(**net), random_state=0),
 }
 REGRESSORS = {
     "BaggingRegressor": lambda: lab.BaggingRegressor(stump, 3, random_state=0),

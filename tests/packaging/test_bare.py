@@ -62,6 +62,7 @@ MODELS = {
     "NetworkClassifier().fit(X, y)": "training networks needs torch",
     "NetworkRegressor().fit(X, y)": "training networks needs torch",
     "SnapshotEnsemble().fit(X, y)": "training networks needs torch",
+    "NestedNetwork().fit(X, y)": "training networks needs torch",
     "NegativeCorrelationClassifier().fit(X, y)": "training networks needs torch",
     "NegativeCorrelationRegressor().fit(X, y)": "training networks needs torch",
     "BaggingClassifier(NetworkClassifier()).fit(X, y)": "training networks needs torch",

@@ -1,0 +1,257 @@
+"""Many models in one: slices of nested networks, codes that are prefixes, exits."""
+
+import pickle
+import warnings
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.estimator_checks import check_estimator
+from torch import nn
+
+import ensemble_lab as lab
+from ensemble_lab.training.batched.forward import forward_of, recorded
+from ensemble_lab.training.batched.losses import cross_entropy
+from ensemble_lab.training.batched.members import stacked
+from ensemble_lab.training.networks import NetworkClassifier, perceptron
+from ensemble_lab.training.submodels import slices
+from ensemble_lab.training.submodels.nested import nested_loss
+from ensemble_lab.training.submodels.slices import Nested, at_random, at_units, sliced
+from tests.support.exact_networks import QUICK, ExactClassifier
+
+WIDTHS = (0.125, 0.25, 0.5, 1.0)
+TWO, WIDE = partial(perceptron, hidden=(16, 8)), partial(perceptron, hidden=(32, 16))
+eighths = st.integers(1, 8).map(lambda k: k / 8)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(X))
+    return X[order] / 16, y[order]
+
+
+def settings(make, **more):
+    return NetworkClassifier(make, **{"epochs": 20, "device": "cpu", "random_state": 0} | more)
+
+
+@pytest.fixture(scope="module")
+def nested(digits):
+    X, y = digits
+    return lab.NestedNetwork(settings(TWO), random_state=0).fit(X[:800], y[:800])
+
+
+def same(a, b):
+    assert a.params.keys() == b.params.keys()
+    return all(torch.equal(a.params[name], b.params[name]) for name in a.params)
+
+
+# ---- nested widths
+
+
+def test_the_slice_at_full_width_is_the_network_bit_for_bit(nested, digits):
+    X = digits[0][:50]
+    assert same(nested.at(1), nested.members_)
+    assert np.array_equal(nested.at(1.0).outputs(X), nested.members_.outputs(X))
+    proba = nested.members_.outputs(X)[0].astype(float)
+    proba = np.exp(proba) / np.exp(proba).sum(-1, keepdims=True)
+    np.testing.assert_allclose(nested.predict_proba(X), proba, atol=1e-12)
+
+
+@given(st.tuples(eighths, eighths), st.tuples(eighths, eighths))
+def test_a_slice_of_a_slice_is_a_slice(nested, wide, narrow):
+    first = sliced(nested.members_, wide)
+    units = [layer.out_features for layer in first.make() if isinstance(layer, nn.Linear)][:-1]
+    wanted = [min(n * size, m) for n, size, m in zip(narrow, (16, 8), units, strict=True)]
+    again = sliced(first, [w / m for w, m in zip(wanted, units, strict=True)])
+    straight = sliced(nested.members_, [w / size for w, size in zip(wanted, (16, 8), strict=True)])
+    assert same(again, straight)
+
+
+@given(st.tuples(eighths, eighths))
+def test_a_slice_is_the_first_units_by_hand(nested, width):
+    """Mix and match: one width a layer; units that are cut count as 0."""
+    x = torch.rand(5, 64, generator=torch.Generator().manual_seed(0))
+    network = nested.members_.module(0)
+    m, n = (int(w * size) for w, size in zip(width, (16, 8), strict=True))
+    h = torch.tanh(network[0](x)) * (torch.arange(16) < m)
+    h = torch.tanh(network[2](h)) * (torch.arange(8) < n)
+    torch.testing.assert_close(at_units(network, [m, n], x), network[4](h))
+    found = torch.tensor(nested.at(width).outputs(x.numpy())[0])
+    torch.testing.assert_close(found, network[4](h))
+    assert nested.at(width).module(0)[2].weight.shape == (n, m)
+
+
+@given(st.tuples(eighths, eighths), st.integers(0, 99))
+def test_gradients_outside_a_slice_are_exactly_zero(width, seed):
+    torch.manual_seed(seed)
+    network, x = TWO(6, 3), torch.randn(4, 6)
+    m, n = (int(w * size) for w, size in zip(width, (16, 8), strict=True))
+    at_units(network, [m, n], x).square().sum().backward()
+    outside = [network[0].weight.grad[m:], network[0].bias.grad[m:], network[2].weight.grad[n:],
+               network[2].weight.grad[:, m:], network[4].weight.grad[:, n:]]  # fmt: skip
+    assert all((grad == 0).all() for grad in outside)
+    assert (network[0].weight.grad[:m] != 0).all() and (network[2].bias.grad[:n] != 0).all()
+
+
+def test_a_random_width_is_a_slice_from_the_smallest_to_the_whole(monkeypatch):
+    network, x = TWO(6, 3), torch.randn(4, 6)
+    for share, units in ((0.0, [4, 2]), (0.5, [10, 5]), (0.9999, [16, 8])):
+        monkeypatch.setattr(torch, "rand", lambda *_, share=share, **__: torch.tensor(share))
+        network.zero_grad()
+        found = at_random(network, [4, 2], x)
+        torch.testing.assert_close(found, at_units(network, units, x))
+        found.square().sum().backward()
+        assert (network[2].weight.grad[units[1] :] == 0).all()
+        assert (network[2].weight.grad[:, units[0] :] == 0).all()
+
+
+def test_random_widths_are_drawn_at_every_step_of_the_recorded_training():
+    nested = Nested(partial(TWO, 6, 3), [0.25, 1.0], 2).train()
+    run, x = recorded(forward_of(nested)), torch.ones(2, 4, 6)
+    params, buffers = stacked([nested, nested])
+    one, two = (run(params, buffers, x).unflatten(-1, (4, 3)) for _ in range(2))
+    assert torch.equal(one[:, :, :2], two[:, :, :2])  # the smallest and the whole
+    assert not torch.equal(one[:, :, 2:], two[:, :, 2:])
+    assert not torch.equal(one[0], one[1])  # each member has its own
+
+
+def test_the_sandwich_trains_widths_that_nobody_named(digits):
+    X, y = digits
+    model = lab.NestedNetwork(settings(WIDE), rule="sandwich", random_state=0).fit(X[:800], y[:800])
+    for width in (1, 0.25, (0.4375, 0.375)):  # measured: 0.97, 0.84, 0.93
+        assert (model.predict(X[800:], width) == y[800:]).mean() > 0.78
+    again = clone(model).fit(X[:800], y[:800])
+    assert np.array_equal(again.predict_proba(X), model.predict_proba(X))
+
+
+def test_training_sums_the_losses_of_all_widths():
+    torch.manual_seed(0)
+    network, x = Nested(partial(TWO, 6, 3), WIDTHS, 0), torch.randn(4, 6)
+    y, w = torch.tensor([[0, 1, 2, 0]]), torch.ones(1, 4)
+    outputs = network.train()(x)
+    expected = [
+        cross_entropy(at_units(network.network, [int(16 * w_), int(8 * w_)], x)[None], y, w)
+        for w_ in WIDTHS
+    ]
+    torch.testing.assert_close(nested_loss(outputs[None], y, w, heads=4), sum(expected) / 4)
+    assert torch.equal(network.eval()(x), network.network(x))
+
+
+def test_a_nested_network_keeps_its_answers_when_it_is_cut_and_an_ordinary_one_does_not(digits):
+    (X, y), held = digits, slice(800, None)
+    nested = lab.NestedNetwork(settings(WIDE), random_state=0).fit(X[:800], y[:800])
+    ordinary = settings(WIDE).fit(X[:800], y[:800])
+
+    def accuracy(model, width):
+        return (sliced(model.members_, width).outputs(X[held])[0].argmax(-1) == y[held]).mean()
+
+    kept = [accuracy(nested, width) for width in (0.25, 0.5, 1)]  # measured: 0.87, 0.94, 0.96
+    cut = [accuracy(ordinary, width) for width in (0.25, 0.5, 1)]  # measured: 0.30, 0.77, 0.97
+    assert kept[0] > 0.8 and kept[1] > 0.9 and min(kept[2], cut[2]) > 0.92
+    assert cut[0] < kept[0] - 0.3 and cut[1] < kept[1] - 0.1
+
+
+def test_a_planted_fault_in_the_slice_is_seen(nested, digits, monkeypatch):
+    """Were the last units kept, not the first, the checks above would fail."""
+    X, y = digits[0][800:], digits[1][800:]
+    wrong = {name: value.flip(1) if name == "0.weight" else value
+             for name, value in nested.members_.params.items()}  # fmt: skip
+    broken = sliced(replace(nested.members_, params=wrong), 0.5).outputs(X)[0]
+    assert (broken.argmax(-1) == y).mean() < nested.score(X, y) - 0.3
+    monkeypatch.setattr(slices, "at_units", lambda network, units, x: network(x))
+    outputs = Nested(partial(TWO, 6, 3), WIDTHS, 0)(torch.ones(2, 6)).chunk(4, -1)
+    assert torch.equal(outputs[0], outputs[3])  # what a training that cuts nothing looks like
+    monkeypatch.undo()
+    outputs = Nested(partial(TWO, 6, 3), WIDTHS, 0)(torch.ones(2, 6)).chunk(4, -1)
+    assert not torch.equal(outputs[0], outputs[3])
+
+
+def test_one_row_is_answered_as_among_others(nested, digits):
+    """A batch of one: no statistics over a batch are used."""
+    X = digits[0][:5]
+    for width in (0.25, (0.125, 1.0)):
+        alone = np.concatenate([nested.predict_proba(X[[i]], width) for i in range(5)])
+        np.testing.assert_allclose(alone, nested.predict_proba(X, width), atol=1e-6)
+
+
+def test_labels_networks_without_bias_dropout_and_pickles(digits):
+    X, y = digits[0][:200], digits[1][:200]
+    names = np.array([f"digit {c}" for c in range(10)])
+    model = lab.NestedNetwork(settings(bare), random_state=0).fit(X, names[y])
+    assert model.score(X, names[y]) > 0.8
+    assert model.predict(X, 0.5)[0].startswith("digit")
+    again = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(again.predict_proba(X, 0.5), model.predict_proba(X, 0.5))
+    assert np.array_equal(
+        model.predict_proba(X, np.float32(0.5)), model.predict_proba(X, np.array([0.5]))
+    )
+
+
+def bare(inputs, outputs):
+    return nn.Sequential(
+        nn.Linear(inputs, 16, bias=False), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, outputs)
+    )
+
+
+@pytest.mark.slow
+def test_scikit_learns_own_checks_of_nested_networks():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check_estimator(lab.NestedNetwork(ExactClassifier(**QUICK), widths=(0.5, 1)))
+
+
+@pytest.mark.parametrize(
+    ("width", "words"),
+    [
+        *((bad, "width=") for bad in (0, -0.5, 1.5, np.nan, "half", None, True)),
+        (0.3, "width=0.3 of 16 hidden units is 4.8 units"),
+        ((0.5, 0.1), "width=0.1 of 8 hidden units is 0.8 units"),
+        ((0.5,), "1 shares for 2 hidden layers"),
+        ((1, 1, 1), "3 shares for 2 hidden layers"),
+    ],
+)
+def test_a_width_that_the_network_cannot_have_is_named(nested, digits, width, words):
+    with pytest.raises(ValueError, match=words):
+        nested.predict_proba(digits[0][:3], width)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        *(({"widths": bad}, "widths=") for bad in (
+            0.5, [], [1], [0.25, 0.5], [0, 1], [0.5, 1.2], [True, 0.5], "ab", None, [np.nan, 1]
+        )),
+        ({"widths": [0.3, 1]}, "width=0.3 of 32 hidden units is 9.6 units"),
+        ({"rule": "some"}, "rule='some': use one of all, sandwich"),
+        ({"estimator": DecisionTreeClassifier()}, "estimator is a DecisionTreeClassifier"),
+        ({"estimator": lab.NetworkClassifier}, "class NetworkClassifier"),
+        ({"estimator": settings(nn.Linear)}, "the network is a Linear: give an nn.Sequential"),
+        ({"estimator": settings(lambda d, k: nn.Sequential(nn.Linear(d, k)))}, "hidden layer"),
+        ({"estimator": settings(lambda d, k: nn.Sequential(
+            nn.Linear(d, 8), nn.LayerNorm(8), nn.Linear(8, k)))}, "layer 1 is a LayerNorm"),
+        ({"estimator": settings(lambda d, k: nn.Sequential(
+            nn.Linear(d, 8), nn.BatchNorm1d(8), nn.Linear(8, k)))}, "layer 1 is a BatchNorm1d"),
+    ],
+)  # fmt: skip
+def test_settings_that_nest_nothing_are_named(digits, changed, words):
+    with pytest.raises(ValueError, match=words) as raised:
+        lab.NestedNetwork(NetworkClassifier()).set_params(**changed).fit(*digits)
+    assert len(str(raised.value)) <= 300
+
+
+def test_a_perceptron_has_as_many_hidden_layers_as_sizes():
+    torch.manual_seed(0)
+    one = perceptron(3, 2, hidden=5)
+    torch.manual_seed(0)
+    same_one = perceptron(3, 2, hidden=(5,))
+    assert all(map(torch.equal, one.parameters(), same_one.parameters()))
+    sizes = [p.shape for p in perceptron(3, 2, hidden=(5, 4)).parameters() if p.dim() == 2]
+    assert sizes == [(5, 3), (4, 5), (2, 4)]
