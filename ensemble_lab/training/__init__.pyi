@@ -37,3 +37,4 @@ from .stacking.stacking import StackingRegressor as StackingRegressor
 from .stacking.super_learner import ConvexWeightsClassifier as ConvexWeightsClassifier
 from .stacking.super_learner import ConvexWeightsRegressor as ConvexWeightsRegressor
 from .submodels.nested import NestedNetwork as NestedNetwork
+from .submodels.precision import AnyPrecision as AnyPrecision

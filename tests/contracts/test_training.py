@@ -236,3 +236,31 @@ def test_generations_that_cannot_be_are_refused():
             lab.born_again(wrong, X, CODES)
     with refused():
         lab.born_again(student, X, CODES, temperature=0)
+
+
+@contract("AnyPrecision")
+def test_bits_that_no_code_has_are_refused():
+    torch = pytest.importorskip("torch")
+    network = torch.nn.Linear(3, 2)
+    stored = lab.AnyPrecision(network, bits=np.int64(5))
+    assert torch.equal(stored.at(np.uint8(3)).weight, stored.at(3).weight)
+    for wrong in (0, -1, 9, 2.0, True, "3", None, np.nan, [3]):
+        with refused():
+            lab.AnyPrecision(network, wrong)
+        with refused():
+            stored.at(wrong)
+        if wrong is not None:
+            with refused():
+                stored.codes("weight", wrong)
+    with refused():
+        stored.at(6)
+    for wrong in ("bias", None, 0):
+        with refused():
+            stored.table(wrong)
+    for wrong in (None, "tiny", torch.nn.Linear, network.weight, torch.nn.ReLU()):
+        with refused():
+            lab.AnyPrecision(wrong)
+    with torch.no_grad():
+        network.weight[0, 0] = np.nan
+    with refused():
+        lab.AnyPrecision(network)

@@ -1,9 +1,11 @@
 """Many models in one: slices of nested networks, codes that are prefixes, exits."""
 
+import copy
 import pickle
 import warnings
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from ensemble_lab.training.batched.losses import cross_entropy
 from ensemble_lab.training.batched.members import stacked
 from ensemble_lab.training.networks import NetworkClassifier, perceptron
 from ensemble_lab.training.submodels import slices
+from ensemble_lab.training.submodels.codes import prefix_codes, table_of
 from ensemble_lab.training.submodels.nested import nested_loss
 from ensemble_lab.training.submodels.slices import Nested, at_random, at_units, sliced
 from tests.support.exact_networks import QUICK, ExactClassifier
@@ -255,3 +258,153 @@ def test_a_perceptron_has_as_many_hidden_layers_as_sizes():
     assert all(map(torch.equal, one.parameters(), same_one.parameters()))
     sizes = [p.shape for p in perceptron(3, 2, hidden=(5, 4)).parameters() if p.dim() == 2]
     assert sizes == [(5, 3), (4, 5), (2, 4)]
+
+
+# ---- any precision
+
+
+def errors(rows, found):
+    return ((rows - found) ** 2).sum(1)
+
+
+def decoded(rows, codes, bits, most=8):
+    short = codes >> (most - bits)
+    return np.take_along_axis(table_of(rows, short, bits), short.astype(int), axis=1)
+
+
+numbers = st.lists(
+    st.one_of(st.integers(-3, 3).map(float), st.floats(-1e3, 1e3, width=32)),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(numbers, st.integers(1, 8))
+def test_codes_keep_the_order_and_more_bits_never_err_more(values, most):
+    rows = np.array([values, values[::-1]])
+    codes = prefix_codes(rows, most)
+    assert codes.max(initial=0) < 2**most
+    assert np.array_equal(codes[0], codes[1][::-1])  # a row does not depend on order or neighbours
+    lower = rows[0][:, None] < rows[0]
+    assert (codes[0][:, None] <= codes[0])[lower].all()
+    assert (codes[0][:, None] == codes[0])[rows[0][:, None] == rows[0]].all()
+    found = [errors(rows, decoded(rows, codes, bits, most)) for bits in range(1, most + 1)]
+    scale = 1e-12 * (1 + (rows**2).sum())
+    assert all((b <= a + scale).all() for a, b in pairwise(found))
+    distinct = len(set(values))
+    if distinct <= 2**most:
+        assert np.array_equal(decoded(rows, codes, most, most), rows)
+        assert len(set(codes[0].tolist())) == distinct
+    # One bit is the best split of all numbers in two, by trying all.
+    line = np.sort(rows[0])
+    fits = [i for i in range(1, len(line)) if line[i] > line[i - 1]]
+    if most == 8 and fits:
+        best = min(line[:i].var() * i + line[i:].var() * (len(line) - i) for i in fits)
+        assert found[0][0] == pytest.approx(best, rel=1e-6, abs=1e-6 * (1 + best))
+
+
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 99))
+def test_fewer_bits_are_a_prefix(few, many, seed):
+    few, many = sorted((few, many))
+    torch.manual_seed(seed)
+    stored = lab.AnyPrecision(nn.Linear(30, 3))
+    assert np.array_equal(stored.codes("weight", many) >> (many - few), stored.codes("weight", few))
+    assert stored.codes("weight").max() < 256 and stored.table("weight", few).shape == (3, 2**few)
+    # A parent's table entry is the mean of its children's, by how many weights they have.
+    codes, size = stored.codes("weight", many), 2**many
+    for row in range(3):
+        count = np.bincount(codes[row], minlength=size)
+        total = (count * stored.table("weight", many)[row]).reshape(2**few, -1).sum(1)
+        parent = np.bincount(stored.codes("weight", few)[row], minlength=2**few)
+        np.testing.assert_allclose(total, parent * stored.table("weight", few)[row], atol=1e-12)
+
+
+def accuracy_of(network, X, y):
+    with torch.no_grad():
+        return (network(torch.tensor(X, dtype=torch.float32)).argmax(-1).numpy() == y).mean()
+
+
+def without_own_tables(stored, network, bits):
+    """The weights where the codes are cut and looked up in the table of 8 bits."""
+    cut = copy.deepcopy(network)
+    with torch.no_grad():
+        for name, value in cut.named_parameters():
+            if name in stored.names():
+                codes = stored.codes(name, bits).astype(int) << (8 - bits)
+                rows = np.take_along_axis(stored.table(name, 8), codes, axis=1)
+                value.copy_(torch.tensor(rows).reshape(value.shape))
+    return cut
+
+
+def test_error_falls_with_bits_and_codes_need_their_own_table(digits):
+    X, y = digits
+    network = settings(perceptron).fit(X[:800], y[:800]).members_.module(0)
+    before = [p.clone() for p in network.parameters()]
+    stored = lab.AnyPrecision(network)
+    full = accuracy_of(network, X[800:], y[800:])
+
+    def error(other):
+        return sum(((a - b) ** 2).sum().item() for a, b in
+                   zip(network.parameters(), other.parameters(), strict=True))  # fmt: skip
+
+    own = [error(stored.at(bits)) for bits in range(1, 9)]
+    cut = [error(without_own_tables(stored, network, bits)) for bits in range(1, 8)]
+    assert own == sorted(own, reverse=True) and own[-1] == 0  # 64 weights a row: 256 codes suffice
+    assert all(b > 2 * a for a, b in zip(own, cut[:6], strict=False))
+    at_three = accuracy_of(stored.at(3), X[800:], y[800:])
+    assert at_three > full - 0.02
+    assert accuracy_of(without_own_tables(stored, network, 3), X[800:], y[800:]) < at_three
+    assert accuracy_of(stored.at(8), X[800:], y[800:]) == full
+    assert all(map(torch.equal, before, network.parameters()))  # the network is left alone
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_few_values_come_back_exactly_and_biases_are_kept(dtype):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Embedding(7, 4), nn.Conv1d(4, 3, 2), nn.Linear(2, 5)).to(dtype)
+    with torch.no_grad():
+        for value in network.parameters():
+            if value.dim() > 1:
+                value.copy_(torch.randint(-2, 2, value.shape) / 10)
+    stored = lab.AnyPrecision(network, bits=2)
+    assert stored.names() == ["0.weight", "1.weight", "2.weight"]
+    assert all(map(torch.equal, stored.at(2).parameters(), network.parameters()))
+    one = stored.at(1)
+    assert one[2].weight.dtype == dtype and torch.equal(one[2].bias, network[2].bias)
+
+
+def test_weights_that_are_shared_stay_shared():
+    network = nn.ModuleDict({"in": nn.Embedding(9, 4), "out": nn.Linear(4, 9, bias=False)})
+    network["out"].weight = network["in"].weight
+    found = lab.AnyPrecision(network).at(1)
+    assert found["out"].weight is found["in"].weight
+    assert not torch.equal(found["in"].weight, network["in"].weight)
+
+
+def test_equal_weights_a_single_one_and_none():
+    network = nn.Linear(6, 2)
+    nn.init.constant_(network.weight, 0.1)
+    assert torch.equal(lab.AnyPrecision(network).at(1).weight, network.weight)
+    one = nn.Linear(1, 3)
+    assert torch.equal(lab.AnyPrecision(one, bits=1).at(1).weight, one.weight)
+    with pytest.raises(ValueError, match="ReLU has no weights of two dimensions"):
+        lab.AnyPrecision(nn.ReLU())
+
+
+@pytest.mark.parametrize("bits", [0, 9, -1, 2.5, True, "3"])
+def test_bits_outside_one_to_eight_are_named(bits):
+    stored = lab.AnyPrecision(nn.Linear(3, 2), bits=4)
+    with pytest.raises(ValueError, match="whole number from 1 to 8"):
+        lab.AnyPrecision(nn.Linear(3, 2), bits=bits)
+    with pytest.raises(ValueError, match="bits=.*: use a whole number from 1 to 4"):
+        stored.at(bits)
+
+
+def test_a_planted_fault_in_the_codes_is_seen(monkeypatch):
+    """Clusters cut in the middle, as by equal shares, err more than the best cut."""
+    rows = np.random.default_rng(0).standard_cauchy((4, 60))
+    best = errors(rows, decoded(rows, prefix_codes(rows), 2))
+    ranks = rows.argsort(1).argsort(1)
+    equal = (ranks * 4 // 60).astype(np.uint8)
+    worse = np.take_along_axis(table_of(rows, equal, 2), equal.astype(int), axis=1)
+    assert (errors(rows, worse) > 1.5 * best).all()
