@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -41,6 +43,9 @@ CLASSIFIERS = {
         LogisticRegression(), lab.NetworkClassifier(**net), random_state=0
     ),
     "NestedNetwork": lambda: lab.NestedNetwork(lab.NetworkClassifier(**net), random_state=0),
+    "EarlyExit": lambda: lab.EarlyExit(
+        lab.NetworkClassifier(partial(lab.perceptron, hidden=(8, 8)), **net), random_state=0
+    ),
 }
 REGRESSORS = {
     "BaggingRegressor": lambda: lab.BaggingRegressor(stump, 3, random_state=0),
@@ -264,3 +269,44 @@ def test_bits_that_no_code_has_are_refused():
         network.weight[0, 0] = np.nan
     with refused():
         lab.AnyPrecision(network)
+
+
+@contract("exit_thresholds")
+def test_confidences_and_shares_in_any_object_give_the_same_thresholds():
+    torch = pytest.importorskip("torch")
+    sure = np.array([[0.9, 0.9], [0.5, 0.8], [0.25, 0.7], [0.4, 0.5]])
+    true = lab.exit_thresholds(sure, [0.5, 0.5])
+    for dress in (list, np.ndarray.tolist, torch.tensor, pd.DataFrame, np.asfortranarray):
+        assert lab.exit_thresholds(dress(sure), [0.5, 0.5]) == pytest.approx(true)
+    for dress in (tuple, np.array, torch.tensor, pd.Series, pl.Series):
+        assert lab.exit_thresholds(sure, dress([0.5, 0.5])) == pytest.approx(true)
+    for wrong in (
+        None,
+        "ab",
+        [],
+        [[]],
+        sure[0],
+        sure[None],
+        np.where(sure > 0.8, np.nan, sure),
+        [["a", "b"]],
+        1j * sure,
+        np.where(sure > 0.8, np.inf, sure),
+    ):
+        with refused():
+            lab.exit_thresholds(wrong, [0.5, 0.5])
+    for wrong in (
+        None,
+        "ab",
+        0.5,
+        [],
+        [1],
+        [0.5, 0.25, 0.25],
+        [0.5, 0.6],
+        [1.5, -0.5],
+        ["a", "b"],
+        [np.nan, 1],
+        [[0.5, 0.5]],
+        [0, 0],
+    ):
+        with refused():
+            lab.exit_thresholds(sure, wrong)

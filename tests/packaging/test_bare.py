@@ -63,6 +63,7 @@ MODELS = {
     "NetworkRegressor().fit(X, y)": "training networks needs torch",
     "SnapshotEnsemble().fit(X, y)": "training networks needs torch",
     "NestedNetwork().fit(X, y)": "training networks needs torch",
+    "EarlyExit().fit(X, y)": "training networks needs torch",
     "AnyPrecision(None)": "a network needs torch",
     "NegativeCorrelationClassifier().fit(X, y)": "training networks needs torch",
     "NegativeCorrelationRegressor().fit(X, y)": "training networks needs torch",

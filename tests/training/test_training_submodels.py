@@ -25,7 +25,8 @@ from ensemble_lab.training.batched.members import stacked
 from ensemble_lab.training.networks import NetworkClassifier, perceptron
 from ensemble_lab.training.submodels import slices
 from ensemble_lab.training.submodels.codes import prefix_codes, table_of
-from ensemble_lab.training.submodels.nested import nested_loss
+from ensemble_lab.training.submodels.exits import exit_shares
+from ensemble_lab.training.submodels.losses import joint_loss
 from ensemble_lab.training.submodels.slices import Nested, at_random, at_units, sliced
 from tests.support.exact_networks import QUICK, ExactClassifier
 
@@ -144,7 +145,8 @@ def test_training_sums_the_losses_of_all_widths():
         cross_entropy(at_units(network.network, [int(16 * w_), int(8 * w_)], x)[None], y, w)
         for w_ in WIDTHS
     ]
-    torch.testing.assert_close(nested_loss(outputs[None], y, w, heads=4), sum(expected) / 4)
+    found = joint_loss(outputs[None], y, w, shares=[0.25] * 4)
+    torch.testing.assert_close(found, sum(expected) / 4)
     assert torch.equal(network.eval()(x), network.network(x))
 
 
@@ -408,3 +410,187 @@ def test_a_planted_fault_in_the_codes_is_seen(monkeypatch):
     equal = (ranks * 4 // 60).astype(np.uint8)
     worse = np.take_along_axis(table_of(rows, equal, 2), equal.astype(int), axis=1)
     assert (errors(rows, worse) > 1.5 * best).all()
+
+
+# ---- early exits
+
+THREE = partial(perceptron, hidden=(16, 16, 16))
+
+
+@pytest.fixture(scope="module")
+def exits(digits):
+    X, y = digits
+    return lab.EarlyExit(settings(THREE), random_state=0).fit(X[:800], y[:800])
+
+
+def taken(confidences, thresholds):
+    """The exit of each row, from 1, row by row."""
+    found = []
+    for row in confidences:
+        above = [c > t for c, t in zip(row, thresholds, strict=True)]
+        found.append(above.index(True) + 1 if any(above) else len(row))
+    return np.array(found)
+
+
+@given(st.integers(1, 60), st.lists(st.integers(0, 9), min_size=1, max_size=5), st.integers(0, 99))
+def test_realised_shares_are_those_asked_to_the_nearest_row(n, parts, seed):
+    parts = np.array(parts) if any(parts) else np.ones(len(parts))
+    shares, rng = parts / parts.sum(), np.random.default_rng(seed)
+    sure = rng.random((n, len(parts)))
+    thresholds = lab.exit_thresholds(sure, shares)
+    counts = np.bincount(taken(sure, thresholds), minlength=len(parts) + 1)[1:]
+    assert counts.sum() == n and (np.abs(counts - shares * n) < 1 + 1e-6).all()
+    whole = np.abs(shares * n - np.round(shares * n)) < 1e-9
+    if whole.all():
+        assert np.array_equal(counts, np.round(shares * n))
+    assert (thresholds[:-1][shares[:-1] == 0] == np.inf).all() and thresholds[-1] == -np.inf
+
+
+def test_an_exit_that_is_never_taken_and_one_that_takes_all():
+    sure = np.random.default_rng(0).random((10, 3))
+    assert lab.exit_thresholds(sure, [0, 0, 1]).tolist() == [np.inf, np.inf, -np.inf]
+    assert lab.exit_thresholds(sure, [0, 1, 0]).tolist() == [np.inf, -np.inf, -np.inf]
+    first = lab.exit_thresholds(sure, [1, 0, 0])
+    assert set(taken(sure, first)) == {1}
+
+
+@given(st.lists(st.sampled_from([0.2, 0.5, 0.9, 1.0]), min_size=2, max_size=30), st.integers(0, 10))
+def test_equal_confidences_leave_together_and_it_is_said(values, tenth):
+    sure = np.array([values, values]).T
+    wanted = int(np.floor(tenth / 10 * len(values) + 0.5 + 1e-9))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        thresholds = lab.exit_thresholds(sure, [tenth / 10, 1 - tenth / 10])
+    left = (taken(sure, thresholds) == 1).sum()
+    possible = [sum(v >= cut for v in values) for cut in {*values, 2.0}]
+    assert abs(left - wanted) == min(abs(one - wanted) for one in possible)
+    assert bool(said) == (left != wanted)
+    if said:
+        assert "leave together" in str(said[0].message)
+
+
+def test_rows_leave_with_the_answer_of_their_exit_and_go_no_further(exits, digits):
+    X = digits[0][800:1200]
+    sure, stages = exits.confidences(X), list(exits.staged_predict_proba(X))
+    thresholds = lab.exit_thresholds(sure, [0.5, 0.3, 0.2])
+    proba, left = exits.leave(X, thresholds)
+    assert np.array_equal(left, taken(sure, thresholds))
+    assert np.bincount(left).tolist() == [0, 200, 120, 80]
+    expected = np.stack(stages)[left - 1, np.arange(len(X))]
+    np.testing.assert_allclose(proba, expected, atol=1e-5)
+    network, seen = exits.members_.module(0), []
+    for block in network.blocks:
+        block.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    rows = torch.tensor(X, dtype=torch.float32)
+    assert len(list(network.leave(rows, thresholds))) == 3 and seen == [400, 200, 80]
+    seen.clear()
+    assert len(list(network.leave(rows, [-np.inf] * 3))) == 1 and seen == [400]
+
+
+def test_a_threshold_of_one_is_the_whole_network_and_of_zero_the_first_exit(exits, digits):
+    X = digits[0][800:900]
+    proba, left = exits.leave(X, 1)
+    assert set(left) == {3}
+    np.testing.assert_allclose(proba, exits.predict_proba(X), atol=1e-5)
+    proba, left = exits.leave(X, 0)
+    assert set(left) == {1}
+    np.testing.assert_allclose(proba, exits.predict_proba(X, 1), atol=1e-5)
+    one, left = exits.leave(X[:1], [0.5, 0.5, 0.5])  # a batch of one
+    assert one.shape == (1, 10) and left[0] == exits.leave(X, [0.5, 0.5, 0.5])[1][0]
+
+
+@given(st.integers(2, 12), st.floats(0, 3))
+def test_shares_of_the_exits_in_the_loss(count, scale):
+    shares = exit_shares(count, scale)
+    parts = [scale * sum(range(1, e + 1)) for e in range(1, count)]
+    parts.append(count + scale * sum(range(1, count)))
+    np.testing.assert_allclose(shares, np.array(parts) / sum(parts))
+
+
+def test_trained_exits_answer_and_untrained_ones_guess(exits, digits):
+    X, y = digits
+    held, right = X[800:], y[800:]
+    assert all((exits.predict(held, e) == right).mean() > 0.85 for e in (1, 2, 3))
+    plain = lab.EarlyExit(settings(THREE), scale=0, random_state=0).fit(X[:800], y[:800])
+    assert (plain.predict(held) == right).mean() > 0.85
+    assert all((plain.predict(held, e) == right).mean() < 0.35 for e in (1, 2))
+
+
+def test_overthinking_by_hand(exits, digits):
+    X, y = digits[0][800:], digits[1][800:]
+    said = np.stack([exits.predict(X, e) == y for e in (1, 2, 3)])
+    expected = np.mean([(a or b) and not c for a, b, c in said.T])
+    assert exits.overthinking(X, y) == pytest.approx(expected) and expected < 0.15
+    wrong = (exits.predict(X) + 1) % 10  # the end is never right
+    assert exits.overthinking(X, wrong) == np.mean(
+        (exits.predict(X, 1) == wrong) | (exits.predict(X, 2) == wrong)
+    )
+    with pytest.raises(ValueError, match="give a label a row"):
+        exits.overthinking(X, y[:-1])
+
+
+@pytest.mark.slow
+def test_scikit_learns_own_checks_of_early_exits():
+    two = partial(perceptron, hidden=(16, 16))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check_estimator(lab.EarlyExit(ExactClassifier(two, **QUICK)))
+
+
+def test_exits_are_pickled_and_repeated(exits, digits):
+    X, y = digits
+    again = pickle.loads(pickle.dumps(exits))
+    assert np.array_equal(again.leave(X, 0.9)[1], exits.leave(X, 0.9)[1])
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    other = clone(exits).fit(X[:800], y[:800])
+    assert np.array_equal(other.predict_proba(X, 1), exits.predict_proba(X, 1))
+    assert torch.equal(torch.get_rng_state(), state)  # the caller's random numbers go on
+
+
+@pytest.mark.parametrize("exit", [0, 4, -1, 1.5, True, "end", [1]])
+def test_an_exit_past_the_last_layer_is_named(exits, digits, exit):
+    with pytest.raises(ValueError, match="exit=.*: there are exits 1 to 3"):
+        exits.predict(digits[0][:3], exit)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "words"),
+    [
+        *((bad, "thresholds=") for bad in (None, "0.9", np.nan, True, [0.5, None, 0.5])),
+        ([0.9, 0.9], "2 thresholds for 3 exits"),
+        ([0.9] * 4, "4 thresholds for 3 exits"),
+    ],
+)
+def test_thresholds_that_do_not_fit_are_named(exits, digits, thresholds, words):
+    with pytest.raises(ValueError, match=words):
+        exits.leave(digits[0][:3], thresholds)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        *(({"scale": bad}, "scale=") for bad in (-1, np.nan, np.inf, "1", None, True)),
+        ({"estimator": settings(perceptron)}, "one hidden layer, and so no exit before its end"),
+        ({"estimator": DecisionTreeClassifier()}, "estimator is a DecisionTreeClassifier"),
+        ({"estimator": settings(nn.Linear)}, "the network is a Linear"),
+    ],
+)
+def test_settings_without_exits_are_named(digits, changed, words):
+    with pytest.raises(ValueError, match=words):
+        lab.EarlyExit().set_params(**changed).fit(digits[0][:50], digits[1][:50])
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [
+        ([0.5, 0.6], "add up to 1.1"),
+        ([0.2, 0.2], "add up to 0.4"),
+        ([1.5, -0.5], "add up to 1: use shares from 0 up"),
+        ([1.0], "1 shares for 2 exits"),
+        ([np.nan, 1], "shares of shape"),
+    ],
+)
+def test_shares_that_do_not_add_up_are_named(shares, words):
+    with pytest.raises(ValueError, match=words):
+        lab.exit_thresholds([[0.5, 0.5], [0.4, 0.6]], shares)

@@ -13,26 +13,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.missing import require
 from ensemble_lab.core.votes import first_best
-from ensemble_lab.training.batched.losses import cross_entropy, learns
 from ensemble_lab.training.inputs.rows import learned_rows, new_rows
 from ensemble_lab.training.inputs.settings import check_instance, random_of
 from ensemble_lab.training.labels import encoded
 from ensemble_lab.training.networks import NetworkClassifier, perceptron
+from ensemble_lab.training.submodels.losses import joint_loss
 
 if TYPE_CHECKING:
-    import torch
-
     from ensemble_lab.training.batched.members import Members
 
 RULES = {"all": 0, "sandwich": 2}  # rule to random widths a step
 WIDTHS = 0.125, 0.25, 0.5, 1.0
-
-
-@learns("classes")
-def nested_loss(outputs, targets, weights, *, heads: int) -> torch.Tensor:
-    """The mean over several outputs (m, B, heads k) of their cross-entropies (m,)."""
-    each = outputs.chunk(heads, dim=-1)
-    return sum(cross_entropy(one, targets, weights) for one in each) / heads
 
 
 class NestedNetwork(ClassifierMixin, BaseEstimator):
@@ -99,12 +90,13 @@ class NestedNetwork(ClassifierMixin, BaseEstimator):
         random = RULES[self.rule]
         if random:
             widths = [widths[0], widths[-1]]
+        heads = len(widths) + random
         members = network.train(
             X,
             codes,
             len(self.classes_),
             make=partial(Nested, plain, widths, random),
-            loss=partial(nested_loss, heads=len(widths) + random),
+            loss=partial(joint_loss, shares=[1 / heads] * heads),
             seed=random_of(self.random_state).randint(2**31 - 1),
         )
         self.members_ = whole(members, plain)

@@ -111,9 +111,10 @@ def sliced(members: Members, width) -> Members:
     ValueError
         Another network, or a width that it cannot have.
     """
-    network = checked(members.make())
-    make = Sliced(members.make, units_of(width, hidden_units(network)))
-    shapes = {name: value.shape for name, value in make().named_parameters()}
+    with torch.random.fork_rng():  # only shapes are read from new networks
+        network = checked(members.make())
+        make = Sliced(members.make, units_of(width, hidden_units(network)))
+        shapes = {name: value.shape for name, value in make().named_parameters()}
     params = {
         name: value[(slice(None), *(slice(size) for size in shapes[name]))]
         for name, value in members.params.items()
