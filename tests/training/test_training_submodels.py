@@ -5,7 +5,7 @@ import pickle
 import warnings
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -210,7 +210,11 @@ def bare(inputs, outputs):
 def test_scikit_learns_own_checks_of_nested_networks():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        check_estimator(lab.NestedNetwork(ExactClassifier(**QUICK), widths=(0.5, 1)))
+        check_estimator(
+            lab.NestedNetwork(
+                ExactClassifier(partial(perceptron, hidden=8), **QUICK), widths=(0.5, 1)
+            )
+        )
 
 
 @pytest.mark.parametrize(
@@ -360,6 +364,15 @@ def test_error_falls_with_bits_and_codes_need_their_own_table(digits):
     assert all(map(torch.equal, before, network.parameters()))  # the network is left alone
 
 
+def test_normal_weights_err_little_more_than_the_best_tables():
+    """Lloyd and Max's least squared errors for a normal distribution, from 1 to 4 bits."""
+    rows = np.random.default_rng(0).normal(size=(4, 20_000))
+    codes = prefix_codes(rows)
+    found = [errors(rows, decoded(rows, codes, bits)).mean() / 20_000 for bits in (1, 2, 3, 4)]
+    for error, least in zip(found, (0.3634, 0.1175, 0.03454, 0.009497), strict=True):
+        assert 0.97 * least < error < 1.2 * least
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_few_values_come_back_exactly_and_biases_are_kept(dtype):
     torch.manual_seed(0)
@@ -467,6 +480,16 @@ def test_equal_confidences_leave_together_and_it_is_said(values, tenth):
     assert bool(said) == (left != wanted)
     if said:
         assert "leave together" in str(said[0].message)
+
+
+def test_every_exit_and_every_width_gives_an_answer_of_its_own(exits, nested, digits):
+    """A setting that changes nothing is the fault that users of such networks report most."""
+    X = digits[0][:20]
+    stages = list(exits.staged_predict_proba(X))
+    widths = [nested.predict_proba(X, width) for width in (0.25, 0.5, (0.5, 1), (1, 0.5), 1)]
+    for several in (stages, widths):
+        assert all(np.abs(a - b).max() > 1e-3 for a, b in combinations(several, 2))
+    assert all(np.array_equal(exits.predict_proba(X, e + 1), stages[e]) for e in range(3))
 
 
 def test_rows_leave_with_the_answer_of_their_exit_and_go_no_further(exits, digits):

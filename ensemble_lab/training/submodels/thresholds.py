@@ -71,7 +71,7 @@ def exit_thresholds(confidences, shares) -> np.ndarray:
 
 
 def limits_of(thresholds, exits: int) -> list[float]:
-    """A threshold for each exit; one number holds for all but the last, where all leave.
+    """A threshold for each exit; one number holds for every exit before the last, where all leave.
 
     Raises
     ------
