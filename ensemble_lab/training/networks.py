@@ -25,12 +25,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def perceptron(inputs: int, outputs: int, hidden: int = 32) -> nn.Module:
-    """One hidden layer of tanh units; a row of one number for each output."""
+def perceptron(inputs: int, outputs: int, hidden: int | tuple[int, ...] = 32) -> nn.Module:
+    """Hidden layers of tanh units, one or as many as numbers; a row of one number each output."""
     require("a network", "torch")
     from torch import nn
 
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, outputs))
+    sizes = hidden if isinstance(hidden, tuple) else (hidden,)
+    layers = []
+    for size in sizes:
+        layers += [nn.Linear(inputs, size), nn.Tanh()]
+        inputs = size
+    return nn.Sequential(*layers, nn.Linear(inputs, outputs))
 
 
 class Network(BaseEstimator):

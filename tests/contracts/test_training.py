@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,10 @@ CLASSIFIERS = {
         LogisticRegression(), lab.NetworkClassifier(**net), random_state=0
     ),
     "ExpertsClassifier": lambda: lab.ExpertsClassifier(**net),
+    "NestedNetwork": lambda: lab.NestedNetwork(lab.NetworkClassifier(**net), random_state=0),
+    "EarlyExit": lambda: lab.EarlyExit(
+        lab.NetworkClassifier(partial(lab.perceptron, hidden=(8, 8)), **net), random_state=0
+    ),
 }
 REGRESSORS = {
     "BaggingRegressor": lambda: lab.BaggingRegressor(stump, 3, random_state=0),
@@ -253,3 +258,72 @@ def test_generations_that_cannot_be_are_refused():
             lab.born_again(wrong, X, CODES)
     with refused():
         lab.born_again(student, X, CODES, temperature=0)
+
+
+@contract("AnyPrecision")
+def test_bits_that_no_code_has_are_refused():
+    torch = pytest.importorskip("torch")
+    network = torch.nn.Linear(3, 2)
+    stored = lab.AnyPrecision(network, bits=np.int64(5))
+    assert torch.equal(stored.at(np.uint8(3)).weight, stored.at(3).weight)
+    for wrong in (0, -1, 9, 2.0, True, "3", None, np.nan, [3]):
+        with refused():
+            lab.AnyPrecision(network, wrong)
+        with refused():
+            stored.at(wrong)
+        if wrong is not None:
+            with refused():
+                stored.codes("weight", wrong)
+    with refused():
+        stored.at(6)
+    for wrong in ("bias", None, 0):
+        with refused():
+            stored.table(wrong)
+    for wrong in (None, "tiny", torch.nn.Linear, network.weight, torch.nn.ReLU()):
+        with refused():
+            lab.AnyPrecision(wrong)
+    with torch.no_grad():
+        network.weight[0, 0] = np.nan
+    with refused():
+        lab.AnyPrecision(network)
+
+
+@contract("exit_thresholds")
+def test_confidences_and_shares_in_any_object_give_the_same_thresholds():
+    torch = pytest.importorskip("torch")
+    sure = np.array([[0.9, 0.9], [0.5, 0.8], [0.25, 0.7], [0.4, 0.5]])
+    true = lab.exit_thresholds(sure, [0.5, 0.5])
+    for dress in (list, np.ndarray.tolist, torch.tensor, pd.DataFrame, np.asfortranarray):
+        assert lab.exit_thresholds(dress(sure), [0.5, 0.5]) == pytest.approx(true)
+    for dress in (tuple, np.array, torch.tensor, pd.Series, pl.Series):
+        assert lab.exit_thresholds(sure, dress([0.5, 0.5])) == pytest.approx(true)
+    for wrong in (
+        None,
+        "ab",
+        [],
+        [[]],
+        sure[0],
+        sure[None],
+        np.where(sure > 0.8, np.nan, sure),
+        [["a", "b"]],
+        1j * sure,
+        np.where(sure > 0.8, np.inf, sure),
+    ):
+        with refused():
+            lab.exit_thresholds(wrong, [0.5, 0.5])
+    for wrong in (
+        None,
+        "ab",
+        0.5,
+        [],
+        [1],
+        [0.5, 0.25, 0.25],
+        [0.5, 0.6],
+        [1.5, -0.5],
+        ["a", "b"],
+        [np.nan, 1],
+        [[0.5, 0.5]],
+        [0, 0],
+    ):
+        with refused():
+            lab.exit_thresholds(sure, wrong)

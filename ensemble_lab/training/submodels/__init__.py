@@ -1,0 +1,1 @@
+"""Many models in one: nested widths, weights of any precision, early exits."""
