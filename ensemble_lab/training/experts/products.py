@@ -9,8 +9,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-# As one batch of equal blocks, experts take two thirds of the time, less what filling up costs.
-MOST_FILLED = 1.4
+# As one batch of equal blocks, experts with at most so many weights a matrix take two thirds of the
+# time, less what filling up costs.
+TINY, MOST_FILLED = 40_000, 1.4
 # Above so many weights a matrix, PyTorch's own loop over matrices is slower than one in Python.
 SMALL = 200_000
 # Before, it was missing on a CPU, or wrong for some places in memory.
@@ -44,7 +45,7 @@ def mixed(
     order = flat.argsort(stable=True)[:used]
     source = order // choices.shape[1]  # the token of each choice
     place = torch.arange(used, device=tokens.device)  # of each choice in what is multiplied
-    if experts * most <= MOST_FILLED * used:
+    if down[0].numel() <= TINY and experts * most <= MOST_FILLED * used:
         starts = torch.arange(experts, device=tokens.device) * most - (counts.cumsum(0) - counts)
         place += starts.index_select(0, flat.index_select(0, order))
         # What fills a block up is the first token, whose outputs there nobody reads.

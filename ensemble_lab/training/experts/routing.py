@@ -83,7 +83,7 @@ def places(capacity: float, tokens: int, k: int, experts: int) -> int:
     7
     """
     wanted = capacity * tokens * k / experts
-    # No expert is chosen twice by a token. The small number is for products such as 1.1 times 10.
+    # No expert is chosen twice by a token. The small number is for 0.28 times 50 and the like.
     return tokens if wanted >= tokens else math.ceil(wanted - 1e-9)
 
 
