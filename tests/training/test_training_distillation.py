@@ -268,6 +268,7 @@ def test_rows_weights_and_held_out_rows_go_with_soft_targets(rows):
     [
         (lambda y: np.where(np.arange(60)[:, None, None] == 7, np.nan, y), "row 7 of y"),
         (lambda y: 2 * y, "sum to 1"),
+        (lambda y: np.where(np.arange(y.shape[1])[:, None] == 1, 0.0, y), r"is \[0\.0, 0\.0"),
         (lambda y: y - 0.1, "row 0 of y"),
         (lambda y: np.log(y + 1e-9), "row 0 of y"),  # logits
         (lambda y: y[..., :2] / y[..., :2].sum(-1, keepdims=True).clip(0.1), "2 classes"),

@@ -150,7 +150,7 @@ def probabilities(values, what: str, outputs: int | None = None, unknown=False) 
     outputs : int, optional
         Of the network that learns them: k, or a multiple of it where it has several heads.
     unknown : bool
-        Whether a distribution of zeros may stand for one that is not known.
+        Whether a label, the first of a row's distributions, may be zeros: there is none.
 
     Raises
     ------
@@ -169,6 +169,8 @@ def probabilities(values, what: str, outputs: int | None = None, unknown=False) 
         )
     total = p.sum(-1)
     known = ~(unknown & (p == 0).all(-1))
+    if p.ndim > 2:
+        known[:, 1:] = True  # a teacher always says something
     bad = known & ~((p >= 0).all(-1) & (np.abs(total - 1) <= 1e-3))
     if bad.any():
         at = tuple(np.argwhere(bad)[0])
