@@ -28,6 +28,7 @@ from ensemble_lab.training.submodels.codes import prefix_codes, table_of
 from ensemble_lab.training.submodels.exits import exit_shares
 from ensemble_lab.training.submodels.losses import joint_loss
 from ensemble_lab.training.submodels.slices import Nested, at_random, at_units, sliced
+from ensemble_lab.training.submodels.stages import Exits
 from tests.support.exact_networks import QUICK, ExactClassifier
 
 WIDTHS = (0.125, 0.25, 0.5, 1.0)
@@ -388,6 +389,12 @@ def test_few_values_come_back_exactly_and_biases_are_kept(dtype):
     assert one[2].weight.dtype == dtype and torch.equal(one[2].bias, network[2].bias)
 
 
+def test_a_mean_of_equal_numbers_is_that_number():
+    rows = np.array([[0.1, 0.1, 0.1, 0.7, 0.7, 0.7]])
+    assert sum([0.1] * 3) / 3 != 0.1
+    assert np.array_equal(decoded(rows, prefix_codes(rows), 1), rows)
+
+
 def test_weights_that_are_shared_stay_shared():
     network = nn.ModuleDict({"in": nn.Embedding(9, 4), "out": nn.Linear(4, 9, bias=False)})
     network["out"].weight = network["in"].weight
@@ -520,6 +527,16 @@ def test_a_threshold_of_one_is_the_whole_network_and_of_zero_the_first_exit(exit
     np.testing.assert_allclose(proba, exits.predict_proba(X, 1), atol=1e-5)
     one, left = exits.leave(X[:1], [0.5, 0.5, 0.5])  # a batch of one
     assert one.shape == (1, 10) and left[0] == exits.leave(X, [0.5, 0.5, 0.5])[1][0]
+
+
+def test_a_probability_of_exactly_one_does_not_leave_at_a_threshold_of_one():
+    network = Exits(partial(THREE, 4, 2)).eval()
+    network.heads[0].bias.data[0] = 1e4
+    x = torch.ones(3, 4)
+    with torch.no_grad():
+        rows = [len(gone) for gone, _ in network.leave(x, [1.0, 1.0, -np.inf])]
+        assert rows == [0, 0, 3]
+        assert [len(gone) for gone, _ in network.leave(x, [0.999, 1.0, -np.inf])] == [3]
 
 
 @given(st.integers(2, 12), st.floats(0, 3))
