@@ -39,7 +39,7 @@ class Layers:
                 num_experts_per_tok=K,
             )
         ).eval()
-        # The very same tensors: a copy would be read from slower memory by whoever comes first.
+        # The very same tensors: the first of two copies to run would read from slower memory.
         block.gate.weight = self.ours.router
         block.experts.gate_up_proj = self.ours.gate_up
         block.experts.down_proj = self.ours.down
