@@ -107,8 +107,8 @@ def _name_of(policy: Policy) -> str:
     if isinstance(policy, type):
         fix = f"give a policy made of it, {policy.__name__}(…)"
         raise ValueError(f"there is no explorer for the class {policy.__name__}; {fix}")
-    known = ", ".join(map(repr, EXPLORERS))
     raise ValueError(
-        f"there is no explorer for {shown(policy, 60)}; give one of {known}, or a vote, router,"
-        " Cascade, BudgetCascade or LearnedSelector"
+        f"there is no explorer for {shown(policy, 60)}; give a name, such as 'votes', 'cascade' or"
+        " 'routing' (help(explore) has all), or a vote, router, Cascade, BudgetCascade or"
+        " LearnedSelector"
     )
