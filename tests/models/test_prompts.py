@@ -371,7 +371,8 @@ def no_template_runs():
 )
 def test_a_template_without_end_is_stopped(chatty, monkeypatch, template, why):
     monkeypatch.setattr(chatty.tokenizer, "chat_template", template)
-    monkeypatch.setattr("ensemble_lab.models.templates.MOST_SECONDS", 0.5)
+    if "0.5 s" in why:  # a busy machine may need as long for the others
+        monkeypatch.setattr("ensemble_lab.models.templates.MOST_SECONDS", 0.5)
     with pytest.raises(ModelError, match=why) as refusal:
         chatty([SAID])
     check_plain(refusal)
