@@ -1,0 +1,1 @@
+"""Models that work across machines: queues, engines under load, placement and scheduling."""

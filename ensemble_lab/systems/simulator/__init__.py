@@ -1,0 +1,1 @@
+"""Simulators: pools of servers, machines that batch as engines do, and policies under load."""
