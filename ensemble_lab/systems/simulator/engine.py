@@ -1,4 +1,4 @@
-"""One engine under a load generator, and the engine that a recorded load curve tells of.
+"""One engine under a load generator: what a benchmark of it would measure.
 
 All requests are equally long, so they end in the order in which they came in, and a queue of those
 that run is enough: about twelve times as fast as `cluster.serve`, whose times it has (a test holds
@@ -7,13 +7,13 @@ them equal). That is what a fit needs, which replays a minute of load some thirt
 
 from __future__ import annotations
 
-import warnings
 from collections import deque
 from math import ceil, inf
 
 import numpy as np
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.systems.simulator.inputs import numbers, positive, whole
 from ensemble_lab.systems.simulator.machine import Engine
 
 TIE = 1e-9  # of a step: what comes so shortly after a step's end comes at its end
@@ -62,11 +62,12 @@ def replay_load(
     ------
     ValueError
         A rate that is not positive, or without a request in `seconds`, or with more than five
-        million; a request that fits into no memory; no token to write.
+        million; a request that does not fit into memory; no token to write.
 
     References
     ----------
-    Yu et al., Orca: a distributed serving system for transformer-based generative models, OSDI 2022.
+    Yu et al., Orca: a distributed serving system for transformer-based generative models, OSDI
+    2022.
 
     Examples
     --------
@@ -76,7 +77,9 @@ def replay_load(
     """
     import pandas as pd
 
-    rates = _numbers(rates, "rates")
+    rates = numbers(rates, "rates")
+    if rates.ndim != 1:
+        raise ValueError(f"rates has shape {rates.shape}; give one number a rate")
     rows = []
     for rate in rates.tolist():
         sent, first, finished = stage(engine, rate, seconds, in_flight, prompt, output)
@@ -111,89 +114,6 @@ def plateau_rate(engine: Engine, *, prompt: int = 204, output: int = 62) -> floa
     return engine.slots / (output * step + engine.slots * reading)
 
 
-def fit_engine(curves, slots: int = 128, **load) -> Engine:
-    """The engine whose replayed latencies are nearest to recorded ones, in relative terms.
-
-    Two numbers are fitted: the seconds of a step, and what each running request adds to it. What
-    reading a prompt takes is part of the second: a request that holds its slot for L steps delays
-    the others by L c + p, and a load curve cannot tell the step's share c from the prompt's p.
-
-    A regression begins: by Little's law rate times latency are in flight, b of them in slots, and
-    the time in a slot is L a + b (L c + p). Replaying corrects the rates at which the queue was
-    still growing when the generator stopped.
-
-    Parameters
-    ----------
-    curves : pandas.DataFrame
-        A row a rate of one configuration: ``requested_rate`` (requests a second) and
-        ``latency_mean_s`` (seconds). Rows are what the engine is fitted on.
-    slots : int
-        Requests that can run together. Little's law shows it, where the engine is full: served rate
-        times (latency minus time to the first token).
-    **load
-        Other than the recorded load: the keywords of `replay_load`.
-
-    Returns
-    -------
-    Engine
-        With `step` and `per_task` fitted, and `prompt` zero.
-
-    Warns
-    -----
-    UserWarning
-        The rates leave more than half of the slots empty, so the plateau is a guess.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two rates, no column of that name, several configurations, numbers that are not
-        positive, or only rates at which all slots are taken.
-
-    Examples
-    --------
-    >>> import ensemble_lab as lab
-    >>> curves = lab.load_curves().query("configuration == 'plain' and 1 <= stage <= 3")
-    >>> round(plateau_rate(fit_engine(curves)))
-    104
-    """
-    from scipy.optimize import least_squares
-
-    rates, latencies = _recorded(curves)
-    limit, output = load.get("in_flight", 440), load.get("output", 62)
-    flight = np.minimum(rates * latencies, limit)  # Little's law
-    running = np.minimum(flight, slots)
-    if flight.min() >= slots:
-        raise ValueError(
-            f"at every rate all {slots} slots are taken (at least {flight.min():.0f} requests in"
-            " flight), so the step and what a request adds cannot be told apart; add a lower rate"
-        )
-    if running.max() < slots / 2:
-        warnings.warn(
-            f"the highest rate keeps {running.max():.0f} of {slots} slots busy, so what the engine"
-            " serves when full is a guess; add a higher rate",
-            stacklevel=2,
-        )
-    inside = latencies * running / flight  # seconds in a slot
-    share = np.stack([np.ones_like(running), running], axis=1) / inside[:, None]
-    start = np.linalg.lstsq(share, np.ones(len(rates)))[0] / output
-
-    def engine(logs) -> Engine:
-        step, per_task = np.exp(logs).tolist()
-        return Engine(step, per_task, slots=slots)
-
-    def misses(logs) -> list[float]:
-        found = []
-        for rate, latency in zip(rates.tolist(), latencies.tolist(), strict=True):
-            sent, _, finished = stage(engine(logs), rate, **load)
-            found.append(np.log((finished - sent).mean() / latency))
-        return found
-
-    # Times are positive, so their logarithms are fitted; replayed times are not smooth in them.
-    least = [latencies.min() / output / 10, 1e-9]
-    best = least_squares(misses, np.log(np.maximum(start, least)), diff_step=1e-3, ftol=1e-4)
-    return engine(best.x)
-
-
 def stage(
     engine: Engine,
     rate: float,
@@ -203,29 +123,32 @@ def stage(
     output: int = 62,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """When each request of one rate was sent, got its first token and its last: (n,) each."""
-    if not rate > 0:
-        raise ValueError(f"rates holds {shown(rate)}; give requests a second above 0")
+    if not isinstance(engine, Engine):
+        raise TypeError(f"engine is {shown(engine)}; give an Engine")
+    positive(rate, "rates", " requests a second")
+    positive(seconds, "seconds")
+    if in_flight != inf:
+        whole(in_flight, "in_flight")
     if not 1 - TIE <= rate * seconds <= MOST:
         raise ValueError(
-            f"at {rate:g} requests a second {rate * seconds:.3g} are due in {shown(seconds)} s;"
-            f" give rates and seconds for 1 to {MOST:,}"
+            f"at {rate:g} requests a second {rate * seconds:.3g} are due in {seconds:g} s; give"
+            f" rates and seconds for 1 to {MOST:,}"
         )
-    if output != int(output) or output < 1:
-        raise ValueError(f"output is {shown(output)}; give whole tokens, at least 1")
-    slots = min(engine.slots, in_flight, engine.capacity // (prompt + output))
-    if not slots >= 1:
+    size = whole(prompt, "prompt", 0) + whole(output, "output")
+    if size > engine.capacity:
         raise ValueError(
-            f"no request of {shown(prompt + output)} tokens may run: the engine holds"
-            f" {engine.capacity:g}, and {shown(in_flight)} may be in flight"
+            f"a request has {size} tokens, but the engine holds {engine.capacity:g}; give a larger"
+            " capacity"
         )
+    slots = min(engine.slots, in_flight, engine.capacity // size)
     due = np.arange(int(rate * seconds + TIE)) / rate
     reading = engine.prompt + engine.per_token * prompt
-    first, finished = _run(engine.step, engine.per_task, reading, slots, due.tolist(), int(output))
+    first, finished = _run(engine.step, engine.per_task, reading, slots, due.tolist(), output)
     # A request that the generator holds back would wait in the engine's queue, behind the same
     # others, so the limit changes when it is sent, and not when it runs.
     sent = due.copy()
     if in_flight < len(due):
-        sent[int(in_flight) :] = np.maximum(due[int(in_flight) :], finished[: -int(in_flight)])
+        sent[in_flight:] = np.maximum(due[in_flight:], finished[:-in_flight])
     return sent, first, finished
 
 
@@ -259,35 +182,3 @@ def _run(step, per_task, reading, slots, due, output) -> tuple[np.ndarray, np.nd
             busy -= ended
             finished += [now] * ended
     return np.array(first), np.array(finished)
-
-
-def _recorded(curves) -> tuple[np.ndarray, np.ndarray]:
-    """Rates and latencies of one configuration."""
-    try:
-        rates, latencies = (_numbers(curves[name], name) for name in (RATE, LATENCY))
-        names = set(curves["configuration"]) if "configuration" in curves else set()
-    except (KeyError, TypeError, IndexError):
-        raise ValueError(f"curves needs the columns {RATE!r} and {LATENCY!r}") from None
-    if len(names) > 1:
-        raise ValueError(
-            f"curves holds {len(names)} configurations; choose the rows of one, such as"
-            f" curves[curves.configuration == {shown(sorted(map(str, names))[0])}]"
-        )
-    if len(rates) != len(latencies) or len(set(rates.tolist())) < 2:
-        raise ValueError("two numbers are fitted: give a row for each of two rates or more")
-    for name, values in ((RATE, rates), (LATENCY, latencies)):
-        if not (values > 0).all():
-            raise ValueError(f"{name} holds {shown(values.min())}; give numbers above 0")
-    return rates, latencies
-
-
-def _numbers(values, what: str) -> np.ndarray:
-    try:
-        array = np.asarray(values, float)
-    except (TypeError, ValueError):
-        raise ValueError(f"{what} is {shown(values)}; give numbers") from None
-    if array.ndim != 1 or not len(array):
-        raise ValueError(f"{what} has shape {array.shape}; give a list of at least one number")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{what} holds {shown(array[~np.isfinite(array)][0])}; give finite numbers")
-    return array
