@@ -104,14 +104,20 @@ def plateau_rate(engine: Engine, *, prompt: int = 204, output: int = 62) -> floa
     In ``output`` steps every slot serves one request, and every request stops the others once while
     its prompt is read.
 
+    Raises
+    ------
+    TypeError, ValueError
+        No engine; a request that does not fit into its memory.
+
     Examples
     --------
     >>> round(plateau_rate(Engine(0.007, 1e-4, slots=128)), 2)
     104.27
     """
-    step = engine.step + engine.per_task * engine.slots
+    slots = slots_of(engine, prompt, output)
+    step = engine.step + engine.per_task * slots
     reading = engine.prompt + engine.per_token * prompt
-    return engine.slots / (output * step + engine.slots * reading)
+    return slots / (output * step + slots * reading)
 
 
 def stage(
@@ -123,8 +129,6 @@ def stage(
     output: int = 62,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """When each request of one rate was sent, got its first token and its last: (n,) each."""
-    if not isinstance(engine, Engine):
-        raise TypeError(f"engine is {shown(engine)}; give an Engine")
     positive(rate, "rates", " requests a second")
     positive(seconds, "seconds")
     if in_flight != inf:
@@ -134,13 +138,7 @@ def stage(
             f"at {rate:g} requests a second {rate * seconds:.3g} are due in {seconds:g} s; give"
             f" rates and seconds for 1 to {MOST:,}"
         )
-    size = whole(prompt, "prompt", 0) + whole(output, "output")
-    if size > engine.capacity:
-        raise ValueError(
-            f"a request has {size} tokens, but the engine holds {engine.capacity:g}; give a larger"
-            " capacity"
-        )
-    slots = min(engine.slots, in_flight, engine.capacity // size)
+    slots = min(slots_of(engine, prompt, output), in_flight)
     due = np.arange(int(rate * seconds + TIE)) / rate
     reading = engine.prompt + engine.per_token * prompt
     first, finished = _run(engine.step, engine.per_task, reading, slots, due.tolist(), output)
@@ -150,6 +148,19 @@ def stage(
     if in_flight < len(due):
         sent[in_flight:] = np.maximum(due[in_flight:], finished[:-in_flight])
     return sent, first, finished
+
+
+def slots_of(engine: Engine, prompt: int, output: int) -> int:
+    """Requests of that size that can run together: as many as slots and memory allow."""
+    if not isinstance(engine, Engine):
+        raise TypeError(f"engine is {shown(engine)}; give an Engine")
+    size = whole(prompt, "prompt", 0) + whole(output, "output")
+    if size > engine.capacity:
+        raise ValueError(
+            f"a request has {size} tokens, but the engine holds {engine.capacity:g}; give a larger"
+            " capacity"
+        )
+    return int(min(engine.slots, engine.capacity // size))
 
 
 def _run(step, per_task, reading, slots, due, output) -> tuple[np.ndarray, np.ndarray]:

@@ -64,15 +64,16 @@ def fit_engine(curves, slots: int = 128, **load) -> Engine:
     whole(slots, "slots")
     limit, output = load.get("in_flight", 440), load.get("output", 62)
     flight = np.minimum(rates * latencies, limit)  # Little's law
-    running = np.minimum(flight, slots)
-    if flight.min() >= slots:
+    full = min(slots, limit)
+    running = np.minimum(flight, full)
+    if running.min() >= full:
         raise ValueError(
-            f"at every rate all {slots} slots are taken (at least {flight.min():.0f} requests in"
+            f"at every rate all {full} slots are taken (at least {flight.min():.0f} requests in"
             " flight), so the step and what a request adds cannot be told apart; add a lower rate"
         )
-    if running.max() < slots / 2:
+    if running.max() < full / 2:
         warnings.warn(
-            f"the highest rate keeps {running.max():.0f} of {slots} slots busy, so what the engine"
+            f"the highest rate keeps {running.max():.0f} of {full} slots busy, so what the engine"
             " serves when full is a guess; add a higher rate",
             stacklevel=2,
         )
