@@ -102,7 +102,7 @@ def test_three_requests_by_hand():
 
 # -- what users report of load generators: inference-perf 245, 319 and 633, vLLM 21104 and 54101,
 # -- and of simulators: LLMServingSim 40 (overload), inference-sim 486 (terms that cannot be told
-# -- apart, plateaux foretold too high) and 1275 (whether the server was full)
+# -- apart, plateaux predicted too high) and 1275 (whether the server was full)
 
 
 @pytest.mark.parametrize("in_flight", [1, 7, 128, 200, 440])
@@ -134,7 +134,7 @@ def test_latency_counts_from_the_sending_and_not_from_when_a_request_was_due():
 
 
 @pytest.mark.parametrize("engine", [Engine(0.007, 1e-4, slots=128), Engine(0.02, 0, 0.01, slots=7)])
-def test_a_full_engine_keeps_to_its_plateau_and_to_littles_law(engine):
+def test_a_full_engine_keeps_to_its_plateau_and_has_as_many_in_flight_as_it_may(engine):
     plateau = plateau_rate(engine)
     found = replay_load(engine, [1.5 * plateau], seconds=2000 / plateau * 10).iloc[0]
     assert found.served_rate == pytest.approx(plateau, rel=0.01)
@@ -181,7 +181,7 @@ def misses(name, stages):
 
 
 @pytest.mark.parametrize("name", CURVES)
-def test_three_rates_foretell_the_engine(name):
+def test_three_rates_predict_the_engine(name):
     missed = misses(name, [1, 2, 3])
     assert missed.served_rate.abs().max() < 0.05
     rows = CURVES[name]
@@ -190,7 +190,7 @@ def test_three_rates_foretell_the_engine(name):
     assert judged.sum() >= 5 and missed.latency_mean_s[judged].abs().max() < 0.10
 
 
-def test_the_three_lowest_rates_foretell_it_badly_and_are_warned_of():
+def test_the_three_lowest_rates_predict_it_badly_and_are_warned_of():
     worst = {name: misses(name, [0, 1, 2]).served_rate.abs().max() for name in CURVES}
     assert max(worst, key=worst.get) == "eagle" and worst["eagle"] > 0.25
     assert sum(miss > 0.1 for miss in worst.values()) == 3
@@ -201,7 +201,7 @@ def test_the_three_lowest_rates_foretell_it_badly_and_are_warned_of():
 # -- the recording itself ------------------------------------------------------------------------
 
 
-def test_littles_law_holds_on_the_recording():
+def test_rate_times_latency_is_in_flight_on_the_recording():
     flight = {name: rows.sent_rate[6] * rows.latency_mean_s[6] for name, rows in CURVES.items()}
     assert all(435 < value < 446 for value in flight.values()), flight
     rows = pd.DataFrame({name: rows.loc[6] for name, rows in CURVES.items()}).T
@@ -257,5 +257,5 @@ def test_what_makes_no_sense_is_refused(call, words):
 
 
 def test_something_else_than_an_engine_is_refused():
-    with pytest.raises(TypeError, match="engine is 0.01; give an Engine"):
+    with pytest.raises(TypeError, match="engine is a float; give an Engine"):
         replay_load(0.01, [1])

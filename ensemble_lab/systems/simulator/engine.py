@@ -12,7 +12,6 @@ from math import ceil, inf
 
 import numpy as np
 
-from ensemble_lab.core.errors import shown
 from ensemble_lab.systems.simulator.inputs import numbers, positive, whole
 from ensemble_lab.systems.simulator.machine import Engine
 
@@ -153,7 +152,7 @@ def stage(
 def slots_of(engine: Engine, prompt: int, output: int) -> int:
     """Requests of that size that can run together: as many as slots and memory allow."""
     if not isinstance(engine, Engine):
-        raise TypeError(f"engine is {shown(engine)}; give an Engine")
+        raise TypeError(f"engine is a {type(engine).__name__}; give an Engine(…)")
     size = whole(prompt, "prompt", 0) + whole(output, "output")
     if size > engine.capacity:
         raise ValueError(
