@@ -12,7 +12,7 @@ from ensemble_lab.core.decision import Decision
 from ensemble_lab.core.errors import check_known, several, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy
-from ensemble_lab.systems.simulator.inputs import positive
+from ensemble_lab.systems.simulator.inputs import called, positive
 from ensemble_lab.systems.simulator.networks import pools
 
 
@@ -53,7 +53,7 @@ def demand(policy: Policy, outcomes: Outcomes, servers, services, parallel: bool
     """
     if not isinstance(policy, Policy):
         raise TypeError(
-            f"policy={shown(policy)} is no Policy; give one that is fitted, such as"
+            f"{called(policy)} is not a policy; give one that is fitted, such as"
             " Cascade(('small', 'big'), (0.7,))"
         )
     decision, servers = policy.decide(outcomes, parallel=parallel), pools(servers)
