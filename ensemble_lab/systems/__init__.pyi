@@ -14,9 +14,12 @@ from .simulator.machine import Engine as Engine
 from .simulator.networks import Hedged as Hedged
 from .simulator.networks import Pools as Pools
 from .simulator.networks import Tandem as Tandem
+from .simulator.orders import Priority as Priority
+from .simulator.orders import ShortestFirst as ShortestFirst
 from .simulator.queues import FCFS as FCFS
-from .simulator.queues import Priority as Priority
-from .simulator.queues import ShortestFirst as ShortestFirst
 from .simulator.simulate import Simulation as Simulation
 from .simulator.simulate import simulate as simulate
 from .simulator.statistics import batch_means as batch_means
+from .simulator.under_load import Answered as Answered
+from .simulator.under_load import serve_policy as serve_policy
+from .simulator.under_load import under_load as under_load

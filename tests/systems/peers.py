@@ -68,3 +68,24 @@ def _source(env, arrivals, job):
         if at > env.now:
             yield env.timeout(at - env.now)
         env.process(job(i))
+
+
+def policy(called, seconds, waves, arrivals, servers):
+    """Answers (n,): every model a pool; the models of a wave are asked together."""
+    env, done = simpy.Environment(), np.empty(len(arrivals))
+    pools = [simpy.Resource(env, one) for one in servers]
+
+    def call(i, j):
+        with pools[j].request() as turn:
+            yield turn
+            yield env.timeout(seconds[i, j])
+
+    def job(i):
+        for wave in waves:
+            asked = [env.process(call(i, j)) for j in wave if called[i, j]]
+            yield env.all_of(asked)
+        done[i] = env.now
+
+    env.process(_source(env, arrivals, job))
+    env.run()
+    return done

@@ -25,13 +25,13 @@ def numbers(values, what: str) -> np.ndarray:
     except ValueError:
         raise ValueError(f"{what} has rows of different lengths; give equally many each") from None
     if array.dtype.kind in "mM":
-        raise ValueError(f"{what} holds dates; give seconds: (t - t[0]) / np.timedelta64(1, 's')")
+        raise ValueError(f"{what} holds dates; give the seconds since the first one")
     if not array.size:
         raise ValueError(f"{what} is empty; give at least one number")
     if array.dtype.kind not in "iuf":
-        held = array.ravel().tolist()
-        wrong = next((v for v in held if isinstance(v, bool) or not isinstance(v, Real)), held[0])
-        raise ValueError(f"{what} holds {shown(wrong)}, not a number; give real numbers")
+        for held in array.ravel().tolist():
+            if isinstance(held, bool) or not isinstance(held, Real):
+                raise ValueError(f"{what} holds {shown(held)}, not a number; give real numbers")
     array = array.astype(float)
     if not np.isfinite(array).all():
         place = np.argwhere(~np.isfinite(array))[0].tolist()
@@ -123,6 +123,11 @@ def distinct(values: Sequence, what: str) -> tuple[str, ...]:
         if names.count(name) > 1:
             raise ValueError(f"{what} has {shown(name)} twice; give each a name of its own")
     return names
+
+
+def called(thing) -> str:
+    """How a message names a thing that is of the wrong type; a class by its name."""
+    return thing.__name__ if isinstance(thing, type) else shown(thing)
 
 
 def generator(rng) -> np.random.Generator:

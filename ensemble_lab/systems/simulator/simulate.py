@@ -13,7 +13,7 @@ import numpy as np
 
 from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.frozen import Frozen, view
-from ensemble_lab.systems.simulator.inputs import arrival_times, positive, service_times
+from ensemble_lab.systems.simulator.inputs import arrival_times, called, positive, service_times
 from ensemble_lab.systems.simulator.queues import Rule
 from ensemble_lab.systems.simulator.statistics import Interval, batch_means
 
@@ -214,7 +214,7 @@ def simulate(arrivals, services, rule: Rule, kind=None) -> Simulation:
     [0.0, 2.0, 4.0]
     """
     if not isinstance(rule, Rule):
-        raise TypeError(f"rule={shown(rule)} is not a rule; give one such as FCFS(servers=2)")
+        raise TypeError(f"{called(rule)} is not a rule; give one such as FCFS(servers=2)")
     arrivals, services = arrival_times(arrivals), service_times(services)
     shape = (len(arrivals),) if rule.stages is None else (len(arrivals), rule.stages)
     if services.shape != shape:
