@@ -20,11 +20,14 @@ class Layers:
 
     d: int
     hidden: int
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
 
     @cached_property
     def ours(self):
         torch.manual_seed(0)
-        return lab.MixtureOfExperts(self.d, self.hidden, EXPERTS, K).eval()
+        layer = lab.MixtureOfExperts(self.d, self.hidden, EXPERTS, K)
+        return layer.to(self.device, self.dtype).eval()
 
     @cached_property
     def block(self):
@@ -48,6 +51,8 @@ class Layers:
     def calls(self, tokens: int) -> dict:
         """A call of each layer on the same tokens; all give the same output, or it is an error."""
         x = torch.randn(1, tokens, self.d, generator=torch.Generator().manual_seed(tokens))
+        x = x.to(self.device, self.dtype)
+        atol, rtol = (1e-5, 1e-4) if self.dtype == torch.float32 else (0.02, 0.05)
 
         def theirs(implementation):
             def call():
@@ -59,5 +64,5 @@ class Layers:
         found = {"ours": lambda: self.ours(x)[0]}
         found |= {name: theirs(name) for name in IMPLEMENTATIONS}
         for name, call in found.items():
-            torch.testing.assert_close(call(), found["ours"](), atol=1e-5, rtol=1e-4, msg=name)
+            torch.testing.assert_close(call(), found["ours"](), atol=atol, rtol=rtol, msg=name)
         return found
