@@ -625,7 +625,7 @@ def test_layers_and_losses_are_those_asked_for(digits):
 @pytest.mark.parametrize("capacity", [None, 0.0, 0.7])
 def test_the_way_of_a_gpu_gives_the_same_sums(capacity):
     torch.manual_seed(0)
-    layer = lab.MixtureOfExperts(16, 24, 4, 2, capacity=capacity)
+    layer = MixtureOfExperts(16, 24, 4, 2, capacity=capacity)
     tokens = torch.randn(1, 30, 16)
     output, routing = layer(tokens)
     choices = routing.choices.masked_fill(routing.dropped, 4)[0]
