@@ -440,7 +440,7 @@ def experts_vs_transformers(quick):
     from benchmarks.submodels import by_tokens, total
     from benchmarks.submodels import measured as timed
 
-    tokens, rounds, d = ((64,), 1, 64) if quick else ((64, 512, 4096), 31, 1024)
+    tokens, rounds, d = ((64,), 1, 64) if quick else ((64, 256, 1024), 31, 1024)
     layers = Layers(d, 2 * d, place(), torch.bfloat16)
     with torch.no_grad():
         found = timed(layers, tokens, rounds)
