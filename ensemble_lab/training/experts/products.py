@@ -36,10 +36,10 @@ def mixed(
     gate_up : (E, 2 h, d) tensor
     down : (E, d, h) tensor
     """
+    if tokens.is_cuda and fits_grouped(tokens, down):
+        return without_waiting(tokens, choices, weights, gate_up, down)
     flat, experts = choices.flatten(), len(down)
     counts = flat.bincount(minlength=experts)[:experts]
-    if tokens.is_cuda and fits_grouped(tokens, down):
-        return without_waiting(tokens, choices, weights, counts, gate_up, down)
     sizes = counts.tolist()
     used, most = sum(sizes), max(sizes)
     if not used:
@@ -54,7 +54,9 @@ def mixed(
         filled = source.new_zeros(experts * most).index_copy_(0, place, source)
         found = as_batch(tokens.index_select(0, filled), gate_up, down)
     elif fits_grouped(tokens, down):
-        found = grouped(tokens.index_select(0, source), counts, gate_up, down)
+        found = grouped(
+            tokens.index_select(0, source), counts.cumsum(0).to(torch.int32), gate_up, down
+        )
     else:
         found = in_turn(tokens.index_select(0, source), sizes, gate_up, down)
     places = flat.new_zeros(flat.shape).index_copy_(0, order, place)
@@ -64,15 +66,14 @@ def mixed(
     return (each * weights[..., None]).sum(1).to(tokens.dtype)
 
 
-def without_waiting(tokens, choices, weights, counts, gate_up, down) -> torch.Tensor:
+def without_waiting(tokens, choices, weights, gate_up, down) -> torch.Tensor:
     """The sums of `mixed` on a GPU, which need not tell the CPU how many tokens each expert has."""
-    order = choices.flatten().argsort(stable=True)
-    found = grouped(tokens.index_select(0, order // choices.shape[1]), counts, gate_up, down)
-    places = torch.empty_like(order).index_copy_(
-        0, order, torch.arange(len(order), device=order.device)
-    )
-    each = found.index_select(0, places).view(*choices.shape, -1)  # (n, k, d)
-    # Rows of choices that were dropped come last and are not computed.
+    experts = torch.arange(len(down), device=choices.device)
+    ranked, order = choices.flatten().sort(stable=True)
+    ends = torch.searchsorted(ranked, experts, right=True, out_int32=True)
+    found = grouped(tokens.index_select(0, order // choices.shape[1]), ends, gate_up, down)
+    each = torch.empty_like(found).index_copy(0, order, found).view(*choices.shape, -1)  # (n, k, d)
+    # Rows of choices that were dropped are not computed.
     each = each.masked_fill((choices == len(down))[..., None], 0.0)
     return (each * weights[..., None]).sum(1).to(tokens.dtype)
 
@@ -84,9 +85,8 @@ def as_batch(rows, gate_up, down) -> torch.Tensor:
     return hidden.bmm(down.transpose(1, 2)).flatten(0, 1)
 
 
-def grouped(rows, counts, gate_up, down) -> torch.Tensor:
-    """Outputs (s, d) of blocks of any sizes, all experts in one call."""
-    ends = counts.cumsum(0).to(torch.int32)
+def grouped(rows, ends, gate_up, down) -> torch.Tensor:
+    """Outputs (s, d) of blocks that end at the rows `ends` (E,), all experts in one call."""
     hidden = gated(F.grouped_mm(rows, gate_up.transpose(1, 2), offs=ends))
     return F.grouped_mm(hidden, down.transpose(1, 2), offs=ends)
 
