@@ -15,7 +15,7 @@ import numpy as np
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.systems.simulator.inputs import distinct, whole
-from ensemble_lab.systems.simulator.queues import Rule, Served, codes, served
+from ensemble_lab.systems.simulator.queues import Rule, Served, codes, uninterrupted
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _by_rank(arrivals, services, order: np.ndarray, servers: int) -> Served:
         else:
             heappush(waiting, position[job])
     leave(math.inf)
-    return served(arrivals, services, started, server, servers)
+    return uninterrupted(arrivals, services, started, server, servers)
 
 
 def _interrupting(arrivals, services, order, rank, servers: int) -> Served:
@@ -168,4 +168,4 @@ def _interrupting(arrivals, services, order, rank, servers: int) -> Served:
         heappush(waiting, place)
         start(job, now, who)
     leave(math.inf)
-    return Served(started, finished, server, waits, busy)
+    return Served(started, finished, server, waits, services, busy)
