@@ -51,6 +51,18 @@ def test_departures_of_a_pipeline_are_those_of_simpy(servers):
     np.testing.assert_allclose(found.finished, peers.tandem(arrivals, services, servers), atol=1e-9)
 
 
+@pytest.mark.parametrize("after", [0.0, 0.5, 3.0])
+def test_departures_of_second_tries_are_those_of_simpy(after):
+    arrivals, services, _ = draws(4, servers=4, load=0.45)
+    services = np.stack([services, np.roll(services, 1)], axis=1)
+    found = simulate(arrivals, services, Hedged(4, after))
+    true = peers.hedged(arrivals, services, 4, after)
+    np.testing.assert_allclose(found.finished, true, atol=1e-9)
+    late = simulate(arrivals, services, Hedged(4, 1e9))
+    once = simulate(arrivals, services[:, 0], FCFS(4))
+    np.testing.assert_allclose(late.finished, once.finished, atol=1e-9)
+
+
 def by_hand(arrivals, services, servers, rank):
     """Instant by instant: departures, then arrivals by number, each taking an idle server."""
     running, waiting, finished = {}, [], {}
@@ -306,3 +318,5 @@ def test_seconds_since_1970_cost_no_more_than_their_digits():
     there = simulate(arrivals + 1.8e9, services, FCFS(3))
     np.testing.assert_allclose(there.waits, here.waits, atol=1e-5)
     assert there.little().gap < 1e-6
+    with pytest.raises(ValueError, match=r"lost beside .*arrivals - arrivals\[0\]"):
+        simulate(arrivals + 1.8e9, services / 1e5, FCFS(3))

@@ -225,6 +225,7 @@ def simulate(arrivals, services, rule: Rule, kind=None) -> Simulation:
             f" {type(rule).__name__} make it {shape}"
         )
     kind = _kinds(kind, len(arrivals))
+    _check_digits(arrivals, services)
     _check_load(arrivals, rule.work(services, kind))
     done = rule.serve(arrivals, services, kind)
     return Simulation(
@@ -252,6 +253,16 @@ def _kinds(kind, n: int) -> np.ndarray | None:
         if not isinstance(name, str):
             raise ValueError(f"kind holds {shown(name)}, which is not text; name the class")
     return np.array(names, object)
+
+
+def _check_digits(arrivals: np.ndarray, services: np.ndarray) -> None:
+    """Refuse a clock on which a service hardly moves the hand, such as seconds since 1970."""
+    digit, usual = float(np.spacing(np.abs(arrivals[[0, -1]]).max())), float(np.median(services))
+    if usual < 1000 * digit:
+        raise ValueError(
+            f"a service of {usual:.3g} s is lost beside arrivals at {arrivals[-1]:.10g} s, where"
+            f" the last digit is {digit:.2g} s; count from the first: arrivals - arrivals[0]"
+        )
 
 
 def _check_load(arrivals: np.ndarray, work: dict[str, tuple[float, int]]) -> None:
