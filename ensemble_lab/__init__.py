@@ -11,7 +11,7 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-LEVELS = ("core", "instruments", "models", "answers", "tokens", "training", "explorers")
+LEVELS = ("core", "instruments", "models", "answers", "tokens", "training", "systems", "explorers")
 SUBMODULES = (*LEVELS, "catalogue", "doctor", "exercises", "widgets")
 CATALOGUE = ("data_folder", "describe", "load_outcomes", "load_texts", "outcomes_catalogue")
 

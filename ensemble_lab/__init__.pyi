@@ -6,6 +6,7 @@ from . import exercises as exercises
 from . import explorers as explorers
 from . import instruments as instruments
 from . import models as models
+from . import systems as systems
 from . import tokens as tokens
 from . import training as training
 from . import widgets as widgets
@@ -19,6 +20,7 @@ from .core import *
 from .explorers import *
 from .instruments import *
 from .models import *
+from .systems import *
 from .tokens import *
 from .training import *
 
