@@ -166,7 +166,8 @@ class Simulation(Frozen):
         parts = [f"{len(self)} jobs"]
         if row["dropped"]:
             parts.append(f"{row['dropped']} dropped")
-        parts.append(f"{len(self.busy)} servers {100 * self.utilisation.mean():.3g}% busy")
+        s = "s" * (len(self.busy) > 1)
+        parts.append(f"{len(self.busy)} server{s} {100 * self.utilisation.mean():.3g}% busy")
         parts.append(
             f"wait {row['wait']:.3g} s on average, median {row['wait_p50']:.3g}, 99% within"
             f" {row['wait_p99']:.3g}"
