@@ -13,8 +13,10 @@ from . import widgets as widgets
 from .answers import *
 from .catalogue import data_folder as data_folder
 from .catalogue import describe as describe
+from .catalogue import load_curves as load_curves
 from .catalogue import load_outcomes as load_outcomes
 from .catalogue import load_texts as load_texts
+from .catalogue import load_trace as load_trace
 from .catalogue import outcomes_catalogue as outcomes_catalogue
 from .core import *
 from .explorers import *

@@ -7,6 +7,10 @@ from .simulator.closed_forms import mg1_wait as mg1_wait
 from .simulator.closed_forms import mm1_quantile as mm1_quantile
 from .simulator.closed_forms import mmc_wait as mmc_wait
 from .simulator.closed_forms import priority_waits as priority_waits
+from .simulator.engine import plateau_rate as plateau_rate
+from .simulator.engine import replay_load as replay_load
+from .simulator.engine_fit import fit_engine as fit_engine
+from .simulator.machine import Engine as Engine
 from .simulator.networks import Hedged as Hedged
 from .simulator.networks import Pools as Pools
 from .simulator.networks import Tandem as Tandem
