@@ -88,9 +88,9 @@ def draw(found: Fitted, state: State) -> Picture:
     panels = mosaic(
         "served latency",
         widths=(1, 1),
-        served=Axes(axis("offered (requests a second)", 0, 265), axis("", 0, 190),
+        served=Axes(axis("offered (requests a second)", -8, 265), axis("", -6, 200),
                     "Served (requests a second)", 44, 66),
-        latency=Axes(axis("offered (requests a second)", 0, 265), log_axis("", [0.3, 1, 3, 10]),
+        latency=Axes(axis("offered (requests a second)", -8, 265), log_axis("", [0.3, 1, 3, 10]),
                      "Mean latency (s)", 44, 66),
     )  # fmt: skip
     marks = panels.marks(found, state["rate"], served=served, latency=latency)
@@ -99,10 +99,10 @@ def draw(found: Fitted, state: State) -> Picture:
 
 def served(panel: Panel, found: Fitted, rate: int) -> list[Mark]:
     """All that is offered is served, until the engine is full."""
-    even = np.array([0.0, 188.0])
+    even = np.array([0.0, 198.0])
     return [
         panel.curve(even, even, ORACLE, "all of them", label="", width=1),
-        panel.label(150, 172, "all of them", ORACLE),
+        panel.label(230, 193, "all of them", ORACLE),
         *_curves(panel, found, rate, "served_rate", found.wrong[0], "served"),
     ]
 
@@ -119,10 +119,11 @@ def _curves(
     recorded, plain = (rows[[RATE, column]].to_numpy().T for rows in (found.recorded, found.plain))
     if found.recorded.equals(found.plain):
         plain = plain[:, :0]
+    left = what == "served"  # each look is in the key of one panel
     looks = {
-        "fitted on": (found.used, BIG),
-        "recorded": (~found.used & ~wrong, INK),
-        "missed": (~found.used & wrong, WRONG),
+        "fitted on": (found.used, BIG, left),
+        "recorded": (~found.used & ~wrong, INK, left),
+        "missed": (~found.used & wrong, WRONG, not left and any(map(np.any, found.wrong))),
     }
     here = found.curve[column][RATES.index(rate)]
     return [
@@ -131,8 +132,8 @@ def _curves(
         panel.curve(RATES, found.curve[column], COMBINED, f"{what}: replayed", width=4,
                     label="replayed"),
         *(replace(panel.points(*recorded[:, which], meaning, f"{what}: {name}", size=11),
-                  said=name if which.any() else "")
-          for name, (which, meaning) in looks.items()),
+                  said=name if told else "")
+          for name, (which, meaning, told) in looks.items()),
         panel.here(rate, here, COMBINED, f"{what}: at this rate"),
     ]  # fmt: skip
 

@@ -22,7 +22,7 @@ CONFIGURATIONS = {
     "V0 engine": "v0_engine",
     "EAGLE-3": "eagle",
 }
-FITTED = {"0 to 2": (0, 1, 2), "1 to 3": (1, 2, 3), "all": tuple(range(7))}
+FITTED = {"0 to 2": (0, 1, 2), "1 to 3": (1, 2, 3), "0 to 6": tuple(range(7))}
 SLOTS = (64, 96, 128, 192, 256)
 RATES = tuple(range(10, 261, 10))
 SERVED, LATENCY = 0.05, 0.10  # relative misses that count as right
