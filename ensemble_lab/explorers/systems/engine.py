@@ -99,10 +99,9 @@ def draw(found: Fitted, state: State) -> Picture:
 
 def served(panel: Panel, found: Fitted, rate: int) -> list[Mark]:
     """All that is offered is served, until the engine is full."""
-    even = np.array([0.0, 198.0])
+    even = np.array([0.0, 195.0])
     return [
-        panel.curve(even, even, ORACLE, "all of them", label="", width=1),
-        panel.label(230, 193, "all of them", ORACLE),
+        panel.curve(even, even, ORACLE, "all served", label="all", width=1),
         *_curves(panel, found, rate, "served_rate", found.wrong[0], "served"),
     ]
 
