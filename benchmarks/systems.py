@@ -10,6 +10,7 @@ import numpy as np
 import ensemble_lab as lab
 from benchmarks.parts.compare import record, side_by_side
 from benchmarks.parts.peers import check_installed
+from benchmarks.parts.recorded_engine import plateau_error
 
 ROUNDS = 5
 CLASSES = ("urgent", "usual", "batch")
@@ -73,4 +74,4 @@ def events_vs_simpy(quick):
     )
 
 
-RECORDS = {"events-vs-simpy": events_vs_simpy}
+RECORDS = {"events-vs-simpy": events_vs_simpy, "plateau-error": plateau_error}

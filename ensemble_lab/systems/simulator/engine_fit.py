@@ -94,7 +94,9 @@ def fit_engine(curves, slots: int = 128, **load) -> Engine:
 
     # Times are positive, so their logarithms are fitted; replayed times are not smooth in them.
     least = [latencies.min() / output / 10, 1e-9]
-    best = least_squares(misses, np.log(np.maximum(start, least)), diff_step=1e-3, ftol=1e-4)
+    best = least_squares(
+        misses, np.log(np.maximum(start, least)), diff_step=1e-3, ftol=1e-4, xtol=1e-4
+    )
     return engine(best.x)
 
 
