@@ -106,7 +106,7 @@ def _recorded(curves) -> tuple[np.ndarray, np.ndarray]:
         rates, latencies = (numbers(curves[name], name) for name in (RATE, LATENCY))
         names = set(curves["configuration"]) if "configuration" in curves else set()
     except (KeyError, TypeError, IndexError):
-        raise ValueError(f"curves needs the columns {RATE!r} and {LATENCY!r}") from None
+        raise ValueError(f"curves needs the columns '{RATE}' and '{LATENCY}'") from None
     if len(names) > 1:
         raise ValueError(
             f"curves holds {len(names)} configurations; choose the rows of one, such as"
