@@ -53,7 +53,7 @@ def test_a_stopped_task_keeps_its_cache():
 
 def test_memory_is_made_free_only_for_those_that_then_fit():
     # The third needs the memory of both others. At 1 s only the first could be stopped for it:
-    # it waits; it has its first step from 2 to 3 s, two more from 5 to 7 s, and the rest at the end.
+    # it waits. It has its first step from 2 to 3 s, two from 5 to 7 s, and the rest at the end.
     served = finished(FastServe(1.0), [0.0, 0.0, 0.5], [6, 6, 9], slots=3, capacity=12)
     assert served.finished.tolist() == [9.0, 10.0, 16.0]
     assert served.stopped == 6

@@ -75,13 +75,12 @@ def test_it_is_round_robin_where_no_prefix_is_shared():
 @settings(max_examples=30, deadline=None)
 def test_it_is_the_least_work_where_no_prefix_is_shared(seed, machines):
     rng = np.random.default_rng(seed)
-    n, prompt = 40, rng.integers(1, 500, 40)
-    requests = Requests(
-        np.sort(rng.uniform(0, 5, n)), prompt, np.ones(n, int), blocks=tuple((i,) for i in range(n))
-    )
+    n, prompt = 40, rng.integers(1, 10**9, 40)
+    arrival, blocks = np.sort(rng.uniform(0, 5, n)), tuple((i,) for i in range(n))
+    requests = Requests(arrival, prompt, np.ones(n, int), blocks=blocks)
     rule, work, expected = Noted(500, window=np.inf), [(0, -1)] * machines, []
     # An engine without steps to speak of: reading is all the work.
-    engine = Engine(1e-12, per_token=0.001, slots=4)
+    engine = Engine(1e-12, per_token=1e-9, slots=4)
     run(requests, rule, machines, engine)
     for tokens in prompt:
         m = min(range(machines), key=work.__getitem__)
