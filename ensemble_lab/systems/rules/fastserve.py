@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from heapq import heapify, heappop, heappush
-from itertools import count
 from math import ceil, inf, log2
 
 from ensemble_lab.core.errors import shown
@@ -41,83 +40,88 @@ class FastServe(Rule):
         self.period = promote
 
     def start(self, cluster):
-        self.waiting = defaultdict(list)  # by machine, heaps of (level, turn, task)
-        self.turns = count()
-        self.seat = {}  # of each request: (level, turn)
-        self.used = {}  # seconds of its quantum
-        self.since = {}  # when it last began to run or to wait, or was looked at
+        self.waiting = defaultdict(list)  # by machine, heaps of (seat, task)
+        self.seat = {}  # of each request: (level, when it joined that queue, its number)
+        self.left = {}  # seconds of its quantum, while it waits
+        self.ends = {}  # when its quantum ends, while it runs
+        self.since = {}  # when it began to wait
         for machine in cluster.machines:
             step = machine.engine.step + machine.engine.per_task * machine.engine.slots
             machine.quantum = max(1, int(self.quantum / step + 1e-9))
 
     def admit(self, machine, cluster):
         heap = self._arrived(machine, cluster.now)
-        if not heap or not machine.fits(heap[0][2]):
+        if not heap or not machine.fits(heap[0][1]):
             return None
-        task = heappop(heap)[2]
-        self.since[task.request] = cluster.now
+        task = heappop(heap)[1]
+        self.ends[task.request] = cluster.now + self.left[task.request]
         return task
 
     def stop(self, machine, cluster):
-        heap, now = self._arrived(machine, cluster.now), cluster.now
-        if not heap:
-            return []
-        for task in machine.running:
-            request = task.request
-            used, level = self.used[request] + now - self.since[request], self.seat[request][0]
-            while used >= self.quantum * 2**level - 1e-9:  # down, to the end of the next queue
-                used -= self.quantum * 2**level
+        heap, engine = self._arrived(machine, cluster.now), machine.engine
+        if len(machine.running) + len(heap) <= engine.slots:
+            if machine.held + sum(task.prompt + task.output for _, task in heap) <= engine.capacity:
+                return []
+        now, ends = cluster.now + 1e-9, self.ends
+        for request in [task.request for task in machine.running if ends[task.request] <= now]:
+            level = self.seat[request][0]
+            while ends[request] <= now:  # down, to the end of the next queue
                 level += 1
-                self.seat[request] = (level, next(self.turns))
-            self.used[request], self.since[request] = used, now
-        return self._overtaken(machine, heap, now)
+                self.seat[request] = (level, ends[request], request)
+                ends[request] += self.quantum * 2**level
+        stopped = self._overtaken(machine, heap)
+        for task in stopped:
+            task.kept = True
+            self.left[task.request] = ends[task.request] - cluster.now
+            self._wait(task, heap, cluster.now)
+        return stopped
 
     def tick(self, cluster):
-        for heap in self.waiting.values():
-            for i, (level, _, task) in enumerate(heap):
-                if level and cluster.now - self.since[task.request] >= self.promote:
-                    self.used[task.request] = 0.0
-                    self.seat[task.request] = (0, next(self.turns))
-                    heap[i] = (*self.seat[task.request], task)
-            heapify(heap)
         for machine in cluster.on:
+            heap = self.waiting[machine.number]
+            for i, (seat, task) in enumerate(heap):
+                if seat[0] and cluster.now - self.since[task.request] >= self.promote:
+                    self.seat[task.request] = (0, cluster.now, task.request)
+                    self.left[task.request] = self.quantum
+                    heap[i] = (self.seat[task.request], task)
+            heapify(heap)
             cluster.wake(machine)
 
     def _arrived(self, machine, now):
         engine, heap = machine.engine, self.waiting[machine.number]
-        for task in machine.queue:
+        while machine.queue:
+            task = machine.queue.popleft()
             seconds = engine.prompt + engine.per_token * task.prompt + engine.step + engine.per_task
-            self.seat[task.request] = (first_level(seconds, self.quantum), next(self.turns))
-            self.used[task.request], self.since[task.request] = 0.0, now
-            heappush(heap, (*self.seat[task.request], task))
-        machine.queue.clear()
+            level = first_level(seconds, self.quantum)
+            self.seat[task.request] = (level, now, task.request)
+            self.left[task.request] = self.quantum * 2**level
+            self._wait(task, heap, now)
         return heap
 
-    def _overtaken(self, machine, heap, now):
+    def _wait(self, task, heap, now):
+        self.since[task.request] = now
+        heappush(heap, (self.seat[task.request], task))
+
+    def _overtaken(self, machine, heap):
         """Running tasks that make room for waiting ones of a higher queue."""
         slots = machine.engine.slots - len(machine.running)
         memory = machine.engine.capacity - machine.held
-        running = sorted(machine.running, key=lambda task: self.seat[task.request])
+        running = {task.request: task for task in machine.running}
         stopped, chosen = [], []
         while heap:
-            size, victims = heap[0][2].prompt + heap[0][2].output, 0
-            while slots + victims < 1 or memory < size:
-                if victims == len(running):
+            size, victims = heap[0][1].prompt + heap[0][1].output, []
+            while slots + len(victims) < 1 or memory < size:
+                last = max(running, key=self.seat.__getitem__, default=None)
+                if last is None or self.seat[last] < heap[0][0]:
                     break
-                victim = running[-1 - victims]
-                if self.seat[victim.request] < heap[0][:2]:
-                    break
-                victims += 1
-                memory += victim.held
+                victims.append(running.pop(last))
+                memory += victims[-1].held
             else:
                 chosen.append(heappop(heap))
-                slots, memory = slots + victims - 1, memory - size
-                stopped += [running.pop() for _ in range(victims)]
+                slots, memory = slots + len(victims) - 1, memory - size
+                stopped += victims
                 continue
             break
-        for task in stopped:
-            task.kept, self.since[task.request] = True, now
-            heappush(heap, (*self.seat[task.request], task))
         for entry in chosen:
             heappush(heap, entry)
         return stopped

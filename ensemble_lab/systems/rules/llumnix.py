@@ -51,8 +51,8 @@ class Llumnix(Rule):
     Every `period` seconds the least free machine is paired with the freest, the second least with
     the second freest, and so on; each pair moves at most one task. The cache of a task moves with
     it, and while the last of it moves the task stands still. A machine here keeps memory for the
-    whole of an answer; in the paper moves also prevent that memory runs out. Sun et al. 2024, "Llumnix: Dynamic
-    Scheduling for Large Language Model Serving" (OSDI).
+    whole of an answer; in the paper moves also prevent that memory runs out. Sun et al. 2024,
+    "Llumnix: Dynamic Scheduling for Large Language Model Serving" (OSDI).
 
     Parameters
     ----------
