@@ -1,0 +1,203 @@
+"""Andes: give tokens to the readers that would otherwise wait for them."""
+
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+
+from ensemble_lab.core.errors import shown
+from ensemble_lab.systems.simulator.cluster import Rule
+
+
+def quality_of_experience(times, due: float, speed: float) -> float:
+    """1 less the share of the expected reading that was lost by waiting for tokens.
+
+    A reader expects the first token at `due` and takes ``1 / speed`` seconds for each. Waiting
+    delays all that comes later; what came early is read in its own time. Areas lie between the
+    curves of tokens begun, over the time until the end of the reading. Liu et al. 2024, "Andes:
+    Defining and Enhancing Quality-of-Experience in LLM-Based Text Streaming Services".
+
+    Parameters
+    ----------
+    times : array_like (tokens,)
+        When each token came, not decreasing; infinite for one that never came.
+    due : float
+        Seconds, on the clock of `times`.
+    speed : float
+        Tokens a second.
+
+    Returns
+    -------
+    float
+        1 where the reader never waits for a token, 0 where nothing comes.
+
+    Raises
+    ------
+    ValueError
+        No token, times out of order, a `due` that is not finite, a speed that is not
+        positive.
+    """
+    times = np.asarray(times, float)
+    if times.ndim != 1 or not len(times):
+        raise ValueError(f"times has shape {times.shape}; give one time a token")
+    if np.isnan(times).any() or (times[1:] < times[:-1]).any():
+        raise ValueError("times are not in order; sort them, and write inf for a missing token")
+    if not -inf < due < inf:
+        raise ValueError(f"due is {shown(due)}; give the second at which the reader begins")
+    _speed(speed)
+    expected = due + np.arange(len(times)) / speed
+    begun = np.maximum.accumulate(np.maximum(times - expected, 0.0)) + expected
+    came = begun[np.isfinite(times)]
+    end = max(came[-1] if len(came) else -inf, expected[-1]) + 1 / speed
+    return float(1 - (np.minimum(begun, end) - expected).sum() / (end - expected).sum())
+
+
+def gain(ahead, asked, horizon: float):
+    """Quality that a reader loses over the next `horizon` seconds if no token comes.
+
+    Parameters
+    ----------
+    ahead, asked : float or array
+        Seconds until the reader has nothing to read, and seconds since the first token was
+        expected; negative where that time is past or still to come.
+    horizon : float
+        Seconds.
+    """
+    without = np.maximum(horizon - np.maximum(ahead, 0.0), 0.0)
+    return np.where(without > 0, without / np.maximum(asked + horizon, 1e-9), 0.0) ** 2
+
+
+def _speed(speed):
+    if not 0 < speed < inf:
+        raise ValueError(f"speed is {shown(speed)}; give tokens a second above 0")
+
+
+class Streams(Rule):
+    """First come, first served; `Served.quality` is the quality of experience of each answer.
+
+    Between two looks at a machine, `period` seconds apart, tokens are taken to come evenly.
+
+    Parameters
+    ----------
+    wait : float
+        Seconds from arrival within which the first token is expected.
+    speed : float
+        Tokens that a reader takes in a second.
+    period : float
+        Seconds.
+    """
+
+    def __init__(self, wait: float = 1.0, speed: float = 4.8, period: float = 1.0):
+        for name, value in (("wait", wait), ("period", period)):
+            if not 0 < value < inf:
+                raise ValueError(f"{name} is {shown(value)}; give seconds above 0")
+        _speed(speed)
+        self.wait, self.speed, self.period = wait, speed, period
+
+    def start(self, cluster):
+        requests, n = cluster.requests, len(cluster.requests)
+        self.output = requests.output.tolist()
+        self.due = requests.arrival + self.wait
+        self.wanted = self.due.copy()  # when the reader wants the next token
+        self.written, self.delay, self.lost = [0] * n, [0.0] * n, [0.0] * n
+        self.last = [0.0] * n  # when each was last looked at
+        self.look = set()  # machines to be looked at
+
+    def admit(self, machine, cluster):
+        task = super().admit(machine, cluster)
+        if task is not None:
+            self.last[task.request] = cluster.now
+        return task
+
+    def tick(self, cluster):
+        for machine in cluster.on:
+            if machine.running:
+                self.look.add(machine.number)
+                cluster.wake(machine)
+
+    def stop(self, machine, cluster):
+        if machine.number not in self.look:
+            return []
+        self.look.remove(machine.number)
+        for task in machine.running:
+            self._note(task, cluster)
+        return self.give_way(machine, cluster)
+
+    def give_way(self, machine, cluster):
+        return []
+
+    def after(self, task, machine, cluster):
+        self._note(task, cluster)
+        i, n = task.request, self.output[task.request]
+        whole = n * self.delay[i] + n * (n + 1) / (2 * self.speed)
+        cluster.quality[i] = 1 - self.lost[i] / whole
+        return True
+
+    def _note(self, task, cluster):
+        i, now = task.request, cluster.now
+        before, after = self.written[i], self.output[i] - task.left
+        new = after - before
+        if new:
+            came = self.last[i] + (now - self.last[i]) / new if before else cluster.first[i]
+            due = float(self.due[i]) + before / self.speed
+            first, last = came - due, now - due - (new - 1) / self.speed  # how late they came
+            delay = max(self.delay[i], first)
+            self.lost[i] += new * delay
+            if last > delay:  # tokens come slower than they are read: those at the end wait more
+                more, step = last - delay, (last - first) / (new - 1)
+                late = min(new, int(more / step) + 1)
+                self.lost[i] += late * (more - (late - 1) * step / 2)
+                delay = last
+            self.written[i], self.delay[i] = after, delay
+            self.wanted[i] = due + new / self.speed + delay
+        self.last[i] = now
+
+
+class Andes(Streams):
+    """Run the answers whose readers lose most quality a token of memory if they must wait.
+
+    Every `period` seconds the tasks of a machine, running and waiting, are put in that order. Those
+    that have no place are stopped; they lose their cache, so that prompt and answer are read again.
+    On average a request is stopped at most once. Liu et al. 2024, "Andes: Defining and Enhancing
+    Quality-of-Experience in LLM-Based Text Streaming Services".
+
+    Parameters
+    ----------
+    wait, speed, period : float
+        As in `Streams`.
+    horizon : float
+        Seconds ahead for which the loss is reckoned.
+    """
+
+    def __init__(self, wait=1.0, speed=4.8, period=1.0, horizon: float = 10.0):
+        super().__init__(wait, speed, period)
+        if not 0 < horizon < inf:
+            raise ValueError(f"horizon is {shown(horizon)}; give seconds above 0")
+        self.horizon = horizon
+
+    def give_way(self, machine, cluster):
+        engine, queue = machine.engine, machine.queue
+        if not queue or (len(queue) == 1 and machine.fits(queue[0])):
+            return []
+        tasks = [*machine.running, *queue]
+        i = np.array([task.request for task in tasks])
+        size = np.array([task.prompt + task.output for task in tasks])
+        now = cluster.now
+        worth = gain(self.wanted[i] - now, now - self.due[i], self.horizon) / size
+        slots, memory, taken = engine.slots, engine.capacity, set()
+        order = np.argsort(-worth, kind="stable").tolist()
+        for k in order:
+            if slots and size[k] <= memory:
+                slots, memory = slots - 1, memory - size[k]
+                taken.add(k)
+        running = len(machine.running)
+        out = [k for k in range(running) if k not in taken]
+        if cluster.stopped + len(out) > max(i) + 1:
+            out = []
+        queue.clear()
+        queue.extend(tasks[k] for k in order if k >= running)
+        for k in out:
+            tasks[k].kept = True
+            queue.append(tasks[k])
+        return [tasks[k] for k in out]

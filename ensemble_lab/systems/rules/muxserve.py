@@ -1,0 +1,158 @@
+"""MuxServe: several models on each machine, with fair shares of its memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf
+
+import numpy as np
+
+from ensemble_lab.core.errors import shown
+from ensemble_lab.systems.simulator.cluster import Rule
+
+
+def spread(rates, seconds, machines: int) -> list[int]:
+    """Which machine takes each model, the one with most work first.
+
+    A machine with a load of more than 1 serves each of its models at a share of its rate. Each
+    model goes where the requests served in a second grow most, and of equal machines to the one
+    with the least load.
+
+    Parameters
+    ----------
+    rates : sequence of float (models,)
+        Requests a second.
+    seconds : sequence of float (models,)
+        Work of a request on a machine of its own.
+    machines : int
+
+    Returns
+    -------
+    list of int (models,)
+
+    Raises
+    ------
+    ValueError
+        Negative or infinite rates or times, other lengths, no machine.
+    """
+    rates, seconds = np.asarray(rates, float), np.asarray(seconds, float)
+    if rates.shape != seconds.shape or rates.ndim != 1:
+        raise ValueError(f"{rates.shape} rates and {seconds.shape} times; give one of each a model")
+    for name, values in (("rates", rates), ("seconds", seconds)):
+        bad = values[~((values >= 0) & (values < inf))]
+        if len(bad):
+            raise ValueError(f"{name} holds {shown(bad[0])}; give finite numbers of at least 0")
+    if machines < 1:
+        raise ValueError(f"machines is {shown(machines)}; give at least 1")
+    rate, load, where = np.zeros(machines), np.zeros(machines), [0] * len(rates)
+    for model in np.argsort(-rates * seconds, kind="stable").tolist():
+        more = load + rates[model] * seconds[model]
+        served = (rate + rates[model]) / np.maximum(more, 1) - rate / np.maximum(load, 1)
+        best = np.flatnonzero(served >= served.max() - 1e-12)
+        where[model] = m = int(best[np.argmin(load[best])])
+        rate[m], load[m] = rate[m] + rates[model], more[m]
+    return where
+
+
+def fair_shares(rates, lengths, capacity: float) -> np.ndarray:
+    """Tokens of memory for each model, in proportion to its rate times its length, (models,)."""
+    wanted = np.multiply(rates, lengths).astype(float)
+    if not wanted.sum():
+        return np.full(len(wanted), capacity / len(wanted))
+    return capacity * wanted / wanted.sum()
+
+
+def adapt(shares, used, waits) -> np.ndarray:
+    """Half of what models leave unused goes, in equal parts, to those that wait; (models,).
+
+    Parameters
+    ----------
+    shares, used : array_like (models,)
+        Tokens that each may hold, and the most that it held.
+    waits : array_like of bool (models,)
+        Which models have requests that wait.
+    """
+    shares, waits = np.asarray(shares, float), np.asarray(waits, bool)
+    if waits.all() or not waits.any():
+        return shares
+    idle = np.where(waits, 0.0, np.maximum(shares - used, 0.0) / 2)
+    return shares - idle + waits * idle.sum() / waits.sum()
+
+
+class MuxServe(Rule):
+    """Models share machines, and on each machine they have fair shares of the memory.
+
+    `start` knows the mean rate and lengths of each model in the trace, as the paper's planner does.
+    A machine asks its models in turn; a request comes in while its model is within its share, or
+    has nothing running. Every `period` seconds shares move from idle models to those that wait.
+    Duan et al. 2024, "MuxServe: Flexible Spatial-Temporal Multiplexing for Multiple LLM Serving"
+    (ICML).
+
+    Parameters
+    ----------
+    period : float
+        Seconds.
+    """
+
+    def __init__(self, period: float = 10.0):
+        if not period > 0:
+            raise ValueError(f"period is {shown(period)}; give seconds above 0")
+        self.period = period
+
+    def start(self, cluster):
+        requests, engine = cluster.requests, cluster.machines[0].engine
+        if inf in [machine.engine.capacity for machine in cluster.machines]:
+            raise ValueError("MuxServe shares memory; give each engine a finite capacity")
+        count = np.bincount(requests.model)
+        many = np.maximum(count, 1)
+        prompt, output = (
+            np.bincount(requests.model, values) / many
+            for values in (requests.prompt, requests.output)
+        )
+        time = max(float(np.ptp(requests.arrival)), 1e-9)
+        token = engine.step / engine.slots + engine.per_task  # of a full machine's time
+        seconds = engine.prompt + engine.per_token * prompt + token * output
+        self.where = spread(count / time, seconds, len(cluster.machines))
+        self.held, self.used = np.zeros(len(count)), np.zeros(len(count))
+        self.shares = np.zeros(len(count))
+        self.waiting = [deque() for _ in count]
+        for machine in cluster.machines:
+            models = [k for k, m in enumerate(self.where) if m == machine.number]
+            machine.models = set(models)
+            if models:
+                lengths = prompt[models] + output[models]
+                self.shares[models] = fair_shares(count[models], lengths, machine.engine.capacity)
+        self.turn = {m.number: deque(sorted(m.models)) for m in cluster.machines}
+
+    def place(self, task, cluster):
+        return cluster.machines[self.where[task.model]]
+
+    def admit(self, machine, cluster):
+        while machine.queue:
+            task = machine.queue.popleft()
+            self.waiting[task.model].append(task)
+        turn = self.turn[machine.number]
+        for _ in range(len(turn)):
+            model, waiting = turn[0], self.waiting[turn[0]]
+            turn.rotate(-1)
+            if waiting and machine.fits(waiting[0]):
+                size = waiting[0].prompt + waiting[0].output
+                held = self.held[model] + size
+                if held <= self.shares[model] or held == size:
+                    self.held[model] = held
+                    self.used[model] = max(self.used[model], held)
+                    return waiting.popleft()
+        return None
+
+    def after(self, task, machine, cluster):
+        self.held[task.model] -= task.held
+        return True
+
+    def tick(self, cluster):
+        for machine in cluster.machines:
+            models = sorted(machine.models)
+            waits = [bool(self.waiting[model]) for model in models]
+            if models:
+                self.shares[models] = adapt(self.shares[models], self.used[models], waits)
+                self.used[models] = self.held[models]
+                cluster.wake(machine)

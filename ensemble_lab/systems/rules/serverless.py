@@ -1,0 +1,127 @@
+"""ServerlessLLM: start a request where its model can be loaded soonest."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import ceil, inf
+
+from ensemble_lab.core.errors import shown
+from ensemble_lab.systems.simulator.cluster import Rule
+
+
+def seconds_to_load(size: float, *, pinned: bool, disk: float, pcie: float, wait: float = 0.0):
+    """Seconds until a model is on the device: from pinned memory at once, or after others by disk.
+
+    Parameters
+    ----------
+    size : float
+        Bytes (or any unit that the bandwidths are in, a second).
+    pinned : bool
+        Whether the memory of the host holds the model.
+    disk, pcie : float
+        Bandwidths; a model from the disk is sent on while it is read.
+    wait : float
+        Seconds until the disk is free.
+    """
+    return size / pcie if pinned else wait + size / min(disk, pcie)
+
+
+class ServerlessLLM(Rule):
+    """Each machine holds one model at a time; loads are planned by the time that they take.
+
+    A request goes where it can start soonest: after the tasks there, if another model runs, and
+    after the load, if its own is not there. The memory of the host keeps the models that were
+    loaded last. Fu et al. 2024, "ServerlessLLM: Low-Latency Serverless Inference for Large Language
+    Models" (OSDI). The paper also moves running answers out of the way.
+
+    Parameters
+    ----------
+    sizes : sequence of float
+        Of each model, in GB.
+    disk, pcie : float
+        GB a second.
+    pinned : float
+        GB of models that the memory of a host keeps.
+    answer : float
+        Seconds that an answer is expected to take.
+    """
+
+    def __init__(self, sizes, disk=5.0, pcie=25.0, pinned=100.0, answer: float = 5.0):
+        for name, values in (
+            ("sizes", sizes), ("disk", [disk]), ("pcie", [pcie]), ("answer", [answer]),
+        ):  # fmt: skip
+            bad = [value for value in values if not 0 < value < inf]
+            if bad or not len(values):
+                raise ValueError(f"{name} holds {shown(bad)}; give finite numbers above 0")
+        if not pinned >= 0:
+            raise ValueError(f"pinned is {shown(pinned)}; give GB of at least 0")
+        self.sizes, self.disk, self.pcie = list(sizes), disk, pcie
+        self.pinned, self.answer = pinned, answer
+
+    def start(self, cluster):
+        most = int(cluster.requests.model.max())
+        if most >= len(self.sizes):
+            raise ValueError(
+                f"requests ask for model {most}, but there are {len(self.sizes)} sizes"
+            )
+        many = [machine.number for machine in cluster.machines if len(machine.models) > 1]
+        if many:
+            raise ValueError(f"machine {many[0]} holds several models; give at most one")
+        # Models of a machine in the order of its queue, with the tasks that each has there.
+        self.order = [deque([[min(m.models, default=None), 0]]) for m in cluster.machines]
+        self.kept = [dict.fromkeys(machine.models) for machine in cluster.machines]
+        self.loads = self.disk_loads = 0
+
+    def to_load(self, machine, model):
+        """Seconds to load `model` on `machine` once that is idle."""
+        pinned = model in self.kept[machine.number]
+        return seconds_to_load(self.sizes[model], pinned=pinned, disk=self.disk, pcie=self.pcie)
+
+    def to_start(self, machine, model, now):
+        """Seconds until a request for `model` can start on `machine`."""
+        order, slots = self.order[machine.number], machine.engine.slots
+        seconds = max(machine.ready - now, 0.0)
+        for i, (other, tasks) in enumerate(order):
+            if i:
+                seconds += self.to_load(machine, other)
+            if other == model and i == len(order) - 1:
+                return seconds + self.answer * (tasks // slots)
+            seconds += self.answer * ceil(tasks / slots)
+        return seconds + self.to_load(machine, model)
+
+    def choose(self, task, cluster):
+        return min(cluster.on, key=lambda m: (self.to_start(m, task.model, cluster.now), m.load))
+
+    def place(self, task, cluster):
+        machine = self.choose(task, cluster)
+        order = self.order[machine.number]
+        if order[-1][0] != task.model:
+            order.append([task.model, 0])
+        order[-1][1] += 1
+        return machine
+
+    def admit(self, machine, cluster):
+        order = self.order[machine.number]
+        if order[0][1]:
+            queue = machine.queue
+            return (
+                super().admit(machine, cluster) if queue and queue[0].model == order[0][0] else None
+            )
+        if len(order) > 1:
+            order.popleft()
+            self._load(machine, order[0][0], cluster)
+        return None
+
+    def after(self, task, machine, cluster):
+        self.order[machine.number][0][1] -= 1
+        return True
+
+    def _load(self, machine, model, cluster):
+        kept = self.kept[machine.number]
+        self.loads += 1
+        self.disk_loads += model not in kept
+        cluster.load_model(machine, {model}, self.to_load(machine, model))
+        kept.pop(model, None)
+        kept[model] = None
+        while sum(self.sizes[other] for other in kept) > self.pinned:
+            del kept[next(iter(kept))]
