@@ -73,6 +73,12 @@ def test_it_works_as_long_as_there_is_work(seed, slots, quantum):
         assert served.finished.max() == pytest.approx(first_come.finished.max())
 
 
+def test_those_that_wait_are_load_too():
+    requests = Requests(np.zeros(30), np.zeros(30, int), np.full(30, 3))
+    served = serve(requests, [Machine(m, Engine(1.0)) for m in range(3)], FastServe(1.0))
+    assert served.busy.tolist() == [30.0] * 3
+
+
 def test_waiting_ends_where_tasks_are_promoted():
     # Short ones come for ever; without promotion the long one waits for the last of them.
     arrival, output = np.arange(0.0, 60.0, 1.0), np.ones(60, int)

@@ -67,9 +67,20 @@ def test_loads_by_hand():
     assert (forgets.loads, forgets.disk_loads) == (3, 3)
 
 
+def test_those_that_wait_for_a_load_share_it_and_no_model_stays_for_ever():
+    # Model 0 asks every second and model 1 at .5 s and 2.5 s: both of the latter share one load,
+    # and model 0 comes back after them.
+    arrival, model = [0.0, 0.5, 1.0, 2.0, 2.5], [0, 1, 0, 0, 1]
+    requests = Requests(arrival, [0] * 5, [4] + [1] * 4, model=model)
+    rule = ServerlessLLM([5, 5], disk=5, pcie=10)
+    served = serve(requests, [Machine(0, Engine(1.0), {0})], rule)
+    assert served.started.tolist() == [0.0, 5.0, 7.5, 8.5, 6.0]
+    assert rule.loads == 2
+
+
 class LeastLoaded(ServerlessLLM):
     def choose(self, task, cluster):
-        return min(cluster.on, key=lambda machine: machine.load)
+        return min(cluster.on, key=lambda m: sum(tasks for _, tasks, _ in self.order[m.number]))
 
 
 def skewed(seed, n=300, models=8, rate=0.5):
@@ -108,7 +119,7 @@ def test_every_request_is_answered_by_its_model(seed, machines, slots):
     rule = Watched([5.0] * 4, pinned=10.0)
     served = serve(requests, [Machine(m, Engine(0.05, slots=slots)) for m in range(machines)], rule)
     assert np.isfinite(served.finished).all()
-    assert all(sum(tasks for _, tasks in order) == 0 for order in rule.order)
+    assert all(sum(tasks for _, tasks, _ in order) == 0 for order in rule.order)
     assert all(len(kept) <= 2 for kept in rule.kept)
 
 
@@ -123,7 +134,7 @@ def test_bad_settings_are_named(values):
 
 def test_unknown_models_and_full_machines_are_refused():
     requests = Requests([0.0], [1], [1], model=[3])
-    with pytest.raises(ValueError, match="ask for model 3, but there are 2 sizes"):
+    with pytest.raises(ValueError, match="ask for model 3; there are 2 sizes"):
         serve(requests, [Machine(0, Engine(1.0))], ServerlessLLM([1, 1]))
     with pytest.raises(ValueError, match="machine 0 holds several models"):
         serve(skewed(0, models=2), [Machine(0, Engine(1.0), {0, 1})], ServerlessLLM([1, 1]))

@@ -49,6 +49,9 @@ class FastServe(Rule):
             step = machine.engine.step + machine.engine.per_task * machine.engine.slots
             machine.quantum = max(1, int(self.quantum / step + 1e-9))
 
+    def place(self, task, cluster):
+        return min(cluster.on, key=lambda m: m.load + len(self.waiting[m.number]))
+
     def admit(self, machine, cluster):
         heap = self._arrived(machine, cluster.now)
         if not heap or not machine.fits(heap[0][1]):

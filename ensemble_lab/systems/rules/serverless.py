@@ -61,14 +61,12 @@ class ServerlessLLM(Rule):
     def start(self, cluster):
         most = int(cluster.requests.model.max())
         if most >= len(self.sizes):
-            raise ValueError(
-                f"requests ask for model {most}, but there are {len(self.sizes)} sizes"
-            )
+            raise ValueError(f"requests ask for model {most}; there are {len(self.sizes)} sizes")
         many = [machine.number for machine in cluster.machines if len(machine.models) > 1]
         if many:
             raise ValueError(f"machine {many[0]} holds several models; give at most one")
-        # Models of a machine in the order of its queue, with the tasks that each has there.
-        self.order = [deque([[min(m.models, default=None), 0]]) for m in cluster.machines]
+        # Of each machine, model by model in the order of loading: [model, tasks, those that wait].
+        self.order = [deque([[min(m.models, default=None), 0, deque()]]) for m in cluster.machines]
         self.kept = [dict.fromkeys(machine.models) for machine in cluster.machines]
         self.loads = self.disk_loads = 0
 
@@ -81,10 +79,10 @@ class ServerlessLLM(Rule):
         """Seconds until a request for `model` can start on `machine`."""
         order, slots = self.order[machine.number], machine.engine.slots
         seconds = max(machine.ready - now, 0.0)
-        for i, (other, tasks) in enumerate(order):
+        for i, (other, tasks, _) in enumerate(order):
             if i:
                 seconds += self.to_load(machine, other)
-            if other == model and i == len(order) - 1:
+            if other == model and (i or len(order) == 1):
                 return seconds + self.answer * (tasks // slots)
             seconds += self.answer * ceil(tasks / slots)
         return seconds + self.to_load(machine, model)
@@ -95,19 +93,24 @@ class ServerlessLLM(Rule):
     def place(self, task, cluster):
         machine = self.choose(task, cluster)
         order = self.order[machine.number]
-        if order[-1][0] != task.model:
-            order.append([task.model, 0])
-        order[-1][1] += 1
+        # Those that wait for a load share it. A model that others wait for takes no more tasks.
+        for group in reversed(order):
+            if group[0] == task.model and (group is not order[0] or len(order) == 1):
+                break
+        else:
+            group = [task.model, 0, deque()]
+            order.append(group)
+        group[1] += 1
+        group[2].append(task)
         return machine
 
     def admit(self, machine, cluster):
+        machine.queue.clear()  # they wait in `order`
         order = self.order[machine.number]
-        if order[0][1]:
-            queue = machine.queue
-            return (
-                super().admit(machine, cluster) if queue and queue[0].model == order[0][0] else None
-            )
-        if len(order) > 1:
+        _, tasks, waiting = order[0]
+        if waiting and machine.fits(waiting[0]):
+            return waiting.popleft()
+        if not tasks and len(order) > 1:
             order.popleft()
             self._load(machine, order[0][0], cluster)
         return None
