@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from math import ceil, inf, log2
 
 from ensemble_lab.core.errors import shown
@@ -13,6 +13,37 @@ from ensemble_lab.systems.simulator.cluster import Rule
 def first_level(seconds: float, quantum: float) -> int:
     """The first queue whose quantum, ``quantum * 2**level``, covers a first step of `seconds`."""
     return max(0, ceil(log2(seconds / quantum) - 1e-9))
+
+
+def overtaken(waiting, running, slots: int, memory: float) -> list:
+    """Running tasks that make room for waiting ones of a higher queue.
+
+    Parameters
+    ----------
+    waiting : heap of (seat, task)
+        The lowest seat comes in first.
+    running : dict of seat to task
+    slots, memory : int, float
+        What is free. None is stopped for a task that then still does not fit.
+    """
+    stopped, chosen, seats = [], [], None
+    while waiting:
+        seat, task = waiting[0]
+        size, victims = task.prompt + task.output, []
+        while slots + len(victims) < 1 or memory < size:
+            seats = sorted(running) if seats is None else seats
+            if not seats or seats[-1] < seat:
+                break
+            victims.append(running[seats.pop()])
+            memory += victims[-1].held
+        if slots + len(victims) < 1 or memory < size:
+            break
+        chosen.append(heappop(waiting))
+        slots, memory = slots + len(victims) - 1, memory - size
+        stopped += victims
+    for entry in chosen:
+        heappush(waiting, entry)
+    return stopped
 
 
 class FastServe(Rule):
@@ -42,9 +73,8 @@ class FastServe(Rule):
     def start(self, cluster):
         self.waiting = defaultdict(list)  # by machine, heaps of (seat, task)
         self.seat = {}  # of each request: (level, when it joined that queue, its number)
-        self.left = {}  # seconds of its quantum, while it waits
-        self.ends = {}  # when its quantum ends, while it runs
-        self.since = {}  # when it began to wait
+        self.left = {}  # of one that waits: seconds of its quantum, and since when it waits
+        self.ends = {}  # of one that runs: when its quantum ends
         for machine in cluster.machines:
             step = machine.engine.step + machine.engine.per_task * machine.engine.slots
             machine.quantum = max(1, int(self.quantum / step + 1e-9))
@@ -52,79 +82,52 @@ class FastServe(Rule):
     def place(self, task, cluster):
         return min(cluster.on, key=lambda m: m.load + len(self.waiting[m.number]))
 
-    def admit(self, machine, cluster):
-        heap = self._arrived(machine, cluster.now)
-        if not heap or not machine.fits(heap[0][1]):
-            return None
-        task = heappop(heap)[1]
-        self.ends[task.request] = cluster.now + self.left[task.request]
-        return task
+    def wait(self, task, heap, seat, left, now):
+        self.seat[task.request], self.left[task.request] = seat, (left, now)
+        heappush(heap, (seat, task))
 
-    def stop(self, machine, cluster):
-        heap, engine = self._arrived(machine, cluster.now), machine.engine
-        if len(machine.running) + len(heap) <= engine.slots:
-            if machine.held + sum(task.prompt + task.output for _, task in heap) <= engine.capacity:
-                return []
-        now, ends = cluster.now + 1e-9, self.ends
-        for request in [task.request for task in machine.running if ends[task.request] <= now]:
-            level = self.seat[request][0]
-            while ends[request] <= now:  # down, to the end of the next queue
-                level += 1
-                self.seat[request] = (level, ends[request], request)
-                ends[request] += self.quantum * 2**level
-        stopped = self._overtaken(machine, heap)
-        for task in stopped:
-            task.kept = True
-            self.left[task.request] = ends[task.request] - cluster.now
-            self._wait(task, heap, cluster.now)
-        return stopped
-
-    def tick(self, cluster):
-        for machine in cluster.on:
-            heap = self.waiting[machine.number]
-            for i, (seat, task) in enumerate(heap):
-                if seat[0] and cluster.now - self.since[task.request] >= self.promote:
-                    self.seat[task.request] = (0, cluster.now, task.request)
-                    self.left[task.request] = self.quantum
-                    heap[i] = (self.seat[task.request], task)
-            heapify(heap)
-            cluster.wake(machine)
-
-    def _arrived(self, machine, now):
+    def arrived(self, machine, now):
         engine, heap = machine.engine, self.waiting[machine.number]
         while machine.queue:
             task = machine.queue.popleft()
             seconds = engine.prompt + engine.per_token * task.prompt + engine.step + engine.per_task
             level = first_level(seconds, self.quantum)
-            self.seat[task.request] = (level, now, task.request)
-            self.left[task.request] = self.quantum * 2**level
-            self._wait(task, heap, now)
+            self.wait(task, heap, (level, now, task.request), self.quantum * 2**level, now)
         return heap
 
-    def _wait(self, task, heap, now):
-        self.since[task.request] = now
-        heappush(heap, (self.seat[task.request], task))
+    def admit(self, machine, cluster):
+        heap = self.arrived(machine, cluster.now)
+        if not heap or not machine.fits(heap[0][1]):
+            return None
+        task = heappop(heap)[1]
+        self.ends[task.request] = cluster.now + self.left[task.request][0]
+        return task
 
-    def _overtaken(self, machine, heap):
-        """Running tasks that make room for waiting ones of a higher queue."""
+    def stop(self, machine, cluster):
+        heap, now, ends = self.arrived(machine, cluster.now), cluster.now, self.ends
         slots = machine.engine.slots - len(machine.running)
         memory = machine.engine.capacity - machine.held
-        running = {task.request: task for task in machine.running}
-        stopped, chosen = [], []
-        while heap:
-            size, victims = heap[0][1].prompt + heap[0][1].output, []
-            while slots + len(victims) < 1 or memory < size:
-                last = max(running, key=self.seat.__getitem__, default=None)
-                if last is None or self.seat[last] < heap[0][0]:
-                    break
-                victims.append(running.pop(last))
-                memory += victims[-1].held
-            else:
-                chosen.append(heappop(heap))
-                slots, memory = slots + len(victims) - 1, memory - size
-                stopped += victims
-                continue
-            break
-        for entry in chosen:
-            heappush(heap, entry)
+        if len(heap) <= slots and sum(t.prompt + t.output for _, t in heap) <= memory:
+            return []
+        for request in [t.request for t in machine.running if ends[t.request] <= now + 1e-9]:
+            level = self.seat[request][0]
+            while ends[request] <= now + 1e-9:  # down, to the end of the next queue
+                level += 1
+                self.seat[request] = (level, ends[request], request)
+                ends[request] += self.quantum * 2**level
+        running = {self.seat[task.request]: task for task in machine.running}
+        stopped = overtaken(heap, running, slots, memory)
+        for task in stopped:
+            task.kept, request = True, task.request
+            self.wait(task, heap, self.seat[request], ends[request] - now, now)
         return stopped
+
+    def tick(self, cluster):
+        for machine in cluster.on:
+            old, self.waiting[machine.number] = self.waiting[machine.number], []
+            for seat, task in old:
+                left, since = self.left[task.request]
+                if seat[0] and cluster.now - since >= self.promote:
+                    seat, left, since = (0, cluster.now, task.request), self.quantum, cluster.now
+                self.wait(task, self.waiting[machine.number], seat, left, since)
+            cluster.wake(machine)

@@ -47,12 +47,10 @@ class ServerlessLLM(Rule):
     """
 
     def __init__(self, sizes, disk=5.0, pcie=25.0, pinned=100.0, answer: float = 5.0):
-        for name, values in (
-            ("sizes", sizes), ("disk", [disk]), ("pcie", [pcie]), ("answer", [answer]),
-        ):  # fmt: skip
-            bad = [value for value in values if not 0 < value < inf]
-            if bad or not len(values):
-                raise ValueError(f"{name} holds {shown(bad)}; give finite numbers above 0")
+        for name in ("disk", "pcie", "answer"):
+            _positive(name, locals()[name])
+        for size in sizes:
+            _positive("sizes", size)
         if not pinned >= 0:
             raise ValueError(f"pinned is {shown(pinned)}; give GB of at least 0")
         self.sizes, self.disk, self.pcie = list(sizes), disk, pcie
