@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.systems.rules.alpaserve import AlpaServe
 from ensemble_lab.systems.rules.clipper import Clipper
 from ensemble_lab.systems.rules.cocktail import Cocktail
@@ -41,21 +42,24 @@ class Scene:
     variants : tuple of tuple of Variant
         Of each model, the best first.
     machines : int
-    answers, truth : ndarray of int (items, variants), (items,)
-        Recorded answers of the variants: request i asks item i, counted round.
+    outcomes : Outcomes
+        Answers of the variants: request i asks item i, counted round.
     """
 
     requests: Requests
     sample: Requests
     variants: tuple[tuple[Variant, ...], ...]
     machines: int
-    answers: np.ndarray
-    truth: np.ndarray
+    outcomes: Outcomes
 
     def serve(self, rule: Rule) -> Served:
-        """Serve the requests on new machines."""
-        engine = self.variants[0][0].engine
-        return serve(self.requests, [Machine(i, engine) for i in range(self.machines)], rule)
+        """Serve the requests on new machines; a rule that knows no variants has the best ones."""
+        best = self.variants[0][0]
+        machines = [Machine(i, best.engine) for i in range(self.machines)]
+        served = serve(self.requests, machines, rule)
+        if (served.quality == 1.0).all():
+            served = replace(served, quality=np.full(len(self.requests), best.accuracy))
+        return served
 
 
 def scene(
@@ -103,6 +107,10 @@ def scene(
     truth = rng.integers(0, CHOICES, 1000)
     right = rng.random((1000, len(ACCURACIES))) < ACCURACIES
     wrong = (truth[:, None] + rng.integers(1, CHOICES, right.shape)) % CHOICES
+    outcomes = Outcomes(
+        models=("large", "medium", "small"), items=np.arange(1000), correct=right,
+        answer=np.where(right, truth[:, None], wrong), labels=tuple(range(CHOICES)), truth=truth,
+    )  # fmt: skip
     ways = tuple(
         Variant(_faster(engine, speed), accuracy, load)
         for speed, accuracy in zip(SPEEDS, ACCURACIES, strict=True)
@@ -115,10 +123,7 @@ def scene(
         )
         for part in (slice(cut), slice(cut, None))
     ]  # fmt: skip
-    return Scene(
-        parts[1], parts[0], (ways,) * len(shares), machines,
-        np.where(right, truth[:, None], wrong), truth,
-    )  # fmt: skip
+    return Scene(parts[1], parts[0], (ways,) * len(shares), machines, outcomes)
 
 
 def _faster(engine: Engine, share: float) -> Engine:
@@ -134,7 +139,7 @@ RULES: dict[str, Callable[[Scene], Rule]] = {
     "Nexus": lambda scene: Nexus(scene.variants, scene.sample),
     "InferLine": lambda scene: InferLine(scene.variants, scene.sample),
     "INFaaS": lambda scene: INFaaS(scene.variants, scene.sample, accuracy=0.7),
-    "Cocktail": lambda scene: Cocktail(scene.variants, scene.sample, scene.answers, scene.truth),
+    "Cocktail": lambda scene: Cocktail(scene.variants, scene.sample, scene.outcomes),
     "Loki": lambda scene: Loki(scene.variants, scene.sample),
     "SHEPHERD": lambda scene: Shepherd(scene.variants, scene.sample),
     "AlpaServe": lambda scene: AlpaServe(scene.variants, scene.sample, overhead=0.002),

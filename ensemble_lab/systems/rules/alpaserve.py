@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ensemble_lab.systems.rules.fleet import BatchTime, Fleet, shares
+from ensemble_lab.systems.rules.fleet import Fleet
+from ensemble_lab.systems.rules.planning import BatchTime, shares
 from ensemble_lab.systems.simulator.cluster import serve
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 
@@ -32,7 +33,8 @@ def pooled_wait(rate: float, seconds: float, stages: int = 1, overhead: float = 
 
     Requests that need `seconds` on one machine come at `rate`, Poisson; the first stage is busy
     ``D = seconds / stages + overhead`` with each and is the only one with a queue:
-    ``rate * D**2 / (2 * (1 - rate * D))``. Two models alone wait ``pooled_wait(rate / 2, seconds)``.
+    ``rate * D**2 / (2 * (1 - rate * D))``. Of two models alone each waits
+    ``pooled_wait(rate / 2, seconds)``.
 
     Raises
     ------
@@ -74,7 +76,7 @@ class AlpaServe(Fleet):
             sizes = [size for size in range(1, count + 1) if count % size == 0]
             self.size = max(sizes, key=lambda size: self.attained(size, count))
         self.groups = [cluster.machines[i : i + self.size] for i in range(0, count, self.size)]
-        work = [rate * time[0].each for rate, time in zip(self.expected, self.times, strict=True)]
+        work = [self.work(model, 0) for model in range(len(self.variants))]
         spread = [m for m, n in enumerate(shares(work, count)) for _ in range(n)]
         slowest = max((ways[0].engine for ways in self.variants), key=lambda engine: engine.step)
         engine = pipeline(slowest, self.size, self.overhead if self.size > 1 else 0.0)

@@ -1,15 +1,14 @@
-"""What planning rules share: variants of models, the time of a batch, machines that change model."""
+"""What the rules share: variants of models, and machines that change what they hold."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, inf
-
-import numpy as np
+from math import inf
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.systems.rules.planning import BatchTime, shares
 from ensemble_lab.systems.simulator.cluster import Cluster, Rule
 from ensemble_lab.systems.simulator.machine import Engine, Machine, Task
 from ensemble_lab.systems.simulator.requests import Requests
@@ -38,87 +37,6 @@ class Variant:
             raise ValueError(f"accuracy is {shown(self.accuracy)}; give a share from 0 to 1")
         if not 0 <= self.load < inf:
             raise ValueError(f"load is {shown(self.load)}; give seconds of at least 0")
-
-
-@dataclass(frozen=True)
-class BatchTime:
-    """Seconds for b requests together: ``fixed + each * b``.
-
-    With continuous batching b tasks take turns in reading their prompts while each writes its
-    tokens, so that the time of a request among b others is of this form too.
-    """
-
-    fixed: float
-    each: float
-
-    @classmethod
-    def of(cls, engine: Engine, prompt: float, output: float) -> BatchTime:
-        """The time of requests with this many tokens (means will do) on `engine`."""
-        reading = engine.prompt + engine.per_token * prompt
-        return cls(output * engine.step, output * engine.per_task + reading)
-
-    def __call__(self, batch: float) -> float:
-        return self.fixed + self.each * batch
-
-    def largest(self, limit: float, slots: int) -> int:
-        """The largest batch of at most `slots` that takes at most `limit` seconds; 0 if none."""
-        if self.each == 0:
-            return slots if self.fixed <= limit else 0
-        return int(max(0, min(slots, floor((limit - self.fixed) / self.each + 1e-9))))
-
-    def rate(self, batch: int) -> float:
-        """Requests a second in batches of this size."""
-        return batch / self(batch) if batch else 0.0
-
-    def behind(self, ahead: int, slots: int) -> float:
-        """Seconds to the answer of a request that comes behind `ahead` others."""
-        if ahead < slots:
-            return self(ahead + 1)
-        return self(slots) * (1 + (ahead + 1 - slots) / slots)
-
-
-def shares(loads: Sequence[float], machines: int) -> list[int]:
-    """Machines for each model in proportion to its load: at least one, the largest remainders.
-
-    Raises
-    ------
-    ValueError
-        Fewer machines than models.
-    """
-    loads = np.maximum(np.asarray(loads, float), 1e-12)
-    if machines < len(loads):
-        raise ValueError(
-            f"{machines} machines cannot hold {len(loads)} models, one each; add machines"
-        )
-    counts = np.ones(len(loads), int)
-    for _ in range(machines - len(loads)):
-        counts[np.argmax(loads / counts)] += 1
-    return counts.tolist()
-
-
-def fitted(wanted: dict[tuple[int, int], int], machines: int) -> dict[tuple[int, int], int]:
-    """As many machines as there are: those with the most give one away, each keeps one.
-
-    Raises
-    ------
-    ValueError
-        Fewer machines than entries.
-    """
-    if len(wanted) > machines:
-        raise ValueError(f"{machines} machines cannot hold {len(wanted)} variants; add machines")
-    wanted = dict(wanted)
-    while sum(wanted.values()) > machines:
-        wanted[max(wanted, key=wanted.get)] -= 1
-    return wanted
-
-
-def only(requests: Requests, model: int) -> Requests | None:
-    """The requests for one model, which is called 0 then; None if there is none."""
-    keep = requests.model == model
-    if not keep.any():
-        return None
-    fields = (requests.arrival, requests.prompt, requests.output)
-    return Requests(*(field[keep] for field in fields), limit=requests.limit[keep])
 
 
 class Fleet(Rule):
@@ -177,8 +95,13 @@ class Fleet(Rule):
 
     def first(self, machines: int) -> dict[tuple[int, int], int]:
         """How many machines hold each (model, variant) at the start."""
-        work = [r * t[0].each for r, t in zip(self.expected, self.times, strict=True)]
+        work = [self.work(model, 0) for model in range(len(self.variants))]
         return {(m, 0): count for m, count in enumerate(shares(work, machines))}
+
+    def work(self, model: int, variant: int) -> float:
+        """The share of a machine with full batches that the model's requests would take."""
+        time, slots = self.times[model][variant], self.variants[model][variant].engine.slots
+        return self.expected[model] / time.rate(slots)
 
     def arrange(self, wanted: Counter, cluster: Cluster) -> None:
         """Let this many machines hold each (model, variant); the others are switched off.

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from math import ceil
 
-from ensemble_lab.systems.rules.fleet import BatchTime, Fleet, Variant, fitted
+from ensemble_lab.systems.rules.fleet import Fleet, Variant
+from ensemble_lab.systems.rules.planning import BatchTime, fitted
 
 
 def cheapest(

@@ -9,7 +9,8 @@ from math import ceil
 
 import numpy as np
 
-from ensemble_lab.systems.rules.fleet import Fleet, fitted, only
+from ensemble_lab.systems.rules.fleet import Fleet
+from ensemble_lab.systems.rules.planning import fitted, only
 from ensemble_lab.systems.simulator.cluster import Rule, serve
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
@@ -60,7 +61,7 @@ def plan(requests: Requests, engine: Engine, machines: int) -> Plan:
         best = Plan(fewer, batch, True)
 
 
-def envelope(arrival: np.ndarray, windows: Sequence[float] = WINDOWS) -> list[int]:
+def envelope(arrival: np.ndarray, windows: Sequence[float]) -> list[int]:
     """The most arrivals in any window of each length; `arrival` (n,) in seconds, sorted."""
     ends = [np.searchsorted(arrival, arrival + window, side="left") for window in windows]
     return [int((end - np.arange(len(arrival))).max(initial=0)) for end in ends]
@@ -69,11 +70,11 @@ def envelope(arrival: np.ndarray, windows: Sequence[float] = WINDOWS) -> list[in
 class InferLine(Fleet):
     """A plan from an earlier trace; machines are added when arrivals leave its envelope.
 
-    Every 5 s, if a window of 5 to 80 s holds more arrivals than any such window of the earlier
-    trace, the model gets ``ceil(r / (mu * rho))`` machines: r is the largest rate in such a
-    window, mu what a machine can serve, rho the share of it that the plan uses. A minute after
-    the last such window it is back at its plan. Crankshaw et al. 2020, "InferLine: Latency-Aware
-    Provisioning and Scaling for Prediction Serving Pipelines" (SoCC).
+    Every 5 s, if the last 5 to 80 s (no more than the earlier trace lasts) hold more arrivals than
+    any such window of the earlier trace, the model gets ``ceil(r / (mu * rho))`` machines: r is
+    the largest rate in such a window, mu what a machine can serve, rho the share of it that the
+    plan uses. A minute after the last such window it is back at its plan. Crankshaw et al. 2020,
+    "InferLine: Latency-Aware Provisioning and Scaling for Prediction Serving Pipelines" (SoCC).
     """
 
     period = 5.0
@@ -81,14 +82,19 @@ class InferLine(Fleet):
     def __init__(self, variants, sample):
         super().__init__(variants, sample)
         self.sample = sample
+        self.windows = [w for w in WINDOWS if w <= self.span] or list(WINDOWS[:1])
 
     def first(self, machines):
         self.plans, self.planned = [], []
         most = machines - len(self.variants) + 1
         for model, ways in enumerate(self.variants):
             own = only(self.sample, model)
-            self.plans.append(plan(own, ways[0].engine, most) if own is not None else Plan(1, 1, True))
-            self.planned.append(envelope(own.arrival if own is not None else np.empty(0)))
+            self.plans.append(
+                plan(own, ways[0].engine, most) if own is not None else Plan(1, 1, True)
+            )
+            self.planned.append(
+                envelope(own.arrival if own is not None else np.empty(0), self.windows)
+            )
         self.now = [one.machines for one in self.plans]
         self.recent = [deque() for _ in self.plans]
         self.until = [0.0] * len(self.plans)
@@ -105,13 +111,13 @@ class InferLine(Fleet):
     def tick(self, cluster):
         wanted = list(self.now)
         for model, (one, recent) in enumerate(zip(self.plans, self.recent, strict=True)):
-            while recent and recent[0] <= cluster.now - WINDOWS[-1]:
+            while recent and recent[0] <= cluster.now - self.windows[-1]:
                 recent.popleft()
-            times = np.array(recent)
-            counts = [int((times > cluster.now - window).sum()) for window in WINDOWS]
-            rates = [count / window for count, window, most
-                     in zip(counts, WINDOWS, self.planned[model], strict=True)
-                     if count > most]  # fmt: skip
+            times, rates = np.array(recent), []
+            for window, most in zip(self.windows, self.planned[model], strict=True):
+                count = int((times > cluster.now - window).sum())
+                if count > most:
+                    rates.append(count / window)
             if rates:
                 each = max(self.expected[model], 1e-9) / one.machines  # mu * rho
                 wanted[model] = max(wanted[model], ceil(max(rates) / each))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor
 
-from ensemble_lab.systems.rules.fleet import BatchTime, Fleet
+from ensemble_lab.systems.rules.fleet import Fleet
+from ensemble_lab.systems.rules.planning import BatchTime
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,18 @@ def squishy_bins(
         full = floor(rate / time.rate(most))
         bins += [Bin(time(most), ((model, most),), 1.0)] * full
         if (rest := rate - full * time.rate(most)) > 1e-9 * rate:
-            fits = [b for b in range(1, most + 1) if time(b) + b / rest <= limit]
-            batch = max(fits, default=1)
-            # Too rare to fill a batch of one in time: it is run alone, at its limit's pace.
-            cycle = batch / rest if fits else limit - time(1)
+            fits = [b for b in range(1, most + 1) if time(b) <= b / rest <= limit - time(b)]
+            if fits:
+                batch, cycle = fits[-1], fits[-1] / rest
+            elif 1 / rest > limit - time(1):  # too rare to wait for a second: alone, just in time
+                batch, cycle = 1, limit - time(1)
+            else:  # too often for any smaller batch
+                batch, cycle = most, time(most)
             parts.append(Bin(cycle, ((model, batch),), time(batch) / cycle))
     shared: list[Bin] = []
     for part in sorted(parts, key=lambda part: -part.occupancy):
         merged = [(i, _merge(one, part, rates, times)) for i, one in enumerate(shared)]
-        merged = [(i, one) for i, one in merged if one.occupancy <= 1]
+        merged = [(i, one) for i, one in merged if one.occupancy <= 1 + 1e-9]
         if merged:
             i, one = max(merged, key=lambda pair: pair[1].occupancy)
             shared[i] = one
@@ -113,7 +117,7 @@ class Nexus(Fleet):
         self.began = [cluster.now] * len(bins)
 
     def scaled(self, share: float) -> list[float]:
-        """This share of the rates, and of each model at least one request a limit."""
+        """A share of the rates, and of each model at least one request a limit."""
         return [max(rate * share, 1 / self.limit) for rate in self.expected]
 
     def place(self, task, cluster):

@@ -207,6 +207,7 @@ class Cluster:
     def _next(self, machine: Machine) -> None:
         """Count the steps made, end and stop tasks, let others in, and jump again."""
         rule, now, running = self.rule, self.now, machine.running
+        machine._end = inf  # a task that the rule sends here from here on is let in below
         if machine._steps:
             machine.steps += machine._steps
             machine.busy += now - machine._begin
@@ -222,6 +223,7 @@ class Cluster:
                         self.finished[task.request] = now
                         self._close(task)
         if now < machine.ready:
+            machine._end = now
             return
         if self._stops and running:
             for task in running:
@@ -250,6 +252,8 @@ class Cluster:
                     self.first[task.request] = first
             steps = min(task.due for task in running) - machine.steps
             self._jump(machine, int(min(steps, machine.quantum)))
+        else:
+            machine._end = now
 
     def _jump(self, machine: Machine, steps: int) -> None:
         machine._steps = steps
