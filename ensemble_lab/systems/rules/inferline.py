@@ -86,7 +86,7 @@ class InferLine(Fleet):
 
     def first(self, machines):
         self.plans, self.planned = [], []
-        most = machines - len(self.variants) + 1
+        most = max(machines - len(self.variants) + 1, 1)
         for model, ways in enumerate(self.variants):
             own = only(self.sample, model)
             self.plans.append(
