@@ -60,7 +60,7 @@ def shares(loads: Sequence[float], machines: int) -> list[int]:
     loads = np.maximum(np.asarray(loads, float), 1e-12)
     if machines < len(loads):
         raise ValueError(
-            f"{machines} machines cannot hold {len(loads)} models, one each; add machines"
+            f"{machines} machines cannot hold {len(loads)} variants, one each; add machines"
         )
     counts = np.ones(len(loads), int)
     for _ in range(machines - len(loads)):
@@ -69,19 +69,16 @@ def shares(loads: Sequence[float], machines: int) -> list[int]:
 
 
 def fitted(wanted: dict[tuple[int, int], int], machines: int) -> dict[tuple[int, int], int]:
-    """As many machines as there are: those with the most give one away, each keeps one.
+    """At most as many machines as there are, in proportion to what is wanted, at least one each.
 
     Raises
     ------
     ValueError
         Fewer machines than entries.
     """
-    if len(wanted) > machines:
-        raise ValueError(f"{machines} machines cannot hold {len(wanted)} variants; add machines")
-    wanted = dict(wanted)
-    while sum(wanted.values()) > machines:
-        wanted[max(wanted, key=wanted.get)] -= 1
-    return wanted
+    if len(wanted) <= machines and sum(wanted.values()) <= machines:
+        return wanted
+    return dict(zip(wanted, shares(list(wanted.values()), machines), strict=True))
 
 
 def only(requests: Requests, model: int) -> Requests | None:
