@@ -240,7 +240,8 @@ class Cluster:
             task.due = machine.steps + task.left
             running.append(task)
             new.append(task)
-            reading += engine.prompt + engine.per_token * task.prompt
+            if not task.kept:
+                reading += engine.prompt + engine.per_token * task.prompt
             if isnan(self.started[task.request]):
                 self.started[task.request] = now
         if running:

@@ -69,18 +69,21 @@ class Task:
         Tokens to be written.
     tokens : int
         Tokens written so far.
+    kept : bool
+        Whether its cache is on the machine already, so that nothing is read.
     arrival, until : float
         When the request came, and until when its answer is of use.
     """
 
     __slots__ = (
-        "arrival", "due", "held", "model", "output", "prompt", "request", "tokens", "until",
+        "arrival", "due", "held", "kept", "model", "output", "prompt", "request", "tokens", "until",
     )  # fmt: skip
 
     def __init__(self, request, model, prompt, output, arrival, until):
         self.request, self.model, self.prompt, self.output = request, model, prompt, output
         self.arrival, self.until = arrival, until
         self.tokens = self.due = self.held = 0
+        self.kept = False
 
     def copy(self, *, prompt: int | None = None, output: int | None = None) -> Task:
         """Another task for the same request."""
