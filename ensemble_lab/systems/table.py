@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count, islice
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,15 @@ from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.systems.rules.alpaserve import AlpaServe
 from ensemble_lab.systems.rules.clipper import Clipper
 from ensemble_lab.systems.rules.cocktail import Cocktail
+from ensemble_lab.systems.rules.distserve import DistServe
+from ensemble_lab.systems.rules.fastserve import FastServe
 from ensemble_lab.systems.rules.fleet import Fleet, Variant
 from ensemble_lab.systems.rules.infaas import INFaaS
 from ensemble_lab.systems.rules.inferline import InferLine
+from ensemble_lab.systems.rules.llumnix import Llumnix
 from ensemble_lab.systems.rules.loki import Loki
 from ensemble_lab.systems.rules.nexus import Nexus
+from ensemble_lab.systems.rules.preble import Preble
 from ensemble_lab.systems.rules.shepherd import Shepherd
 from ensemble_lab.systems.simulator.cluster import Rule, serve
 from ensemble_lab.systems.simulator.machine import Engine, Machine
@@ -25,12 +30,15 @@ from ensemble_lab.systems.simulator.requests import Requests
 from ensemble_lab.systems.simulator.served import Served
 
 # Of an older machine: with 16 requests of an hour of conversations (1,155 tokens read and 211
-# written on average) a step takes 56 ms, and it answers 1.0 a second.
-ENGINE = Engine(step=0.040, per_task=0.001, prompt=0.005, per_token=0.0002, slots=16)
+# written on average) a step takes 56 ms, and it answers 1.0 a second. Memory is never full.
+ENGINE = Engine(
+    step=0.040, per_task=0.001, prompt=0.005, per_token=0.0002, slots=16, capacity=250_000
+)
 
 # Variants of each model in the scene: share of the time of the best, and of right answers.
 SPEEDS, ACCURACIES = (1.0, 0.6, 0.35), (0.80, 0.74, 0.65)
 CHOICES = 4  # answers to a question of the scene
+OPENINGS, BLOCK = 20, 512  # blocks that prompts begin with, and tokens of a block
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +74,7 @@ class Scene:
         return served
 
 
-def scene(
+def draw_scene(
     trace: Requests,
     seed: int,
     *,
@@ -78,8 +86,9 @@ def scene(
 ) -> Scene:
     """A trace, its models drawn by seed, cut into an earlier tenth and the rest.
 
-    The seed draws which model each request asks for, how the variants answer, and each request's
-    limit: `limit` or, for one in two, 1.5 times that. Arrivals and lengths are those of the trace.
+    The seed draws which model each request asks for, each request's limit (`limit` or, for one in
+    two, 1.5 times that), how the variants answer, and, unless the trace has blocks, with which of
+    20 blocks of 512 tokens each prompt begins. Arrivals and lengths are those of the trace.
 
     Parameters
     ----------
@@ -119,11 +128,18 @@ def scene(
         Variant(_faster(engine, speed), accuracy, load)
         for speed, accuracy in zip(SPEEDS, ACCURACIES, strict=True)
     )
+    blocks = trace.blocks
+    if blocks is None:
+        opening, new = rng.integers(0, OPENINGS, n), count(OPENINGS)
+        blocks = tuple(
+            (int(first), *islice(new, int(prompt) // BLOCK))
+            for first, prompt in zip(opening, trace.prompt, strict=True)
+        )
     cut = max(n // 10, len(shares))
     parts = [
         Requests(
-            trace.arrival[part], trace.prompt[part], trace.output[part], model[part], limits[part],
-            None if trace.blocks is None else trace.blocks[part],
+            *(field[part] for field in (trace.arrival, trace.prompt, trace.output, model, limits)),
+            blocks[part],
         )
         for part in (slice(cut), slice(cut, None))
     ]  # fmt: skip
@@ -147,6 +163,10 @@ RULES: dict[str, Callable[[Scene], Rule]] = {
     "Loki": lambda scene: Loki(scene.variants, scene.sample),
     "SHEPHERD": lambda scene: Shepherd(scene.variants, scene.sample),
     "AlpaServe": lambda scene: AlpaServe(scene.variants, scene.sample, overhead=0.002),
+    "DistServe": lambda scene: DistServe(readers=max(scene.machines // 4, 1)),
+    "FastServe": lambda scene: FastServe(),
+    "Llumnix": lambda scene: Llumnix(),
+    "Preble": lambda scene: Preble(BLOCK),
 }
 
 
