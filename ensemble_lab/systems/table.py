@@ -164,7 +164,7 @@ RULES: dict[str, Callable[[Scene], Rule]] = {
     "SHEPHERD": lambda scene: Shepherd(scene.variants, scene.sample),
     "AlpaServe": lambda scene: AlpaServe(scene.variants, scene.sample, overhead=0.002),
     "DistServe": lambda scene: DistServe(readers=max(scene.machines // 4, 1)),
-    "FastServe": lambda scene: FastServe(),
+    "FastServe": lambda scene: FastServe(20 * scene.variants[0][0].engine.step),
     "Llumnix": lambda scene: Llumnix(),
     "Preble": lambda scene: Preble(BLOCK),
 }
