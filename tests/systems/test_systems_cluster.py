@@ -204,3 +204,57 @@ def test_no_machine_a_used_one_and_work_that_never_ends_are_refused():
         serve(requests, [machine], Rule())
     with pytest.raises(RuntimeError, match="60 requests wait for ever"):
         serve(requests, [Machine(0, Engine(0.1, capacity=1e-3))], Rule())
+
+
+class Twice(Rule):
+    """Each request is answered by two tasks on the same machine, one after the other."""
+
+    def __init__(self):
+        self.begun = set()
+
+    def after(self, task, machine, cluster):
+        if task.request in self.begun:
+            return True
+        self.begun.add(task.request)
+        cluster.send(task.copy(), machine)
+        return False
+
+
+def test_a_task_sent_back_to_its_machine_is_read_again():
+    requests = Requests([0.0], [10], [2])
+    served = serve(requests, [Machine(0, Engine(1.0, 0.5, 0.25, 0.1, slots=4))], Twice())
+    assert served.finished.tolist() == [2 * (0.25 + 1.0 + 2 * 1.5)]
+    assert served.busy.tolist() == [8.5]
+    # Two at once: the first come back together.
+    requests = Requests([0.0, 0.0, 0.0], [0, 0, 0], [1, 2, 2])
+    served = serve(requests, [Machine(0, Engine(1.0, prompt=0.5, slots=4))], Twice())
+    # [0] alone until 1.5; 0 again, 1 and 2 are read until 3.0 and make steps to 4 and 5; and again.
+    assert served.finished.tolist() == [4.0, 8.0, 8.0]
+
+
+class Changes(Rule):
+    """Each request has its own engine."""
+
+    def admit(self, machine, cluster):
+        if machine.running or not machine.queue:
+            return None
+        task = machine.queue.popleft()
+        machine.engine = Engine(1.0 + task.request, prompt=10.0 * task.request)
+        return task
+
+
+def test_a_rule_may_change_the_engine_for_the_next_task():
+    requests = Requests([0.0, 0.0], [0, 0], [1, 2])
+    served = serve(requests, [Machine(0, Engine(5.0))], Changes())
+    assert served.finished.tolist() == [1.0, 1.0 + 10.0 + 2 * 2.0]
+
+
+class Careless(Rule):
+    def after(self, task, machine, cluster):
+        cluster.drop(task)
+        return True
+
+
+def test_what_is_answered_cannot_be_dropped():
+    with pytest.raises(RuntimeError, match="Careless answers or drops request 0 a second time"):
+        serve(trace(0), [Machine(0, Engine(0.1))], Careless())

@@ -1,1 +1,1 @@
-"""Simulators: pools of servers, machines that batch as engines do, and policies under load."""
+"""The simulator of queues, and the closed forms that it must agree with."""

@@ -68,6 +68,7 @@ class Cluster:
         self.started, self.first, self.finished = ([nan] * n for _ in range(3))
         self.quality = [1.0] * n
         self.stopped = 0
+        self._open = [True] * n  # neither answered nor dropped
         self.active = 0  # requests that have come and are neither answered nor dropped
         self._events, self._order = [], count()
         self._stops = type(rule).stop is not Rule.stop
@@ -88,7 +89,7 @@ class Cluster:
 
     def drop(self, task: Task) -> None:
         """Give `task` up: its request is not answered."""
-        self.active -= 1
+        self._close(task)
 
     def switch_on(self, machine: Machine, seconds: float = 0.0) -> None:
         """Pay for `machine` from now on; it works after `seconds` of loading."""
@@ -181,6 +182,14 @@ class Cluster:
             busy, paid, self.stopped,
         )  # fmt: skip
 
+    def _close(self, task: Task) -> None:
+        if not self._open[task.request]:
+            raise RuntimeError(
+                f"{type(self.rule).__name__} answers or drops request {task.request} a second time"
+            )
+        self._open[task.request] = False
+        self.active -= 1
+
     def _event(self, event) -> None:
         self.now, _, machine, what = event
         if machine is None:  # the rule's own time
@@ -198,6 +207,7 @@ class Cluster:
     def _next(self, machine: Machine) -> None:
         """Count the steps made, end and stop tasks, let others in, and jump again."""
         rule, now, running = self.rule, self.now, machine.running
+        machine._end = inf  # a task that the rule sends here from here on is let in below
         if machine._steps:
             machine.steps += machine._steps
             machine.busy += now - machine._begin
@@ -211,8 +221,9 @@ class Cluster:
                     machine.held -= task.held
                     if rule.after(task, machine, self):
                         self.finished[task.request] = now
-                        self.active -= 1
+                        self._close(task)
         if now < machine.ready:
+            machine._end = now
             return
         if self._stops and running:
             for task in running:
@@ -221,9 +232,9 @@ class Cluster:
                 running.remove(task)
                 machine.held -= task.held
                 self.stopped += 1
-        reading, engine = 0.0, machine.engine
-        new = []
+        reading, new = 0.0, []
         while (task := rule.admit(machine, self)) is not None:
+            engine = machine.engine  # the rule may have changed it for this task
             task.held = task.prompt + task.output
             machine.held += task.held
             task.due = machine.steps + task.left
@@ -234,7 +245,7 @@ class Cluster:
             if isnan(self.started[task.request]):
                 self.started[task.request] = now
         if running:
-            machine._begin, machine._reading = now, reading
+            machine._begin, machine._reading, engine = now, reading, machine.engine
             machine._seconds = engine.step + engine.per_task * len(running)
             first = now + reading + machine._seconds
             for task in new:
@@ -242,6 +253,8 @@ class Cluster:
                     self.first[task.request] = first
             steps = min(task.due for task in running) - machine.steps
             self._jump(machine, int(min(steps, machine.quantum)))
+        else:
+            machine._end = now
 
     def _jump(self, machine: Machine, steps: int) -> None:
         machine._steps = steps
