@@ -12,6 +12,7 @@ import pandas as pd
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.systems.rules.alpaserve import AlpaServe
+from ensemble_lab.systems.rules.andes import Andes
 from ensemble_lab.systems.rules.clipper import Clipper
 from ensemble_lab.systems.rules.cocktail import Cocktail
 from ensemble_lab.systems.rules.distserve import DistServe
@@ -21,8 +22,10 @@ from ensemble_lab.systems.rules.infaas import INFaaS
 from ensemble_lab.systems.rules.inferline import InferLine
 from ensemble_lab.systems.rules.llumnix import Llumnix
 from ensemble_lab.systems.rules.loki import Loki
+from ensemble_lab.systems.rules.muxserve import MuxServe
 from ensemble_lab.systems.rules.nexus import Nexus
 from ensemble_lab.systems.rules.preble import Preble
+from ensemble_lab.systems.rules.serverless import ServerlessLLM
 from ensemble_lab.systems.rules.shepherd import Shepherd
 from ensemble_lab.systems.simulator.cluster import Rule, serve
 from ensemble_lab.systems.simulator.machine import Engine, Machine
@@ -38,6 +41,7 @@ ENGINE = Engine(
 # Variants of each model in the scene: share of the time of the best, and of right answers.
 SPEEDS, ACCURACIES = (1.0, 0.6, 0.35), (0.80, 0.74, 0.65)
 CHOICES = 4  # answers to a question of the scene
+DISK = 5.0  # GB a second
 OPENINGS, BLOCK = 20, 512  # blocks that prompts begin with, and tokens of a block
 
 
@@ -163,10 +167,15 @@ RULES: dict[str, Callable[[Scene], Rule]] = {
     "Loki": lambda scene: Loki(scene.variants, scene.sample),
     "SHEPHERD": lambda scene: Shepherd(scene.variants, scene.sample),
     "AlpaServe": lambda scene: AlpaServe(scene.variants, scene.sample, overhead=0.002),
+    "Andes": lambda scene: Andes(),
     "DistServe": lambda scene: DistServe(readers=max(scene.machines // 4, 1)),
     "FastServe": lambda scene: FastServe(20 * scene.variants[0][0].engine.step),
     "Llumnix": lambda scene: Llumnix(),
+    "MuxServe": lambda scene: MuxServe(scene.sample),
     "Preble": lambda scene: Preble(BLOCK),
+    "ServerlessLLM": lambda scene: ServerlessLLM(
+        [way[0].load * DISK for way in scene.variants], disk=DISK, answer=10.0
+    ),
 }
 
 

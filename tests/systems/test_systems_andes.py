@@ -73,23 +73,25 @@ def test_the_account_is_that_of_all_token_times(seed, step, period):
         np.cumsum(rng.exponential(6.0, n)), rng.integers(0, 30, n), rng.integers(1, 40, n)
     )
     engine = Engine(step, per_token=0.01)
-    served = serve(requests, [Machine(0, engine)], Streams(1.0, 4.0, period))
+    rule = Streams(1.0, 4.0, period)
+    served = serve(requests, [Machine(0, engine)], rule)
     for i in range(n):
         times = served.first[i] + step * np.arange(requests.output[i])
         expected = quality_of_experience(times, requests.arrival[i] + 1.0, 4.0)
-        assert served.quality[i] == pytest.approx(expected, abs=1e-9)
+        assert rule.experience[i] == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_reader_with_enough_to_read_gives_way():
     # 20 tokens a second for a reader of 2: after 1 s the first has ten seconds to read.
     requests = Requests([0.0, 1.0], [0, 0], [100, 20])
     engine = Engine(0.05)
-    first_come = serve(requests, [Machine(0, engine)], Streams(1.0, 2.0, 0.5))
-    served = serve(requests, [Machine(0, engine)], Andes(1.0, 2.0, 0.5, horizon=5.0))
+    plain, rule = Streams(1.0, 2.0, 0.5), Andes(1.0, 2.0, 0.5, horizon=5.0)
+    first_come = serve(requests, [Machine(0, engine)], plain)
+    served = serve(requests, [Machine(0, engine)], rule)
     assert first_come.first[1] == pytest.approx(5.05)
-    assert first_come.quality[1] < 0.8
+    assert plain.experience[1] < 0.8
     assert served.first[1] <= 2.0
-    assert served.quality.tolist() == pytest.approx([1.0, 1.0])
+    assert rule.experience == pytest.approx([1.0, 1.0])
     assert served.stopped == 1
     assert served.busy[0] == pytest.approx(6.0)  # no step and no prompt twice
 
@@ -103,9 +105,10 @@ def busy(seed, n=600, rate=5.0):
 def test_quality_rises_under_load_and_stops_are_counted():
     engine = Engine(0.02, 0.0004, per_token=0.0001, slots=24, capacity=12000)
     requests = busy(0)
-    first_come = serve(requests, [Machine(0, engine)], Streams())
-    served = serve(requests, [Machine(0, engine)], Andes())
-    assert served.quality.mean() > first_come.quality.mean() + 0.2
+    plain, rule = Streams(), Andes()
+    first_come = serve(requests, [Machine(0, engine)], plain)
+    served = serve(requests, [Machine(0, engine)], rule)
+    assert np.mean(rule.experience) > np.mean(plain.experience) + 0.2
     assert 0 < served.stopped <= len(requests)
     assert np.isfinite(served.finished).all()
     # What is better for most is worse for some.
@@ -115,9 +118,10 @@ def test_quality_rises_under_load_and_stops_are_counted():
 def test_without_load_nobody_is_stopped():
     engine = Engine(0.02, 0.0004, slots=64)
     requests = busy(1, n=100, rate=1.0)
-    served = serve(requests, [Machine(0, engine)], Andes())
+    rule = Andes()
+    served = serve(requests, [Machine(0, engine)], rule)
     assert served.stopped == 0
-    assert served.quality.tolist() == pytest.approx([1.0] * 100)
+    assert rule.experience == pytest.approx([1.0] * 100)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def _speed(speed):
 
 
 class Streams(Rule):
-    """First come, first served; `Served.quality` is the quality of experience of each answer.
+    """First come, first served, with an account of what readers get.
 
     Between two looks at a machine, `period` seconds apart, tokens are taken to come evenly.
 
@@ -86,6 +86,11 @@ class Streams(Rule):
         Tokens that a reader takes in a second.
     period : float
         Seconds.
+
+    Attributes
+    ----------
+    experience : list of float (requests,)
+        Quality of experience of each answer, 0 where there is none.
     """
 
     def __init__(self, wait: float = 1.0, speed: float = 4.8, period: float = 1.0):
@@ -101,6 +106,7 @@ class Streams(Rule):
         self.due = requests.arrival + self.wait
         self.wanted = self.due.copy()  # when the reader wants the next token
         self.written, self.delay, self.lost = [0] * n, [0.0] * n, [0.0] * n
+        self.experience = [0.0] * n
         self.last = [0.0] * n  # when each was last looked at
         self.look = set()  # machines to be looked at
 
@@ -131,7 +137,7 @@ class Streams(Rule):
         self._note(task, cluster)
         i, n = task.request, self.output[task.request]
         whole = n * self.delay[i] + n * (n + 1) / (2 * self.speed)
-        cluster.quality[i] = 1 - self.lost[i] / whole
+        self.experience[i] = 1 - self.lost[i] / whole
         return True
 
     def _note(self, task, cluster):
@@ -184,7 +190,8 @@ class Andes(Streams):
         i = np.array([task.request for task in tasks])
         size = np.array([task.prompt + task.output for task in tasks])
         now = cluster.now
-        worth = gain(self.wanted[i] - now, now - self.due[i], self.horizon) / size
+        context = np.array([task.prompt + task.tokens for task in tasks])
+        worth = gain(self.wanted[i] - now, now - self.due[i], self.horizon) / (context + 1)
         slots, memory, taken = engine.slots, engine.capacity, set()
         order = np.argsort(-worth, kind="stable").tolist()
         for k in order:

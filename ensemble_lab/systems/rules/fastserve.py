@@ -46,6 +46,12 @@ def overtaken(waiting, running, slots: int, memory: float) -> list:
     return stopped
 
 
+def _positive(**seconds):
+    for name, value in seconds.items():
+        if not value > 0:
+            raise ValueError(f"{name} is {shown(value)}; give seconds above 0")
+
+
 class FastServe(Rule):
     """A skip-join multi-level feedback queue.
 
@@ -64,11 +70,8 @@ class FastServe(Rule):
     """
 
     def __init__(self, quantum: float = 0.1, promote: float = inf):
-        for name, value in (("quantum", quantum), ("promote", promote)):
-            if not value > 0:
-                raise ValueError(f"{name} is {shown(value)}; give seconds above 0")
-        self.quantum, self.promote = quantum, promote
-        self.period = promote
+        _positive(quantum=quantum, promote=promote)
+        self.quantum, self.promote, self.period = quantum, promote, promote
 
     def start(self, cluster):
         self.waiting = defaultdict(list)  # by machine, heaps of (seat, task)
@@ -76,8 +79,9 @@ class FastServe(Rule):
         self.left = {}  # of one that waits: seconds of its quantum, and since when it waits
         self.ends = {}  # of one that runs: when its quantum ends
         for machine in cluster.machines:
-            step = machine.engine.step + machine.engine.per_task * machine.engine.slots
-            machine.quantum = max(1, int(self.quantum / step + 1e-9))
+            engine = machine.engine
+            steps = self.quantum / (engine.step + engine.per_task * engine.slots)
+            machine.quantum = max(1, int(steps + 1e-9))
 
     def place(self, task, cluster):
         return min(cluster.on, key=lambda m: m.load + len(self.waiting[m.number]))
@@ -97,29 +101,28 @@ class FastServe(Rule):
 
     def admit(self, machine, cluster):
         heap = self.arrived(machine, cluster.now)
-        if not heap or not machine.fits(heap[0][1]):
-            return None
-        task = heappop(heap)[1]
-        self.ends[task.request] = cluster.now + self.left[task.request][0]
-        return task
+        if heap and machine.fits(heap[0][1]):
+            task = heappop(heap)[1]
+            self.ends[task.request] = cluster.now + self.left[task.request][0]
+            return task
 
     def stop(self, machine, cluster):
         heap, now, ends = self.arrived(machine, cluster.now), cluster.now, self.ends
-        slots = machine.engine.slots - len(machine.running)
-        memory = machine.engine.capacity - machine.held
+        engine, running = machine.engine, machine.running
+        slots, memory = engine.slots - len(running), engine.capacity - machine.held
         if len(heap) <= slots and sum(t.prompt + t.output for _, t in heap) <= memory:
             return []
-        for request in [t.request for t in machine.running if ends[t.request] <= now + 1e-9]:
+        for request in [t.request for t in running if ends[t.request] <= now + 1e-9]:
             level = self.seat[request][0]
             while ends[request] <= now + 1e-9:  # down, to the end of the next queue
                 level += 1
                 self.seat[request] = (level, ends[request], request)
                 ends[request] += self.quantum * 2**level
-        running = {self.seat[task.request]: task for task in machine.running}
-        stopped = overtaken(heap, running, slots, memory)
+        seats = {self.seat[task.request]: task for task in running}
+        stopped = overtaken(heap, seats, slots, memory)
         for task in stopped:
-            task.kept, request = True, task.request
-            self.wait(task, heap, self.seat[request], ends[request] - now, now)
+            task.kept = True
+            self.wait(task, heap, self.seat[task.request], ends[task.request] - now, now)
         return stopped
 
     def tick(self, cluster):

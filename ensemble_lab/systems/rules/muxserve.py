@@ -9,6 +9,7 @@ import numpy as np
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.systems.simulator.cluster import Rule
+from ensemble_lab.systems.simulator.requests import Requests
 
 
 def spread(rates, seconds, machines: int) -> list[int]:
@@ -82,46 +83,46 @@ def adapt(shares, used, waits) -> np.ndarray:
 class MuxServe(Rule):
     """Models share machines, and on each machine they have fair shares of the memory.
 
-    `start` knows the mean rate and lengths of each model in the trace, as the paper's planner does.
-    A machine asks its models in turn; a request comes in while its model is within its share, or
-    has nothing running. Every `period` seconds shares move from idle models to those that wait.
-    Duan et al. 2024, "MuxServe: Flexible Spatial-Temporal Multiplexing for Multiple LLM Serving"
-    (ICML).
+    A machine asks its models in turn; a request comes in while its model, with answers of average
+    length, stays within its share, or has nothing running. Every `period` seconds shares move from
+    idle models to those that wait. Duan et al. 2024, "MuxServe: Flexible Spatial-Temporal
+    Multiplexing for Multiple LLM Serving" (ICML).
 
     Parameters
     ----------
+    sample : Requests
+        Earlier requests; rates and lengths of the plan are theirs.
     period : float
         Seconds.
     """
 
-    def __init__(self, period: float = 10.0):
+    def __init__(self, sample: Requests, period: float = 10.0):
         if not period > 0:
             raise ValueError(f"period is {shown(period)}; give seconds above 0")
-        self.period = period
+        self.sample, self.period = sample, period
 
     def start(self, cluster):
-        requests, engine = cluster.requests, cluster.machines[0].engine
+        sample, engine = self.sample, cluster.machines[0].engine
         if inf in [machine.engine.capacity for machine in cluster.machines]:
             raise ValueError("MuxServe shares memory; give each engine a finite capacity")
-        count = np.bincount(requests.model)
-        many = np.maximum(count, 1)
-        prompt, output = (
-            np.bincount(requests.model, values) / many
-            for values in (requests.prompt, requests.output)
+        n = 1 + max(int(sample.model.max()), int(cluster.requests.model.max()))
+        count = np.bincount(sample.model, minlength=n)
+        prompt, self.answer = (
+            (np.bincount(sample.model, tokens, n) + tokens.mean()) / (count + 1)  # one is the mean
+            for tokens in (sample.prompt, sample.output)
         )
-        time = max(float(np.ptp(requests.arrival)), 1e-9)
+        rates = count / max(float(np.ptp(sample.arrival)), 1e-9)
         token = engine.step / engine.slots + engine.per_task  # of a full machine's time
-        seconds = engine.prompt + engine.per_token * prompt + token * output
-        self.where = spread(count / time, seconds, len(cluster.machines))
-        self.held, self.used = np.zeros(len(count)), np.zeros(len(count))
-        self.shares = np.zeros(len(count))
-        self.waiting = [deque() for _ in count]
+        seconds = engine.prompt + engine.per_token * prompt + token * self.answer
+        self.where = spread(rates, seconds, len(cluster.machines))
+        self.held, self.used, self.shares, self.running = np.zeros((4, n))
+        self.waiting = [deque() for _ in range(n)]
         for machine in cluster.machines:
             models = [k for k, m in enumerate(self.where) if m == machine.number]
             machine.models = set(models)
             if models:
-                lengths = prompt[models] + output[models]
-                self.shares[models] = fair_shares(count[models], lengths, machine.engine.capacity)
+                lengths = prompt[models] + self.answer[models]
+                self.shares[models] = fair_shares(rates[models], lengths, machine.engine.capacity)
         self.turn = {m.number: deque(sorted(m.models)) for m in cluster.machines}
 
     def place(self, task, cluster):
@@ -136,16 +137,17 @@ class MuxServe(Rule):
             model, waiting = turn[0], self.waiting[turn[0]]
             turn.rotate(-1)
             if waiting and machine.fits(waiting[0]):
-                size = waiting[0].prompt + waiting[0].output
+                size = waiting[0].prompt + self.answer[model]
                 held = self.held[model] + size
-                if held <= self.shares[model] or held == size:
-                    self.held[model] = held
+                if held <= self.shares[model] or not self.running[model]:
+                    self.held[model], self.running[model] = held, self.running[model] + 1
                     self.used[model] = max(self.used[model], held)
                     return waiting.popleft()
         return None
 
     def after(self, task, machine, cluster):
-        self.held[task.model] -= task.held
+        self.held[task.model] -= task.prompt + self.answer[task.model]
+        self.running[task.model] -= 1
         return True
 
     def tick(self, cluster):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from math import ceil, inf
 
 from ensemble_lab.core.errors import shown
@@ -26,6 +27,29 @@ def seconds_to_load(size: float, *, pinned: bool, disk: float, pcie: float, wait
     return size / pcie if pinned else wait + size / min(disk, pcie)
 
 
+def seconds_to_start(order, model: int, slots: int, answer: float, load) -> float:
+    """Seconds until a request for `model` starts on a machine that holds one model at a time.
+
+    Parameters
+    ----------
+    order : sequence of (model, tasks)
+        The model that is loaded, and then those that will be, each with the tasks there.
+    model, slots : int
+        What is asked for, and how many tasks run together.
+    answer : float
+        Seconds that an answer takes.
+    load : function of a model
+        Seconds to load it.
+    """
+    seconds = 0.0
+    for i, (other, tasks) in enumerate(order):
+        seconds += load(other) if i else 0.0
+        if other == model and (i or len(order) == 1):
+            return seconds + answer * (tasks // slots)
+        seconds += answer * ceil(tasks / slots)
+    return seconds + load(model)
+
+
 class ServerlessLLM(Rule):
     """Each machine holds one model at a time; loads are planned by the time that they take.
 
@@ -47,12 +71,12 @@ class ServerlessLLM(Rule):
     """
 
     def __init__(self, sizes, disk=5.0, pcie=25.0, pinned=100.0, answer: float = 5.0):
-        for name in ("disk", "pcie", "answer"):
-            _positive(name, locals()[name])
-        for size in sizes:
-            _positive("sizes", size)
-        if not pinned >= 0:
-            raise ValueError(f"pinned is {shown(pinned)}; give GB of at least 0")
+        for name, value in [("disk", disk), ("pcie", pcie), *(("sizes", size) for size in sizes)]:
+            if not 0 < value < inf:
+                raise ValueError(f"{name} is {shown(value)}; give a finite number above 0")
+        if not pinned >= 0 or not answer > 0:
+            raise ValueError(f"pinned is {shown(pinned)}, answer {shown(answer)}; give 0 or more GB"
+                             " and seconds above 0")  # fmt: skip
         self.sizes, self.disk, self.pcie = list(sizes), disk, pcie
         self.pinned, self.answer = pinned, answer
 
@@ -60,9 +84,8 @@ class ServerlessLLM(Rule):
         most = int(cluster.requests.model.max())
         if most >= len(self.sizes):
             raise ValueError(f"requests ask for model {most}; there are {len(self.sizes)} sizes")
-        many = [machine.number for machine in cluster.machines if len(machine.models) > 1]
-        if many:
-            raise ValueError(f"machine {many[0]} holds several models; give at most one")
+        if any(len(machine.models) > 1 for machine in cluster.machines):
+            raise ValueError("a machine holds several models; give each at most one")
         # Of each machine, model by model in the order of loading: [model, tasks, those that wait].
         self.order = [deque([[min(m.models, default=None), 0, deque()]]) for m in cluster.machines]
         self.kept = [dict.fromkeys(machine.models) for machine in cluster.machines]
@@ -75,31 +98,22 @@ class ServerlessLLM(Rule):
 
     def to_start(self, machine, model, now):
         """Seconds until a request for `model` can start on `machine`."""
-        order, slots = self.order[machine.number], machine.engine.slots
-        seconds = max(machine.ready - now, 0.0)
-        for i, (other, tasks, _) in enumerate(order):
-            if i:
-                seconds += self.to_load(machine, other)
-            if other == model and (i or len(order) == 1):
-                return seconds + self.answer * (tasks // slots)
-            seconds += self.answer * ceil(tasks / slots)
-        return seconds + self.to_load(machine, model)
+        order = [(other, tasks) for other, tasks, _ in self.order[machine.number]]
+        load, wait = partial(self.to_load, machine), max(machine.ready - now, 0.0)
+        return wait + seconds_to_start(order, model, machine.engine.slots, self.answer, load)
 
     def choose(self, task, cluster):
         return min(cluster.on, key=lambda m: (self.to_start(m, task.model, cluster.now), m.load))
 
     def place(self, task, cluster):
-        machine = self.choose(task, cluster)
-        order = self.order[machine.number]
-        # Those that wait for a load share it. A model that others wait for takes no more tasks.
-        for group in reversed(order):
-            if group[0] == task.model and (group is not order[0] or len(order) == 1):
-                break
-        else:
-            group = [task.model, 0, deque()]
-            order.append(group)
-        group[1] += 1
-        group[2].append(task)
+        order = self.order[(machine := self.choose(task, cluster)).number]
+        # Those that wait for a load share it. A model that others wait behind takes no more tasks.
+        same = [group for group in order if group[0] == task.model]
+        if not same or (same[-1] is order[0] and len(order) > 1):
+            order.append([task.model, 0, deque()])
+            same = [order[-1]]
+        same[-1][1] += 1
+        same[-1][2].append(task)
         return machine
 
     def admit(self, machine, cluster):
