@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble_lab.systems.rules.muxserve import MuxServe, adapt, fair_shares, spread
+from ensemble_lab.systems.rules.muxserve import MuxServe, adapt, fair_shares, replicas, spread
 from ensemble_lab.systems.simulator.cluster import Rule, serve
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
@@ -41,6 +41,13 @@ def test_no_machine_has_more_than_four_thirds_of_the_best(work, machines):
         assert found <= best * (4 / 3 - 1 / (3 * machines)) + 1e-9
 
 
+def test_copies_by_hand():
+    # Work 6, 3, 2 and 1 on six machines: an even share is 2.
+    assert replicas([6, 3, 2, 1], [1] * 4, 6) == [3, 2, 1, 1]
+    assert replicas([1], [5], 4) == [4]
+    assert replicas([0, 0], [1, 1], 4) == [1, 1]
+
+
 def test_shares_by_hand():
     assert fair_shares([1, 3], [200, 200], 800).tolist() == [200, 600]
     assert fair_shares([1, 1], [100, 300], 800).tolist() == [200, 600]
@@ -70,7 +77,7 @@ def test_shares_never_vanish_and_keep_their_sum(data, n):
 class Together(MuxServe):
     """The same machines and models, first come, first served, without shares."""
 
-    admit = Rule.admit
+    place, admit = Rule.place, Rule.admit
 
     def after(self, task, machine, cluster):
         return True
@@ -125,15 +132,17 @@ def test_shares_are_kept_and_all_is_answered(seed, machines, models):
             if task is not None:
                 sizes = [t.prompt + self.answer[t.model] for t in (*machine.running, task)
                          if t.model == task.model]  # fmt: skip
-                assert len(sizes) == 1 or sum(sizes) <= self.shares[task.model] + 1e-6
-                assert self.where[task.model] == machine.number
+                assert (
+                    len(sizes) == 1 or sum(sizes) <= self.shares[machine.number, task.model] + 1e-6
+                )
+                assert machine.number in self.where[task.model]
             return task
 
     engine = Engine(0.05, slots=8, capacity=150)
     rule = Watched(requests, period=1.0)
     served = serve(requests, [Machine(m, engine) for m in range(machines)], rule)
     assert np.isfinite(served.finished).all()
-    assert rule.held == pytest.approx(np.zeros(len(rule.held)), abs=1e-9)
+    assert rule.held == pytest.approx(np.zeros_like(rule.held), abs=1e-9)
     assert not rule.running.any()
 
 

@@ -76,7 +76,8 @@ def _speed(speed):
 class Streams(Rule):
     """First come, first served, with an account of what readers get.
 
-    Between two looks at a machine, `period` seconds apart, tokens are taken to come evenly.
+    A machine on which somebody waits is looked at every `period` seconds; between two looks the
+    tokens of an answer are taken to come evenly.
 
     Parameters
     ----------
@@ -118,7 +119,7 @@ class Streams(Rule):
 
     def tick(self, cluster):
         for machine in cluster.on:
-            if machine.running:
+            if machine.queue:
                 self.look.add(machine.number)
                 cluster.wake(machine)
 

@@ -55,6 +55,15 @@ def spread(rates, seconds, machines: int) -> list[int]:
     return where
 
 
+def replicas(rates, seconds, machines: int) -> list[int]:
+    """Copies of each model, so that none has more work than an even share of all, (models,)."""
+    work = np.multiply(rates, seconds).astype(float)
+    if not work.sum():
+        return [1] * len(work)
+    needed = np.ceil(work * machines / work.sum() - 1e-9).astype(int)
+    return np.clip(needed, 1, machines).tolist()
+
+
 def fair_shares(rates, lengths, capacity: float) -> np.ndarray:
     """Tokens of memory for each model, in proportion to its rate times its length, (models,)."""
     wanted = np.multiply(rates, lengths).astype(float)
@@ -114,47 +123,54 @@ class MuxServe(Rule):
         rates = count / max(float(np.ptp(sample.arrival)), 1e-9)
         token = engine.step / engine.slots + engine.per_task  # of a full machine's time
         seconds = engine.prompt + engine.per_token * prompt + token * self.answer
-        self.where = spread(rates, seconds, len(cluster.machines))
-        self.held, self.used, self.shares, self.running = np.zeros((4, n))
-        self.waiting = [deque() for _ in range(n)]
-        for machine in cluster.machines:
-            models = [k for k, m in enumerate(self.where) if m == machine.number]
-            machine.models = set(models)
-            if models:
-                lengths = prompt[models] + self.answer[models]
-                self.shares[models] = fair_shares(rates[models], lengths, machine.engine.capacity)
-        self.turn = {m.number: deque(sorted(m.models)) for m in cluster.machines}
+        copies = replicas(rates, seconds, len(cluster.machines))
+        parts = np.repeat(np.arange(n), copies)
+        where = spread((rates / copies)[parts], seconds[parts], len(cluster.machines))
+        self.where = [sorted({m for m, k in zip(where, parts, strict=True) if k == model})
+                      for model in range(n)]  # fmt: skip
+        self.held, self.used, self.shares, self.running = np.zeros((4, len(cluster.machines), n))
+        self.waiting = [[deque() for _ in range(n)] for _ in cluster.machines]
+        for m, machine in enumerate(cluster.machines):
+            machine.models = {k for k in range(n) if m in self.where[k]}
+            own = sorted(machine.models)
+            lengths, asked = prompt[own] + self.answer[own], (rates / copies)[own]
+            self.shares[m, own] = fair_shares(asked, lengths, machine.engine.capacity)
+        self.turn = [deque(sorted(machine.models)) for machine in cluster.machines]
 
     def place(self, task, cluster):
-        return cluster.machines[self.where[task.model]]
+        def load(m):
+            return len(cluster.machines[m].running) + sum(map(len, self.waiting[m]))
+
+        m = min(self.where[task.model], key=load)
+        self.waiting[m][task.model].append(task)
+        return cluster.machines[m]
 
     def admit(self, machine, cluster):
-        while machine.queue:
-            task = machine.queue.popleft()
-            self.waiting[task.model].append(task)
-        turn = self.turn[machine.number]
+        machine.queue.clear()  # they wait in `waiting`
+        m, turn = machine.number, self.turn[machine.number]
         for _ in range(len(turn)):
-            model, waiting = turn[0], self.waiting[turn[0]]
+            model = turn[0]
+            waiting, running = self.waiting[m][model], self.running[m]
             turn.rotate(-1)
             if waiting and machine.fits(waiting[0]):
-                size = waiting[0].prompt + self.answer[model]
-                held = self.held[model] + size
-                if held <= self.shares[model] or not self.running[model]:
-                    self.held[model], self.running[model] = held, self.running[model] + 1
-                    self.used[model] = max(self.used[model], held)
+                held = self.held[m, model] + waiting[0].prompt + self.answer[model]
+                if held <= self.shares[m, model] or not running[model]:
+                    self.held[m, model] = held
+                    self.used[m, model] = max(self.used[m, model], held)
+                    running[model] += 1
                     return waiting.popleft()
         return None
 
     def after(self, task, machine, cluster):
-        self.held[task.model] -= task.prompt + self.answer[task.model]
-        self.running[task.model] -= 1
+        self.held[machine.number, task.model] -= task.prompt + self.answer[task.model]
+        self.running[machine.number, task.model] -= 1
         return True
 
     def tick(self, cluster):
         for machine in cluster.machines:
-            models = sorted(machine.models)
-            waits = [bool(self.waiting[model]) for model in models]
-            if models:
-                self.shares[models] = adapt(self.shares[models], self.used[models], waits)
-                self.used[models] = self.held[models]
+            m, own = machine.number, sorted(machine.models)
+            if own:
+                waits = [bool(self.waiting[m][model]) for model in own]
+                self.shares[m, own] = adapt(self.shares[m, own], self.used[m, own], waits)
+                self.used[m] = self.held[m]
                 cluster.wake(machine)

@@ -32,7 +32,7 @@ def seconds_to_start(order, model: int, slots: int, answer: float, load) -> floa
 
     Parameters
     ----------
-    order : sequence of (model, tasks)
+    order : sequence of (model, tasks, ...)
         The model that is loaded, and then those that will be, each with the tasks there.
     model, slots : int
         What is asked for, and how many tasks run together.
@@ -42,7 +42,7 @@ def seconds_to_start(order, model: int, slots: int, answer: float, load) -> floa
         Seconds to load it.
     """
     seconds = 0.0
-    for i, (other, tasks) in enumerate(order):
+    for i, (other, tasks, *_) in enumerate(order):
         seconds += load(other) if i else 0.0
         if other == model and (i or len(order) == 1):
             return seconds + answer * (tasks // slots)
@@ -98,7 +98,7 @@ class ServerlessLLM(Rule):
 
     def to_start(self, machine, model, now):
         """Seconds until a request for `model` can start on `machine`."""
-        order = [(other, tasks) for other, tasks, _ in self.order[machine.number]]
+        order = self.order[machine.number]
         load, wait = partial(self.to_load, machine), max(machine.ready - now, 0.0)
         return wait + seconds_to_start(order, model, machine.engine.slots, self.answer, load)
 

@@ -213,9 +213,10 @@ class Cluster:
             machine.busy += now - machine._begin
             machine._steps = 0
             done = machine.steps
-            if any(task.due <= done for task in running):
+            if machine._due <= done:
                 ended = [task for task in running if task.due <= done]
                 machine.running = running = [task for task in running if task.due > done]
+                machine._due = min([task.due for task in running], default=inf)
                 for task in ended:
                     task.tokens = task.output
                     machine.held -= task.held
@@ -228,16 +229,20 @@ class Cluster:
         if self._stops and running:
             for task in running:
                 task.tokens = task.output - (task.due - machine.steps)
-            for task in rule.stop(machine, self):
+            stopped = rule.stop(machine, self)
+            for task in stopped:
                 running.remove(task)
                 machine.held -= task.held
                 self.stopped += 1
+            if stopped:
+                machine._due = min([task.due for task in running], default=inf)
         reading, new = 0.0, []
         while (task := rule.admit(machine, self)) is not None:
             engine = machine.engine  # the rule may have changed it for this task
             task.held = task.prompt + task.output
             machine.held += task.held
             task.due = machine.steps + task.left
+            machine._due = min(machine._due, task.due)
             running.append(task)
             new.append(task)
             if not task.kept:
@@ -251,8 +256,7 @@ class Cluster:
             for task in new:
                 if isnan(self.first[task.request]):
                     self.first[task.request] = first
-            steps = min(task.due for task in running) - machine.steps
-            self._jump(machine, int(min(steps, machine.quantum)))
+            self._jump(machine, int(min(machine._due - machine.steps, machine.quantum)))
         else:
             machine._end = now
 

@@ -125,8 +125,8 @@ class Machine:
     """
 
     __slots__ = (
-        "_begin", "_end", "_on", "_reading", "_seconds", "_stamp", "_steps", "busy", "engine",
-        "held", "models", "number", "paid", "quantum", "queue", "ready", "running", "steps",
+        "_begin", "_due", "_end", "_on", "_reading", "_seconds", "_stamp", "_steps", "busy",
+        "engine", "held", "models", "number", "paid", "quantum", "queue", "ready", "running", "steps",
     )  # fmt: skip
 
     def __init__(self, number: int, engine: Engine, models=()):
@@ -141,6 +141,7 @@ class Machine:
         self._stamp = 0  # the one event of this machine that still counts
         self._begin = self._end = self._reading = self._seconds = 0.0
         self._steps = 0
+        self._due: float = inf  # the step at which the first of those that run ends
 
     @property
     def load(self) -> int:
