@@ -120,6 +120,26 @@ def test_a_stopped_task_goes_on_where_it_was():
     assert served.busy.tolist() == [8.0]
 
 
+class Patient(Stops):
+    """As `Stops`, but a full machine is left alone for five seconds."""
+
+    eager, period = False, 5.0
+
+    def start(self, cluster):
+        pass
+
+    def tick(self, cluster):
+        cluster.wake(cluster.machines[0], full=True)
+
+
+def test_a_rule_that_is_not_eager_stops_only_when_it_wakes_the_machine():
+    requests = Requests([0.0, 0.5], [0, 0], [8, 2])
+    served = serve(requests, [Machine(0, Engine(1.0))], Patient())
+    # After five steps the second comes in for its two.
+    assert served.finished.tolist() == [10.0, 7.0]
+    assert served.stopped == 1
+
+
 def test_memory_is_room_too():
     requests = Requests([0.0, 0.0], [4, 4], [2, 2])
     served = serve(requests, [Machine(0, Engine(1.0, slots=2, capacity=11))], Rule())

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble_lab.systems.rules.muxserve import MuxServe, adapt, fair_shares, replicas, spread
+from ensemble_lab.systems.rules.muxserve import (
+    MuxServe,
+    adapt,
+    demand,
+    fair_shares,
+    replicas,
+    spread,
+)
 from ensemble_lab.systems.simulator.cluster import Rule, serve
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
@@ -46,6 +53,14 @@ def test_copies_by_hand():
     assert replicas([6, 3, 2, 1], [1] * 4, 6) == [3, 2, 1, 1]
     assert replicas([1], [5], 4) == [4]
     assert replicas([0, 0], [1, 1], 4) == [1, 1]
+
+
+def test_demand_by_hand():
+    sample = Requests([0.0, 5.0, 10.0], [10, 20, 60], [1, 3, 8], model=[0, 0, 2])
+    rates, prompt, output = demand(sample, 4)
+    assert rates.tolist() == [0.2, 0, 0.1, 0]
+    assert prompt.tolist() == [20, 30, 45, 30]
+    assert output.tolist() == [8 / 3, 4, 6, 4]
 
 
 def test_shares_by_hand():

@@ -45,7 +45,7 @@ def quality_of_experience(times, due: float, speed: float) -> float:
         raise ValueError("times are not in order; sort them, and write inf for a missing token")
     if not -inf < due < inf:
         raise ValueError(f"due is {shown(due)}; give the second at which the reader begins")
-    _speed(speed)
+    _positive(speed=speed)
     expected = due + np.arange(len(times)) / speed
     begun = np.maximum.accumulate(np.maximum(times - expected, 0.0)) + expected
     came = begun[np.isfinite(times)]
@@ -68,9 +68,10 @@ def gain(ahead, asked, horizon: float):
     return np.where(without > 0, without / np.maximum(asked + horizon, 1e-9), 0.0) ** 2
 
 
-def _speed(speed):
-    if not 0 < speed < inf:
-        raise ValueError(f"speed is {shown(speed)}; give tokens a second above 0")
+def _positive(**values):
+    for name, value in values.items():
+        if not 0 < value < inf:
+            raise ValueError(f"{name} is {shown(value)}; give a finite number above 0")
 
 
 class Streams(Rule):
@@ -94,11 +95,10 @@ class Streams(Rule):
         Quality of experience of each answer, 0 where there is none.
     """
 
+    eager = False
+
     def __init__(self, wait: float = 1.0, speed: float = 4.8, period: float = 1.0):
-        for name, value in (("wait", wait), ("period", period)):
-            if not 0 < value < inf:
-                raise ValueError(f"{name} is {shown(value)}; give seconds above 0")
-        _speed(speed)
+        _positive(wait=wait, speed=speed, period=period)
         self.wait, self.speed, self.period = wait, speed, period
 
     def start(self, cluster):
@@ -121,7 +121,7 @@ class Streams(Rule):
         for machine in cluster.on:
             if machine.queue:
                 self.look.add(machine.number)
-                cluster.wake(machine)
+                cluster.wake(machine, full=True)
 
     def stop(self, machine, cluster):
         if machine.number not in self.look:
@@ -179,8 +179,7 @@ class Andes(Streams):
 
     def __init__(self, wait=1.0, speed=4.8, period=1.0, horizon: float = 10.0):
         super().__init__(wait, speed, period)
-        if not 0 < horizon < inf:
-            raise ValueError(f"horizon is {shown(horizon)}; give seconds above 0")
+        _positive(horizon=horizon)
         self.horizon = horizon
 
     def give_way(self, machine, cluster):

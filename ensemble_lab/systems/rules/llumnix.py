@@ -60,6 +60,8 @@ class Llumnix(Rule):
         Seconds between two rounds, and seconds that a moved task stands still.
     """
 
+    eager = False
+
     def __init__(self, period: float = 1.0, pause: float = 0.03):
         for name, value in (("period", period), ("pause", pause)):
             if not value > 0:
@@ -92,7 +94,7 @@ class Llumnix(Rule):
         for source, target in zip(order[: len(order) // 2], reversed(order), strict=False):
             if source.running and not target.queue:
                 self.targets[source.number] = target
-                cluster.wake(source)
+                cluster.wake(source, full=True)
 
     def stop(self, machine, cluster):
         target = self.targets.pop(machine.number, None)

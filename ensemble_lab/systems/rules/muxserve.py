@@ -89,6 +89,19 @@ def adapt(shares, used, waits) -> np.ndarray:
     return shares - idle + waits * idle.sum() / waits.sum()
 
 
+def demand(sample: Requests, models: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Requests a second, tokens read and tokens written of each model, three times (models,).
+
+    The mean of all models counts as one request of each, so that rare ones have lengths too.
+    """
+    count = np.bincount(sample.model, minlength=models)
+    prompt, output = (
+        (np.bincount(sample.model, tokens, models) + tokens.mean()) / (count + 1)
+        for tokens in (sample.prompt, sample.output)
+    )
+    return count / max(float(np.ptp(sample.arrival)), 1e-9), prompt, output
+
+
 class MuxServe(Rule):
     """Models share machines, and on each machine they have fair shares of the memory.
 
@@ -115,26 +128,20 @@ class MuxServe(Rule):
         if inf in [machine.engine.capacity for machine in cluster.machines]:
             raise ValueError("MuxServe shares memory; give each engine a finite capacity")
         n = 1 + max(int(sample.model.max()), int(cluster.requests.model.max()))
-        count = np.bincount(sample.model, minlength=n)
-        prompt, self.answer = (
-            (np.bincount(sample.model, tokens, n) + tokens.mean()) / (count + 1)  # one is the mean
-            for tokens in (sample.prompt, sample.output)
-        )
-        rates = count / max(float(np.ptp(sample.arrival)), 1e-9)
+        rates, prompt, self.answer = demand(sample, n)
         token = engine.step / engine.slots + engine.per_task  # of a full machine's time
         seconds = engine.prompt + engine.per_token * prompt + token * self.answer
         copies = replicas(rates, seconds, len(cluster.machines))
-        parts = np.repeat(np.arange(n), copies)
-        where = spread((rates / copies)[parts], seconds[parts], len(cluster.machines))
-        self.where = [sorted({m for m, k in zip(where, parts, strict=True) if k == model})
-                      for model in range(n)]  # fmt: skip
+        parts, rates = np.repeat(np.arange(n), copies), rates / copies
+        where = np.array(spread(rates[parts], seconds[parts], len(cluster.machines)))
+        self.where = [np.unique(where[parts == model]).tolist() for model in range(n)]
         self.held, self.used, self.shares, self.running = np.zeros((4, len(cluster.machines), n))
         self.waiting = [[deque() for _ in range(n)] for _ in cluster.machines]
         for m, machine in enumerate(cluster.machines):
             machine.models = {k for k in range(n) if m in self.where[k]}
             own = sorted(machine.models)
-            lengths, asked = prompt[own] + self.answer[own], (rates / copies)[own]
-            self.shares[m, own] = fair_shares(asked, lengths, machine.engine.capacity)
+            lengths = prompt[own] + self.answer[own]
+            self.shares[m, own] = fair_shares(rates[own], lengths, machine.engine.capacity)
         self.turn = [deque(sorted(machine.models)) for machine in cluster.machines]
 
     def place(self, task, cluster):

@@ -50,6 +50,12 @@ def seconds_to_start(order, model: int, slots: int, answer: float, load) -> floa
     return seconds + load(model)
 
 
+def _positive(**values):
+    for name, value in values.items():
+        if not 0 < value < inf:
+            raise ValueError(f"{name} is {shown(value)}; give a finite number above 0")
+
+
 class ServerlessLLM(Rule):
     """Each machine holds one model at a time; loads are planned by the time that they take.
 
@@ -71,14 +77,16 @@ class ServerlessLLM(Rule):
     """
 
     def __init__(self, sizes, disk=5.0, pcie=25.0, pinned=100.0, answer: float = 5.0):
-        for name, value in [("disk", disk), ("pcie", pcie), *(("sizes", size) for size in sizes)]:
-            if not 0 < value < inf:
-                raise ValueError(f"{name} is {shown(value)}; give a finite number above 0")
-        if not pinned >= 0 or not answer > 0:
-            raise ValueError(f"pinned is {shown(pinned)}, answer {shown(answer)}; give 0 or more GB"
-                             " and seconds above 0")  # fmt: skip
-        self.sizes, self.disk, self.pcie = list(sizes), disk, pcie
-        self.pinned, self.answer = pinned, answer
+        _positive(disk=disk, pcie=pcie, answer=answer)
+        for size in sizes:
+            _positive(sizes=size)
+        if not pinned >= 0:
+            raise ValueError(f"pinned is {shown(pinned)}; give GB of at least 0")
+        self.sizes, self.pinned, self.answer = list(sizes), pinned, answer
+        self.pinned_s, self.disk_s = (
+            [seconds_to_load(size, pinned=held, disk=disk, pcie=pcie) for size in sizes]
+            for held in (True, False)
+        )
 
     def start(self, cluster):
         most = int(cluster.requests.model.max())
@@ -93,8 +101,7 @@ class ServerlessLLM(Rule):
 
     def to_load(self, machine, model):
         """Seconds to load `model` on `machine` once that is idle."""
-        pinned = model in self.kept[machine.number]
-        return seconds_to_load(self.sizes[model], pinned=pinned, disk=self.disk, pcie=self.pcie)
+        return (self.pinned_s if model in self.kept[machine.number] else self.disk_s)[model]
 
     def to_start(self, machine, model, now):
         """Seconds until a request for `model` can start on `machine`."""

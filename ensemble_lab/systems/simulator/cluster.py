@@ -21,10 +21,12 @@ from ensemble_lab.systems.simulator.served import Served
 class Rule:
     """Where a request goes, and what a machine does next; a method overrides what it changes.
 
-    `period` is the time between two calls of `tick`, in seconds; none by default.
+    `period` is the time between two calls of `tick`, in seconds; none by default. `eager` says
+    whether a full machine calls `stop` as soon as another task comes; otherwise it does so when it
+    would look at its queue anyway, and when the rule wakes it.
     """
 
-    period = inf
+    period, eager = inf, True
 
     def start(self, cluster: Cluster) -> None:
         """Before the first request: choose models and engines of the machines."""
@@ -72,6 +74,7 @@ class Cluster:
         self.active = 0  # requests that have come and are neither answered nor dropped
         self._events, self._order = [], count()
         self._stops = type(rule).stop is not Rule.stop
+        self._eager = self._stops and rule.eager
         for machine in machines:
             machine._on = self.now
             machine.ready = self.now
@@ -125,11 +128,14 @@ class Cluster:
         """Look at `machine` again at `time`."""
         heappush(self._events, (time, next(self._order), machine, None))
 
-    def wake(self, machine: Machine) -> None:
-        """Let `machine` look at its queue at the end of the step that it is in."""
+    def wake(self, machine: Machine, *, full: bool = False) -> None:
+        """Let `machine` look at its queue at the end of the step that it is in, if `full` always.
+
+        Without `full` a machine without a free slot looks only where the rule is `eager`.
+        """
         if machine._end <= self.now:
             self._next(machine)
-        elif machine.room or self._stops:
+        elif machine.room or self._eager or full:
             # The first end of a step from now on; rounding may not put it off by one step.
             begun = (self.now - machine._begin - machine._reading) / machine._seconds
             steps = max(ceil(begun - 1e-9), 1)

@@ -126,7 +126,8 @@ class Machine:
 
     __slots__ = (
         "_begin", "_due", "_end", "_on", "_reading", "_seconds", "_stamp", "_steps", "busy",
-        "engine", "held", "models", "number", "paid", "quantum", "queue", "ready", "running", "steps",
+        "engine", "held", "models", "number", "paid", "quantum", "queue", "ready", "running",
+        "steps",
     )  # fmt: skip
 
     def __init__(self, number: int, engine: Engine, models=()):
