@@ -165,8 +165,8 @@ class Andes(Streams):
     """Run the answers whose readers lose most quality a token of memory if they must wait.
 
     Every `period` seconds the tasks of a machine, running and waiting, are put in that order. Those
-    that have no place are stopped; they lose their cache, so that prompt and answer are read again.
-    On average a request is stopped at most once. Liu et al. 2024, "Andes: Defining and Enhancing
+    that have no place are stopped; the memory of the host keeps their cache. On average a request
+    is stopped at most once. Liu et al. 2024, "Andes: Defining and Enhancing
     Quality-of-Experience in LLM-Based Text Streaming Services".
 
     Parameters

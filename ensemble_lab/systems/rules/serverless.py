@@ -74,6 +74,11 @@ class ServerlessLLM(Rule):
         GB of models that the memory of a host keeps.
     answer : float
         Seconds that an answer is expected to take.
+
+    Attributes
+    ----------
+    loads : list of int
+        Loads from a disk, and loads from pinned memory.
     """
 
     def __init__(self, sizes, disk=5.0, pcie=25.0, pinned=100.0, answer: float = 5.0):
@@ -97,7 +102,7 @@ class ServerlessLLM(Rule):
         # Of each machine, model by model in the order of loading: [model, tasks, those that wait].
         self.order = [deque([[min(m.models, default=None), 0, deque()]]) for m in cluster.machines]
         self.kept = [dict.fromkeys(machine.models) for machine in cluster.machines]
-        self.loads = self.disk_loads = 0
+        self.loads = [0, 0]
 
     def to_load(self, machine, model):
         """Seconds to load `model` on `machine` once that is idle."""
@@ -140,8 +145,7 @@ class ServerlessLLM(Rule):
 
     def _load(self, machine, model, cluster):
         kept = self.kept[machine.number]
-        self.loads += 1
-        self.disk_loads += model not in kept
+        self.loads[model in kept] += 1
         cluster.load_model(machine, {model}, self.to_load(machine, model))
         kept.pop(model, None)
         kept[model] = None
