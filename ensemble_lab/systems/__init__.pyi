@@ -1,3 +1,19 @@
+from .rules.alpaserve import AlpaServe as AlpaServe
+from .rules.alpaserve import pipeline_engine as pipeline_engine
+from .rules.alpaserve import pooled_wait as pooled_wait
+from .rules.clipper import Clipper as Clipper
+from .rules.cocktail import Cocktail as Cocktail
+from .rules.fleet import Fleet as Fleet
+from .rules.fleet import Variant as Variant
+from .rules.infaas import INFaaS as INFaaS
+from .rules.infaas import cheapest_variant as cheapest_variant
+from .rules.inferline import InferLine as InferLine
+from .rules.loki import Loki as Loki
+from .rules.loki import allocate_machines as allocate_machines
+from .rules.nexus import Nexus as Nexus
+from .rules.nexus import squishy_bins as squishy_bins
+from .rules.planning import BatchTime as BatchTime
+from .rules.shepherd import Shepherd as Shepherd
 from .simulator.arrivals import gamma_arrivals as gamma_arrivals
 from .simulator.arrivals import poisson_arrivals as poisson_arrivals
 from .simulator.closed_forms import erlang_b as erlang_b
@@ -23,3 +39,6 @@ from .simulator.statistics import batch_means as batch_means
 from .simulator.under_load import Answered as Answered
 from .simulator.under_load import serve_policy as serve_policy
 from .simulator.under_load import under_load as under_load
+from .table import Scene as Scene
+from .table import compare_rules as compare_rules
+from .table import draw_scene as draw_scene

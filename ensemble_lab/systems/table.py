@@ -9,7 +9,7 @@ from itertools import count, islice
 import numpy as np
 import pandas as pd
 
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.systems.rules.alpaserve import AlpaServe
 from ensemble_lab.systems.rules.andes import Andes
@@ -28,6 +28,7 @@ from ensemble_lab.systems.rules.preble import Preble
 from ensemble_lab.systems.rules.serverless import ServerlessLLM
 from ensemble_lab.systems.rules.shepherd import Shepherd
 from ensemble_lab.systems.simulator.cluster import Rule, serve
+from ensemble_lab.systems.simulator.inputs import instance, numbers, positive, whole
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
 from ensemble_lab.systems.simulator.served import Served
@@ -69,7 +70,14 @@ class Scene:
     outcomes: Outcomes
 
     def serve(self, rule: Rule) -> Served:
-        """Serve the requests on new machines; a rule that knows no variants has the best ones."""
+        """Serve the requests on new machines; a rule that knows no variants has the best ones.
+
+        Raises
+        ------
+        ValueError
+            A rule that is none, or one for other models.
+        """
+        instance(rule, Rule, "rule")
         best = self.variants[0][0]
         machines = [Machine(i, best.engine) for i in range(self.machines)]
         served = serve(self.requests, machines, rule)
@@ -110,14 +118,16 @@ def draw_scene(
     Raises
     ------
     ValueError
-        Fewer than 20 requests; shares that are no probabilities.
+        Fewer than 20 requests; shares that are no probabilities; no machine.
     """
-    n, shares = len(trace), np.asarray(popularity, float)
+    n, shares = len(instance(trace, Requests, "trace")), numbers(popularity, "popularity")
+    rng = np.random.default_rng(whole(seed, "seed", 0))
+    instance(engine, Engine, "engine")
+    machines, limit = whole(machines, "machines"), positive(limit, "limit", " s")
     if n < 20:
         raise ValueError(f"{n} requests are too few; give at least 20")
     if shares.ndim != 1 or not (shares >= 0).all() or not np.isclose(shares.sum(), 1):
         raise ValueError(f"popularity is {shown(popularity)}; give shares that sum to 1")
-    rng = np.random.default_rng(seed)
     model = rng.choice(len(shares), n, p=shares / shares.sum())
     model[: len(shares)] = range(len(shares))  # the earlier part knows them all
     limits = limit * rng.choice([1.0, 1.5], n)
@@ -194,15 +204,22 @@ def compare_rules(
     Returns
     -------
     DataFrame
-        Columns of `Served.row`: median and p99 (seconds), dropped, late and utilisation (shares),
-        machine_seconds, quality. ``attrs["spread"]`` holds their standard deviations over scenes.
+        Columns of `Served.row`: median and p99 of the answered requests (seconds; a rule that
+        drops many looks quick), dropped, late and utilisation (shares), machine_seconds, quality.
+        ``attrs["spread"]`` holds their standard deviations over the scenes.
 
     Raises
     ------
     ValueError
         No scene, no rule.
     """
-    if not len(scenes) or not rules:
+    scenes = [instance(one, Scene, "a scene") for one in several(scenes, "scenes")]
+    if not isinstance(rules, Mapping) or not all(map(callable, rules.values())):
+        raise ValueError(
+            f"rules is {type(rules).__name__}; give a mapping of names to functions that make a"
+            " rule for a scene"
+        )
+    if not scenes or not rules:
         raise ValueError("there is nothing to compare; give at least one scene and one rule")
     rows = [
         {"rule": name, **scene.serve(make(scene)).row()}

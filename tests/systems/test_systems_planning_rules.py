@@ -13,13 +13,13 @@ from scipy.stats import t as student
 
 from ensemble_lab import MajorityVote, Outcomes
 from ensemble_lab.core.states import UNPARSED
-from ensemble_lab.systems.rules.alpaserve import AlpaServe, pipeline, pooled_wait
+from ensemble_lab.systems.rules.alpaserve import AlpaServe, pipeline_engine, pooled_wait
 from ensemble_lab.systems.rules.clipper import Clipper
 from ensemble_lab.systems.rules.cocktail import Cocktail
 from ensemble_lab.systems.rules.fleet import Fleet, Variant
-from ensemble_lab.systems.rules.infaas import INFaaS, cheapest
+from ensemble_lab.systems.rules.infaas import INFaaS, cheapest_variant
 from ensemble_lab.systems.rules.inferline import InferLine, envelope, plan
-from ensemble_lab.systems.rules.loki import Loki, allocate
+from ensemble_lab.systems.rules.loki import Loki, allocate_machines
 from ensemble_lab.systems.rules.nexus import Nexus, squishy_bins
 from ensemble_lab.systems.rules.planning import BatchTime, shares
 from ensemble_lab.systems.rules.shepherd import Shepherd
@@ -136,8 +136,8 @@ def test_a_machine_comes_back_at_once_after_it_was_switched_off():
     [
         (lambda: Fleet([], passes([0.0])), "a model has no variant"),
         (lambda: Fleet(WAYS[:1], passes([0.0], [1])), "2 models, Fleet has variants of 1"),
-        (lambda: Variant(Engine(1), 1.5), "accuracy is 1.5"),
-        (lambda: Variant(Engine(1), load=-1), "load is -1"),
+        (lambda: Variant(Engine(1), 1.5), "accuracy=1.5"),
+        (lambda: Variant(Engine(1), load=-1), "load=-1"),
     ],
 )
 def test_bad_variants_are_named(call, said):
@@ -334,9 +334,9 @@ def test_infaas_takes_what_brute_force_takes(rate, accuracy, limit, ways, warm):
             best = (count, time(1) + cold, i)
     if best is None:
         with pytest.raises(ValueError, match="no variant is right"):
-            cheapest(variants, times, rate, accuracy, limit, warm)
+            cheapest_variant(variants, times, rate, accuracy, limit, warm)
     else:
-        variant, count = cheapest(variants, times, rate, accuracy, limit, warm)
+        variant, count = cheapest_variant(variants, times, rate, accuracy, limit, warm)
         assert count == best[0]
         assert variant == best[2] or times[variant](1) == times[best[2]](1)
 
@@ -449,7 +449,7 @@ def test_loki_finds_what_brute_force_finds():
              -sum(x))
             for x in product(range(machines + 1), repeat=len(jobs)) if sum(x) <= machines
         )  # fmt: skip
-        found = allocate(rates, capacity, accuracy, machines)
+        found = allocate_machines(rates, capacity, accuracy, machines)
         value = round(right_answers(found, rates, capacity, accuracy), 7)
         assert (value, -sum(found.values())) == best
 
@@ -469,13 +469,15 @@ def test_loki_finds_what_an_integer_programme_finds():
             ],
             options={"mip_rel_gap": 0.0},
         )
-        found = allocate(rates, capacity, accuracy, machines)
+        found = allocate_machines(rates, capacity, accuracy, machines)
         assert right_answers(found, rates, capacity, accuracy) == pytest.approx(-solved.fun)
 
 
 def test_loki_adds_machines_before_it_gives_up_accuracy():
     capacity, accuracy = [[1.0, 2.0, 4.0]], [[0.9, 0.8, 0.6]]
-    plans = [allocate([rate], capacity, accuracy, 4) for rate in (0.5, 2.5, 4.0, 5.0, 9.0, 20.0)]
+    plans = [
+        allocate_machines([rate], capacity, accuracy, 4) for rate in (0.5, 2.5, 4.0, 5.0, 9.0, 20.0)
+    ]
     assert plans[:3] == [{(0, 0): 1}, {(0, 0): 3}, {(0, 0): 4}]
     assert plans[3] == {(0, 0): 3, (0, 1): 1}
     assert plans[5] == {(0, 2): 4}
@@ -595,8 +597,8 @@ def test_stage_overhead_eats_the_gain_of_pooling(load):
 
 def test_a_pipeline_of_one_is_the_machine_and_a_larger_one_reads_faster():
     engine = Engine(0.02, 0.004, 0.01, 0.002, slots=4)
-    assert pipeline(engine, 1) == engine
-    two = pipeline(engine, 2, 0.001)
+    assert pipeline_engine(engine, 1) == engine
+    two = pipeline_engine(engine, 2, 0.001)
     assert (two.step, two.per_task, two.slots) == (0.022, 0.002, 8)
     assert two.step + 8 * two.per_task == pytest.approx(engine.step + 4 * engine.per_task + 0.002)
 

@@ -7,16 +7,24 @@ from dataclasses import replace
 from ensemble_lab.systems.rules.fleet import Fleet
 from ensemble_lab.systems.rules.planning import BatchTime, shares
 from ensemble_lab.systems.simulator.cluster import serve
+from ensemble_lab.systems.simulator.inputs import instance, positive, whole
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 
 
-def pipeline(engine: Engine, stages: int, overhead: float = 0.0) -> Engine:
+def pipeline_engine(engine: Engine, stages: int, overhead: float = 0.0) -> Engine:
     """A group of machines, each with a part of every layer stack, as one engine.
 
     A step of b tasks goes through the stages in `stages` parts, which follow one another: it takes
     ``step + per_task * b / stages`` and `overhead` seconds a stage. Prompts are read in that
     manner too, and there are the slots of all machines.
+
+    Raises
+    ------
+    ValueError
+        No stage, a negative overhead.
     """
+    instance(engine, Engine, "engine")
+    stages, overhead = whole(stages, "stages"), positive(overhead, "overhead", zero=True)
     return replace(
         engine,
         step=engine.step + stages * overhead,
@@ -39,8 +47,10 @@ def pooled_wait(rate: float, seconds: float, stages: int = 1, overhead: float = 
     Raises
     ------
     ValueError
-        More load than capacity.
+        More load than capacity; a rate or a time that is not positive.
     """
+    rate, seconds = positive(rate, "rate"), positive(seconds, "seconds", " s")
+    stages, overhead = whole(stages, "stages"), positive(overhead, "overhead", zero=True)
     busy = seconds / stages + overhead
     if rate * busy >= 1:
         raise ValueError(f"the load is {rate * busy:g}, the wait grows for ever; keep it below 1")
@@ -67,7 +77,8 @@ class AlpaServe(Fleet):
 
     def __init__(self, variants, sample, overhead: float = 0.0, size: int | None = None):
         super().__init__(variants, sample)
-        self.sample, self.overhead, self.size = sample, overhead, size
+        self.sample, self.overhead = sample, positive(overhead, "overhead", zero=True)
+        self.size = size if size is None else whole(size, "size")
 
     def start(self, cluster):
         self._check(cluster.requests)
@@ -75,11 +86,16 @@ class AlpaServe(Fleet):
         if self.size is None:
             sizes = [size for size in range(1, count + 1) if count % size == 0]
             self.size = max(sizes, key=lambda size: self.attained(size, count))
+        if count % self.size:
+            raise ValueError(
+                f"{count} machines cannot be cut into groups of {self.size}; take a size that"
+                " divides their number"
+            )
         self.groups = [cluster.machines[i : i + self.size] for i in range(0, count, self.size)]
         work = [self.work(model, 0) for model in range(len(self.variants))]
         spread = [m for m, n in enumerate(shares(work, count)) for _ in range(n)]
         slowest = max((ways[0].engine for ways in self.variants), key=lambda engine: engine.step)
-        engine = pipeline(slowest, self.size, self.overhead if self.size > 1 else 0.0)
+        engine = pipeline_engine(slowest, self.size, self.overhead if self.size > 1 else 0.0)
         self.group_times = [BatchTime.of(engine, *sizes) for sizes in self.sizes]
         for number, group in enumerate(self.groups):
             group[0].engine = engine

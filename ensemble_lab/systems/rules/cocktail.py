@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.systems.rules.fleet import Fleet, Variant
 from ensemble_lab.systems.rules.planning import shares
+from ensemble_lab.systems.simulator.inputs import instance
 from ensemble_lab.systems.simulator.machine import Machine
 from ensemble_lab.systems.simulator.requests import Requests
 
@@ -51,7 +52,7 @@ class Cocktail(Fleet):
         shrink: bool = True,
     ):
         super().__init__(variants, sample)
-        if outcomes.answer is None:
+        if instance(outcomes, Outcomes, "outcomes").answer is None:
             raise ValueError("outcomes has no answers to vote on; give a table with answers")
         for model, ways in enumerate(self.variants):
             if len(ways) != len(outcomes.models):

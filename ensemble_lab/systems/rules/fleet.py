@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import several
 from ensemble_lab.systems.rules.planning import BatchTime, shares
 from ensemble_lab.systems.simulator.cluster import Cluster, Rule
+from ensemble_lab.systems.simulator.inputs import instance, positive, share
 from ensemble_lab.systems.simulator.machine import Engine, Machine, Task
 from ensemble_lab.systems.simulator.requests import Requests
 
@@ -33,10 +34,9 @@ class Variant:
     load: float = 0.0
 
     def __post_init__(self):
-        if not 0 <= self.accuracy <= 1:
-            raise ValueError(f"accuracy is {shown(self.accuracy)}; give a share from 0 to 1")
-        if not 0 <= self.load < inf:
-            raise ValueError(f"load is {shown(self.load)}; give seconds of at least 0")
+        instance(self.engine, Engine, "engine")
+        share(self.accuracy, "accuracy")
+        positive(self.load, "load", zero=True)
 
 
 class Fleet(Rule):
@@ -59,10 +59,14 @@ class Fleet(Rule):
     """
 
     def __init__(self, variants: Sequence[Sequence[Variant]], sample: Requests):
-        self.variants = [list(ways) for ways in variants]
+        self.variants = [
+            several(ways, "variants of a model") for ways in several(variants, "variants")
+        ]
         if not self.variants or not all(self.variants):
             raise ValueError("a model has no variant; give each model at least one")
-        self._check(sample)
+        for way in (way for ways in self.variants for way in ways):
+            instance(way, Variant, "a variant")
+        self._check(instance(sample, Requests, "sample"))
         self.span = max(float(sample.arrival[-1] - sample.arrival[0]), 1e-9)
         # Of each model: its rate, mean (prompt, output), and the BatchTime of each variant.
         self.expected, self.sizes, self.times = [], [], []

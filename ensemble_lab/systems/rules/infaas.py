@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from math import ceil
 
+from ensemble_lab.core.errors import several
 from ensemble_lab.systems.rules.fleet import Fleet, Variant
 from ensemble_lab.systems.rules.planning import BatchTime, fitted
+from ensemble_lab.systems.simulator.inputs import instance, positive, share, whole
 
 
-def cheapest(
+def cheapest_variant(
     ways: Sequence[Variant],
     times: Sequence[BatchTime],
     rate: float,
@@ -37,9 +39,18 @@ def cheapest(
     Raises
     ------
     ValueError
-        No variant qualifies.
+        No variant qualifies; a negative rate, an accuracy outside 0 to 1.
     """
-    options = []
+    rate, limit = positive(rate, "rate", zero=True), positive(limit, "limit", " s")
+    accuracy, options = share(accuracy, "accuracy"), []
+    ways, times = several(ways, "ways"), several(times, "times")
+    if len(ways) != len(times):
+        raise ValueError(f"there are {len(ways)} ways and {len(times)} times; give one of each")
+    if warm is not None and whole(warm, "warm", 0) >= len(ways):
+        raise ValueError(f"warm={warm}, but the last of {len(ways)} ways is {len(ways) - 1}")
+    for way, time in zip(ways, times, strict=True):
+        instance(way, Variant, "a way")
+        instance(time, BatchTime, "a time")
     for i, (way, time) in enumerate(zip(ways, times, strict=True)):
         batch = time.largest(limit, way.engine.slots)
         first = time(1) + (0.0 if i == warm else way.load)
@@ -57,9 +68,10 @@ def cheapest(
 class INFaaS(Fleet):
     """The cheapest variant that is accurate and fast enough; replicate or upgrade as rates change.
 
-    Every 15 s the last period's rate, with a quarter more for bursts, is given to `cheapest`: the
-    answer is more machines of the same variant (replicate) or another variant (upgrade).
-    Romero et al. 2021, "INFaaS: Automated Model-less Inference Serving" (USENIX ATC).
+    Every 15 s the last period's rate, with a quarter more for bursts, is given to
+    `cheapest_variant`: the answer is more machines of the same variant (replicate) or another
+    variant (upgrade). Romero et al. 2021, "INFaaS: Automated Model-less Inference Serving"
+    (USENIX ATC).
 
     Parameters
     ----------
@@ -73,7 +85,7 @@ class INFaaS(Fleet):
 
     def __init__(self, variants, sample, accuracy: float):
         super().__init__(variants, sample)
-        self.accuracy = accuracy
+        self.accuracy = share(accuracy, "accuracy")
 
     def first(self, machines):
         self.warm: list[int | None] = [None] * len(self.variants)
@@ -83,7 +95,7 @@ class INFaaS(Fleet):
         """Machines for each (model, variant) at these rates."""
         wanted = {}
         for model, rate in enumerate(rates):
-            self.warm[model], count = cheapest(
+            self.warm[model], count = cheapest_variant(
                 self.variants[model], self.times[model], 1.25 * rate, self.accuracy, self.limit,
                 self.warm[model],
             )  # fmt: skip

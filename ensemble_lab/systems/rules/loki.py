@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ensemble_lab.core.errors import several
 from ensemble_lab.systems.rules.fleet import Fleet
+from ensemble_lab.systems.simulator.inputs import numbers, share, whole
 
 
-def allocate(
+def allocate_machines(
     rates: Sequence[float],
     capacity: Sequence[Sequence[float]],
     accuracy: Sequence[Sequence[float]],
@@ -32,10 +34,28 @@ def allocate(
         Of each variant of each model: what a machine serves a second, and its share of right
         answers.
     machines : int
+
+    Raises
+    ------
+    ValueError
+        Other numbers of models or variants; a negative rate or capacity, an accuracy outside 0
+        to 1, no machine.
     """
+    rates, machines = numbers(rates, "rates"), whole(machines, "machines")
+    capacity, accuracy = _rows(capacity, "capacity"), _rows(accuracy, "accuracy")
+    shapes = [[own.shape for own in of_all] for of_all in (capacity, accuracy)]
+    if shapes[0] != shapes[1] or rates.shape != (len(capacity),):
+        raise ValueError(
+            f"{rates.size} rates, capacities of {len(capacity)} models and accuracies of"
+            f" {len(accuracy)}; give one rate a model and both for each of its variants"
+        )
+    if rates.min() < 0 or min(own.min() for own in capacity) < 0:
+        raise ValueError("a rate or a capacity is negative; give requests a second from 0 up")
+    for own in accuracy:
+        share(own.min(), "accuracy"), share(own.max(), "accuracy")
     total, plans = np.zeros(1), [{}]  # by number of machines: right answers a second, and the plan
     for model, rate in enumerate(rates):
-        own, mixes = _mixes(rate, np.array(capacity[model]), np.array(accuracy[model]), machines)
+        own, mixes = _mixes(rate, capacity[model], accuracy[model], machines)
         sums = np.full((machines + 1, len(own)), -np.inf)  # all machines so far, those of the model
         for before, right in enumerate(total):
             ks = np.arange(min(len(own), machines + 1 - before))
@@ -47,6 +67,11 @@ def allocate(
             for n, k in enumerate(best.tolist())
         ]
     return plans[int(total.argmax())]
+
+
+def _rows(values, what: str) -> list[np.ndarray]:
+    rows = values if isinstance(values, np.ndarray) else several(values, what)
+    return [numbers(row, what) for row in rows]
 
 
 def _mixes(rate, capacity, accuracy, machines) -> tuple[np.ndarray, list]:
@@ -91,7 +116,7 @@ class Loki(Fleet):
         """Machines for each (model, variant) at these rates."""
         # A model that nobody asked for keeps a machine if one is left.
         rates = [max(1.25 * rate, 0.01 / self.limit) for rate in rates]
-        return allocate(rates, self.capacity, self.accuracy, machines)
+        return allocate_machines(rates, self.capacity, self.accuracy, machines)
 
     def tick(self, cluster):
         self.arrange(Counter(self.choose(self.rates(), len(cluster.machines))), cluster)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import ceil, floor
 
 from ensemble_lab.systems.rules.fleet import Fleet
-from ensemble_lab.systems.rules.planning import BatchTime
+from ensemble_lab.systems.rules.planning import BatchTime, of_models
+from ensemble_lab.systems.simulator.inputs import positive, whole
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,10 @@ def squishy_bins(
     Raises
     ------
     ValueError
-        A model that cannot keep the limit, not even alone.
+        A model that cannot keep the limit, not even alone; a negative rate, a limit of 0.
     """
+    rates, times = of_models(rates, times)
+    limit, slots = positive(limit, "limit", " s"), whole(slots, "slots")
     bins, parts = [], []
     for model, (rate, time) in enumerate(zip(rates, times, strict=True)):
         most = time.largest(limit / 2, slots)

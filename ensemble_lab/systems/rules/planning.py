@@ -8,6 +8,8 @@ from math import floor
 
 import numpy as np
 
+from ensemble_lab.core.errors import several
+from ensemble_lab.systems.simulator.inputs import instance, numbers, positive
 from ensemble_lab.systems.simulator.machine import Engine
 from ensemble_lab.systems.simulator.requests import Requests
 
@@ -22,6 +24,12 @@ class BatchTime:
 
     fixed: float
     each: float
+
+    def __post_init__(self):
+        positive(self.fixed, "fixed", zero=True)
+        positive(self.each, "each", zero=True)
+        if not self.fixed + self.each:
+            raise ValueError("a batch takes no time; give fixed or each above 0")
 
     @classmethod
     def of(cls, engine: Engine, prompt: float, output: float) -> BatchTime:
@@ -79,6 +87,25 @@ def fitted(wanted: dict[tuple[int, int], int], machines: int) -> dict[tuple[int,
     if len(wanted) <= machines and sum(wanted.values()) <= machines:
         return wanted
     return dict(zip(wanted, shares(list(wanted.values()), machines), strict=True))
+
+
+def of_models(rates, times: Sequence[BatchTime]) -> tuple[list[float], list[BatchTime]]:
+    """Rates and batch times, one each for every model.
+
+    Raises
+    ------
+    ValueError
+        Other numbers of them, a negative rate.
+    """
+    rates = numbers(rates, "rates")
+    times = [instance(time, BatchTime, "a time") for time in several(times, "times")]
+    if rates.shape != (len(times),):
+        raise ValueError(
+            f"rates has shape {rates.shape}, times {len(times)}; give one of each a model"
+        )
+    if (rates < 0).any():
+        raise ValueError(f"rates holds {rates.min():g}; give requests a second from 0 up")
+    return rates.tolist(), times
 
 
 def only(requests: Requests, model: int) -> Requests | None:
