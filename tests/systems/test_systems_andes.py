@@ -130,9 +130,9 @@ def test_without_load_nobody_is_stopped():
         (([], 0, 1), "one time a token"),
         (([2, 1], 0, 1), "not in order"),
         (([np.nan], 0, 1), "not in order"),
-        (([1], np.nan, 1), "due is nan"),
-        (([1], 0, 0), "speed is 0"),
-        (([1], 0, np.nan), "speed is nan"),
+        (([1], np.nan, 1), "due=nan"),
+        (([1], 0, 0), "speed=0"),
+        (([1], 0, np.nan), "speed=nan"),
     ],
 )
 def test_bad_streams_are_named(arguments, said):
@@ -143,5 +143,5 @@ def test_bad_streams_are_named(arguments, said):
 @pytest.mark.parametrize("values", [{"wait": 0}, {"speed": -1}, {"period": np.inf}, {"horizon": 0}])
 def test_bad_settings_are_named(values):
     (name,) = values
-    with pytest.raises(ValueError, match=f"{name} is"):
+    with pytest.raises(ValueError, match=f"{name}="):
         Andes(**values)

@@ -97,10 +97,10 @@ def test_all_writers_work():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((0, 1), "rate is 0"),
-        ((1, -1), "seconds is -1"),
+        ((0, 1), "rate=0"),
+        ((1, -1), "seconds=-1"),
         ((1, 1), "load of 1; the queue grows for ever"),
-        ((np.nan, 1), "rate is nan"),
+        ((np.nan, 1), "rate=nan"),
     ],
 )
 def test_bad_queues_are_named(arguments, said):
@@ -109,11 +109,11 @@ def test_bad_queues_are_named(arguments, said):
 
 
 def test_bad_splits_are_named():
-    with pytest.raises(ValueError, match="readers is 0"):
+    with pytest.raises(ValueError, match="readers=0"):
         DistServe(0)
-    with pytest.raises(ValueError, match="bandwidth is 0"):
+    with pytest.raises(ValueError, match="bandwidth=0"):
         DistServe(bandwidth=0)
     with pytest.raises(ValueError, match="2 machines with 2 readers leave none to write"):
         serve(poisson(0, 3, 1.0), [Machine(m, Engine(1.0)) for m in range(2)], DistServe(2))
-    with pytest.raises(ValueError, match="stages is 0"):
+    with pytest.raises(ValueError, match="stages=0"):
         time_to_first_token(0.5, 1, stages=0)

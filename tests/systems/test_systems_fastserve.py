@@ -92,5 +92,5 @@ def test_waiting_ends_where_tasks_are_promoted():
 @pytest.mark.parametrize("values", [{"quantum": 0}, {"quantum": np.nan}, {"promote": -1}])
 def test_bad_quanta_are_named(values):
     (name,) = values
-    with pytest.raises(ValueError, match=f"{name} is"):
+    with pytest.raises(ValueError, match=f"{name}="):
         FastServe(**values)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from math import inf
+from numbers import Real
 
 import numpy as np
 
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import several, shown
 from ensemble_lab.systems.simulator.cluster import Rule
+from ensemble_lab.systems.simulator.inputs import positive
 
 
 def quality_of_experience(times, due: float, speed: float) -> float:
@@ -38,14 +40,17 @@ def quality_of_experience(times, due: float, speed: float) -> float:
         No token, times out of order, a `due` that is not finite, a speed that is not
         positive.
     """
-    times = np.asarray(times, float)
-    if times.ndim != 1 or not len(times):
-        raise ValueError(f"times has shape {times.shape}; give one time a token")
+    if not isinstance(times, np.ndarray):
+        times = several(times, "times")
+    times = np.asarray(times)
+    if times.ndim != 1 or not len(times) or times.dtype.kind not in "iuf":
+        raise ValueError(f"times is {shown(times.tolist())}; give one time a token")
+    times = times.astype(float)
     if np.isnan(times).any() or (times[1:] < times[:-1]).any():
         raise ValueError("times are not in order; sort them, and write inf for a missing token")
-    if not -inf < due < inf:
-        raise ValueError(f"due is {shown(due)}; give the second at which the reader begins")
-    _positive(speed=speed)
+    if not isinstance(due, Real) or isinstance(due, bool) or not -inf < due < inf:
+        raise ValueError(f"due={shown(due)}; give the second at which the reader begins")
+    speed = positive(speed, "speed", " tokens/s")
     expected = due + np.arange(len(times)) / speed
     begun = np.maximum.accumulate(np.maximum(times - expected, 0.0)) + expected
     came = begun[np.isfinite(times)]
@@ -66,12 +71,6 @@ def gain(ahead, asked, horizon: float):
     """
     without = np.maximum(horizon - np.maximum(ahead, 0.0), 0.0)
     return np.where(without > 0, without / np.maximum(asked + horizon, 1e-9), 0.0) ** 2
-
-
-def _positive(**values):
-    for name, value in values.items():
-        if not 0 < value < inf:
-            raise ValueError(f"{name} is {shown(value)}; give a finite number above 0")
 
 
 class Streams(Rule):
@@ -98,8 +97,8 @@ class Streams(Rule):
     eager = False
 
     def __init__(self, wait: float = 1.0, speed: float = 4.8, period: float = 1.0):
-        _positive(wait=wait, speed=speed, period=period)
-        self.wait, self.speed, self.period = wait, speed, period
+        self.wait, self.period = positive(wait, "wait", " s"), positive(period, "period", " s")
+        self.speed = positive(speed, "speed", " tokens/s")
 
     def start(self, cluster):
         requests, n = cluster.requests, len(cluster.requests)
@@ -179,8 +178,7 @@ class Andes(Streams):
 
     def __init__(self, wait=1.0, speed=4.8, period=1.0, horizon: float = 10.0):
         super().__init__(wait, speed, period)
-        _positive(horizon=horizon)
-        self.horizon = horizon
+        self.horizon = positive(horizon, "horizon", " s")
 
     def give_way(self, machine, cluster):
         engine, queue = machine.engine, machine.queue

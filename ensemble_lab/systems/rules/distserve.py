@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ensemble_lab.core.errors import shown
+from math import inf
+
 from ensemble_lab.systems.simulator.cluster import Rule
+from ensemble_lab.systems.simulator.inputs import positive, whole
 
 
 def time_to_first_token(
@@ -28,19 +30,16 @@ def time_to_first_token(
     ValueError
         A rate or a time that is not positive, no stage, a queue that grows for ever.
     """
-    for name, value in (("rate", rate), ("seconds", seconds), ("speedup", speedup)):
-        if not 0 < value < float("inf"):
-            raise ValueError(f"{name} is {shown(value)}; give a finite number above 0")
-    if stages < 1 or stages != int(stages):
-        raise ValueError(f"stages is {shown(stages)}; give a whole number of at least 1")
-    whole = seconds / speedup
-    longest = whole / stages
+    rate, seconds = positive(rate, "rate", " requests/s"), positive(seconds, "seconds")
+    stages, speedup = whole(stages, "stages"), positive(speedup, "speedup")
+    alone = seconds / speedup
+    longest = alone / stages
     if rate * longest >= 1:
         raise ValueError(
             f"{rate:g} requests/s of {longest:g} s each are a load of {rate * longest:g}; the queue"
             " grows for ever from 1 on, so lower the rate or add stages"
         )
-    return whole + rate * longest**2 / (2 * (1 - rate * longest))
+    return alone + rate * longest**2 / (2 * (1 - rate * longest))
 
 
 class DistServe(Rule):
@@ -52,16 +51,13 @@ class DistServe(Rule):
     ----------
     readers : int
         Machines that read prompts.
-    bandwidth : float
+    bandwidth : float, optional
         Tokens of cache that move in a second; at once by default.
     """
 
-    def __init__(self, readers: int = 1, bandwidth: float = float("inf")):
-        if readers < 1 or readers != int(readers):
-            raise ValueError(f"readers is {shown(readers)}; give a whole number of at least 1")
-        if not bandwidth > 0:
-            raise ValueError(f"bandwidth is {shown(bandwidth)}; give tokens a second above 0")
-        self.readers, self.bandwidth = readers, bandwidth
+    def __init__(self, readers: int = 1, bandwidth: float | None = None):
+        self.readers = whole(readers, "readers")
+        self.bandwidth = inf if bandwidth is None else positive(bandwidth, "bandwidth")
 
     def start(self, cluster):
         machines = cluster.machines

@@ -6,8 +6,8 @@ from collections import defaultdict
 from heapq import heappop, heappush
 from math import ceil, inf, log2
 
-from ensemble_lab.core.errors import shown
 from ensemble_lab.systems.simulator.cluster import Rule
+from ensemble_lab.systems.simulator.inputs import positive
 
 
 def first_level(seconds: float, quantum: float) -> int:
@@ -46,12 +46,6 @@ def overtaken(waiting, running, slots: int, memory: float) -> list:
     return stopped
 
 
-def _positive(**seconds):
-    for name, value in seconds.items():
-        if not value > 0:
-            raise ValueError(f"{name} is {shown(value)}; give seconds above 0")
-
-
 class FastServe(Rule):
     """A skip-join multi-level feedback queue.
 
@@ -65,13 +59,13 @@ class FastServe(Rule):
     ----------
     quantum : float
         Seconds that the first queue grants. A machine looks at its queues about as often.
-    promote : float
+    promote : float, optional
         Seconds of waiting after which a task goes to the first queue; never by default.
     """
 
-    def __init__(self, quantum: float = 0.1, promote: float = inf):
-        _positive(quantum=quantum, promote=promote)
-        self.quantum, self.promote, self.period = quantum, promote, promote
+    def __init__(self, quantum: float = 0.1, promote: float | None = None):
+        self.quantum = positive(quantum, "quantum", " s")
+        self.promote = self.period = inf if promote is None else positive(promote, "promote", " s")
 
     def start(self, cluster):
         self.waiting = defaultdict(list)  # by machine, heaps of (seat, task)

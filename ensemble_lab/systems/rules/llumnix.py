@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from math import inf
+from numbers import Real
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.systems.simulator.cluster import Rule
+from ensemble_lab.systems.simulator.inputs import positive, whole
 
 
 def freeness(free: float, running: int) -> float:
@@ -13,6 +15,9 @@ def freeness(free: float, running: int) -> float:
 
     `free` is the free memory less what the waiting want; below 0 they want more than there is.
     """
+    running = whole(running, "running", 0)
+    if not isinstance(free, Real) or isinstance(free, bool) or not -inf < free < inf:
+        raise ValueError(f"free={shown(free)}; give a finite number of tokens")
     return free / running if running else inf
 
 
@@ -63,10 +68,7 @@ class Llumnix(Rule):
     eager = False
 
     def __init__(self, period: float = 1.0, pause: float = 0.03):
-        for name, value in (("period", period), ("pause", pause)):
-            if not value > 0:
-                raise ValueError(f"{name} is {shown(value)}; give seconds above 0")
-        self.period, self.pause = period, pause
+        self.period, self.pause = positive(period, "period", " s"), positive(pause, "pause", " s")
 
     def start(self, cluster):
         if inf in [machine.engine.capacity for machine in cluster.machines]:

@@ -9,10 +9,11 @@ import numpy as np
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.systems.simulator.cluster import Rule
+from ensemble_lab.systems.simulator.inputs import instance, numbers, positive, whole
 from ensemble_lab.systems.simulator.requests import Requests
 
 
-def spread(rates, seconds, machines: int) -> list[int]:
+def spread_models(rates, seconds, machines: int) -> list[int]:
     """Which machine takes each model, the one with most work first.
 
     A machine with a load of more than 1 serves each of its models at a share of its rate. Each
@@ -36,15 +37,8 @@ def spread(rates, seconds, machines: int) -> list[int]:
     ValueError
         Negative or infinite rates or times, other lengths, no machine.
     """
-    rates, seconds = np.asarray(rates, float), np.asarray(seconds, float)
-    if rates.shape != seconds.shape or rates.ndim != 1:
-        raise ValueError(f"{rates.shape} rates and {seconds.shape} times; give one of each a model")
-    for name, values in (("rates", rates), ("seconds", seconds)):
-        bad = values[~((values >= 0) & (values < inf))]
-        if len(bad):
-            raise ValueError(f"{name} holds {shown(bad[0])}; give finite numbers of at least 0")
-    if machines < 1:
-        raise ValueError(f"machines is {shown(machines)}; give at least 1")
+    rates, seconds = _pairs(rates, seconds, "seconds")
+    machines = whole(machines, "machines")
     rate, load, where = np.zeros(machines), np.zeros(machines), [0] * len(rates)
     for model in np.argsort(-rates * seconds, kind="stable").tolist():
         more = load + rates[model] * seconds[model]
@@ -64,9 +58,20 @@ def replicas(rates, seconds, machines: int) -> list[int]:
     return np.clip(needed, 1, machines).tolist()
 
 
+def _pairs(rates, others, what):
+    rates, others = numbers(rates, "rates"), numbers(others, what)
+    if rates.shape != others.shape or rates.ndim != 1 or not len(rates):
+        raise ValueError(f"{rates.shape} rates and {others.shape} {what}; give one of each a model")
+    for name, values in (("rates", rates), (what, others)):
+        if values.min() < 0:
+            raise ValueError(f"{name} holds {shown(values.min())}; give numbers of at least 0")
+    return rates, others
+
+
 def fair_shares(rates, lengths, capacity: float) -> np.ndarray:
     """Tokens of memory for each model, in proportion to its rate times its length, (models,)."""
-    wanted = np.multiply(rates, lengths).astype(float)
+    wanted = np.multiply(*_pairs(rates, lengths, "lengths"))
+    capacity = positive(capacity, "capacity", " tokens")
     if not wanted.sum():
         return np.full(len(wanted), capacity / len(wanted))
     return capacity * wanted / wanted.sum()
@@ -119,9 +124,7 @@ class MuxServe(Rule):
     """
 
     def __init__(self, sample: Requests, period: float = 10.0):
-        if not period > 0:
-            raise ValueError(f"period is {shown(period)}; give seconds above 0")
-        self.sample, self.period = sample, period
+        self.sample, self.period = instance(sample, Requests, "sample"), positive(period, "period")
 
     def start(self, cluster):
         sample, engine = self.sample, cluster.machines[0].engine
@@ -133,7 +136,7 @@ class MuxServe(Rule):
         seconds = engine.prompt + engine.per_token * prompt + token * self.answer
         copies = replicas(rates, seconds, len(cluster.machines))
         parts, rates = np.repeat(np.arange(n), copies), rates / copies
-        where = np.array(spread(rates[parts], seconds[parts], len(cluster.machines)))
+        where = np.array(spread_models(rates[parts], seconds[parts], len(cluster.machines)))
         self.where = [np.unique(where[parts == model]).tolist() for model in range(n)]
         self.held, self.used, self.shares, self.running = np.zeros((4, len(cluster.machines), n))
         self.waiting = [[deque() for _ in range(n)] for _ in cluster.machines]

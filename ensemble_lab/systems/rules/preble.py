@@ -6,6 +6,7 @@ from collections import deque
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.systems.simulator.cluster import Rule
+from ensemble_lab.systems.simulator.inputs import positive, whole
 
 
 class Cached(Rule):
@@ -28,10 +29,7 @@ class Cached(Rule):
     """
 
     def __init__(self, block: int = 512, cache: int = 1000):
-        for name, value in (("block", block), ("cache", cache)):
-            if value != int(value) or value < 1:
-                raise ValueError(f"{name} is {shown(value)}; give a whole number of at least 1")
-        self.block, self.cache = block, cache
+        self.block, self.cache = whole(block, "block"), whole(cache, "cache")
 
     def start(self, cluster):
         if cluster.requests.blocks is None:
@@ -117,11 +115,9 @@ class Preble(Cached):
         self, block: int = 512, cache: int = 1000, window: float = 180.0, steal: float = 1.5
     ):
         super().__init__(block, cache)
-        if not window > 0:
-            raise ValueError(f"window is {shown(window)}; give seconds above 0")
-        if not steal >= 1:
-            raise ValueError(f"steal is {shown(steal)}; give a number of at least 1")
-        self.window, self.steal = window, steal
+        self.window, self.steal = positive(window, "window", " s"), positive(steal, "steal")
+        if self.steal < 1:
+            raise ValueError(f"steal={shown(steal)}; give a number from 1 up")
 
     def start(self, cluster):
         super().start(cluster)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from math import ceil, inf
+from math import ceil
 
-from ensemble_lab.core.errors import shown
+import numpy as np
+
+from ensemble_lab.core.errors import several, shown
 from ensemble_lab.systems.simulator.cluster import Rule
+from ensemble_lab.systems.simulator.inputs import positive
 
 
 def seconds_to_load(size: float, *, pinned: bool, disk: float, pcie: float, wait: float = 0.0):
@@ -24,6 +27,12 @@ def seconds_to_load(size: float, *, pinned: bool, disk: float, pcie: float, wait
     wait : float
         Seconds until the disk is free.
     """
+    size, disk, pcie = (
+        positive(value, name) for value, name in ((size, "size"), (disk, "disk"), (pcie, "pcie"))
+    )
+    wait = positive(wait, "wait", " s", zero=True)
+    if not isinstance(pinned, bool | np.bool_):
+        raise ValueError(f"pinned={shown(pinned)}; give True or False")
     return size / pcie if pinned else wait + size / min(disk, pcie)
 
 
@@ -48,12 +57,6 @@ def seconds_to_start(order, model: int, slots: int, answer: float, load) -> floa
             return seconds + answer * (tasks // slots)
         seconds += answer * ceil(tasks / slots)
     return seconds + load(model)
-
-
-def _positive(**values):
-    for name, value in values.items():
-        if not 0 < value < inf:
-            raise ValueError(f"{name} is {shown(value)}; give a finite number above 0")
 
 
 class ServerlessLLM(Rule):
@@ -82,12 +85,10 @@ class ServerlessLLM(Rule):
     """
 
     def __init__(self, sizes, disk=5.0, pcie=25.0, pinned=100.0, answer: float = 5.0):
-        _positive(disk=disk, pcie=pcie, answer=answer)
-        for size in sizes:
-            _positive(sizes=size)
-        if not pinned >= 0:
-            raise ValueError(f"pinned is {shown(pinned)}; give GB of at least 0")
-        self.sizes, self.pinned, self.answer = list(sizes), pinned, answer
+        sizes = [positive(size, "size", " GB") for size in several(sizes, "sizes")]
+        self.answer = positive(answer, "answer", " s")
+        self.pinned = positive(pinned, "pinned", " GB", zero=True)
+        self.sizes = sizes
         self.pinned_s, self.disk_s = (
             [seconds_to_load(size, pinned=held, disk=disk, pcie=pcie) for size in sizes]
             for held in (True, False)
