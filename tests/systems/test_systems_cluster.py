@@ -120,6 +120,26 @@ def test_a_stopped_task_goes_on_where_it_was():
     assert served.busy.tolist() == [8.0]
 
 
+class Patient(Stops):
+    """As `Stops`, but a full machine is left alone for five seconds."""
+
+    eager, period = False, 5.0
+
+    def start(self, cluster):
+        pass
+
+    def tick(self, cluster):
+        cluster.wake(cluster.machines[0], full=True)
+
+
+def test_a_rule_that_is_not_eager_stops_only_when_it_wakes_the_machine():
+    requests = Requests([0.0, 0.5], [0, 0], [8, 2])
+    served = serve(requests, [Machine(0, Engine(1.0))], Patient())
+    # After five steps the second comes in for its two.
+    assert served.finished.tolist() == [10.0, 7.0]
+    assert served.stopped == 1
+
+
 def test_memory_is_room_too():
     requests = Requests([0.0, 0.0], [4, 4], [2, 2])
     served = serve(requests, [Machine(0, Engine(1.0, slots=2, capacity=11))], Rule())
@@ -204,3 +224,57 @@ def test_no_machine_a_used_one_and_work_that_never_ends_are_refused():
         serve(requests, [machine], Rule())
     with pytest.raises(RuntimeError, match="60 requests wait for ever"):
         serve(requests, [Machine(0, Engine(0.1, capacity=1e-3))], Rule())
+
+
+class Twice(Rule):
+    """Each request is answered by two tasks on the same machine, one after the other."""
+
+    def __init__(self):
+        self.begun = set()
+
+    def after(self, task, machine, cluster):
+        if task.request in self.begun:
+            return True
+        self.begun.add(task.request)
+        cluster.send(task.copy(), machine)
+        return False
+
+
+def test_a_task_sent_back_to_its_machine_is_read_again():
+    requests = Requests([0.0], [10], [2])
+    served = serve(requests, [Machine(0, Engine(1.0, 0.5, 0.25, 0.1, slots=4))], Twice())
+    assert served.finished.tolist() == [2 * (0.25 + 1.0 + 2 * 1.5)]
+    assert served.busy.tolist() == [8.5]
+    # Two at once: the first come back together.
+    requests = Requests([0.0, 0.0, 0.0], [0, 0, 0], [1, 2, 2])
+    served = serve(requests, [Machine(0, Engine(1.0, prompt=0.5, slots=4))], Twice())
+    # [0] alone until 1.5; 0 again, 1 and 2 are read until 3.0 and make steps to 4 and 5; and again.
+    assert served.finished.tolist() == [4.0, 8.0, 8.0]
+
+
+class Changes(Rule):
+    """Each request has its own engine."""
+
+    def admit(self, machine, cluster):
+        if machine.running or not machine.queue:
+            return None
+        task = machine.queue.popleft()
+        machine.engine = Engine(1.0 + task.request, prompt=10.0 * task.request)
+        return task
+
+
+def test_a_rule_may_change_the_engine_for_the_next_task():
+    requests = Requests([0.0, 0.0], [0, 0], [1, 2])
+    served = serve(requests, [Machine(0, Engine(5.0))], Changes())
+    assert served.finished.tolist() == [1.0, 1.0 + 10.0 + 2 * 2.0]
+
+
+class Careless(Rule):
+    def after(self, task, machine, cluster):
+        cluster.drop(task)
+        return True
+
+
+def test_what_is_answered_cannot_be_dropped():
+    with pytest.raises(RuntimeError, match="Careless answers or drops request 0 a second time"):
+        serve(trace(0), [Machine(0, Engine(0.1))], Careless())

@@ -21,10 +21,12 @@ from ensemble_lab.systems.simulator.served import Served
 class Rule:
     """Where a request goes, and what a machine does next; a method overrides what it changes.
 
-    `period` is the time between two calls of `tick`, in seconds; none by default.
+    `period` is the time between two calls of `tick`, in seconds; none by default. `eager` says
+    whether a full machine calls `stop` as soon as another task comes; otherwise it does so when it
+    would look at its queue anyway, and when the rule wakes it.
     """
 
-    period = inf
+    period, eager = inf, True
 
     def start(self, cluster: Cluster) -> None:
         """Before the first request: choose models and engines of the machines."""
@@ -68,9 +70,11 @@ class Cluster:
         self.started, self.first, self.finished = ([nan] * n for _ in range(3))
         self.quality = [1.0] * n
         self.stopped = 0
+        self._open = [True] * n  # neither answered nor dropped
         self.active = 0  # requests that have come and are neither answered nor dropped
         self._events, self._order = [], count()
         self._stops = type(rule).stop is not Rule.stop
+        self._eager = self._stops and rule.eager
         for machine in machines:
             machine._on = self.now
             machine.ready = self.now
@@ -88,7 +92,7 @@ class Cluster:
 
     def drop(self, task: Task) -> None:
         """Give `task` up: its request is not answered."""
-        self.active -= 1
+        self._close(task)
 
     def switch_on(self, machine: Machine, seconds: float = 0.0) -> None:
         """Pay for `machine` from now on; it works after `seconds` of loading."""
@@ -124,11 +128,14 @@ class Cluster:
         """Look at `machine` again at `time`."""
         heappush(self._events, (time, next(self._order), machine, None))
 
-    def wake(self, machine: Machine) -> None:
-        """Let `machine` look at its queue at the end of the step that it is in."""
+    def wake(self, machine: Machine, *, full: bool = False) -> None:
+        """Let `machine` look at its queue at the end of the step that it is in, if `full` always.
+
+        Without `full` a machine without a free slot looks only where the rule is `eager`.
+        """
         if machine._end <= self.now:
             self._next(machine)
-        elif machine.room or self._stops:
+        elif machine.room or self._eager or full:
             # The first end of a step from now on; rounding may not put it off by one step.
             begun = (self.now - machine._begin - machine._reading) / machine._seconds
             steps = max(ceil(begun - 1e-9), 1)
@@ -181,6 +188,14 @@ class Cluster:
             busy, paid, self.stopped,
         )  # fmt: skip
 
+    def _close(self, task: Task) -> None:
+        if not self._open[task.request]:
+            raise RuntimeError(
+                f"{type(self.rule).__name__} answers or drops request {task.request} a second time"
+            )
+        self._open[task.request] = False
+        self.active -= 1
+
     def _event(self, event) -> None:
         self.now, _, machine, what = event
         if machine is None:  # the rule's own time
@@ -198,49 +213,58 @@ class Cluster:
     def _next(self, machine: Machine) -> None:
         """Count the steps made, end and stop tasks, let others in, and jump again."""
         rule, now, running = self.rule, self.now, machine.running
+        machine._end = inf  # a task that the rule sends here from here on is let in below
         if machine._steps:
             machine.steps += machine._steps
             machine.busy += now - machine._begin
             machine._steps = 0
             done = machine.steps
-            if any(task.due <= done for task in running):
+            if machine._due <= done:
                 ended = [task for task in running if task.due <= done]
                 machine.running = running = [task for task in running if task.due > done]
+                machine._due = min([task.due for task in running], default=inf)
                 for task in ended:
                     task.tokens = task.output
                     machine.held -= task.held
                     if rule.after(task, machine, self):
                         self.finished[task.request] = now
-                        self.active -= 1
+                        self._close(task)
         if now < machine.ready:
+            machine._end = now
             return
         if self._stops and running:
             for task in running:
                 task.tokens = task.output - (task.due - machine.steps)
-            for task in rule.stop(machine, self):
+            stopped = rule.stop(machine, self)
+            for task in stopped:
                 running.remove(task)
                 machine.held -= task.held
                 self.stopped += 1
-        reading, engine = 0.0, machine.engine
-        new = []
+            if stopped:
+                machine._due = min([task.due for task in running], default=inf)
+        reading, new = 0.0, []
         while (task := rule.admit(machine, self)) is not None:
+            engine = machine.engine  # the rule may have changed it for this task
             task.held = task.prompt + task.output
             machine.held += task.held
             task.due = machine.steps + task.left
+            machine._due = min(machine._due, task.due)
             running.append(task)
             new.append(task)
-            reading += engine.prompt + engine.per_token * task.prompt
+            if not task.kept:
+                reading += engine.prompt + engine.per_token * task.prompt
             if isnan(self.started[task.request]):
                 self.started[task.request] = now
         if running:
-            machine._begin, machine._reading = now, reading
+            machine._begin, machine._reading, engine = now, reading, machine.engine
             machine._seconds = engine.step + engine.per_task * len(running)
             first = now + reading + machine._seconds
             for task in new:
                 if isnan(self.first[task.request]):
                     self.first[task.request] = first
-            steps = min(task.due for task in running) - machine.steps
-            self._jump(machine, int(min(steps, machine.quantum)))
+            self._jump(machine, int(min(machine._due - machine.steps, machine.quantum)))
+        else:
+            machine._end = now
 
     def _jump(self, machine: Machine, steps: int) -> None:
         machine._steps = steps

@@ -106,6 +106,32 @@ def whole(value, what: str, least: int = 1) -> int:
     return int(value)
 
 
+def share(value, what: str) -> float:
+    """A number from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        Another value.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError(f"{what}={shown(value)}; give a share from 0 to 1")
+    return float(value)
+
+
+def instance(value, kind: type, what: str):
+    """`value`, if it is of this kind.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
+    if not isinstance(value, kind):
+        raise ValueError(f"{what} is {called(value)}; give one {kind.__name__}")
+    return value
+
+
 def distinct(values: Sequence, what: str) -> tuple[str, ...]:
     """Names as a tuple of text, each once.
 

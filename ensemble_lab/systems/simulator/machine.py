@@ -69,18 +69,21 @@ class Task:
         Tokens to be written.
     tokens : int
         Tokens written so far.
+    kept : bool
+        Whether its cache is on the machine already, so that nothing is read.
     arrival, until : float
         When the request came, and until when its answer is of use.
     """
 
     __slots__ = (
-        "arrival", "due", "held", "model", "output", "prompt", "request", "tokens", "until",
+        "arrival", "due", "held", "kept", "model", "output", "prompt", "request", "tokens", "until",
     )  # fmt: skip
 
     def __init__(self, request, model, prompt, output, arrival, until):
         self.request, self.model, self.prompt, self.output = request, model, prompt, output
         self.arrival, self.until = arrival, until
         self.tokens = self.due = self.held = 0
+        self.kept = False
 
     def copy(self, *, prompt: int | None = None, output: int | None = None) -> Task:
         """Another task for the same request."""
@@ -122,8 +125,9 @@ class Machine:
     """
 
     __slots__ = (
-        "_begin", "_end", "_on", "_reading", "_seconds", "_stamp", "_steps", "busy", "engine",
-        "held", "models", "number", "paid", "quantum", "queue", "ready", "running", "steps",
+        "_begin", "_due", "_end", "_on", "_reading", "_seconds", "_stamp", "_steps", "busy",
+        "engine", "held", "models", "number", "paid", "quantum", "queue", "ready", "running",
+        "steps",
     )  # fmt: skip
 
     def __init__(self, number: int, engine: Engine, models=()):
@@ -138,6 +142,7 @@ class Machine:
         self._stamp = 0  # the one event of this machine that still counts
         self._begin = self._end = self._reading = self._seconds = 0.0
         self._steps = 0
+        self._due: float = inf  # the step at which the first of those that run ends
 
     @property
     def load(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 
@@ -58,11 +59,13 @@ class Served:
     @property
     def utilisation(self) -> float:
         """Share of the paid seconds in which machines worked."""
-        return float(self.busy.sum() / self.paid.sum())
+        paid = self.paid.sum()
+        return float(self.busy.sum() / paid) if paid else nan
 
     def quantile(self, share: float) -> float:
         """The latency that `share` of the answered requests stay within, seconds."""
-        return float(np.nanquantile(self.latency, share))
+        answered = self.latency[~self.dropped]
+        return float(np.quantile(answered, share)) if len(answered) else nan
 
     def row(self) -> dict[str, float]:
         """The figures of one line of a table of rules."""
@@ -73,5 +76,5 @@ class Served:
             "late": float(self.late.mean()),
             "utilisation": self.utilisation,
             "machine_seconds": float(self.paid.sum()),
-            "quality": float(np.nanmean(np.where(self.dropped, np.nan, self.quality))),
+            "quality": float(self.quality[~self.dropped].mean()) if not self.dropped.all() else nan,
         }
