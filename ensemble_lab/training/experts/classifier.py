@@ -62,12 +62,12 @@ class ExpertsClassifier(ClassifierMixin, BaseEstimator):
         capacity: float | None = None,
         width: int = 32,
         layers: int = 1,
-        balance: float = 0.01,
+        balance: float = 0.1,
         z: float = 0.0,
         bias_rate: float = 0.0,
         epochs: int = 20,
         batch_size: int = 64,
-        learning_rate: float = 0.01,
+        learning_rate: float = 0.003,
         random_state=None,
     ):
         self.experts, self.k, self.hidden = experts, k, hidden
