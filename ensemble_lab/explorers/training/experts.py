@@ -30,8 +30,8 @@ DENSE = "dense, as much used", "dense, as much in all"
 
 
 TASKS = (
-    Task("Find a setting in which nearly all images of two kinds have the same expert.",
-         lambda state, picture: shared_expert(state)),
+    Task("Balance the use, and still find a kind of which nine tenths have an expert in common.",
+         lambda state, picture: state["balance"] != "not at all" and has_expert(state)),
     Task("Without balance, take a capacity at which a third of the choices is dropped.",
          lambda state, picture: state["balance"] == "not at all" and lost(state) > 1 / 3),
     Task("Make the use of the experts even (MaxVio below 0.3). Is the network more often right?",
@@ -49,9 +49,10 @@ def lost(state: State) -> float:
     return float(found_of(state).dropped(state["capacity"]).mean())
 
 
-def shared_expert(state: State) -> bool:
-    """Whether one expert of the network on the map has nine tenths of two kinds."""
-    return bool((found_of(state).by_kind(0) > 0.9).sum(0).max() >= 2)
+def has_expert(state: State) -> bool:
+    """Whether nine tenths of some kind chose the same expert, in the network on the map."""
+    many = state["experts"]
+    return state["k"] < many and bool(found_of(state).by_kind(0).max() > 0.9)
 
 
 def explorer() -> Explorer:
@@ -85,9 +86,10 @@ def explorer() -> Explorer:
         draw=draw,
         tasks=TASKS,
         presets={
-            "no balance": Failing(),
-            "balance by a loss": {"balance": "loss 0.1"},
-            "balance by a bias": {"balance": "bias rule", "k": 2},
+            "no balance": {},
+            "loss": {"balance": "loss 0.1"},
+            "bias rule": {"balance": "bias rule", "k": 2},
+            "capacity, no balance": Failing(capacity=1.25),
             "capacity too small": Failing(balance="loss 0.1", capacity=0.5),
             "sixteen experts": Failing(experts=16, balance="loss 0.1"),
         },
@@ -100,6 +102,7 @@ def draw(found: Recorded, state: State) -> Picture:
     many, dropped = found.experts, found.dropped(state["capacity"])
     right = found.right(dropped)
     numbers = {"tickvals": list(range(many)), "ticktext": [str(e + 1) for e in range(many)]}
+    few = {"tickvals": [e - 1 for e in (1, 2, 4, 8, 16)], "ticktext": ["1", "2", "4", "8", "16"]}
     rows = rows_of(["all", *KINDS, "dropped"])
     listed = ["these experts", *DENSE]
     low = min(right.mean() - right.std(ddof=1), found.active.min())
@@ -109,7 +112,7 @@ def draw(found: Recorded, state: State) -> Picture:
         heights=(13, 9),
         use=Axes(axis("expert", -0.5 - picture_width(many), many - 0.5, **numbers, **FRAMED),
                  rows | FRAMED, "Share that chose it", 62),
-        work=Axes(axis("busiest experts", 0.5, many + 0.5, **numbers), shares("", 0, 1.03),
+        work=Axes(axis("busiest experts", -0.3, many - 0.7, **few), shares("", 0, 1.03),
                   "Their share of the work", 132),
         right=Axes(shares("", 0.05 * np.floor((low - 0.02) / 0.05), 1.0), rows_of(listed),
                    "Right on new images", 132),
@@ -175,7 +178,7 @@ def work(panel: Panel, found: Recorded, state: State, dropped, right) -> list[Ma
     ranks, nine = np.arange(found.experts), found.nine_tenths
     return [
         panel.rule(0.9, ORACLE, "nine tenths", label=""),
-        panel.curve(ranks, (ranks + 1) / found.experts, INK, "even", width=1, label="even",
+        panel.curve(ranks, (ranks + 1) / found.experts, INK, "even", width=1, label="",
                     line={"dash": "dot"}),
         panel.curve(ranks, found.work, COMBINED, "mean of five networks", label="", width=4),
         panel.points(nine - 1, np.full(len(nine), 0.9), COMBINED, "each network", size=8,
