@@ -232,7 +232,8 @@ def also(found: Recorded, state: State) -> str:
         most = int(shares.argmax())
         told.append(f"{kind}: {chosen} (of all, {shares[most]:.0%} chose {most + 1})")
     return (
-        f"Means of five networks. The experts of the images on the map, in the first network:"
+        f"Means of five networks; by the entropy of their use, {found.used.mean():.1f} experts are"
+        " used. The experts of the images on the map, in the first network:"
         f" {'; '.join(told)}."
     )
 
