@@ -69,16 +69,16 @@ def explorer() -> Explorer:
     return Explorer(
         name="experts",
         controls=(
-            steps("image", "image", range(1, IMAGES + 1), 1,
-                  "Which new image of each kind is shown, with the experts that it chose."),
+            steps("k", "experts an image", KS, 1,
+                  "How many experts each image uses (k)."),
             choice("balance", "use is balanced", tuple(BALANCES), "not at all",
                    "Not at all; by an auxiliary loss of this weight; or by the bias rule, whose"
                    " router (sigmoid) gives experts that are chosen too seldom a head start."),
-            choice("k", "experts an image", KS, 1,
-                   "How many experts each image uses (k)."),
             choice("capacity", "capacity", CAPACITIES, FREE,
                    "An expert takes this many times its even share of the images, in their order."
                    " Later ones are dropped."),
+            steps("image", "image", range(1, IMAGES + 1), 1,
+                  "Which new image of each kind is shown, with the experts that it chose."),
             choice("experts", "experts", EXPERTS, 8,
                    "How many there are. More of them make the network larger, not slower."),
         ),
@@ -93,6 +93,7 @@ def explorer() -> Explorer:
             "capacity too small": Failing(balance="loss 0.1", capacity=0.5),
             "sixteen experts": Failing(experts=16, balance="loss 0.1"),
         },
+        along="image",
         sequence="image",
     )  # fmt: skip
 
