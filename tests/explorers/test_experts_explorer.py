@@ -93,7 +93,10 @@ def test_the_picture_says_what_the_table_says(shown, view):
     state = shown.state(**view)
     picture, found = shown.drawn(state), shown.found(state)
     table, trace = picture.table(), named(picture)
-    for name, column in (("these experts", "right"), *zip(explorer.DENSE, explorer.DENSE)):
+    for name, column in (
+        ("these experts", "right"),
+        *zip(explorer.JUDGED[1:], explorer.JUDGED[1:]),
+    ):
         assert trace[name]["x"] == pytest.approx([table[column].mean()], abs=1e-5)
     assert f"Right on {table.right.mean():.1%}" in picture.finding
     assert f"MaxVio {table.MaxVio.mean():.1f}" in picture.finding

@@ -26,7 +26,7 @@ SHADE = [[0, "#FFFFFF"], [0.5, "#6BAED6"], [1, "#08306B"]]
 DROPPED = len(KINDS) + 1  # the last row of the map; the first has all images
 IMAGES = 20  # of each kind, to look at one by one
 FREE = CAPACITIES[-1]
-DENSE = "dense, as much used", "dense, as much in all"
+JUDGED = "these experts", "dense, as much used", "dense, as much in all"
 
 
 TASKS = (
@@ -105,7 +105,6 @@ def draw(found: Recorded, state: State) -> Picture:
     numbers = {"tickvals": list(range(many)), "ticktext": [str(e + 1) for e in range(many)]}
     few = {"tickvals": [e - 1 for e in (1, 2, 4, 8, 16)], "ticktext": ["1", "2", "4", "8", "16"]}
     rows = rows_of(["all", *KINDS, "dropped"])
-    listed = ["these experts", *DENSE]
     low = min(right.mean() - right.std(ddof=1), found.active.min())
     panels = mosaic(
         "use work / use right",
@@ -115,7 +114,7 @@ def draw(found: Recorded, state: State) -> Picture:
                  rows | FRAMED, "Share that chose it", 62),
         work=Axes(axis("busiest experts", -0.3, many - 0.7, **few), shares("", 0, 1.03),
                   "Their share of the work", 132),
-        right=Axes(shares("", 0.05 * np.floor((low - 0.02) / 0.05), 1.0), rows_of(listed),
+        right=Axes(shares("", 0.05 * np.floor((low - 0.02) / 0.05), 1.0), rows_of(JUDGED),
                    "Right on new images", 132),
     )  # fmt: skip
     marks = panels.marks(found, state, dropped, right, use=use, work=work, right=worth)
@@ -191,11 +190,10 @@ def work(panel: Panel, found: Recorded, state: State, dropped, right) -> list[Ma
 def worth(panel: Panel, found: Recorded, state: State, dropped, right) -> list[Mark]:
     """Accuracy beside dense networks of equal active and of equal total size, with 95 % ends."""
     shown = (right, pays(found, right)), (found.active, SMALL), (found.total, BIG)
-    names = "these experts", *DENSE
     return [
         panel.estimate(one.mean(), row, meaning, name, ends=ends(one),
                        hovertemplate="%{x:.1%}")
-        for row, (name, (one, meaning)) in enumerate(zip(names, shown, strict=True))
+        for row, (name, (one, meaning)) in enumerate(zip(JUDGED, shown, strict=True))
     ]  # fmt: skip
 
 
@@ -234,8 +232,7 @@ def also(found: Recorded, state: State) -> str:
         told.append(f"{kind}: {chosen} (of all, {shares[most]:.0%} chose {most + 1})")
     return (
         f"Means of five networks; by the entropy of their use, {found.used.mean():.1f} experts are"
-        " used. The experts of the images on the map, in the first network:"
-        f" {'; '.join(told)}."
+        f" used. The experts of the images on the map, in the first network: {'; '.join(told)}."
     )
 
 
@@ -247,7 +244,7 @@ def table(found: Recorded, dropped: np.ndarray, right: np.ndarray):
         "exp(entropy) of use": found.used,
         "dropped": dropped.mean((1, 2)),
         "right": right,
-        DENSE[0]: found.active,
-        DENSE[1]: found.total,
+        JUDGED[1]: found.active,
+        JUDGED[2]: found.total,
     }
     return table_of(columns, list(range(1, len(right) + 1)), "network")
