@@ -48,14 +48,14 @@ class Cached(Rule):
         cached = [0] * len(self.kept)
         left, depth = (1 << len(cached)) - 1, 0  # who holds all prefixes up to here
         for depth, prefix in enumerate(chain):
-            gone = left & ~holders.get(prefix, 0)
-            while gone:
-                bit = gone & -gone
-                cached[bit.bit_length() - 1] = min(depth * self.block, task.prompt)
-                gone ^= bit
-                left ^= bit
-            if not left:
-                break
+            still = left & holders.get(prefix, 0)
+            if still != left:
+                for number in range(len(cached)):
+                    if (left ^ still) >> number & 1:
+                        cached[number] = min(depth * self.block, task.prompt)
+                left = still
+                if not left:
+                    break
         for number in range(len(cached)):
             if left >> number & 1 and chain:
                 cached[number] = min((depth + 1) * self.block, task.prompt)
@@ -142,10 +142,10 @@ class Preble(Cached):
 
         numbers, longest = range(len(cached)), max(cached)
         if longest > task.prompt - longest:
-            number = min((m for m in numbers if cached[m] == longest), key=work)
-            lightest = min(numbers, key=work)
-            most = max(work(m)[0] for m in numbers)
-            if work(number)[0] == most >= self.steal * work(lightest)[0]:
+            loads = [work(m) for m in numbers]
+            number = min((m for m in numbers if cached[m] == longest), key=loads.__getitem__)
+            most, lightest = max(loads)[0], min(numbers, key=loads.__getitem__)
+            if loads[number][0] == most >= self.steal * loads[lightest][0]:
                 number = lightest
         else:
             number = min(numbers, key=lambda m: work(m, task.prompt - cached[m]))
