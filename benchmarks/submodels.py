@@ -78,7 +78,7 @@ def by_tokens(found):
 def exits_saved(quick):
     """Seconds to answer rows with exits beside the whole network; widths are beside it.
 
-    The accuracies are of one short training, and move by points with its length: they claim nothing.
+    The accuracies are of one short training, and move by points with its length: no claim.
     """
     savers = Savers((16, 16, 16, 16), 2, 1) if quick else Savers()
     calls, times = savers.calls(), {}
