@@ -1,4 +1,4 @@
-"""Speed of many models in one: a layer of experts beside transformers'.
+"""Speed of many models in one: experts beside transformers', exits and widths beside the whole.
 
 Run with ``make bench BENCH=submodels``.
 """
@@ -8,6 +8,7 @@ from statistics import median
 import torch
 
 from benchmarks.parts.compare import record
+from benchmarks.parts.exiting import SHARES, Savers
 from benchmarks.parts.expert_layers import EXPERTS, IMPLEMENTATIONS, K, Layers
 from ensemble_lab.instruments import Meter
 
@@ -74,4 +75,41 @@ def by_tokens(found):
     }
 
 
-RECORDS = {"experts-vs-transformers": experts_vs_transformers}
+def exits_saved(quick):
+    """Seconds to answer rows with exits beside the whole network; widths are beside it.
+
+    The accuracies are of one short training, and move by points with its length: no claim.
+    """
+    savers = Savers((16, 16, 16, 16), 2, 1) if quick else Savers()
+    calls, times = savers.calls(), {}
+    for i in range(2 if quick else ROUNDS + 1):
+        for name in calls if i % 2 == 0 else reversed(calls):
+            with Meter("cpu") as meter:
+                calls[name]()
+            if i:  # the first round warms up
+                times.setdefault(name, []).append(meter.seconds)
+    seconds = {name: median(times[name]) for name in calls}
+    costs, accuracies = savers.multiply_adds(), savers.accuracies()
+    return record(
+        "exits-saved",
+        seconds["exits"],
+        seconds["whole"],
+        "s",
+        peer_is="the whole network of the same shape, on the same rows",
+        hidden=savers.hidden,
+        rows=len(savers.rows),
+        shares_asked=SHARES,
+        accuracy_of_the_exits_end=savers.end_accuracy(),
+        by_setting={
+            name: {
+                "seconds": seconds[name],
+                "ratio": seconds["whole"] / seconds[name],
+                "expected_by_multiply_adds": costs["whole"] / costs[name],
+                "accuracy": accuracies[name],
+            }
+            for name in calls
+        },
+    )
+
+
+RECORDS = {"experts-vs-transformers": experts_vs_transformers, "exits-saved": exits_saved}

