@@ -121,6 +121,17 @@ def test_loading_longer_than_a_period_ends():
     assert np.count_nonzero(served.busy) == 2
 
 
+def test_the_same_plan_again_changes_nothing():
+    # A plan that looked at what ran, not at what was wanted, undid itself (ray 19869).
+    requests = passes(np.arange(0, 20, 0.02), np.arange(1000) % 2)
+    plans = [{(1, 0): 2, (0, 0): 1}, {(0, 0): 1, (1, 0): 2}] * 9
+    rule, changed = Plans(WAYS, requests, plans=plans), []
+    turn = rule._turn
+    rule._turn = lambda machine, cluster: (changed.append(cluster.now), turn(machine, cluster))
+    serve(requests, cluster_of(WAYS[0][0].engine, 3), rule)
+    assert max(changed) < 2  # at the start, and the first time
+
+
 def test_a_machine_comes_back_at_once_after_it_was_switched_off():
     # There was a dead minute after scaling to zero (knative 2103).
     requests = passes(np.arange(0, 20, 0.25), np.arange(80) % 2)
