@@ -494,6 +494,8 @@ def test_loki_adds_machines_before_it_gives_up_accuracy():
     assert plans[:3] == [{(0, 0): 1}, {(0, 0): 3}, {(0, 0): 4}]
     assert plans[3] == {(0, 0): 3, (0, 1): 1}
     assert plans[5] == {(0, 2): 4}
+    # The accurate ones serve first: 3 * .9 + 1.5 * .65 is more than 4 * .9.
+    assert allocate_machines([4.5], [[1.0, 3.0]], [[0.9, 0.65]], 4) == {(0, 0): 3, (0, 1): 1}
 
 
 def test_loki_serves_a_burst_with_less_accurate_variants():
