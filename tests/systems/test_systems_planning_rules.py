@@ -274,7 +274,7 @@ def test_the_envelope_is_the_fullest_window(times, window):
 def test_a_plan_keeps_the_limit_and_costs_no_more_than_its_start(seed):
     rng = np.random.default_rng(seed)
     engine = Engine(0.1, 0.02, slots=16)
-    requests = passes(np.cumsum(rng.exponential(1 / 60, 600)), limit=1.0)
+    requests = passes(np.cumsum(rng.gamma(0.25, 4 / 160, 800)), limit=1.0)  # bursts
 
     def in_time(machines, batch):
         slots = Engine(0.1, 0.02, slots=batch)
@@ -289,8 +289,8 @@ def test_a_plan_keeps_the_limit_and_costs_no_more_than_its_start(seed):
         for batch in {found.batch, min(2 * found.batch, 16)} if fewer else ():
             assert in_time(fewer, batch) < 0.99 * best
     assert found.machines < 12
-    # 60 a second in batches of 16, 0.42 s each: 38 a second and machine.
-    assert found.machines >= 2
+    # 160 a second in batches of 16, 0.42 s each: 38 a second and machine.
+    assert found.machines >= 4
 
 
 def test_inferline_adds_machines_in_a_burst_and_takes_them_away_again():
@@ -628,6 +628,14 @@ def test_alpaserve_refuses_only_what_it_cannot_answer_in_time():
     assert not served.late.any()
     assert 0.1 < served.goodput < 0.25  # of 50 a second two machines answer 10
     assert served.utilisation > 0.95
+
+
+def test_alpaserve_takes_all_that_it_can_answer_in_time():
+    requests = passes(np.zeros(8), limit=1.01)  # of 0.2 s each: the fifth ends at 1.0 s
+    rule = AlpaServe([[Variant(Engine(0.2))]], requests, size=1)
+    served = serve(requests, cluster_of(Engine(0.2), 1), rule)
+    assert served.dropped.tolist() == [False] * 5 + [True] * 3
+    assert not served.late.any()
 
 
 def test_alpaserve_pools_where_one_model_has_a_burst():
