@@ -83,17 +83,17 @@ def test_the_account_is_that_of_all_token_times(seed, step, period):
 
 def test_a_reader_with_enough_to_read_gives_way():
     # 20 tokens a second for a reader of 2: after 1 s the first has ten seconds to read.
-    requests = Requests([0.0, 1.0], [0, 0], [100, 20])
-    engine = Engine(0.05)
+    requests = Requests([0.0, 1.0], [20, 20], [100, 20])
+    engine = Engine(0.05, per_token=0.01)
     plain, rule = Streams(1.0, 2.0, 0.5), Andes(1.0, 2.0, 0.5, horizon=5.0)
     first_come = serve(requests, [Machine(0, engine)], plain)
     served = serve(requests, [Machine(0, engine)], rule)
-    assert first_come.first[1] == pytest.approx(5.05)
+    assert first_come.first[1] == pytest.approx(5.45)
     assert plain.experience[1] < 0.8
     assert served.first[1] <= 2.0
     assert rule.experience == pytest.approx([1.0, 1.0])
     assert served.stopped == 1
-    assert served.busy[0] == pytest.approx(6.0)  # no step and no prompt twice
+    assert served.busy[0] == pytest.approx(6.4)  # no step and no prompt twice
 
 
 def busy(seed, n=600, rate=5.0):

@@ -74,9 +74,9 @@ def test_it_works_as_long_as_there_is_work(seed, slots, quantum):
 
 
 def test_those_that_wait_are_load_too():
-    requests = Requests(np.zeros(30), np.zeros(30, int), np.full(30, 3))
+    requests = Requests(np.arange(30) * 0.7, np.zeros(30, int), np.full(30, 4))
     served = serve(requests, [Machine(m, Engine(1.0)) for m in range(3)], FastServe(1.0))
-    assert served.busy.tolist() == [30.0] * 3
+    assert served.busy.tolist() == [40.0] * 3
 
 
 def test_waiting_ends_where_tasks_are_promoted():

@@ -94,8 +94,14 @@ def test_moves_shorten_waiting():
 
 
 def test_a_moved_answer_is_whole_and_its_cache_moves_with_it():
+    class Watched(Llumnix):
+        def stop(self, machine, cluster):
+            moved = super().stop(machine, cluster)
+            assert all(task.kept for task in moved)
+            return moved
+
     requests = uneven(1)
-    rule = Llumnix(period=0.2)
+    rule = Watched(period=0.2)
     served = run(requests, rule)
     assert served.stopped > 5
     assert np.isfinite(served.finished).all()

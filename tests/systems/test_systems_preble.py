@@ -170,6 +170,26 @@ def test_equal_prompts_are_stolen_from_the_holder():
     assert set(rule.went) == {0, 1, 2}
 
 
+@pytest.mark.parametrize(("shared", "machine"), [(2, 1), (6, 0)])
+def test_less_than_half_of_a_prompt_is_no_reason_to_follow_it(shared, machine):
+    # Machine 0 has read 10 blocks and machine 1 has read 7. With 2 of 10 blocks held the work
+    # would be 10 + 8 there and 7 + 10 here; with 6 held, the holder is not yet 1.5 times as loaded.
+    held, other = tuple(range(10)), tuple(range(20, 27))
+    new = (*held[:shared], *range(30, 40 - shared))
+    requests = Requests([0.0, 0.1, 0.2], [160, 112, 160], [1, 1, 1], blocks=(held, other, new))
+    rule = Noted(16)
+    run(requests, rule, 2)
+    assert rule.went == [0, 1, machine]
+
+
+def test_work_is_forgotten_after_the_window():
+    # Both machines have nothing left to do; the one that was used longer ago has its turn.
+    requests = Requests([0.0, 1.0, 999.0], [160, 16, 16], [1, 1, 1], blocks=((0,), (1,), (2,)))
+    rule = Noted(16, window=180)
+    run(requests, rule, 2)
+    assert rule.went == [0, 1, 0]
+
+
 def test_long_prompts_of_short_answers_rotate():
     # Loads that are counted when an answer begins make all prompts go to the first machine.
     n = 40

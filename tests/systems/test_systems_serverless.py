@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble_lab.systems.rules.serverless import ServerlessLLM, seconds_to_load
+from ensemble_lab.systems.rules.serverless import ServerlessLLM, seconds_to_load, seconds_to_start
 from ensemble_lab.systems.simulator.cluster import Cluster, serve
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
@@ -76,6 +76,30 @@ def test_those_that_wait_for_a_load_share_it_and_no_model_stays_for_ever():
     served = serve(requests, [Machine(0, Engine(1.0), {0})], rule)
     assert served.started.tolist() == [0.0, 5.0, 7.5, 8.5, 6.0]
     assert sum(rule.loads) == 2
+
+
+def test_the_order_of_loads_by_hand():
+    # Model 5 runs two tasks, model 3 waits with one; a model takes as many seconds to load as its
+    # number says, and an answer takes ten.
+    order = [(5, 2), (3, 1)]
+    seconds = {
+        model: [seconds_to_start(order, model, slots, 10.0, float) for slots in (1, 2)]
+        for model in (7, 3, 5)
+    }
+    assert seconds == {
+        7: [20 + 3 + 10 + 7, 10 + 3 + 10 + 7],
+        3: [20 + 3 + 10, 10 + 3],  # in the load that is planned
+        5: [20 + 3 + 10 + 5, 10 + 3 + 10 + 5],  # others wait behind it: it is loaded again
+    }
+    assert seconds_to_start([(5, 2)], 5, 1, 10.0, float) == 20
+    assert seconds_to_start([(None, 0)], 5, 1, 10.0, float) == 5
+
+
+def test_the_model_that_was_used_longest_ago_leaves_the_memory():
+    requests = Requests(np.arange(5) * 20.0, [0] * 5, [1] * 5, model=[0, 1, 0, 2, 0])
+    rule = ServerlessLLM([10, 10, 10], disk=5, pcie=20, pinned=20)
+    serve(requests, [Machine(0, Engine(1.0))], rule)
+    assert rule.loads == [3, 2]
 
 
 class LeastLoaded(ServerlessLLM):

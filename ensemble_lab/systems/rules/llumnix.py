@@ -18,6 +18,10 @@ def freeness(free: float, running: int) -> float:
     running = whole(running, "running", 0)
     if not isinstance(free, Real) or isinstance(free, bool) or not -inf < free < inf:
         raise ValueError(f"free={shown(free)}; give a finite number of tokens")
+    return _freeness(free, running)
+
+
+def _freeness(free: float, running: int) -> float:  # unchecked: called for each machine and request
     return free / running if running else inf
 
 
@@ -40,11 +44,11 @@ def to_move(source: tuple[float, int], target: tuple[float, int], sizes) -> int 
         The place in `sizes` of the move that leaves the smallest difference.
     """
     (free, running), (free_there, running_there) = source, target
-    now, there = freeness(free, running), freeness(free_there, running_there)
+    now, there = _freeness(free, running), _freeness(free_there, running_there)
     best, least = None, there - now
     for i, size in enumerate(sizes):
-        after = freeness(free + size, running - 1)
-        difference = freeness(free_there - size, running_there + 1) - after
+        after = _freeness(free + size, running - 1)
+        difference = _freeness(free_there - size, running_there + 1) - after
         if after > now and 0 < difference < least:
             best, least = i, difference
     return best
@@ -81,7 +85,7 @@ class Llumnix(Rule):
         return free, len(machine.running)
 
     def place(self, task, cluster):
-        machine = max(cluster.on, key=lambda m: (freeness(*self.free(m)), -m.load))
+        machine = max(cluster.on, key=lambda m: (_freeness(*self.free(m)), -m.load))
         self.wanted[machine.number] += task.prompt + task.output
         return machine
 
@@ -92,7 +96,7 @@ class Llumnix(Rule):
         return task
 
     def tick(self, cluster):
-        order = sorted(cluster.on, key=lambda m: (freeness(*self.free(m)), -m.load))
+        order = sorted(cluster.on, key=lambda m: (_freeness(*self.free(m)), -m.load))
         for source, target in zip(order[: len(order) // 2], reversed(order), strict=False):
             if source.running and not target.queue:
                 self.targets[source.number] = target
