@@ -20,7 +20,8 @@ from ensemble_lab.explorers.explore import EXPLORERS
 outcomes = {"votes": "gsm8k-44-llms", "cascade": "audiomnist-services"}
 kinds = {}
 for name in EXPLORERS:
-    if name in ("negative-correlation", "distillation"):  # networks learn when they are shown
+    # Networks learn when these are shown.
+    if name in ("negative-correlation", "distillation", "submodels"):
         continue
     explorer = lab.explore(name, *([lab.load_outcomes(outcomes[name])] if name in outcomes else []))
     kinds[name] = sorted(explorer._repr_mimebundle_())
@@ -72,6 +73,7 @@ MODELS = {
     "AdaBoostClassifier(NetworkClassifier()).fit(X, y)": "training networks needs torch",
     "lab.explore('negative-correlation').picture()": "training networks needs torch",
     "lab.explore('distillation').picture()": "training networks needs torch",
+    "lab.explore('submodels').picture()": "training networks needs torch",
     "DistilledClassifier(BaggingClassifier()).fit(X, y)": "training networks needs torch",
     "MixtureOfExperts(4, 8)": "MixtureOfExperts needs torch",
     "ExpertsClassifier().fit(X, y)": "training networks needs torch",

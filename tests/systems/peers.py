@@ -70,6 +70,35 @@ def _source(env, arrivals, job):
         env.process(job(i))
 
 
+def hedged(arrivals, services, servers, after):
+    """Departures (n,) where each job is tried again after a while, and the first try counts."""
+    env, left = simpy.Environment(), np.empty(len(arrivals))
+    pool = simpy.Resource(env, servers)
+
+    def attempt(service):
+        try:
+            with pool.request() as turn:
+                yield turn
+                yield env.timeout(service)
+        except simpy.Interrupt:
+            pass
+
+    def job(i):
+        tries = [env.process(attempt(services[i][0]))]
+        yield tries[0] | env.timeout(after)
+        if tries[0].is_alive:
+            tries.append(env.process(attempt(services[i][1])))
+            yield tries[0] | tries[1]
+        left[i] = env.now
+        for one in tries:
+            if one.is_alive:
+                one.interrupt()
+
+    env.process(_source(env, arrivals, job))
+    env.run()
+    return left
+
+
 def policy(called, seconds, waves, arrivals, servers):
     """Answers (n,): every model a pool; the models of a wave are asked together."""
     env, done = simpy.Environment(), np.empty(len(arrivals))

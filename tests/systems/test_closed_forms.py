@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.integrate import trapezoid
 
 import ensemble_lab as lab
 
@@ -176,6 +177,12 @@ def test_shortest_first_saves_waits_and_lets_the_long_wait():
     drawn = rng.exponential(size=n)
     usual, short = (
         systems.simulate(arrivals, drawn, rule(1)) for rule in (systems.FCFS, systems.ShortestFirst)
+    )
+    # A job of length x waits as if of a class of its own: R / (1 - load of the shorter ones)^2.
+    at = np.linspace(0, 40, 400_001)
+    shorter = 0.8 * (1 - np.exp(-at) * (1 + at))
+    assert trapezoid(np.exp(-at) * 0.8 / (1 - shorter) ** 2, at) in systems.batch_means(
+        short.waits, level=0.999
     )
     assert short.waits.mean() < 0.8 * usual.waits.mean()
     assert short.quantile(0.999) > usual.quantile(0.999)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from itertools import count
 
@@ -48,6 +49,18 @@ def test_departures_of_a_pipeline_are_those_of_simpy(servers):
     services = np.stack([np.roll(services, i) for i in range(len(servers))], axis=1)
     found = simulate(arrivals, services, Tandem(servers))
     np.testing.assert_allclose(found.finished, peers.tandem(arrivals, services, servers), atol=1e-9)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.5, 3.0])
+def test_departures_of_second_tries_are_those_of_simpy(after):
+    arrivals, services, _ = draws(4, servers=4, load=0.45)
+    services = np.stack([services, np.roll(services, 1)], axis=1)
+    found = simulate(arrivals, services, Hedged(4, after))
+    true = peers.hedged(arrivals, services, 4, after)
+    np.testing.assert_allclose(found.finished, true, atol=1e-9)
+    late = simulate(arrivals, services, Hedged(4, 1e9))
+    once = simulate(arrivals, services[:, 0], FCFS(4))
+    np.testing.assert_allclose(late.finished, once.finished, atol=1e-9)
 
 
 def by_hand(arrivals, services, servers, rank):
@@ -251,3 +264,59 @@ def test_arrivals_have_the_rate_and_the_burstiness_asked_for():
     assert times.max() < 5000 and abs(len(times) / 20_000 - 1) < 0.1
     same = systems.poisson_arrivals(4.0, jobs=5, rng=np.random.default_rng(3))
     assert same.tolist() == systems.poisson_arrivals(4.0, jobs=5, rng=3).tolist()
+
+
+PLANTED = {  # at the job that waited longest
+    "its work is cut short": lambda f, hit: {"finished": f.finished - hit},
+    "its server is late": lambda f, hit: {"finished": f.finished + 0.01 * hit},
+    "its wait is not counted": lambda f, hit: {"waits": f.waits * (1 - hit)},
+    "it is served twice": lambda f, hit: {"service": f.service * (1 + hit)},
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+@pytest.mark.parametrize("name", ["FCFS", "Priority preemptive", "Pools"])
+def test_littles_formula_finds_a_planted_fault(name, fault):
+    arrivals, services, rank = draws(6, n=200)
+    found = simulate(arrivals, services, RULES[name](3), [CLASSES[one] for one in rank])
+    assert found.waits.max() > 1 and found.little().gap < 1e-9
+    wrong = PLANTED[fault](found, (found.waits == found.waits.max()).astype(float))
+    assert dataclasses.replace(found, **wrong).little().gap > 1e-9
+
+
+def test_as_many_even_arrivals_as_asked_for_and_no_wait_between():
+    """Ciw #260: one job an hour, each of an hour, for 24 hours."""
+    arrivals = systems.gamma_arrivals(1.0, 0.0, jobs=24)
+    found = simulate(arrivals, np.ones(24), FCFS(1))
+    assert len(found) == 24 and found.waits.max() == 0 and found.utilisation.tolist() == [1]
+    assert systems.gamma_arrivals(1.0, 0.0, horizon=24).tolist() == list(range(1, 24))
+
+
+def test_of_jobs_of_one_instant_the_urgent_one_interrupts():
+    """inet #725: the usual one has the lesser number, so it begins, and stops at once."""
+    found = simulate([0, 0], [5, 1], Priority(1, CLASSES, True), ["usual", "urgent"])
+    assert found.finished.tolist() == [6, 1] and found.waits.tolist() == [1, 0]
+    assert found.started.tolist() == [0, 0] and found.busy.tolist() == [6]
+
+
+def test_results_go_by_job_not_by_departure():
+    """inference-sim #52."""
+    found = simulate([0, 0, 0], [9, 1, 5], FCFS(3))
+    assert found.finished.tolist() == [9, 1, 5]
+
+
+def test_a_class_of_which_all_are_dropped_has_no_mean():
+    """inference-sim #926: a row all the same, without a warning."""
+    found = simulate([0, 1], [9, 1], FCFS(1, room=0), ["first", "second"])
+    row = found.table().loc["second"]
+    assert row["dropped"] == row["jobs"] == 1 and math.isnan(row["wait"])
+
+
+def test_seconds_since_1970_cost_no_more_than_their_digits():
+    arrivals, services, _ = draws(8, n=500)
+    here = simulate(arrivals, services, FCFS(3))
+    there = simulate(arrivals + 1.8e9, services, FCFS(3))
+    np.testing.assert_allclose(there.waits, here.waits, atol=1e-5)
+    assert there.little().gap < 1e-6
+    with pytest.raises(ValueError, match=r"lost beside .*arrivals - arrivals\[0\]"):
+        simulate(arrivals + 1.8e9, services / 1e5, FCFS(3))

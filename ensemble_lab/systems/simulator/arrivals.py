@@ -20,7 +20,7 @@ def poisson_arrivals(
     jobs : int, optional
         How many arrive, or
     horizon : float, optional
-        how many seconds they arrive for. Give one of the two.
+        how many seconds they arrive for: all times are below it. Give one of the two.
     rng : int or numpy.random.Generator
         A seed, or a generator that goes on.
 
@@ -56,7 +56,7 @@ def gamma_arrivals(
     Raises
     ------
     ValueError
-        As `poisson_arrivals`, and a negative `cv`.
+        As `poisson_arrivals`, and a `cv` below 0 or above 100.
 
     Examples
     --------
@@ -66,6 +66,8 @@ def gamma_arrivals(
     mean, cv = 1 / positive(rate, "rate", " jobs a second"), positive(cv, "cv", zero=True)
     if (jobs is None) == (horizon is None):
         raise ValueError("give either jobs=, how many, or horizon=, for how many seconds")
+    if cv > 100:  # the gaps would be zeros, and one that no number holds
+        raise ValueError(f"cv={cv:g} is burstier than can be drawn; give a number up to 100")
     rng = generator(rng)
 
     def gaps(n: int) -> np.ndarray:

@@ -193,6 +193,6 @@ def _busy(load: float, servers: int) -> float:
     if load >= servers:
         raise ValueError(
             f"a load of {load:g} erlang on {servers} server{'s' * (servers > 1)} makes the queue"
-            f" grow without end; use at least {math.floor(load) + 1} servers"
+            f" grow without end; use at least {math.floor(load) + 1} servers, or fewer jobs"
         )
     return load / servers

@@ -1,8 +1,8 @@
 """One engine under a load generator: what a benchmark of it would measure.
 
-All requests are equally long, so they end in the order in which they came in, and a queue of those
-that run is enough: about twelve times as fast as `cluster.serve`, whose times it has (a test holds
-them equal). That is what a fit needs, which replays a minute of load some thirty times.
+All requests are equally long, so they end in the order in which they were let in, and a queue of
+those that run is enough. Its times are those of one machine of `cluster.serve` (a test holds them
+equal), and it is much quicker: a fit replays minutes of load dozens of times.
 """
 
 from __future__ import annotations

@@ -94,7 +94,9 @@ def fit_engine(curves, slots: int = 128, **load) -> Engine:
 
     # Times are positive, so their logarithms are fitted; replayed times are not smooth in them.
     least = [latencies.min() / output / 10, 1e-9]
-    best = least_squares(misses, np.log(np.maximum(start, least)), diff_step=1e-3, ftol=1e-4)
+    best = least_squares(
+        misses, np.log(np.maximum(start, least)), diff_step=1e-3, ftol=1e-4, xtol=1e-4
+    )
     return engine(best.x)
 
 
@@ -104,7 +106,7 @@ def _recorded(curves) -> tuple[np.ndarray, np.ndarray]:
         rates, latencies = (numbers(curves[name], name) for name in (RATE, LATENCY))
         names = set(curves["configuration"]) if "configuration" in curves else set()
     except (KeyError, TypeError, IndexError):
-        raise ValueError(f"curves needs the columns {RATE!r} and {LATENCY!r}") from None
+        raise ValueError(f"curves needs the columns '{RATE}' and '{LATENCY}'") from None
     if len(names) > 1:
         raise ValueError(
             f"curves holds {len(names)} configurations; choose the rows of one, such as"

@@ -49,7 +49,7 @@ class Pools(Rule):
             busy.append(part.busy)
             before += servers
         waits = started - arrivals
-        return Served(started, started + services, server, waits, np.concatenate(busy))
+        return Served(started, started + services, server, waits, services, np.concatenate(busy))
 
     def work(self, services, kind):
         pool = codes(kind, tuple(self.servers), "model", "pools")
@@ -114,7 +114,7 @@ class Tandem(Rule):
             at = leave
             busy.append(part.busy)
         server += sum(self.servers[:-1])
-        return Served(started, at, server, waits, np.concatenate(busy))
+        return Served(started, at, server, waits, services.sum(axis=1), np.concatenate(busy))
 
     def work(self, services, kind):
         seconds = services.sum(axis=0).tolist()
@@ -179,7 +179,8 @@ class Hedged(Rule):
                 running[job, which] = now, idle.popleft()
                 started[job] = now if math.isnan(started[job]) else started[job]
                 heappush(events, (now + duration[job][which], 0, job, which))
-        return Served(started, finished, server, started - arrivals, busy)
+        waits, service = started - arrivals, finished - started
+        return Served(started, finished, server, waits, service, busy)
 
     def work(self, services, kind):
         return {"": (float(services.min(axis=1).sum()), self.servers)}

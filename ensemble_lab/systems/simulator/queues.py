@@ -24,8 +24,8 @@ class Served(NamedTuple):
         Seconds; NaN where a job was dropped.
     server : ndarray of int (n,)
         The server that finished it, -1 where it was dropped.
-    waits : ndarray (n,)
-        Seconds in system without being served.
+    waits, service : ndarray (n,)
+        Seconds in the system without being served, and being served.
     busy : ndarray (s,)
         Seconds that each server worked.
     """
@@ -34,6 +34,7 @@ class Served(NamedTuple):
     finished: np.ndarray
     server: np.ndarray
     waits: np.ndarray
+    service: np.ndarray
     busy: np.ndarray
 
 
@@ -99,7 +100,7 @@ class FCFS(Rule):
             start = max(at, now)
             heapreplace(free, (start + service, who))
             started[i], server[i] = start, who
-        return served(arrivals, services, started, server, self.servers)
+        return uninterrupted(arrivals, services, started, server, self.servers)
 
 
 def in_turn(arrivals: np.ndarray, services: np.ndarray, servers: int) -> Served:
@@ -114,14 +115,15 @@ def in_turn(arrivals: np.ndarray, services: np.ndarray, servers: int) -> Served:
         heapreplace(free, (now + service, who))
         start_of(now)
         serve_by(who)
-    return served(arrivals, services, np.array(started), np.array(server, int), servers)
+    return uninterrupted(arrivals, services, np.array(started), np.array(server, int), servers)
 
 
-def served(arrivals, services, started, server, servers: int) -> Served:
+def uninterrupted(arrivals, services, started, server, servers: int) -> Served:
     """What follows from the starts where no service is interrupted."""
     kept = server >= 0
     busy = np.bincount(server[kept], services[kept], servers)
-    return Served(started, started + services, server, started - arrivals, busy)
+    service = np.where(kept, services, np.nan)
+    return Served(started, started + services, server, started - arrivals, service, busy)
 
 
 def codes(kind, names: tuple[str, ...], what: str, plural: str) -> np.ndarray:

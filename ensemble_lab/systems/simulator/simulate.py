@@ -41,8 +41,8 @@ class Simulation(Frozen):
     ----------
     arrivals, started, finished : ndarray (n,)
         NaN where a job was dropped.
-    waits : ndarray (n,)
-        Seconds in the system without being served; NaN where a job was dropped.
+    waits, service : ndarray (n,)
+        Seconds in the system without being served, and being served; NaN where a job was dropped.
     server : ndarray of int (n,)
         The server that finished the job, -1 for none.
     dropped : ndarray of bool (n,)
@@ -56,6 +56,7 @@ class Simulation(Frozen):
     started: np.ndarray
     finished: np.ndarray
     waits: np.ndarray
+    service: np.ndarray
     server: np.ndarray
     dropped: np.ndarray
     busy: np.ndarray
@@ -105,10 +106,11 @@ class Simulation(Frozen):
     def little(self) -> Little:
         """Little's formula, exact on a path that starts and ends empty.
 
-        It finds bugs: the left side is the integral of the number of jobs in the system over time,
-        the right side is made of each job's own time.
+        It finds bugs, as the two sides are counted apart: the left one is the integral over time
+        of the number of jobs in the system, by arrivals and departures; the time on the right is
+        what each job waited and was served.
         """
-        stay = ~self.dropped
+        stay, time = ~self.dropped, self.waits + self.service
         came, left = self.arrivals[stay], np.sort(self.finished[stay])
         moments = np.concatenate([came, left])
         steps = np.concatenate([np.ones(len(came)), -np.ones(len(left))])
@@ -116,7 +118,7 @@ class Simulation(Frozen):
         inside = np.cumsum(steps[order])[:-1]
         seconds = self.seconds
         area = float(inside @ np.diff(moments[order]))
-        return Little(area / seconds, len(came) / seconds, float(self.latency[stay].mean()))
+        return Little(area / seconds, len(came) / seconds, float(time[stay].mean()))
 
     def table(self):
         """A row for all jobs and one a kind, with the mean and the tail of waits and latency.
@@ -164,7 +166,8 @@ class Simulation(Frozen):
         parts = [f"{len(self)} jobs"]
         if row["dropped"]:
             parts.append(f"{row['dropped']} dropped")
-        parts.append(f"{len(self.busy)} servers {100 * self.utilisation.mean():.3g}% busy")
+        s = "s" * (len(self.busy) > 1)
+        parts.append(f"{len(self.busy)} server{s} {100 * self.utilisation.mean():.3g}% busy")
         parts.append(
             f"wait {row['wait']:.3g} s on average, median {row['wait_p50']:.3g}, 99% within"
             f" {row['wait_p99']:.3g}"
@@ -223,11 +226,12 @@ def simulate(arrivals, services, rule: Rule, kind=None) -> Simulation:
             f" {type(rule).__name__} make it {shape}"
         )
     kind = _kinds(kind, len(arrivals))
+    _check_digits(arrivals, services)
     _check_load(arrivals, rule.work(services, kind))
     done = rule.serve(arrivals, services, kind)
     return Simulation(
-        arrivals, done.started, done.finished, done.waits, done.server, done.server < 0, done.busy,
-        kind,
+        arrivals, done.started, done.finished, done.waits, done.service, done.server,
+        done.server < 0, done.busy, kind,
     )  # fmt: skip
 
 
@@ -250,6 +254,16 @@ def _kinds(kind, n: int) -> np.ndarray | None:
         if not isinstance(name, str):
             raise ValueError(f"kind holds {shown(name)}, which is not text; name the class")
     return np.array(names, object)
+
+
+def _check_digits(arrivals: np.ndarray, services: np.ndarray) -> None:
+    """Refuse a clock on which a service hardly moves the hand, such as seconds since 1970."""
+    digit, usual = float(np.spacing(np.abs(arrivals[[0, -1]]).max())), float(np.median(services))
+    if usual < 1000 * digit:
+        raise ValueError(
+            f"a service of {usual:.3g} s is lost beside arrivals at {arrivals[-1]:.10g} s, where"
+            f" the last digit is {digit:.2g} s; count from the first: arrivals - arrivals[0]"
+        )
 
 
 def _check_load(arrivals: np.ndarray, work: dict[str, tuple[float, int]]) -> None:

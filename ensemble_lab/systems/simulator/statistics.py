@@ -12,10 +12,9 @@ from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t as student
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.shares import checked_level
+from ensemble_lab.core.shares import checked_level, student
 from ensemble_lab.systems.simulator.inputs import numbers, whole
 
 
@@ -88,7 +87,7 @@ def batch_means(values, level: float = 0.95, batches: int = 20, warm_up: float =
     means = values[-size * batches :].reshape(batches, size).mean(axis=1)
     _check_independent(means, size)
     mean = float(means.mean())
-    reach = student.ppf((1 + level) / 2, batches - 1) * means.std(ddof=1) / batches**0.5
+    reach = float(student(level, batches)) * means.std(ddof=1) / batches**0.5
     return Interval(mean, float(mean - reach), float(mean + reach))
 
 
