@@ -126,15 +126,14 @@ def draw(found: Queues, state: State) -> Picture:
 def rates(panel: Panel, found: Queues, at: int) -> list[Mark]:
     """Mean and 99th percentile by rate; a line ends where more comes than can leave."""
     mean, most = _curves(found.served)
-    before, tail = _curves(found.alone)
-    same = found.served is found.alone
-    here = found.served[at]
+    before, longest = _curves(found.alone)
+    others = np.array(RATES[: 0 if found.served is found.alone else None])
+    here, n = found.served[at], len(others)
     now = np.array([here.answered.mean(), here.p99()])
+    thin = {"width": 1, "label": "", "line": {"dash": "longdashdot"}}
     return [
-        *([] if same else [
-            panel.curve(RATES, before, SMALL, "one each, mean", label="one each"),
-            panel.curve(RATES, tail, SMALL, "one each, 99th percentile", label="", width=1),
-        ]),
+        panel.curve(others, before[:n], SMALL, "one each, mean", label="one each" if n else ""),
+        panel.curve(others, longest[:n], SMALL, "one each, 99th percentile", **thin),
         panel.curve(RATES, mean, COMBINED, "mean", width=4),
         panel.curve(RATES, most, BIG, "99th percentile", label="99 in 100"),
         panel.upright(RATES[at]),
@@ -169,8 +168,9 @@ def busy(panel: Panel, found: Queues, at: int) -> list[Mark]:
     late = here.late * (1 - here.refused)
     return [
         panel.bars(here.busy, [0, 1], COMBINED, "busy", key=False, orientation="h"),
-        panel.bars([here.refused, late], [2, 3], WRONG, "lost", key=False, orientation="h"),
-    ]
+        panel.bars([here.refused, late], [2, 3], WRONG, "lost", key=False, orientation="h",
+                   marker={"pattern": {"shape": "/"}}),
+    ]  # fmt: skip
 
 
 def _curves(served: tuple[Served, ...]) -> tuple[np.ndarray, np.ndarray]:
