@@ -432,6 +432,34 @@ def cost_of_members(quick):
     )
 
 
+def experts_vs_transformers(quick):
+    """A layer of experts in bfloat16, a prompt's tokens at once."""
+    import torch
+
+    from benchmarks.parts.expert_layers import EXPERTS, IMPLEMENTATIONS, K, Layers
+    from benchmarks.submodels import by_tokens, total
+    from benchmarks.submodels import measured as timed
+
+    tokens, rounds, d = ((64,), 1, 64) if quick else ((64, 256, 1024), 31, 1024)
+    layers = Layers(d, 2 * d, place(), torch.bfloat16)
+    with torch.no_grad():
+        found = timed(layers, tokens, rounds)
+    peer = min(IMPLEMENTATIONS, key=lambda name: total(found, name))
+    return record(
+        "experts-vs-transformers",
+        total(found, "ours"),
+        total(found, peer),
+        "s",
+        place(),
+        goal="at least 1",
+        peer_is=f"transformers' MixtralSparseMoeBlock by {peer}, its quickest here",
+        experts=EXPERTS,
+        k=K,
+        width=d,
+        by_tokens=by_tokens(found),
+    )
+
+
 RECORDS, LIMITS = {}, {}  # seconds that each may take
 
 
@@ -445,6 +473,7 @@ for size in SIZES:
 named("big-share-of-formula", big_share_of_formula, 110)
 named("bagging-vs-loop", bagging_vs_loop, 60)
 named("students-vs-loop", students_vs_loop, 60)
+named("experts-vs-transformers", experts_vs_transformers, 60)
 named("cost-of-members", cost_of_members, 60)
 named("host-share", host_share, 60)
 named("compiled-plain-vs-static-generate", static_vs_compiled, 110)

@@ -51,7 +51,7 @@ def measured(layers, tokens, rounds):
             for name in calls if i % 2 == 0 else reversed(calls):
                 if name == SLOW and i > 2:
                     continue
-                with Meter("cpu") as meter:
+                with Meter(layers.device) as meter:
                     calls[name]()
                 times[name].append(meter.seconds)
         found[n] = {name: median(spent) for name, spent in times.items()}

@@ -11,9 +11,12 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-LEVELS = ("core", "instruments", "models", "answers", "tokens", "training", "explorers")
+LEVELS = ("core", "instruments", "models", "answers", "tokens", "training", "systems", "explorers")
 SUBMODULES = (*LEVELS, "catalogue", "doctor", "exercises", "widgets")
-CATALOGUE = ("data_folder", "describe", "load_outcomes", "load_texts", "outcomes_catalogue")
+CATALOGUE = (
+    "data_folder", "describe", "load_curves", "load_outcomes", "load_texts", "load_trace",
+    "outcomes_catalogue",
+)  # fmt: skip
 
 
 _HOMES: dict[str, str] = {}  # filled at first use; functools would take half of the import's time

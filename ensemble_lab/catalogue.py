@@ -125,12 +125,68 @@ def load_texts(name: str = "smollm2-tasks"):
     >>> load_texts().attrs["licence"]
     'Apache-2.0'
     """
+    return _frame("texts", name, "texts")
+
+
+def load_trace(name: str):
+    """The requests that real users sent to a service in one hour: a data frame, one row a request.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``arrival_s`` (seconds since the first request, in order), ``prompt_tokens`` and
+        ``output_tokens``; of ``"mooncake-conversation"`` also ``prefix_blocks``, the ids of the
+        prompt's blocks of 512 tokens. Its ``attrs`` have the source, the licence and the caveats.
+
+    Raises
+    ------
+    UnknownName
+        No such trace: there are ``"azure-code"``, ``"azure-conversation"`` and
+        ``"mooncake-conversation"``.
+    FileNotFoundError, ValueError
+        The file is missing or damaged.
+
+    Examples
+    --------
+    >>> len(load_trace("azure-conversation"))
+    19366
+    """
+    return _frame("traces", name, "trace")
+
+
+def load_curves(name: str = "vllm-h100"):
+    """Load curves of a real engine: a data frame, one row a configuration and offered rate.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Column ``configuration`` has the engine's six configurations, ``requested_rate`` the offered
+        requests a second and ``served_rate`` those served; latencies are in seconds. Its ``attrs``
+        say what each column holds, and have the source, the licence and the caveats.
+
+    Raises
+    ------
+    UnknownName
+        No such curves.
+    FileNotFoundError, ValueError
+        The file is missing or damaged.
+
+    Examples
+    --------
+    >>> load_curves().groupby("configuration").served_rate.max()[["plain", "eagle"]].tolist()
+    [103.078, 68.0547]
+    """
+    return _frame("curves", name, "curves")
+
+
+def _frame(folder: str, name: str, what: str):
+    """A table of `data/<folder>/`, checked against the entry beside it, which becomes its attrs."""
     import pandas as pd
 
-    folder = data_folder() / "texts"
-    check_known(name, [path.stem for path in folder.glob("*.json")], "texts", "folder of texts")
-    entry = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    frame = pd.read_parquet(_whole(folder / f"{name}.parquet", entry))
+    place = data_folder() / folder
+    check_known(name, [path.stem for path in place.glob("*.json")], what, f"folder of {folder}")
+    entry = json.loads((place / f"{name}.json").read_text(encoding="utf-8"))
+    frame = pd.read_parquet(_whole(place / f"{name}.parquet", entry))
     frame.attrs.update(entry)
     return frame
 

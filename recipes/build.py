@@ -4,7 +4,8 @@
 
 `sources.py` makes the tables, `about.toml` has the words of the catalogue (titles, licences,
 caveats); figures and checksums come from the tables themselves. `data/questions/*.safetensors` are
-the projections that place a new question in a table. A second run writes the same bytes.
+the projections that place a new question in a table. `traces.py` writes the recorded loads. A
+second run writes the same bytes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tqdm import tqdm
 
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.models.sentences import TOKENS
+from recipes import traces
 from recipes.embedding import projection
 from recipes.sources import BUILDERS, QUESTIONS, questions
 
@@ -97,7 +99,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--raw", type=Path, required=True, help="the folder of raw recordings")
     try:
-        build(parser.parse_args().raw)
+        raw = parser.parse_args().raw
+        build(raw)
+        traces.build(raw)
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f"error: {error}") from None
 

@@ -20,11 +20,14 @@ class Layers:
 
     d: int
     hidden: int
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
 
     @cached_property
     def ours(self):
         torch.manual_seed(0)
-        return lab.MixtureOfExperts(self.d, self.hidden, EXPERTS, K).eval()
+        layer = lab.MixtureOfExperts(self.d, self.hidden, EXPERTS, K)
+        return layer.to(self.device, self.dtype).eval()
 
     @cached_property
     def block(self):
@@ -48,6 +51,7 @@ class Layers:
     def calls(self, tokens: int) -> dict:
         """A call of each layer on the same tokens; all give the same output, or it is an error."""
         x = torch.randn(1, tokens, self.d, generator=torch.Generator().manual_seed(tokens))
+        x = x.to(self.device, self.dtype)
 
         def theirs(implementation):
             def call():
@@ -59,5 +63,14 @@ class Layers:
         found = {"ours": lambda: self.ours(x)[0]}
         found |= {name: theirs(name) for name in IMPLEMENTATIONS}
         for name, call in found.items():
-            torch.testing.assert_close(call(), found["ours"](), atol=1e-5, rtol=1e-4, msg=name)
+            self._check(call(), found["ours"](), name)
         return found
+
+    def _check(self, theirs, mine, name: str) -> None:
+        if self.dtype == torch.float32:
+            torch.testing.assert_close(theirs, mine, atol=1e-5, rtol=1e-4, msg=name)
+            return
+        # Routers that round in another way decide a few near ties differently.
+        off = (theirs - mine).float().norm(dim=-1) / mine.float().norm(dim=-1)
+        same = (off < 0.05).float().mean().item()
+        assert same > 0.95, f"{name}: {same:.1%} of the tokens are the same"

@@ -29,7 +29,9 @@ EXPLORERS = {
     "collapse": "ensemble_lab.explorers.training.collapse",
     "negative-correlation": "ensemble_lab.explorers.training.negative_correlation",
     "distillation": "ensemble_lab.explorers.training.distillation",
+    "engine": "ensemble_lab.explorers.systems.engine",
     "submodels": "ensemble_lab.explorers.training.submodels",
+    "experts": "ensemble_lab.explorers.training.experts",
 }
 # Name of a policy's base class to its explorer; the classes need not be imported for that.
 POLICIES = {"Cascade": "cascade", "BudgetCascade": "cascade", "_Selector": "cascade",
@@ -46,8 +48,8 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     outcomes : Outcomes, optional
         Yours or the catalogue's. ``"escalate"`` and ``"routing"`` have their own; ``"condorcet"``,
         ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"``, ``"negative-correlation"``,
-        ``"distillation"``, ``"collapse"`` and ``"submodels"`` take none; ``"rounds"`` takes traces
-        and ``"speedup"`` measured pairs instead, or has its own.
+        ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"`` and ``"engine"`` take
+        none; ``"rounds"`` takes traces and ``"speedup"`` measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 

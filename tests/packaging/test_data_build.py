@@ -5,17 +5,20 @@ import hashlib
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import load
 
+from ensemble_lab.catalogue import load_curves
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.states import ABSENT, UNPARSED
 from ensemble_lab.models import questions
 from ensemble_lab.models.sentences import placed
-from recipes import build, embedding, measure_questions, sources
+from recipes import build, embedding, measure_questions, sources, traces
 
 ROOT = Path(__file__).parents[2]
 
@@ -274,6 +277,61 @@ def test_the_command_names_a_missing_folder(tmp_path):
 def test_the_catalogue_names_what_the_builders_make():
     shipped = json.loads((ROOT / "data/catalogue.json").read_text())
     assert list(shipped) == list(build.BUILDERS)
+
+
+# -- recorded loads ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def raw_loads(tmp_path):
+    """Two requests a trace, and curves of one row."""
+    raw = tmp_path / "raw"
+    for file in ("code", "conv"):
+        rows = "2023-11-16 18:17:03.5,10,2", "2023-11-16 18:17:04.75,20,3"
+        header = "TIMESTAMP,ContextTokens,GeneratedTokens"
+        write(raw, f"azure_llm_trace/{file}.csv.gz", header, *rows)
+    header = "timestamp_ms,input_tokens,output_tokens,prefix_block_ids"
+    write(raw, "mooncake_trace/conversation.csv.gz", header, "0,600,5,0 1", "3000,512,6,0")
+    shipped = load_curves().iloc[:1].assign(configuration="vllm+eagle")
+    (raw / "vllm_h100_load").mkdir()
+    shipped.to_csv(raw / "vllm_h100_load/curves.csv", index=False)
+    return raw
+
+
+def test_recorded_loads_are_built_twice_alike(raw_loads, tmp_path):
+    for out in ("one", "two"):
+        made = traces.build(raw_loads, tmp_path / out)
+    assert made.keys() == traces.BUILDERS.keys()
+    for path in (tmp_path / "one").rglob("*.*"):
+        again = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert path.read_bytes() == again.read_bytes()
+    code, mooncake, curves = (
+        pd.read_parquet(tmp_path / "one" / file)
+        for file in (
+            "traces/azure-code.parquet", "traces/mooncake-conversation.parquet",
+            "curves/vllm-h100.parquet",
+        )
+    )  # fmt: skip
+    assert code.to_numpy().tolist() == [[0, 10, 2], [1.25, 20, 3]]
+    assert [ids.tolist() for ids in mooncake.prefix_blocks] == [[0, 1], [0]]
+    assert curves.configuration.tolist() == ["eagle"]
+
+
+def test_a_trace_out_of_order_is_refused_and_nothing_written(raw_loads, tmp_path):
+    header = "timestamp_ms,input_tokens,output_tokens,prefix_block_ids"
+    write(raw_loads, "mooncake_trace/conversation.csv.gz", header, "5,600,5,0 1", "3,512,6,0")
+    with pytest.raises(ValueError, match="not in the order of their arrival"):
+        traces.build(raw_loads, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_shipped_entries_are_what_the_recipe_says():
+    about = tomllib.loads((ROOT / "data/about_traces.toml").read_text())
+    assert about.keys() == traces.BUILDERS.keys()
+    for name, (folder, _) in traces.BUILDERS.items():
+        entry = json.loads((ROOT / f"data/{folder}/{name}.json").read_text())
+        assert entry.keys() - about[name].keys() == {"name", "rows", "bytes", "sha256"}
+        assert all(entry[key] == value for key, value in about[name].items())
 
 
 # -- what the features are worth --------------------------------------------------------------

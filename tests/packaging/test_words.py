@@ -27,6 +27,7 @@ HOUSE = {
 # Places where such a word is the right one.
 ALLOWED = (
     "law of large numbers",
+    "Little's law",
     "law of total variance",
     "law of the iterated logarithm",
 )

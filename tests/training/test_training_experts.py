@@ -620,3 +620,16 @@ def test_layers_and_losses_are_those_asked_for(digits):
     assert router_z_loss(routings) < router_z_loss(free.routing(held))
     one = model.set_params(batch_size=1).fit(X[:40], y[:40])  # a batch of one
     assert one.predict(held[:1]).shape == (1,)
+
+
+@pytest.mark.parametrize("capacity", [None, 0.0, 0.7])
+def test_the_way_of_a_gpu_gives_the_same_sums(capacity):
+    torch.manual_seed(0)
+    layer = MixtureOfExperts(16, 24, 4, 2, capacity=capacity)
+    tokens = torch.randn(1, 30, 16)
+    output, routing = layer(tokens)
+    choices = routing.choices.masked_fill(routing.dropped, 4)[0]
+    found = products.without_waiting(
+        tokens[0], choices, routing.weights[0], layer.gate_up, layer.down
+    )
+    torch.testing.assert_close(found, output[0], atol=1e-6, rtol=1e-5)

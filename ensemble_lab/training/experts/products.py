@@ -36,6 +36,8 @@ def mixed(
     gate_up : (E, 2 h, d) tensor
     down : (E, d, h) tensor
     """
+    if tokens.is_cuda and fits_grouped(tokens, down):
+        return without_waiting(tokens, choices, weights, gate_up, down)
     flat, experts = choices.flatten(), len(down)
     counts = flat.bincount(minlength=experts)[:experts]
     sizes = counts.tolist()
@@ -52,13 +54,27 @@ def mixed(
         filled = source.new_zeros(experts * most).index_copy_(0, place, source)
         found = as_batch(tokens.index_select(0, filled), gate_up, down)
     elif fits_grouped(tokens, down):
-        found = grouped(tokens.index_select(0, source), counts, gate_up, down)
+        found = grouped(
+            tokens.index_select(0, source), counts.cumsum(0).to(torch.int32), gate_up, down
+        )
     else:
         found = in_turn(tokens.index_select(0, source), sizes, gate_up, down)
     places = flat.new_zeros(flat.shape).index_copy_(0, order, place)
     if used < len(flat):
         weights = weights.masked_fill(choices == experts, 0.0)
     each = found.index_select(0, places).view(*choices.shape, -1)  # (n, k, d)
+    return (each * weights[..., None]).sum(1).to(tokens.dtype)
+
+
+def without_waiting(tokens, choices, weights, gate_up, down) -> torch.Tensor:
+    """The sums of `mixed` on a GPU, which need not tell the CPU how many tokens each expert has."""
+    experts = torch.arange(len(down), device=choices.device)
+    ranked, order = choices.flatten().sort(stable=True)
+    ends = torch.searchsorted(ranked, experts, right=True, out_int32=True)
+    found = grouped(tokens.index_select(0, order // choices.shape[1]), ends, gate_up, down)
+    each = torch.empty_like(found).index_copy(0, order, found).view(*choices.shape, -1)  # (n, k, d)
+    # Rows of choices that were dropped are not computed.
+    each = each.masked_fill((choices == len(down))[..., None], 0.0)
     return (each * weights[..., None]).sum(1).to(tokens.dtype)
 
 
@@ -69,9 +85,8 @@ def as_batch(rows, gate_up, down) -> torch.Tensor:
     return hidden.bmm(down.transpose(1, 2)).flatten(0, 1)
 
 
-def grouped(rows, counts, gate_up, down) -> torch.Tensor:
-    """Outputs (s, d) of blocks of any sizes, all experts in one call."""
-    ends = counts.cumsum(0).to(torch.int32)
+def grouped(rows, ends, gate_up, down) -> torch.Tensor:
+    """Outputs (s, d) of blocks that end at the rows `ends` (E,), all experts in one call."""
     hidden = gated(F.grouped_mm(rows, gate_up.transpose(1, 2), offs=ends))
     return F.grouped_mm(hidden, down.transpose(1, 2), offs=ends)
 
@@ -96,9 +111,12 @@ def gated(both: torch.Tensor) -> torch.Tensor:
 def fits_grouped(rows: torch.Tensor, down: torch.Tensor) -> bool:
     """Whether `grouped` serves, and is quicker than a loop.
 
-    On a CPU it takes no float64, and needs rows that begin at multiples of 16 bytes.
+    On a CPU it takes float32, on a GPU it has a kernel for bfloat16; both need rows that begin at
+    multiples of 16 bytes.
     """
     d, hidden = down.shape[1:]
+    if rows.is_cuda:
+        return HAS_GROUPED and rows.dtype == torch.bfloat16 and d % 8 == hidden % 8 == 0
     return (
         HAS_GROUPED
         and rows.device.type == "cpu"

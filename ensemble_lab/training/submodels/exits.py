@@ -38,7 +38,7 @@ class EarlyExit(ClassifierMixin, BaseEstimator):
 
     An exit is a linear layer from the hidden units to the classes. A row whose largest probability
     is above a threshold leaves there, and the layers after it are not computed. `exit_thresholds`
-    finds thresholds for shares of the rows.
+    finds thresholds for shares of the rows, `calibrated_threshold` one that keeps the answers.
 
     Parameters
     ----------

@@ -1,0 +1,1 @@
+"""Explorers of models that work across machines."""

@@ -1,0 +1,162 @@
+"""Preble: send a prompt where its beginning was read, unless that machine has enough to do."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ensemble_lab.core.errors import shown
+from ensemble_lab.systems.simulator.cluster import Rule
+from ensemble_lab.systems.simulator.inputs import positive, whole
+
+
+class Cached(Rule):
+    """Machines that keep the blocks they read; the least recently used leave first.
+
+    A subclass says in `choose` which machine takes a prompt. What a machine keeps lies outside the
+    capacity of its engine.
+
+    Parameters
+    ----------
+    block : int
+        Tokens of a block.
+    cache : int
+        Blocks that a machine keeps.
+
+    Attributes
+    ----------
+    hits, tokens : int
+        Tokens of the prompts that were found in a cache, and all of them.
+    """
+
+    def __init__(self, block: int = 512, cache: int = 1000):
+        self.block, self.cache = whole(block, "block"), whole(cache, "cache")
+
+    def start(self, cluster):
+        if cluster.requests.blocks is None:
+            raise ValueError("the requests have no blocks; a cache of prefixes needs their ids")
+        self.chains = prefixes(cluster.requests.blocks)
+        self.holders = {}  # of a prefix, as bits of a number
+        self.kept = [{} for _ in cluster.machines]  # prefixes in the order of their last use
+        self.hits = self.tokens = 0
+
+    def choose(self, task, cached: list[int], cluster) -> int:
+        """The number of the machine; `cached` has the tokens that each holds of the prompt."""
+        raise NotImplementedError
+
+    def place(self, task, cluster):
+        chain, holders = self.chains[task.request], self.holders
+        cached = [0] * len(self.kept)
+        left, depth = (1 << len(cached)) - 1, 0  # who holds all prefixes up to here
+        for depth, prefix in enumerate(chain):
+            still = left & holders.get(prefix, 0)
+            if still != left:
+                for number in range(len(cached)):
+                    if (left ^ still) >> number & 1:
+                        cached[number] = min(depth * self.block, task.prompt)
+                left = still
+                if not left:
+                    break
+        for number in range(len(cached)):
+            if left >> number & 1 and chain:
+                cached[number] = min((depth + 1) * self.block, task.prompt)
+        number = self.choose(task, cached, cluster)
+        self._keep(chain, number)
+        hit = min(cached[number], max(task.prompt - 1, 0))  # a step reads one token at least
+        self.hits, self.tokens = self.hits + hit, self.tokens + task.prompt
+        task.prompt -= hit
+        return cluster.machines[number]
+
+    def _keep(self, chain, number):
+        kept, holders, bit = self.kept[number], self.holders, 1 << number
+        for prefix in reversed(chain):  # the end of a prompt leaves before its beginning
+            if kept.pop(prefix, None) is None:
+                holders[prefix] = holders.get(prefix, 0) | bit
+            kept[prefix] = True
+        for _ in range(len(kept) - self.cache):
+            prefix = next(iter(kept))
+            del kept[prefix]
+            holders[prefix] ^= bit
+
+
+def prefixes(blocks) -> list[list[int]]:
+    """A number for each beginning of each prompt, equal where all blocks up to there are equal."""
+    numbers: dict[tuple[int, int], int] = {}
+    found = []
+    for ids in blocks:
+        before, chain = -1, []
+        for block in ids:
+            before = numbers.setdefault((before, block), len(numbers))
+            chain.append(before)
+        found.append(chain)
+    return found
+
+
+class Preble(Cached):
+    """Exploit what a machine has read, or explore where the work is least.
+
+    If a machine holds more than half of a prompt, the least loaded of those that hold most of it
+    takes it; but if that is the most loaded one of all, `steal` times as loaded as the least
+    loaded, the latter takes it. Otherwise the machine takes it whose work, with the tokens that it
+    would have to read, is least. Work is counted over the last `window` seconds: reading, and an
+    average answer's share of full steps. Srivatsa et al. 2024, "Preble: Efficient Distributed
+    Prompt Scheduling for LLM Serving".
+
+    Parameters
+    ----------
+    block, cache : int
+        As in `Cached`.
+    window : float
+        Seconds.
+    steal : float
+        At least 1.
+    """
+
+    def __init__(
+        self, block: int = 512, cache: int = 1000, window: float = 180.0, steal: float = 1.5
+    ):
+        super().__init__(block, cache)
+        self.window, self.steal = positive(window, "window", " s"), positive(steal, "steal")
+        if self.steal < 1:
+            raise ValueError(f"steal={shown(steal)}; give a number from 1 up")
+
+    def start(self, cluster):
+        super().start(cluster)
+        n = len(cluster.machines)
+        self.reads, self.count = [0] * n, [0] * n  # tokens and prompts of the last `window` seconds
+        self.recent = deque()
+        self.turn = [-1] * n  # the last request of each machine: equal ones take turns
+        self.answers = self.written = 0
+
+    def choose(self, task, cached, cluster):
+        recent, reads, count = self.recent, self.reads, self.count
+        while recent and recent[0][0] < cluster.now - self.window:
+            _, m, tokens = recent.popleft()
+            reads[m] -= tokens
+            count[m] -= 1
+        answer = self.written / self.answers if self.answers else 0.0
+
+        def work(m, more=0):
+            engine = cluster.machines[m].engine
+            each = engine.prompt + answer * (engine.step / engine.slots + engine.per_task)
+            return each * count[m] + engine.per_token * (reads[m] + more), self.turn[m]
+
+        numbers, longest = range(len(cached)), max(cached)
+        if longest > task.prompt - longest:
+            loads = [work(m) for m in numbers]
+            number = min((m for m in numbers if cached[m] == longest), key=loads.__getitem__)
+            most, lightest = max(loads)[0], min(numbers, key=loads.__getitem__)
+            if loads[number][0] == most >= self.steal * loads[lightest][0]:
+                number = lightest
+        else:
+            number = min(numbers, key=lambda m: work(m, task.prompt - cached[m]))
+        tokens = task.prompt - cached[number]
+        reads[number] += tokens
+        count[number] += 1
+        self.turn[number] = task.request
+        recent.append((cluster.now, number, tokens))
+        return number
+
+    def after(self, task, machine, cluster):
+        self.answers += 1
+        self.written += task.output
+        return True
