@@ -130,3 +130,13 @@ def test_the_loss_is_the_sum_of_the_exits_surprises(plain):
         ]
         found = recipe.loss_of(plain.model, batch, {1: 0.25, 4: 0.75}, None)
     torch.testing.assert_close(found, 0.25 * nats[0] + 0.75 * nats[1])
+
+
+def test_the_readme_has_the_figures_of_about_json():
+    readme = " ".join((data_folder() / "README.md").read_text().split())
+    greedy, sampled = (
+        [100 * ABOUT[when][f"early-exit:2, {how}"]["acceptance"] for when in ("after", "before")]
+        for how in ("greedy", "sampled")
+    )
+    assert "accepts {:.1f} % (greedy; the target of `tiny`: {:.1f} %)".format(*greedy) in readme
+    assert "at temperature 1 {:.1f} % ({:.1f} %)".format(*sampled) in readme
