@@ -27,7 +27,7 @@ from ensemble_lab.systems.rules.nexus import Nexus
 from ensemble_lab.systems.rules.preble import Preble
 from ensemble_lab.systems.rules.serverless import ServerlessLLM
 from ensemble_lab.systems.rules.shepherd import Shepherd
-from ensemble_lab.systems.simulator.cluster import Rule, serve
+from ensemble_lab.systems.simulator.cluster import Rule, serve_requests
 from ensemble_lab.systems.simulator.inputs import instance, numbers, positive, whole
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
@@ -80,7 +80,7 @@ class Scene:
         instance(rule, Rule, "rule")
         best = self.variants[0][0]
         machines = [Machine(i, best.engine) for i in range(self.machines)]
-        served = serve(self.requests, machines, rule)
+        served = serve_requests(self.requests, machines, rule)
         if (served.quality == 1.0).all():
             served = replace(served, quality=np.full(len(self.requests), best.accuracy))
         return served

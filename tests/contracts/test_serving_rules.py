@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import ensemble_lab as lab
-from ensemble_lab.systems.simulator.cluster import serve
+from ensemble_lab.systems.simulator.cluster import serve_requests
 from ensemble_lab.systems.simulator.machine import Machine
 from ensemble_lab.systems.simulator.requests import Requests
 from tests.contracts.registry import collected, contract, quiet
@@ -58,7 +58,7 @@ FORMS = {
 
 
 def run(rule, requests=SAMPLE):
-    return serve(requests, [Machine(m, ENGINE) for m in range(3)], rule)
+    return serve_requests(requests, [Machine(m, ENGINE) for m in range(3)], rule)
 
 
 @contract(*MAKE)
@@ -92,7 +92,7 @@ def test_what_single_rules_need():
     more = Requests([0.0], [1], [1], [7])
 
     def boundless(rule):
-        return serve(SAMPLE, [Machine(0, endless)], rule)
+        return serve_requests(SAMPLE, [Machine(0, endless)], rule)
 
     collected({
         **{f"sample {i}": lambda v=v: lab.MuxServe(v)

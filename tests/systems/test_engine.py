@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ensemble_lab as lab
-from ensemble_lab.systems.simulator.cluster import Rule, serve
+from ensemble_lab.systems.simulator.cluster import Rule, serve_requests
 from ensemble_lab.systems.simulator.engine import plateau_rate, replay_load, stage
 from ensemble_lab.systems.simulator.engine_fit import fit_engine
 from ensemble_lab.systems.simulator.machine import Engine, Machine
@@ -84,7 +84,7 @@ def test_one_machine_of_a_cluster_has_the_same_times(engine, rate, output):
     due, first, finished = stage(engine, rate, 80 / rate, np.inf, 100, output)
     n = len(due)
     requests = Requests(due, np.full(n, 100), np.full(n, output))
-    served = serve(requests, [Machine(0, engine)], Rule())
+    served = serve_requests(requests, [Machine(0, engine)], Rule())
     np.testing.assert_allclose(first, served.first, rtol=0, atol=1e-9)
     np.testing.assert_allclose(finished, served.finished, rtol=0, atol=1e-9)
 

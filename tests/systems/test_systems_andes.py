@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble_lab.systems.rules.andes import Andes, Streams, gain, quality_of_experience
-from ensemble_lab.systems.simulator.cluster import serve
+from ensemble_lab.systems.simulator.cluster import serve_requests
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
 
@@ -74,7 +74,7 @@ def test_the_account_is_that_of_all_token_times(seed, step, period):
     )
     engine = Engine(step, per_token=0.01)
     rule = Streams(1.0, 4.0, period)
-    served = serve(requests, [Machine(0, engine)], rule)
+    served = serve_requests(requests, [Machine(0, engine)], rule)
     for i in range(n):
         times = served.first[i] + step * np.arange(requests.output[i])
         expected = quality_of_experience(times, requests.arrival[i] + 1.0, 4.0)
@@ -86,8 +86,8 @@ def test_a_reader_with_enough_to_read_gives_way():
     requests = Requests([0.0, 1.0], [20, 20], [100, 20])
     engine = Engine(0.05, per_token=0.01)
     plain, rule = Streams(1.0, 2.0, 0.5), Andes(1.0, 2.0, 0.5, horizon=5.0)
-    first_come = serve(requests, [Machine(0, engine)], plain)
-    served = serve(requests, [Machine(0, engine)], rule)
+    first_come = serve_requests(requests, [Machine(0, engine)], plain)
+    served = serve_requests(requests, [Machine(0, engine)], rule)
     assert first_come.first[1] == pytest.approx(5.45)
     assert plain.experience[1] < 0.8
     assert served.first[1] <= 2.0
@@ -106,8 +106,8 @@ def test_quality_rises_under_load_and_stops_are_counted():
     engine = Engine(0.02, 0.0004, per_token=0.0001, slots=24, capacity=12000)
     requests = busy(0)
     plain, rule = Streams(), Andes()
-    first_come = serve(requests, [Machine(0, engine)], plain)
-    served = serve(requests, [Machine(0, engine)], rule)
+    first_come = serve_requests(requests, [Machine(0, engine)], plain)
+    served = serve_requests(requests, [Machine(0, engine)], rule)
     assert np.mean(rule.experience) > np.mean(plain.experience) + 0.2
     assert 0 < served.stopped <= len(requests)
     assert np.isfinite(served.finished).all()
@@ -119,7 +119,7 @@ def test_without_load_nobody_is_stopped():
     engine = Engine(0.02, 0.0004, slots=64)
     requests = busy(1, n=100, rate=1.0)
     rule = Andes()
-    served = serve(requests, [Machine(0, engine)], rule)
+    served = serve_requests(requests, [Machine(0, engine)], rule)
     assert served.stopped == 0
     assert rule.experience == pytest.approx([1.0] * 100)
 

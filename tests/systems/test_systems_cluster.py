@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble_lab.systems.simulator.cluster import Rule, serve
+from ensemble_lab.systems.simulator.cluster import Rule, serve_requests
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
 
@@ -64,7 +64,7 @@ def trace(seed, n=60, rate=3.0):
 @settings(max_examples=60, deadline=None)
 def test_jumps_equal_single_steps(seed, machines, slots, times):
     engine, requests = Engine(*times, slots=slots), trace(seed)
-    served = serve(requests, [Machine(m, engine) for m in range(machines)], Rule())
+    served = serve_requests(requests, [Machine(m, engine) for m in range(machines)], Rule())
     first, finished = step_by_step(requests, machines, engine)
     np.testing.assert_allclose(served.finished, finished, rtol=0, atol=1e-9)
     np.testing.assert_allclose(served.first, first, rtol=0, atol=1e-9)
@@ -74,7 +74,7 @@ def test_two_requests_by_hand():
     # Reading takes 1 s, a step 1 s and .5 s a task. At 2.2 s the machine is in the step that began
     # at 1 s and ends at 2.5 s: the second comes in there and is read until 3.5 s.
     requests = Requests([0.0, 2.2], [0, 0], [3, 1])
-    served = serve(requests, [Machine(0, Engine(1.0, 0.5, 1.0, slots=2))], Rule())
+    served = serve_requests(requests, [Machine(0, Engine(1.0, 0.5, 1.0, slots=2))], Rule())
     assert served.first.tolist() == [2.5, 5.5]
     assert served.finished.tolist() == [7.0, 5.5]
     assert served.busy.tolist() == [7.0]
@@ -84,7 +84,7 @@ def test_two_requests_by_hand():
 def test_one_slot_and_one_token_are_a_queue_with_one_server():
     rng = np.random.default_rng(0)
     arrival = np.cumsum(rng.exponential(1.25, 2000))
-    served = serve(
+    served = serve_requests(
         Requests(arrival, np.zeros(2000, int), np.ones(2000, int)),
         [Machine(0, Engine(1.0))],
         Rule(),
@@ -113,7 +113,7 @@ class Stops(Rule):
 
 def test_a_stopped_task_goes_on_where_it_was():
     requests = Requests([0.0, 0.0], [0, 0], [4, 4])
-    served = serve(requests, [Machine(0, Engine(1.0))], Stops())
+    served = serve_requests(requests, [Machine(0, Engine(1.0))], Stops())
     # One slot. The second request stops the first after one step; then two steps each in turn.
     assert served.finished.tolist() == [8.0, 7.0]
     assert served.stopped == 3
@@ -134,7 +134,7 @@ class Patient(Stops):
 
 def test_a_rule_that_is_not_eager_stops_only_when_it_wakes_the_machine():
     requests = Requests([0.0, 0.5], [0, 0], [8, 2])
-    served = serve(requests, [Machine(0, Engine(1.0))], Patient())
+    served = serve_requests(requests, [Machine(0, Engine(1.0))], Patient())
     # After five steps the second comes in for its two.
     assert served.finished.tolist() == [10.0, 7.0]
     assert served.stopped == 1
@@ -142,7 +142,7 @@ def test_a_rule_that_is_not_eager_stops_only_when_it_wakes_the_machine():
 
 def test_memory_is_room_too():
     requests = Requests([0.0, 0.0], [4, 4], [2, 2])
-    served = serve(requests, [Machine(0, Engine(1.0, slots=2, capacity=11))], Rule())
+    served = serve_requests(requests, [Machine(0, Engine(1.0, slots=2, capacity=11))], Rule())
     assert served.finished.tolist() == [2.0, 4.0]
 
 
@@ -152,7 +152,7 @@ class Drops(Rule):
 
 
 def test_dropped_requests_are_counted():
-    served = serve(trace(0), [Machine(0, Engine(0.01, slots=8))], Drops())
+    served = serve_requests(trace(0), [Machine(0, Engine(0.01, slots=8))], Drops())
     assert served.dropped.mean() == 0.5
     assert served.goodput == 0.5
     assert served.row()["dropped"] == 0.5
@@ -172,7 +172,7 @@ class Switches(Rule):
 
 def test_machines_are_paid_from_switching_on():
     requests = Requests(np.arange(20.0), np.zeros(20, int), np.full(20, 2))
-    served = serve(requests, [Machine(m, Engine(1.0)) for m in range(2)], Switches())
+    served = serve_requests(requests, [Machine(m, Engine(1.0)) for m in range(2)], Switches())
     end = served.finished.max()
     assert served.paid.tolist() == [end, end - 10]
     second = served.started[served.started >= 10]
@@ -183,14 +183,14 @@ def test_machines_are_paid_from_switching_on():
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"arrival": [1.0, 0.0]}, "request 1 came at 0 s, before request 0"),
-        ({"arrival": [0.0, np.nan]}, "not finite"),
-        ({"arrival": []}, "one time a request"),
+        ({"arrival": [1.0, 0.0]}, "arrivals are out of order: 0 s at place 1"),
+        ({"arrival": [0.0, np.nan]}, "give finite numbers"),
+        ({"arrival": []}, "arrivals is empty"),
         ({"output": [1, 0]}, "output holds 0"),
         ({"output": [1.5, 1]}, "output holds 1.5"),
         ({"prompt": [1, -1]}, "prompt holds -1"),
         ({"prompt": [1]}, "2 in all"),
-        ({"limit": 0}, "limit holds 0.0"),
+        ({"limit": 0}, "limit=0; give seconds"),
         ({"blocks": ((1,),)}, "1 prompts have blocks"),
     ],
 )
@@ -203,11 +203,11 @@ def test_bad_traces_are_named(fields, said):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"step": -1}, "step is -1"),
+        ({"step": -1}, "step=-1"),
         ({"step": 0}, "takes no time"),
-        ({"step": np.nan}, "step is nan"),
-        ({"step": 1, "slots": 0}, "slots is 0"),
-        ({"step": 1, "capacity": 0}, "capacity is 0"),
+        ({"step": np.nan}, "step=nan"),
+        ({"step": 1, "slots": 0}, "slots=0"),
+        ({"step": 1, "capacity": 0}, "capacity=0"),
     ],
 )
 def test_bad_engines_are_named(values, said):
@@ -218,12 +218,12 @@ def test_bad_engines_are_named(values, said):
 def test_no_machine_a_used_one_and_work_that_never_ends_are_refused():
     requests, machine = trace(0), Machine(0, Engine(0.1))
     with pytest.raises(ValueError, match="no machine"):
-        serve(requests, [], Rule())
-    serve(requests, [machine], Rule())
+        serve_requests(requests, [], Rule())
+    serve_requests(requests, [machine], Rule())
     with pytest.raises(ValueError, match="machine 0 was used before"):
-        serve(requests, [machine], Rule())
+        serve_requests(requests, [machine], Rule())
     with pytest.raises(RuntimeError, match="60 requests wait for ever"):
-        serve(requests, [Machine(0, Engine(0.1, capacity=1e-3))], Rule())
+        serve_requests(requests, [Machine(0, Engine(0.1, capacity=1e-3))], Rule())
 
 
 class Twice(Rule):
@@ -242,12 +242,12 @@ class Twice(Rule):
 
 def test_a_task_sent_back_to_its_machine_is_read_again():
     requests = Requests([0.0], [10], [2])
-    served = serve(requests, [Machine(0, Engine(1.0, 0.5, 0.25, 0.1, slots=4))], Twice())
+    served = serve_requests(requests, [Machine(0, Engine(1.0, 0.5, 0.25, 0.1, slots=4))], Twice())
     assert served.finished.tolist() == [2 * (0.25 + 1.0 + 2 * 1.5)]
     assert served.busy.tolist() == [8.5]
     # Two at once: the first come back together.
     requests = Requests([0.0, 0.0, 0.0], [0, 0, 0], [1, 2, 2])
-    served = serve(requests, [Machine(0, Engine(1.0, prompt=0.5, slots=4))], Twice())
+    served = serve_requests(requests, [Machine(0, Engine(1.0, prompt=0.5, slots=4))], Twice())
     # [0] alone until 1.5; 0 again, 1 and 2 are read until 3.0 and make steps to 4 and 5; and again.
     assert served.finished.tolist() == [4.0, 8.0, 8.0]
 
@@ -265,7 +265,7 @@ class Changes(Rule):
 
 def test_a_rule_may_change_the_engine_for_the_next_task():
     requests = Requests([0.0, 0.0], [0, 0], [1, 2])
-    served = serve(requests, [Machine(0, Engine(5.0))], Changes())
+    served = serve_requests(requests, [Machine(0, Engine(5.0))], Changes())
     assert served.finished.tolist() == [1.0, 1.0 + 10.0 + 2 * 2.0]
 
 
@@ -277,4 +277,4 @@ class Careless(Rule):
 
 def test_what_is_answered_cannot_be_dropped():
     with pytest.raises(RuntimeError, match="Careless answers or drops request 0 a second time"):
-        serve(trace(0), [Machine(0, Engine(0.1))], Careless())
+        serve_requests(trace(0), [Machine(0, Engine(0.1))], Careless())

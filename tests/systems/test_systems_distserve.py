@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import t as student
 
 from ensemble_lab.systems.rules.distserve import DistServe, time_to_first_token
-from ensemble_lab.systems.simulator.cluster import Rule, serve
+from ensemble_lab.systems.simulator.cluster import Rule, serve_requests
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
 
@@ -40,7 +40,9 @@ def test_closed_forms_lie_in_the_interval_of_the_simulation(form, rule, machines
     means = []
     for seed in range(20):
         requests = poisson(seed, 2500, 0.6)
-        served = serve(requests, [Machine(m, Engine(step)) for m in range(machines)], rule())
+        served = serve_requests(
+            requests, [Machine(m, Engine(step)) for m in range(machines)], rule()
+        )
         means.append(served.latency[250:].mean())
     half = student.ppf(0.9995, 19) * np.std(means, ddof=1) / np.sqrt(20)
     assert abs(np.mean(means) - time_to_first_token(0.6, 1.0, **form)) < half
@@ -67,7 +69,7 @@ def test_by_hand():
     # Read 2 s and a step of 1 s; the cache moves in 2 s; two more steps.
     requests = Requests([0.0, 0.0], [20, 20], [3, 1])
     machines = [Machine(m, Engine(1.0, per_token=0.1, slots=4)) for m in range(2)]
-    served = serve(requests, machines, DistServe(1, bandwidth=10.0))
+    served = serve_requests(requests, machines, DistServe(1, bandwidth=10.0))
     assert served.first.tolist() == [3.0, 6.0]
     assert served.finished.tolist() == [7.0, 6.0]
     assert served.busy.tolist() == [6.0, 2.0]
@@ -79,7 +81,7 @@ def test_prompts_do_not_delay_answers():
     engine = Engine(0.02, 0.0005, per_token=0.002, slots=32)
 
     def gaps(rule):
-        served = serve(requests, [Machine(m, engine) for m in range(2)], rule)
+        served = serve_requests(requests, [Machine(m, engine) for m in range(2)], rule)
         return (served.finished - served.first) / 49
 
     apart, together = gaps(DistServe()), gaps(Rule())
@@ -90,7 +92,7 @@ def test_all_writers_work():
     # A router that reads loads late gives everything to one of them.
     requests = Requests(np.arange(100) * 0.01, np.zeros(100, int), np.full(100, 20))
     machines = [Machine(m, Engine(0.01, slots=8)) for m in range(5)]
-    served = serve(requests, machines, DistServe(1, bandwidth=1.0))
+    served = serve_requests(requests, machines, DistServe(1, bandwidth=1.0))
     assert served.busy[1:].min() > 0.5 * served.busy[1:].max()
 
 
@@ -114,6 +116,8 @@ def test_bad_splits_are_named():
     with pytest.raises(ValueError, match="bandwidth=0"):
         DistServe(bandwidth=0)
     with pytest.raises(ValueError, match="2 machines with 2 readers leave none to write"):
-        serve(poisson(0, 3, 1.0), [Machine(m, Engine(1.0)) for m in range(2)], DistServe(2))
+        serve_requests(
+            poisson(0, 3, 1.0), [Machine(m, Engine(1.0)) for m in range(2)], DistServe(2)
+        )
     with pytest.raises(ValueError, match="stages=0"):
         time_to_first_token(0.5, 1, stages=0)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble_lab.systems.rules.fastserve import FastServe, first_level
-from ensemble_lab.systems.simulator.cluster import Rule, serve
+from ensemble_lab.systems.simulator.cluster import Rule, serve_requests
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
 
@@ -14,7 +14,7 @@ from ensemble_lab.systems.simulator.requests import Requests
 def finished(rule, arrival, output, **engine):
     n = len(arrival)
     requests = Requests(arrival, np.zeros(n, int), output)
-    return serve(requests, [Machine(0, Engine(1.0, **engine))], rule)
+    return serve_requests(requests, [Machine(0, Engine(1.0, **engine))], rule)
 
 
 def test_a_short_answer_overtakes_a_long_one():
@@ -40,13 +40,13 @@ def test_a_long_prompt_skips_the_queues_that_it_would_only_fall_through():
     # Reading 5 s and a step of 1 s: level 3 (8 s). A prompt of one token that comes a little later
     # than both goes first as soon as the step ends.
     requests = Requests([0.0, 0.1, 0.2], [50, 50, 0], [1, 1, 1])
-    served = serve(requests, [Machine(0, Engine(1.0, per_token=0.1))], FastServe(1.0))
+    served = serve_requests(requests, [Machine(0, Engine(1.0, per_token=0.1))], FastServe(1.0))
     assert served.finished.tolist() == [6.0, 13.0, 7.0]
 
 
 def test_a_stopped_task_keeps_its_cache():
     requests = Requests([0.0, 5.5], [50, 0], [10, 1])
-    served = serve(requests, [Machine(0, Engine(1.0, per_token=0.1))], FastServe(1.0))
+    served = serve_requests(requests, [Machine(0, Engine(1.0, per_token=0.1))], FastServe(1.0))
     assert served.stopped == 1
     assert served.busy.tolist() == [16.0]  # 5 s of reading once, and 11 steps
 
@@ -75,7 +75,7 @@ def test_it_works_as_long_as_there_is_work(seed, slots, quantum):
 
 def test_those_that_wait_are_load_too():
     requests = Requests(np.arange(30) * 0.7, np.zeros(30, int), np.full(30, 4))
-    served = serve(requests, [Machine(m, Engine(1.0)) for m in range(3)], FastServe(1.0))
+    served = serve_requests(requests, [Machine(m, Engine(1.0)) for m in range(3)], FastServe(1.0))
     assert served.busy.tolist() == [40.0] * 3
 
 

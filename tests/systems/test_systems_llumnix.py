@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble_lab.systems.rules.llumnix import Llumnix, freeness, to_move
-from ensemble_lab.systems.simulator.cluster import Rule, serve
+from ensemble_lab.systems.simulator.cluster import Rule, serve_requests
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
 
@@ -81,7 +81,7 @@ class RoundRobin(Rule):
 
 
 def run(requests, rule, machines=4, engine=ENGINE):
-    return serve(requests, [Machine(m, engine) for m in range(machines)], rule)
+    return serve_requests(requests, [Machine(m, engine) for m in range(machines)], rule)
 
 
 def test_moves_shorten_waiting():

@@ -15,7 +15,7 @@ from ensemble_lab.systems.rules.muxserve import (
     replicas,
     spread_models,
 )
-from ensemble_lab.systems.simulator.cluster import Rule, serve
+from ensemble_lab.systems.simulator.cluster import Rule, serve_requests
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
 
@@ -116,7 +116,7 @@ def test_a_flood_of_one_model_does_not_drown_the_other():
     requests, engine = flood(0), Engine(0.02, 0.0002, slots=64, capacity=6000)
 
     def wait(rule):
-        served = serve(requests, [Machine(0, engine)], rule)
+        served = serve_requests(requests, [Machine(0, engine)], rule)
         quiet = requests.model == 0
         return np.quantile((served.started - requests.arrival)[quiet], 0.95)
 
@@ -125,7 +125,9 @@ def test_a_flood_of_one_model_does_not_drown_the_other():
 
 def test_a_request_longer_than_its_share_still_comes_in():
     requests = Requests([0.0] * 9, [5] * 9, [500] + [20] * 8, model=[0] + [1] * 8)
-    served = serve(requests, [Machine(0, Engine(0.1, slots=8, capacity=600))], MuxServe(requests))
+    served = serve_requests(
+        requests, [Machine(0, Engine(0.1, slots=8, capacity=600))], MuxServe(requests)
+    )
     assert np.isfinite(served.finished).all()
 
 
@@ -155,7 +157,7 @@ def test_shares_are_kept_and_all_is_answered(seed, machines, models):
 
     engine = Engine(0.05, slots=8, capacity=150)
     rule = Watched(requests, period=1.0)
-    served = serve(requests, [Machine(m, engine) for m in range(machines)], rule)
+    served = serve_requests(requests, [Machine(m, engine) for m in range(machines)], rule)
     assert np.isfinite(served.finished).all()
     assert rule.held == pytest.approx(np.zeros_like(rule.held), abs=1e-9)
     assert not rule.running.any()
@@ -179,4 +181,4 @@ def test_bad_settings_are_named():
     with pytest.raises(ValueError, match="period=0"):
         MuxServe(flood(0), 0)
     with pytest.raises(ValueError, match="finite capacity"):
-        serve(flood(0), [Machine(0, Engine(1.0))], MuxServe(flood(0)))
+        serve_requests(flood(0), [Machine(0, Engine(1.0))], MuxServe(flood(0)))

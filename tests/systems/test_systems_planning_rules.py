@@ -23,7 +23,7 @@ from ensemble_lab.systems.rules.loki import Loki, allocate_machines
 from ensemble_lab.systems.rules.nexus import Nexus, squishy_bins
 from ensemble_lab.systems.rules.planning import BatchTime, shares
 from ensemble_lab.systems.rules.shepherd import Shepherd
-from ensemble_lab.systems.simulator.cluster import Rule, serve
+from ensemble_lab.systems.simulator.cluster import Rule, serve_requests
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
 
@@ -58,13 +58,13 @@ def test_the_time_of_a_batch_is_that_of_the_machine():
     for size in (1, 3, 8):
         n = size + 1  # the first makes one step, in which the others come
         requests = Requests([0] + [0.01] * size, [0] + [100] * size, [1] + [50] * size)
-        served = serve(requests, cluster_of(engine, 1), Rule())
+        served = serve_requests(requests, cluster_of(engine, 1), Rule())
         assert served.finished[1:] - served.finished[0] == pytest.approx([time(size)] * (n - 1))
 
 
 def test_a_request_behind_others_is_answered_when_the_machine_says():
     time, engine = BatchTime(0.3, 0.1), Engine(0.3, 0.1, slots=4)
-    served = serve(passes([0.0] + [0.1] * 12), cluster_of(engine, 1), Rule())
+    served = serve_requests(passes([0.0] + [0.1] * 12), cluster_of(engine, 1), Rule())
     # Whole batches: the last of the first batch, of the second, of the third.
     for ahead in (3, 7, 11):
         assert served.finished[ahead + 1] - 0.4 == pytest.approx(time.behind(ahead, 4))
@@ -107,7 +107,7 @@ def test_a_machine_that_is_taken_away_loses_no_request():
     requests = passes(np.linspace(0, 5, 200), np.arange(200) % 2, output=3)
     plans = [{(0, 0): 1, (1, 0): 1}, {(0, 0): 3, (1, 0): 1}, {(0, 0): 1, (1, 0): 2}] * 3
     rule = Plans(WAYS, requests, plans=plans)
-    served = serve(requests, cluster_of(WAYS[0][0].engine, 4), rule)
+    served = serve_requests(requests, cluster_of(WAYS[0][0].engine, 4), rule)
     assert not served.dropped.any()
     assert served.paid.sum() < 4 * served.finished.max()
 
@@ -117,7 +117,7 @@ def test_loading_longer_than_a_period_ends():
     requests = passes(np.arange(0, 20, 0.04))
     plans = [{(0, 0): 1, (1, 0): 1}] + [{(0, 0): 2, (1, 0): 1}] * 15
     rule = Plans(WAYS, requests, plans=plans)
-    served = serve(requests, cluster_of(WAYS[0][0].engine, 3), rule)
+    served = serve_requests(requests, cluster_of(WAYS[0][0].engine, 3), rule)
     assert np.count_nonzero(served.busy) == 2
 
 
@@ -128,7 +128,7 @@ def test_the_same_plan_again_changes_nothing():
     rule, changed = Plans(WAYS, requests, plans=plans), []
     turn = rule._turn
     rule._turn = lambda machine, cluster: (changed.append(cluster.now), turn(machine, cluster))
-    serve(requests, cluster_of(WAYS[0][0].engine, 3), rule)
+    serve_requests(requests, cluster_of(WAYS[0][0].engine, 3), rule)
     assert max(changed) < 2  # at the start, and the first time
 
 
@@ -136,7 +136,9 @@ def test_a_machine_comes_back_at_once_after_it_was_switched_off():
     # There was a dead minute after scaling to zero (knative 2103).
     requests = passes(np.arange(0, 20, 0.25), np.arange(80) % 2)
     plans = [{(0, 0): 1}, {(0, 0): 1, (1, 0): 1}]
-    served = serve(requests, cluster_of(WAYS[0][0].engine, 2), Plans(WAYS, requests, plans=plans))
+    served = serve_requests(
+        requests, cluster_of(WAYS[0][0].engine, 2), Plans(WAYS, requests, plans=plans)
+    )
     off = (requests.model == 1) & (requests.arrival > 1) & (requests.arrival < 2)
     assert served.dropped[off].all()  # no machine holds the model
     assert not served.dropped[~off & (requests.arrival != 1) & (requests.arrival != 2)].any()
@@ -175,7 +177,7 @@ def test_clipper_settles_round_the_largest_batch_in_time(fixed, each, limit):
 
     requests = passes(np.zeros(400 * best), limit=limit)
     engine = Engine(fixed, each, slots=10_000)
-    serve(requests, cluster_of(engine, 1), Watched([[Variant(engine)]], requests))
+    serve_requests(requests, cluster_of(engine, 1), Watched([[Variant(engine)]], requests))
     settled = np.array(sizes[len(sizes) // 2 : -best])
     assert floor(0.9 * (best + 1)) - 1 <= settled.min() <= settled.max() <= best + 1
     assert best in settled  # and it comes back after each decrease
@@ -249,13 +251,15 @@ def test_nexus_drops_only_what_would_be_late(seed):
                 cluster.drop = drop
 
     rule = Watched([[Variant(engine)]] * 4, requests)
-    served = serve(requests, cluster_of(engine, 4), rule)
+    served = serve_requests(requests, cluster_of(engine, 4), rule)
     assert late
     assert all(late)
     assert served.dropped.sum() == len(late)
     assert (
         served.goodput
-        > serve(requests, cluster_of(engine, 4), Fleet([[Variant(engine)]] * 4, requests)).goodput
+        > serve_requests(
+            requests, cluster_of(engine, 4), Fleet([[Variant(engine)]] * 4, requests)
+        ).goodput
     )
 
 
@@ -278,7 +282,7 @@ def test_a_plan_keeps_the_limit_and_costs_no_more_than_its_start(seed):
 
     def in_time(machines, batch):
         slots = Engine(0.1, 0.02, slots=batch)
-        return serve(requests, cluster_of(slots, machines), Rule()).goodput
+        return serve_requests(requests, cluster_of(slots, machines), Rule()).goodput
 
     for most in (1, 3, 12):
         found = plan(requests, engine, most)
@@ -305,7 +309,7 @@ def test_inferline_adds_machines_in_a_burst_and_takes_them_away_again():
             counts.append((cluster.now, len(cluster.on)))
 
     rule = Watched([[Variant(engine, load=1.0)]], sample)
-    served = serve(passes(burst, limit=2.0), cluster_of(engine, 20), rule)
+    served = serve_requests(passes(burst, limit=2.0), cluster_of(engine, 20), rule)
     planned = rule.plans[0].machines
     assert {n for t, n in counts if t < 100} == {planned}
     most = max(n for _, n in counts)
@@ -314,7 +318,7 @@ def test_inferline_adds_machines_in_a_burst_and_takes_them_away_again():
     assert counts[-1][1] == planned  # replicas stayed after the load was gone (ray 61551)
     assert (
         served.goodput
-        > serve(passes(burst, limit=2.0), cluster_of(engine, planned), Rule()).goodput
+        > serve_requests(passes(burst, limit=2.0), cluster_of(engine, planned), Rule()).goodput
     )
 
 
@@ -367,11 +371,11 @@ def test_infaas_replicates_as_the_rate_grows_and_gives_back():
         rule.tick = lambda cluster, tick=tick, counts=counts: (
             tick(cluster), counts.append(len(cluster.on))
         )  # fmt: skip
-        served = serve(requests, cluster_of(engine, 8), rule)
+        served = serve_requests(requests, cluster_of(engine, 8), rule)
         assert set(served.quality) == {ways[0][held].accuracy}
         assert counts[0] < max(counts) > counts[-1]
     with pytest.raises(ValueError, match="no variant is right in 0.95"):
-        serve(requests, cluster_of(engine, 8), INFaaS(ways, sample, 0.95))
+        serve_requests(requests, cluster_of(engine, 8), INFaaS(ways, sample, 0.95))
 
 
 # Cocktail.
@@ -395,7 +399,7 @@ def test_a_cocktail_that_does_not_shrink_is_our_vote(seed):
     engine = Engine(0.1, slots=4)
     requests = passes(np.arange(120) * 0.1)
     rule = Cocktail([[Variant(engine)] * 5], requests, outcomes, shrink=False)
-    served = serve(requests, cluster_of(engine, 7), rule)
+    served = serve_requests(requests, cluster_of(engine, 7), rule)
     assert not served.dropped.any()
     np.testing.assert_array_equal(served.quality, right)
 
@@ -415,7 +419,7 @@ def test_a_cocktail_shrinks_while_its_members_agree_and_grows_when_they_do_not()
             seen.append(list(self.members[0]))
 
     rule = Watched([[Variant(engine, load=1.0)] * 5], requests, recorded(answers, truth))
-    served = serve(requests, cluster_of(engine, 6), rule)
+    served = serve_requests(requests, cluster_of(engine, 6), rule)
     assert 4 not in seen[0]  # the one that agreed least went first
     assert min(map(len, seen)) < 3
     assert len(seen[-1]) > min(map(len, seen))
@@ -502,7 +506,7 @@ def test_loki_serves_a_burst_with_less_accurate_variants():
     ways = [[Variant(Engine(s, s / 10, slots=8), a, 0.5) for s, a in ((0.2, 0.9), (0.05, 0.6))]]
     calm = np.arange(0, 120, 0.05)
     burst = np.r_[calm, np.arange(120, 240, 0.01), np.arange(240, 400, 0.05)]
-    served = serve(
+    served = serve_requests(
         passes(burst, limit=1.0),
         cluster_of(ways[0][0].engine, 2),
         Loki(ways, passes(calm, limit=1.0)),
@@ -524,7 +528,9 @@ def test_shepherd_preempts_one_job_only_for_more_than_three(size, wins):
         [0.0] + [0.5] * size, [0] * (1 + size), [10] + [10] * size, [0] + [1] * size,
         limit=np.r_[100.0, np.full(size, 12.0)],
     )  # fmt: skip
-    served = serve(requests, cluster_of(engine, 1), Shepherd([[Variant(engine)]] * 2, requests))
+    served = serve_requests(
+        requests, cluster_of(engine, 1), Shepherd([[Variant(engine)]] * 2, requests)
+    )
     if wins:
         assert served.stopped == 1
         assert served.finished.tolist() == [21.0] + [11.0] * size  # it began anew
@@ -543,7 +549,9 @@ def test_shepherd_wastes_less_than_half_of_its_work_against_an_adversary():
     engine = Engine(1.0, slots=64)
     limit = np.where(model == 3, 30.0, 12.0)
     requests = passes(arrival + 0.01 * model, model, limit, output=10)
-    served = serve(requests, cluster_of(engine, 1), Shepherd([[Variant(engine)]] * 4, requests))
+    served = serve_requests(
+        requests, cluster_of(engine, 1), Shepherd([[Variant(engine)]] * 4, requests)
+    )
     assert served.goodput == 40 / 58
     assert served.stopped == 1 + 4 + 13
 
@@ -560,9 +568,9 @@ def test_pooling_two_models_on_a_pipeline_halves_the_wait(load):
     n = 60_000
     arrival = np.cumsum(rng.exponential(1 / (2 * load), n))
     model = rng.integers(0, 2, n)
-    two = serve(passes(arrival, model), cluster_of(Engine(1.0), 2), Own())
+    two = serve_requests(passes(arrival, model), cluster_of(Engine(1.0), 2), Own())
     # The stages of a pipeline without overhead take the same time: only the first has a queue.
-    one = serve(passes(arrival), cluster_of(Engine(0.5), 1), Rule())
+    one = serve_requests(passes(arrival), cluster_of(Engine(0.5), 1), Rule())
     for served, exact in ((two, alone), (one, pooled)):
         waits = (served.started - served.requests.arrival)[n // 12 :].reshape(22, -1).mean(axis=1)
         half = student.ppf(0.9995, 21) * waits.std(ddof=1) / np.sqrt(22)
@@ -592,8 +600,8 @@ class Stages(Rule):
 def test_in_a_pipeline_of_equal_stages_only_the_first_has_a_queue():
     rng = np.random.default_rng(0)
     requests = passes(np.cumsum(rng.exponential(0.7, 500)))
-    whole = serve(requests, cluster_of(Engine(0.5), 2), Stages())
-    first = serve(requests, cluster_of(Engine(0.5), 1), Rule())
+    whole = serve_requests(requests, cluster_of(Engine(0.5), 2), Stages())
+    first = serve_requests(requests, cluster_of(Engine(0.5), 1), Rule())
     np.testing.assert_allclose(whole.finished, first.finished + 0.5, rtol=0, atol=1e-9)
 
 
@@ -624,7 +632,7 @@ def test_alpaserve_refuses_only_what_it_cannot_answer_in_time():
     rng = np.random.default_rng(0)
     requests = passes(np.cumsum(rng.exponential(0.02, 1000)), rng.integers(0, 2, 1000), limit=1.0)
     rule = AlpaServe([[Variant(engine)]] * 2, requests, size=1)
-    served = serve(requests, cluster_of(engine, 2), rule)
+    served = serve_requests(requests, cluster_of(engine, 2), rule)
     assert not served.late.any()
     assert 0.1 < served.goodput < 0.25  # of 50 a second two machines answer 10
     assert served.utilisation > 0.95
@@ -633,7 +641,7 @@ def test_alpaserve_refuses_only_what_it_cannot_answer_in_time():
 def test_alpaserve_takes_all_that_it_can_answer_in_time():
     requests = passes(np.zeros(8), limit=1.01)  # of 0.2 s each: the fifth ends at 1.0 s
     rule = AlpaServe([[Variant(Engine(0.2))]], requests, size=1)
-    served = serve(requests, cluster_of(Engine(0.2), 1), rule)
+    served = serve_requests(requests, cluster_of(Engine(0.2), 1), rule)
     assert served.dropped.tolist() == [False] * 5 + [True] * 3
     assert not served.late.any()
 
@@ -645,8 +653,8 @@ def test_alpaserve_pools_where_one_model_has_a_burst():
     requests = passes(arrival, model, limit=0.5)
     ways = [[Variant(engine)]] * 2
     rule = AlpaServe(ways, requests)
-    pooled = serve(requests, cluster_of(engine, 2), rule)
-    alone = serve(requests, cluster_of(engine, 2), AlpaServe(ways, requests, size=1))
+    pooled = serve_requests(requests, cluster_of(engine, 2), rule)
+    alone = serve_requests(requests, cluster_of(engine, 2), AlpaServe(ways, requests, size=1))
     assert rule.size == 2
     assert pooled.goodput > alone.goodput
     assert pooled.busy[0] == pooled.busy[1]

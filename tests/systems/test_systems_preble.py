@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble_lab.systems.rules.preble import Cached, Preble, prefixes
-from ensemble_lab.systems.simulator.cluster import serve
+from ensemble_lab.systems.simulator.cluster import serve_requests
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
 
@@ -55,7 +55,7 @@ def conversations(seed, n=400, users=40, rate=8.0, block=16):
 
 
 def run(requests, rule, machines=4, engine=ENGINE):
-    return serve(requests, [Machine(m, engine) for m in range(machines)], rule)
+    return serve_requests(requests, [Machine(m, engine) for m in range(machines)], rule)
 
 
 def test_it_is_round_robin_where_no_prefix_is_shared():

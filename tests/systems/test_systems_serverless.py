@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble_lab.systems.rules.serverless import ServerlessLLM, seconds_to_load, seconds_to_start
-from ensemble_lab.systems.simulator.cluster import Cluster, serve
+from ensemble_lab.systems.simulator.cluster import Cluster, serve_requests
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
 
@@ -58,11 +58,11 @@ def test_loads_by_hand():
     # pinned by then: 10 GB at 20 GB/s.
     requests = Requests([0.0, 0.5, 10.0], [0, 0, 0], [3, 1, 1], model=[0, 1, 0])
     rule = ServerlessLLM([10, 10], disk=5, pcie=20, pinned=20)
-    served = serve(requests, [Machine(0, Engine(1.0))], rule)
+    served = serve_requests(requests, [Machine(0, Engine(1.0))], rule)
     assert served.started.tolist() == [2.0, 7.0, 10.5]
     assert rule.loads == [2, 1]
     forgets = ServerlessLLM([10, 10], disk=5, pcie=20, pinned=10)
-    served = serve(requests, [Machine(0, Engine(1.0))], forgets)
+    served = serve_requests(requests, [Machine(0, Engine(1.0))], forgets)
     assert served.started.tolist() == [2.0, 7.0, 12.0]
     assert forgets.loads == [3, 0]
 
@@ -73,7 +73,7 @@ def test_those_that_wait_for_a_load_share_it_and_no_model_stays_for_ever():
     arrival, model = [0.0, 0.5, 1.0, 2.0, 2.5], [0, 1, 0, 0, 1]
     requests = Requests(arrival, [0] * 5, [4] + [1] * 4, model=model)
     rule = ServerlessLLM([5, 5], disk=5, pcie=10)
-    served = serve(requests, [Machine(0, Engine(1.0), {0})], rule)
+    served = serve_requests(requests, [Machine(0, Engine(1.0), {0})], rule)
     assert served.started.tolist() == [0.0, 5.0, 7.5, 8.5, 6.0]
     assert sum(rule.loads) == 2
 
@@ -98,7 +98,7 @@ def test_the_order_of_loads_by_hand():
 def test_the_model_that_was_used_longest_ago_leaves_the_memory():
     requests = Requests(np.arange(5) * 20.0, [0] * 5, [1] * 5, model=[0, 1, 0, 2, 0])
     rule = ServerlessLLM([10, 10, 10], disk=5, pcie=20, pinned=20)
-    serve(requests, [Machine(0, Engine(1.0))], rule)
+    serve_requests(requests, [Machine(0, Engine(1.0))], rule)
     assert rule.loads == [3, 2]
 
 
@@ -120,7 +120,7 @@ def test_the_choice_saves_loads():
     for kind in (LeastLoaded, ServerlessLLM):
         rules = [kind([20.0] * 8, pinned=60.0) for _ in range(5)]
         served = [
-            serve(skewed(seed), [Machine(m, engine) for m in range(4)], rule)
+            serve_requests(skewed(seed), [Machine(m, engine) for m in range(4)], rule)
             for seed, rule in enumerate(rules)
         ]
         waits[kind] = np.mean([s.started - s.requests.arrival for s in served])
@@ -141,7 +141,9 @@ def test_every_request_is_answered_by_its_model(seed, machines, slots):
 
     requests = skewed(seed, n=40, models=4, rate=2.0)
     rule = Watched([5.0] * 4, pinned=10.0)
-    served = serve(requests, [Machine(m, Engine(0.05, slots=slots)) for m in range(machines)], rule)
+    served = serve_requests(
+        requests, [Machine(m, Engine(0.05, slots=slots)) for m in range(machines)], rule
+    )
     assert np.isfinite(served.finished).all()
     assert all(sum(tasks for _, tasks, _ in order) == 0 for order in rule.order)
     assert all(len(kept) <= 2 for kept in rule.kept)
@@ -159,6 +161,8 @@ def test_bad_settings_are_named(values):
 def test_unknown_models_and_full_machines_are_refused():
     requests = Requests([0.0], [1], [1], model=[3])
     with pytest.raises(ValueError, match="ask for model 3; there are 2 sizes"):
-        serve(requests, [Machine(0, Engine(1.0))], ServerlessLLM([1, 1]))
+        serve_requests(requests, [Machine(0, Engine(1.0))], ServerlessLLM([1, 1]))
     with pytest.raises(ValueError, match="a machine holds several models"):
-        serve(skewed(0, models=2), [Machine(0, Engine(1.0), {0, 1})], ServerlessLLM([1, 1]))
+        serve_requests(
+            skewed(0, models=2), [Machine(0, Engine(1.0), {0, 1})], ServerlessLLM([1, 1])
+        )

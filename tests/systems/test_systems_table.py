@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ensemble_lab.systems.rules.fleet import Fleet
-from ensemble_lab.systems.simulator.cluster import Rule, serve
+from ensemble_lab.systems.simulator.cluster import Rule, serve_requests
 from ensemble_lab.systems.simulator.machine import Machine
 from ensemble_lab.systems.simulator.requests import Requests
 from ensemble_lab.systems.table import ENGINE, RULES, compare_rules, draw_scene
@@ -148,7 +148,9 @@ def test_too_few_machines_are_refused_or_enough(name):
 
 def test_the_default_rule_answers_everything_on_the_same_machines():
     served = SCENE.serve(Rule())
-    plain = serve(SCENE.requests, [Machine(i, ENGINE) for i in range(SCENE.machines)], Rule())
+    plain = serve_requests(
+        SCENE.requests, [Machine(i, ENGINE) for i in range(SCENE.machines)], Rule()
+    )
     assert not served.dropped.any()
     np.testing.assert_array_equal(served.finished, plain.finished)
     assert set(served.quality) == {SCENE.variants[0][0].accuracy}

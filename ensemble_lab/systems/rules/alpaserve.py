@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ensemble_lab.systems.rules.fleet import Fleet
 from ensemble_lab.systems.rules.planning import BatchTime, shares
-from ensemble_lab.systems.simulator.cluster import serve
+from ensemble_lab.systems.simulator.cluster import serve_requests
 from ensemble_lab.systems.simulator.inputs import instance, positive, whole
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 
@@ -105,7 +105,7 @@ class AlpaServe(Fleet):
         """The share of the earlier trace that groups of this size answer in time."""
         machines = [Machine(i, self.variants[0][0].engine) for i in range(count)]
         rule = AlpaServe(self.variants, self.sample, self.overhead, size)
-        return serve(self.sample, machines, rule).goodput
+        return serve_requests(self.sample, machines, rule).goodput
 
     def place(self, task, cluster):
         groups = [group[0] for group in self.groups if task.model in group[0].models]

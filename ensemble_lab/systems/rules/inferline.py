@@ -11,7 +11,7 @@ import numpy as np
 
 from ensemble_lab.systems.rules.fleet import Fleet
 from ensemble_lab.systems.rules.planning import fitted, only
-from ensemble_lab.systems.simulator.cluster import Rule, serve
+from ensemble_lab.systems.simulator.cluster import Rule, serve_requests
 from ensemble_lab.systems.simulator.machine import Engine, Machine
 from ensemble_lab.systems.simulator.requests import Requests
 
@@ -44,7 +44,7 @@ def plan(requests: Requests, engine: Engine, machines: int) -> Plan:
 
     def in_time(found: Plan) -> float:
         cluster = [Machine(i, replace(engine, slots=found.batch)) for i in range(found.machines)]
-        return serve(requests, cluster, Rule()).goodput
+        return serve_requests(requests, cluster, Rule()).goodput
 
     sizes = {min(2**i, engine.slots) for i in range(engine.slots.bit_length() + 1)}
     best = max((Plan(machines, batch) for batch in sorted(sizes)), key=in_time)

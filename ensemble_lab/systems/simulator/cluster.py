@@ -13,6 +13,8 @@ from math import ceil, inf, isnan, nan
 
 import numpy as np
 
+from ensemble_lab.core.errors import several
+from ensemble_lab.systems.simulator.inputs import instance
 from ensemble_lab.systems.simulator.machine import Machine, Task
 from ensemble_lab.systems.simulator.requests import Requests
 from ensemble_lab.systems.simulator.served import Served
@@ -273,7 +275,7 @@ class Cluster:
         heappush(self._events, (machine._end, stamp, machine, stamp))
 
 
-def serve(requests: Requests, machines: list[Machine], rule: Rule) -> Served:
+def serve_requests(requests: Requests, machines: list[Machine], rule: Rule) -> Served:
     """Serve a trace on `machines` under `rule`.
 
     Parameters
@@ -287,12 +289,20 @@ def serve(requests: Requests, machines: list[Machine], rule: Rule) -> Served:
     Raises
     ------
     ValueError
-        No machine, or one that was used before.
+        No machine, one that was used before, or one twice; something else than requests, machines
+        or a rule.
     RuntimeError
         Requests that no machine can ever take.
     """
+    instance(requests, Requests, "requests")
+    machines = several(machines, "machines")
     if not machines:
         raise ValueError("there is no machine; give at least one")
+    for machine in machines:
+        instance(machine, Machine, "a machine")
+    if len(set(map(id, machines))) < len(machines):
+        raise ValueError("a machine is there twice; make one for each place")
+    instance(rule, Rule, "rule")
     used = [machine.number for machine in machines if machine.steps or machine.load]
     if used:
         raise ValueError(f"machine {used[0]} was used before; make new machines for each run")

@@ -1,8 +1,8 @@
 """One engine under a load generator: what a benchmark of it would measure.
 
 All requests are equally long, so they end in the order in which they were let in, and a queue of
-those that run is enough. Its times are those of one machine of `cluster.serve` (a test holds them
-equal), and it is much quicker: a fit replays minutes of load dozens of times.
+those that run is enough. Its times are those of one machine of `cluster.serve_requests` (a test
+holds them equal), and it is much quicker: a fit replays minutes of load dozens of times.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from math import inf
 
-from ensemble_lab.core.errors import shown
+from ensemble_lab.systems.simulator.inputs import instance, positive, whole
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,12 @@ class Engine:
 
     def __post_init__(self):
         for name in ("step", "per_task", "prompt", "per_token"):
-            value = getattr(self, name)
-            if not 0 <= value < inf:
-                raise ValueError(f"{name} is {shown(value)}; give seconds of at least 0")
+            object.__setattr__(self, name, positive(getattr(self, name), name, " of seconds", True))
         if not self.step + self.per_task:
             raise ValueError("a step takes no time; give step or per_task above 0")
-        if self.slots != int(self.slots) or self.slots < 1:
-            raise ValueError(f"slots is {shown(self.slots)}; give a whole number of at least 1")
-        if not self.capacity > 0:
-            raise ValueError(f"capacity is {shown(self.capacity)}; give tokens above 0")
+        object.__setattr__(self, "slots", whole(self.slots, "slots"))
+        if self.capacity != inf:
+            object.__setattr__(self, "capacity", positive(self.capacity, "capacity", " of tokens"))
 
 
 class Task:
@@ -131,7 +128,8 @@ class Machine:
     )  # fmt: skip
 
     def __init__(self, number: int, engine: Engine, models=()):
-        self.number, self.engine, self.models = number, engine, set(models)
+        self.number = whole(number, "number", 0)
+        self.engine, self.models = instance(engine, Engine, "engine"), set(models)
         self.queue: deque[Task] = deque()
         self.running: list[Task] = []
         self.ready, self.quantum = 0.0, inf

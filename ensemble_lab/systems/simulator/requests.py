@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import numpy as np
 
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import several, shown
+from ensemble_lab.systems.simulator.inputs import arrival_times, numbers, positive
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,53 +43,58 @@ class Requests:
     blocks: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self):
-        arrival = np.asarray(self.arrival, float)
-        if arrival.ndim != 1 or not len(arrival):
-            raise ValueError(f"arrival has shape {arrival.shape}; give one time a request")
-        if not np.isfinite(arrival).all():
-            raise ValueError("arrival holds a time that is not finite; leave these requests out")
-        early = np.flatnonzero(np.diff(arrival) < 0)
-        if len(early):
-            i = int(early[0]) + 1
-            raise ValueError(
-                f"request {i} came at {arrival[i]:g} s, before request {i - 1} at"
-                f" {arrival[i - 1]:g} s; sort the requests by arrival"
-            )
+        arrival = arrival_times(self.arrival)
         n = len(arrival)
-        model = np.zeros(n, int) if self.model is None else self.model
-        limit = np.broadcast_to(np.asarray(self.limit, float), n)
-        if not (limit > 0).all():
-            raise ValueError(f"limit holds {shown(limit.min())}; give seconds above 0")
-        if self.blocks is not None and len(self.blocks) != n:
-            raise ValueError(f"{len(self.blocks)} prompts have blocks, but there are {n} requests")
         fields = {
             "arrival": arrival,
-            "prompt": _whole(self.prompt, "prompt", n, 0),
-            "output": _whole(self.output, "output", n, 1),
-            "model": _whole(model, "model", n, 0),
-            "limit": limit,
+            "prompt": _tokens(self.prompt, "prompt", n, 0),
+            "output": _tokens(self.output, "output", n, 1),
+            "model": np.zeros(n, int) if self.model is None else _tokens(self.model, "model", n, 0),
+            "limit": _limits(self.limit, n),
         }
         for name, values in fields.items():
-            values = values.view()
+            values = np.array(values)  # a copy: a caller may change what was given
             values.flags.writeable = False
             object.__setattr__(self, name, values)
+        if self.blocks is not None:
+            blocks = tuple(tuple(prompt) for prompt in several(self.blocks, "blocks"))
+            if len(blocks) != n:
+                raise ValueError(f"{len(blocks)} prompts have blocks, but there are {n} requests")
+            object.__setattr__(self, "blocks", blocks)
 
     def __len__(self) -> int:
         return len(self.arrival)
 
     def faster(self, factor: float) -> Requests:
         """The same requests at `factor` times their rate."""
-        if not factor > 0 or not np.isfinite(factor):
-            raise ValueError(f"factor is {shown(factor)}; give a finite number above 0")
-        return replace(self, arrival=self.arrival / factor)
+        return replace(self, arrival=self.arrival / positive(factor, "factor"))
 
 
-def _whole(values, name: str, n: int, least: int) -> np.ndarray:
-    array = np.asarray(values)
+def _tokens(values, name: str, n: int, least: int) -> np.ndarray:
+    array = numbers(values, name)
     if array.shape != (n,):
         raise ValueError(f"{name} has shape {array.shape}; give one number a request, {n} in all")
-    whole = array.astype(int)
-    if not (whole == array).all() or whole.min() < least:
-        bad = array[(whole != array) | (whole < least)][0]
-        raise ValueError(f"{name} holds {shown(bad)}; give whole numbers of at least {least}")
-    return whole
+    wrong = (array != np.floor(array)) | (array < least)
+    if wrong.any():
+        raise ValueError(
+            f"{name} holds {array[wrong][0]:g}; give whole numbers of at least {least}"
+        )
+    return array.astype(int)
+
+
+def _limits(limit, n: int) -> np.ndarray:
+    """One limit a request, seconds; infinite where there is none."""
+    alone = isinstance(limit, Real) and not isinstance(limit, bool)
+    values = np.full(n, float(limit)) if alone else np.asarray(_or_infinite(limit), float)
+    if values.shape != (n,) or not (values > 0).all():
+        raise ValueError(
+            f"limit={shown(limit)}; give seconds above 0, one number or one a request ({n})"
+        )
+    return values
+
+
+def _or_infinite(limit) -> list:
+    """Numbers, of which some may be infinite."""
+    values = several(limit, "limit")
+    numbers([1.0 if value == np.inf else value for value in values], "limit")
+    return values
