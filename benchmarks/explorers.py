@@ -89,6 +89,24 @@ def percentile(call, rounds):
     return quantiles(seconds, n=20)[-1]
 
 
+def slider_of(name, quick):
+    """A move of an explorer's slider as a record; plotly's own way is the peer."""
+    rounds = 5 if quick else 41
+    drag, peer = dragged(Panel(explore(name))), Panel(explore(name))
+    peer.canvas.__class__ = WholeUpdate
+    timed = side_by_side(drag, dragged(peer), rounds)
+    return record(
+        f"slider-{name}",
+        1000 * timed.ours,
+        1000 * timed.peer,
+        "ms",
+        goal="150 ms at the 95th percentile",
+        peer_is="FigureWidget.batch_update with every trace and the layout",
+        p95_ms=1000 * percentile(drag, rounds),
+        spread=timed.spread,
+    )
+
+
 RECORDS = {
     "slider-python": slider_python,
     "slider-browser": partial(in_browser.slider_browser, table=SHOWN[LARGEST]),

@@ -15,14 +15,12 @@ from sklearn.neighbors import KNeighborsRegressor
 from threadpoolctl import threadpool_limits
 
 import ensemble_lab as lab
-from benchmarks.explorers import WholeUpdate, dragged, percentile
+from benchmarks.explorers import slider_of
 from benchmarks.parts.compare import record, side_by_side
 from benchmarks.parts.prompts import read_prompts
 from benchmarks.parts.speculating import FROZEN
 from ensemble_lab import metrics
-from ensemble_lab.explorers.explore import explore
 from ensemble_lab.instruments.meter import Meter
-from ensemble_lab.widgets.panel import Panel
 
 ROUNDS = 5
 
@@ -285,27 +283,9 @@ def quality(quick):
     )  # fmt: skip
 
 
-def slider(quick):
-    """A move of the routing explorer's slider; plotly's own way is the peer."""
-    rounds = 5 if quick else 41
-    drag, peer = dragged(Panel(explore("routing"))), Panel(explore("routing"))
-    peer.canvas.__class__ = WholeUpdate
-    timed = side_by_side(drag, dragged(peer), rounds)
-    return record(
-        "slider-routing",
-        1000 * timed.ours,
-        1000 * timed.peer,
-        "ms",
-        goal="150 ms at the 95th percentile",
-        peer_is="FigureWidget.batch_update with every trace and the layout",
-        p95_ms=1000 * percentile(drag, rounds),
-        spread=timed.spread,
-    )
-
-
 RECORDS = {
     "routers": quality,
-    "slider-routing": slider,
+    "slider-routing": partial(slider_of, "routing"),
     "aiq-vs-cubic": aiq_vs_cubic,
     "slowest-router-decisions": slowest_decisions,
     "slowest-router-fit": slowest_fit,

@@ -1,16 +1,19 @@
-"""Speed of the systems level: events a second beside simpy, on the same draws.
+"""The systems level: events a second beside simpy, an hour under every rule, a foretold plateau.
 
 Run with ``python -m benchmarks systems --json benchmarks/results/systems.json``.
 """
 
+from functools import partial
 from importlib.metadata import version
 
 import numpy as np
 
 import ensemble_lab as lab
+from benchmarks.explorers import slider_of
 from benchmarks.parts.compare import record, side_by_side
 from benchmarks.parts.peers import check_installed
 from benchmarks.parts.recorded_engine import plateau_error
+from benchmarks.parts.systems_rules import azure_trace
 
 ROUNDS = 5
 CLASSES = ("urgent", "usual", "batch")
@@ -74,4 +77,9 @@ def events_vs_simpy(quick):
     )
 
 
-RECORDS = {"events-vs-simpy": events_vs_simpy, "plateau-error": plateau_error}
+RECORDS = {
+    "events-vs-simpy": events_vs_simpy,
+    "azure-trace": azure_trace,
+    "plateau-error": plateau_error,
+    "slider-queues": partial(slider_of, "queues"),
+}
