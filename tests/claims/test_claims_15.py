@@ -129,6 +129,15 @@ def exits_are_as_good():
     return bool((abs(stages("trained").mean(1) - stages("trained")[2].mean()) < 0.8).all())
 
 
+def one_layer_would_do():
+    X, y, learned, _ = data()
+    shallow = partial(lab.perceptron, hidden=(UNITS,))
+    found = lab.NetworkClassifier(shallow, EPOCHS, random_state=0)
+    found = found.train(X, y, 10, len(SPLITS), rows=learned)
+    one = right(answers([found.module(i) for i in SPLITS]))
+    return bool(one.mean() > stages("trained")[2].mean() - 0.5)
+
+
 def overthinks():
     X, y, _, new = data()
     return all(
@@ -265,6 +274,8 @@ CLAIMS = [
     Claim("The ordinary network's last layer reads earlier ones about as well as chance.",
           early_is_chance),
     Claim("The trained exits are all as good as the end", exits_are_as_good),
+    Claim("A network of one layer would do, and would have no exits to pay for.",
+          one_layer_would_do),
     Claim("some images are right at an exit and wrong at the end", overthinks),
     Claim("The shares are those asked, within a few points: the rows are others, and so is their"
           " confidence. Accuracy does not suffer.", shares_are_those_asked),
