@@ -129,6 +129,15 @@ def exits_are_as_good():
     return bool((abs(stages("trained").mean(1) - stages("trained")[2].mean()) < 0.8).all())
 
 
+def one_layer_would_do():
+    X, y, learned, _ = data()
+    shallow = partial(lab.perceptron, hidden=(UNITS,))
+    found = lab.NetworkClassifier(shallow, EPOCHS, random_state=0)
+    found = found.train(X, y, 10, len(SPLITS), rows=learned)
+    one = right(answers([found.module(i) for i in SPLITS]))
+    return bool(one.mean() > stages("trained").mean(1).max() - 0.5)
+
+
 def overthinks():
     X, y, _, new = data()
     return all(
@@ -253,6 +262,32 @@ def trained_layers_double():
     return found["trained layers"] > 2 * found["layers"]
 
 
+@cache
+def at_best(name, draft, part):
+    """Tokens that a round writes for each step that it computes; a drafted one costs a part."""
+    target = lab.load(name, dtype="float32")
+    if isinstance(draft, int):
+        draft = LanguageModel(lab.AnyPrecision(target.model).at(draft), target.tokenizer, "bits")
+    tasks = [f"{task}\n" for task in lab.load_texts().task if task][-8:]
+    made = lab.decode(target, tasks, draft, max_new_tokens=32, gamma=3)
+    rounds = [one for text in made for one in text.rounds]
+    check = 1 if part == 1 else 1 - part
+    paid = sum(len(one.proposed) * part + check for one in rounds)
+    return sum(one.accepted + 1 for one in rounds) / paid
+
+
+def only_trained_layers_pay():
+    gains = {
+        name: [at_best(name, f"early-exit:{n}", n / 4) for n in (1, 2, 3)]
+        for name in ("tiny", "tiny-layerskip")
+    }
+    return max(gains["tiny"]) < 0.9 and min(gains["tiny-layerskip"]) > 1
+
+
+def unpacked_bits_gain_nothing():
+    return max(at_best("tiny", bits, 1) for bits in (2, 3, 4)) < 1
+
+
 CLAIMS = [
     Claim("Cut to half, the ordinary network is far worse than a network of that size.",
           cut_is_far_worse),
@@ -265,6 +300,8 @@ CLAIMS = [
     Claim("The ordinary network's last layer reads earlier ones about as well as chance.",
           early_is_chance),
     Claim("The trained exits are all as good as the end", exits_are_as_good),
+    Claim("A network of one layer would do, and would have no exits to pay for.",
+          one_layer_would_do),
     Claim("some images are right at an exit and wrong at the end", overthinks),
     Claim("The shares are those asked, within a few points: the rows are others, and so is their"
           " confidence. Accuracy does not suffer.", shares_are_those_asked),
@@ -277,6 +314,11 @@ CLAIMS = [
     Claim("Three bits agree with the whole on most tokens, more than a model that was trained to"
           " draft for it.", bits_agree_most),
     Claim("the same two layers are accepted more than twice as often", trained_layers_double),
+    Claim("each drafted token costs a whole step, and nothing is gained.",
+          unpacked_bits_gain_nothing),
+    Claim("So the layers of `tiny-layerskip` pay, and **untrained exits lose** at every depth.",
+          only_trained_layers_pay),
+    Claim("one layer alone is as good as any exit.", one_layer_would_do),
     Claim("it is far worse than a small network, on all five splits", cut_is_far_worse),
 ]  # fmt: skip
 GIVEN = ["with probability 95 %, at most 2 % of new images",
