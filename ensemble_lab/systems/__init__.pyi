@@ -47,6 +47,7 @@ from .simulator.networks import Tandem as Tandem
 from .simulator.orders import Priority as Priority
 from .simulator.orders import ShortestFirst as ShortestFirst
 from .simulator.queues import FCFS as FCFS
+from .simulator.requests import Requests as Requests
 from .simulator.simulate import Simulation as Simulation
 from .simulator.simulate import simulate as simulate
 from .simulator.statistics import batch_means as batch_means
