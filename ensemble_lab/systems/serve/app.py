@@ -20,7 +20,6 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 
 from ensemble_lab.core.errors import nearest, shown
 from ensemble_lab.core.policy import Policy
@@ -34,6 +33,7 @@ from ensemble_lab.systems.serve.protocol import (
     ApiError,
     Chunks,
     chat_request,
+    compact,
     models_list,
     single_only,
     usage_of,
@@ -133,6 +133,16 @@ def app(
     return made
 
 
+class Json(Response):
+    """A response in JSON."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return compact(content)
+
+
 class Gateway:
     """The policies, the members and the counts of one application."""
 
@@ -147,11 +157,11 @@ class Gateway:
         owners = dict.fromkeys(self.policies, "ensemble-lab") | dict.fromkeys(
             self.members, "member"
         )
-        return JSONResponse(models_list(owners, self.created))
+        return Json(models_list(owners, self.created))
 
     async def health(self) -> Response:
         """Whether the gateway answers; it asks no member."""
-        return JSONResponse({"status": "ok"})
+        return Json({"status": "ok"})
 
     async def metrics(self) -> Response:
         """Counts for Prometheus."""
@@ -188,7 +198,7 @@ class Gateway:
         self.counts.answered(name, found.called, found.failed, found.cost)
         spent = time.perf_counter() - start
         self.counts.took(name, 200, spent, spent - found.waited)
-        return JSONResponse(found.body, headers=explaining(found, spent - found.waited))
+        return Json(found.body, headers=explaining(found, spent - found.waited))
 
     async def _member(self, name: str, body: dict, deadline: float, start: float) -> Response:
         member = self.members[name]
@@ -198,7 +208,7 @@ class Gateway:
         spent = time.perf_counter() - start
         self.counts.took(name, 200, spent, spent - reply.seconds)
         headers = headers_of([name], cost, spent - reply.seconds, f"{name} was named")
-        return JSONResponse({**reply.body, "model": name}, headers=headers)
+        return Json({**reply.body, "model": name}, headers=headers)
 
     async def _stream(self, name: str, body: dict, deadline: float, start: float) -> Events:
         options = body.get("stream_options") or {}
@@ -255,7 +265,7 @@ class Gateway:
     def _refused(self, error: ApiError, name: str, start: float) -> Response:
         spent = time.perf_counter() - start
         self.counts.took(name, error.status, spent, None)
-        return JSONResponse(error.body, error.status, headers=error.headers)
+        return Json(error.body, error.status, headers=error.headers)
 
     def _known(self, name: str) -> str:
         if name in self.policies or name in self.members:
@@ -351,11 +361,11 @@ async def _disconnect(request: Request) -> None:
 async def _http_error(request: Request, error: HTTPException) -> Response:
     said = {404: "no such address: the gateway has /v1/models and /v1/chat/completions"}
     made = ApiError(error.status_code, said.get(error.status_code, str(error.detail)))
-    return JSONResponse(made.body, error.status_code, headers=error.headers)
+    return Json(made.body, error.status_code, headers=error.headers)
 
 
 async def _validation_error(request: Request, error: RequestValidationError) -> Response:
-    return JSONResponse(ApiError(400, "the request could not be read").body, 400)
+    return Json(ApiError(400, "the request could not be read").body, 400)
 
 
 class _Door:
@@ -385,7 +395,7 @@ class _Door:
                 401, f"give the key of this gateway ({VARIABLE})", code="invalid_api_key"
             )
             head = {"www-authenticate": "Bearer"}
-            await JSONResponse(error.body, 401, headers=head)(scope, receive, sending)
+            await Json(error.body, 401, headers=head)(scope, receive, sending)
             return
         try:
             await self.app(scope, receive, sending)
@@ -394,7 +404,7 @@ class _Door:
                 error = ApiError(
                     500, f"a fault of the gateway; see its log, request {ours.decode()}"
                 )
-                await JSONResponse(error.body, 500)(scope, receive, sending)
+                await Json(error.body, 500)(scope, receive, sending)
             raise
 
     def _lets_in(self, scope, headers: Mapping[bytes, bytes]) -> bool:

@@ -54,6 +54,8 @@ class MemberStream:
         self._rest = self._member.stream(self._body, deadline)
         try:
             self._first = await self._next()
+            if self._first is None:
+                raise UpstreamError(502, "stream", f"{self._name} sent no event")
         except BaseException:
             await self._rest.aclose()
             raise

@@ -199,9 +199,14 @@ def completion(model: str, text: str | None, usage: Mapping[str, int]) -> dict[s
     return head | {"choices": [choice], "usage": summed([usage])}
 
 
+def compact(body: Any) -> bytes:
+    """JSON in ASCII alone, so that no half of a character can break it."""
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
 def event(body: Mapping[str, Any]) -> bytes:
-    """One event of a stream; only ASCII, so that no half of a character can break it."""
-    return b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
+    """One event of a stream."""
+    return b"data: " + compact(body) + b"\n\n"
 
 
 class Chunks:

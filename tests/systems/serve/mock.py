@@ -1,4 +1,4 @@
-"""Servers on loopback for the gateway's tests: an upstream that says what it is told, and uvicorn."""
+"""Servers on loopback for the tests: an upstream that says what it is told, and uvicorn."""
 
 import asyncio
 import contextlib

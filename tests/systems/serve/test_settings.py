@@ -64,7 +64,7 @@ def test_a_file_is_read(tmp_path):
         ('"logprobs"', '{verifier = "judge"}', "judge"),
         ('"Cascade"', '"Cascad"', "did you mean 'Cascade'"),
         ("thresholds =", "treshold =", "treshold"),
-        ("[0.8]", "[80]", "outside 0 to 2"),
+        ("[0.8]", "[80]", "outside 0"),
         ('model = "s"', "", "the model's name on that server"),
         ('model = "s"', 'model = "s"\nkey_env = "NO_SUCH_KEY"', "not set"),
         ('url = "http://127.0.0.1:9/v1"\nmodel = "s"', "", "either url"),
@@ -83,8 +83,11 @@ def test_what_is_wrong_is_named(tmp_path, old, new, said):
         app(found.policies, found.models)
 
 
+MAIN = "import sys; from ensemble_lab.cli import main; sys.exit(main())"
+
+
 def command(*words):
-    return [sys.executable, "-m", "ensemble_lab", "serve", *map(str, words)]
+    return [sys.executable, "-c", MAIN, "serve", *map(str, words)]
 
 
 @pytest.mark.timeout(60)
