@@ -20,6 +20,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
 
 from ensemble_lab.core.errors import nearest, shown
 from ensemble_lab.core.policy import Policy
@@ -127,7 +128,14 @@ def app(
         name="chat",
     )
     made.add_api_route("/health", gateway.health, methods=["GET"], name="health")
-    made.add_api_route("/metrics", gateway.metrics, methods=["GET"], name="metrics")
+    made.add_api_route(
+        "/metrics",
+        gateway.metrics,
+        methods=["GET"],
+        response_class=PlainTextResponse,
+        responses=schema.of_metrics(),
+        name="metrics",
+    )
     made.state.gateway = gateway
     made.add_middleware(_Door, key=checked(key, VARIABLE) if key.strip() else None)
     return made

@@ -73,8 +73,15 @@ def of_models() -> dict[int | str, dict[str, Any]]:
 def of_chat() -> dict[int | str, dict[str, Any]]:
     """Responses of ``/v1/chat/completions``."""
     whole = _json(COMPLETION, "A completion, or its events")
-    whole["content"]["text/event-stream"] = {"schema": TEXT}
+    one = {"type": "object", "required": ["data"], "properties": {"data": TEXT}}
+    whole["content"]["text/event-stream"] = {"schema": one}
     return {200: whole, **_errors(*STATUSES)}
+
+
+def of_metrics() -> dict[int | str, dict[str, Any]]:
+    """Responses of ``/metrics``."""
+    text = {"text/plain": {"schema": TEXT}}
+    return {200: {"description": "Counts for Prometheus", "content": text}, **_errors(401)}
 
 
 def request() -> dict[str, Any]:
