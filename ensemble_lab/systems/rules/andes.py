@@ -104,6 +104,7 @@ class Streams(Rule):
         requests, n = cluster.requests, len(cluster.requests)
         self.output = requests.output.tolist()
         self.due = requests.arrival + self.wait
+        self.first_due = self.due.tolist()
         self.wanted = self.due.copy()  # when the reader wants the next token
         self.written, self.delay, self.lost = [0] * n, [0.0] * n, [0.0] * n
         self.experience = [0.0] * n
@@ -146,7 +147,7 @@ class Streams(Rule):
         new = after - before
         if new:
             came = self.last[i] + (now - self.last[i]) / new if before else cluster.first[i]
-            due = float(self.due[i]) + before / self.speed
+            due = self.first_due[i] + before / self.speed
             first, last = came - due, now - due - (new - 1) / self.speed  # how late they came
             delay = max(self.delay[i], first)
             self.lost[i] += new * delay

@@ -124,6 +124,9 @@ class Preble(Cached):
         n = len(cluster.machines)
         self.reads, self.count = [0] * n, [0] * n  # tokens and prompts of the last `window` seconds
         self.recent = deque()
+        engines = [machine.engine for machine in cluster.machines]
+        # Of a prompt, of an average answer's token in full steps, and of a token that is read.
+        self.seconds = [(e.prompt, e.step / e.slots + e.per_task, e.per_token) for e in engines]
         self.turn = [-1] * n  # the last request of each machine: equal ones take turns
         self.answers = self.written = 0
 
@@ -135,20 +138,23 @@ class Preble(Cached):
             count[m] -= 1
         answer = self.written / self.answers if self.answers else 0.0
 
-        def work(m, more=0):
-            engine = cluster.machines[m].engine
-            each = engine.prompt + answer * (engine.step / engine.slots + engine.per_task)
-            return each * count[m] + engine.per_token * (reads[m] + more), self.turn[m]
-
-        numbers, longest = range(len(cached)), max(cached)
+        machines = zip(self.seconds, reads, count, self.turn, cached, strict=True)
+        longest = max(cached)
         if longest > task.prompt - longest:
-            loads = [work(m) for m in numbers]
-            number = min((m for m in numbers if cached[m] == longest), key=loads.__getitem__)
-            most, lightest = max(loads)[0], min(numbers, key=loads.__getitem__)
-            if loads[number][0] == most >= self.steal * loads[lightest][0]:
-                number = lightest
+            loads = [
+                ((prompt + answer * share) * n + token * read, turn)
+                for (prompt, share, token), read, n, turn, _ in machines
+            ]
+            holders = [m for m, held in enumerate(cached) if held == longest]
+            number, least = min(holders, key=loads.__getitem__), min(loads)
+            if loads[number][0] == max(loads)[0] >= self.steal * least[0]:
+                number = loads.index(least)
         else:
-            number = min(numbers, key=lambda m: work(m, task.prompt - cached[m]))
+            loads = [
+                ((prompt + answer * share) * n + token * (read + task.prompt - held), turn)
+                for (prompt, share, token), read, n, turn, held in machines
+            ]
+            number = loads.index(min(loads))
         tokens = task.prompt - cached[number]
         reads[number] += tokens
         count[number] += 1

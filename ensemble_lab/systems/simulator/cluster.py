@@ -35,7 +35,8 @@ class Rule:
 
     def place(self, task: Task, cluster: Cluster) -> Machine | None:
         """The machine whose queue `task` joins; None drops it. Default: the least loaded."""
-        return min(cluster.on, key=lambda machine: machine.load)
+        loads = [len(machine.running) + len(machine.queue) for machine in cluster.on]
+        return cluster.on[loads.index(min(loads))]
 
     def admit(self, machine: Machine, cluster: Cluster) -> Task | None:
         """The next task to run, taken from `machine.queue`, or None. Default: the first."""
