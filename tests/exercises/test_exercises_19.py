@@ -1,6 +1,7 @@
 """The checks of notebook 19 refuse what people get wrong, written in other ways than theirs."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -33,8 +34,8 @@ def test_other_ways_to_erlang_c_pass():
         (lambda c, a: by_states(c, a, chance=lambda c, a: 1 - lab.erlang_c(c, a)), "not to wait?"),
         (lambda c, a: by_states(c, a, wait=lab.erlang_c), "For how long does somebody wait"),
         (lambda c, a: by_states(c, a, wait=lambda c, a: 1 / (c - a)), "Does everybody?"),
-        (lambda c, a: by_states(c, a, wait=lambda c, a: 1 + lab.mmc_wait(c, a, 1)), "service itself"),
-        (lambda c, a: by_states(c, a, wait=lambda c, a: a * lab.mmc_wait(c, a, 1)), "number who wait"),
+        (lambda c, a: by_states(c, a, wait=lambda c, a: 1 + lab.mmc_wait(c, a, 1)), "itself"),
+        (lambda c, a: by_states(c, a, wait=lambda c, a: a * lab.mmc_wait(c, a, 1)), "number"),
         (lambda c, a: by_states(c, a, wait=lambda c, a: lab.mmc_wait(1, a / c, 1)), "one server?"),
         (lambda c, a: by_states(c, a)[0], "return"),
         (lambda c, a: (0.3, 0.1), "for 1 servers"),
@@ -52,7 +53,7 @@ def area(arrived, left):
     """The integral of the number in the system, step by step."""
     moments = sorted([(at, 1) for at in arrived] + [(at, -1) for at in left])
     inside = total = 0.0
-    for (at, step), (after, _) in zip(moments, moments[1:], strict=False):
+    for (at, step), (after, _) in pairwise(moments):
         inside += step
         total += inside * (after - at)
     return total, moments[-1][0] - moments[0][0]
@@ -91,7 +92,7 @@ def test_wrong_sides_are_refused_with_their_hint(wrong, hint):
     assert not verdict and hint in verdict.message
 
 
-# -- the cheapest placement -------------------------------------------------------------------------
+# -- the cheapest placement ----------------------------------------------------------------------
 
 
 def cheapest(rates, seconds, prices, limit, time=None, bill=None, more=0):
