@@ -1,4 +1,4 @@
-"""The systems level: events a second beside simpy, an hour of traffic under every rule, a recorded engine.
+"""The systems level: events a second beside simpy, real traffic under rules, a recorded engine.
 
 Run with ``python -m benchmarks systems --json benchmarks/results/systems.json``.
 """
