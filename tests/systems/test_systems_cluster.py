@@ -184,8 +184,9 @@ def test_machines_are_paid_from_switching_on():
     ("fields", "said"),
     [
         ({"arrival": [1.0, 0.0]}, "request 1 came at 0 s, before request 0"),
-        ({"arrival": [0.0, np.nan]}, "not finite"),
-        ({"arrival": []}, "one time a request"),
+        ({"arrival": [0.0, np.nan]}, r"arrival\[1\] is nan; give finite"),
+        ({"arrival": []}, "arrival is empty"),
+        ({"arrival": [[0.0, 1.0]]}, "one time a request"),
         ({"output": [1, 0]}, "output holds 0"),
         ({"output": [1.5, 1]}, "output holds 1.5"),
         ({"prompt": [1, -1]}, "prompt holds -1"),

@@ -13,6 +13,7 @@ from math import ceil, inf, isnan, nan
 
 import numpy as np
 
+from ensemble_lab.core.errors import several
 from ensemble_lab.systems.simulator.machine import Machine, Task
 from ensemble_lab.systems.simulator.requests import Requests
 from ensemble_lab.systems.simulator.served import Served
@@ -287,12 +288,15 @@ def serve(requests: Requests, machines: list[Machine], rule: Rule) -> Served:
     Raises
     ------
     ValueError
-        No machine, or one that was used before.
+        No machine, one that is there twice, or one that was used before.
     RuntimeError
         Requests that no machine can ever take.
     """
+    machines = several(machines, "machines")
     if not machines:
         raise ValueError("there is no machine; give at least one")
+    if len(set(map(id, machines))) < len(machines):
+        raise ValueError("a machine is there twice; make each: [Machine(i, engine) for i in …]")
     used = [machine.number for machine in machines if machine.steps or machine.load]
     if used:
         raise ValueError(f"machine {used[0]} was used before; make new machines for each run")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.systems.simulator.inputs import numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +42,9 @@ class Requests:
     blocks: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self):
-        arrival = np.asarray(self.arrival, float)
-        if arrival.ndim != 1 or not len(arrival):
+        arrival = numbers(self.arrival, "arrival")
+        if arrival.ndim != 1:
             raise ValueError(f"arrival has shape {arrival.shape}; give one time a request")
-        if not np.isfinite(arrival).all():
-            raise ValueError("arrival holds a time that is not finite; leave these requests out")
         early = np.flatnonzero(np.diff(arrival) < 0)
         if len(early):
             i = int(early[0]) + 1
@@ -55,7 +54,10 @@ class Requests:
             )
         n = len(arrival)
         model = np.zeros(n, int) if self.model is None else self.model
-        limit = np.broadcast_to(np.asarray(self.limit, float), n)
+        limit = np.array(self.limit)  # of its own, as are the arrays of `numbers`
+        if limit.dtype.kind not in "iuf":
+            raise ValueError(f"limit holds {limit.dtype.name}; give seconds")
+        limit = np.broadcast_to(limit.astype(float), n)
         if not (limit > 0).all():
             raise ValueError(f"limit holds {shown(limit.min())}; give seconds above 0")
         if self.blocks is not None and len(self.blocks) != n:
@@ -83,11 +85,11 @@ class Requests:
 
 
 def _whole(values, name: str, n: int, least: int) -> np.ndarray:
-    array = np.asarray(values)
+    array = numbers(values, name)
     if array.shape != (n,):
         raise ValueError(f"{name} has shape {array.shape}; give one number a request, {n} in all")
     whole = array.astype(int)
     if not (whole == array).all() or whole.min() < least:
         bad = array[(whole != array) | (whole < least)][0]
-        raise ValueError(f"{name} holds {shown(bad)}; give whole numbers of at least {least}")
+        raise ValueError(f"{name} holds {bad:g}; give whole numbers of at least {least}")
     return whole
