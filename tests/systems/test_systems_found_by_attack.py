@@ -72,3 +72,20 @@ def test_the_word_no_is_not_true():
         serve_policy(
             lab.Cascade(("a", "b"), (0.5,)), table, {"a": 1, "b": 1}, [0, 0], parallel="no"
         )
+
+
+def test_times_of_an_engine_in_float32_are_added_in_float64():
+    trace = Requests(np.arange(1000) + 1e6, [0] * 1000, [5] * 1000)
+    step, per_task = np.float32(0.1), np.float32(0.01)
+    one, other = (
+        serve(trace, [Machine(0, engine)], Rule()).finished
+        for engine in (Engine(step, per_task), Engine(float(step), float(per_task)))
+    )
+    assert one.dtype == float and one.tolist() == other.tolist()
+
+
+@pytest.mark.parametrize("wrong", [True, "4", float("nan")])
+@pytest.mark.parametrize("name", ["step", "per_task", "prompt", "per_token", "slots", "capacity"])
+def test_engines_are_made_of_numbers(name, wrong):
+    with pytest.raises(ValueError, match=f"{name} is "):
+        Engine(**{"step": 0.1, name: wrong})

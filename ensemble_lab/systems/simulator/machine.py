@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from math import inf
+from numbers import Real
 
 from ensemble_lab.core.errors import shown
 
@@ -45,14 +46,21 @@ class Engine:
     def __post_init__(self):
         for name in ("step", "per_task", "prompt", "per_token"):
             value = getattr(self, name)
-            if not 0 <= value < inf:
+            if not _real(value) or not 0 <= value < inf:
                 raise ValueError(f"{name} is {shown(value)}; give seconds of at least 0")
+            object.__setattr__(self, name, float(value))  # sums in float32 would lose time
         if not self.step + self.per_task:
             raise ValueError("a step takes no time; give step or per_task above 0")
-        if self.slots != int(self.slots) or self.slots < 1:
+        if not _real(self.slots) or self.slots % 1 or not 1 <= self.slots < inf:
             raise ValueError(f"slots is {shown(self.slots)}; give a whole number of at least 1")
-        if not self.capacity > 0:
+        if not _real(self.capacity) or not self.capacity > 0:
             raise ValueError(f"capacity is {shown(self.capacity)}; give tokens above 0")
+        object.__setattr__(self, "slots", int(self.slots))
+        object.__setattr__(self, "capacity", float(self.capacity))
+
+
+def _real(value) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 class Task:
