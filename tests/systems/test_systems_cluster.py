@@ -186,6 +186,7 @@ def test_machines_are_paid_from_switching_on():
         ({"arrival": [1.0, 0.0]}, "arrivals are out of order: 0 s at place 1"),
         ({"arrival": [0.0, np.nan]}, "give finite numbers"),
         ({"arrival": []}, "arrivals is empty"),
+        ({"arrival": [[0.0, 1.0]]}, "one time a job"),
         ({"output": [1, 0]}, "output holds 0"),
         ({"output": [1.5, 1]}, "output holds 1.5"),
         ({"prompt": [1, -1]}, "prompt holds -1"),

@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.systems.simulator.inputs import numbers, positive, service_times, whole
+from ensemble_lab.systems.simulator.inputs import numbers, positive, service_times, truth, whole
 
 
 def erlang_b(servers: int, load: float) -> float:
@@ -158,6 +158,7 @@ def priority_waits(rates, services, cv=1.0, preemptive: bool = False) -> np.ndar
     [1.333, 6.667]
     """
     rates, services = _rates(rates), service_times(services)
+    preemptive = truth(preemptive, "preemptive")
     if rates.ndim != 1 or rates.shape != services.shape:
         raise ValueError(
             f"rates has shape {rates.shape} and services {services.shape}; give one each a class"

@@ -12,7 +12,7 @@ from ensemble_lab.core.decision import Decision
 from ensemble_lab.core.errors import check_known, several, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy
-from ensemble_lab.systems.simulator.inputs import called, positive
+from ensemble_lab.systems.simulator.inputs import called, positive, truth
 from ensemble_lab.systems.simulator.networks import pools
 
 
@@ -56,6 +56,7 @@ def demand(policy: Policy, outcomes: Outcomes, servers, services, parallel: bool
             f"{called(policy)} is not a policy; give one that is fitted, such as"
             " Cascade(('small', 'big'), (0.7,))"
         )
+    parallel = truth(parallel, "parallel")
     decision, servers = policy.decide(outcomes, parallel=parallel), pools(servers)
     for name in servers:
         check_known(name, outcomes.models, "model", "outcomes")

@@ -16,8 +16,10 @@ def numbers(values, what: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        None at all, dates, text, NaN or infinity.
+        None at all, dates, text, NaN or infinity, or values behind a mask.
     """
+    if np.ma.is_masked(values):
+        raise ValueError(f"{what} has values behind a mask; leave them out")
     if not isinstance(values, np.ndarray):
         values = several(values, what)
     try:
@@ -117,6 +119,19 @@ def share(value, what: str) -> float:
     if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
         raise ValueError(f"{what}={shown(value)}; give a share from 0 to 1")
     return float(value)
+
+
+def truth(value, what: str) -> bool:
+    """True or False.
+
+    Raises
+    ------
+    ValueError
+        Another value, such as the text "no", which Python takes for true.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{what}={shown(value)}; give True or False")
+    return bool(value)
 
 
 def instance(value, kind: type, what: str):
