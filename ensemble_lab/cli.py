@@ -1,4 +1,4 @@
-"""The command `ensemble-lab`: this machine, reports, student versions."""
+"""The command `ensemble-lab`: this machine, reports, student versions, the gateway."""
 
 from __future__ import annotations
 
@@ -143,6 +143,11 @@ def build_parser() -> argparse.ArgumentParser:
     student.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="default: notebooks/*")
     student.add_argument("--out", required=True, metavar="DIR", help="folder for the notebooks")
     student.set_defaults(run=_student)
+
+    serve = commands.add_parser("serve", help="serve models and policies as OpenAI's API does")
+    serve.add_argument("settings", metavar="FILE.toml", help="models and policies")
+    serve.add_argument("--port", type=int, help="instead of the file's port; 0: a free one")
+    serve.set_defaults(run=_serve)
     return parser
 
 
@@ -207,6 +212,22 @@ def _student(chosen) -> int:
         return 1
     for path in written:
         print(plain(str(path)))
+    return 0
+
+
+def _serve(chosen) -> int:
+    from ensemble_lab.core.missing import MissingPackage
+
+    try:
+        from ensemble_lab.systems.serve.settings import SettingsError, serve
+    except ImportError as error:
+        _say(chosen, f"{error.name} is missing: pip install 'ensemble-lab[serve]'")
+        return 1
+    try:
+        serve(chosen.settings, chosen.port)
+    except (SettingsError, MissingPackage) as error:
+        _say(chosen, str(error))
+        return 1
     return 0
 
 

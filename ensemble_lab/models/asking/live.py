@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -183,21 +183,48 @@ def run(
     features = one_row(first_of(features([item])) if callable(features) else features)
     if not models:
         raise ValueError("models is empty; give those that the policy names")
-    names = tuple(models)
+    one = partial(_ask_named, models, item)
+    steps = deciding(policy, tuple(models), features, group, labels, parallel)
+    lines = None
+    while True:
+        try:
+            asked = steps.send(lines)
+        except StopIteration as end:
+            return end.value
+        lines = together(one, asked) if parallel else [one(name) for name in asked]
+
+
+def deciding(
+    policy: Policy,
+    names: tuple[str, ...],
+    features: Mapping,
+    group: Hashable | None = None,
+    labels: tuple = (),
+    parallel: bool = True,
+) -> Generator[list[str], list[dict] | None, Decision]:
+    """The steps of a live decision about one item, for callers that ask the models themselves.
+
+    Yields the names of the models to ask at the same time, and is sent a line of each, with every
+    measure; see `ensemble_lab.core.reply.entry`. Returns the decision.
+
+    Raises
+    ------
+    UnknownName
+        The policy names a model that is not among `names`.
+    """
     facts = {0: {"features": features} | ({} if group is None else {"group": group})}
     replies: dict = {}
     waves = policy.waves(names)
     for wave in waves:
         for name in wave:
-            check_known(name, models, "model", "models given")
+            check_known(name, names, "model", "models given")
     table = unasked(names, features, group, labels)
     for wave in waves:
         called = policy.choose(table).called[0]
         asked = [name for name in wave if called[names.index(name)]]
-        one = partial(_ask_named, models, item)
-        lines = together(one, asked) if parallel else [one(name) for name in asked]
-        replies |= {(0, name): line for name, line in zip(asked, lines, strict=True)}
         if asked:
+            lines = yield asked
+            replies |= {(0, name): line for name, line in zip(asked, lines, strict=True)}
             table = tabulate(replies, [0], names, facts, labels)
             if len(replies) < len({name for wave in waves for name in wave}):
                 table = _with_every_measure(table)

@@ -1,0 +1,250 @@
+"""Policies live over members: the steps of `ensemble_lab.run`, asynchronous."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ensemble_lab.answers.cascades.cascade import Cascade
+from ensemble_lab.answers.routing.router import Router
+from ensemble_lab.answers.voting import Vote
+from ensemble_lab.core.decision import COMBINED, Decision
+from ensemble_lab.core.errors import check_known, shown
+from ensemble_lab.core.policy import Policy
+from ensemble_lab.core.states import MEASURES
+from ensemble_lab.models.asking.given import first_of, known_labels, one_row
+from ensemble_lab.models.asking.live import deciding, unasked
+from ensemble_lab.systems.serve.members import (
+    Heard,
+    Member,
+    Verifier,
+    gathered,
+    last_question,
+    sum_or_none,
+)
+from ensemble_lab.systems.serve.protocol import ApiError, completion, summed
+from ensemble_lab.systems.serve.upstream import UpstreamError
+
+Features = Callable[[list[str]], Mapping[str, Sequence]]
+REFUSED = (400, 413, 422)  # the request is at fault: no other member is asked
+
+
+@dataclass(frozen=True)
+class Served:
+    """A policy as the gateway runs it.
+
+    Parameters
+    ----------
+    policy : Policy
+        Fitted where it needs to be.
+    features : callable, optional
+        From a list of questions to features, such as `QuestionFeatures`, for a router. The question
+        is the text of the user's last message.
+    labels : tuple, optional
+        All labels, where a rule depends on their number; see `ensemble_lab.run`.
+    """
+
+    policy: Policy
+    features: Features | None = None
+    labels: tuple[Hashable, ...] = ()
+
+    def __post_init__(self):
+        if not isinstance(self.policy, Policy):
+            raise TypeError(f"policy is {shown(self.policy)}; give one such as MajorityVote()")
+        object.__setattr__(self, "labels", known_labels(self.labels))
+
+    def check(self, members: Mapping[str, Member], name: str) -> None:
+        """Refuse a policy that could not answer the first question.
+
+        Raises
+        ------
+        ValueError
+            A model that is no member, features that are not given, a member without `parse` or
+            `confidence` where the policy compares answers or reads confidences.
+        """
+        where, names = f"policy {shown(name, 40)}", tuple(members)
+        try:
+            waves = self.policy.waves(names)
+            for one in (one for wave in waves for one in wave):
+                check_known(one, names, "model", "members")
+            row = {} if self.features is None else one_row(first_of(self.features(["probe"])))
+            table = unasked(names, row, "probe", self.labels)
+            self.policy.choose(table)
+        except (ValueError, TypeError, LookupError) as error:
+            raise ValueError(f"{where}: {error}") from None
+        asked = [one for wave in waves for one in wave]
+        deferring = [one for wave in waves[:-1] for one in wave] or asked
+        for what, among in {"answer": asked, "confidence": deferring}.items():
+            gone = {what: None} | ({"probability": None} if what == "confidence" else {})
+            if what == "answer":
+                gone |= {"probability": None}
+            try:
+                self.policy.choose(replace(table, **gone))
+            except ValueError:
+                _refuse_silent(what, among, members, where)
+
+
+def _refuse_silent(what: str, names: list, members: Mapping[str, Member], where: str) -> None:
+    setting = {"answer": "parse", "confidence": "confidence"}[what]
+    for name in names:
+        one = members[name]
+        if getattr(one, setting) is None and not one.local:
+            fix = "'last number' or 'exact'" if setting == "parse" else "'logprobs' or agreement"
+            raise ValueError(
+                f"{where} reads the {what} of {shown(name, 40)}, which has no {setting}: give it"
+                f" {setting}, such as {fix}"
+            )
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A policy's answer to one chat.
+
+    Parameters
+    ----------
+    decision : Decision
+        Of one item.
+    body : dict
+        The completion for the client.
+    heard : mapping of str to Heard
+        Each member that replied.
+    failed : mapping of str to str
+        Each member that did not, and how.
+    usage : dict
+        Token counts of all calls.
+    cost : float or None
+        USD of all calls; None where one is not known.
+    waited : float
+        Seconds in which a member was waited for.
+    rule : str
+        Which rule fired.
+    """
+
+    decision: Decision
+    body: dict = field(repr=False)
+    heard: Mapping[str, Heard] = field(repr=False)
+    failed: Mapping[str, str]
+    usage: dict
+    cost: float | None
+    waited: float
+    rule: str
+
+    @property
+    def called(self) -> list[str]:
+        """The members that were asked."""
+        return [*self.heard, *self.failed]
+
+
+async def answer(
+    name: str,
+    served: Served,
+    members: Mapping[str, Member],
+    body: Mapping[str, Any],
+    deadline: float,
+) -> Answered:
+    """Run a policy on a chat, asking only the members that it needs.
+
+    A member that fails counts as one whose reply has no answer: it casts no vote, and a cascade
+    goes on to the next. Only where that leaves no answer its error is raised.
+
+    Parameters
+    ----------
+    name : str
+        The model's name for the client.
+    served : Served
+    members : mapping of name to Member
+    body : mapping
+        A chat completion's request, checked.
+    deadline : float
+        On the clock of `time.monotonic`.
+
+    Raises
+    ------
+    UpstreamError
+        No member gave an answer, and one failed; or a member refused the request.
+    """
+    question, group = last_question(body), (body.get("metadata") or {}).get("group")
+    features = served.features and served.features([question])
+    row = {} if features is None else one_row(first_of(features))
+    try:
+        steps = deciding(served.policy, tuple(members), row, group, served.labels)
+        asked, waited = next(steps, None), 0.0
+    except ValueError as error:
+        raise ApiError(400, f"{name}: {error}", param="metadata") from None
+    heard: dict[str, Heard] = {}
+    errors: dict[str, UpstreamError] = {}
+
+    async def hear(one: str) -> dict:
+        try:
+            found = await members[one].hear(body, deadline, members)
+        except UpstreamError as error:
+            if error.status in REFUSED:
+                raise
+            errors[one] = error
+            return dict.fromkeys(MEASURES)
+        heard[one] = found
+        return found.line
+
+    decision = None
+    while asked:
+        start = time.perf_counter()
+        lines = await gathered([hear(one) for one in asked])
+        waited += time.perf_counter() - start
+        try:
+            asked = steps.send(lines)
+        except StopIteration as end:
+            asked, decision = None, end.value
+    if decision is None:  # no member is needed: the answer was stored
+        decision = served.policy.decide(unasked(tuple(members), row, group, served.labels))
+    chosen = decision.chosen[0]
+    source = decision.models[chosen] if chosen >= 0 else None
+    if errors and (source in errors or (source is None and decision.answers[0] is None)):
+        raise errors[source] if source in errors else next(iter(errors.values()))
+    usage = summed(one.usage for one in heard.values())
+    if source is not None:
+        made = heard[source].body
+    else:
+        label = decision.answers[0] if chosen == COMBINED else None
+        made = completion(name, None if label is None else str(label), usage)
+    costs = [one.line["cost"] for one in heard.values()]
+    cost = None if errors else sum_or_none(costs)
+    failed = {one: error.kind for one, error in errors.items()}
+    rule = explained(served.policy, decision, heard, question, row, group)
+    made = {**made, "model": name, "usage": usage}
+    return Answered(decision, made, heard, failed, usage, cost, waited, rule)
+
+
+def explained(
+    policy: Policy, decision: Decision, heard: Mapping[str, Heard], question: str, row, group
+) -> str:
+    """Which rule gave this answer, in one line."""
+    chosen = int(decision.chosen[0])
+    by = decision.models[chosen] if chosen >= 0 else "combined" if chosen == COMBINED else "nobody"
+    if isinstance(policy, Cascade):
+        parts = []
+        for name, level in zip(policy.order, (*policy.thresholds, None), strict=True):
+            if name in heard:
+                sure = heard[name].line["confidence"]
+                said = "unknown" if sure is None else f"{sure:.3f}"
+                bar = f" against {level:g}" if isinstance(level, int | float) else ""
+                parts.append(f"{name} {said}{bar}")
+        return f"{'; '.join(parts)}: {by} answered"
+    if isinstance(policy, Vote):
+        answers = [one.line.get("answer") for one in heard.values()]
+        votes = sum(one == decision.answers[0] for one in answers)
+        return f"{votes} of {len(answers)} gave the answer of {by}"
+    if isinstance(policy, Router) and question.strip():
+        return policy.route(question, features=row, group=group).why
+    return f"{type(policy).__name__}: {by} answered"
+
+
+def verified(members: Mapping[str, Member]) -> None:
+    """Refuse a verifier that is no member, or that is the member itself."""
+    for name, member in members.items():
+        if isinstance(member.confidence, Verifier):
+            judge = member.confidence.member
+            check_known(judge, members, "verifier", f"members, for {shown(name, 40)}")
+            if judge == name:
+                raise ValueError(f"member {shown(name, 40)} verifies itself; name another member")

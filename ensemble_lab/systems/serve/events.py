@@ -1,0 +1,128 @@
+"""Streamed completions: of one member as it writes, of a policy once it has decided."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from starlette.responses import StreamingResponse
+
+from ensemble_lab.systems.serve.members import Member
+from ensemble_lab.systems.serve.protocol import WAITING, ApiError, Chunks, event
+from ensemble_lab.systems.serve.upstream import UpstreamError
+
+KEEP_ALIVE = 5.0  # seconds between comments while members are waited for
+
+
+class Events(StreamingResponse):
+    """An event stream; `left` is called once, when it is over or its client is gone."""
+
+    def __init__(
+        self, events: AsyncIterator[bytes], left: Callable[[], None], headers: Mapping[str, str]
+    ):
+        # Proxies such as nginx keep events back unless they are told not to.
+        usual = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+        super().__init__(events, media_type="text/event-stream", headers={**usual, **headers})
+        self._left = left
+
+    async def __call__(self, scope, receive, send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._left()
+
+
+class MemberStream:
+    """One member's events, repaired: role first, usage only when asked for, an end.
+
+    `begin` raises what the server answers instead of a stream; then errors are events.
+    """
+
+    def __init__(self, member: Member, name: str, body: Mapping[str, Any], chunks: Chunks):
+        self._member, self._name, self._body, self._chunks = member, name, body, chunks
+        self.usage: dict[str, int] = {}
+        self.failed: str | None = None
+
+    async def begin(self, deadline: float) -> None:
+        """Wait for the first event."""
+        if self._member.local:  # its completion is whole
+            reply = await self._member.ask(self._body, deadline)
+            self._first, self._rest = self._chunks.of_completion(reply.body), None
+            return
+        self._rest = self._member.stream(self._body, deadline)
+        try:
+            self._first = await self._next()
+            if self._first is None:
+                raise UpstreamError(502, "stream", f"{self._name} sent no event")
+        except BaseException:
+            await self._rest.aclose()
+            raise
+
+    async def _next(self) -> bytes | None:
+        """The next events for the client; None at the end."""
+        data = await anext(self._rest, None)
+        if data is None or data.strip() == b"[DONE]":
+            return None
+        try:
+            # Not strict: half of a character must not end an answer.
+            body = json.loads(data.decode(errors="replace"))
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, Mapping) or body.get("error"):
+            said = body.get("error") if isinstance(body, Mapping) else None
+            why = said.get("message", "") if isinstance(said, Mapping) else "an event is not JSON"
+            raise UpstreamError(502, "stream", f"{self._name} broke off: {why}")
+        self._member.check_model(body)
+        return self._chunks.of_chunk(body)
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """All events, to the end or to an error."""
+        try:
+            part = self._first
+            while part is not None:
+                if part:
+                    yield part
+                part = None if self._rest is None else await self._next()
+            if not self._chunks.finished:
+                raise UpstreamError(502, "stream", f"{self._name} ended without a finish")
+            self.usage = self._chunks.usage
+            yield self._chunks.end(self.usage)
+        except UpstreamError as error:
+            self.failed = error.kind
+            yield event(ApiError(502, error.message, code=error.kind).body)
+        finally:
+            if self._rest is not None:
+                await self._rest.aclose()
+
+
+async def decided(
+    working: asyncio.Future, chunks: Chunks, told: Callable[[Any], None]
+) -> AsyncIterator[bytes]:
+    """A policy's answer as events: the role, comments while it works, then the whole answer.
+
+    Parameters
+    ----------
+    working : future of Answered
+        Cancelled when the client leaves.
+    chunks : Chunks
+    told : callable
+        Is given the answer, or the error.
+    """
+    try:
+        if not working.done():
+            yield chunks.role()
+        while not (await asyncio.wait((working,), timeout=KEEP_ALIVE))[0]:
+            yield WAITING
+        try:
+            found = working.result()
+        except (ApiError, UpstreamError) as error:
+            told(error)
+            yield event(ApiError(502, str(error), code="member").body)
+            return
+        told(found)
+        yield chunks.of_completion(found.body)
+        yield chunks.end(found.usage)
+    finally:
+        working.cancel()

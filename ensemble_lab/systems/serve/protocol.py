@@ -1,0 +1,272 @@
+"""What OpenAI's clients read and write: requests, completions, chunks, errors, event streams.
+
+What is written is strict, as clients are; what is read from other servers is not, as they are not.
+
+References
+----------
+OpenAI, API reference, "Chat", "Chat streaming" and "Error codes".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ensemble_lab.core.errors import excerpt
+from ensemble_lab.models.endpoints.completion import count
+
+DONE = b"data: [DONE]\n\n"
+WAITING = b": waiting\n\n"  # a comment: it keeps a connection open, and clients skip it
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+SINGLE = ("tools", "tool_choice", "functions", "function_call", "audio", "modalities")
+
+
+class ApiError(Exception):
+    """An error in OpenAI's form.
+
+    Parameters
+    ----------
+    status : int
+        Of HTTP.
+    message : str
+        The bad value and the fix; no key and no prompt.
+    param : str, optional
+        The parameter of the request that is wrong.
+    code : str, optional
+        A word for programs, such as ``"model_not_found"``.
+    retry_after : float, optional
+        Seconds.
+    retry : bool, optional
+        Whether the client should try again; by default it decides by the status.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+        retry: bool | None = None,
+    ):
+        super().__init__(message)
+        self.status, self.message, self.param, self.code = status, message, param, code
+        self.retry_after, self.retry = retry_after, retry
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """``{"error": {…}}``."""
+        usual = "invalid_request_error" if self.status < 500 else "server_error"
+        kind = KINDS.get(self.status, usual)
+        about = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return {"error": about}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Advice to the client about trying again."""
+        advice = {}
+        if self.retry_after is not None:
+            advice["retry-after"] = str(math.ceil(self.retry_after))
+        if self.retry is not None:
+            advice["x-should-retry"] = str(self.retry).lower()
+        return advice
+
+
+class StreamOptions(BaseModel):
+    """Options of an event stream."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    include_usage: bool | None = None
+
+
+class Message(BaseModel):
+    """A message of a chat."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+
+
+class ChatRequest(BaseModel):
+    """The fields of a chat completion that the gateway reads; it passes others on unread."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    model: str
+    messages: list[Message] = Field(min_length=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = Field(None, ge=1, le=128)
+    metadata: dict[str, str] | None = None
+
+
+def chat_request(content: bytes) -> dict[str, Any]:
+    """The body of a chat completion, checked.
+
+    Raises
+    ------
+    ApiError
+        400: no JSON, or a field of another type: named.
+    """
+    try:
+        body = json.loads(content.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        where = "nested too deep" if isinstance(error, RecursionError) else excerpt(_why(error))
+        raise ApiError(400, f"the body is not JSON: {where}", code="invalid_json") from None
+    try:
+        ChatRequest.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        param = ".".join(map(str, first["loc"])) or None
+        where = param or "the body"
+        raise ApiError(400, f"{excerpt(where)}: {first['msg']}", param=param) from None
+    if body.get("stream_options") and not body.get("stream"):
+        raise ApiError(400, "stream_options is for stream: true", param="stream_options")
+    return body
+
+
+def _refuse_constant(word: str):
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _why(error: ValueError) -> str:
+    """The reason without the text of the body, which is not repeated."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.pos}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is not UTF-8"
+    return str(error)
+
+
+def single_only(body: Mapping[str, Any]) -> None:
+    """Refuse what one model answers and a policy over several cannot.
+
+    Raises
+    ------
+    ApiError
+        400: tools, images, sound, or `n` above 1.
+    """
+    asked = [name for name in SINGLE if body.get(name) not in (None, [], "none", ["text"])]
+    asked += ["n"] * ((body.get("n") or 1) > 1)
+    parts = (p for m in body["messages"] for p in m.get("content") or () if isinstance(p, dict))
+    asked += ["messages"] * any(part.get("type") != "text" for part in parts)
+    if asked:
+        what = "parts other than text" if asked[0] == "messages" else "this parameter"
+        raise ApiError(
+            400,
+            f"{asked[0]}: a policy over several models does not take {what}; ask one of its members"
+            " by name",
+            param=asked[0],
+        )
+
+
+def models_list(names: Mapping[str, str], created: int) -> dict[str, Any]:
+    """The list of models, from name to owner."""
+    about = {"object": "model", "created": created}
+    data = [{"id": name, **about, "owned_by": owner} for name, owner in names.items()]
+    return {"object": "list", "data": data}
+
+
+def usage_of(body: Mapping[str, Any]) -> dict[str, int]:
+    """The token counts of a completion or chunk; empty where a server gives none."""
+    given = body.get("usage")
+    given = given if isinstance(given, Mapping) else {}
+    found = {name: n for name in COUNTS if (n := count(given.get(name))) is not None}
+    if {"prompt_tokens", "completion_tokens"} <= found.keys():
+        found["total_tokens"] = found["prompt_tokens"] + found["completion_tokens"]
+    return found
+
+
+def summed(usages: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Token counts of several calls."""
+    usages = list(usages)
+    return {name: sum(one.get(name, 0) for one in usages) for name in COUNTS}
+
+
+def completion(model: str, text: str | None, usage: Mapping[str, int]) -> dict[str, Any]:
+    """A whole completion; text None is an abstention."""
+    message = {"role": "assistant", "content": text, "refusal": None}
+    if text is None:
+        message["refusal"] = "The policy gave no answer."
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    head = {"id": "", "object": "chat.completion", "created": int(time.time()), "model": model}
+    return head | {"choices": [choice], "usage": summed([usage])}
+
+
+def compact(body: Any) -> bytes:
+    """JSON in ASCII alone, so that no half of a character can break it."""
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def event(body: Mapping[str, Any]) -> bytes:
+    """One event of a stream."""
+    return b"data: " + compact(body) + b"\n\n"
+
+
+class Chunks:
+    """The chunks of one streamed completion: role first, usage only when asked for.
+
+    Parameters
+    ----------
+    id, model : str
+        As the client reads them.
+    include_usage : bool
+        Whether the client asked for a last chunk with the token counts.
+    """
+
+    def __init__(self, id: str, model: str, include_usage: bool):
+        self._head = {"id": id, "object": "chat.completion.chunk", "created": int(time.time())}
+        self._head |= {"model": model}
+        self._asked, self._begun = include_usage, set()
+        self.finished, self.usage = False, {}
+
+    def _event(self, choices: list) -> bytes:
+        return event(self._head | {"choices": choices} | ({"usage": None} if self._asked else {}))
+
+    def role(self) -> bytes:
+        """The first chunk, where the text is not known yet."""
+        return self._event([self._with_role({"delta": {"content": ""}})])
+
+    def of_completion(self, body: Mapping[str, Any]) -> bytes:
+        """A whole completion as chunks: its message, then its finish."""
+        self.usage = usage_of(body)
+        chunks = []
+        for choice in body["choices"]:
+            end = {"index": choice.get("index", 0), "finish_reason": choice.get("finish_reason")}
+            whole = {"index": end["index"], "delta": choice["message"], "finish_reason": None}
+            end["finish_reason"] = end["finish_reason"] or "stop"
+            whole |= {"logprobs": choice["logprobs"]} if choice.get("logprobs") else {}
+            chunks += [self._event([self._with_role(whole)]), self._event([{**end, "delta": {}}])]
+        self.finished = True
+        return b"".join(chunks)
+
+    def of_chunk(self, body: Mapping[str, Any]) -> bytes:
+        """A server's chunk, repaired; usage is kept for the end."""
+        self.usage = usage_of(body) or self.usage
+        choices = [self._with_role(choice) for choice in body.get("choices") or ()]
+        self.finished |= any(choice.get("finish_reason") for choice in choices)
+        if not choices:
+            return b""
+        extra = {k: v for k, v in body.items() if k not in (*self._head, "choices", "usage")}
+        return event(
+            {**extra, **self._head, "choices": choices, **({"usage": None} if self._asked else {})}
+        )
+
+    def _with_role(self, choice: Mapping[str, Any]) -> dict[str, Any]:
+        index = choice.get("index", 0)
+        delta = dict(choice.get("delta") or {})
+        if index not in self._begun:
+            self._begun.add(index)
+            delta = {"role": "assistant", **delta}
+        return {"finish_reason": None, **choice, "index": index, "delta": delta}
+
+    def end(self, usage: Mapping[str, int]) -> bytes:
+        """The usage, if asked for, and the end of the stream."""
+        last = event(self._head | {"choices": [], "usage": summed([usage])}) if self._asked else b""
+        return last + DONE
