@@ -349,7 +349,10 @@ def _array(value: dict, where: str) -> np.ndarray:
         raise ValueError(f"{where} holds what is no finite number of {kind}")
     if math.prod(shape) != len(data):
         raise ValueError(f"{where} has {len(data)} numbers for the shape {shown(shape, 40)}")
-    made = np.array(data, kind).reshape(shape)
+    with np.errstate(over="ignore"):
+        made = np.array(data, kind).reshape(shape)
+    if not np.isfinite(made).all():
+        raise ValueError(f"{where} holds a number beyond {kind}")
     made.flags.writeable = False
     return made
 

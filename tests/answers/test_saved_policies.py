@@ -1,6 +1,7 @@
 """A saved policy decides as before; a hostile file is refused and runs nothing."""
 
 import copy
+import itertools
 import json
 import pickle
 import re
@@ -199,3 +200,26 @@ def test_a_state_of_another_router_is_refused(tmp_path):
     for name, found in files.items():
         if name not in ("DynamicSelection", "SimilarityRouter"):
             assert refused(changed(found, *state, to=stored), tmp_path), name
+
+
+def _places(value, path=()):
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value[:3])
+    for step, part in inner if isinstance(value, dict | list) else ():
+        if isinstance(part, dict | list):
+            yield from _places(part, (*path, step))
+        else:
+            yield (*path, step)
+
+
+@pytest.mark.parametrize("policy", LEARNED, ids=lambda p: type(p).__name__)
+def test_any_value_in_any_place_loads_or_is_refused_in_our_words(policy, tmp_path):
+    found, path = saved(policy, tmp_path), tmp_path / "hostile.json"
+    values = [None, [], {}, "x", -1, 1e300, {"tuple": [1]}, {"class": "Space"}]
+    # Eight values in turn: neighbouring places meet different ones.
+    for place, value in zip(list(_places(found))[1:], itertools.cycle(values), strict=False):
+        path.write_text(json.dumps(changed(found, *place, to=value)))
+        try:
+            lab.load_policy(path)
+        except ValueError as error:
+            assert "is no policy that can be loaded" in str(error)
