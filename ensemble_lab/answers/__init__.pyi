@@ -29,6 +29,8 @@ from .routing.router import Router as Router
 from .routing.selectors import HeuristicSelector as HeuristicSelector
 from .routing.selectors import LearnedSelector as LearnedSelector
 from .routing.subsets import SubsetRouter as SubsetRouter
+from .saved import load_policy as load_policy
+from .saved import save_policy as save_policy
 from .stacking import StackedAnswers as StackedAnswers
 from .voting import MajorityVote as MajorityVote
 from .voting import MaxVote as MaxVote

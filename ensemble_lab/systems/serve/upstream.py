@@ -3,27 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.models.endpoints.completion import excerpt, reason
+from ensemble_lab.models.endpoints.completion import excerpt, parsed, reason
+from ensemble_lab.models.endpoints.connection import MOST_BYTES
+from ensemble_lab.models.patience import without_secrets
+from ensemble_lab.systems.serve.resilience import (
+    Breaker,
+    Budget,
+    Hedge,
+    asked_wait,
+    hedged,
+    retry_wait,
+    time_left,
+)
 
-MOST = 64 * 2**20  # bytes of one reply
+RETRIES = 2  # as the official client
+FAILURES, WINDOW, COOLDOWN = 5, 10.0, 5.0  # of the breaker; seconds
+NOT_AGAIN = ("open", "nonsense")  # kinds of error that a further call does not change
+QUOTED = 16  # characters of a prompt in a row: an error's text with so many is not shown
+
+Made = TypeVar("Made")
 
 
 class UpstreamError(Exception):
-    """A server gave no usable reply: HTTP status (0 for none), kind, and advice on trying again."""
+    """A server gave no usable reply.
 
-    def __init__(self, status: int, kind: str, message: str, retry_after: float | None = None):
+    Parameters
+    ----------
+    status : int
+        HTTP status for the client: the server's, or 502 to 504.
+    kind : str
+        ``"status"``, ``"timeout"``, ``"unreachable"``, ``"broken"``, ``"nonsense"`` or ``"open"``
+        (the circuit breaker).
+    message : str
+        Without a key and without the prompt.
+    retry_after : float, optional
+        Seconds that the server asks to wait.
+    headers : mapping of str, optional
+        The server's.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        message: str,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ):
         super().__init__(message)
         self.status, self.kind, self.message, self.retry_after = status, kind, message, retry_after
+        self.headers = headers or {}
 
 
 @dataclass(frozen=True)
@@ -37,7 +78,7 @@ class Reply:
     body : dict
         The completion.
     seconds : float
-        From the request to the last byte.
+        From the request to the last byte, of the try that succeeded.
     """
 
     status: int
@@ -47,7 +88,7 @@ class Reply:
 
 
 class Upstream:
-    """One model of one server.
+    """One model of one server. Redirects are not followed: they could carry the key away.
 
     Parameters
     ----------
@@ -57,42 +98,67 @@ class Upstream:
         Up to and with the version, such as ``http://127.0.0.1:8000/v1``.
     key : str, optional
         The bearer token.
+    budget : Budget, optional
+        Of retries; several upstreams can share one. Default: one retry in ten calls.
     timeout : float
-        Seconds that one call may take.
+        Seconds that one try may take.
+    breaker : Breaker, optional
+        Default: 5 failures in 10 s open it for 5 s.
+    hedge : Hedge, optional
+        Sends a second call where the first is slow. A stream is never sent twice. Without it no
+        call is: what the loser cost is not known.
     """
 
     def __init__(
-        self, name: str, base_url: str, key: str | None = None, *, budget=None, timeout=60.0
+        self,
+        name: str,
+        base_url: str,
+        key: str | None = None,
+        *,
+        budget: Budget | None = None,
+        timeout: float = 60.0,
+        breaker: Breaker | None = None,
+        hedge: Hedge | None = None,
     ):
         self.name, self.base_url, self.timeout = name, base_url.rstrip("/"), timeout
-        headers = {"accept-encoding": "identity"}
+        self.budget, self.hedge = budget or Budget(), hedge
+        self.breaker = breaker or Breaker(FAILURES, WINDOW, COOLDOWN, time.monotonic)
+        self._key = key
+        headers = {"accept-encoding": "identity", "content-type": "application/json"}
         if key:
             headers["authorization"] = f"Bearer {key}"
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64)
-        self._client = httpx2.AsyncClient(headers=headers, timeout=None, limits=limits)
+        self._client = httpx2.AsyncClient(
+            headers=headers, timeout=None, limits=limits, follow_redirects=False
+        )
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
     async def ask(self, body: dict, deadline: float) -> Reply:
-        """One completion before `deadline`, on the clock of `time.monotonic`."""
-        start = time.perf_counter()
-        async with self._opened(body, deadline) as response:
-            content = await self._all(response, deadline)
-        try:
-            found = json.loads(content.decode(errors="replace"))
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            raise UpstreamError(502, "nonsense", f"{shown(self.name)} answered with no JSON object")
-        return Reply(response.status_code, response.headers, found, time.perf_counter() - start)
+        """One completion before `deadline`, on the clock of `time.monotonic`.
+
+        Raises
+        ------
+        UpstreamError
+            No completion, after the retries that the budget allows.
+        """
+
+        def call() -> Awaitable[Reply]:
+            return self._asked(body, deadline)
+
+        if self.hedge is None:
+            return await self._tried(call, deadline)
+        hedge = self.hedge
+        return await self._tried(lambda: hedged(call, hedge), deadline)
 
     async def stream(self, body: dict, deadline: float) -> AsyncIterator[bytes]:
-        """The data of every event, as bytes, before `deadline`."""
-        async with self._opened(body | {"stream": True}, deadline) as response:
-            rest = b""
-            chunks = response.aiter_raw().__aiter__()
+        """The data of every event, as bytes, before `deadline`; retried only before it begins."""
+        body = body | {"stream": True}
+        response, ticket = await self._tried(lambda: self._begun(body, deadline), deadline)
+        try:
+            rest, chunks = b"", response.aiter_raw()
             while True:
                 with self._named():
                     async with self._until(deadline):
@@ -100,66 +166,163 @@ class Upstream:
                 if chunk is None:
                     return
                 *events, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
-                if len(rest) > MOST:
-                    raise UpstreamError(502, "nonsense", "an event without end")
+                if len(rest) > MOST_BYTES:
+                    raise UpstreamError(502, "nonsense", f"{shown(self.name)} sent endless events")
                 for event in events:
                     lines = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
                     if lines:
                         yield b"\n".join(line.removeprefix(b" ") for line in lines)
-
-    @asynccontextmanager
-    async def _opened(self, body: dict, deadline: float):
-        request = self._client.build_request(
-            "POST",
-            f"{self.base_url}/chat/completions",
-            content=json.dumps(body, separators=(",", ":")).encode(),
-            headers={"content-type": "application/json"},
-        )
-        with self._named():
-            async with self._until(deadline):
-                response = await self._client.send(request, stream=True)
-        try:
-            if response.status_code >= 300:
-                content = await self._all(response, deadline)
-                after = response.headers.get("retry-after", "")
-                raise UpstreamError(
-                    response.status_code,
-                    "status",
-                    f"{shown(self.name)} answered HTTP {response.status_code}:"
-                    f" {excerpt(reason(content)[:4000])}",
-                    float(after) if after.isdigit() else None,
-                )
-            yield response
+        except UpstreamError:
+            self.breaker.end(ticket, False)
+            raise
         finally:
             await response.aclose()
 
-    async def _all(self, response, deadline: float) -> bytes:
+    async def _tried(self, call: Callable[[], Awaitable[Made]], deadline: float) -> Made:
+        """The gateway's only retry loop."""
+        self.budget.earn()
+        for tried in itertools.count():
+            try:
+                return await call()
+            except UpstreamError as error:
+                wait = None
+                if tried < RETRIES and error.kind not in NOT_AGAIN:
+                    wait = retry_wait(
+                        error.status, error.headers, tried, random.random, time.time()
+                    )
+                if wait is None or time.monotonic() + wait >= deadline or not self.budget.spend():
+                    raise
+            await asyncio.sleep(wait)
+        raise AssertionError
+
+    async def _asked(self, body: dict, deadline: float) -> Reply:
+        start = time.perf_counter()
+        with self._counted():
+            response = await self._opened(body, deadline)
+            try:
+                content = await self._all(response, deadline)
+            finally:
+                await response.aclose()
+            try:
+                found = parsed(content.decode(errors="replace"))
+            except ValueError:
+                found = None
+            if not isinstance(found, dict):
+                raise UpstreamError(
+                    502, "nonsense", f"{shown(self.name)} answered with no JSON object"
+                )
+            return Reply(response.status_code, response.headers, found, time.perf_counter() - start)
+
+    async def _begun(self, body: dict, deadline: float) -> tuple[httpx2.Response, int]:
+        with self._counted() as ticket:
+            return await self._opened(body, deadline), ticket
+
+    async def _opened(self, body: dict, deadline: float) -> httpx2.Response:
+        """A response with status 2xx, whose body is not read yet."""
+        with self._named():
+            left = time_left(deadline, time.monotonic, self.timeout)
+            request = self._client.build_request(
+                "POST",
+                f"{self.base_url}/chat/completions",
+                content=json.dumps(body, separators=(",", ":")).encode(),
+                # The header in which the official client says how long it waits.
+                headers={"x-stainless-read-timeout": f"{left:.3f}"},
+            )
+            async with self._until(deadline):
+                response = await self._client.send(request, stream=True)
+        if response.status_code < 300:
+            return response
+        try:
+            content = await self._all(response, deadline)
+        finally:
+            await response.aclose()
+        raise UpstreamError(
+            response.status_code,
+            "status",
+            f"{shown(self.name)} answered HTTP {response.status_code}{self._why(content, body)}",
+            asked_wait(response.headers, time.time()),
+            response.headers,
+        )
+
+    async def _all(self, response: httpx2.Response, deadline: float) -> bytes:
+        parts, size = [], 0
         with self._named():
             async with self._until(deadline):
-                return await response.aread()
+                async for part in response.aiter_raw():
+                    parts.append(part)
+                    size += len(part)
+                    if size > MOST_BYTES:
+                        most = f"{MOST_BYTES >> 20} MB"
+                        raise UpstreamError(
+                            502, "nonsense", f"{shown(self.name)} sent more than {most}"
+                        )
+        return b"".join(parts)
+
+    def _why(self, content: bytes, body: dict) -> str:
+        """The server's reason, unless it quotes the prompt."""
+        text = reason(content)[:4000]
+        if self._key:
+            text = text.replace(self._key, "…")
+        if any(_quotes(text, part) for part in _texts(body.get("messages"))):
+            return "; its reason is not shown, for it quotes the prompt"
+        text = excerpt(without_secrets(text))
+        return f": {text}" if text else ""
 
     def _until(self, deadline: float):
-        left = min(deadline - time.monotonic(), self.timeout)
-        return asyncio.timeout(max(left, 0))
+        return asyncio.timeout(max(min(deadline - time.monotonic(), self.timeout), 0))
 
-    def _named(self):
-        return _Named(self.name)
+    @contextmanager
+    def _counted(self) -> Iterator[int]:
+        """Ask the breaker, and tell it how the call ended."""
+        ticket, well = self.breaker.begin(), None
+        if ticket is None:
+            left = self.breaker.left()
+            raise UpstreamError(
+                503, "open", f"{shown(self.name)} failed too often and is left alone", left
+            )
+        try:
+            yield ticket
+            well = True
+        except UpstreamError as error:
+            well = error.status < 500  # it works, where it refuses a request
+            raise
+        finally:
+            self.breaker.end(ticket, well)
 
-
-class _Named:
-    """Turns the client's errors into ours."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace) -> bool:
-        if isinstance(error, TimeoutError | httpx2.TimeoutException):
-            raise UpstreamError(504, "timeout", f"{shown(self.name)} did not answer in time")
-        if isinstance(error, httpx2.HTTPError):
-            why = type(error).__name__
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Turn the client's errors into ours; theirs hold the request, with key and prompt."""
+        try:
+            yield
+        except (TimeoutError, httpx2.TimeoutException):
+            raise UpstreamError(
+                504, "timeout", f"{shown(self.name)} did not answer in time"
+            ) from None
+        except httpx2.HTTPError as error:
             kind = "unreachable" if isinstance(error, httpx2.ConnectError) else "broken"
-            raise UpstreamError(503, kind, f"{shown(self.name)} cannot be reached: {why}")
-        return False
+            why = type(error).__name__
+            raise UpstreamError(503, kind, f"{shown(self.name)} cannot be reached: {why}") from None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text of a chat that a user or a program wrote."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            if name not in ("role", "type"):
+                yield from _texts(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)
+
+
+def _quotes(text: str, prompt: str) -> bool:
+    """Whether a text holds a piece of a prompt, as it is or as JSON writes it."""
+    piece = min(QUOTED, len(prompt))
+    written = json.dumps(prompt)[1:-1]
+    return piece > 3 and any(
+        text[i : i + piece] in whole
+        for whole in {prompt, written, written.replace("\\n", " ")}
+        for i in range(len(text) - piece + 1)
+    )
