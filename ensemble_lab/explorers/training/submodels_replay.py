@@ -128,7 +128,6 @@ def alone(units: int, layers: int) -> tuple[Members, float]:
 @cache
 def stored(made: str) -> Sequence:
     """The whole network of each run as codes of 8 bits, with its exits."""
-    require("training networks", "torch")
     from ensemble_lab.explorers.training.submodels_network import Submodels, with_exits
     from ensemble_lab.training.submodels.precision import AnyPrecision
 
@@ -146,6 +145,7 @@ def stored(made: str) -> Sequence:
 @cache
 def submodel(made: str, width: float, bits: int) -> Submodel:
     """What the submodel of that width and so many bits says at every exit."""
+    require("training networks", "torch")
     from ensemble_lab.explorers.training.submodels_network import in_bits, said
 
     cut, units = made == "codes cut short", int(width * UNITS)
