@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 SOURCES = sorted((ROOT / "ensemble_lab").rglob("*.py"))
-NETWORK = {"httpx", "httpx2", "requests", "socket", "urllib3", "aiohttp", "huggingface_hub", "ftplib"}
-NETWORK |= {"http.client", "urllib.request", "smtplib", "xmlrpc", "websocket"}
+NETWORK = {"httpx", "requests", "socket", "urllib3", "aiohttp", "huggingface_hub", "ftplib"}
+NETWORK |= {"httpx2", "http.client", "urllib.request", "smtplib", "xmlrpc", "websocket"}
 RUNS_WHAT_IT_READS = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 
 

@@ -87,5 +87,5 @@ def test_times_of_an_engine_in_float32_are_added_in_float64():
 @pytest.mark.parametrize("wrong", [True, "4", float("nan")])
 @pytest.mark.parametrize("name", ["step", "per_task", "prompt", "per_token", "slots", "capacity"])
 def test_engines_are_made_of_numbers(name, wrong):
-    with pytest.raises(ValueError, match=f"{name} is "):
+    with pytest.raises(ValueError, match=f"{name}="):
         Engine(**{"step": 0.1, name: wrong})

@@ -44,12 +44,12 @@ class Engine:
 
     def __post_init__(self):
         for name in ("step", "per_task", "prompt", "per_token"):
-            object.__setattr__(self, name, positive(getattr(self, name), name, " of seconds", True))
+            object.__setattr__(self, name, positive(getattr(self, name), name, " seconds", True))
         if not self.step + self.per_task:
             raise ValueError("a step takes no time; give step or per_task above 0")
         object.__setattr__(self, "slots", whole(self.slots, "slots"))
         if self.capacity != inf:
-            object.__setattr__(self, "capacity", positive(self.capacity, "capacity", " of tokens"))
+            object.__setattr__(self, "capacity", positive(self.capacity, "capacity", " tokens"))
 
 
 class Task:

@@ -84,7 +84,8 @@ def _tokens(values, name: str, n: int, least: int) -> np.ndarray:
 
 def _limits(limit, n: int) -> np.ndarray:
     """One limit a request, seconds; infinite where there is none."""
-    alone = isinstance(limit, Real) and not isinstance(limit, bool)
+    # NumPy's spans of time count as whole numbers.
+    alone = isinstance(limit, Real) and not isinstance(limit, bool | np.timedelta64)
     values = np.full(n, float(limit)) if alone else np.asarray(_or_infinite(limit), float)
     if values.shape != (n,) or not (values > 0).all():
         raise ValueError(
