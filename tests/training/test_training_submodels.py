@@ -653,3 +653,10 @@ def test_labels_of_another_kind_are_no_overthinking(exits, digits):
 def test_equal_widths_nest_nothing(digits):
     with pytest.raises(ValueError, match="different"):
         lab.NestedNetwork(widths=(1, 1.0)).fit(np.eye(2), [0, 1])
+
+
+def test_who_writes_into_a_table_changes_no_network():
+    stored = lab.AnyPrecision(nn.Linear(8, 2), bits=2)
+    before = stored.at(2).weight
+    stored.table("weight")[:] = 0
+    assert torch.equal(stored.at(2).weight, before)
