@@ -633,3 +633,48 @@ def test_the_way_of_a_gpu_gives_the_same_sums(capacity):
         tokens[0], choices, routing.weights[0], layer.gate_up, layer.down
     )
     torch.testing.assert_close(found, output[0], atol=1e-6, rtol=1e-5)
+
+
+def test_gradients_of_tokens_pass_choices_that_were_dropped_by():
+    torch.manual_seed(0)
+    choices = torch.randint(0, 5, (40, 2))  # 4 is no expert
+    weights, gate_up, down = torch.rand(40, 2), torch.randn(4, 32, 16), torch.randn(4, 16, 16)
+    tokens = torch.randn(40, 16, requires_grad=True)
+    ways = products.without_waiting, products.mixed
+    found, wanted = (
+        torch.autograd.grad(way(tokens, choices, weights, gate_up, down).sum(), tokens)[0]
+        for way in ways
+    )
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-3)
+
+
+def test_the_router_is_exact_under_autocast():
+    torch.manual_seed(0)
+    layer, tokens = MixtureOfExperts(16, 8, 4, 2), torch.randn(1, 50, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = layer(tokens)[1].logits
+    assert torch.equal(logits, layer(tokens)[1].logits)
+
+
+def test_a_switch_router_begins_with_the_groups_themselves():
+    torch.manual_seed(0)
+    gate, up, down, tokens = *torch.randn(2, 8, 4), torch.randn(4, 8), torch.randn(5, 4)
+    outputs = [
+        experts_from_dense(gate, up, down, 4, 1, router=router)(tokens)[0]
+        for router in ("switch", "softmax")
+    ]
+    torch.testing.assert_close(*outputs)
+
+
+def test_a_step_of_the_bias_that_cannot_be_is_refused():
+    layer, other = MixtureOfExperts(4, 4, 4, 1, "sigmoid"), MixtureOfExperts(4, 4, 1, 1)
+    tokens = torch.randn(3, 4)
+    with pytest.raises(ValueError, match="of 1 experts"):
+        layer.rebalance(other(tokens)[1])
+    with pytest.raises(ValueError, match="rate=nan"):
+        layer.rebalance(layer(tokens)[1], float("nan"))
+
+
+def test_no_tokens_and_infinite_capacity():
+    layer = MixtureOfExperts(4, 4, 2, 1, capacity=float("inf"))
+    assert layer(torch.zeros(0, 4))[0].shape == (0, 4)

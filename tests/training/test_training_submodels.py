@@ -634,3 +634,29 @@ def test_settings_without_exits_are_named(digits, changed, words):
 def test_shares_that_do_not_add_up_are_named(shares, words):
     with pytest.raises(ValueError, match=words):
         lab.exit_thresholds([[0.5, 0.5], [0.4, 0.6]], shares)
+
+
+def test_outputs_that_are_nan_are_no_answer(exits, nested):
+    rows = np.zeros((3, nested.n_features_in_))
+    rows[1] = 1e300  # infinite in single precision
+    for ask in (exits.predict, nested.predict, lambda X: exits.leave(X, 0.5)):
+        with pytest.raises(ValueError, match="row 1 of X"):
+            ask(rows)
+
+
+def test_labels_of_another_kind_are_no_overthinking(exits, digits):
+    X = digits[0][:4]
+    with pytest.raises(ValueError, match="no label of the classes"):
+        exits.overthinking(X, np.array(["a", "b", "c", "d"]))
+
+
+def test_equal_widths_nest_nothing(digits):
+    with pytest.raises(ValueError, match="different"):
+        lab.NestedNetwork(widths=(1, 1.0)).fit(np.eye(2), [0, 1])
+
+
+def test_who_writes_into_a_table_changes_no_network():
+    stored = lab.AnyPrecision(nn.Linear(8, 2), bits=2)
+    before = stored.at(2).weight
+    stored.table("weight")[:] = 0
+    assert torch.equal(stored.at(2).weight, before)

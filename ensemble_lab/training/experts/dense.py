@@ -22,7 +22,8 @@ def experts_from_dense(
 
     The outputs of all groups add up to that of the dense network. The weights `down` are
     multiplied by k, and the router begins with zeros, so that all weights are 1 / k: with k = E the
-    layer equals the dense network. Which groups a token needs, the router has to learn.
+    layer equals the dense network. The weight of a switch router is 1 / E, and `down` is multiplied
+    by E. Which groups a token needs, the router has to learn.
 
     Parameters
     ----------
@@ -62,10 +63,11 @@ def experts_from_dense(
         )
     units = units_of(groups, len(gate)).to(gate.device)  # (E, h / E)
     layer = MixtureOfExperts(gate.shape[1], units.shape[1], len(units), k, **settings).to(gate)
+    weight = 1 / len(units) if layer.kind == "switch" else 1 / k
     with torch.no_grad():
         layer.router.zero_()
         layer.gate_up.copy_(torch.cat([gate[units], up[units]], 1))
-        layer.down.copy_(down.T[units].transpose(1, 2) * k)
+        layer.down.copy_(down.T[units].transpose(1, 2) / weight)
     return layer
 
 

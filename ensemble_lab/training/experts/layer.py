@@ -107,7 +107,8 @@ class MixtureOfExperts(nn.Module):
         """The routing alone, of tokens (…, T, d)."""
         # Half precision is too coarse to choose: near-ties would be decided by rounding.
         exact = torch.float64 if tokens.dtype == torch.float64 else torch.float32
-        logits = F.linear(tokens.to(exact), self.router.to(exact))
+        with torch.autocast(tokens.device.type, enabled=False):
+            logits = F.linear(tokens.to(exact), self.router.to(exact))
         if not logits.isfinite().all():
             bad = (~logits.isfinite()).any(-1).sum()
             raise ValueError(
@@ -130,7 +131,8 @@ class MixtureOfExperts(nn.Module):
         Raises
         ------
         ValueError
-            The router has no bias.
+            The router has no bias, the routing is of another number of experts, or a rate that is
+            not finite.
 
         References
         ----------
@@ -139,7 +141,14 @@ class MixtureOfExperts(nn.Module):
         if self.kind != "sigmoid":
             raise ValueError(f"router={self.kind!s} has no bias: make the layer with 'sigmoid'")
         counts = routing.counts.to(self.bias)
-        self.bias += number(rate, "rate") * (counts.mean() - counts).sign()
+        if len(counts) != len(self.bias):
+            raise ValueError(
+                f"the routing is of {len(counts)} experts and the layer has {len(self.bias)}: give"
+                " what this layer returned"
+            )
+        if not math.isfinite(number(rate, "rate")):
+            raise ValueError(f"rate={shown(rate)}: give a finite number, such as 0.001")
+        self.bias += rate * (counts.mean() - counts).sign()
 
     def extra_repr(self) -> str:
         experts, d, hidden = self.down.shape

@@ -71,9 +71,11 @@ def without_waiting(tokens, choices, weights, gate_up, down) -> torch.Tensor:
     experts = torch.arange(len(down), device=choices.device)
     ranked, order = choices.flatten().sort(stable=True)
     ends = torch.searchsorted(ranked, experts, right=True, out_int32=True)
-    found = grouped(tokens.index_select(0, order // choices.shape[1]), ends, gate_up, down)
+    # Rows of choices that were dropped are not computed, nor are their gradients.
+    rows = tokens.index_select(0, order // choices.shape[1])
+    rows = rows.masked_fill((ranked == len(down))[:, None], 0.0)
+    found = grouped(rows, ends, gate_up, down)
     each = torch.empty_like(found).index_copy(0, order, found).view(*choices.shape, -1)  # (n, k, d)
-    # Rows of choices that were dropped are not computed.
     each = each.masked_fill((choices == len(down))[..., None], 0.0)
     return (each * weights[..., None]).sum(1).to(tokens.dtype)
 

@@ -82,7 +82,7 @@ def places(capacity: float, tokens: int, k: int, experts: int) -> int:
     >>> places(1.25, 10, 2, 4)
     7
     """
-    wanted = capacity * tokens * k / experts
+    wanted = capacity * max(tokens, 1) * k / experts  # not infinity times 0
     # No expert is chosen twice by a token. The small number is for 0.28 times 50 and the like.
     return tokens if wanted >= tokens else math.ceil(wanted - 1e-9)
 

@@ -7,7 +7,6 @@ from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ensemble_lab.core.errors import shown
@@ -18,6 +17,7 @@ from ensemble_lab.training.inputs.settings import check_instance, random_of
 from ensemble_lab.training.inputs.targets import targets
 from ensemble_lab.training.labels import encoded
 from ensemble_lab.training.networks import NetworkClassifier, perceptron
+from ensemble_lab.training.submodels.answers import answers, check_answers
 from ensemble_lab.training.submodels.losses import joint_loss
 from ensemble_lab.training.submodels.thresholds import limits_of
 
@@ -107,7 +107,7 @@ class EarlyExit(ClassifierMixin, BaseEstimator):
         X = new_rows(self, X)
         outputs = self.members_.outputs(X)[0].astype(float)
         for one in np.split(outputs, self.exits_, axis=-1):
-            yield softmax(one, axis=-1)
+            yield answers(one)
 
     def confidences(self, X) -> np.ndarray:
         """The largest probability (n, exits) at each exit."""
@@ -155,20 +155,22 @@ class EarlyExit(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Thresholds that are no numbers or not as many as the exits.
+            Thresholds that are no numbers or not as many as the exits, or a row whose outputs are
+            NaN.
         """
         import torch
 
         X = new_rows(self, X)
         limits, network = limits_of(thresholds, self.exits_), self.members_.module(0)
         place = next(network.parameters()).device
-        proba = np.empty((len(X), len(self.classes_)))
+        proba = np.full((len(X), len(self.classes_)), np.nan)  # a row of NaN leaves nowhere
         exits = np.empty(len(X), int)
         with torch.no_grad():
             x = self.members_.feed.rows(X).to(place)
             for e, (rows, found) in enumerate(network.leave(x, limits), start=1):
                 rows = rows.cpu().numpy()
                 proba[rows], exits[rows] = found.cpu().numpy(), e
+        check_answers(proba)
         return proba, exits
 
     def overthinking(self, X, y) -> float:
@@ -177,6 +179,11 @@ class EarlyExit(ClassifierMixin, BaseEstimator):
         y = targets(y)
         if y.shape != stages[0].shape[:1]:
             raise ValueError(f"{len(stages[0])} rows and y of shape {y.shape}: give a label a row")
+        if not np.isin(y, self.classes_).any():
+            raise ValueError(
+                f"y has no label of the classes {shown(self.classes_.tolist(), 60)}: give labels of"
+                " the same kind as in fit"
+            )
         right = [self.classes_[first_best(proba.T)] == y for proba in stages]
         return float((np.any(right[:-1], axis=0) & ~right[-1]).mean())
 

@@ -7,7 +7,6 @@ from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ensemble_lab.core.errors import shown
@@ -17,6 +16,7 @@ from ensemble_lab.training.inputs.rows import learned_rows, new_rows
 from ensemble_lab.training.inputs.settings import check_instance, random_of
 from ensemble_lab.training.labels import encoded
 from ensemble_lab.training.networks import NetworkClassifier, perceptron
+from ensemble_lab.training.submodels.answers import answers
 from ensemble_lab.training.submodels.losses import joint_loss
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class NestedNetwork(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X, width=1.0) -> np.ndarray:
         """Probabilities (n, k) of the classes, by the network of a width; see `at`."""
         X = new_rows(self, X)
-        return softmax(self.at(width).outputs(X)[0].astype(float), axis=-1)
+        return answers(self.at(width).outputs(X)[0].astype(float))
 
     def predict(self, X, width=1.0) -> np.ndarray:
         """The likeliest class (n,), by the network of a width; see `at`."""
@@ -132,16 +132,16 @@ class NestedNetwork(ClassifierMixin, BaseEstimator):
         return self.classes_[first_best(proba.T)]
 
     def _checked(self) -> tuple[list[float], NetworkClassifier]:
-        if self.rule not in RULES:
+        if not isinstance(self.rule, str) or self.rule not in RULES:
             raise ValueError(f"rule={shown(self.rule)}: use one of {', '.join(RULES)}")
         given = self.widths.tolist() if hasattr(self.widths, "tolist") else self.widths
         numbers = isinstance(given, list | tuple) and all(
             isinstance(one, Real) and not isinstance(one, bool) and 0 < one <= 1 for one in given
         )
-        if not numbers or len(given) < 2 or 1 not in given:
+        if not numbers or len(set(given)) < 2 or 1 not in given:
             raise ValueError(
-                f"widths={shown(self.widths)}: give two or more shares above 0 up to 1, with 1"
-                " among them, such as (0.25, 0.5, 1)"
+                f"widths={shown(self.widths)}: give two or more different shares above 0 up to 1,"
+                " with 1 among them, such as (0.25, 0.5, 1)"
             )
         network = self.estimator
         if network is None:

@@ -97,7 +97,7 @@ class AnyPrecision:
         """Weights (r, 2**bits) that the codes of so many bits stand for, a row for each row."""
         bits = self.bits if bits is None else _checked(bits, self.bits)
         self._known(name)
-        return self._tables[name][bits - 1]
+        return self._tables[name][bits - 1].copy()
 
     def at(self, bits: int) -> nn.Module:
         """A copy of the network with the weights of so many bits.
