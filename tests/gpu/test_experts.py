@@ -26,8 +26,9 @@ def test_output_routing_and_gradients_are_the_cpus(device, way, router, k, capac
     here = lab.MixtureOfExperts(16, 24, 8, k, router, capacity).double()
     there = lab.MixtureOfExperts(16, 24, 8, k, router, capacity).double().to(device)
     there.load_state_dict(here.state_dict())
-    tokens = torch.randn(3, 40, 16, dtype=torch.float64)
-    (output, routing), (found, routed) = here(tokens), there(tokens.to(device))
+    tokens = torch.randn(3, 40, 16, dtype=torch.float64, requires_grad=True)
+    given = tokens.detach().to(device).requires_grad_()
+    (output, routing), (found, routed) = here(tokens), there(given)
     assert found.device.type == device.type
     torch.testing.assert_close(found.cpu(), output, rtol=1e-10, atol=1e-10)
     assert torch.equal(routed.choices.cpu(), routing.choices)
@@ -37,6 +38,7 @@ def test_output_routing_and_gradients_are_the_cpus(device, way, router, k, capac
         found.square().sum().backward()
         for mine, theirs in zip(there.parameters(), here.parameters()):
             torch.testing.assert_close(mine.grad.cpu(), theirs.grad, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(given.grad.cpu(), tokens.grad, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("capacity", [None, 0.0, 0.8])
@@ -45,13 +47,15 @@ def test_half_precision_stays_near_single(device, way, capacity):
     half = lab.MixtureOfExperts(64, 128, 8, 2, capacity=capacity).to(device).bfloat16()
     exact = lab.MixtureOfExperts(64, 128, 8, 2, capacity=capacity).to(device)
     exact.load_state_dict(half.state_dict())  # the very weights, so that choices are the same
-    tokens = torch.randn(1, 256, 64, device=device).bfloat16()
-    found, wanted = half(tokens)[0], exact(tokens.float())[0]
+    tokens = torch.randn(1, 256, 64, device=device).bfloat16().requires_grad_()
+    same = tokens.detach().float().requires_grad_()
+    found, wanted = half(tokens)[0], exact(same)[0]
     torch.testing.assert_close(found.float(), wanted, rtol=0.05, atol=0.01)
     if capacity != 0:
         found.float().square().sum().backward()
         wanted.square().sum().backward()
-        for mine, theirs in zip(half.parameters(), exact.parameters()):
+        pairs = [(tokens, same), *zip(half.parameters(), exact.parameters())]
+        for mine, theirs in pairs:
             off = (mine.grad.float() - theirs.grad).norm() / theirs.grad.norm()
             assert off < 0.03
 
