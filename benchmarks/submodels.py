@@ -95,6 +95,7 @@ def exits_saved(quick):
         seconds["exits"],
         seconds["whole"],
         "s",
+        goal="none of its own; seconds beside multiply-adds",
         peer_is="the whole network of the same shape, on the same rows",
         hidden=savers.hidden,
         rows=len(savers.rows),

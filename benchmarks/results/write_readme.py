@@ -115,6 +115,7 @@ CLAIMS = (
         "experts-vs-transformers",
         "A layer of eight experts: {beside} the quickest of transformers'.",
     ),
+    ("submodels", "exits-saved", "Early exits: {beside} the whole network."),
     ("systems", "events-vs-simpy", "Events in a queue with ten servers: {beside} simpy."),
     (
         "systems",
@@ -387,6 +388,19 @@ def distilled():
     return "\n".join([*rows, "", how])
 
 
+def ruled():
+    """The papers' rules on one hour of traffic: means over seeds, from the record azure-trace."""
+    [found] = [r for r in measured("systems") if r["name"] == "azure-trace"]
+    head = ("rule", "median s", "p99 s", "dropped", "late", "use", "machine hours", "quality")
+    rows = [f"| {' | '.join(head)} |", "|---|" + "--:|" * (len(head) - 1)]
+    for name, of in found["table"].items():
+        cells = [f"{of[key]:.3g}" for key in ("median", "p99")]
+        cells += [f"{of[key]:.1%}" for key in ("dropped", "late", "utilisation")]
+        cells += [f"{of['machine_seconds'] / 3600:.2f}", f"{of['quality']:.3f}"]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def badges(notebook):
     """The two badges of a notebook in the README, by the repository in pyproject.toml."""
     owner = slug()
@@ -435,7 +449,7 @@ def badged(text):
 def written(text):
     """README.md or docs/measured.md with its marked parts and badges made again."""
     parts = {"claims": claims, "pythons": pythons, "routers": routers, "engines": engines}
-    parts |= {"distilled": distilled}
+    parts |= {"distilled": distilled, "rules": ruled}
     parts |= {f"bench {name}": lambda name=name: bench_table(name) for name in BENCHMARKS}
     if "<!-- quickstart:" in text:
         parts["quickstart"] = lambda: quickstart(text)
