@@ -230,6 +230,11 @@ def extra(record):
         return f"; slowest {slowest}{embedded}; published with the embedding: {published}"
     if "slowest_s" in record:
         return f"; slowest {record['slowest']} {record['slowest_s']:.3g} s"
+    if "shares_asked" in record:
+        form = "; {} {ratio:.3g} ({expected_by_multiply_adds:.3g} by multiply-adds)"
+        return "".join(form.format(name, **of) for name, of in record["by_setting"].items())
+    if "by_rule" in record:
+        return f"; slowest: {record['slowest']}"
     if "p95_ms" in record:
         return f"; at the 95th percentile {record['p95_ms']:.3g} ms"
     if "routellm_mmlu" in record:
