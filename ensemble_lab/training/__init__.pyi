@@ -46,6 +46,8 @@ from .stacking.super_learner import ConvexWeightsClassifier as ConvexWeightsClas
 from .stacking.super_learner import ConvexWeightsRegressor as ConvexWeightsRegressor
 from .submodels.calibration import calibrated_threshold as calibrated_threshold
 from .submodels.exits import EarlyExit as EarlyExit
+from .submodels.narrowing import narrowed as narrowed
+from .submodels.narrowing import narrowed_weights as narrowed_weights
 from .submodels.nested import NestedNetwork as NestedNetwork
 from .submodels.precision import AnyPrecision as AnyPrecision
 from .submodels.thresholds import exit_thresholds as exit_thresholds

@@ -288,6 +288,35 @@ def unpacked_bits_gain_nothing():
     return max(at_best("tiny", bits, 1) for bits in (2, 3, 4)) < 1
 
 
+@cache
+def halves_cost():
+    """Nats a token (2, 4) that half of the heads, or units, of each layer of `tiny` cost."""
+    tiny, pairs = lab.load("tiny", dtype="float32"), lab.load_texts()
+    pairs = pairs[pairs.task != ""].tail(32)
+    texts = [
+        tiny.tokenizer(f"{q}\n{a}", return_tensors="pt")["input_ids"][:, :256]
+        for q, a in zip(pairs.task, pairs.answer, strict=True)
+    ]
+
+    def nats(heads, units):
+        weights = lab.narrowed_weights(tiny.model, heads, units)
+        with torch.no_grad():
+            each = [
+                torch.func.functional_call(tiny.model, weights, ids, {"labels": ids}).loss
+                for ids in texts
+            ]
+        return np.mean(each)
+
+    halves = 1 - np.eye(4) / 2
+    found = [[nats(one, 1.0) for one in halves], [nats(1.0, one) for one in halves]]
+    return np.array(found) - nats(1.0, 1.0)
+
+
+def one_half_is_missed():
+    cost = halves_cost()
+    return abs(cost[1, 0] - 1.5) < 0.05 and np.delete(cost.ravel(), 4).max() < 0.3
+
+
 CLAIMS = [
     Claim("Cut to half, the ordinary network is far worse than a network of that size.",
           cut_is_far_worse),
@@ -297,6 +326,8 @@ CLAIMS = [
     Claim("The whole of a nested network is about a point below one that is only whole.",
           price_of_being_many),
     Claim("One whole layer beside two quarters is *worse* than three quarters", mixtures_lose),
+    Claim("Half of the heads or units of one layer cost at most 0.3, with one exception: half of"
+          " the first layer's units cost 1.5.", one_half_is_missed),
     Claim("The ordinary network's last layer reads earlier ones about as well as chance.",
           early_is_chance),
     Claim("The trained exits are all as good as the end", exits_are_as_good),

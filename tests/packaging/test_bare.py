@@ -64,6 +64,8 @@ MODELS = {
     "NetworkRegressor().fit(X, y)": "training networks needs torch",
     "SnapshotEnsemble().fit(X, y)": "training networks needs torch",
     "NestedNetwork().fit(X, y)": "training networks needs torch",
+    "narrowed(None)": "narrowing a language model needs torch, transformers",
+    "narrowed_weights(None)": "narrowing a language model needs torch, transformers",
     "EarlyExit().fit(X, y)": "training networks needs torch",
     "AnyPrecision(None)": "a network needs torch",
     "NegativeCorrelationClassifier().fit(X, y)": "training networks needs torch",
