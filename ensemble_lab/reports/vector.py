@@ -285,7 +285,10 @@ def _heat(trace: Mapping, x: Axis, y: Axis) -> Iterator[str]:
     across, up = (
         _edges([axis.place(v) for v in trace[name]]) for axis, name in ((x, "x"), (y, "y"))
     )
-    steps = sample_colorscale(trace["colorscale"], [k / 20 for k in range(21)])
+    # A scale in steps has two colours at one place, which must be two places to be read.
+    tones = trace["colorscale"]
+    scale = [[at + 1e-9 * i * (0 < at < 1), tone] for i, (at, tone) in enumerate(tones)]
+    steps = sample_colorscale(scale, [k / 20 for k in range(21)])
     if trace.get("reversescale"):
         steps = steps[::-1]
     for r, row in enumerate(trace["z"]):

@@ -126,14 +126,14 @@ def draw(found: Queues, state: State) -> Picture:
 def rates(panel: Panel, found: Queues, at: int) -> list[Mark]:
     """Mean and 99th percentile by rate; a line ends where more comes than can leave."""
     mean, most = _curves(found.served)
-    before, longest = _curves(found.alone)
-    others = np.array(RATES[: 0 if found.served is found.alone else None])
-    here, n = found.served[at], len(others)
+    before, longest = _curves(found.beside)
+    other = "pipeline" if found.served is found.alone else "one each"
+    here = found.served[at]
     now = np.array([here.answered.mean(), here.p99()])
     thin = {"width": 1, "label": "", "line": {"dash": "longdashdot"}}
     return [
-        panel.curve(others, before[:n], SMALL, "one each, mean", label="one each" if n else ""),
-        panel.curve(others, longest[:n], SMALL, "one each, 99th percentile", **thin),
+        panel.curve(RATES, before, SMALL, "the other way, mean", label=other),
+        panel.curve(RATES, longest, SMALL, "the other way, 99th percentile", **thin),
         panel.curve(RATES, mean, COMBINED, "mean", width=4),
         panel.curve(RATES, most, BIG, "99th percentile", label="99 in 100"),
         panel.upright(RATES[at]),
@@ -216,9 +216,10 @@ def finding(found: Queues, state: State) -> str:
 def also(found: Queues, at: int) -> str:
     """What the words say beyond the finding."""
     here = found.served[at]
+    other = "pipeline" if found.served is found.alone else "machine for each model"
     return (
         "Lines on the left end where more comes than can leave; the thin one is the 99th percentile"
-        f" of one machine each. Machines work {here.busy[0]:.0%} and {here.busy[1]:.0%} of the"
+        f" of the {other}. Machines work {here.busy[0]:.0%} and {here.busy[1]:.0%} of the"
         f" time. Without a wait a request takes {here.service:.2f} s; a request is late after"
         f" {LIMIT:g} s, and {here.late * (1 - here.refused):.1%} of all are. Dots are means."
     )

@@ -61,10 +61,11 @@ class Served:
 
 @dataclass(frozen=True, eq=False)
 class Queues:
-    """One rule at every rate of `RATES`, and one machine each."""
+    """One rule at every rate of `RATES`, one machine each, and what the rule is drawn beside."""
 
     served: tuple[Served, ...]
     alone: tuple[Served, ...]
+    beside: tuple[Served, ...]  # one machine each; the pipeline, if the rule is one machine each
 
 
 @cache
@@ -93,10 +94,16 @@ def drawn(arrivals: str) -> tuple[np.ndarray, np.ndarray]:
 @cache
 def queues(rule: str, arrivals: str, overhead: int) -> Queues:
     """All rates have the same requests in the same order, closer together."""
-    if rule == ALONE and overhead:  # it has no stages
-        return queues(rule, arrivals, 0)
-    served = tuple(serve(rule, arrivals, overhead, rate) for rate in RATES)
-    return Queues(served, served if rule == ALONE else queues(ALONE, arrivals, 0).served)
+    alone = at_all_rates(ALONE, arrivals, 0)
+    if rule == ALONE:  # it has no stages
+        return Queues(alone, alone, at_all_rates(PIPELINE, arrivals, overhead))
+    return Queues(at_all_rates(rule, arrivals, overhead), alone, alone)
+
+
+@cache
+def at_all_rates(rule: str, arrivals: str, overhead: int) -> tuple[Served, ...]:
+    """The requests by one rule at each rate."""
+    return tuple(serve(rule, arrivals, overhead, rate) for rate in RATES)
 
 
 def serve(rule: str, arrivals: str, overhead: int, rate: float) -> Served:

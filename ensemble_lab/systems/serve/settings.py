@@ -83,7 +83,7 @@ def settings_of(found: Mapping[str, Any], folder: Path = Path()) -> Settings:
     host, port = found.get("host", HOST), found.get("port", PORT)
     timeout = found.get("timeout", TIMEOUT)
     if not isinstance(host, str) or not host:
-        raise SettingsError(f"host is {shown(host)}; give a name such as {HOST!r}")
+        raise SettingsError(f"host is {shown(host)}; give a name such as {shown(HOST)}")
     if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 65536:
         raise SettingsError(f"port is {shown(port)}; give a whole number from 0 to 65535")
     _check_seconds(timeout, "timeout")
