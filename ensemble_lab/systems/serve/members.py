@@ -30,13 +30,11 @@ SETTINGS = {"max_tokens": "max_new_tokens", "max_completion_tokens": "max_new_to
 
 
 class Source(Protocol):
-    """What answers: `Upstream`, or `Local`."""
+    """What answers: `Upstream`, which also streams, or `Local`, whose completions are whole."""
 
     name: str
 
     async def ask(self, body: dict, deadline: float) -> Reply: ...
-
-    def stream(self, body: dict, deadline: float) -> AsyncIterator[bytes]: ...
 
     async def aclose(self) -> None: ...
 
@@ -74,11 +72,6 @@ class Local:
         )
         made = completion(self.name, in_utf8(text), usage_of({"usage": usage}))
         return Reply(200, {"reply": said}, made, time.perf_counter() - start)
-
-    async def stream(self, body: dict, deadline: float) -> AsyncIterator[bytes]:
-        """No events: a local model's completion is whole; see `Member.stream`."""
-        raise NotImplementedError
-        yield b""
 
     async def aclose(self) -> None:
         """Nothing to close."""
@@ -226,7 +219,7 @@ class Member:
         return reply
 
     async def stream(self, body: Mapping[str, Any], deadline: float) -> AsyncIterator[bytes]:
-        """The events of a completion, as the server sends them."""
+        """The events of an upstream's completion, as the server sends them; no local model's."""
         # Usage is always asked for: the gateway counts what a call costs.
         sent = self._sent(body) | {"stream": True, "stream_options": {"include_usage": True}}
         async for data in self.source.stream(sent, deadline):
