@@ -54,8 +54,8 @@ from .simulator.orders import ShortestFirst as ShortestFirst
 from .simulator.queues import FCFS as FCFS
 from .simulator.requests import Requests as Requests
 from .simulator.served import Served as Served
-from .simulator.simulate import Simulation as Simulation
 from .simulator.simulate import simulate as simulate
+from .simulator.simulation import Simulation as Simulation
 from .simulator.statistics import batch_means as batch_means
 from .simulator.under_load import Answered as Answered
 from .simulator.under_load import serve_policy as serve_policy
