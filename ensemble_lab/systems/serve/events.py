@@ -13,8 +13,6 @@ from ensemble_lab.systems.serve.members import Member
 from ensemble_lab.systems.serve.protocol import WAITING, ApiError, Chunks, event
 from ensemble_lab.systems.serve.upstream import UpstreamError
 
-KEEP_ALIVE = 5.0  # seconds between comments while members are waited for
-
 
 class Events(StreamingResponse):
     """An event stream; `left` is called once, when it is over or its client is gone."""
@@ -98,7 +96,7 @@ class MemberStream:
 
 
 async def decided(
-    working: asyncio.Future, chunks: Chunks, told: Callable[[Any], None]
+    working: asyncio.Future, chunks: Chunks, told: Callable[[Any], None], pause: float
 ) -> AsyncIterator[bytes]:
     """A policy's answer as events: the role, comments while it works, then the whole answer.
 
@@ -109,11 +107,13 @@ async def decided(
     chunks : Chunks
     told : callable
         Is given the answer, or the error.
+    pause : float
+        Seconds between comments.
     """
     try:
         if not working.done():
             yield chunks.role()
-        while not (await asyncio.wait((working,), timeout=KEEP_ALIVE))[0]:
+        while not (await asyncio.wait((working,), timeout=pause))[0]:
             yield WAITING
         try:
             found = working.result()
