@@ -24,6 +24,7 @@ DONE = b"data: [DONE]\n\n"
 WAITING = b": waiting\n\n"  # a comment: it keeps a connection open, and clients skip it
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+LONGEST = 86_400.0  # seconds, of a wait
 SINGLE = ("tools", "tool_choice", "functions", "function_call", "audio", "modalities")
 
 
@@ -73,7 +74,10 @@ class ApiError(Exception):
         """Advice to the client about trying again."""
         advice = {}
         if self.retry_after is not None:
-            advice["retry-after"] = str(math.ceil(self.retry_after))
+            seconds = min(max(self.retry_after, 0.0), LONGEST)
+            advice["retry-after"] = str(math.ceil(seconds))
+            if seconds % 1:
+                advice["retry-after-ms"] = str(math.ceil(seconds * 1e3))
         if self.retry is not None:
             advice["x-should-retry"] = str(self.retry).lower()
         return advice
@@ -164,6 +168,14 @@ def single_only(body: Mapping[str, Any]) -> None:
             " by name",
             param=asked[0],
         )
+
+
+def text_in(message: Mapping[str, Any]) -> str:
+    """The text of one message, of its parts where it has several."""
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if isinstance(part.get("text"), str))
 
 
 def models_list(names: Mapping[str, str], created: int) -> dict[str, Any]:

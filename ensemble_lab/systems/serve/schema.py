@@ -17,6 +17,7 @@ STATUSES = {
     502: "A member answered with nonsense",
     503: "Overloaded, or a member cannot be reached",
     504: "No answer in time",
+    508: "A circle of gateways",
 }
 TEXT = {"type": "string"}
 ERROR = {
