@@ -172,6 +172,18 @@ class Member:
         answer, votes = counts.most_common(1)[0]  # in order of arrival
         return answers.index(answer), votes / len(answers)
 
+    def line(self, reply: Reply) -> dict:
+        """A reply to a client that named this member, as a line for a table."""
+        usage = usage_of(reply.body)
+        return {
+            "text": text_of(reply.body),
+            "answer": self._answer(reply),
+            "confidence": self._by_logprobs(reply),
+            "cost": self.cost(usage) if reply.calls == 1 else None,
+            "latency": reply.seconds,
+            "tokens": usage.get("completion_tokens"),
+        }
+
     def cost(self, usage: Mapping[str, int]) -> float | None:
         """USD of a call by its token counts; None where the price or a count is not known."""
         counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
