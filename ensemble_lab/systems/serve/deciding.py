@@ -16,14 +16,8 @@ from ensemble_lab.core.policy import Policy
 from ensemble_lab.core.states import MEASURES
 from ensemble_lab.models.asking.given import first_of, known_labels, one_row
 from ensemble_lab.models.asking.live import deciding, unasked
-from ensemble_lab.systems.serve.members import (
-    Heard,
-    Member,
-    Verifier,
-    gathered,
-    last_question,
-    sum_or_none,
-)
+from ensemble_lab.systems.serve.confidence import last_question
+from ensemble_lab.systems.serve.members import Heard, Member, gathered, sum_or_none
 from ensemble_lab.systems.serve.protocol import ApiError, completion, summed
 from ensemble_lab.systems.serve.upstream import UpstreamError
 
@@ -238,13 +232,3 @@ def explained(
     if isinstance(policy, Router) and question.strip():
         return policy.route(question, features=row, group=group).why
     return f"{type(policy).__name__}: {by} answered"
-
-
-def verified(members: Mapping[str, Member]) -> None:
-    """Refuse a verifier that is no member, or that is the member itself."""
-    for name, member in members.items():
-        if isinstance(member.confidence, Verifier):
-            judge = member.confidence.member
-            check_known(judge, members, "verifier", f"members, for {shown(name, 40)}")
-            if judge == name:
-                raise ValueError(f"member {shown(name, 40)} verifies itself; name another member")

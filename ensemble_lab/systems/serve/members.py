@@ -3,132 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reply import Reply as LabReply
-from ensemble_lab.core.reply import as_reply, in_utf8
 from ensemble_lab.models.endpoints.completion import confidence as from_logprobs
-from ensemble_lab.models.endpoints.completion import is_number, is_price
-from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.endpoints.completion import is_price
+from ensemble_lab.systems.serve.confidence import Agreement, Verifier, last_question, text_of
+from ensemble_lab.systems.serve.local import Local
 from ensemble_lab.systems.serve.parsing import parser
-from ensemble_lab.systems.serve.protocol import ApiError, completion, summed, usage_of
+from ensemble_lab.systems.serve.protocol import summed, usage_of
 from ensemble_lab.systems.serve.upstream import Reply, UpstreamError
-
-JUDGE = (
-    "Question:\n{question}\n\nProposed answer:\n{answer}\n\nHow likely is the proposed answer"
-    " right? Reply with one number from 0 to 1."
-)
-OURS = ("model", "messages", "stream", "stream_options", "metadata", "user", "store")
-SETTINGS = {"max_tokens": "max_new_tokens", "max_completion_tokens": "max_new_tokens",
-            "temperature": "temperature", "seed": "seed"}  # fmt: skip
-
-
-class Source(Protocol):
-    """What answers: `Upstream`, which also streams, or `Local`, whose completions are whole."""
-
-    name: str
-
-    async def ask(self, body: dict, deadline: float) -> Reply: ...
-
-    async def aclose(self) -> None: ...
-
-
-class Local:
-    """A loaded model, asked in a thread and one call at a time.
-
-    Parameters
-    ----------
-    model : callable
-        A `LanguageModel`, or another function from messages to a `Reply`.
-    name : str
-    """
-
-    def __init__(self, model: Callable, name: str):
-        self.model, self.name = model, name
-        self._turn = asyncio.Lock()
-
-    async def ask(self, body: dict, deadline: float) -> Reply:
-        """One completion. A thread cannot be cancelled: its late reply is dropped."""
-        model, start = self._set(body), time.perf_counter()
-        try:
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                async with self._turn:
-                    said = as_reply(await asyncio.to_thread(model, body["messages"]))
-        except TimeoutError:
-            raise UpstreamError(
-                504, "timeout", f"{shown(self.name)} did not answer in time"
-            ) from None
-        except ModelError as error:
-            raise ApiError(400, str(error), param="messages") from None
-        text = said.text if said.text is not None else str(said.answer or "")
-        usage = (
-            {} if said.tokens is None else {"prompt_tokens": 0, "completion_tokens": said.tokens}
-        )
-        made = completion(self.name, in_utf8(text), usage_of({"usage": usage}))
-        return Reply(200, {"reply": said}, made, time.perf_counter() - start)
-
-    async def aclose(self) -> None:
-        """Nothing to close."""
-
-    def _set(self, body: Mapping[str, Any]) -> Callable:
-        """The model with the settings of a request.
-
-        Raises
-        ------
-        ApiError
-            400: a parameter that this model does not have.
-        """
-        given = {k: v for k, v in body.items() if k not in OURS and v is not None}
-        given = {k: v for k, v in given.items() if not (k == "n" and v == 1)}
-        model = copy.copy(self.model) if given else self.model
-        for name, value in given.items():
-            attribute = SETTINGS.get(name)
-            if attribute is None or not hasattr(model, attribute):
-                raise ApiError(
-                    400, f"{name}: the local model {shown(self.name)} does not take it", param=name
-                )
-            setattr(model, attribute, value)
-        return model
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Confidence is the share of `samples` replies that agree with the commonest answer.
-
-    References
-    ----------
-    Wang et al., Self-consistency improves chain of thought reasoning, ICLR 2023.
-    """
-
-    samples: int = 5
-    temperature: float = 1.0
-
-    def __post_init__(self):
-        if not isinstance(self.samples, int) or not 2 <= self.samples <= 100:
-            raise ValueError(f"agreement of {shown(self.samples)} samples; give 2 to 100")
-        if not is_number(self.temperature) or self.temperature <= 0:
-            raise ValueError(
-                f"temperature is {shown(self.temperature)}; samples differ only above 0"
-            )
-
-
-@dataclass(frozen=True)
-class Verifier:
-    """Confidence is the number from 0 to 1 that another member gives the answer.
-
-    References
-    ----------
-    Cobbe et al., Training verifiers to solve math word problems, arXiv 2110.14168.
-    """
-
-    member: str
-    prompt: str = JUDGE
 
 
 @dataclass(frozen=True)
@@ -319,22 +208,6 @@ class Member:
         number = parser("last number")(text or "")
         sure = None if number is None or not 0 <= float(number) <= 1 else float(number)
         return sure, usage, judge.cost(usage)
-
-
-def text_of(body: Mapping[str, Any]) -> str | None:
-    """The text of a completion's first choice."""
-    text = body["choices"][0]["message"].get("content")
-    return in_utf8(text) if isinstance(text, str) else None
-
-
-def last_question(body: Mapping[str, Any]) -> str:
-    """The text of the last message of the user."""
-    for message in reversed(body["messages"]):
-        content = message.get("content")
-        if message["role"] == "user" and content:
-            parts = [{"text": content}] if isinstance(content, str) else content
-            return "".join(part.get("text", "") for part in parts)
-    return ""
 
 
 async def gathered(calls: list) -> list:

@@ -16,8 +16,9 @@ from ensemble_lab.core.missing import require
 from ensemble_lab.models.endpoints.address import Address, is_loopback
 from ensemble_lab.models.endpoints.keys import VARIABLE as OPENAI_KEY
 from ensemble_lab.models.endpoints.keys import checked
+from ensemble_lab.systems.serve.confidence import Agreement, Verifier
 from ensemble_lab.systems.serve.deciding import Served
-from ensemble_lab.systems.serve.members import Agreement, Member, Verifier
+from ensemble_lab.systems.serve.members import Member
 
 HOST, PORT, TIMEOUT = "127.0.0.1", 8000, 120.0
 TOP = ("host", "port", "timeout", "models", "policies")

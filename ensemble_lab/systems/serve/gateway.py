@@ -1,0 +1,163 @@
+"""`Gateway`: the handlers of one application."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping
+
+from fastapi import Request, Response
+
+from ensemble_lab.core.errors import nearest, shown
+from ensemble_lab.systems.serve import deciding
+from ensemble_lab.systems.serve.counting import Metrics
+from ensemble_lab.systems.serve.deciding import Served
+from ensemble_lab.systems.serve.door import unless_gone, whole_body
+from ensemble_lab.systems.serve.events import Events, MemberStream, decided
+from ensemble_lab.systems.serve.members import Member
+from ensemble_lab.systems.serve.protocol import (
+    ApiError,
+    Chunks,
+    chat_request,
+    models_list,
+    single_only,
+    usage_of,
+)
+from ensemble_lab.systems.serve.replies import Json, api_error, explaining, headers_of
+from ensemble_lab.systems.serve.upstream import UpstreamError
+
+SOON = 5.0  # seconds in which a streaming policy may still answer with a status of its own
+
+
+class Gateway:
+    """The policies, the members and the counts of one application."""
+
+    def __init__(self, policies, members, timeout, most_body, most_waiting):
+        self.policies: Mapping[str, Served] = policies
+        self.members: Mapping[str, Member] = members
+        self.timeout, self.most_body, self.most_waiting = timeout, most_body, most_waiting
+        self.counts, self.created, self._waiting = Metrics(), int(time.time()), 0
+
+    async def models(self) -> Response:
+        """Policies and members."""
+        owners = dict.fromkeys(self.policies, "ensemble-lab") | dict.fromkeys(
+            self.members, "member"
+        )
+        return Json(models_list(owners, self.created))
+
+    async def health(self) -> Response:
+        """Whether the gateway answers; it asks no member."""
+        return Json({"status": "ok"})
+
+    async def metrics(self) -> Response:
+        """Counts for Prometheus."""
+        content, kind = self.counts.exposition()
+        return Response(content, media_type=kind)
+
+    async def chat(self, request: Request) -> Response:
+        """A chat completion of a policy or of one member."""
+        start, name = time.perf_counter(), ""
+        if self._waiting >= self.most_waiting:
+            return self._refused(
+                ApiError(503, f"{self._waiting} requests are waiting", retry_after=1), name, start
+            )
+        self._waiting += 1
+        streams = False
+        try:
+            body = chat_request(await whole_body(request, self.most_body))
+            name = self._known(body["model"])
+            deadline = time.monotonic() + self.timeout
+            work = self._policy if name in self.policies else self._member
+            work = self._stream if body.get("stream") else work
+            response = await unless_gone(request, work(name, body, deadline, start))
+            streams = isinstance(response, Events)
+            return response
+        except (ApiError, UpstreamError) as error:
+            return self._refused(api_error(error), name, start)
+        finally:
+            if not streams:
+                self._waiting -= 1
+
+    async def _policy(self, name: str, body: dict, deadline: float, start: float) -> Response:
+        single_only(body)
+        found = await deciding.answer(name, self.policies[name], self.members, body, deadline)
+        self.counts.answered(name, found.called, found.failed, found.cost)
+        spent = time.perf_counter() - start
+        self.counts.took(name, 200, spent, spent - found.waited)
+        return Json(found.body, headers=explaining(found, spent - found.waited))
+
+    async def _member(self, name: str, body: dict, deadline: float, start: float) -> Response:
+        member = self.members[name]
+        reply = await member.ask(body, deadline)
+        cost = member.cost(usage_of(reply.body))
+        self.counts.answered(name, [name], {}, cost)
+        spent = time.perf_counter() - start
+        self.counts.took(name, 200, spent, spent - reply.seconds)
+        headers = headers_of([name], cost, spent - reply.seconds, f"{name} was named")
+        return Json({**reply.body, "model": name}, headers=headers)
+
+    async def _stream(self, name: str, body: dict, deadline: float, start: float) -> Events:
+        options = body.get("stream_options") or {}
+        chunks = Chunks(f"chatcmpl-{uuid.uuid4().hex}", name, bool(options.get("include_usage")))
+        if name in self.policies:
+            return await self._stream_of_policy(name, body, deadline, start, chunks)
+        member = self.members[name]
+        stream, began = MemberStream(member, name, body, chunks), time.perf_counter()
+        await stream.begin(deadline)
+        now = time.perf_counter()
+        overhead = began - start
+
+        async def events():
+            try:
+                async for part in stream.events():
+                    yield part
+            finally:
+                failed = {name: stream.failed} if stream.failed else {}
+                self.counts.answered(name, [name], failed, member.cost(stream.usage))
+                self.counts.took(
+                    name, 502 if failed else 200, time.perf_counter() - start, overhead
+                )
+
+        overhead += time.perf_counter() - now
+        headers = headers_of([name], None, overhead, f"{name} was named")
+        return Events(events(), self._left, headers)
+
+    async def _stream_of_policy(self, name, body, deadline, start, chunks) -> Events:
+        single_only(body)
+        work = deciding.answer(name, self.policies[name], self.members, body, deadline)
+        working, headers = asyncio.ensure_future(work), {}
+
+        def told(found) -> None:
+            spent = time.perf_counter() - start
+            if isinstance(found, Exception):
+                self.counts.took(name, 502, spent, None)
+                return
+            self.counts.answered(name, found.called, found.failed, found.cost)
+            self.counts.took(name, 200, spent, spent - found.waited)
+
+        try:
+            # An answer that comes soon has its headers, and an error its status.
+            if (await asyncio.wait((working,), timeout=SOON))[0]:
+                found = working.result()
+                headers = explaining(found, time.perf_counter() - start - found.waited)
+        except BaseException:
+            working.cancel()
+            raise
+        return Events(decided(working, chunks, told), self._left, headers)
+
+    def _left(self) -> None:
+        self._waiting -= 1
+
+    def _refused(self, error: ApiError, name: str, start: float) -> Response:
+        spent = time.perf_counter() - start
+        self.counts.took(name, error.status, spent, None)
+        return Json(error.body, error.status, headers=error.headers)
+
+    def _known(self, name: str) -> str:
+        if name in self.policies or name in self.members:
+            return name
+        hint = nearest(name, [*self.policies, *self.members])
+        raise ApiError(
+            404, f"no model {shown(name, 60)}{hint}", param="model", code="model_not_found"
+        )
