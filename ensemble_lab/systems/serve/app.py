@@ -7,6 +7,7 @@ OpenAI, API reference.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ from ensemble_lab.systems.serve.deciding import Served
 from ensemble_lab.systems.serve.door import VARIABLE, Door, http_error, validation_error
 from ensemble_lab.systems.serve.gateway import Gateway
 from ensemble_lab.systems.serve.members import Member
+from ensemble_lab.systems.serve.recording import TrafficLog
 
 MOST_BODY = 8 * 2**20  # bytes
 MOST_WAITING = 256  # requests at the same time
@@ -38,6 +40,7 @@ def app(
     timeout: float = 120.0,
     most_body: int = MOST_BODY,
     most_waiting: int = MOST_WAITING,
+    recorder: TrafficLog | None = None,
 ) -> FastAPI:
     """The gateway: policies and their members behind an OpenAI-compatible address.
 
@@ -56,6 +59,8 @@ def app(
         Bytes of a request; longer ones get 413.
     most_waiting : int
         Requests at the same time; further ones get 503.
+    recorder : TrafficLog, optional
+        Records every request; closed with the application.
 
     Raises
     ------
@@ -81,13 +86,15 @@ def app(
             raise ValueError(f"{shown(name, 40)} names a policy and a model; rename one of them")
         served.check(members, name)
     key = os.environ.get(VARIABLE, "")
-    gateway = Gateway(policies, members, timeout, most_body, most_waiting)
+    gateway = Gateway(policies, members, timeout, most_body, most_waiting, recorder)
 
     @asynccontextmanager
     async def lifespan(_):
         yield
         for member in members.values():
             await member.source.aclose()
+        if recorder is not None:
+            await asyncio.to_thread(recorder.close)
 
     made = FastAPI(
         title="ensemble-lab",

@@ -159,6 +159,18 @@ class Member:
             line["answer"] = answers[best]
         return Heard(line, chosen, summed(usage), seconds)
 
+    def line(self, reply: Reply) -> dict:
+        """A reply to a client that named this member, as a line for a table."""
+        usage = usage_of(reply.body)
+        return {
+            "text": text_of(reply.body),
+            "answer": self._answer(reply),
+            "confidence": self._by_logprobs(reply),
+            "cost": self.cost(usage),
+            "latency": reply.seconds,
+            "tokens": usage.get("completion_tokens"),
+        }
+
     def cost(self, usage: Mapping[str, int]) -> float | None:
         """USD of a call by its token counts; None where the price or a count is not known."""
         counts = usage.get("prompt_tokens"), usage.get("completion_tokens")

@@ -8,6 +8,7 @@ import socket
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from ensemble_lab.models.endpoints.keys import checked
 from ensemble_lab.systems.serve.confidence import Agreement, Verifier
 from ensemble_lab.systems.serve.deciding import Served
 from ensemble_lab.systems.serve.members import Member
+from ensemble_lab.systems.serve.recording import TrafficLog
 
 HOST, PORT, TIMEOUT = "127.0.0.1", 8000, 120.0
-TOP = ("host", "port", "timeout", "models", "policies")
+TOP = ("host", "port", "timeout", "models", "policies", "record")
 MODEL = ("url", "model", "key_env", "load", "parse", "confidence", "price", "served_as", "timeout")
 POLICY = ("kind", "file", "features", "labels")
+RECORD = ("path", "prompts", "key_env")
 
 
 class SettingsError(ValueError):
@@ -42,6 +45,8 @@ class Settings:
     port : int
     timeout : float
         Seconds of one request.
+    record : mapping
+        Arguments of `TrafficLog`; empty: nothing is recorded.
     """
 
     models: Mapping[str, Member]
@@ -49,6 +54,7 @@ class Settings:
     host: str = HOST
     port: int = PORT
     timeout: float = TIMEOUT
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_settings(path: str | Path) -> Settings:
@@ -58,7 +64,9 @@ def read_settings(path: str | Path) -> Settings:
     a local model, and with ``parse``, ``confidence``, ``price``, ``served_as``, ``timeout`` and
     ``key_env``, the name of the environment variable with its key. A policy is a table
     ``[policies.NAME]`` with ``kind``, the name of a policy of this package, and its settings; or
-    with ``file``, a fitted policy; and with ``features = "question"`` and ``labels``.
+    with ``file``, a fitted policy; and with ``features = "question"`` and ``labels``. A table
+    ``[record]`` with ``path`` records every request in a `TrafficLog`, with ``prompts = true`` the
+    messages too; ``key_env`` names the environment variable with the key of its hashes.
 
     Raises
     ------
@@ -107,7 +115,8 @@ def settings_of(found: Mapping[str, Any], folder: Path = Path()) -> Settings:
             served.check(models, name)
         except ValueError as error:
             raise SettingsError(f"[policies.{name}]: {error}") from None
-    return Settings(models, policies, host, port, float(timeout))
+    record = _placed("[record]", _record, found["record"], folder) if "record" in found else {}
+    return Settings(models, policies, host, port, float(timeout), record)
 
 
 def _tables(found: Mapping[str, Any], what: str) -> dict[str, Mapping]:
@@ -210,6 +219,21 @@ def _confidence(form: Any):
     )
 
 
+def _record(table: Any, folder: Path) -> dict[str, Any]:
+    if not isinstance(table, Mapping):
+        raise ValueError(f"it is {shown(table)}; write a table with path")
+    _check_keys(table, RECORD, "it")
+    path, prompts, variable = table.get("path"), table.get("prompts", False), table.get("key_env")
+    if not isinstance(path, str) or not path.endswith(".jsonl"):
+        raise ValueError(f"path is {shown(path)}; give a file such as 'traffic.jsonl'")
+    if not isinstance(prompts, bool):
+        raise ValueError(f"prompts is {shown(prompts)}; give true or false")
+    key = os.environ.get(variable, "").strip() if isinstance(variable, str) else None
+    if variable is not None and not key:
+        raise ValueError(f"key_env names {shown(variable, 40)}, which is not set: export it")
+    return {"path": folder / path, "prompts": prompts, "key": key}
+
+
 def _policy(table: Mapping[str, Any], folder: Path) -> Served:
     import ensemble_lab as lab
     from ensemble_lab.core.policy import Policy
@@ -264,7 +288,6 @@ def serve(path: str | Path, port: int | None = None) -> None:
 
     settings = read_settings(path)
     port = settings.port if port is None else port
-    made = app(settings.policies, settings.models, timeout=settings.timeout)
     try:
         listening = socket.create_server((settings.host, port))
     except OSError as error:
@@ -275,6 +298,10 @@ def serve(path: str | Path, port: int | None = None) -> None:
             f"port {port} of {settings.host} {why}, or give another by --port"
         ) from None
     with listening:
+        # Opened after the port, so that a second gateway by mistake is told about the port.
+        opening = partial(TrafficLog, **settings.record)
+        log = _placed("[record]", opening) if settings.record else None
+        made = app(settings.policies, settings.models, timeout=settings.timeout, recorder=log)
         names = ", ".join([*settings.policies, *settings.models])
         address = f"http://{settings.host}:{listening.getsockname()[1]}/v1"
         print(f"serving {names} at {address}", flush=True)
