@@ -19,7 +19,7 @@ Breaker, Budget, Hedge, serve = (
     systems.Breaker, systems.Budget, systems.Hedge, systems.serve_with_retries,
 )  # fmt: skip
 ARRIVALS, SERVICES = [0, 1, 1, 5], [3, 1, 4, 2]
-NO_SHARE = ["0.1", None, True, math.nan, math.inf, 0, -0.1, 1.1, 10, 20, [0.1], 1j]
+NO_SHARE = ["0.1", None, True, math.nan, math.inf, -0.1, 1.1, 10, 20, [0.1], 1j]
 NO_SECONDS = ["1", None, True, math.nan, -0.5, 0, [0.5], 1j]
 
 
@@ -82,6 +82,7 @@ def test_shares_counts_and_seconds_are_checked():
     collected(
         {f"share {x!r}": lambda x=x: Budget(x) for x in NO_SHARE}
         | {f"most {x!r}": lambda x=x: Budget(0.1, x) for x in NO_COUNT}
+        | {f"first {x!r}": lambda x=x: Budget(0.1, 10, x) for x in NO_COUNT[1:]}
         | {f"hedge {x!r}": lambda x=x: Hedge(x) for x in NO_SHARE}
         | {f"least {x!r}": lambda x=x: Hedge(0.05, x) for x in NO_COUNT}
         | {f"failures {x!r}": lambda x=x: Breaker(x, 1, 1, time.monotonic) for x in NO_COUNT}

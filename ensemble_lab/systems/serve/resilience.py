@@ -22,26 +22,29 @@ Made = TypeVar("Made")
 
 
 class Budget:
-    """A token bucket: further calls are at most `share` of the calls, in every order.
+    """A token bucket: further calls are at most `first` and `share` of the calls, in every order.
 
     Retries then cannot multiply the load of a server that fails because of its load.
 
     Parameters
     ----------
     share : float
-        Above 0, at most 1, rounded down to one in a whole number of calls: 0.1 is one in ten.
+        From 0 to 1, rounded down to one in a whole number of calls: 0.1 is one in ten. 0: none.
     most : int
         Tokens that can be kept, so that a quiet day does not pay for a storm.
+    first : int
+        Tokens at the start, so that the first call of all can be tried again.
     """
 
-    def __init__(self, share: float = 0.1, most: int = 10):
-        if not isinstance(share, Real) or isinstance(share, bool) or not 0 < share <= 1:
+    def __init__(self, share: float = 0.1, most: int = 10, first: int = 0):
+        if not isinstance(share, Real) or isinstance(share, bool) or not 0 <= share <= 1:
             raise ValueError(
-                f"share is {shown(share)}; give a share of the calls, above 0 up to 1: 0.1 for 10%"
+                f"share is {shown(share)}; give a share of the calls, from 0 to 1: 0.1 for 10%"
             )
         # Whole numbers of calls: 0.1 added ten times is not 1.
-        self._price = math.ceil(1 / share)
-        self._most, self._saved = whole(most, "most") * self._price, 0
+        self._price = math.ceil(1 / share) if share else math.inf
+        self._most = whole(most, "most") * self._price
+        self._saved = whole(first, "first", 0) * self._price if share else 0
 
     def earn(self) -> None:
         """Count a call."""
