@@ -28,6 +28,9 @@ from .rules.preble import Preble as Preble
 from .rules.serverless import ServerlessLLM as ServerlessLLM
 from .rules.serverless import seconds_to_load as seconds_to_load
 from .rules.shepherd import Shepherd as Shepherd
+from .serve.background import RunningGateway as RunningGateway
+from .serve.background import start_gateway as start_gateway
+from .serve.members import Member as Member
 from .serve.recording import TrafficLog as TrafficLog
 from .serve.recording import question_hash as question_hash
 from .serve.resilience import Breaker as Breaker
