@@ -31,6 +31,7 @@ EXPLORERS = {
     "distillation": "ensemble_lab.explorers.training.distillation",
     "engine": "ensemble_lab.explorers.systems.engine",
     "queues": "ensemble_lab.explorers.systems.queues",
+    "serving": "ensemble_lab.explorers.systems.serving",
     "submodels": "ensemble_lab.explorers.training.submodels",
     "experts": "ensemble_lab.explorers.training.experts",
 }
@@ -49,9 +50,9 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     outcomes : Outcomes, optional
         Yours or the catalogue's. ``"escalate"`` and ``"routing"`` have their own; ``"condorcet"``,
         ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"``, ``"negative-correlation"``,
-        ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"``, ``"engine"`` and
-        ``"queues"`` take none; ``"rounds"`` takes traces and ``"speedup"`` measured pairs instead,
-        or has its own.
+        ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"``, ``"engine"``,
+        ``"queues"`` and ``"serving"`` take none; ``"rounds"`` takes traces and ``"speedup"``
+        measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 
