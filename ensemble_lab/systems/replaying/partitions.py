@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from ensemble_lab.core.reading.headers import FEATURE
 CELLS = 2**20  # of one matrix in a batch: 8 MB
 ROWS = 2**16
 FACTS = ("truth", "group")
+NAMES = ("models", "labels")
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def partitions(files) -> tuple[Table, list[Partition]]:
     """
     found = [_footer(path) for path in _paths(files)]
     if not any(part.items for part in found):
-        raise ValueError(f"{shown(files)} holds no items; give files with some")
+        raise ValueError(f"no items are in {_named(found[0].path)}; give files that have some")
     first = found[0]
     for part in found[1:]:
         _check_same(part, first)
@@ -129,9 +131,9 @@ def _paths(files) -> list[Path]:
             raise ValueError(
                 f"{shown(str(one))} is an address; download the files and give their paths"
             )
-        found += _matching(str(one))
+        found += _matching(str(one)) if str(one) else []
     if not found:
-        raise ValueError("files is empty; give a path, or a pattern such as 'part-*.parquet'")
+        raise ValueError("files names no file; give a path, or a pattern such as 'part-*.parquet'")
     seen: dict[Path, Path] = {}
     for path in found:
         if path.resolve() in seen:
@@ -142,19 +144,19 @@ def _paths(files) -> list[Path]:
 
 def _matching(name: str) -> list[Path]:
     path = Path(name)
-    if path.is_file():  # its name may have brackets
+    if os.path.isfile(name):  # its name may have brackets
         return [path]
-    if path.is_dir():
+    if os.path.isdir(name):
         fix = shown(str(path / "*.parquet"), 120)
         raise ValueError(f"{_named(path)} is a folder; give a pattern for its files: {fix}")
     # Other tools leave `_SUCCESS` and hidden files beside partitions.
     found = [
         Path(one)
         for one in sorted(glob.glob(name, recursive=True))
-        if Path(one).is_file() and not (one.rpartition("/")[2][:1] == "_" and ".parquet" not in one)
+        if os.path.isfile(one) and (one.endswith(".parquet") or Path(one).name[0] != "_")
     ]
     if not found:
-        beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+        beside = os.listdir(path.parent) if os.path.isdir(path.parent) else []
         what = "matches" if glob.has_magic(name) else "is at"
         raise FileNotFoundError(f"no file {what} {_named(path)}{nearest(path.name, beside)}")
     return found
@@ -173,6 +175,8 @@ def _footer(path: Path) -> Partition:
                     "Outcomes.to_parquet did not write it; Outcomes.read(path).to_parquet(…) does"
                 )
             about = json.loads(about)
+            if not isinstance(about, dict) or not all(isinstance(about[n], list) for n in NAMES):
+                raise ValueError("what it says of its models and labels is damaged; write it again")
             if about["version"] != VERSION:
                 raise ValueError(f"it has version {about['version']}, this package reads {VERSION}")
             return Partition(path, _table(about, schema), items)

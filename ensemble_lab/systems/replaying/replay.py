@@ -77,7 +77,8 @@ def replay(
             " replays it on one table"
         )
     if not isinstance(policy, Policy):
-        raise TypeError(f"policy is {shown(policy)}; give a policy, such as MajorityVote()")
+        what = policy.__name__ if isinstance(policy, type) else shown(policy)
+        raise TypeError(f"policy is {what}; give a policy that is made: MajorityVote()")
     check_known(engine, ENGINES, "engine", "list of engines")
     table, found = partitions(files)
     work = in_this_process if engine == "local" else on_ray

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,7 @@ def written(table, folder, cuts):
     """The table in files that begin at the places in `cuts`."""
     ends = [0, *sorted({cut for cut in cuts if cut < len(table)}), len(table)]
     files = []
-    for number, (start, stop) in enumerate(zip(ends, ends[1:])):
+    for number, (start, stop) in enumerate(pairwise(ends)):
         if start < stop:
             part = table.take(np.arange(start, stop))
             files.append(part.to_parquet(folder / f"part-{number:03}.parquet"))
