@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from ensemble_lab.core.errors import shown
@@ -28,21 +29,15 @@ def cluster() -> Iterator[Any]:
 
     It is on this machine, without a dashboard and without usage statistics, and is stopped at the
     end. Some of Ray's own ports are open to the network all the same: newer versions ask for a
-    token there. The environment variable `RAY_ADDRESS` names another cluster, which is left running.
+    token there. The environment variable `RAY_ADDRESS` names another cluster, which is left as it
+    is.
 
     Raises
     ------
     ImportError
         Ray is not installed.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError:
-        raise ImportError(
-            "engine='ray' needs Ray, which is not installed; pip install 'ensemble-lab[ray]', or"
-            " leave engine out"
-        ) from None
+    ray = imported("ray")
     if ray.is_initialized():
         yield ray
         return
@@ -62,6 +57,23 @@ def cluster() -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def imported(name: str) -> Any:
+    """The module `name` of Ray, which sends no usage statistics from here.
+
+    Raises
+    ------
+    ImportError
+        Ray, or the part of it, is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ImportError(
+            f"{name} is not installed; pip install 'ensemble-lab[ray]', or leave engine='ray' out"
+        ) from None
 
 
 def result(reference) -> Any:

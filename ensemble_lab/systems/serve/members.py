@@ -49,6 +49,8 @@ class Local:
     name : str
     """
 
+    local = True
+
     def __init__(self, model: Callable, name: str):
         self.model, self.name = model, name
         self._turn = asyncio.Lock()
@@ -203,8 +205,8 @@ class Member:
 
     @property
     def local(self) -> bool:
-        """Whether it runs in this process."""
-        return isinstance(self.source, Local)
+        """Whether it is a loaded model, not a server."""
+        return getattr(self.source, "local", False)
 
     async def ask(self, body: Mapping[str, Any], deadline: float) -> Reply:
         """One completion, checked, as the server gave it.
