@@ -166,7 +166,8 @@ class Member:
         Where the answer in the text is: ``"exact"``, ``"last number"``, ``{"choice": "ABCD"}``,
         ``{"json": field}``, ``{"regex": pattern}``, or a function from text to answer.
     confidence : str, Agreement or Verifier, optional
-        ``"logprobs"`` asks the server for log-probabilities: the geometric mean of the tokens'.
+        ``"logprobs"`` asks the server for log-probabilities: the geometric mean of the tokens'. By
+        default a loaded model's own.
     price : (float, float), optional
         USD per million input tokens and per million output tokens.
     served_as : str, optional
@@ -249,7 +250,7 @@ class Member:
                 # Counter keeps the order of arrival: a tie goes to the first answer.
                 answer, votes = counts.most_common(1)[0]
                 best, confidence = answers.index(answer), votes / len(answers)
-        elif self.confidence == "logprobs":
+        elif self.confidence == "logprobs" or (self.confidence is None and self.local):
             confidence = self._by_logprobs(replies[0])
         chosen, usage = replies[best].body, [usage_of(reply.body) for reply in replies]
         cost = None if self.price is None else sum_or_none(map(self.cost, usage))

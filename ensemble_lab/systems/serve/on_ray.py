@@ -28,6 +28,7 @@ from ensemble_lab.systems.serve.members import Member
 from ensemble_lab.systems.serve.upstream import Reply, UpstreamError
 
 NAME = "ensemble-lab"
+LEFT = (asyncio.CancelledError, GeneratorExit, TimeoutError)  # a call that still runs elsewhere
 BUSY = 2  # calls of one replica at a time, above which another one is started
 
 
@@ -88,7 +89,7 @@ def application(
             },
         )
         deployments.append(host.bind(member.source))
-        source = Remote(member.source.name, f"model-{place}", member.local)
+        source = Remote(member.source.name, name, f"model-{place}", member.local)
         members[name] = replace(member, source=source)
     app(policy, members, **settings)  # what it refuses is said here, not in a replica's log
     keyed = bool(os.environ.get(VARIABLE, "").strip())
@@ -117,7 +118,7 @@ def running(application, port: int = 8000) -> Iterator[str]:
     Raises
     ------
     ValueError
-        Not a port, or one that is in use.
+        Not a port, or one that is in use; a Serve that already runs there at another address.
     """
     if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
         raise ValueError(f"port={shown(port)}; give a whole number from 1 to 65535")
@@ -132,9 +133,18 @@ def running(application, port: int = 8000) -> Iterator[str]:
         serve.start(http_options={"host": "127.0.0.1", "port": port})
         try:
             serve.run(application, name=NAME, route_prefix="/")
+            if not _listens(port):  # Serve keeps the address that it was started with
+                raise ValueError(
+                    f"Serve runs here at another port than {port}; serve.shutdown() first"
+                )
             yield f"http://127.0.0.1:{port}/v1"
         finally:
             serve.shutdown()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Hosted:
@@ -158,6 +168,7 @@ class Remote:
     """A member's source in the gateway: asks the deployment that has the model."""
 
     name: str
+    member: str
     deployment: str
     local: bool
 
@@ -169,7 +180,8 @@ class Remote:
             async with asyncio.timeout(max(left, 0)):
                 return await response
         except BaseException as error:
-            response.cancel()
+            if isinstance(error, LEFT):
+                response.cancel()
             raise self._said(error) from None
 
     async def stream(self, body: dict, deadline: float) -> AsyncIterator[bytes]:
@@ -181,7 +193,8 @@ class Remote:
                 async for data in events:
                     yield data
         except BaseException as error:
-            events.cancel()
+            if isinstance(error, LEFT):
+                events.cancel()
             raise self._said(error) from None
 
     async def aclose(self) -> None:
@@ -196,10 +209,10 @@ class Remote:
     def _said(self, error: BaseException) -> BaseException:
         """The member's own error, or what Ray's says to a client."""
         ray, refused = imported("ray"), imported("ray.serve.exceptions")
-        name = shown(self.name, 40)
+        name = shown(self.member, 40)
         if isinstance(error, ray.exceptions.RayTaskError):
             return error.cause
-        if isinstance(error, refused.BackpressureError):
+        if isinstance(error, refused.BackPressureError):
             return UpstreamError(503, "busy", f"{name} has too many calls", retry_after=1)
         if isinstance(error, TimeoutError):
             return UpstreamError(504, "timeout", f"{name} did not answer in time")
