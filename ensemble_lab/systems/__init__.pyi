@@ -1,3 +1,5 @@
+from .replaying.replay import replay as replay
+from .replaying.totals import Replayed as Replayed
 from .rules.alpaserve import AlpaServe as AlpaServe
 from .rules.alpaserve import pipeline_engine as pipeline_engine
 from .rules.alpaserve import pooled_wait as pooled_wait
