@@ -6,8 +6,7 @@ decided before the hard ones.
 
 References
 ----------
-Chen et al., Are More LLM Calls All You Need? Towards Scaling Laws of Compound Inference Systems,
-NeurIPS 2024.
+Chen et al., Are More LLM Calls All You Need?, NeurIPS 2024.
 """
 
 from __future__ import annotations

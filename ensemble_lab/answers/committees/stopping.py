@@ -57,7 +57,7 @@ class AdaptiveConsistency(Sampling):
     >>> from ensemble_lab.core.outcomes import Outcomes
     >>> table = Outcomes(models=[*"abcdef"], items=[0], correct=[[1, 1, 1, 1, 0, 1]],
     ...                  answer=[[0, 0, 0, 0, 1, 0]], labels=["8", "9"])
-    >>> AdaptiveConsistency().decide(table).called.sum()
+    >>> int(AdaptiveConsistency().decide(table).called.sum())
     4
     """
 
