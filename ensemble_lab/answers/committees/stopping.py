@@ -70,7 +70,7 @@ class AdaptiveConsistency(Sampling):
         answer = require(outcomes, "answer", "AdaptiveConsistency")
         columns = outcomes.columns(self._order(outcomes.models))
         slots, width = compact(answer[:, columns].T, len(outcomes.labels))
-        asked, winner = count_until(slots, width, _needed(self.threshold, len(columns)))
+        asked, winner = count_until(slots, width, needed_votes(self.threshold, len(columns)))
         called = np.zeros(answer.shape, bool)
         called[:, columns] = np.arange(len(columns)) < asked[:, None]
         chosen = np.append(columns, ABSTAINED)[winner]  # NO_WINNER is -1: the last entry
@@ -127,7 +127,7 @@ def _least(threshold: Fraction, most: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _needed(threshold: float, members: int) -> np.ndarray:
+def needed_votes(threshold: float, members: int) -> np.ndarray:
     """(members + 1,) the table for so many votes; one more than there are is never reached."""
     if threshold == 1:
         return np.full(members + 1, members + 1)
@@ -196,7 +196,7 @@ def replay_stopping(
         No answers; a threshold or a number of orders out of range.
     """
     answer = require(outcomes, "answer", "replay_stopping")
-    need = _needed(AdaptiveConsistency(threshold=threshold).threshold, answer.shape[1])
+    need = needed_votes(AdaptiveConsistency(threshold=threshold).threshold, answer.shape[1])
     if isinstance(orders, bool) or not isinstance(orders, int | np.integer):
         raise ValueError(f"orders={shown(orders)}; give a whole number, such as 200")
     if not 1 <= orders <= MOST_ORDERS:
