@@ -58,7 +58,7 @@ class BestOfN(Sampling):
         rated = np.where(known, score, -np.inf)
         best = np.where(known.any(axis=1), rated.argmax(axis=1), (codes >= 0).argmax(axis=1))
         winner = np.where((codes >= 0).any(axis=1), best, NO_WINNER)
-        return self._chosen(outcomes, columns, winner)
+        return self._chosen(outcomes, columns, codes, winner)
 
     def _scored(self, outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The members' columns (p,), answers (n, p) and scores (n, p)."""
@@ -67,10 +67,14 @@ class BestOfN(Sampling):
         columns = outcomes.columns(self._order(outcomes.models))
         return columns, answer[:, columns], finite_confidence(outcomes, who, columns)
 
-    def _chosen(self, outcomes: Outcomes, columns: np.ndarray, winner: np.ndarray) -> Choice:
+    def _chosen(
+        self, outcomes: Outcomes, columns: np.ndarray, codes: np.ndarray, winner: np.ndarray
+    ) -> Choice:
         called = np.zeros(outcomes.correct.shape, bool)
         called[:, columns] = True
-        return Choice(np.append(columns, ABSTAINED)[winner], called)
+        chosen = np.append(columns, ABSTAINED)[winner]  # NO_WINNER is -1: the last entry
+        silent = ~(codes >= 0).any(axis=1)
+        return Choice(np.where(silent, or_unparsed(chosen, outcomes, columns), chosen), called)
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,9 @@ class WeightedBestOfN(BestOfN):
             raise ValueError(
                 f"model {shown(outcomes.models[columns[place]], 60)} has a score of"
                 f" {score[row, place]:g}, and a sum of negative scores punishes every vote; give"
-                " weights from 0 up, such as np.exp of a log-probability"
+                " weights from 0 up, such as the exponential of a log-probability"
             )
         weight = np.where(codes >= 0, np.nan_to_num(score), 0.0)
         total = np.array([((codes == own[:, None]) * weight).sum(axis=1) for own in codes.T])
         winner = first_best(np.where(total > 0, total, -np.inf))
-        silent = ~(codes >= 0).any(axis=1)
-        made = self._chosen(outcomes, columns, winner)
-        unread = or_unparsed(made.chosen, outcomes, columns)
-        return Choice(np.where(silent, unread, made.chosen), made.called)
+        return self._chosen(outcomes, columns, codes, winner)

@@ -108,7 +108,7 @@ def stopping_table(threshold: float = 0.95, most: int = 11) -> np.ndarray:
             f"threshold={shown(threshold)}; give a chance from 0.5 up to below 1, such as 0.95"
             " (no lead makes it certain)"
         )
-    return np.array(_least(Fraction(threshold), _votes(most)))
+    return np.array(_least(Fraction(float(threshold)), _votes(most)))
 
 
 @lru_cache(maxsize=256)
@@ -131,7 +131,7 @@ def needed_votes(threshold: float, members: int) -> np.ndarray:
     """(members + 1,) the table for so many votes; one more than there are is never reached."""
     if threshold == 1:
         return np.full(members + 1, members + 1)
-    reached = _least(Fraction(threshold), members // 2)  # the next answer has at most half
+    reached = _least(Fraction(float(threshold)), members // 2)  # the next answer has at most half
     return np.pad(reached, (0, members - members // 2), constant_values=members + 1)
 
 
