@@ -3,6 +3,15 @@ from .cascades.agreement import AgreementCascade as AgreementCascade
 from .cascades.budget import BudgetCascade as BudgetCascade
 from .cascades.cascade import Cascade as Cascade
 from .cascades.combining import CombiningCascade as CombiningCascade
+from .committees.agreement import best_of_n as best_of_n
+from .committees.agreement import dual_agreement as dual_agreement
+from .committees.agreement import largest_group as largest_group
+from .committees.agreement import most_frequent_text as most_frequent_text
+from .committees.solutions import Solutions as Solutions
+from .committees.solutions import load_solutions as load_solutions
+from .committees.verifiers import pass_rates as pass_rates
+from .committees.verifiers import verdicts as verdicts
+from .committees.verifiers import verified_best_of_n as verified_best_of_n
 from .diversity import ambiguity as ambiguity
 from .diversity import condorcet as condorcet
 from .diversity import disagreement as disagreement

@@ -1,0 +1,1 @@
+"""Many answers to one question: verified, ranked, voted on."""
