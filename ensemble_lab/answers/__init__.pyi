@@ -12,6 +12,7 @@ from .committees.solutions import load_solutions as load_solutions
 from .committees.verifiers import pass_rates as pass_rates
 from .committees.verifiers import verdicts as verdicts
 from .committees.verifiers import verified_best_of_n as verified_best_of_n
+from .committees.verifiers import verified_subsets as verified_subsets
 from .diversity import ambiguity as ambiguity
 from .diversity import condorcet as condorcet
 from .diversity import disagreement as disagreement

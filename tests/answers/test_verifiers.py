@@ -40,6 +40,28 @@ def test_more_samples_help_a_verifier_that_is_better_than_chance_and_harm_with_a
     assert (np.diff(good) > 0).all() and (np.diff(bad) < 0).all() and np.allclose(blind, 0.3)
 
 
+@given(st.lists(st.booleans(), min_size=1, max_size=4), share, share, st.data())
+def test_recorded_samples_are_enumerated_with_all_verdicts(correct, f, g, data):
+    n, found = data.draw(st.integers(1, len(correct))), 0.0
+    for accepted in product([True, False], repeat=len(correct)):
+        chance = prod(
+            ((1 - g) if a else g) if right else (f if a else 1 - f)
+            for right, a in zip(correct, accepted)
+        )
+        found += chance * (lab.best_of_n([accepted], n)[0] * correct).sum()
+    assert lab.verified_subsets([correct], n, f, g) == pytest.approx([found])
+
+
+def test_without_errors_it_is_pass_at_n_and_with_many_samples_the_closed_form():
+    correct = lab.load_solutions().correct
+    for n in (1, 7, 100):
+        wanted = (lab.best_of_n(correct, n) * correct).sum(axis=1)
+        assert lab.verified_subsets(correct, n) == pytest.approx(wanted)
+    many = np.arange(4000)[None] < 1200
+    wanted = lab.verified_best_of_n(0.3, 6, 0.1, 0.2)
+    assert lab.verified_subsets(many, 6, 0.1, 0.2) == pytest.approx([wanted], abs=2e-3)
+
+
 def test_verdicts_err_as_often_as_they_should_and_replay_the_closed_form():
     correct = np.arange(2000)[None] < 600
     for seed in range(5):

@@ -158,7 +158,7 @@ def test_best_of_n_takes_scores_and_no_more_samples_than_there_are():
         lab.best_of_n(score, 100)
 
 
-@contract("verified_best_of_n", "verdicts", "pass_rates")
+@contract("verified_best_of_n", "verified_subsets", "verdicts", "pass_rates")
 def test_verifiers_take_shares_and_refuse_what_is_none():
     rates = lab.verified_best_of_n([0.0, 0.5, 1.0], 10**6, [[0.0], [1.0]], 0)
     assert rates.tolist() == [[0, 1, 1], [0, 0.5, 1]]
@@ -174,6 +174,11 @@ def test_verifiers_take_shares_and_refuse_what_is_none():
         | {f"g {x!r}": lambda x=x: lab.verdicts([1, 0], 0, x) for x in [*no_share, [0.5, 0.5]]}
         | {f"correct {x!r}": lambda x=x: lab.verdicts(x) for x in ("ab", [2], [None], [0.5])}
         | {f"seed {x!r}": lambda x=x: lab.verdicts([1], seed=x) for x in (-1, 0.5, "1", None, True)}
+        | {f"subsets {x!r}": lambda x=x: lab.verified_subsets(x, 1)
+           for x in ("ab", [1, 0], [[2]], [[None]], [[1], [1, 0]], None)}
+        | {f"subsets of {x!r}": lambda x=x: lab.verified_subsets([[1, 0]], x)
+           for x in (0, 3, 1.0, "1", None, True)}
+        | {f"subsets f {x!r}": lambda x=x: lab.verified_subsets([[1, 0]], 1, x) for x in no_share}
         | {"no true": lambda: lab.pass_rates(made())}
     )  # fmt: skip
     with refused():

@@ -1,1 +1,1 @@
-"""Many answers to one question: verified, ranked, voted on."""
+"""Committees of language models: rules over samples, and members that talk to each other."""

@@ -59,9 +59,7 @@ def best_of_n(score, n: int | None = None) -> np.ndarray:
     if np.isnan(score).any():
         raise ValueError("score holds NaN; give each sample a number, the lowest where unknown")
     N = score.shape[1]
-    n = N if n is None else n
-    if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= N:
-        raise ValueError(f"n={shown(n)}; there are {N} samples, use a whole number from 1 to {N}")
+    n = N if n is None else checked_n(n, N)
     mantissa, exponent = np.frexp(score)
     score = np.ldexp(np.round(mantissa, 12), exponent)  # rounding is no difference
     below, upto = np.empty(score.shape, int), np.empty(score.shape, int)
@@ -70,6 +68,13 @@ def best_of_n(score, n: int | None = None) -> np.ndarray:
         below[p] = np.searchsorted(ranked, row, "left")
         upto[p] = np.searchsorted(ranked, row, "right")
     return (none_above(upto, n, N) - none_above(below, n, N)) / (upto - below)
+
+
+def checked_n(n, N: int) -> int:
+    """`n`, checked to be a number of samples out of N."""
+    if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= N:
+        raise ValueError(f"n={shown(n)}; there are {N} samples, use a whole number from 1 to {N}")
+    return int(n)
 
 
 def none_above(k: np.ndarray, n: int, N: int) -> np.ndarray:

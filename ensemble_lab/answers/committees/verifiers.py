@@ -17,6 +17,7 @@ from numbers import Integral
 
 import numpy as np
 
+from ensemble_lab.answers.committees.agreement import checked_n, none_above
 from ensemble_lab.answers.committees.bits import bits
 from ensemble_lab.answers.committees.solutions import Solutions
 from ensemble_lab.core.errors import shown
@@ -68,6 +69,57 @@ def verified_best_of_n(rate, n: int | float, false_positive=0.0, false_negative=
     return (1 - none) * right + none * missed
 
 
+def verified_subsets(
+    correct, n: int, false_positive: float = 0.0, false_negative: float = 0.0
+) -> np.ndarray:
+    """The same for n of N recorded samples: exact over all subsets and all verdicts.
+
+    Without errors it is pass@n. Of A right and B wrong samples that are accepted, the chosen one is
+    each with the same chance, unless none of them is among the n; A and B are binomial.
+
+    Parameters
+    ----------
+    correct : array-like of bits (P, N)
+    n : int
+        From 1 to N.
+    false_positive, false_negative : float
+
+    Returns
+    -------
+    ndarray (P,)
+        How likely the chosen sample of each problem is right.
+
+    Raises
+    ------
+    ValueError
+        Values that are not bits, n outside 1 to N, a rate that is not in [0, 1].
+    """
+    correct = bits(correct, "correct", 2)
+    f, g = _rate(false_positive, "false_positive"), _rate(false_negative, "false_negative")
+    N = correct.shape[1]
+    absent = none_above(np.arange(N + 1)[::-1], checked_n(n, N), N)  # if so many are accepted
+    accepted = np.arange(1, N + 1)
+    chance = np.zeros(N + 1)  # of being right, for each number of right samples
+    totals = correct.sum(axis=1)
+    for c in np.unique(totals):
+        right, wrong = binomial(c, 1 - g), binomial(N - c, f)
+        many = np.convolve(right, wrong)  # how likely A + B = 0, 1, … are accepted
+        among = np.convolve(right * np.arange(c + 1), wrong)  # and with it A
+        found = (1 - absent[1:]) * among[1:] / accepted
+        missed = absent[:-1] * (c * many - among)[:-1] / accepted[::-1]
+        chance[c] = found.sum() + missed.sum()
+    return chance[totals]
+
+
+def binomial(n: int, p: float) -> np.ndarray:
+    """How likely 0 to n of n independent events of chance p are (n + 1,)."""
+    from scipy.special import gammaln, xlog1py, xlogy
+
+    k = np.arange(n + 1)
+    ways = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    return np.exp(ways + xlogy(k, p) + xlog1py(n - k, -p))
+
+
 def verdicts(
     correct, false_positive: float = 0.0, false_negative: float = 0.0, seed: int = 0
 ) -> np.ndarray:
@@ -81,9 +133,7 @@ def verdicts(
         Values of `correct` that are not bits, a rate that is not in [0, 1].
     """
     correct = bits(correct, "correct", np.ndim(correct))
-    f, g = _share(false_positive, "false_positive"), _share(false_negative, "false_negative")
-    if f.ndim or g.ndim:
-        raise ValueError("false_positive and false_negative are several; give one number each")
+    f, g = _rate(false_positive, "false_positive"), _rate(false_negative, "false_negative")
     u = np.random.default_rng(checked_seed(seed)).random(correct.shape)
     return np.where(correct, u >= g, u < f)
 
@@ -118,6 +168,13 @@ def pass_rates(solutions: Solutions):
             cells = solutions.passes[tests][kind[tests]]
             found.loc[row, column] = cells.mean() if cells.size else np.nan
     return found.astype(float)
+
+
+def _rate(value, what: str) -> float:
+    array = _share(value, what)
+    if array.ndim:
+        raise ValueError(f"{what} is {shown(value)}; give one number")
+    return float(array)
 
 
 def _share(value, what: str) -> np.ndarray:
