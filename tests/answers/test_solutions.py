@@ -92,3 +92,16 @@ def test_copies_are_equal_and_read_only(copied):
         assert np.array_equal(getattr(again, name), getattr(small, name))
         with pytest.raises(ValueError, match="read-only"):
             getattr(again, name)[0] = 1
+
+
+def test_many_samples_of_the_game_of_24_hold_a_solution_that_no_vote_can_find():
+    game = lab.load_outcomes("game-of-24")
+    groups = np.array(game.model_group)
+    found = {}
+    for name in ("gpt-4 direct", "gpt-4 cot"):
+        correct = game.correct[:, groups == name]
+        any_of = [(lab.best_of_n(correct, k) * correct).sum(axis=1) for k in (1, 100)]
+        found[name] = [percent(each) for each in any_of]
+    assert found == {"gpt-4 direct": [7.34, 33.0], "gpt-4 cot": [4.03, 49.0]}
+    with pytest.raises(ValueError, match="needs 'answer', which these outcomes do not have"):
+        lab.MajorityVote().decide(game)

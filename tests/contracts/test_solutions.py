@@ -4,7 +4,9 @@ What is refused here was reported of other tools: fewer samples than k counted a
 40, human-eval 13), problems without samples (evalplus 24), samples without a number (bigcodebench
 47), codes of a judge in place of bits (CodeEditorBench 7), counts of problems in place of counts
 of samples (aprender 2118), a share read as yes or no (deepeval 2967), tests that were never run so
-that all pass (human-eval 16), tests that end too late (FastEval 24).
+that all pass (human-eval 16), tests that end too late (FastEval 24), words such as "timeout" in
+place of bits (evalplus 95). Scores may be raw logits (LlamaFactory 3889), and a tie is no reason to
+take the first (patina 138).
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import ensemble_lab as lab
 from tests.contracts.registry import collected, contract, refused
@@ -156,6 +160,18 @@ def test_best_of_n_takes_scores_and_no_more_samples_than_there_are():
     )  # fmt: skip
     with pytest.raises(ValueError, match="there are 3 samples, use a whole number from 1 to 3"):
         lab.best_of_n(score, 100)
+
+
+@contract("best_of_n")
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=6), st.integers(1, 6))
+def test_only_the_order_of_scores_counts_and_ties_are_shared(score, n):
+    n = min(n, len(score))
+    found = lab.best_of_n([score], n)
+    assert np.allclose(found, lab.best_of_n([[math.exp(5 * one) for one in score]], n))
+    assert np.allclose(found, lab.best_of_n([[1e9 * one - 7 for one in score]], n))
+    for one in set(score):
+        shares = [share for share, other in zip(found[0], score) if other == one]
+        assert max(shares) - min(shares) < 1e-12
 
 
 @contract("verified_best_of_n", "verified_subsets", "verdicts", "pass_rates")
