@@ -3,6 +3,12 @@
 Run with ``python -m benchmarks committees --json benchmarks/results/committees.json``.
 """
 
+from functools import partial
+
+from benchmarks.explorers import slider_of
 from benchmarks.parts.agreeing import codet_agreement
 
-RECORDS = {"codet-agreement": codet_agreement}
+RECORDS = {
+    "codet-agreement": codet_agreement,
+    "slider-verifier": partial(slider_of, "verifier"),
+}

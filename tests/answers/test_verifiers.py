@@ -57,6 +57,7 @@ def test_without_errors_it_is_pass_at_n_and_with_many_samples_the_closed_form():
     for n in (1, 7, 100):
         wanted = (lab.best_of_n(correct, n) * correct).sum(axis=1)
         assert lab.verified_subsets(correct, n) == pytest.approx(wanted)
+        assert lab.pass_at_k(100, correct.sum(axis=1), n) == pytest.approx(wanted)
     many = np.arange(4000)[None] < 1200
     wanted = lab.verified_best_of_n(0.3, 6, 0.1, 0.2)
     assert lab.verified_subsets(many, 6, 0.1, 0.2) == pytest.approx([wanted], abs=2e-3)

@@ -67,6 +67,18 @@ def test_what_is_no_bit_no_count_and_no_shape_is_refused():
         made(passes=[["timed out", "failed", "passed"]] * 2)
 
 
+@contract("Solutions")
+def test_a_table_without_tests_is_chance_and_names_in_an_index_are_asked_about():
+    bits = lab.Solutions(np.empty((0, 3)), [], CORRECT, text=[[0, 1, 2], [5, 5, 5]])
+    for rule in (lab.dual_agreement, lab.largest_group, lab.most_frequent_text):
+        assert np.allclose(rule(bits), 1 / 3)
+    assert bits.only([]).passed().tolist() == [[0, 0, 0]] * 2
+    with pytest.raises(ValueError, match=r"names or positions.*\.to_numpy"):
+        made(correct=pd.DataFrame(CORRECT, index=["b", "a"]))
+    with pytest.raises(ValueError, match=r"names or positions.*\.to_numpy"):
+        made(true=pd.Series([1, 0], index=[1, 0]))
+
+
 def frames():
     solutions = pd.DataFrame(
         {"problem": ["b", "b", "a", "a"], "solution": [0, 1, 1, 0], "correct": [True, False, 1, 0],

@@ -30,6 +30,7 @@ def best_of_n(score, n: int | None = None) -> np.ndarray:
 
     With L samples below a sample's score and E at it (itself included), the best of n is among
     those E with probability [C(L + E, n) - C(L, n)] / C(N, n), and each of them is as likely.
+    `BestOfN` is the policy that chooses among the answers of a table.
 
     Parameters
     ----------

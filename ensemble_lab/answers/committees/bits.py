@@ -52,6 +52,12 @@ def whole(values, what: str, shape: tuple, least: int | None = None) -> np.ndarr
 
 
 def _array(values, what: str, fix: str) -> np.ndarray:
+    index = getattr(values, "index", None)
+    if index is not None and not callable(index) and list(index) != list(range(len(index))):
+        raise ValueError(
+            f"the index of {what} may be names or positions; give {what} in the order of the"
+            " problems or tests with .to_numpy()"
+        )
     try:
         if np.ma.is_masked(values):
             raise ValueError
