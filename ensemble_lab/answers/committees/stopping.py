@@ -34,6 +34,7 @@ from ensemble_lab.core.votes import compact, local_codes, support
 
 MOST_VOTES = 1_000  # for the next answer, in a table
 MOST_ORDERS = 10_000
+MOST_CELLS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ class AdaptiveConsistency(Sampling):
     def choose(self, outcomes: Outcomes) -> Choice:
         answer = require(outcomes, "answer", "AdaptiveConsistency")
         columns = outcomes.columns(self._order(outcomes.models))
-        slots, width = compact(answer[:, columns].T, len(outcomes.labels))
+        slots, width = answer[:, columns].T, len(outcomes.labels)
+        if len(outcomes) * width > MOST_CELLS:  # of a count for each item and label
+            slots, width = compact(slots, width)
         asked, winner = count_until(slots, width, needed_votes(self.threshold, len(columns)))
         called = np.zeros(answer.shape, bool)
         called[:, columns] = np.arange(len(columns)) < asked[:, None]
