@@ -3,6 +3,10 @@ from .cascades.agreement import AgreementCascade as AgreementCascade
 from .cascades.budget import BudgetCascade as BudgetCascade
 from .cascades.cascade import Cascade as Cascade
 from .cascades.combining import CombiningCascade as CombiningCascade
+from .committees.agreement import best_of_n as best_of_n
+from .committees.agreement import dual_agreement as dual_agreement
+from .committees.agreement import largest_group as largest_group
+from .committees.agreement import most_frequent_text as most_frequent_text
 from .committees.best_of import BestOfN as BestOfN
 from .committees.best_of import WeightedBestOfN as WeightedBestOfN
 from .committees.calls import best_calls as best_calls
@@ -12,9 +16,15 @@ from .committees.jury import flipped_verdicts as flipped_verdicts
 from .committees.jury import kappa as kappa
 from .committees.jury import verifier_votes as verifier_votes
 from .committees.passes import pass_at_k as pass_at_k
+from .committees.solutions import Solutions as Solutions
+from .committees.solutions import load_solutions as load_solutions
 from .committees.stopping import AdaptiveConsistency as AdaptiveConsistency
 from .committees.stopping import replay_stopping as replay_stopping
 from .committees.stopping import stopping_table as stopping_table
+from .committees.verifiers import pass_rates as pass_rates
+from .committees.verifiers import verdicts as verdicts
+from .committees.verifiers import verified_best_of_n as verified_best_of_n
+from .committees.verifiers import verified_subsets as verified_subsets
 from .committees.windows import EarlyStopping as EarlyStopping
 from .committees.windows import expected_samples as expected_samples
 from .diversity import ambiguity as ambiguity
