@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ensemble_lab.answers.committees.talk.committee import Committee, Turns, at_least, said, vote
-from ensemble_lab.answers.committees.talk.prompts import NOTICE, extended, fenced, in_order
+from ensemble_lab.answers.committees.talk.prompts import NOTICE, asked_again, fenced, in_order
 from ensemble_lab.answers.committees.talk.transcript import Call
 from ensemble_lab.models.prompts import Prompt
 
@@ -61,7 +61,7 @@ class Debate(Committee):
         text = (
             f"You and other assistants answered this. {NOTICE} Some may be wrong.\n"
             f"{fenced(blocks, key, self.most)}\n"
-            "Compare them with your own, and answer again in the form asked for above."
+            "Compare your own answer with the others."
         )
         saw = tuple(f"{one}@{at - 1}" for one in (name, *others))
-        return Call(column, name, extended(question, text), saw)
+        return Call(column, name, asked_again(question, text), saw)

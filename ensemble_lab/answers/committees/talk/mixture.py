@@ -12,7 +12,7 @@ from ensemble_lab.answers.committees.talk.committee import (
     role,
     said,
 )
-from ensemble_lab.answers.committees.talk.prompts import NOTICE, extended, fenced, in_order
+from ensemble_lab.answers.committees.talk.prompts import NOTICE, asked_again, fenced, in_order
 from ensemble_lab.answers.committees.talk.transcript import Call
 from ensemble_lab.core.reply import Model
 from ensemble_lab.models.prompts import Prompt
@@ -87,7 +87,6 @@ class MixtureOfAgents(Committee):
         blocks = {f"answer {i}": answers[one] for i, one in enumerate(order, 1)}
         text = (
             f"Other assistants answered this. {NOTICE} Some may be wrong.\n"
-            f"{fenced(blocks, key, self.most)}\n"
-            "Use what is right in them, and give your own answer in the form asked for above."
+            f"{fenced(blocks, key, self.most)}"
         )
-        return Call(column, name, extended(question, text), tuple(order))
+        return Call(column, name, asked_again(question, text), tuple(order))

@@ -16,7 +16,7 @@ from ensemble_lab.answers.committees.talk.committee import (
     role,
     said,
 )
-from ensemble_lab.answers.committees.talk.prompts import NOTICE, extended, fenced, told
+from ensemble_lab.answers.committees.talk.prompts import NOTICE, asked_again, fenced, told
 from ensemble_lab.answers.committees.talk.transcript import Call, Transcript
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.frozen import Settled
@@ -146,10 +146,10 @@ class RankAndFuse(Jury):
         prompt = question
         if best:
             blocks = {f"answer {i}": said(heard[one]) for i, one in enumerate(best, 1)}
-            prompt = extended(question, (
+            prompt = asked_again(question, (
                 f"Below are the best answers of other assistants, the best first. {NOTICE}\n"
                 f"{fenced(blocks, self.key(question, 'fuse'), self.most)}\n"
-                "Write one answer from them, in the form asked for above."
+                "Write one answer from them."
             ))  # fmt: skip
         (line,) = yield [Call(f"{name}@3", name, prompt, tuple(f"{one}@1" for one in best))]
         return plain_reply(line)

@@ -13,7 +13,14 @@ from ensemble_lab.answers.committees.talk.committee import (
     role,
     said,
 )
-from ensemble_lab.answers.committees.talk.prompts import NOTICE, extended, fenced, harmless, told
+from ensemble_lab.answers.committees.talk.prompts import (
+    NOTICE,
+    asked_again,
+    extended,
+    fenced,
+    harmless,
+    told,
+)
 from ensemble_lab.answers.committees.talk.transcript import Call
 from ensemble_lab.core.reply import Model, Reply
 from ensemble_lab.models.prompts import Prompt
@@ -101,9 +108,9 @@ class Review(Committee):
                 continue  # the next one reads what this one read
             saw = (column,)
             block = fenced({"answer": said(line)}, self.key(question, column), self.most)
-            prompt = extended(question, (
+            prompt = asked_again(question, (
                 f"Another assistant answered this. {NOTICE} It may be wrong.\n{block}\n"
-                "Check each step, correct what is wrong, and answer in the form asked for above."
+                "Check each step and correct what is wrong."
             ))  # fmt: skip
         return plain_reply(line)
 
@@ -153,11 +160,10 @@ class MultiExpert(Committee):
         answers = {f"answer {i}": said(one) for i, one in enumerate(lines, 1) if said(one).strip()}
         prompt = question
         if answers:
-            prompt = extended(question, (
+            prompt = asked_again(question, (
                 f"Experts answered this. {NOTICE}\n{fenced(answers, key, self.most)}\n"
                 "Keep what more than half of them say, decide between those that contradict each"
-                " other, add what only one says if it is right, and answer in the form asked for"
-                " above."
+                " other, and add what only one says if it is right."
             ))  # fmt: skip
         saw = tuple(call.column for call in calls)
         (line,) = yield [Call(f"{name}@3", name, prompt, saw)]
