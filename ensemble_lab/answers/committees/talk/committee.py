@@ -24,6 +24,7 @@ from ensemble_lab.core.reply import Model, Reply
 from ensemble_lab.core.votes import NO_WINNER, plurality
 from ensemble_lab.models.asking.given import named_models
 from ensemble_lab.models.endpoints.endpoint import Endpoint
+from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.prompts import Prompt, read_prompt
 from ensemble_lab.models.settings import number, seed_of, whole
 
@@ -155,7 +156,7 @@ def vote(lines: Sequence[Mapping]) -> Reply:
     names = [str(i) for i in range(len(lines))]
     replies = {(0, name): dict(line) for name, line in zip(names, lines, strict=True)}
     codes = tabulate(replies, [0], names).answer.T  # (members, 1)
-    (winner,) = plurality(codes, np.ones(len(codes)), int(codes.max()) + 1)
+    (winner,) = plurality(codes, np.ones(len(codes)), max(1, codes.max() + 1))
     if winner == NO_WINNER:
         return Reply(None, 0.0)
     share = float((codes == codes[winner]).mean())
@@ -185,10 +186,12 @@ def samples(model: Model, n: int, *, temperature: float = 0.7, seed: int = 0) ->
 
 
 def _sampling(model: Model, temperature: float, seed: int) -> Model:
-    made = copy.copy(model) if hasattr(model, "generate") or isinstance(model, Endpoint) else model
+    if not isinstance(model, LanguageModel | Endpoint):
+        return model
+    made = copy.copy(model)
     if isinstance(made, Endpoint):
         made._fields = made._fields | {"temperature": temperature, "seed": seed}
-    elif made is not model:
+    else:
         made.temperature, made.seed = temperature, seed
     return made
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,8 +19,8 @@ from ensemble_lab.models.prompts import Prompt, chat_messages
 
 # Texts that tokenizers of chat models read as the end of a turn or the start of another.
 ROLES = re.compile(
-    r"<(?=[|\uff5c]|/?s>|(?:start|end)_of_turn>|(?:bos|eos|pad|unk)>|/?<SYS>>|<SYS>>)"
-    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS|AVAILABLE_TOOLS|TOOL_RESULTS)\])",
+    r"<(?=[|\uff5c]|/?s>|/?\w+_\w+>|/?(?:bos|eos|pad|unk|mask|filename|reponame|think)>|<?/?SYS>>)"
+    r"|\[(?=/?(?:INST|\w+_\w+)\])",
     re.IGNORECASE,
 )
 CONTROL = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -55,7 +56,18 @@ def fenced(blocks: Mapping[str, str], key: str, most: int) -> str:
         Decides the marks: another key gives other marks.
     most : int
         Characters shown of each text.
+
+    Warns
+    -----
+    UserWarning
+        How many texts are cut.
     """
+    if longer := sum(len(text) > most for text in blocks.values()):
+        warnings.warn(
+            f"{longer} of {len(blocks)} texts have more than most={most:,} characters; their reader"
+            " sees the beginning, and is told so",
+            stacklevel=2,
+        )
     texts = {title: harmless(text, most) for title, text in blocks.items()}
     everything, tries = "\n".join(texts.values()).casefold(), 0
     while (mark := _letters(digest(key, str(tries)))) in everything:

@@ -24,7 +24,9 @@ from ensemble_lab.core.reply import Model, Reply
 from ensemble_lab.models.prompts import Prompt
 
 # A or B alone; "A better one" begins with an article, "A is better" does not.
-LETTER = re.compile(r"(?<![^\W_])(?:A(?!['’]|\s+(?!is\b|was\b|wins\b|because\b)[a-z])|B)(?![^\W_])")
+LETTER = re.compile(
+    r"(?<![^\W_])(?:A(?!['’]|\s+(?!(?:is|was|wins|because|and|or)\b)[a-z])|B)(?![^\W_])"
+)
 
 
 @dataclass(frozen=True, eq=False)

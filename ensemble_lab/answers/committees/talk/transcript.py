@@ -23,7 +23,7 @@ from ensemble_lab.models.asking.recorder import ask
 from ensemble_lab.models.asking.together import together
 from ensemble_lab.models.prompts import Prompt
 
-MEASURES = ("confidence", "cost", "latency", "tokens")
+KEPT = ("text", "answer", "confidence", "cost", "latency", "tokens", "asked")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,14 @@ class Transcript:
             raise ValueError(f"a transcript is named *.jsonl, not {shown(Path(path).name)}")
         self._journal = None if path is None else Journal(Path(path))
         self._recording = Recording() if self._journal is None else None
-        self._lock = threading.Lock()
+        self._lock, self._closed = threading.Lock(), False
+        for _, column in self.recording.replies:
+            if not column.rpartition("@")[2].isdecimal():
+                self.close()
+                raise ValueError(
+                    f"the file has the model {shown(column, 60)}, without a round, such as"
+                    " 'big@2': it is a recording of single models; name another file"
+                )
 
     @classmethod
     def from_frame(cls, frame) -> Transcript:
@@ -87,7 +94,7 @@ class Transcript:
         for row in frame.to_dict("records"):
             column = f"{row.pop('member')}@{row.pop('round')}"
             item, saw = item_name(row.pop("item")), row.pop("saw", "")
-            line = {name: value for name, value in row.items() if _is_there(value)}
+            line = {name: row[name] for name in KEPT if _is_there(row.get(name))}
             if saw:
                 line["saw"] = saw.split("\t")
             made._recording.add({"item": item, "model": column, **line})
@@ -102,7 +109,7 @@ class Transcript:
         if self._journal is not None:
             self._recording = self.recording
             self._journal.__exit__(*error)
-            self._journal = None
+            self._journal, self._closed = None, True
 
     def close(self) -> None:
         """Close the file; the transcript can still be read."""
@@ -161,6 +168,8 @@ class Transcript:
         todo = {call.column: call for call in calls if (item, call.column) not in replies}
         for call in calls:
             self._check(item, call, call.column in todo, models)
+        if todo and self._closed:
+            raise ValueError("the transcript is closed; open its file again to ask on")
 
         def one(column: str) -> Exception | None:
             call = todo[column]
@@ -226,7 +235,7 @@ class Transcript:
             member, _, at = column.rpartition("@")
             row = {"item": item, "round": int(at), "member": member}
             row["saw"] = "\t".join(line.get("saw", ()))
-            rows.append(row | {n: line.get(n) for n in ("text", "answer", *MEASURES, "asked")})
+            rows.append(row | {n: line.get(n) for n in KEPT})
         return pd.DataFrame(rows)
 
     def _note(self, item: Hashable, facts: dict) -> None:
