@@ -27,6 +27,17 @@ from .committees.verifiers import verified_best_of_n as verified_best_of_n
 from .committees.verifiers import verified_subsets as verified_subsets
 from .committees.windows import EarlyStopping as EarlyStopping
 from .committees.windows import expected_samples as expected_samples
+from .committees.talk.chooser import Chooser as Chooser
+from .committees.talk.committee import samples as samples
+from .committees.talk.debate import Debate as Debate
+from .committees.talk.mixture import MixtureOfAgents as MixtureOfAgents
+from .committees.talk.ranking import Jury as Jury
+from .committees.talk.ranking import RankAndFuse as RankAndFuse
+from .committees.talk.ranking import position_flips as position_flips
+from .committees.talk.recipes import MultiExpert as MultiExpert
+from .committees.talk.recipes import Review as Review
+from .committees.talk.recipes import UniversalConsistency as UniversalConsistency
+from .committees.talk.transcript import Transcript as Transcript
 from .diversity import ambiguity as ambiguity
 from .diversity import condorcet as condorcet
 from .diversity import disagreement as disagreement
