@@ -168,7 +168,7 @@ def _table():
     [
         (lab.MajorityVote(), "2 of 2 gave the answer of small"),
         (lab.Cascade(("small", "big"), (0.5,)), "small unknown against 0.5; big unknown: big"),
-        (lab.GroupRouter(), "of 'easy'"),
+        (lab.GroupRouter(), "group easy, "),
         (lab.AgreementCascade((MODELS,)), "AgreementCascade: small answered"),
     ],
 )
