@@ -18,7 +18,7 @@ from ensemble_lab.models.asking.given import first_of, known_labels, one_row
 from ensemble_lab.models.asking.live import deciding, unasked
 from ensemble_lab.systems.serve.confidence import last_question
 from ensemble_lab.systems.serve.members import Heard, Member, gathered, sum_or_none
-from ensemble_lab.systems.serve.protocol import ApiError, completion, summed
+from ensemble_lab.systems.serve.protocol import ApiError, completion, repaired, summed
 from ensemble_lab.systems.serve.upstream import UpstreamError
 
 Features = Callable[[list[str]], Mapping[str, Sequence]]
@@ -204,7 +204,7 @@ async def answer(
         raise errors[source] if source in errors else next(iter(errors.values()))
     usage = summed(one.usage for one in heard.values())
     if source is not None:
-        made = heard[source].body
+        made = repaired(heard[source].body)
     else:
         label = decision.answers[0] if chosen == COMBINED else None
         made = completion(name, None if label is None else str(label), usage)

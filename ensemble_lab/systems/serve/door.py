@@ -105,6 +105,10 @@ def patience(headers: Mapping[str, str]) -> float:
 
 async def whole_body(request: Request, most: int) -> bytes:
     """The body, at most so long and in at most so many seconds."""
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if kind.lower() != "application/json":
+        # A page of any site may send other kinds to this machine without asking first.
+        raise ApiError(415, f"content-type is {shown(kind, 40)}; send application/json")
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > most:
         raise _too_long(most)

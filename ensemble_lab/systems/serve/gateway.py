@@ -26,6 +26,7 @@ from ensemble_lab.systems.serve.protocol import (
     Chunks,
     chat_request,
     models_list,
+    repaired,
     single_only,
     usage_of,
 )
@@ -54,10 +55,15 @@ class Gateway:
 
     async def models(self) -> Response:
         """Policies and members."""
-        owners = dict.fromkeys(self.policies, "ensemble-lab") | dict.fromkeys(
-            self.members, "member"
-        )
-        return Json(models_list(owners, self.created))
+        return Json(models_list(self._owners(), self.created))
+
+    async def model(self, model: str) -> Response:
+        """One of them."""
+        try:
+            name = self._known(model)
+        except ApiError as error:
+            return Json(error.body, error.status)
+        return Json(models_list({name: self._owners()[name]}, self.created)["data"][0])
 
     async def health(self) -> Response:
         """Whether the gateway answers; it asks no member."""
@@ -117,7 +123,7 @@ class Gateway:
         self.counts.took(name, 200, spent, spent - reply.seconds)
         self._record(name, 200, spent, chosen=name, replies={name: lambda: member.line(reply)})
         headers = headers_of([name], cost, spent - reply.seconds, f"{name} was named", again=again)
-        return Json({**reply.body, "model": name}, headers=headers)
+        return Json({**repaired(reply.body), "model": name}, headers=headers)
 
     async def _stream(
         self, name: str, body: dict, deadline: float, start: float, first: float
@@ -183,6 +189,9 @@ class Gateway:
         self.counts.answered(name, found.called, found.failed, found.again, found.cost)
         self.counts.took(name, 200, spent, spent - found.waited)
         self._record(name, 200, spent, **told_of(found))
+
+    def _owners(self) -> dict[str, str]:
+        return dict.fromkeys(self.policies, "ensemble-lab") | dict.fromkeys(self.members, "member")
 
     def _left(self) -> None:
         self._waiting -= 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -201,14 +202,25 @@ def summed(usages: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return {name: sum(one.get(name, 0) for one in usages) for name in COUNTS}
 
 
+def repaired(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A server's completion with the fields that clients need, where it left them out."""
+    choices = []
+    for index, choice in enumerate(body["choices"]):
+        message = {"role": "assistant", "content": None, "refusal": None, **choice["message"]}
+        choices.append({"index": index, "logprobs": None, **choice, "message": message})
+        choices[-1]["finish_reason"] = choice.get("finish_reason") or "stop"
+    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time())}
+    given = {name: value for name, value in body.items() if value is not None}
+    return {**head, **given, "object": "chat.completion", "choices": choices}
+
+
 def completion(model: str, text: str | None, usage: Mapping[str, int]) -> dict[str, Any]:
     """A whole completion; text None is an abstention."""
     message = {"role": "assistant", "content": text, "refusal": None}
     if text is None:
         message["refusal"] = "The policy gave no answer."
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    head = {"id": "", "object": "chat.completion", "created": int(time.time()), "model": model}
-    return head | {"choices": [choice], "usage": summed([usage])}
+    choice = {"message": message}
+    return repaired({"model": model, "choices": [choice], "usage": summed([usage])})
 
 
 def compact(body: Any) -> bytes:
@@ -276,6 +288,8 @@ class Chunks:
         if index not in self._begun:
             self._begun.add(index)
             delta = {"role": "assistant", **delta}
+        if isinstance(delta.get("tool_calls"), Mapping):  # text-generation-inference: no list
+            delta["tool_calls"] = [delta["tool_calls"]]
         return {"finish_reason": None, **choice, "index": index, "delta": delta}
 
     def end(self, usage: Mapping[str, int]) -> bytes:

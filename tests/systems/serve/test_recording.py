@@ -3,7 +3,9 @@
 import errno
 import json
 import logging
+import signal
 import socket
+import subprocess
 import threading
 import time
 import warnings
@@ -21,8 +23,10 @@ from ensemble_lab.systems.serve import recording
 from ensemble_lab.systems.serve.app import app
 from ensemble_lab.systems.serve.deciding import Served
 from ensemble_lab.systems.serve.members import Member
+from ensemble_lab.systems.serve.settings import SettingsError, read_settings
 from ensemble_lab.systems.serve.upstream import Upstream
 from tests.systems.serve.mock import Mock, finish, serving
+from tests.systems.serve.test_settings import command
 
 SECRET = "my password is hunter2"
 
@@ -544,3 +548,58 @@ def test_putting_a_request_into_the_queue_is_quick(tmp_path):
         took.append(time.perf_counter() - start)
     log.close()
     assert np.median(took) < 1e-4 and log.lost == 0
+
+
+SETTINGS = """
+[models.good]
+url = "{url}/v1"
+model = "good"
+parse = "last number"
+[record]
+path = "traffic.jsonl"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('path = "traffic.jsonl"', "", "path is None; give a file such as"),
+        ("traffic.jsonl", "traffic.log", "'traffic.log'; give a file such as"),
+        ("path =", "paht =", "no setting 'paht'; did you mean 'path'"),
+        ('.jsonl"', '.jsonl"\nprompts = "no"', "prompts is 'no'; give true or false"),
+        ('.jsonl"', '.jsonl"\nkey_env = "NO_SUCH"', "'NO_SUCH', which is not set"),
+        ('.jsonl"', '.jsonl"\nkey_env = 3', "key_env names 3"),
+        ('[record]\npath = "traffic.jsonl"', "[[record]]\nx = 1", "write a table with path"),
+    ],
+)
+def test_settings_of_a_record_that_are_wrong_are_named(tmp_path, old, new, said):
+    file, text = tmp_path / "gateway.toml", SETTINGS.replace("{url}", "http://127.0.0.1:9")
+    assert old in text
+    file.write_text(text.replace(old, new))
+    with pytest.raises(SettingsError) as error:
+        read_settings(file)
+    assert str(error.value).startswith("[record]: ") and said in str(error.value)
+
+
+@pytest.mark.timeout(60)
+def test_the_command_records_and_its_end_loses_nothing(tmp_path):
+    with serving(Mock(fault)) as url:
+        (tmp_path / "gateway.toml").write_text(SETTINGS.replace("{url}", url))
+        process = subprocess.Popen(
+            command(tmp_path / "gateway.toml", "--port", 0),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            address = process.stdout.readline().split()[-1].removesuffix("/v1")
+            for _ in range(20):
+                assert post(address, "good").status_code == 200
+            other = subprocess.run(
+                command(tmp_path / "gateway.toml", "--port", 0), capture_output=True, text=True
+            )
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+    assert other.returncode and "is written by another gateway" in other.stderr
+    assert len(read_traffic(tmp_path / "traffic.jsonl")) == 20
