@@ -25,6 +25,8 @@ CELLS = 2**20  # of one matrix in a batch: 8 MB
 ROWS = 2**16
 FACTS = ("truth", "group")
 NAMES = ("models", "labels")
+# Kinds of facts that parts of one column may have; "null" where all of a part is missing.
+ALIKE = ({"number", "whole number"}, {"text", "mixed", "null"})
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def batches(part: Partition, table: Table) -> Iterator[Outcomes]:
                 yield _arranged(outcomes_of(columns, about), table)
     except REFUSED as error:
         why = f"it lacks {error}" if type(error) is KeyError else str(error)
-        raise ValueError(f"{_named(part.path)} could not be read: {excerpt(why, 180)}") from error
+        raise ValueError(f"{_named(part.path)} could not be read: {excerpt(why, 150)}") from error
 
 
 def _paths(files) -> list[Path]:
@@ -182,7 +184,7 @@ def _footer(path: Path) -> Partition:
             return Partition(path, _table(about, schema), items)
     except REFUSED as error:
         why = f"it lacks {error}" if type(error) is KeyError else str(error)
-        raise ValueError(f"{_named(path)} is no partition: {excerpt(why, 180)}") from error
+        raise ValueError(f"{_named(path)} is no partition: {excerpt(why, 150)}") from error
 
 
 def _table(about: dict[str, Any], schema) -> Table:
@@ -234,7 +236,7 @@ def _check_same(part: Partition, first: Partition) -> None:
             )
     for name, kind in one.kinds.items():
         kinds = {kind, other.kinds[name]}
-        if len(kinds) > 1 and kinds != {"number", "whole number"}:
+        if len(kinds) > 1 and not any(kinds <= alike for alike in ALIKE):
             raise ValueError(
                 f"{_named(part.path, 70)} has {shown(name, 40)} as {kind},"
                 f" {_named(first.path, 70)} as {other.kinds[name]}; write them alike"

@@ -169,6 +169,29 @@ def test_whole_numbers_and_fractions_of_one_feature_are_one_column(tmp_path):
         check_same(found, policy.decide(joined(one, other)))
 
 
+def test_groups_that_are_missing_in_a_whole_partition_are_groups(tmp_path):
+    """Arrow writes such a column with a type of its own, and one of mixed names as JSON."""
+    parts = [made(seed=seed, group=group) for seed, group in enumerate(
+        (["easy", "hard"] * 10, [None] * 20, ["easy", None] * 10, ["easy", 7] * 10))]  # fmt: skip
+    policy = lab.GroupRouter().fit(parts[0])
+    groups = np.concatenate([part.group for part in parts])
+    whole = replace(joined(*[replace(part, group=None) for part in parts]), group=groups)
+    for number, part in enumerate(parts):
+        part.to_parquet(tmp_path / f"{number}.parquet")
+    check_same(quiet(policy, tmp_path / "*.parquet"), policy.decide(whole))
+    check_same(
+        quiet(policy, sorted(tmp_path.glob("*"), reverse=True)),
+        policy.decide(whole.take(np.arange(80)[::-1])),
+    )
+
+
+def test_many_small_row_groups_are_read_as_large_batches(tmp_path):
+    table = pq.read_table(made(2000).to_parquet(tmp_path / "0.parquet"))
+    pq.write_table(table, tmp_path / "1.parquet", row_group_size=2)
+    _, (part,) = partitions.partitions(tmp_path / "1.parquet")
+    assert [len(one) for one in partitions.batches(part, part.table)] == [2000]
+
+
 def test_a_case_by_hand(tmp_path):
     table = Outcomes(
         models=["small", "big"],
@@ -181,7 +204,7 @@ def test_a_case_by_hand(tmp_path):
     found = quiet(lab.Cascade(("small", "big"), (0.5,)), files)
     # Item a stops at small and is right; b goes to big, which is right; big is absent on c.
     assert (found.items, found.partitions, found.asked) == (3, 2, (3, 2))
-    assert (found.correct, found.graded) == (2.0, 3) or found.graded == 2
+    assert (found.correct, found.graded) == (2.0, 2)
     assert (found.cost, found.priced) == (12.0, 2) and math.isnan(found.mean_cost)
     assert found.latency is None and math.isnan(found.mean_latency)
     assert "mean cost unknown (known for 2 items)" in repr(found)
