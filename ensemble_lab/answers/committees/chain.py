@@ -43,7 +43,8 @@ class ChainEnsemble(Policy):
         The links; usually from cheap to expensive.
     keep : tuple of float, one shorter than `order`, optional
         The share that each link keeps of the items that reach it. By default every link ends with
-        the same share of all items: 1/3 and 1/2 for three links.
+        the same share of all items: 1/3 and 1/2 for three links. Items of equal confidence stay
+        together, so a link may keep more.
     quantiles : tuple of tuples, optional
         Learned by `fit`: 101 quantiles of each link's confidences in the items that reach it.
     """
@@ -79,13 +80,15 @@ class ChainEnsemble(Policy):
         running, learned = np.ones(len(outcomes), bool), []
         for link, column in enumerate(columns):
             mine = np.where(replied(outcomes, column), sure[:, link], np.nan)
-            known = mine[running & ~np.isnan(mine)]
-            if not len(known):
+            known = ~np.isnan(mine)
+            if not known.any():
                 raise ValueError(
-                    f"no confidence of {shown(self.order[link], 60)} is known in the items that"
-                    " reach it; leave the link out, or keep less before it"
+                    f"no confidence of {shown(self.order[link], 60)} is known here; record some, or"
+                    " leave the link out"
                 )
-            learned.append(tuple(np.quantile(known, np.linspace(0, 1, LEVELS)).tolist()))
+            # Where no item reaches the link, those of all items stand in.
+            seen = mine[known & running] if (known & running).any() else mine[known]
+            learned.append(tuple(np.quantile(seen, np.linspace(0, 1, LEVELS)).tolist()))
             if link < len(self.keep):
                 running &= ~(_rank(mine, learned[-1]) >= 1 - self.keep[link])
         return replace(self, quantiles=tuple(learned))
