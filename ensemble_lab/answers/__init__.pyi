@@ -10,6 +10,7 @@ from .committees.agreement import most_frequent_text as most_frequent_text
 from .committees.best_of import BestOfN as BestOfN
 from .committees.best_of import WeightedBestOfN as WeightedBestOfN
 from .committees.calls import best_calls as best_calls
+from .committees.calls import replay_calls as replay_calls
 from .committees.calls import vote_curve as vote_curve
 from .committees.chain import ChainEnsemble as ChainEnsemble
 from .committees.jury import flipped_verdicts as flipped_verdicts

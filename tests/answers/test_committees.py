@@ -369,22 +369,28 @@ def test_a_replay_is_the_policy_in_each_order(gsm8k):
         np.testing.assert_array_equal(agrees, decision.answer == whole.answer)
 
 
+def test_calls_are_votes_of_the_models_that_were_drawn(gsm8k):
+    few, rng = gsm8k.take(np.arange(0, 1319, 9)), np.random.default_rng(5)
+    replay = lab.replay_calls(few, [1, 4, 9], draws=3, seed=5)
+    for right in replay:
+        order = np.array(few.models)[rng.permutation(43)].tolist()
+        for calls, found in zip((1, 4, 9), right, strict=True):
+            vote = lab.MajorityVote(order[:calls]).decide(few)
+            np.testing.assert_array_equal(found, vote.correct)
+    again = lab.replay_calls(few, [43], draws=20, again=True).mean()
+    assert abs(again - lab.replay_calls(few, [43], draws=1).mean()) < 0.02
+
+
 def test_more_calls_are_better_in_every_subject_of_mmlu_pro():
-    """Votes of 1, 5 and all of 29 models: no subject falls, although its hard items do."""
+    """Votes of 1, 5, 15 and 51 calls: no subject falls, although its hard items do."""
     table = lab.load_outcomes("mmlu-pro-29-llms")
-    rng = np.random.default_rng(0)
-    right = np.zeros((3, len(table)))
-    for _ in range(10):
-        order = np.array(table.models)[rng.permutation(29)]
-        for i, calls in enumerate((1, 5, 29)):
-            decision = lab.MajorityVote(order[:calls].tolist()).decide(table)
-            right[i] += np.nan_to_num(decision.correct) / 10
+    right = lab.replay_calls(table, [1, 5, 15, 51], draws=8, again=True)
+    right = np.nan_to_num(right).mean(axis=0)
     for subject in set(table.group.tolist()):
-        one, five, all_ = right[:, table.group == subject].mean(axis=1)
-        assert one < five < all_, subject
+        assert (np.diff(right[:, table.group == subject].mean(axis=1)) > 0).all(), subject
     votes = np.array([np.bincount(row[row >= 0], minlength=11) for row in table.answer])
     hard = votes.max(axis=1) > votes[np.arange(len(table)), table.truth]
-    assert right[2, hard].mean() == 0 < right[0, hard].mean()
+    assert right[3, hard].mean() < right[2, hard].mean() < right[1, hard].mean()
 
 
 def test_answers_that_differ_though_right_leave_nothing_to_vote_on():

@@ -281,6 +281,29 @@ def test_replays_take_outcomes_with_answers():
     )  # fmt: skip
 
 
+@contract("replay_calls")
+def test_calls_are_replayed_on_outcomes_with_answers():
+    wanted = lab.replay_calls(samples(), [1, 3], 4, seed=1)
+    assert wanted.shape == (4, 2, 2)
+    for name, form in FORMS.items():
+        assert (lab.replay_calls(samples(), form([1, 3]), np.int64(4), seed=1) == wanted).all(), (
+            name
+        )
+    whole = lab.MajorityVote().decide(samples()).correct
+    np.testing.assert_array_equal(wanted[:, 1], np.broadcast_to(whole, (4, 2)))
+    assert lab.replay_calls(samples(), [50], 2, again=True).shape == (2, 1, 2)
+    collected(
+        {f"calls {v!r}": lambda v=v: lab.replay_calls(samples(), [v]) for v in [0, 4, *NO_COUNT]}
+        | {f"draws {v!r}": lambda v=v: lab.replay_calls(samples(), [1], v)
+           for v in [0, 10**6, *NO_COUNT]}
+        | {f"calls as {v!r}": lambda v=v: lab.replay_calls(samples(), v)
+           for v in (3, "3", [], {1: 1}, {1}, None)}
+        | {f"seed {v!r}": lambda v=v: lab.replay_calls(samples(), [1], seed=v) for v in (-1, 0.5)}
+        | {"a frame": lambda: lab.replay_calls(pd.DataFrame(), [1]),
+           "silent": lambda: lab.replay_calls(samples(answer=None, labels=()), [1])}
+    )  # fmt: skip
+
+
 @contract("expected_samples")
 def test_expected_samples_take_a_distribution():
     wanted = lab.expected_samples([0.5, 0.25, 0.25], 2, 7)

@@ -16,8 +16,16 @@ from numbers import Real
 
 import numpy as np
 
+from ensemble_lab.answers.committees.counting import checked_count
 from ensemble_lab.answers.diversity import condorcet
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.decision import ABSTAINED, or_unparsed
+from ensemble_lab.core.errors import several, shown
+from ensemble_lab.core.intervals import checked_seed
+from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.required import require
+from ensemble_lab.core.votes import plurality
+
+MOST_CALLS, MOST_DRAWS = 10_000, 10_000
 
 
 def vote_curve(calls, hard: float, p_easy: float, p_hard: float) -> np.ndarray:
@@ -90,6 +98,52 @@ def best_calls(hard: float, p_easy: float, p_hard: float) -> float:
     # The loss is over first, or both last as long: one call is best, or endless ones.
     first, last = vote_curve(1, hard, p_easy, p_hard), _limit(hard, p_easy, p_hard)
     return math.inf if last > first + 1e-12 else 1.0
+
+
+def replay_calls(
+    outcomes: Outcomes, calls, draws: int = 20, again: bool = False, seed: int = 0
+) -> np.ndarray:
+    """Votes of so many calls, each to a model of `outcomes` drawn at random.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+        n items by m models, with answers.
+    calls : sequence of int (k,)
+        How many calls each vote has; a vote has the calls of all smaller ones.
+    draws : int
+        1 to 10,000. One draw holds for all items.
+    again : bool
+        Whether a model may be drawn again. Without that there are at most m calls.
+    seed : int
+
+    Returns
+    -------
+    ndarray (draws, k, n)
+        Whether each vote is right, NaN where unknown. A tie goes to the answer given first; where
+        no reply could be read the vote is wrong.
+
+    Raises
+    ------
+    ValueError
+        No answers; calls or draws out of range.
+    """
+    answer = require(outcomes, "answer", "replay_calls")
+    members = answer.shape[1]
+    most = MOST_CALLS if again else members
+    calls = [checked_count(one, "calls", 1, most) for one in several(calls, "calls")]
+    if not calls:
+        raise ValueError("calls is empty; give the number of calls of each vote, such as [1, 3, 5]")
+    rng, found = np.random.default_rng(checked_seed(seed)), []
+    rows, labels = np.arange(len(outcomes)), len(outcomes.labels)
+    for _ in range(checked_count(draws, "draws", 1, MOST_DRAWS)):
+        drawn = rng.integers(members, size=max(calls)) if again else rng.permutation(members)
+        for number in calls:
+            asked = drawn[:number]
+            winner = plurality(answer[:, asked].T, np.ones(number), labels)
+            chosen = or_unparsed(np.append(asked, ABSTAINED)[winner], outcomes, asked)
+            found.append(np.where(chosen < 0, np.nan, outcomes.correct[rows, chosen]))
+    return np.reshape(found, (-1, len(calls), len(outcomes)))
 
 
 def _limit(hard: float, *chances: float) -> float:

@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy, model_names
 from ensemble_lab.core.required import check_outcomes
@@ -87,3 +88,17 @@ def count_until(slots: np.ndarray, width: int, need: np.ndarray) -> tuple[np.nda
             running, leader, best, second = (x[~sure] for x in (running, leader, best, second))
     winner[running] = np.where(best > 0, m - best % vote, NO_WINNER)
     return asked, winner
+
+
+def checked_count(value, what: str, low: int, high: int) -> int:
+    """A whole number from `low` to `high`.
+
+    Raises
+    ------
+    ValueError
+        Anything else, True and 2.0 among them.
+    """
+    known = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not known or not low <= value <= high:
+        raise ValueError(f"{what}={shown(value)}; give a whole number from {low} to {high:,}")
+    return int(value)

@@ -23,7 +23,7 @@ from numbers import Real
 
 import numpy as np
 
-from ensemble_lab.answers.committees.counting import Sampling, count_until
+from ensemble_lab.answers.committees.counting import Sampling, checked_count, count_until
 from ensemble_lab.core.decision import ABSTAINED, Choice, or_unparsed
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.intervals import checked_seed
@@ -111,7 +111,7 @@ def stopping_table(threshold: float = 0.95, most: int = 11) -> np.ndarray:
             f"threshold={shown(threshold)}; give a chance from 0.5 up to below 1, such as 0.95"
             " (no lead makes it certain)"
         )
-    return np.array(_least(Fraction(float(threshold)), _votes(most)))
+    return np.array(_least(Fraction(float(threshold)), checked_count(most, "most", 0, MOST_VOTES)))
 
 
 @lru_cache(maxsize=256)
@@ -136,14 +136,6 @@ def needed_votes(threshold: float, members: int) -> np.ndarray:
         return np.full(members + 1, members + 1)
     reached = _least(Fraction(float(threshold)), members // 2)  # the next answer has at most half
     return np.pad(reached, (0, members - members // 2), constant_values=members + 1)
-
-
-def _votes(most) -> int:
-    if isinstance(most, bool) or not isinstance(most, int | np.integer):
-        raise ValueError(f"most={shown(most)}; give a whole number of votes, such as 11")
-    if not 0 <= most <= MOST_VOTES:
-        raise ValueError(f"most={shown(most)}; give 0 to {MOST_VOTES:,} votes")
-    return int(most)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,10 +192,7 @@ def replay_stopping(
     """
     answer = require(outcomes, "answer", "replay_stopping")
     need = needed_votes(AdaptiveConsistency(threshold=threshold).threshold, answer.shape[1])
-    if isinstance(orders, bool) or not isinstance(orders, int | np.integer):
-        raise ValueError(f"orders={shown(orders)}; give a whole number, such as 200")
-    if not 1 <= orders <= MOST_ORDERS:
-        raise ValueError(f"orders={shown(orders)}; give 1 to {MOST_ORDERS:,}")
+    orders = checked_count(orders, "orders", 1, MOST_ORDERS)
     rng = np.random.default_rng(checked_seed(seed))
     codes = answer.T
     slots, votes = local_codes(codes), support(codes, np.ones(len(codes)), len(outcomes.labels))

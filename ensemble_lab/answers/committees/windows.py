@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble_lab.answers.committees.counting import Sampling
+from ensemble_lab.answers.committees.counting import Sampling, checked_count
 from ensemble_lab.answers.voting import voted
 from ensemble_lab.core.decision import Choice
 from ensemble_lab.core.errors import shown
@@ -20,6 +20,8 @@ from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import ranged
 from ensemble_lab.core.required import require
 from ensemble_lab.core.shares import real
+
+MOST = 10_000  # samples
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,11 @@ class EarlyStopping(Sampling):
     window : int
     """
 
-    window: int = ranged(5, 1, 1000, "members asked together", 1)
+    window: int = ranged(5, 1, MOST, "members asked together", 1)
 
     def __post_init__(self):
         super().__post_init__()
-        _whole(self.window, "EarlyStopping.window")
+        checked_count(self.window, "EarlyStopping.window", 1, MOST)
 
     def waves(self, models: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         order = self._order(models)
@@ -94,14 +96,9 @@ def expected_samples(p, window: int, most: int) -> float:
     p = real(p, "p")
     if p.ndim != 1 or not len(p) or not (p >= 0).all() or abs(p.sum() - 1) > 1e-9:
         raise ValueError(f"p={shown(p)}; give the probabilities of the answers, which sum to 1")
-    window, most = _whole(window, "window"), _whole(most, "most")
+    window = checked_count(window, "window", 1, MOST)
+    most = checked_count(most, "most", 1, MOST)
     whole, rest = divmod(most, window)
     goes_on = 1 - float((p**window).sum())
     opened = (1 - goes_on**whole) / (1 - goes_on) if goes_on < 1 else whole
     return window * opened + rest * goes_on**whole
-
-
-def _whole(value, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{what}={shown(value)}; give a whole number from 1 up")
-    return int(value)
