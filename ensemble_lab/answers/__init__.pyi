@@ -22,12 +22,6 @@ from .committees.solutions import load_solutions as load_solutions
 from .committees.stopping import AdaptiveConsistency as AdaptiveConsistency
 from .committees.stopping import replay_stopping as replay_stopping
 from .committees.stopping import stopping_table as stopping_table
-from .committees.verifiers import pass_rates as pass_rates
-from .committees.verifiers import verdicts as verdicts
-from .committees.verifiers import verified_best_of_n as verified_best_of_n
-from .committees.verifiers import verified_subsets as verified_subsets
-from .committees.windows import EarlyStopping as EarlyStopping
-from .committees.windows import expected_samples as expected_samples
 from .committees.talk.chooser import Chooser as Chooser
 from .committees.talk.committee import samples as samples
 from .committees.talk.debate import Debate as Debate
@@ -39,6 +33,12 @@ from .committees.talk.recipes import MultiExpert as MultiExpert
 from .committees.talk.recipes import Review as Review
 from .committees.talk.recipes import UniversalConsistency as UniversalConsistency
 from .committees.talk.transcript import Transcript as Transcript
+from .committees.verifiers import pass_rates as pass_rates
+from .committees.verifiers import verdicts as verdicts
+from .committees.verifiers import verified_best_of_n as verified_best_of_n
+from .committees.verifiers import verified_subsets as verified_subsets
+from .committees.windows import EarlyStopping as EarlyStopping
+from .committees.windows import expected_samples as expected_samples
 from .diversity import ambiguity as ambiguity
 from .diversity import condorcet as condorcet
 from .diversity import disagreement as disagreement

@@ -187,19 +187,3 @@ def share_of(value, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ValueError(f"{what} is {shown(value)}; give a share of the calls, such as 0.1")
     return float(value)
-
-
-def record_of(table: Any, folder: Path) -> dict[str, Any]:
-    """The arguments of `TrafficLog` in the table ``[record]``."""
-    if not isinstance(table, Mapping):
-        raise ValueError(f"it is {shown(table)}; write a table with path")
-    check_keys(table, RECORD, "it")
-    path, prompts, variable = table.get("path"), table.get("prompts", False), table.get("key_env")
-    if not isinstance(path, str) or not path.endswith(".jsonl"):
-        raise ValueError(f"path is {shown(path)}; give a file such as 'traffic.jsonl'")
-    if not isinstance(prompts, bool):
-        raise ValueError(f"prompts is {shown(prompts)}; give true or false")
-    key = os.environ.get(variable, "").strip() if isinstance(variable, str) else None
-    if variable is not None and not key:
-        raise ValueError(f"key_env names {shown(variable, 40)}, which is not set: export it")
-    return {"path": folder / path, "prompts": prompts, "key": key}
