@@ -28,6 +28,9 @@ from .rules.preble import Preble as Preble
 from .rules.serverless import ServerlessLLM as ServerlessLLM
 from .rules.serverless import seconds_to_load as seconds_to_load
 from .rules.shepherd import Shepherd as Shepherd
+from .serve.recording import TrafficLog as TrafficLog
+from .serve.recording import question_hash as question_hash
+from .serve.traffic import read_traffic as read_traffic
 from .simulator.arrivals import gamma_arrivals as gamma_arrivals
 from .simulator.arrivals import poisson_arrivals as poisson_arrivals
 from .simulator.closed_forms import erlang_b as erlang_b

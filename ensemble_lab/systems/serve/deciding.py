@@ -116,6 +116,8 @@ class Answered:
         Seconds in which a member was waited for.
     rule : str
         Which rule fired.
+    features : mapping of str to value
+        Of the question, where the policy is served with `features`.
     """
 
     decision: Decision
@@ -127,6 +129,7 @@ class Answered:
     cost: float | None
     waited: float
     rule: str
+    features: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def called(self) -> list[str]:
@@ -212,7 +215,7 @@ async def answer(
     failed = {one: error.kind for one, error in errors.items()}
     rule = explained(served.policy, decision, heard, question, row, group)
     made = {**made, "model": name, "usage": usage}
-    return Answered(decision, made, heard, failed, again, usage, cost, waited, rule)
+    return Answered(decision, made, heard, failed, again, usage, cost, waited, rule, row)
 
 
 def explained(

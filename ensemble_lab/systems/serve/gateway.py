@@ -6,14 +6,18 @@ import asyncio
 import time
 import uuid
 from collections.abc import Mapping
+from contextvars import ContextVar
 from functools import partial
+from typing import Any
 
 from fastapi import Request, Response
 
+from ensemble_lab.core.decision import COMBINED
 from ensemble_lab.core.errors import nearest, shown
 from ensemble_lab.systems.serve import deciding
+from ensemble_lab.systems.serve.confidence import last_question
 from ensemble_lab.systems.serve.counting import Metrics
-from ensemble_lab.systems.serve.deciding import Served
+from ensemble_lab.systems.serve.deciding import Answered, Served
 from ensemble_lab.systems.serve.door import patience, unless_gone, whole_body
 from ensemble_lab.systems.serve.events import Events, MemberStream, decided
 from ensemble_lab.systems.serve.members import Member
@@ -33,11 +37,15 @@ SOON = 5.0  # seconds in which a streaming policy may still answer with a status
 KEEP_ALIVE = 5.0  # seconds between comments while members are waited for
 MOST_GATEWAYS = 8  # one behind another
 
+# The request that is being answered, for the traffic log: its id, time and body.
+ASKED: ContextVar[dict[str, Any]] = ContextVar("asked")
+
 
 class Gateway:
     """The policies, the members and the counts of one application."""
 
-    def __init__(self, policies, members, timeout, most_body, most_waiting):
+    def __init__(self, policies, members, timeout, most_body, most_waiting, recorder=None):
+        self.recorder = recorder
         self.policies: Mapping[str, Served] = policies
         self.members: Mapping[str, Member] = members
         self.timeout, self.most_body, self.most_waiting = timeout, most_body, most_waiting
@@ -69,6 +77,8 @@ class Gateway:
     async def chat(self, request: Request) -> Response:
         """A chat completion of a policy or of one member."""
         start, arrived, name = time.perf_counter(), time.monotonic(), ""
+        asked = about_request(request)
+        ASKED.set(asked)
         if self._waiting >= self.most_waiting:
             return self._refused(
                 ApiError(503, f"{self._waiting} requests are waiting", retry_after=1), name, start
@@ -78,6 +88,7 @@ class Gateway:
         try:
             WAY.set(self._way(request.headers.get(WAY_HEADER, "")))
             body = chat_request(await whole_body(request, self.most_body))
+            asked["body"] = body
             name = self._known(body["model"])
             deadline = arrived + self.timeout
             first = min(arrived + patience(request.headers), deadline)
@@ -110,6 +121,7 @@ class Gateway:
         self.counts.answered(name, [name], {}, again, cost)
         spent = time.perf_counter() - start
         self.counts.took(name, 200, spent, spent - reply.seconds)
+        self._record(name, 200, spent, chosen=name, replies={name: lambda: member.line(reply)})
         headers = headers_of([name], cost, spent - reply.seconds, f"{name} was named", again=again)
         return Json({**repaired(reply.body), "model": name}, headers=headers)
 
@@ -135,11 +147,14 @@ class Gateway:
                 async for part in stream.events():
                     yield part
             finally:
+                spent = time.perf_counter() - start
                 failed = {name: stream.failed} if stream.failed else {}
                 self.counts.answered(name, [name], failed, {}, member.cost(stream.usage))
-                self.counts.took(
-                    name, 502 if failed else 200, time.perf_counter() - start, overhead
-                )
+                self.counts.took(name, 502 if failed else 200, spent, overhead)
+                # A client that left in mid-stream has no whole reply.
+                whole = {name: lambda: member.line(stream.reply(spent))} if stream.whole else {}
+                status = 200 if whole else 502 if failed else 499
+                self._record(name, status, spent, chosen=name, replies=whole, failed=failed)
 
         overhead += time.perf_counter() - now
         headers = headers_of([name], None, overhead, f"{name} was named")
@@ -154,6 +169,7 @@ class Gateway:
             spent = time.perf_counter() - start
             if isinstance(found, Exception):
                 self.counts.took(name, 502, spent, None)
+                self._record(name, 502, spent)
                 return
             self._counted(name, found, spent)
 
@@ -169,9 +185,10 @@ class Gateway:
         pause = min(KEEP_ALIVE, max(patient, 0.05))
         return Events(decided(working, chunks, told, pause), self._left, headers)
 
-    def _counted(self, name: str, found: deciding.Answered, spent: float) -> None:
+    def _counted(self, name: str, found: Answered, spent: float) -> None:
         self.counts.answered(name, found.called, found.failed, found.again, found.cost)
         self.counts.took(name, 200, spent, spent - found.waited)
+        self._record(name, 200, spent, **told_of(found))
 
     def _owners(self) -> dict[str, str]:
         return dict.fromkeys(self.policies, "ensemble-lab") | dict.fromkeys(self.members, "member")
@@ -182,7 +199,17 @@ class Gateway:
     def _refused(self, error: ApiError, name: str, start: float) -> Response:
         spent = time.perf_counter() - start
         self.counts.took(name, error.status, spent, None)
+        self._record(name, error.status, spent, error=error.code)
         return Json(error.body, error.status, headers=error.headers)
+
+    def _record(self, name: str, status: int, seconds: float, **told) -> None:
+        if self.recorder is None:
+            return
+        asked = dict(ASKED.get())
+        body = asked.pop("body") or {"messages": []}
+        asked |= {"question": last_question(body), "messages": body["messages"]}
+        asked["group"] = (body.get("metadata") or {}).get("group")
+        self.recorder.write(asked | {"policy": name, "status": status, "seconds": seconds} | told)
 
     def _way(self, way: str) -> str:
         """The gateways that a request has passed, with this one."""
@@ -204,3 +231,19 @@ class Gateway:
         raise ApiError(
             404, f"no model {shown(name, 60)}{hint}", param="model", code="model_not_found"
         )
+
+
+def about_request(request: Request) -> dict[str, Any]:
+    """What the traffic log keeps of a request that is not read yet."""
+    given, name = request.headers.get("x-request-id"), request.scope["request_id"]
+    return {"request": name, "ours": given != name, "time": time.time(), "body": None}
+
+
+def told_of(found: Answered) -> dict[str, Any]:
+    """What the traffic log keeps of a policy's answer."""
+    decision, chosen = found.decision, int(found.decision.chosen[0])
+    told = {"rule": found.rule, "features": found.features, "failed": found.failed}
+    told["replies"] = {name: one.line for name, one in found.heard.items()}
+    if chosen >= 0:
+        return told | {"chosen": decision.models[chosen]}
+    return told | ({"answer": decision.answers[0]} if chosen == COMBINED else {})

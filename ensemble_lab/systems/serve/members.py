@@ -56,7 +56,8 @@ class Member:
         Where the answer in the text is: ``"exact"``, ``"last number"``, ``{"choice": "ABCD"}``,
         ``{"json": field}``, ``{"regex": pattern}``, or a function from text to answer.
     confidence : str, Agreement or Verifier, optional
-        ``"logprobs"`` asks the server for log-probabilities: the geometric mean of the tokens'.
+        ``"logprobs"`` asks the server for log-probabilities: the geometric mean of the tokens'. By
+        default a loaded model's own.
     price : (float, float), optional
         USD per million input tokens and per million output tokens.
     served_as : str, optional
@@ -95,8 +96,8 @@ class Member:
 
     @property
     def local(self) -> bool:
-        """Whether it runs in this process."""
-        return isinstance(self.source, Local)
+        """Whether it is a loaded model, not a server."""
+        return getattr(self.source, "local", False)
 
     async def ask(self, body: Mapping[str, Any], deadline: float) -> Reply:
         """One completion, checked, as the server gave it.
@@ -171,6 +172,18 @@ class Member:
             return 0, None
         answer, votes = counts.most_common(1)[0]  # in order of arrival
         return answers.index(answer), votes / len(answers)
+
+    def line(self, reply: Reply) -> dict:
+        """A reply to a client that named this member, as a line for a table."""
+        usage = usage_of(reply.body)
+        return {
+            "text": text_of(reply.body),
+            "answer": self._answer(reply),
+            "confidence": self._by_logprobs(reply),
+            "cost": self.cost(usage) if reply.calls == 1 else None,
+            "latency": reply.seconds,
+            "tokens": usage.get("completion_tokens"),
+        }
 
     def cost(self, usage: Mapping[str, int]) -> float | None:
         """USD of a call by its token counts; None where the price or a count is not known."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,20 @@ from ensemble_lab.core.missing import require
 from ensemble_lab.systems.serve.deciding import Served
 from ensemble_lab.systems.serve.listening import listening
 from ensemble_lab.systems.serve.members import Member
+from ensemble_lab.systems.serve.recording import TrafficLog
 from ensemble_lab.systems.serve.resilience import Budget
 from ensemble_lab.systems.serve.tables import (
     check_keys,
     check_seconds,
     member_of,
     policy_of,
+    record_of,
     share_of,
 )
 
 HOST, PORT, TIMEOUT, RETRIES = "127.0.0.1", 8000, 120.0, 0.1
 FIRST = 2  # retries before any call has paid for one: as many as the first call could use
-TOP = ("host", "port", "timeout", "retries", "models", "policies")
+TOP = ("host", "port", "timeout", "retries", "models", "policies", "record")
 
 
 class SettingsError(ValueError):
@@ -43,6 +46,8 @@ class Settings:
     port : int
     timeout : float
         Seconds of one request.
+    record : mapping
+        Arguments of `TrafficLog`; empty: nothing is recorded.
     """
 
     models: Mapping[str, Member]
@@ -50,6 +55,7 @@ class Settings:
     host: str = HOST
     port: int = PORT
     timeout: float = TIMEOUT
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_settings(path: str | Path, port: int | None = None) -> Settings:
@@ -74,6 +80,9 @@ def read_settings(path: str | Path, port: int | None = None) -> Settings:
     its settings; or with ``file``, a fitted policy of `ensemble_lab.save_policy`, beside the
     settings. Both may have ``features``, a table of the catalogue in whose terms questions are
     described (`ensemble_lab.QuestionFeatures`), and ``labels``.
+
+    A table ``[record]`` with ``path`` records every request in a `TrafficLog`, with ``prompts =
+    true`` the messages too; ``key_env`` names the environment variable with the key of its hashes.
 
     Parameters
     ----------
@@ -152,7 +161,8 @@ def settings_of(found: Mapping[str, Any], folder: Path = Path()) -> Settings:
             served.check(models, name)
         except ValueError as error:
             raise SettingsError(f"[policies.{name}]: {error}") from None
-    return Settings(models, policies, host, port, float(timeout))
+    record = _placed("[record]", record_of, found["record"], folder) if "record" in found else {}
+    return Settings(models, policies, host, port, float(timeout), record)
 
 
 def _tables(found: Mapping[str, Any], what: str) -> dict[str, Mapping]:
@@ -185,12 +195,15 @@ def serve(path: str | Path, port: int | None = None) -> None:
     from ensemble_lab.systems.serve.app import app
 
     settings = read_settings(path, port)
-    made = app(settings.policies, settings.models, timeout=settings.timeout)
     try:
         taken = listening(settings.host, settings.port)
     except ValueError as error:
         raise SettingsError(str(error)) from None
     with taken:
+        # Opened after the port, so that a second gateway by mistake is told about the port.
+        opening = partial(TrafficLog, **settings.record)
+        log = _placed("[record]", opening) if settings.record else None
+        made = app(settings.policies, settings.models, timeout=settings.timeout, recorder=log)
         names = ", ".join([*settings.policies, *settings.models])
         place = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"http://{place}:{taken.getsockname()[1]}/v1"
