@@ -42,6 +42,8 @@ class Local:
     name : str
     """
 
+    local = True
+
     def __init__(self, model: Callable, name: str):
         self.model, self.name = model, name
         self._turn = asyncio.Lock()

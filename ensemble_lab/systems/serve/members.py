@@ -56,7 +56,8 @@ class Member:
         Where the answer in the text is: ``"exact"``, ``"last number"``, ``{"choice": "ABCD"}``,
         ``{"json": field}``, ``{"regex": pattern}``, or a function from text to answer.
     confidence : str, Agreement or Verifier, optional
-        ``"logprobs"`` asks the server for log-probabilities: the geometric mean of the tokens'.
+        ``"logprobs"`` asks the server for log-probabilities: the geometric mean of the tokens'. By
+        default a loaded model's own.
     price : (float, float), optional
         USD per million input tokens and per million output tokens.
     served_as : str, optional
@@ -95,8 +96,8 @@ class Member:
 
     @property
     def local(self) -> bool:
-        """Whether it runs in this process."""
-        return isinstance(self.source, Local)
+        """Whether it is a loaded model, not a server."""
+        return getattr(self.source, "local", False)
 
     async def ask(self, body: Mapping[str, Any], deadline: float) -> Reply:
         """One completion, checked, as the server gave it.

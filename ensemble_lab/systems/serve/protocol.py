@@ -62,6 +62,9 @@ class ApiError(Exception):
         self.status, self.message, self.param, self.code = status, message, param, code
         self.retry_after, self.retry = retry_after, retry
 
+    def __reduce__(self):
+        return ApiError, (self.status, self.message), self.__dict__
+
     @property
     def body(self) -> dict[str, Any]:
         """``{"error": {…}}``."""
