@@ -169,22 +169,6 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def record_of(table: Any, folder: Path) -> dict[str, Any]:
-    """The arguments of `TrafficLog` from the table ``[record]``."""
-    if not isinstance(table, Mapping):
-        raise ValueError(f"record is {shown(table)}; write a table with path")
-    check_keys(table, RECORD, "it")
-    path, prompts, variable = table.get("path"), table.get("prompts", False), table.get("key_env")
-    if not isinstance(path, str) or not path.endswith(".jsonl"):
-        raise ValueError(f"path is {shown(path)}; give a file such as 'traffic.jsonl'")
-    if not isinstance(prompts, bool):
-        raise ValueError(f"prompts is {shown(prompts)}; give true or false")
-    key = os.environ.get(variable, "").strip() if isinstance(variable, str) else None
-    if variable is not None and not key:
-        raise ValueError(f"key_env names {shown(variable, 40)}, which is not set: export it")
-    return {"path": folder / path, "prompts": prompts, "key": key}
-
-
 def check_keys(table: Mapping, known: tuple[str, ...], where: str) -> None:
     """Refuse a key that is no setting; the nearest is named."""
     for key in table:
