@@ -1,3 +1,5 @@
+from .replaying.replay import replay as replay
+from .replaying.totals import Replayed as Replayed
 from .rules.alpaserve import AlpaServe as AlpaServe
 from .rules.alpaserve import pipeline_engine as pipeline_engine
 from .rules.alpaserve import pooled_wait as pooled_wait
@@ -64,8 +66,8 @@ from .simulator.queues import FCFS as FCFS
 from .simulator.requests import Requests as Requests
 from .simulator.retrying import serve_with_retries as serve_with_retries
 from .simulator.served import Served as Served
-from .simulator.simulate import Simulation as Simulation
 from .simulator.simulate import simulate as simulate
+from .simulator.simulation import Simulation as Simulation
 from .simulator.statistics import batch_means as batch_means
 from .simulator.tries import Tries as Tries
 from .simulator.under_load import Answered as Answered

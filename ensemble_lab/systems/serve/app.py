@@ -109,6 +109,13 @@ def app(
         "/v1/models", gateway.models, methods=["GET"], responses=schema.of_models(), name="models"
     )
     made.add_api_route(
+        "/v1/models/{model:path}",
+        gateway.model,
+        methods=["GET"],
+        responses=schema.of_model(),
+        name="model",
+    )
+    made.add_api_route(
         "/v1/chat/completions",
         gateway.chat,
         methods=["POST"],

@@ -9,6 +9,8 @@ from typing import Any
 from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.core.reply import in_utf8
 from ensemble_lab.models.endpoints.completion import is_number
+from ensemble_lab.systems.serve.parsing import last_number
+from ensemble_lab.systems.serve.protocol import text_in
 
 JUDGE = (
     "Question:\n{question}\n\nProposed answer:\n{answer}\n\nHow likely is the proposed answer"
@@ -49,6 +51,47 @@ class Verifier:
     member: str
     prompt: str = JUDGE
 
+    def __post_init__(self):
+        try:
+            filled = self.prompt.format(question="q", answer="\0")
+        except (LookupError, ValueError, AttributeError):
+            filled = ""
+        if "\0" not in filled:
+            raise ValueError(
+                f"the verifier's prompt is {shown(self.prompt)}; put {{answer}} and {{question}}"
+                " where they go, and write other braces twice"
+            )
+
+    def asked(self, body: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
+        """What the other member is asked about a completion."""
+        return self.prompt.format(question=last_question(body), answer=text_of(chosen))
+
+    def read(self, text: str) -> float | None:
+        """The last number of its reply where it is from 0 to 1; no other is a confidence."""
+        number = last_number(text)
+        return None if number is None or not 0 <= float(number) <= 1 else float(number)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a verifier said, and what it took.
+
+    Parameters
+    ----------
+    confidence : float or None
+    usage : dict
+        Token counts.
+    cost : float or None
+        USD.
+    unknown : int
+        Calls of which neither tokens nor cost are known.
+    """
+
+    confidence: float | None
+    usage: dict
+    cost: float | None
+    unknown: int
+
 
 def text_of(body: Mapping[str, Any]) -> str | None:
     """The text of a completion's first choice."""
@@ -59,10 +102,8 @@ def text_of(body: Mapping[str, Any]) -> str | None:
 def last_question(body: Mapping[str, Any]) -> str:
     """The text of the last message of the user."""
     for message in reversed(body["messages"]):
-        content = message.get("content")
-        if message["role"] == "user" and content:
-            parts = [{"text": content}] if isinstance(content, str) else content
-            return "".join(part.get("text", "") for part in parts)
+        if message["role"] == "user" and (text := text_in(message)):
+            return text
     return ""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import math
 import uuid
 from collections.abc import Awaitable, Mapping
 
@@ -16,12 +17,15 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.systems.serve.protocol import ApiError
 from ensemble_lab.systems.serve.replies import Json
 
 VARIABLE = "ENSEMBLE_LAB_KEY"
 BODY_TIME = 30.0  # seconds until the whole body is here
 OPEN = ("/health",)
+# Python's client, and JavaScript's, which rounds down to whole seconds: up to one more.
+PATIENCE = {"x-stainless-read-timeout": 0.0, "x-stainless-timeout": 1.0}
 
 
 class Door:
@@ -71,8 +75,40 @@ class Door:
         return kind.lower() == b"bearer" and hmac.compare_digest(key.strip(), self.key)
 
 
+def patience(headers: Mapping[str, str]) -> float:
+    """Seconds that the client waits for the next byte, as the official clients say in a header.
+
+    Returns
+    -------
+    float
+        inf where no header says it.
+
+    Raises
+    ------
+    ApiError
+        400: no number of seconds.
+    """
+    found = math.inf
+    for name, rounded in PATIENCE.items():
+        said = headers.get(name)
+        if said is None:
+            continue
+        try:
+            seconds = float(said)
+        except ValueError:
+            seconds = math.nan
+        if not seconds >= 0:
+            raise ApiError(400, f"{name} is {shown(said, 40)}; give seconds", param=name)
+        found = min(found, seconds + rounded)
+    return found
+
+
 async def whole_body(request: Request, most: int) -> bytes:
     """The body, at most so long and in at most so many seconds."""
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if kind.lower() != "application/json":
+        # A page of any site may send other kinds to this machine without asking first.
+        raise ApiError(415, f"content-type is {shown(kind, 40)}; send application/json")
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > most:
         raise _too_long(most)

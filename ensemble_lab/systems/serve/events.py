@@ -13,8 +13,6 @@ from ensemble_lab.systems.serve.members import Member
 from ensemble_lab.systems.serve.protocol import WAITING, ApiError, Chunks, completion, event
 from ensemble_lab.systems.serve.upstream import Reply, UpstreamError
 
-KEEP_ALIVE = 5.0  # seconds between comments while members are waited for
-
 
 class Events(StreamingResponse):
     """An event stream; `left` is called once, when it is over or its client is gone."""
@@ -114,7 +112,7 @@ def texts_of(chunk: Mapping[str, Any]) -> list[str]:
 
 
 async def decided(
-    working: asyncio.Future, chunks: Chunks, told: Callable[[Any], None]
+    working: asyncio.Future, chunks: Chunks, told: Callable[[Any], None], pause: float
 ) -> AsyncIterator[bytes]:
     """A policy's answer as events: the role, comments while it works, then the whole answer.
 
@@ -125,11 +123,13 @@ async def decided(
     chunks : Chunks
     told : callable
         Is given the answer, or the error.
+    pause : float
+        Seconds between comments.
     """
     try:
         if not working.done():
             yield chunks.role()
-        while not (await asyncio.wait((working,), timeout=KEEP_ALIVE))[0]:
+        while not (await asyncio.wait((working,), timeout=pause))[0]:
             yield WAITING
         try:
             found = working.result()

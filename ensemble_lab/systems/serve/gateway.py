@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from fastapi import Request, Response
@@ -17,7 +18,7 @@ from ensemble_lab.systems.serve import deciding
 from ensemble_lab.systems.serve.confidence import last_question
 from ensemble_lab.systems.serve.counting import Metrics
 from ensemble_lab.systems.serve.deciding import Answered, Served
-from ensemble_lab.systems.serve.door import unless_gone, whole_body
+from ensemble_lab.systems.serve.door import patience, unless_gone, whole_body
 from ensemble_lab.systems.serve.events import Events, MemberStream, decided
 from ensemble_lab.systems.serve.members import Member
 from ensemble_lab.systems.serve.protocol import (
@@ -25,13 +26,16 @@ from ensemble_lab.systems.serve.protocol import (
     Chunks,
     chat_request,
     models_list,
+    repaired,
     single_only,
     usage_of,
 )
 from ensemble_lab.systems.serve.replies import Json, api_error, explaining, headers_of
-from ensemble_lab.systems.serve.upstream import UpstreamError
+from ensemble_lab.systems.serve.upstream import WAY, WAY_HEADER, UpstreamError
 
 SOON = 5.0  # seconds in which a streaming policy may still answer with a status of its own
+KEEP_ALIVE = 5.0  # seconds between comments while members are waited for
+MOST_GATEWAYS = 8  # one behind another
 
 # The request that is being answered, for the traffic log: its id, time and body.
 ASKED: ContextVar[dict[str, Any]] = ContextVar("asked")
@@ -46,13 +50,20 @@ class Gateway:
         self.members: Mapping[str, Member] = members
         self.timeout, self.most_body, self.most_waiting = timeout, most_body, most_waiting
         self.counts, self.created, self._waiting = Metrics(), int(time.time()), 0
+        self.counts.watch(members, lambda: self._waiting)
+        self._id = uuid.uuid4().hex
 
     async def models(self) -> Response:
         """Policies and members."""
-        owners = dict.fromkeys(self.policies, "ensemble-lab") | dict.fromkeys(
-            self.members, "member"
-        )
-        return Json(models_list(owners, self.created))
+        return Json(models_list(self._owners(), self.created))
+
+    async def model(self, model: str) -> Response:
+        """One of them."""
+        try:
+            name = self._known(model)
+        except ApiError as error:
+            return Json(error.body, error.status)
+        return Json(models_list({name: self._owners()[name]}, self.created)["data"][0])
 
     async def health(self) -> Response:
         """Whether the gateway answers; it asks no member."""
@@ -65,7 +76,7 @@ class Gateway:
 
     async def chat(self, request: Request) -> Response:
         """A chat completion of a policy or of one member."""
-        start, name = time.perf_counter(), ""
+        start, arrived, name = time.perf_counter(), time.monotonic(), ""
         asked = about_request(request)
         ASKED.set(asked)
         if self._waiting >= self.most_waiting:
@@ -75,12 +86,17 @@ class Gateway:
         self._waiting += 1
         streams = False
         try:
+            WAY.set(self._way(request.headers.get(WAY_HEADER, "")))
             body = chat_request(await whole_body(request, self.most_body))
             asked["body"] = body
             name = self._known(body["model"])
-            deadline = time.monotonic() + self.timeout
+            deadline = arrived + self.timeout
+            first = min(arrived + patience(request.headers), deadline)
             work = self._policy if name in self.policies else self._member
-            work = self._stream if body.get("stream") else work
+            if body.get("stream"):  # its client waits for the next byte, not for the last
+                work = partial(self._stream, first=first)
+            else:
+                deadline = first
             response = await unless_gone(request, work(name, body, deadline, start))
             streams = isinstance(response, Events)
             return response
@@ -93,31 +109,36 @@ class Gateway:
     async def _policy(self, name: str, body: dict, deadline: float, start: float) -> Response:
         single_only(body)
         found = await deciding.answer(name, self.policies[name], self.members, body, deadline)
-        self.counts.answered(name, found.called, found.failed, found.cost)
         spent = time.perf_counter() - start
-        self.counts.took(name, 200, spent, spent - found.waited)
-        self._record(name, 200, spent, **told_of(found))
+        self._counted(name, found, spent)
         return Json(found.body, headers=explaining(found, spent - found.waited))
 
     async def _member(self, name: str, body: dict, deadline: float, start: float) -> Response:
         member = self.members[name]
         reply = await member.ask(body, deadline)
-        cost = member.cost(usage_of(reply.body))
-        self.counts.answered(name, [name], {}, cost)
+        again = {name: reply.calls - 1} if reply.calls > 1 else {}
+        cost = None if again else member.cost(usage_of(reply.body))
+        self.counts.answered(name, [name], {}, again, cost)
         spent = time.perf_counter() - start
         self.counts.took(name, 200, spent, spent - reply.seconds)
         self._record(name, 200, spent, chosen=name, replies={name: lambda: member.line(reply)})
-        headers = headers_of([name], cost, spent - reply.seconds, f"{name} was named")
-        return Json({**reply.body, "model": name}, headers=headers)
+        headers = headers_of([name], cost, spent - reply.seconds, f"{name} was named", again=again)
+        return Json({**repaired(reply.body), "model": name}, headers=headers)
 
-    async def _stream(self, name: str, body: dict, deadline: float, start: float) -> Events:
+    async def _stream(
+        self, name: str, body: dict, deadline: float, start: float, first: float
+    ) -> Events:
         options = body.get("stream_options") or {}
         chunks = Chunks(f"chatcmpl-{uuid.uuid4().hex}", name, bool(options.get("include_usage")))
         if name in self.policies:
-            return await self._stream_of_policy(name, body, deadline, start, chunks)
+            return await self._stream_of_policy(name, body, deadline, start, first, chunks)
         member = self.members[name]
         stream, began = MemberStream(member, name, body, chunks), time.perf_counter()
-        await stream.begin(deadline)
+        try:
+            async with asyncio.timeout(first - time.monotonic()):
+                await stream.begin(deadline)
+        except TimeoutError:
+            raise UpstreamError(504, "timeout", f"{name} did not begin in time") from None
         now = time.perf_counter()
         overhead = began - start
 
@@ -128,7 +149,7 @@ class Gateway:
             finally:
                 spent = time.perf_counter() - start
                 failed = {name: stream.failed} if stream.failed else {}
-                self.counts.answered(name, [name], failed, member.cost(stream.usage))
+                self.counts.answered(name, [name], failed, {}, member.cost(stream.usage))
                 self.counts.took(name, 502 if failed else 200, spent, overhead)
                 # A client that left in mid-stream has no whole reply.
                 whole = {name: lambda: member.line(stream.reply(spent))} if stream.whole else {}
@@ -139,7 +160,7 @@ class Gateway:
         headers = headers_of([name], None, overhead, f"{name} was named")
         return Events(events(), self._left, headers)
 
-    async def _stream_of_policy(self, name, body, deadline, start, chunks) -> Events:
+    async def _stream_of_policy(self, name, body, deadline, start, first, chunks) -> Events:
         single_only(body)
         work = deciding.answer(name, self.policies[name], self.members, body, deadline)
         working, headers = asyncio.ensure_future(work), {}
@@ -150,19 +171,27 @@ class Gateway:
                 self.counts.took(name, 502, spent, None)
                 self._record(name, 502, spent)
                 return
-            self.counts.answered(name, found.called, found.failed, found.cost)
-            self.counts.took(name, 200, spent, spent - found.waited)
-            self._record(name, 200, spent, **told_of(found))
+            self._counted(name, found, spent)
 
         try:
             # An answer that comes soon has its headers, and an error its status.
-            if (await asyncio.wait((working,), timeout=SOON))[0]:
+            patient = max(first - time.monotonic(), 0) / 2
+            if (await asyncio.wait((working,), timeout=min(SOON, patient)))[0]:
                 found = working.result()
                 headers = explaining(found, time.perf_counter() - start - found.waited)
         except BaseException:
             working.cancel()
             raise
-        return Events(decided(working, chunks, told), self._left, headers)
+        pause = min(KEEP_ALIVE, max(patient, 0.05))
+        return Events(decided(working, chunks, told, pause), self._left, headers)
+
+    def _counted(self, name: str, found: Answered, spent: float) -> None:
+        self.counts.answered(name, found.called, found.failed, found.again, found.cost)
+        self.counts.took(name, 200, spent, spent - found.waited)
+        self._record(name, 200, spent, **told_of(found))
+
+    def _owners(self) -> dict[str, str]:
+        return dict.fromkeys(self.policies, "ensemble-lab") | dict.fromkeys(self.members, "member")
 
     def _left(self) -> None:
         self._waiting -= 1
@@ -181,6 +210,19 @@ class Gateway:
         asked |= {"question": last_question(body), "messages": body["messages"]}
         asked["group"] = (body.get("metadata") or {}).get("group")
         self.recorder.write(asked | {"policy": name, "status": status, "seconds": seconds} | told)
+
+    def _way(self, way: str) -> str:
+        """The gateways that a request has passed, with this one."""
+        passed = way.split(",") if way else []
+        if self._id in passed or len(way) > 33 * MOST_GATEWAYS:
+            raise ApiError(
+                508,
+                "the request came back to a gateway that it had passed, or passed too many: a"
+                " member is a gateway that asks this one; name another address for it",
+                code="circle",
+                retry=False,
+            )
+        return ",".join([*passed, self._id])
 
     def _known(self, name: str) -> str:
         if name in self.policies or name in self.members:

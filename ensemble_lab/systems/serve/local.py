@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.core.reply import Reply as LabReply
 from ensemble_lab.core.reply import as_reply, in_utf8
 from ensemble_lab.models.errors import ModelError
-from ensemble_lab.systems.serve.protocol import ApiError, completion, usage_of
+from ensemble_lab.systems.serve.protocol import ApiError, completion, text_in, usage_of
 from ensemble_lab.systems.serve.upstream import Reply, UpstreamError
 
 OURS = ("model", "messages", "stream", "stream_options", "metadata", "user", "store")
@@ -32,12 +33,16 @@ class Source(Protocol):
 class Local:
     """A loaded model, asked in a thread and one call at a time.
 
+    A model without a chat template continues the texts of the messages, one a line.
+
     Parameters
     ----------
     model : callable
         A `LanguageModel`, or another function from messages to a `Reply`.
     name : str
     """
+
+    local = True
 
     def __init__(self, model: Callable, name: str):
         self.model, self.name = model, name
@@ -49,17 +54,20 @@ class Local:
         try:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
                 async with self._turn:
-                    said = as_reply(await asyncio.to_thread(model, body["messages"]))
+                    said, given = await asyncio.to_thread(_asked, model, body["messages"])
         except TimeoutError:
             raise UpstreamError(
                 504, "timeout", f"{shown(self.name)} did not answer in time"
             ) from None
         except ModelError as error:
             raise ApiError(400, str(error), param="messages") from None
+        except ApiError:
+            raise
+        except Exception as error:  # its text could hold the prompt
+            kind = type(error).__name__
+            raise UpstreamError(502, "broken", f"{shown(self.name)} failed: {kind}") from None
         text = said.text if said.text is not None else str(said.answer or "")
-        usage = (
-            {} if said.tokens is None else {"prompt_tokens": 0, "completion_tokens": said.tokens}
-        )
+        usage = {"prompt_tokens": given, "completion_tokens": said.tokens}
         made = completion(self.name, in_utf8(text), usage_of({"usage": usage}))
         return Reply(200, {"reply": said}, made, time.perf_counter() - start)
 
@@ -85,3 +93,12 @@ class Local:
                 )
             setattr(model, attribute, value)
         return model
+
+
+def _asked(model: Callable, messages: list) -> tuple[LabReply, int | None]:
+    """A model's reply, and the tokens of its prompt where it counts them."""
+    tokenizer, prompt = getattr(model, "tokenizer", None), messages
+    if tokenizer is not None and getattr(tokenizer, "chat_template", None) is None:
+        prompt = "\n".join(map(text_in, messages))
+    said = as_reply(model(prompt))
+    return said, len(model.token_ids(prompt)) if hasattr(model, "token_ids") else None

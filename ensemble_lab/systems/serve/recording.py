@@ -229,7 +229,9 @@ def lines_of(request: Mapping[str, Any], prompts: bool, key: str | None) -> Iter
             line = line() if callable(line) else line
             measures = {measure: line.get(measure) for measure in MEASURES}
             text = line.get("text") if prompts else None
-            reply = Reply(line.get("answer"), text=text, **measures)
+            given = line.get("probability")
+            shares = None if given is None else dict(given)
+            reply = Reply(line.get("answer"), text=text, probability=shares, **measures)
             yield {"item": item, "model": name} | entry(reply, 0.0, "")
         except Exception as error:  # a reply that could not be read again, as in `record`
             yield {"item": item, "failed": type(error).__name__, "by": name}

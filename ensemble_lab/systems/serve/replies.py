@@ -29,32 +29,38 @@ def api_error(error: ApiError | UpstreamError) -> ApiError:
     if status in (401, 403):  # the gateway's own key, not the client's
         return ApiError(502, f"{error.message} (the gateway's key)", code=error.kind, retry=False)
     if status == 429:
-        return ApiError(429, error.message, code="rate_limit", retry_after=error.retry_after)
-    status = {400: 400, 413: 413, 422: 400, 408: 504, 503: 503, 504: 504}.get(status, 502)
+        again = False if error.tried else None
+        after = error.retry_after
+        return ApiError(429, error.message, code="rate_limit", retry_after=after, retry=again)
+    status = {400: 400, 413: 413, 422: 400, 408: 504, 503: 503, 504: 504, 508: 508}.get(status, 502)
     return ApiError(
         status, error.message, code=error.kind, retry_after=error.retry_after, retry=False
     )
 
 
-def headers_of(called, cost: float | None, overhead: float, rule: str) -> dict[str, str]:
-    """Who was asked, what it cost in USD, the gateway's own milliseconds, and which rule fired."""
+def headers_of(
+    called, cost: float | None, overhead: float, rule: str, failed=None, again=None
+) -> dict[str, str]:
+    """Who was asked, what it cost in USD, the gateway's own milliseconds, and which rule fired.
+
+    Members that failed and calls that were made again are named where there are any.
+    """
     found = {
         "x-ensemble-called": ",".join(called),
         "x-ensemble-overhead-ms": f"{max(overhead, 0) * 1e3:.3f}",
         "x-ensemble-rule": rule,
     }
+    for header, counts in {"x-ensemble-failed": failed, "x-ensemble-again": again}.items():
+        found |= {header: ",".join(f"{k}={v}" for k, v in counts.items())} if counts else {}
     found |= {} if cost is None else {"x-ensemble-cost": f"{cost:.9g}"}
     return {k: ascii_line(v) for k, v in found.items()}
 
 
 def explaining(found: Answered, overhead: float) -> dict[str, str]:
     """The headers of a policy's answer."""
-    headers = headers_of(found.called, found.cost, overhead, found.rule)
-    if found.failed:
-        headers["x-ensemble-failed"] = ascii_line(
-            ",".join(f"{k}={v}" for k, v in found.failed.items())
-        )
-    return headers
+    return headers_of(
+        found.called, found.cost, overhead, found.rule, failed=found.failed, again=found.again
+    )
 
 
 def ascii_line(text: str) -> str:

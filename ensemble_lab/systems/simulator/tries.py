@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble_lab.core.frozen import Frozen, view
-from ensemble_lab.systems.simulator.simulate import shares
+from ensemble_lab.systems.simulator.simulation import shares
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -63,6 +63,26 @@ def test_a_share_that_is_none_is_refused(share):
         Budget(share)
 
 
+@given(st.integers(0, 5), st.lists(st.booleans(), max_size=300))
+def test_a_budget_allows_a_few_at_the_start_and_its_share_after(first, steps):
+    budget, calls, further = Budget(0.1, 10, first), 0, 0
+    for is_call in [False] * first + steps:
+        if is_call:
+            budget.earn()
+            calls += 1
+        else:
+            further += budget.spend()
+        assert further <= first + calls // 10
+    assert further >= first
+
+
+def test_a_share_of_0_allows_nothing():
+    budget = Budget(0, first=2)
+    for _ in range(1000):
+        budget.earn()
+        assert not budget.spend()
+
+
 # --- waits -------------------------------------------------------------------------------------
 
 NOW = 1_790_000_000.0
