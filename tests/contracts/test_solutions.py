@@ -219,7 +219,8 @@ def test_verifiers_take_shares_and_refuse_what_is_none():
            for x in (0, -1, 2.0, "2", None, True, math.nan, -math.inf)}
         | {f"f {x!r}": lambda x=x: lab.verified_best_of_n(0.5, 2, x) for x in no_share}
         | {f"g {x!r}": lambda x=x: lab.verdicts([1, 0], 0, x) for x in [*no_share, [0.5, 0.5]]}
-        | {f"correct {x!r}": lambda x=x: lab.verdicts(x) for x in ("ab", [2], [None], [[1], [1, 0]])}
+        | {f"correct {x!r}": lambda x=x: lab.verdicts(x)
+           for x in ("ab", [2], [None], [[1], [1, 0]])}
         | {f"seed {x!r}": lambda x=x: lab.verdicts([1], seed=x) for x in (-1, 0.5, "1", None, True)}
         | {f"subsets {x!r}": lambda x=x: lab.verified_subsets(x, 1)
            for x in ("ab", [1, 0], [[2]], [[None]], [[1], [1, 0]], None)}
