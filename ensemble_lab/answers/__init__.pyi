@@ -23,6 +23,17 @@ from .committees.solutions import load_solutions as load_solutions
 from .committees.stopping import AdaptiveConsistency as AdaptiveConsistency
 from .committees.stopping import replay_stopping as replay_stopping
 from .committees.stopping import stopping_table as stopping_table
+from .committees.talk.chooser import Chooser as Chooser
+from .committees.talk.committee import samples as samples
+from .committees.talk.debate import Debate as Debate
+from .committees.talk.mixture import MixtureOfAgents as MixtureOfAgents
+from .committees.talk.ranking import Jury as Jury
+from .committees.talk.ranking import RankAndFuse as RankAndFuse
+from .committees.talk.ranking import position_flips as position_flips
+from .committees.talk.recipes import MultiExpert as MultiExpert
+from .committees.talk.recipes import Review as Review
+from .committees.talk.recipes import UniversalConsistency as UniversalConsistency
+from .committees.talk.transcript import Transcript as Transcript
 from .committees.verifiers import pass_rates as pass_rates
 from .committees.verifiers import verdicts as verdicts
 from .committees.verifiers import verified_best_of_n as verified_best_of_n

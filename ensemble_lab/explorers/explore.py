@@ -33,6 +33,7 @@ EXPLORERS = {
     "distillation": "ensemble_lab.explorers.training.distillation",
     "engine": "ensemble_lab.explorers.systems.engine",
     "queues": "ensemble_lab.explorers.systems.queues",
+    "serving": "ensemble_lab.explorers.systems.serving",
     "submodels": "ensemble_lab.explorers.training.submodels",
     "experts": "ensemble_lab.explorers.training.experts",
 }
@@ -52,8 +53,8 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
         Yours or the catalogue's. ``"escalate"`` and ``"routing"`` have their own; ``"condorcet"``,
         ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"``, ``"negative-correlation"``,
         ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"``, ``"engine"``,
-        ``"queues"``, ``"stopping"`` and ``"verifier"`` take none; ``"rounds"`` takes traces and
-        ``"speedup"`` measured pairs instead, or has its own.
+        ``"queues"``, ``"serving"``, ``"stopping"`` and ``"verifier"`` take none; ``"rounds"`` takes
+        traces and ``"speedup"`` measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 
