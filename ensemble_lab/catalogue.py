@@ -125,7 +125,7 @@ def load_texts(name: str = "smollm2-tasks"):
     >>> load_texts().attrs["licence"]
     'Apache-2.0'
     """
-    return _frame("texts", name, "texts")
+    return recorded("texts", name, "texts")
 
 
 def load_trace(name: str):
@@ -151,7 +151,7 @@ def load_trace(name: str):
     >>> len(load_trace("azure-conversation"))
     19366
     """
-    return _frame("traces", name, "trace")
+    return recorded("traces", name, "trace")
 
 
 def load_curves(name: str = "vllm-h100"):
@@ -176,10 +176,10 @@ def load_curves(name: str = "vllm-h100"):
     >>> load_curves().groupby("configuration").served_rate.max()[["plain", "eagle"]].tolist()
     [103.078, 68.0547]
     """
-    return _frame("curves", name, "curves")
+    return recorded("curves", name, "curves")
 
 
-def _frame(folder: str, name: str, what: str):
+def recorded(folder: str, name: str, what: str):
     """A table of `data/<folder>/`, checked against the entry beside it, which becomes its attrs."""
     import pandas as pd
 

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 MODELS = frozenset(
     ("torch", "transformers", "safetensors", "gguf", "huggingface_hub", "httpx", "psutil")
 )
+SERVE = frozenset(("fastapi", "uvicorn", "aiohttp", "prometheus_client"))
 
 
 class MissingPackage(ModuleNotFoundError):
@@ -35,7 +36,8 @@ def require(what: str, *packages: str) -> None:
     """
     missing = [name for name in packages if not installed(name)]
     if missing:
-        extra = "models" if missing[0] in MODELS else "lab"
+        extras = {"models": MODELS, "serve": SERVE}
+        extra = next((name for name, of in extras.items() if missing[0] in of), "lab")
         raise MissingPackage(
             f"{what} needs {', '.join(missing)}, which this Python does not have:"
             f" pip install 'ensemble-lab[{extra}]'",

@@ -22,6 +22,7 @@ EXPLORERS = {
     "cascade": "ensemble_lab.explorers.answers.cascades.cascades",
     "routing": "ensemble_lab.explorers.answers.routing",
     "stopping": "ensemble_lab.explorers.answers.stopping",
+    "verifier": "ensemble_lab.explorers.answers.verifier",
     "rounds": "ensemble_lab.explorers.tokens.rounds",
     "speedup": "ensemble_lab.explorers.tokens.speedup",
     "bagging": "ensemble_lab.explorers.training.bagging",
@@ -32,6 +33,7 @@ EXPLORERS = {
     "distillation": "ensemble_lab.explorers.training.distillation",
     "engine": "ensemble_lab.explorers.systems.engine",
     "queues": "ensemble_lab.explorers.systems.queues",
+    "serving": "ensemble_lab.explorers.systems.serving",
     "submodels": "ensemble_lab.explorers.training.submodels",
     "experts": "ensemble_lab.explorers.training.experts",
 }
@@ -51,8 +53,8 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
         Yours or the catalogue's. ``"escalate"`` and ``"routing"`` have their own; ``"condorcet"``,
         ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"``, ``"negative-correlation"``,
         ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"``, ``"engine"``,
-        ``"queues"`` and ``"stopping"`` take none; ``"rounds"`` takes traces and ``"speedup"``
-        measured pairs instead, or has its own.
+        ``"queues"``, ``"serving"``, ``"stopping"`` and ``"verifier"`` take none; ``"rounds"`` takes
+        traces and ``"speedup"`` measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 

@@ -211,7 +211,7 @@ def test_a_file_system_without_locks_warns_and_goes_on(tmp_path, monkeypatch, co
     def no_locks(file):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(journals, "_lock", no_locks)
+    monkeypatch.setattr(journals, "lock", no_locks)
     with pytest.warns(UserWarning, match=r"r\.jsonl' is on a file system without locks"):
         asked, _ = asking(path)
     assert asked == list(range(9))

@@ -149,7 +149,7 @@ class Journal:
         if _held.setdefault(self._key, self) is not self:
             raise busy
         try:
-            _lock(self._file)
+            lock(self._file)
         except OSError as error:
             if error.errno in TAKEN:
                 del _held[self._key]
@@ -227,7 +227,8 @@ class Journal:
         )
 
 
-def _lock(file) -> None:
+def lock(file) -> None:
+    """Lock an open file for this writer, or raise an `OSError`: `TAKEN` where another has it."""
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     elif msvcrt is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from math import ceil
+from operator import attrgetter
 
 import numpy as np
 
@@ -51,11 +51,13 @@ def seconds_to_start(order, model: int, slots: int, answer: float, load) -> floa
         Seconds to load it.
     """
     seconds = 0.0
-    for i, (other, tasks, *_) in enumerate(order):
-        seconds += load(other) if i else 0.0
+    for i, group in enumerate(order):
+        other, tasks = group[0], group[1]
+        if i:
+            seconds += load(other)
         if other == model and (i or len(order) == 1):
             return seconds + answer * (tasks // slots)
-        seconds += answer * ceil(tasks / slots)
+        seconds += answer * -(-tasks // slots)  # rounded up
     return seconds + load(model)
 
 
@@ -112,11 +114,16 @@ class ServerlessLLM(Rule):
     def to_start(self, machine, model, now):
         """Seconds until a request for `model` can start on `machine`."""
         order = self.order[machine.number]
-        load, wait = partial(self.to_load, machine), max(machine.ready - now, 0.0)
-        return wait + seconds_to_start(order, model, machine.engine.slots, self.answer, load)
+        load, wait = partial(self.to_load, machine), machine.ready - now
+        seconds = seconds_to_start(order, model, machine.engine.slots, self.answer, load)
+        return wait + seconds if wait > 0 else seconds
 
     def choose(self, task, cluster):
-        return min(cluster.on, key=lambda m: (self.to_start(m, task.model, cluster.now), m.load))
+        model, now = task.model, cluster.now
+        seconds = [self.to_start(machine, model, now) for machine in cluster.on]
+        least = min(seconds)
+        soonest = [m for m, at in zip(cluster.on, seconds, strict=True) if at == least]
+        return min(soonest, key=attrgetter("load"))
 
     def place(self, task, cluster):
         order = self.order[(machine := self.choose(task, cluster)).number]

@@ -16,15 +16,9 @@ from ensemble_lab.core.policy import Policy
 from ensemble_lab.core.states import MEASURES
 from ensemble_lab.models.asking.given import first_of, known_labels, one_row
 from ensemble_lab.models.asking.live import deciding, unasked
-from ensemble_lab.systems.serve.members import (
-    Heard,
-    Member,
-    Verifier,
-    gathered,
-    last_question,
-    sum_or_none,
-)
-from ensemble_lab.systems.serve.protocol import ApiError, completion, summed
+from ensemble_lab.systems.serve.confidence import last_question
+from ensemble_lab.systems.serve.members import Heard, Member, gathered, sum_or_none
+from ensemble_lab.systems.serve.protocol import ApiError, completion, repaired, summed
 from ensemble_lab.systems.serve.upstream import UpstreamError
 
 Features = Callable[[list[str]], Mapping[str, Sequence]]
@@ -112,24 +106,30 @@ class Answered:
         Each member that replied.
     failed : mapping of str to str
         Each member that did not, and how.
+    again : mapping of str to int
+        Members that were asked again, or by a second call as the first was slow: how often.
     usage : dict
-        Token counts of all calls.
+        Token counts of the calls that were answered.
     cost : float or None
         USD of all calls; None where one is not known.
     waited : float
         Seconds in which a member was waited for.
     rule : str
         Which rule fired.
+    features : mapping of str to value
+        Of the question, where the policy is served with `features`.
     """
 
     decision: Decision
     body: dict = field(repr=False)
     heard: Mapping[str, Heard] = field(repr=False)
     failed: Mapping[str, str]
+    again: Mapping[str, int]
     usage: dict
     cost: float | None
     waited: float
     rule: str
+    features: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def called(self) -> list[str]:
@@ -204,16 +204,18 @@ async def answer(
         raise errors[source] if source in errors else next(iter(errors.values()))
     usage = summed(one.usage for one in heard.values())
     if source is not None:
-        made = heard[source].body
+        made = repaired(heard[source].body)
     else:
         label = decision.answers[0] if chosen == COMBINED else None
         made = completion(name, None if label is None else str(label), usage)
     costs = [one.line["cost"] for one in heard.values()]
-    cost = None if errors else sum_or_none(costs)
+    again = {one: reply.unknown for one, reply in heard.items() if reply.unknown}
+    again |= {one: error.tried for one, error in errors.items() if error.tried}
+    cost = None if errors or again else sum_or_none(costs)
     failed = {one: error.kind for one, error in errors.items()}
     rule = explained(served.policy, decision, heard, question, row, group)
     made = {**made, "model": name, "usage": usage}
-    return Answered(decision, made, heard, failed, usage, cost, waited, rule)
+    return Answered(decision, made, heard, failed, again, usage, cost, waited, rule, row)
 
 
 def explained(
@@ -238,13 +240,3 @@ def explained(
     if isinstance(policy, Router) and question.strip():
         return policy.route(question, features=row, group=group).why
     return f"{type(policy).__name__}: {by} answered"
-
-
-def verified(members: Mapping[str, Member]) -> None:
-    """Refuse a verifier that is no member, or that is the member itself."""
-    for name, member in members.items():
-        if isinstance(member.confidence, Verifier):
-            judge = member.confidence.member
-            check_known(judge, members, "verifier", f"members, for {shown(name, 40)}")
-            if judge == name:
-                raise ValueError(f"member {shown(name, 40)} verifies itself; name another member")

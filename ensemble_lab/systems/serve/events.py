@@ -10,10 +10,8 @@ from typing import Any
 from starlette.responses import StreamingResponse
 
 from ensemble_lab.systems.serve.members import Member
-from ensemble_lab.systems.serve.protocol import WAITING, ApiError, Chunks, event
-from ensemble_lab.systems.serve.upstream import UpstreamError
-
-KEEP_ALIVE = 5.0  # seconds between comments while members are waited for
+from ensemble_lab.systems.serve.protocol import WAITING, ApiError, Chunks, completion, event
+from ensemble_lab.systems.serve.upstream import Reply, UpstreamError
 
 
 class Events(StreamingResponse):
@@ -44,12 +42,13 @@ class MemberStream:
         self._member, self._name, self._body, self._chunks = member, name, body, chunks
         self.usage: dict[str, int] = {}
         self.failed: str | None = None
+        self.whole, self._texts = False, []
 
     async def begin(self, deadline: float) -> None:
         """Wait for the first event."""
         if self._member.local:  # its completion is whole
-            reply = await self._member.ask(self._body, deadline)
-            self._first, self._rest = self._chunks.of_completion(reply.body), None
+            self._reply = await self._member.ask(self._body, deadline)
+            self._first, self._rest = self._chunks.of_completion(self._reply.body), None
             return
         self._rest = self._member.stream(self._body, deadline)
         try:
@@ -75,6 +74,7 @@ class MemberStream:
             why = said.get("message", "") if isinstance(said, Mapping) else "an event is not JSON"
             raise UpstreamError(502, "stream", f"{self._name} broke off: {why}")
         self._member.check_model(body)
+        self._texts += texts_of(body)
         return self._chunks.of_chunk(body)
 
     async def events(self) -> AsyncIterator[bytes]:
@@ -87,7 +87,7 @@ class MemberStream:
                 part = None if self._rest is None else await self._next()
             if not self._chunks.finished:
                 raise UpstreamError(502, "stream", f"{self._name} ended without a finish")
-            self.usage = self._chunks.usage
+            self.usage, self.whole = self._chunks.usage, True
             yield self._chunks.end(self.usage)
         except UpstreamError as error:
             self.failed = error.kind
@@ -96,9 +96,23 @@ class MemberStream:
             if self._rest is not None:
                 await self._rest.aclose()
 
+    def reply(self, seconds: float) -> Reply:
+        """The whole reply, once it is there; `seconds` from the request to its end."""
+        if self._member.local:
+            return self._reply
+        made = completion(self._name, "".join(self._texts), {}) | {"usage": self.usage}
+        return Reply(200, {}, made, seconds)
+
+
+def texts_of(chunk: Mapping[str, Any]) -> list[str]:
+    """The pieces of text of the first choice in a chunk."""
+    first = [c for c in chunk.get("choices") or () if not c.get("index")]
+    texts = [(choice.get("delta") or {}).get("content") for choice in first]
+    return [text for text in texts if isinstance(text, str)]
+
 
 async def decided(
-    working: asyncio.Future, chunks: Chunks, told: Callable[[Any], None]
+    working: asyncio.Future, chunks: Chunks, told: Callable[[Any], None], pause: float
 ) -> AsyncIterator[bytes]:
     """A policy's answer as events: the role, comments while it works, then the whole answer.
 
@@ -109,11 +123,13 @@ async def decided(
     chunks : Chunks
     told : callable
         Is given the answer, or the error.
+    pause : float
+        Seconds between comments.
     """
     try:
         if not working.done():
             yield chunks.role()
-        while not (await asyncio.wait((working,), timeout=KEEP_ALIVE))[0]:
+        while not (await asyncio.wait((working,), timeout=pause))[0]:
             yield WAITING
         try:
             found = working.result()

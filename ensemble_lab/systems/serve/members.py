@@ -3,132 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reply import Reply as LabReply
-from ensemble_lab.core.reply import as_reply, in_utf8
 from ensemble_lab.models.endpoints.completion import confidence as from_logprobs
-from ensemble_lab.models.endpoints.completion import is_number, is_price
-from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.endpoints.completion import is_price
+from ensemble_lab.systems.serve.confidence import Agreement, Judged, Verifier, text_of
+from ensemble_lab.systems.serve.local import Local
 from ensemble_lab.systems.serve.parsing import parser
-from ensemble_lab.systems.serve.protocol import ApiError, completion, summed, usage_of
+from ensemble_lab.systems.serve.protocol import summed, usage_of
 from ensemble_lab.systems.serve.upstream import Reply, UpstreamError
-
-JUDGE = (
-    "Question:\n{question}\n\nProposed answer:\n{answer}\n\nHow likely is the proposed answer"
-    " right? Reply with one number from 0 to 1."
-)
-OURS = ("model", "messages", "stream", "stream_options", "metadata", "user", "store")
-SETTINGS = {"max_tokens": "max_new_tokens", "max_completion_tokens": "max_new_tokens",
-            "temperature": "temperature", "seed": "seed"}  # fmt: skip
-
-
-class Source(Protocol):
-    """What answers: `Upstream`, which also streams, or `Local`, whose completions are whole."""
-
-    name: str
-
-    async def ask(self, body: dict, deadline: float) -> Reply: ...
-
-    async def aclose(self) -> None: ...
-
-
-class Local:
-    """A loaded model, asked in a thread and one call at a time.
-
-    Parameters
-    ----------
-    model : callable
-        A `LanguageModel`, or another function from messages to a `Reply`.
-    name : str
-    """
-
-    def __init__(self, model: Callable, name: str):
-        self.model, self.name = model, name
-        self._turn = asyncio.Lock()
-
-    async def ask(self, body: dict, deadline: float) -> Reply:
-        """One completion. A thread cannot be cancelled: its late reply is dropped."""
-        model, start = self._set(body), time.perf_counter()
-        try:
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                async with self._turn:
-                    said = as_reply(await asyncio.to_thread(model, body["messages"]))
-        except TimeoutError:
-            raise UpstreamError(
-                504, "timeout", f"{shown(self.name)} did not answer in time"
-            ) from None
-        except ModelError as error:
-            raise ApiError(400, str(error), param="messages") from None
-        text = said.text if said.text is not None else str(said.answer or "")
-        usage = (
-            {} if said.tokens is None else {"prompt_tokens": 0, "completion_tokens": said.tokens}
-        )
-        made = completion(self.name, in_utf8(text), usage_of({"usage": usage}))
-        return Reply(200, {"reply": said}, made, time.perf_counter() - start)
-
-    async def aclose(self) -> None:
-        """Nothing to close."""
-
-    def _set(self, body: Mapping[str, Any]) -> Callable:
-        """The model with the settings of a request.
-
-        Raises
-        ------
-        ApiError
-            400: a parameter that this model does not have.
-        """
-        given = {k: v for k, v in body.items() if k not in OURS and v is not None}
-        given = {k: v for k, v in given.items() if not (k == "n" and v == 1)}
-        model = copy.copy(self.model) if given else self.model
-        for name, value in given.items():
-            attribute = SETTINGS.get(name)
-            if attribute is None or not hasattr(model, attribute):
-                raise ApiError(
-                    400, f"{name}: the local model {shown(self.name)} does not take it", param=name
-                )
-            setattr(model, attribute, value)
-        return model
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Confidence is the share of `samples` replies that agree with the commonest answer.
-
-    References
-    ----------
-    Wang et al., Self-consistency improves chain of thought reasoning, ICLR 2023.
-    """
-
-    samples: int = 5
-    temperature: float = 1.0
-
-    def __post_init__(self):
-        if not isinstance(self.samples, int) or not 2 <= self.samples <= 100:
-            raise ValueError(f"agreement of {shown(self.samples)} samples; give 2 to 100")
-        if not is_number(self.temperature) or self.temperature <= 0:
-            raise ValueError(
-                f"temperature is {shown(self.temperature)}; samples differ only above 0"
-            )
-
-
-@dataclass(frozen=True)
-class Verifier:
-    """Confidence is the number from 0 to 1 that another member gives the answer.
-
-    References
-    ----------
-    Cobbe et al., Training verifiers to solve math word problems, arXiv 2110.14168.
-    """
-
-    member: str
-    prompt: str = JUDGE
 
 
 @dataclass(frozen=True)
@@ -144,12 +33,15 @@ class Heard:
     usage : dict
         Token counts of all calls that it took.
     seconds : float
+    unknown : int
+        Calls of which neither tokens nor cost are known: they failed, or lost to a second call.
     """
 
     line: dict = field(repr=False)
     body: dict = field(repr=False)
     usage: dict
     seconds: float
+    unknown: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +56,8 @@ class Member:
         Where the answer in the text is: ``"exact"``, ``"last number"``, ``{"choice": "ABCD"}``,
         ``{"json": field}``, ``{"regex": pattern}``, or a function from text to answer.
     confidence : str, Agreement or Verifier, optional
-        ``"logprobs"`` asks the server for log-probabilities: the geometric mean of the tokens'.
+        ``"logprobs"`` asks the server for log-probabilities: the geometric mean of the tokens'. By
+        default a loaded model's own.
     price : (float, float), optional
         USD per million input tokens and per million output tokens.
     served_as : str, optional
@@ -203,8 +96,8 @@ class Member:
 
     @property
     def local(self) -> bool:
-        """Whether it runs in this process."""
-        return isinstance(self.source, Local)
+        """Whether it is a loaded model, not a server."""
+        return getattr(self.source, "local", False)
 
     async def ask(self, body: Mapping[str, Any], deadline: float) -> Reply:
         """One completion, checked, as the server gave it.
@@ -231,44 +124,63 @@ class Member:
         """A reply with its answer and confidence, for a policy."""
         body = {k: v for k, v in body.items() if k not in ("stream", "stream_options")}
         start = time.perf_counter()
-        if isinstance(self.confidence, Agreement):
-            one = body | {"temperature": self.confidence.temperature}
-            replies = await gathered(
-                [self.ask(one, deadline) for _ in range(self.confidence.samples)]
-            )
-        else:
-            more = {"logprobs": True} if self.confidence == "logprobs" and not self.local else {}
-            replies = [await self.ask(body | more, deadline)]
+        replies = await gathered([self.ask(one, deadline) for one in self._asked(body)])
         answers = [self._answer(reply) for reply in replies]
-        confidence, best = None, 0
-        if isinstance(self.confidence, Agreement):
-            counts = Counter(answer for answer in answers if answer is not None)
-            if counts:
-                # Counter keeps the order of arrival: a tie goes to the first answer.
-                answer, votes = counts.most_common(1)[0]
-                best, confidence = answers.index(answer), votes / len(answers)
-        elif self.confidence == "logprobs":
-            confidence = self._by_logprobs(replies[0])
-        chosen, usage = replies[best].body, [usage_of(reply.body) for reply in replies]
-        cost = None if self.price is None else sum_or_none(map(self.cost, usage))
-        if isinstance(self.confidence, Verifier) and answers[0] is not None:
-            confidence, judged, its_cost = await self._judged(body, chosen, deadline, members)
-            usage.append(judged)
-            cost = None if cost is None or its_cost is None else cost + its_cost
-        if "logprobs" not in body:
-            for choice in chosen["choices"]:
-                choice.pop("logprobs", None)
+        best, confidence = self._agreed(answers)
+        reply = replies[best]
+        if not isinstance(self.confidence, Agreement | Verifier):
+            confidence = self._own_confidence(reply)
+        usage = [usage_of(one.body) for one in replies]
+        costs = [self._cost(*pair) for pair in zip(replies, usage, strict=True)]
+        unknown = sum(one.calls for one in replies) - len(replies)
+        if isinstance(self.confidence, Verifier) and answers[best] is not None:
+            judged = await self._judged(body, reply.body, deadline, members)
+            confidence, unknown = judged.confidence, unknown + judged.unknown
+            usage.append(judged.usage)
+            costs.append(judged.cost)
         seconds = time.perf_counter() - start
+        line = self._line(reply, answers[best], confidence, sum_or_none(costs), seconds)
+        if not body.get("logprobs"):
+            for choice in reply.body["choices"]:
+                choice.pop("logprobs", None)
+        return Heard(line, reply.body, summed(usage), seconds, unknown)
+
+    def _asked(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The requests for one answer."""
+        if not isinstance(self.confidence, Agreement):
+            asks = self.confidence == "logprobs" and not self.local
+            return [{**body, **({"logprobs": True} if asks else {})}]
+        heat, seed = self.confidence.temperature, body.get("seed")
+        # One seed for all samples would make them one and the same.
+        seeds = [{} if seed is None else {"seed": seed + i} for i in range(self.confidence.samples)]
+        return [{**body, "temperature": heat, **own} for own in seeds]
+
+    def _agreed(self, answers: list) -> tuple[int, float | None]:
+        """The place of the commonest answer, the first of several, and its share."""
+        counts = Counter(answer for answer in answers if answer is not None)
+        if not counts:
+            return 0, None
+        answer, votes = counts.most_common(1)[0]  # in order of arrival
+        return answers.index(answer), votes / len(answers)
+
+    def line(self, reply: Reply) -> dict:
+        """One reply as a line for a table; its cost is unknown where it took several calls."""
+        cost = self._cost(reply, usage_of(reply.body)) if reply.calls == 1 else None
+        sure = self._own_confidence(reply)
+        return self._line(reply, self._answer(reply), sure, cost, reply.seconds)
+
+    def _line(self, reply: Reply, answer, confidence, cost, seconds: float) -> dict:
         line = {
-            "text": text_of(chosen),
+            "text": text_of(reply.body),
             "confidence": confidence,
             "cost": cost,
             "latency": seconds,
-            "tokens": usage[best].get("completion_tokens"),
+            "tokens": usage_of(reply.body).get("completion_tokens"),
         }
-        if answers[best] is not None:
-            line["answer"] = answers[best]
-        return Heard(line, chosen, summed(usage), seconds)
+        line |= {} if answer is None else {"answer": answer}
+        if self.local and self.parse is None and said_by(reply).probability is not None:
+            line["probability"] = [*said_by(reply).probability.items()]
+        return line
 
     def cost(self, usage: Mapping[str, int]) -> float | None:
         """USD of a call by its token counts; None where the price or a count is not known."""
@@ -303,38 +215,30 @@ class Member:
         text = text_of(reply.body)
         if self.parse is not None:
             return None if text is None else self.parse(text)
-        said = _said(reply)
-        return text if said is None else said.answer
+        return said_by(reply).answer if self.local else text
 
-    def _by_logprobs(self, reply: Reply) -> float | None:
-        said = _said(reply)
-        return from_logprobs(reply.body["choices"][0]) if said is None else said.confidence
+    def _own_confidence(self, reply: Reply) -> float | None:
+        """As its log-probabilities say, or as the local model says."""
+        if self.local:
+            return said_by(reply).confidence
+        if self.confidence != "logprobs":
+            return None
+        return from_logprobs(reply.body["choices"][0])
 
-    async def _judged(self, body, chosen, deadline, members) -> tuple:
-        judge, question = members[self.confidence.member], last_question(body)
-        prompt = self.confidence.prompt.format(question=question, answer=text_of(chosen))
-        asked = {"messages": [{"role": "user", "content": prompt}]}
-        reply = await judge.ask(asked, deadline)
-        usage, text = usage_of(reply.body), text_of(reply.body)
-        number = parser("last number")(text or "")
-        sure = None if number is None or not 0 <= float(number) <= 1 else float(number)
-        return sure, usage, judge.cost(usage)
+    def _cost(self, reply: Reply, usage: Mapping[str, int]) -> float | None:
+        if self.price is None and self.local:
+            return said_by(reply).cost
+        return self.cost(usage)
 
-
-def text_of(body: Mapping[str, Any]) -> str | None:
-    """The text of a completion's first choice."""
-    text = body["choices"][0]["message"].get("content")
-    return in_utf8(text) if isinstance(text, str) else None
-
-
-def last_question(body: Mapping[str, Any]) -> str:
-    """The text of the last message of the user."""
-    for message in reversed(body["messages"]):
-        content = message.get("content")
-        if message["role"] == "user" and content:
-            parts = [{"text": content}] if isinstance(content, str) else content
-            return "".join(part.get("text", "") for part in parts)
-    return ""
+    async def _judged(self, body, chosen, deadline, members) -> Judged:
+        judge, prompt = members[self.confidence.member], self.confidence.asked(body, chosen)
+        try:
+            reply = await judge.ask({"messages": [{"role": "user", "content": prompt}]}, deadline)
+        except UpstreamError:  # the answer stands, and nobody knows how sure it is
+            return Judged(None, {}, None, 1)
+        usage = usage_of(reply.body)
+        sure = self.confidence.read(text_of(reply.body) or "")
+        return Judged(sure, usage, judge.cost(usage), reply.calls - 1)
 
 
 async def gathered(calls: list) -> list:
@@ -355,9 +259,9 @@ def sum_or_none(values) -> float | None:
     return None if None in values else sum(values)
 
 
-def _said(reply: Reply) -> LabReply | None:
-    """The reply of a local model, which gives its own answer and confidence."""
-    return reply.headers.get("reply") if isinstance(reply.headers, dict) else None
+def said_by(reply: Reply) -> LabReply:
+    """What a local model said: it gives its own answer and confidence."""
+    return reply.headers["reply"]
 
 
 def _is_choice(choice: Any) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ DONE = b"data: [DONE]\n\n"
 WAITING = b": waiting\n\n"  # a comment: it keeps a connection open, and clients skip it
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+LONGEST = 86_400.0  # seconds, of a wait
 SINGLE = ("tools", "tool_choice", "functions", "function_call", "audio", "modalities")
 
 
@@ -60,6 +62,9 @@ class ApiError(Exception):
         self.status, self.message, self.param, self.code = status, message, param, code
         self.retry_after, self.retry = retry_after, retry
 
+    def __reduce__(self):
+        return ApiError, (self.status, self.message), self.__dict__
+
     @property
     def body(self) -> dict[str, Any]:
         """``{"error": {…}}``."""
@@ -73,7 +78,10 @@ class ApiError(Exception):
         """Advice to the client about trying again."""
         advice = {}
         if self.retry_after is not None:
-            advice["retry-after"] = str(math.ceil(self.retry_after))
+            seconds = min(max(self.retry_after, 0.0), LONGEST)
+            advice["retry-after"] = str(math.ceil(seconds))
+            if seconds % 1:
+                advice["retry-after-ms"] = str(math.ceil(seconds * 1e3))
         if self.retry is not None:
             advice["x-should-retry"] = str(self.retry).lower()
         return advice
@@ -166,6 +174,14 @@ def single_only(body: Mapping[str, Any]) -> None:
         )
 
 
+def text_in(message: Mapping[str, Any]) -> str:
+    """The text of one message, of its parts where it has several."""
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if isinstance(part.get("text"), str))
+
+
 def models_list(names: Mapping[str, str], created: int) -> dict[str, Any]:
     """The list of models, from name to owner."""
     about = {"object": "model", "created": created}
@@ -189,14 +205,25 @@ def summed(usages: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return {name: sum(one.get(name, 0) for one in usages) for name in COUNTS}
 
 
+def repaired(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A server's completion with the fields that clients need, where it left them out."""
+    choices = []
+    for index, choice in enumerate(body["choices"]):
+        message = {"role": "assistant", "content": None, "refusal": None, **choice["message"]}
+        choices.append({"index": index, "logprobs": None, **choice, "message": message})
+        choices[-1]["finish_reason"] = choice.get("finish_reason") or "stop"
+    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time())}
+    given = {name: value for name, value in body.items() if value is not None}
+    return {**head, **given, "object": "chat.completion", "choices": choices}
+
+
 def completion(model: str, text: str | None, usage: Mapping[str, int]) -> dict[str, Any]:
     """A whole completion; text None is an abstention."""
     message = {"role": "assistant", "content": text, "refusal": None}
     if text is None:
         message["refusal"] = "The policy gave no answer."
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    head = {"id": "", "object": "chat.completion", "created": int(time.time()), "model": model}
-    return head | {"choices": [choice], "usage": summed([usage])}
+    choice = {"message": message}
+    return repaired({"model": model, "choices": [choice], "usage": summed([usage])})
 
 
 def compact(body: Any) -> bytes:
@@ -264,6 +291,8 @@ class Chunks:
         if index not in self._begun:
             self._begun.add(index)
             delta = {"role": "assistant", **delta}
+        if isinstance(delta.get("tool_calls"), Mapping):  # text-generation-inference: no list
+            delta["tool_calls"] = [delta["tool_calls"]]
         return {"finish_reason": None, **choice, "index": index, "delta": delta}
 
     def end(self, usage: Mapping[str, int]) -> bytes:

@@ -8,9 +8,11 @@ import math
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from numbers import Real
 from typing import TypeVar
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.systems.simulator.inputs import positive, whole
 
 LONGEST = 120.0  # seconds: a server that asks for a longer wait is not asked again
 FIRST, SLOWEST = 0.5, 8.0  # seconds: the first wait, and the longest, without Retry-After
@@ -20,24 +22,29 @@ Made = TypeVar("Made")
 
 
 class Budget:
-    """A token bucket: further calls are at most `share` of the calls, in every order.
+    """A token bucket: further calls are at most `first` and `share` of the calls, in every order.
 
     Retries then cannot multiply the load of a server that fails because of its load.
 
     Parameters
     ----------
     share : float
-        Above 0, at most 1, rounded down to one in a whole number of calls: 0.1 is one in ten.
+        From 0 to 1, rounded down to one in a whole number of calls: 0.1 is one in ten. 0: none.
     most : int
         Tokens that can be kept, so that a quiet day does not pay for a storm.
+    first : int
+        Tokens at the start, so that the first call of all can be tried again.
     """
 
-    def __init__(self, share: float = 0.1, most: int = 10):
-        if not 0 < share <= 1:
-            raise ValueError(f"share is {shown(share)}; give a share of the calls, above 0 up to 1")
+    def __init__(self, share: float = 0.1, most: int = 10, first: int = 0):
+        if not isinstance(share, Real) or isinstance(share, bool) or not 0 <= share <= 1:
+            raise ValueError(
+                f"share is {shown(share)}; give a share of the calls, from 0 to 1: 0.1 for 10%"
+            )
         # Whole numbers of calls: 0.1 added ten times is not 1.
-        self._price = math.ceil(1 / share)
-        self._most, self._saved = most * self._price, 0
+        self._price = math.ceil(1 / share) if share else math.inf
+        self._most = whole(most, "most") * self._price
+        self._saved = whole(first, "first", 0) * self._price if share else 0
 
     def earn(self) -> None:
         """Count a call."""
@@ -122,12 +129,11 @@ class Breaker:
     """
 
     def __init__(self, failures: int, window: float, cooldown: float, clock: Callable[[], float]):
-        if failures < 1 or not window > 0 or not cooldown > 0:
-            raise ValueError(
-                f"failures={shown(failures)}, window={shown(window)}, cooldown={shown(cooldown)};"
-                " give a count of at least 1 and seconds above 0"
-            )
-        self._failures, self._window, self._cooldown = failures, window, cooldown
+        self._failures = whole(failures, "failures")
+        self._window = positive(window, "window", " of seconds")
+        self._cooldown = positive(cooldown, "cooldown", " of seconds")
+        if not callable(clock):
+            raise ValueError(f"clock is {shown(clock)}; give a function such as time.monotonic")
         self._clock, self.state = clock, "closed"
         self._failed: deque[float] = deque(maxlen=failures)
         self._ticket = 0
@@ -184,7 +190,7 @@ class Hedge:
     QUANTILE, KEPT = 0.95, 256
 
     def __init__(self, share: float = 0.05, least: int = 20):
-        self.budget, self._least = Budget(share), least
+        self.budget, self._least = Budget(share), whole(least, "least")
         self._recent: deque[float] = deque()
         self._sorted: list[float] = []
 

@@ -12,11 +12,13 @@ STATUSES = {
     404: "No such model",
     408: "The body did not arrive in time",
     413: "The body is too long",
+    415: "The body is not said to be JSON",
     429: "A member limits the rate: Retry-After",
     500: "A fault of the gateway",
     502: "A member answered with nonsense",
     503: "Overloaded, or a member cannot be reached",
     504: "No answer in time",
+    508: "A circle of gateways",
 }
 TEXT = {"type": "string"}
 ERROR = {
@@ -68,6 +70,11 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def of_models() -> dict[int | str, dict[str, Any]]:
     """Responses of ``/v1/models``."""
     return {200: _json(MODELS, "Policies and members"), **_errors(401)}
+
+
+def of_model() -> dict[int | str, dict[str, Any]]:
+    """Responses of ``/v1/models/NAME``."""
+    return {200: _json(MODELS["properties"]["data"]["items"], "One"), **_errors(401, 404)}
 
 
 def of_chat() -> dict[int | str, dict[str, Any]]:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import socket
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ensemble_lab.core.errors import nearest, shown
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.missing import require
-from ensemble_lab.models.endpoints.address import Address, is_loopback
-from ensemble_lab.models.endpoints.keys import VARIABLE as OPENAI_KEY
-from ensemble_lab.models.endpoints.keys import checked
 from ensemble_lab.systems.serve.deciding import Served
-from ensemble_lab.systems.serve.members import Agreement, Member, Verifier
+from ensemble_lab.systems.serve.listening import listening
+from ensemble_lab.systems.serve.members import Member
+from ensemble_lab.systems.serve.recording import TrafficLog
+from ensemble_lab.systems.serve.resilience import Budget
+from ensemble_lab.systems.serve.tables import (
+    check_keys,
+    check_seconds,
+    member_of,
+    policy_of,
+    record_of,
+    share_of,
+)
 
-HOST, PORT, TIMEOUT = "127.0.0.1", 8000, 120.0
-TOP = ("host", "port", "timeout", "models", "policies")
-MODEL = ("url", "model", "key_env", "load", "parse", "confidence", "price", "served_as", "timeout")
-POLICY = ("kind", "file", "features", "labels")
+HOST, PORT, TIMEOUT, RETRIES = "127.0.0.1", 8000, 120.0, 0.1
+FIRST = 2  # retries before any call has paid for one: as many as the first call could use
+TOP = ("host", "port", "timeout", "retries", "models", "policies", "record")
 
 
 class SettingsError(ValueError):
@@ -41,6 +46,8 @@ class Settings:
     port : int
     timeout : float
         Seconds of one request.
+    record : mapping
+        Arguments of `TrafficLog`; empty: nothing is recorded.
     """
 
     models: Mapping[str, Member]
@@ -48,21 +55,66 @@ class Settings:
     host: str = HOST
     port: int = PORT
     timeout: float = TIMEOUT
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_settings(path: str | Path) -> Settings:
-    """Read a settings file.
+def read_settings(path: str | Path, port: int | None = None) -> Settings:
+    """Read a settings file: what `ensemble-lab serve` serves.
 
-    A model is a table ``[models.NAME]`` with ``url`` and ``model`` for an endpoint or ``load`` for
-    a local model, and with ``parse``, ``confidence``, ``price``, ``served_as``, ``timeout`` and
-    ``key_env``, the name of the environment variable with its key. A policy is a table
-    ``[policies.NAME]`` with ``kind``, the name of a policy of this package, and its settings; or
-    with ``file``, a fitted policy; and with ``features = "question"`` and ``labels``.
+    The file may have ``host``, ``port``, ``timeout`` (seconds of a request) and ``retries``: all
+    retries together are at most this share of all calls, 0.1 unless said otherwise, and two at the
+    start, so that a first call that fails is tried again.
+
+    A model is a table ``[models.NAME]`` with ``load`` for a local model, or with ``url`` and
+    ``model`` for an endpoint. Both may have ``parse`` (where the answer in the text is),
+    ``confidence`` and ``price``; see `Member`. An endpoint may also have
+
+    - ``key_env``: the environment variable with its key,
+    - ``served_as``: the name with which it answers, where that is another,
+    - ``timeout``: seconds of one try,
+    - ``hedge``: true, or the share of the calls for which a slow one gets a second,
+    - ``breaker``: such as ``{failures = 5, window = 10, cooldown = 5}``: after so many failures in
+      so many seconds it is left alone for so many.
+
+    A policy is a table ``[policies.NAME]`` with ``kind``, the name of a policy of this package, and
+    its settings; or with ``file``, a fitted policy of `ensemble_lab.save_policy`, beside the
+    settings. Both may have ``features``, a table of the catalogue in whose terms questions are
+    described (`ensemble_lab.QuestionFeatures`), and ``labels``.
+
+    A table ``[record]`` with ``path``, such as ``"traffic.jsonl"`` beside the settings, records
+    every request in a `TrafficLog`; with ``prompts = true`` the messages and texts too. Its
+    ``key_env`` names the environment variable with the key of the hashes.
+
+    Parameters
+    ----------
+    path : path of a TOML file
+    port : int, optional
+        Instead of the file's.
 
     Raises
     ------
     SettingsError
         The place in the file, and the fix.
+
+    Examples
+    --------
+    Two models of this package, which need no network::
+
+        [models.small]
+        load = "tiny-draft"
+        confidence = "logprobs"
+
+        [models.big]
+        load = "tiny"
+
+        [policies.cascade]
+        kind = "Cascade"
+        order = ["small", "big"]
+        thresholds = [0.5]
+
+    ``ensemble-lab serve gateway.toml`` serves it, and a client asks it::
+
+        openai.OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none")
     """
     path = Path(path)
     try:
@@ -74,19 +126,23 @@ def read_settings(path: str | Path) -> Settings:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         # A table twice, as of two models of one name, is such an error, with its line.
         raise SettingsError(f"{shown(str(path), 200)} is not TOML: {error}") from None
+    if port is not None:
+        found["port"] = port
     return settings_of(found, path.parent)
 
 
 def settings_of(found: Mapping[str, Any], folder: Path = Path()) -> Settings:
     """Settings from the parsed file; see `read_settings`."""
-    _check_keys(found, TOP, "the file")
+    _placed("the file", check_keys, found, TOP, "it")
     host, port = found.get("host", HOST), found.get("port", PORT)
     timeout = found.get("timeout", TIMEOUT)
     if not isinstance(host, str) or not host:
         raise SettingsError(f"host is {shown(host)}; give a name such as {shown(HOST)}")
     if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 65536:
         raise SettingsError(f"port is {shown(port)}; give a whole number from 0 to 65535")
-    _check_seconds(timeout, "timeout")
+    _placed("the file", check_seconds, timeout, "timeout")
+    share = _placed("the file", share_of, found.get("retries", RETRIES), "retries")
+    budget = Budget(share, first=FIRST)
     tables = {what: _tables(found, what) for what in ("models", "policies")}
     if not tables["models"]:
         raise SettingsError("there is no model; add a table such as [models.small]")
@@ -94,11 +150,11 @@ def settings_of(found: Mapping[str, Any], folder: Path = Path()) -> Settings:
         if name in tables["models"]:
             raise SettingsError(f"[policies.{name}] and [models.{name}] share a name; rename one")
     models = {
-        name: _placed(f"[models.{name}]", _member, table, (host, port))
+        name: _placed(f"[models.{name}]", member_of, table, (host, port), budget)
         for name, table in tables["models"].items()
     }
     policies = {
-        name: _placed(f"[policies.{name}]", _policy, table, folder)
+        name: _placed(f"[policies.{name}]", policy_of, table, folder)
         for name, table in tables["policies"].items()
     }
     for name, served in policies.items():
@@ -106,7 +162,8 @@ def settings_of(found: Mapping[str, Any], folder: Path = Path()) -> Settings:
             served.check(models, name)
         except ValueError as error:
             raise SettingsError(f"[policies.{name}]: {error}") from None
-    return Settings(models, policies, host, port, float(timeout))
+    record = _placed("[record]", record_of, found["record"], folder) if "record" in found else {}
+    return Settings(models, policies, host, port, float(timeout), record)
 
 
 def _tables(found: Mapping[str, Any], what: str) -> dict[str, Mapping]:
@@ -125,129 +182,6 @@ def _placed(where: str, make, *given):
         raise SettingsError(f"{where}: {error}") from None
 
 
-def _check_keys(table: Mapping, known: tuple[str, ...], where: str) -> None:
-    for key in table:
-        if key not in known:
-            raise SettingsError(f"{where} has no setting {shown(key, 40)}{nearest(key, known)}")
-
-
-def _check_seconds(value, what: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
-        raise SettingsError(f"{what} is {shown(value)}; give seconds above 0")
-
-
-def _member(table: Mapping[str, Any], own: tuple[str, int]) -> Member:
-    _check_keys(table, MODEL, "a model")
-    if ("url" in table) == ("load" in table):
-        raise ValueError("give either url, of an endpoint, or load, of a model here")
-    source = _loaded(table) if "load" in table else _endpoint(table, own)
-    price = table.get("price")
-    return Member(
-        source,
-        parse=table.get("parse"),
-        confidence=_confidence(table.get("confidence")),
-        price=None if price is None else tuple(price),
-        served_as=table.get("served_as"),
-    )
-
-
-def _loaded(table: Mapping[str, Any]):
-    from ensemble_lab.models.load import load
-
-    for key in ("model", "key_env", "served_as", "timeout"):
-        if key in table:
-            raise ValueError(f"{key} is for an endpoint; leave it out, or give url")
-    return load(table["load"])
-
-
-def _endpoint(table: Mapping[str, Any], own: tuple[str, int]):
-    from ensemble_lab.systems.serve.upstream import Upstream
-
-    address, model = Address.of(table["url"]), table.get("model")
-    if not isinstance(model, str) or not model:
-        raise ValueError(f"model is {shown(model)}; give the model's name on that server")
-    if _is_own(address, own):
-        raise ValueError(
-            f"url {shown(address.plain)} is the gateway itself, which would ask itself without end;"
-            " give another address, or another port for the gateway"
-        )
-    timeout = table.get("timeout", 60.0)
-    _check_seconds(timeout, "timeout")
-    variable = table.get("key_env")
-    key = os.environ.get(variable or OPENAI_KEY, "").strip()
-    if variable and not key:
-        raise ValueError(f"key_env names {shown(variable, 40)}, which is not set: export it")
-    if not variable and not address.safe:
-        key = ""  # over plain http others can read it: sent only where it is named
-    key = checked(key, variable or OPENAI_KEY) if key else None
-    return Upstream(model, address.plain, key, budget=None, timeout=float(timeout))
-
-
-def _is_own(address: Address, own: tuple[str, int]) -> bool:
-    host, port = own
-    rest = address.plain.partition("://")[2].partition("/")[0]
-    said = rest.rpartition(":")[2]
-    at = int(said) if said.isdigit() else 443 if address.plain.startswith("https") else 80
-    # A gateway on all addresses is reached by each name of this machine.
-    everywhere = host in ("0.0.0.0", "::")
-    same = address.host == host or (address.here and (is_loopback(host) or everywhere))
-    return at == port and (same or (everywhere and address.host == socket.gethostname()))
-
-
-def _confidence(form: Any):
-    if form is None or isinstance(form, str):
-        return form
-    if isinstance(form, Mapping) and "agreement" in form:
-        _check_keys(form, ("agreement", "temperature"), "confidence")
-        return Agreement(form["agreement"], form.get("temperature", 1.0))
-    if isinstance(form, Mapping) and "verifier" in form:
-        _check_keys(form, ("verifier", "prompt"), "confidence")
-        more = {"prompt": form["prompt"]} if "prompt" in form else {}
-        return Verifier(form["verifier"], **more)
-    raise ValueError(
-        f"confidence is {shown(form)}; give 'logprobs', {{agreement = 5}} or {{verifier = 'big'}}"
-    )
-
-
-def _policy(table: Mapping[str, Any], folder: Path) -> Served:
-    import ensemble_lab as lab
-    from ensemble_lab.core.policy import Policy
-
-    if ("kind" in table) == ("file" in table):
-        raise ValueError("give either kind, the name of a policy, or file, a fitted one")
-    if "file" in table:
-        _check_keys(table, POLICY, "a policy of a file")
-        policy = lab.load_policy(folder / table["file"])
-    else:
-        kinds = {
-            name: made
-            for name in lab.__all__
-            if isinstance(made := getattr(lab, name), type) and issubclass(made, Policy)
-        }
-        kind = table["kind"]
-        if kind not in kinds:
-            raise ValueError(f"no policy {shown(kind, 40)}{nearest(kind, kinds)}")
-        own = {key: value for key, value in table.items() if key not in POLICY}
-        known = tuple(kinds[kind].__dataclass_fields__)
-        _check_keys(own, known, kind)
-        policy = kinds[kind](**{key: _frozen(value) for key, value in own.items()})
-    return Served(policy, _features(table.get("features")), tuple(table.get("labels", ())))
-
-
-def _features(form: Any):
-    if form is None:
-        return None
-    if form == "question":
-        from ensemble_lab.models.questions import QuestionFeatures
-
-        return QuestionFeatures()
-    raise ValueError(f"features is {shown(form)}; give 'question', or leave it out")
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
-
-
 def serve(path: str | Path, port: int | None = None) -> None:
     """Serve a settings file until it is stopped: one process, no other service.
 
@@ -261,21 +195,19 @@ def serve(path: str | Path, port: int | None = None) -> None:
 
     from ensemble_lab.systems.serve.app import app
 
-    settings = read_settings(path)
-    port = settings.port if port is None else port
-    made = app(settings.policies, settings.models, timeout=settings.timeout)
+    settings = read_settings(path, port)
     try:
-        listening = socket.create_server((settings.host, port))
-    except OSError as error:
-        why = (
-            "is in use: stop what uses it" if error.errno == errno.EADDRINUSE else "cannot be used"
-        )
-        raise SettingsError(
-            f"port {port} of {settings.host} {why}, or give another by --port"
-        ) from None
-    with listening:
+        taken = listening(settings.host, settings.port)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    with taken:
+        # Opened after the port: a gateway that is started twice is told about the port.
+        opening = partial(TrafficLog, **settings.record)
+        log = _placed("[record]", opening) if settings.record else None
+        made = app(settings.policies, settings.models, timeout=settings.timeout, recorder=log)
         names = ", ".join([*settings.policies, *settings.models])
-        address = f"http://{settings.host}:{listening.getsockname()[1]}/v1"
+        place = f"[{settings.host}]" if ":" in settings.host else settings.host
+        address = f"http://{place}:{taken.getsockname()[1]}/v1"
         print(f"serving {names} at {address}", flush=True)
         config = uvicorn.Config(made, log_level="warning", access_log=False, server_header=False)
-        uvicorn.Server(config).run([listening])
+        uvicorn.Server(config).run([taken])

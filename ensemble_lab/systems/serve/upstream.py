@@ -9,7 +9,8 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import aiohttp
@@ -34,6 +35,9 @@ FAILURES, WINDOW, COOLDOWN = 5, 10.0, 5.0  # of the breaker; seconds
 NOT_AGAIN = ("open", "nonsense")  # kinds of error that a further call does not change
 QUOTED = 16  # characters of a prompt in a row: an error's text with so many is not shown
 
+# The gateways that a request has passed, so that one that meets it again ends the circle.
+WAY_HEADER, WAY = "x-ensemble-way", ContextVar("way", default="")
+
 Made = TypeVar("Made")
 
 
@@ -53,6 +57,11 @@ class UpstreamError(Exception):
         Seconds that the server asks to wait.
     headers : mapping of str, optional
         The server's.
+
+    Attributes
+    ----------
+    tried : int
+        Times that the call was made again.
     """
 
     def __init__(
@@ -65,7 +74,12 @@ class UpstreamError(Exception):
     ):
         super().__init__(message)
         self.status, self.kind, self.message, self.retry_after = status, kind, message, retry_after
-        self.headers = headers or {}
+        self.headers, self.tried = headers or {}, 0
+
+    def __reduce__(self):
+        return UpstreamError, (
+            self.status, self.kind, self.message, self.retry_after, dict(self.headers)
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,12 +94,15 @@ class Reply:
         The completion.
     seconds : float
         From the request to the last byte, of the try that succeeded.
+    calls : int
+        Calls that it took, with those that failed and those that lost to a second one.
     """
 
     status: int
     headers: Any
     body: dict = field(repr=False)
     seconds: float
+    calls: int = 1
 
 
 class Upstream:
@@ -101,7 +118,8 @@ class Upstream:
     key : str, optional
         The bearer token.
     budget : Budget, optional
-        Of retries; several upstreams can share one. Default: one retry in ten calls.
+        Of retries; several upstreams can share one. Default: one retry in ten calls, and two at
+        the start, as many as the first call could use.
     timeout : float
         Seconds that one try may take.
     breaker : Breaker, optional
@@ -124,7 +142,7 @@ class Upstream:
     ):
         self.name, self.timeout = name, timeout
         self._address = Address.of(base_url)
-        self.budget, self.hedge = budget or Budget(), hedge
+        self.budget, self.hedge = budget or Budget(first=RETRIES), hedge
         self.breaker = breaker or Breaker(FAILURES, WINDOW, COOLDOWN, time.monotonic)
         self._key = key
         self._headers = {"accept-encoding": "identity", "content-type": "application/json"}
@@ -145,14 +163,15 @@ class Upstream:
         UpstreamError
             No completion, after the retries that the budget allows.
         """
+        calls = itertools.count(1)
 
         def call() -> Awaitable[Reply]:
+            next(calls)
             return self._asked(body, deadline)
 
-        if self.hedge is None:
-            return await self._tried(call, deadline)
         hedge = self.hedge
-        return await self._tried(lambda: hedged(call, hedge), deadline)
+        reply = await self._tried(call if hedge is None else lambda: hedged(call, hedge), deadline)
+        return replace(reply, calls=next(calls) - 1)
 
     async def stream(self, body: dict, deadline: float) -> AsyncIterator[bytes]:
         """The data of every event, as bytes, before `deadline`; retried only before it begins."""
@@ -192,6 +211,7 @@ class Upstream:
                         error.status, error.headers, tried, random.random, time.time()
                     )
                 if wait is None or time.monotonic() + wait >= deadline or not self.budget.spend():
+                    error.tried = tried
                     raise
             await asyncio.sleep(wait)
         raise AssertionError
@@ -225,6 +245,8 @@ class Upstream:
             content = json.dumps(body, separators=(",", ":")).encode()
             # The header in which the official client says how long it waits.
             headers = self._headers | {"x-stainless-read-timeout": f"{left:.3f}"}
+            if way := WAY.get():
+                headers[WAY_HEADER] = way
             async with self._until(deadline):
                 response = await self._connections().post(
                     self._address.at("/chat/completions"),

@@ -11,9 +11,9 @@ import uvicorn
 
 
 @contextlib.contextmanager
-def serving(application):
-    """An ASGI application behind uvicorn on a free port; yields its address, ends it after."""
-    listening = socket.create_server(("127.0.0.1", 0))
+def serving(application, port=0):
+    """An ASGI application behind uvicorn; yields its address, ends it after. Port 0: a free one."""
+    listening = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(application, log_level="critical", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: server.run([listening]), daemon=True)

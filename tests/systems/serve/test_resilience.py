@@ -57,10 +57,30 @@ def test_ten_calls_pay_for_one_retry():
     assert [i for i, a in enumerate(allowed, 1) if a] == [10, 20, 30]
 
 
-@pytest.mark.parametrize("share", [0, -0.1, 1.5, float("nan")])
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
 def test_a_share_that_is_none_is_refused(share):
-    with pytest.raises(ValueError, match="above 0 up to 1"):
+    with pytest.raises(ValueError, match="from 0 to 1"):
         Budget(share)
+
+
+@given(st.integers(0, 5), st.lists(st.booleans(), max_size=300))
+def test_a_budget_allows_a_few_at_the_start_and_its_share_after(first, steps):
+    budget, calls, further = Budget(0.1, 10, first), 0, 0
+    for is_call in [False] * first + steps:
+        if is_call:
+            budget.earn()
+            calls += 1
+        else:
+            further += budget.spend()
+        assert further <= first + calls // 10
+    assert further >= first
+
+
+def test_a_share_of_0_allows_nothing():
+    budget = Budget(0, first=2)
+    for _ in range(1000):
+        budget.earn()
+        assert not budget.spend()
 
 
 # --- waits -------------------------------------------------------------------------------------
@@ -199,7 +219,7 @@ def test_failures_that_are_spread_over_more_than_the_window_do_not_open():
 
 @pytest.mark.parametrize("given", [(0, 1, 1), (1, 0, 1), (1, 1, 0), (1, float("nan"), 1)])
 def test_a_breaker_that_cannot_work_is_refused(given):
-    with pytest.raises(ValueError, match="at least 1 and seconds above 0"):
+    with pytest.raises(ValueError, match="from 1 up|above 0 of seconds"):
         Breaker(*given, Clock())
 
 

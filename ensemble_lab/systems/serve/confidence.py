@@ -1,0 +1,117 @@
+"""How sure a member is, where its server does not say: agreement of samples, or a verifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ensemble_lab.core.errors import check_known, shown
+from ensemble_lab.core.reply import in_utf8
+from ensemble_lab.models.endpoints.completion import is_number
+from ensemble_lab.systems.serve.parsing import last_number
+from ensemble_lab.systems.serve.protocol import text_in
+
+JUDGE = (
+    "Question:\n{question}\n\nProposed answer:\n{answer}\n\nHow likely is the proposed answer"
+    " right? Reply with one number from 0 to 1."
+)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Confidence is the share of `samples` replies that agree with the commonest answer.
+
+    References
+    ----------
+    Wang et al., Self-consistency improves chain of thought reasoning, ICLR 2023.
+    """
+
+    samples: int = 5
+    temperature: float = 1.0
+
+    def __post_init__(self):
+        if not isinstance(self.samples, int) or not 2 <= self.samples <= 100:
+            raise ValueError(f"agreement of {shown(self.samples)} samples; give 2 to 100")
+        if not is_number(self.temperature) or self.temperature <= 0:
+            raise ValueError(
+                f"temperature is {shown(self.temperature)}; samples differ only above 0"
+            )
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Confidence is the number from 0 to 1 that another member gives the answer.
+
+    References
+    ----------
+    Cobbe et al., Training verifiers to solve math word problems, arXiv 2110.14168.
+    """
+
+    member: str
+    prompt: str = JUDGE
+
+    def __post_init__(self):
+        try:
+            filled = self.prompt.format(question="q", answer="\0")
+        except (LookupError, ValueError, AttributeError):
+            filled = ""
+        if "\0" not in filled:
+            raise ValueError(
+                f"the verifier's prompt is {shown(self.prompt)}; put {{answer}} and {{question}}"
+                " where they go, and write other braces twice"
+            )
+
+    def asked(self, body: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
+        """What the other member is asked about a completion."""
+        return self.prompt.format(question=last_question(body), answer=text_of(chosen))
+
+    def read(self, text: str) -> float | None:
+        """The last number of its reply where it is from 0 to 1; no other is a confidence."""
+        number = last_number(text)
+        return None if number is None or not 0 <= float(number) <= 1 else float(number)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a verifier said, and what it took.
+
+    Parameters
+    ----------
+    confidence : float or None
+    usage : dict
+        Token counts.
+    cost : float or None
+        USD.
+    unknown : int
+        Calls of which neither tokens nor cost are known.
+    """
+
+    confidence: float | None
+    usage: dict
+    cost: float | None
+    unknown: int
+
+
+def text_of(body: Mapping[str, Any]) -> str | None:
+    """The text of a completion's first choice."""
+    text = body["choices"][0]["message"].get("content")
+    return in_utf8(text) if isinstance(text, str) else None
+
+
+def last_question(body: Mapping[str, Any]) -> str:
+    """The text of the last message of the user."""
+    for message in reversed(body["messages"]):
+        if message["role"] == "user" and (text := text_in(message)):
+            return text
+    return ""
+
+
+def check_verifiers(members: Mapping[str, Any]) -> None:
+    """Refuse a verifier that is no member, or that is the member itself."""
+    for name, member in members.items():
+        if isinstance(member.confidence, Verifier):
+            judge = member.confidence.member
+            check_known(judge, members, "verifier", f"members, for {shown(name, 40)}")
+            if judge == name:
+                raise ValueError(f"member {shown(name, 40)} verifies itself; name another member")

@@ -1,0 +1,104 @@
+"""`Local`: a loaded model behind the gateway, beside endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from ensemble_lab.core.errors import shown
+from ensemble_lab.core.reply import Reply as LabReply
+from ensemble_lab.core.reply import as_reply, in_utf8
+from ensemble_lab.models.errors import ModelError
+from ensemble_lab.systems.serve.protocol import ApiError, completion, text_in, usage_of
+from ensemble_lab.systems.serve.upstream import Reply, UpstreamError
+
+OURS = ("model", "messages", "stream", "stream_options", "metadata", "user", "store")
+SETTINGS = {"max_tokens": "max_new_tokens", "max_completion_tokens": "max_new_tokens",
+            "temperature": "temperature", "seed": "seed"}  # fmt: skip
+
+
+class Source(Protocol):
+    """What answers: `Upstream`, which also streams, or `Local`, whose completions are whole."""
+
+    name: str
+
+    async def ask(self, body: dict, deadline: float) -> Reply: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Local:
+    """A loaded model, asked in a thread and one call at a time.
+
+    A model without a chat template continues the texts of the messages, one a line.
+
+    Parameters
+    ----------
+    model : callable
+        A `LanguageModel`, or another function from messages to a `Reply`.
+    name : str
+    """
+
+    local = True
+
+    def __init__(self, model: Callable, name: str):
+        self.model, self.name = model, name
+        self._turn = asyncio.Lock()
+
+    async def ask(self, body: dict, deadline: float) -> Reply:
+        """One completion. A thread cannot be cancelled: its late reply is dropped."""
+        model, start = self._set(body), time.perf_counter()
+        try:
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                async with self._turn:
+                    said, given = await asyncio.to_thread(_asked, model, body["messages"])
+        except TimeoutError:
+            raise UpstreamError(
+                504, "timeout", f"{shown(self.name)} did not answer in time"
+            ) from None
+        except ModelError as error:
+            raise ApiError(400, str(error), param="messages") from None
+        except ApiError:
+            raise
+        except Exception as error:  # its text could hold the prompt
+            kind = type(error).__name__
+            raise UpstreamError(502, "broken", f"{shown(self.name)} failed: {kind}") from None
+        text = said.text if said.text is not None else str(said.answer or "")
+        usage = {"prompt_tokens": given, "completion_tokens": said.tokens}
+        made = completion(self.name, in_utf8(text), usage_of({"usage": usage}))
+        return Reply(200, {"reply": said}, made, time.perf_counter() - start)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+    def _set(self, body: Mapping[str, Any]) -> Callable:
+        """The model with the settings of a request.
+
+        Raises
+        ------
+        ApiError
+            400: a parameter that this model does not have.
+        """
+        given = {k: v for k, v in body.items() if k not in OURS and v is not None}
+        given = {k: v for k, v in given.items() if not (k == "n" and v == 1)}
+        model = copy.copy(self.model) if given else self.model
+        for name, value in given.items():
+            attribute = SETTINGS.get(name)
+            if attribute is None or not hasattr(model, attribute):
+                raise ApiError(
+                    400, f"{name}: the local model {shown(self.name)} does not take it", param=name
+                )
+            setattr(model, attribute, value)
+        return model
+
+
+def _asked(model: Callable, messages: list) -> tuple[LabReply, int | None]:
+    """A model's reply, and the tokens of its prompt where it counts them."""
+    tokenizer, prompt = getattr(model, "tokenizer", None), messages
+    if tokenizer is not None and getattr(tokenizer, "chat_template", None) is None:
+        prompt = "\n".join(map(text_in, messages))
+    said = as_reply(model(prompt))
+    return said, len(model.token_ids(prompt)) if hasattr(model, "token_ids") else None

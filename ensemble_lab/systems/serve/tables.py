@@ -1,0 +1,189 @@
+"""Members and policies from the tables of a settings file."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ensemble_lab.core.errors import nearest, shown
+from ensemble_lab.models.endpoints.address import Address
+from ensemble_lab.models.endpoints.keys import VARIABLE as OPENAI_KEY
+from ensemble_lab.models.endpoints.keys import checked
+from ensemble_lab.systems.serve.confidence import Agreement, Verifier
+from ensemble_lab.systems.serve.deciding import Served
+from ensemble_lab.systems.serve.listening import is_own
+from ensemble_lab.systems.serve.members import Member
+from ensemble_lab.systems.serve.resilience import Breaker, Budget, Hedge
+from ensemble_lab.systems.serve.upstream import COOLDOWN, FAILURES, WINDOW, Upstream
+
+ENDPOINT = ("model", "key_env", "served_as", "timeout", "hedge", "breaker")
+MODEL = ("url", "load", "parse", "confidence", "price", *ENDPOINT)
+POLICY = ("kind", "file", "features", "labels")
+RECORD = ("path", "prompts", "key_env")
+
+
+def member_of(table: Mapping[str, Any], own: tuple[str, int], budget: Budget) -> Member:
+    """A member from its table; `own` is the host and port of the gateway."""
+    check_keys(table, MODEL, "a model")
+    if ("url" in table) == ("load" in table):
+        raise ValueError("give either url, of an endpoint, or load, of a model here")
+    source = _loaded(table) if "load" in table else _endpoint(table, own, budget)
+    price = table.get("price")
+    return Member(
+        source,
+        parse=table.get("parse"),
+        confidence=_confidence(table.get("confidence")),
+        price=None if price is None else tuple(price),
+        served_as=table.get("served_as"),
+    )
+
+
+def _loaded(table: Mapping[str, Any]):
+    from ensemble_lab.models.load import load
+
+    for key in (k for k in MODEL if k in ENDPOINT):
+        if key in table:
+            raise ValueError(f"{key} is for an endpoint; leave it out, or give url")
+    return load(table["load"])
+
+
+def _endpoint(table: Mapping[str, Any], own: tuple[str, int], budget: Budget):
+
+    address, model = Address.of(table["url"]), table.get("model")
+    if not isinstance(model, str) or not model:
+        raise ValueError(f"model is {shown(model)}; give the model's name on that server")
+    if is_own(address, own):
+        raise ValueError(
+            f"url {shown(address.plain)} is the gateway itself, which would ask itself without end;"
+            " give another address, or another port for the gateway"
+        )
+    timeout = table.get("timeout", 60.0)
+    check_seconds(timeout, "timeout")
+    breaker, hedge = _breaker(table.get("breaker", {})), _hedge(table.get("hedge", False))
+    variable = table.get("key_env")
+    key = os.environ.get(variable or OPENAI_KEY, "").strip()
+    if variable and not key:
+        raise ValueError(f"key_env names {shown(variable, 40)}, which is not set: export it")
+    if not variable and not address.safe:
+        key = ""  # over plain http others can read it: sent only where it is named
+    key = checked(key, variable or OPENAI_KEY) if key else None
+    return Upstream(
+        model,
+        table["url"],
+        key,
+        budget=budget,
+        timeout=float(timeout),
+        breaker=breaker,
+        hedge=hedge,
+    )
+
+
+def _breaker(table: Any) -> Breaker:
+    if not isinstance(table, Mapping):
+        raise ValueError(f"breaker is {shown(table)}; give {{failures = 5, window = 10}}")
+    check_keys(table, ("failures", "window", "cooldown"), "breaker")
+    failures = table.get("failures", FAILURES)
+    if not isinstance(failures, int) or isinstance(failures, bool):
+        raise ValueError(f"failures is {shown(failures)}; give a whole number from 1")
+    window, cooldown = table.get("window", WINDOW), table.get("cooldown", COOLDOWN)
+    check_seconds(window, "window")
+    check_seconds(cooldown, "cooldown")
+    return Breaker(failures, window, cooldown, time.monotonic)
+
+
+def _hedge(form: Any) -> Hedge | None:
+    if isinstance(form, bool):
+        return Hedge() if form else None
+    return Hedge(share_of(form, "hedge"))
+
+
+def _confidence(form: Any):
+    if form is None or isinstance(form, str):
+        return form
+    if isinstance(form, Mapping) and "agreement" in form:
+        check_keys(form, ("agreement", "temperature"), "confidence")
+        return Agreement(form["agreement"], form.get("temperature", 1.0))
+    if isinstance(form, Mapping) and "verifier" in form:
+        check_keys(form, ("verifier", "prompt"), "confidence")
+        more = {"prompt": form["prompt"]} if "prompt" in form else {}
+        return Verifier(form["verifier"], **more)
+    raise ValueError(
+        f"confidence is {shown(form)}; give 'logprobs', {{agreement = 5}} or {{verifier = 'big'}}"
+    )
+
+
+def policy_of(table: Mapping[str, Any], folder: Path) -> Served:
+    """A policy from its table; `folder` holds the files that it names."""
+    import ensemble_lab as lab
+    from ensemble_lab.core.policy import Policy
+
+    if ("kind" in table) == ("file" in table):
+        raise ValueError("give either kind, the name of a policy, or file, a fitted one")
+    if "file" in table:
+        check_keys(table, POLICY, "a policy of a file")
+        policy = lab.load_policy(folder / table["file"])
+    else:
+        kinds = {
+            name: made
+            for name in lab.__all__
+            if isinstance(made := getattr(lab, name), type) and issubclass(made, Policy)
+        }
+        kind = table["kind"]
+        if kind not in kinds:
+            raise ValueError(f"no policy {shown(kind, 40)}{nearest(kind, kinds)}")
+        own = {key: value for key, value in table.items() if key not in POLICY}
+        known = tuple(kinds[kind].__dataclass_fields__)
+        check_keys(own, known, kind)
+        policy = kinds[kind](**{key: _frozen(value) for key, value in own.items()})
+    return Served(policy, _features(table.get("features")), tuple(table.get("labels", ())))
+
+
+def _features(form: Any):
+    if form is None:
+        return None
+    from ensemble_lab.models.questions import QuestionFeatures
+
+    return QuestionFeatures.of(form)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def record_of(table: Any, folder: Path) -> dict[str, Any]:
+    """The arguments of `TrafficLog` from the table ``[record]``."""
+    if not isinstance(table, Mapping):
+        raise ValueError(f"record is {shown(table)}; write a table with path")
+    check_keys(table, RECORD, "it")
+    path, prompts, variable = table.get("path"), table.get("prompts", False), table.get("key_env")
+    if not isinstance(path, str) or not path.endswith(".jsonl"):
+        raise ValueError(f"path is {shown(path)}; give a file such as 'traffic.jsonl'")
+    if not isinstance(prompts, bool):
+        raise ValueError(f"prompts is {shown(prompts)}; give true or false")
+    key = os.environ.get(variable, "").strip() if isinstance(variable, str) else None
+    if variable is not None and not key:
+        raise ValueError(f"key_env names {shown(variable, 40)}, which is not set: export it")
+    return {"path": folder / path, "prompts": prompts, "key": key}
+
+
+def check_keys(table: Mapping, known: tuple[str, ...], where: str) -> None:
+    """Refuse a key that is no setting; the nearest is named."""
+    for key in table:
+        if key not in known:
+            raise ValueError(f"{where} has no setting {shown(key, 40)}{nearest(key, known)}")
+
+
+def check_seconds(value, what: str) -> None:
+    """Refuse what is no number of seconds, up to a day."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
+        raise ValueError(f"{what} is {shown(value)}; give seconds above 0")
+
+
+def share_of(value, what: str) -> float:
+    """A share of the calls, from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{what} is {shown(value)}; give a share of the calls, such as 0.1")
+    return float(value)
