@@ -256,7 +256,7 @@ def serve(path: str | Path, port: int | None = None) -> None:
     SettingsError
         The file, or an address that is in use or not of this machine.
     """
-    require("ensemble-lab serve", "fastapi", "uvicorn", "httpx2", "prometheus_client")
+    require("ensemble-lab serve", "fastapi", "uvicorn", "aiohttp", "prometheus_client")
     import uvicorn
 
     from ensemble_lab.systems.serve.app import app

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import httpx2
+import aiohttp
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.models.endpoints.address import Address
 from ensemble_lab.models.endpoints.completion import excerpt, parsed, reason
 from ensemble_lab.models.endpoints.connection import MOST_BYTES
 from ensemble_lab.models.patience import without_secrets
@@ -95,7 +96,8 @@ class Upstream:
     name : str
         The model's name there.
     base_url : str
-        Up to and with the version, such as ``http://127.0.0.1:8000/v1``.
+        Up to and with the version, such as ``http://127.0.0.1:8000/v1``. The proxy that the
+        environment names is used, but for this machine.
     key : str, optional
         The bearer token.
     budget : Budget, optional
@@ -120,21 +122,20 @@ class Upstream:
         breaker: Breaker | None = None,
         hedge: Hedge | None = None,
     ):
-        self.name, self.base_url, self.timeout = name, base_url.rstrip("/"), timeout
+        self.name, self.timeout = name, timeout
+        self._address = Address.of(base_url)
         self.budget, self.hedge = budget or Budget(), hedge
         self.breaker = breaker or Breaker(FAILURES, WINDOW, COOLDOWN, time.monotonic)
         self._key = key
-        headers = {"accept-encoding": "identity", "content-type": "application/json"}
-        if key:
-            headers["authorization"] = f"Bearer {key}"
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64)
-        self._client = httpx2.AsyncClient(
-            headers=headers, timeout=None, limits=limits, follow_redirects=False
-        )
+        self._headers = {"accept-encoding": "identity", "content-type": "application/json"}
+        if key or self._address.basic:
+            self._headers["authorization"] = f"Bearer {key}" if key else self._address.basic
+        self._session: aiohttp.ClientSession | None = None
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
 
     async def ask(self, body: dict, deadline: float) -> Reply:
         """One completion before `deadline`, on the clock of `time.monotonic`.
@@ -158,7 +159,7 @@ class Upstream:
         body = body | {"stream": True}
         response, ticket = await self._tried(lambda: self._begun(body, deadline), deadline)
         try:
-            rest, chunks = b"", response.aiter_raw()
+            rest, chunks = b"", response.content.iter_any()
             while True:
                 with self._named():
                     async with self._until(deadline):
@@ -176,7 +177,7 @@ class Upstream:
             self.breaker.end(ticket, False)
             raise
         finally:
-            await response.aclose()
+            response.close()
 
     async def _tried(self, call: Callable[[], Awaitable[Made]], deadline: float) -> Made:
         """The gateway's only retry loop."""
@@ -202,7 +203,7 @@ class Upstream:
             try:
                 content = await self._all(response, deadline)
             finally:
-                await response.aclose()
+                response.close()
             try:
                 found = parsed(content.decode(errors="replace"))
             except ValueError:
@@ -211,44 +212,45 @@ class Upstream:
                 raise UpstreamError(
                     502, "nonsense", f"{shown(self.name)} answered with no JSON object"
                 )
-            return Reply(response.status_code, response.headers, found, time.perf_counter() - start)
+            return Reply(response.status, response.headers, found, time.perf_counter() - start)
 
-    async def _begun(self, body: dict, deadline: float) -> tuple[httpx2.Response, int]:
+    async def _begun(self, body: dict, deadline: float) -> tuple[aiohttp.ClientResponse, int]:
         with self._counted() as ticket:
             return await self._opened(body, deadline), ticket
 
-    async def _opened(self, body: dict, deadline: float) -> httpx2.Response:
+    async def _opened(self, body: dict, deadline: float) -> aiohttp.ClientResponse:
         """A response with status 2xx, whose body is not read yet."""
         with self._named():
             left = time_left(deadline, time.monotonic, self.timeout)
-            request = self._client.build_request(
-                "POST",
-                f"{self.base_url}/chat/completions",
-                content=json.dumps(body, separators=(",", ":")).encode(),
-                # The header in which the official client says how long it waits.
-                headers={"x-stainless-read-timeout": f"{left:.3f}"},
-            )
+            content = json.dumps(body, separators=(",", ":")).encode()
+            # The header in which the official client says how long it waits.
+            headers = self._headers | {"x-stainless-read-timeout": f"{left:.3f}"}
             async with self._until(deadline):
-                response = await self._client.send(request, stream=True)
-        if response.status_code < 300:
+                response = await self._connections().post(
+                    self._address.at("/chat/completions"),
+                    data=content,
+                    headers=headers,
+                    allow_redirects=False,
+                )
+        if response.status < 300:
             return response
         try:
             content = await self._all(response, deadline)
         finally:
-            await response.aclose()
+            response.close()
         raise UpstreamError(
-            response.status_code,
+            response.status,
             "status",
-            f"{shown(self.name)} answered HTTP {response.status_code}{self._why(content, body)}",
+            f"{shown(self.name)} answered HTTP {response.status}{self._why(content, body)}",
             asked_wait(response.headers, time.time()),
             response.headers,
         )
 
-    async def _all(self, response: httpx2.Response, deadline: float) -> bytes:
+    async def _all(self, response: aiohttp.ClientResponse, deadline: float) -> bytes:
         parts, size = [], 0
         with self._named():
             async with self._until(deadline):
-                async for part in response.aiter_raw():
+                async for part in response.content.iter_any():
                     parts.append(part)
                     size += len(part)
                     if size > MOST_BYTES:
@@ -257,6 +259,18 @@ class Upstream:
                             502, "nonsense", f"{shown(self.name)} sent more than {most}"
                         )
         return b"".join(parts)
+
+    def _connections(self) -> aiohttp.ClientSession:
+        """Made by the first call, as it belongs to the event loop that runs then."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),  # one client's cookies are not the next one's
+                timeout=aiohttp.ClientTimeout(total=None),  # `_until` keeps the time
+                auto_decompress=False,
+                proxy=self._address.proxy(),
+            )
+        return self._session
 
     def _why(self, content: bytes, body: dict) -> str:
         """The server's reason, unless it quotes the prompt."""
@@ -294,12 +308,12 @@ class Upstream:
         """Turn the client's errors into ours; theirs hold the request, with key and prompt."""
         try:
             yield
-        except (TimeoutError, httpx2.TimeoutException):
+        except TimeoutError:
             raise UpstreamError(
                 504, "timeout", f"{shown(self.name)} did not answer in time"
             ) from None
-        except httpx2.HTTPError as error:
-            kind = "unreachable" if isinstance(error, httpx2.ConnectError) else "broken"
+        except aiohttp.ClientError as error:
+            kind = "unreachable" if isinstance(error, aiohttp.ClientConnectorError) else "broken"
             why = type(error).__name__
             raise UpstreamError(503, kind, f"{shown(self.name)} cannot be reached: {why}") from None
 
