@@ -135,7 +135,7 @@ def role(given: Model | str | None, members: Mapping, what: str) -> str:
     if given is not None:
         named_models({what: given})
     if what in members:
-        raise ValueError(f"a member is named {what!r}, as the {what} is; rename that member")
+        raise ValueError(f"a member is named '{what}', as the {what} is; rename that member")
     return what
 
 
