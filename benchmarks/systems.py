@@ -10,6 +10,7 @@ import numpy as np
 
 import ensemble_lab as lab
 from benchmarks.explorers import slider_of
+from benchmarks.parts import replaying, through_gateway
 from benchmarks.parts.compare import record, side_by_side
 from benchmarks.parts.peers import check_installed
 from benchmarks.parts.recorded_engine import plateau_error
@@ -82,4 +83,6 @@ RECORDS = {
     "azure-trace": azure_trace,
     "plateau-error": plateau_error,
     "slider-queues": partial(slider_of, "queues"),
+    **through_gateway.RECORDS,
+    **replaying.RECORDS,
 }

@@ -7,6 +7,7 @@ import contextlib
 import json
 import multiprocessing
 import socket
+import tempfile
 import time
 
 TEXT = "The answer is 42."
@@ -57,7 +58,7 @@ def _mock(listening, wait: float, deltas: int, gap: float) -> None:
 
 
 def _gateway(listening, upstream: str) -> None:
-    """Pass-through and a vote of three, with ids and metrics on."""
+    """Pass-through and a vote of three, with ids, metrics and the record of the traffic on."""
     import ensemble_lab as lab
     from ensemble_lab.systems.serve.app import app
     from ensemble_lab.systems.serve.members import Member
@@ -67,7 +68,9 @@ def _gateway(listening, upstream: str) -> None:
         name: Member(Upstream(name, f"{upstream}/v1"), parse="last number", price=(0.1, 0.4))
         for name in ("a", "b", "c")
     }
-    _run(app({"vote": lab.MajorityVote()}, members), listening)
+    with tempfile.TemporaryDirectory() as folder:
+        log = lab.TrafficLog(f"{folder}/traffic.jsonl")
+        _run(app({"vote": lab.MajorityVote()}, members, recorder=log), listening)
 
 
 def _run(application, listening) -> None:

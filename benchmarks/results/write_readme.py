@@ -20,6 +20,7 @@ README, MEASURED = ROOT / "README.md", ROOT / "docs/measured.md"
 BENCHMARKS = (
     "answers",
     "routing",
+    "committees",
     "explorers",
     "speculative",
     "training",
@@ -53,6 +54,12 @@ CLAIMS = (
     ("routing", "slowest-router-fit", "A fit: {beside} scikit-learn's logistic regressions."),
     ("routing", "slider-routing", "A step of the slider: {beside} plotly's full update."),
     ("routing", "aiq-vs-cubic", "AIQ: {beside} the search over all pairs."),
+    (
+        "committees",
+        "stopping-replay",
+        "Stopping as soon as the vote is decided: {beside} AdaptiveConsistency.",
+    ),
+    ("committees", "codet-agreement", "Dual agreement: {beside} CodeT's algorithm in sets."),
     ("explorers", "slider-python", "A step of a slider, in Python: {beside} plotly's full update."),
     (
         "explorers",
@@ -128,6 +135,9 @@ CLAIMS = (
         "A real engine's load, fitted on three rates: served rates are missed by at most {ours}.",
     ),
     ("systems", "slider-queues", "A step of the slider: {beside} plotly's full update."),
+    ("systems", "gateway-overhead", "A call through the gateway: {ours}, without it {peer}."),
+    ("systems", "gateway-throughput", "16 clients: {beside} without it."),
+    ("systems", "replay-rows", "A replay by parts: {beside} the same in one table."),
     ("gpu", "smollm2-decoding", "SmolLM2 with a draft: {beside} assisted decoding (goal: {goal})."),
     ("gpu", "1b-decoding", "{size} random parameters: {beside} assisted decoding."),
     ("gpu", "big-share-of-formula", "{size}: {share} of the speedup by the formula."),

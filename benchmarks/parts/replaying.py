@@ -1,7 +1,6 @@
 """A replay over partitions beside the same decision on one table, and on 100 million items.
 
-Run with ``python -m benchmarks systems_replay --json benchmarks/results/systems_replay.json``. It
-needs 1 GB in the temporary folder.
+It needs 1 GB in the temporary folder.
 """
 
 import tempfile

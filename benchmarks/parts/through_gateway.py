@@ -1,6 +1,5 @@
 """Speed of the gateway: what it adds to a call, its rate beside the direct one, gaps of streams.
 
-Run with ``python -m benchmarks systems_gateway --json benchmarks/results/systems_gateway.json``.
 Mock, gateway and client are three processes on one machine; direct calls and calls through the
 gateway alternate, in an order that alternates too.
 """
