@@ -76,7 +76,7 @@ def test_truths_and_grades_in_any_form(log, tmp_path, name):
 
 
 @contract("read_traffic")
-def test_what_is_said_aloud(log):
+def test_what_is_said_with_a_warning(log):
     with pytest.warns(UserWarning, match="in 1 of 3 requests the policy chose") as said:
         systems.read_traffic(log)
     assert len(str(said[0].message)) <= 300
