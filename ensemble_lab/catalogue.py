@@ -107,11 +107,18 @@ def load_outcomes(name: str) -> Outcomes:
 def load_texts(name: str = "smollm2-tasks"):
     """Texts that a model wrote, recorded once: a data frame, checked against its entry.
 
+    Parameters
+    ----------
+    name : str
+        ``"smollm2-tasks"``: tasks and answers. ``"smollm2-committee"``: what the members of
+        committees said about sums and products; `Transcript.from_frame` replays rows of it.
+
     Returns
     -------
     pandas.DataFrame
-        Columns ``task``, ``answer`` and ``ended`` (whether the answer ended by itself). Its
-        ``attrs`` have the source, the licence, the settings and the caveats.
+        Columns ``task``, ``answer`` and ``ended`` (whether the answer ended by itself), or those of
+        a transcript with ``committee`` and ``truth``. Its ``attrs`` have what each column holds,
+        the source, the licence, the settings and the caveats.
 
     Raises
     ------
@@ -125,7 +132,7 @@ def load_texts(name: str = "smollm2-tasks"):
     >>> load_texts().attrs["licence"]
     'Apache-2.0'
     """
-    return _frame("texts", name, "texts")
+    return recorded("texts", name, "texts")
 
 
 def load_trace(name: str):
@@ -151,7 +158,7 @@ def load_trace(name: str):
     >>> len(load_trace("azure-conversation"))
     19366
     """
-    return _frame("traces", name, "trace")
+    return recorded("traces", name, "trace")
 
 
 def load_curves(name: str = "vllm-h100"):
@@ -176,10 +183,10 @@ def load_curves(name: str = "vllm-h100"):
     >>> load_curves().groupby("configuration").served_rate.max()[["plain", "eagle"]].tolist()
     [103.078, 68.0547]
     """
-    return _frame("curves", name, "curves")
+    return recorded("curves", name, "curves")
 
 
-def _frame(folder: str, name: str, what: str):
+def recorded(folder: str, name: str, what: str):
     """A table of `data/<folder>/`, checked against the entry beside it, which becomes its attrs."""
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Turn raw request logs into `data/traces/` and `data/curves/`: a parquet file and its entry each.
+"""Turn raw logs into `data/traces/`, `curves/` and `solutions/`: a parquet file and its entry each.
 
     python -m recipes.traces --raw DIR
 
@@ -59,11 +59,37 @@ def vllm_h100(raw: Path) -> pa.Table:
     return pa.Table.from_pandas(rows, preserve_index=False)
 
 
+def codegen(raw: Path) -> pa.Table:
+    """Solutions that CodeGen wrote and the tests that they pass: a row a problem, bits as bytes."""
+    folder = "humaneval_codet/"
+    solutions = table(raw, folder + "solutions.csv.gz")
+    tests = table(raw, folder + "tests.csv.gz", dtype={"passes": str})
+    whole = solutions.groupby("problem").solution.apply(list)
+    if not all(numbers == list(range(len(whole.iloc[0]))) for numbers in whole):
+        raise ValueError("the problems do not have the same solutions, each once and in order")
+    n = len(whole.iloc[0])
+    rows = {name: [] for name in ("problem", "correct", "text", "times", "true", "passes")}
+    for problem, its in solutions.groupby("problem"):
+        asked = tests[tests.problem == problem]
+        bits = [[int(bit) for bit in format(int(one, 16), f"0{n}b")] for one in asked.passes]
+        rows["problem"].append(problem)
+        rows["correct"].append(np.packbits(its.correct.to_numpy(bool)).tobytes())
+        rows["text"].append(its.text_code.to_numpy(np.int32))
+        rows["times"].append(asked.times_generated.to_numpy(np.int32))
+        rows["true"].append(np.packbits(asked.reference_passes.to_numpy(bool)).tobytes())
+        # Solution by solution: equal ones then have equal bytes, which compress well.
+        rows["passes"].append(np.packbits(np.array(bits, bool).reshape(-1, n).T).tobytes())
+    whole = pa.list_(pa.int32())
+    kinds = {"problem": pa.int32(), "text": whole, "times": whole}
+    return pa.table({name: pa.array(v, kinds.get(name, pa.binary())) for name, v in rows.items()})
+
+
 BUILDERS = {  # folder, and what makes the table
     "azure-code": ("traces", partial(azure, file="code")),
     "azure-conversation": ("traces", partial(azure, file="conv")),
     "mooncake-conversation": ("traces", mooncake),
     "vllm-h100": ("curves", vllm_h100),
+    "humaneval-codegen-16b": ("solutions", codegen),
 }
 
 
@@ -71,8 +97,8 @@ def write(found: pa.Table, path: Path) -> None:
     """Whole numbers that grow by small steps take few bytes as their differences."""
     whole = [name for name in found.column_names if pa.types.is_integer(found[name].type)]
     encoding = dict.fromkeys(whole, "DELTA_BINARY_PACKED")
-    if "prefix_blocks" in found.column_names:
-        encoding["prefix_blocks.list.element"] = "DELTA_BINARY_PACKED"
+    lists = [name for name in found.column_names if pa.types.is_list(found[name].type)]
+    encoding |= {f"{name}.list.element": "DELTA_BINARY_PACKED" for name in lists}
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(found, path, compression="zstd", use_dictionary=False, column_encoding=encoding)
 

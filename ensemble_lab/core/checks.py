@@ -29,7 +29,7 @@ def checked(o) -> dict:
     n, m, labels = len(items), len(models), _labels(o.labels)
     if not n or not m:
         raise ValueError(f"outcomes need at least one item and one model, not {n} and {m}")
-    if None in names or any(name != name for name in names):
+    if items.dtype.kind not in "biuS" and (None in names or any(n != n for n in names)):
         raise ValueError("an item has no name (None or NaN); give each one")
     values = {"models": models, "items": items, "labels": labels}
 
@@ -243,10 +243,10 @@ def _labels(labels) -> tuple:
 
 
 def _unique(names, what: str) -> None:
-    for name in names:
-        if not isinstance(name, Hashable):
-            kind = type(name).__name__
-            raise ValueError(f"{what} {shown(name)} is {kind}; make it text or a number")
+    for kind in dict.fromkeys(map(type, names)):  # of a million names, few types
+        if not issubclass(kind, Hashable):
+            name = next(name for name in names if type(name) is kind)
+            raise ValueError(f"{what} {shown(name)} is {kind.__name__}; make it text or a number")
     if len(set(names)) < len(names):
         twice = [name for name, count in Counter(names).items() if count > 1]
         raise ValueError(f"{what} {shown(twice[0])} is there more than once; keep one of each")

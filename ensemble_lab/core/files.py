@@ -207,7 +207,11 @@ def _read_parquet(path: Path, names: Mapping | None) -> Outcomes:
     about = json.loads(about)
     if about["version"] != VERSION:
         raise ValueError(f"it has version {about['version']}, this package reads {VERSION}")
-    columns = {name: table[name].to_numpy() for name in table.column_names}
+    return outcomes_of({name: table[name].to_numpy() for name in table.column_names}, about)
+
+
+def outcomes_of(columns: dict[str, np.ndarray], about: Mapping) -> Outcomes:
+    """The table of a file's columns (n,), whose footer says what it is `about`."""
     for name in about.get("json", ()):
         columns[name] = names_array([json.loads(text) for text in columns[name]])
     m, k = len(about["models"]), len(about["labels"])

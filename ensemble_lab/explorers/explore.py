@@ -21,6 +21,8 @@ EXPLORERS = {
     "votes": "ensemble_lab.explorers.answers.votes.votes",
     "cascade": "ensemble_lab.explorers.answers.cascades.cascades",
     "routing": "ensemble_lab.explorers.answers.routing",
+    "stopping": "ensemble_lab.explorers.answers.stopping",
+    "verifier": "ensemble_lab.explorers.answers.verifier",
     "rounds": "ensemble_lab.explorers.tokens.rounds",
     "speedup": "ensemble_lab.explorers.tokens.speedup",
     "bagging": "ensemble_lab.explorers.training.bagging",
@@ -31,6 +33,7 @@ EXPLORERS = {
     "distillation": "ensemble_lab.explorers.training.distillation",
     "engine": "ensemble_lab.explorers.systems.engine",
     "queues": "ensemble_lab.explorers.systems.queues",
+    "serving": "ensemble_lab.explorers.systems.serving",
     "submodels": "ensemble_lab.explorers.training.submodels",
     "experts": "ensemble_lab.explorers.training.experts",
 }
@@ -49,9 +52,9 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     outcomes : Outcomes, optional
         Yours or the catalogue's. ``"escalate"`` and ``"routing"`` have their own; ``"condorcet"``,
         ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"``, ``"negative-correlation"``,
-        ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"``, ``"engine"`` and
-        ``"queues"`` take none; ``"rounds"`` takes traces and ``"speedup"`` measured pairs instead,
-        or has its own.
+        ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"``, ``"engine"``,
+        ``"queues"``, ``"serving"``, ``"stopping"`` and ``"verifier"`` take none; ``"rounds"`` takes
+        traces and ``"speedup"`` measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 

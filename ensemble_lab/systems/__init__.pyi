@@ -1,3 +1,5 @@
+from .replaying.replay import replay as replay
+from .replaying.totals import Replayed as Replayed
 from .rules.alpaserve import AlpaServe as AlpaServe
 from .rules.alpaserve import pipeline_engine as pipeline_engine
 from .rules.alpaserve import pooled_wait as pooled_wait
@@ -28,8 +30,14 @@ from .rules.preble import Preble as Preble
 from .rules.serverless import ServerlessLLM as ServerlessLLM
 from .rules.serverless import seconds_to_load as seconds_to_load
 from .rules.shepherd import Shepherd as Shepherd
+from .serve.background import RunningGateway as RunningGateway
+from .serve.background import start_gateway as start_gateway
+from .serve.members import Member as Member
 from .serve.recording import TrafficLog as TrafficLog
 from .serve.recording import question_hash as question_hash
+from .serve.resilience import Breaker as Breaker
+from .serve.resilience import Budget as Budget
+from .serve.resilience import Hedge as Hedge
 from .serve.traffic import read_traffic as read_traffic
 from .simulator.arrivals import gamma_arrivals as gamma_arrivals
 from .simulator.arrivals import poisson_arrivals as poisson_arrivals
@@ -56,10 +64,12 @@ from .simulator.orders import Priority as Priority
 from .simulator.orders import ShortestFirst as ShortestFirst
 from .simulator.queues import FCFS as FCFS
 from .simulator.requests import Requests as Requests
+from .simulator.retrying import serve_with_retries as serve_with_retries
 from .simulator.served import Served as Served
-from .simulator.simulate import Simulation as Simulation
 from .simulator.simulate import simulate as simulate
+from .simulator.simulation import Simulation as Simulation
 from .simulator.statistics import batch_means as batch_means
+from .simulator.tries import Tries as Tries
 from .simulator.under_load import Answered as Answered
 from .simulator.under_load import serve_policy as serve_policy
 from .simulator.under_load import under_load as under_load

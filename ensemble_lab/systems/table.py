@@ -118,7 +118,8 @@ def draw_scene(
     Raises
     ------
     ValueError
-        Fewer than 20 requests; shares that are no probabilities; no machine.
+        Fewer than 20 requests, or not more than models; shares that are no probabilities; no
+        machine.
     """
     n, shares = len(instance(trace, Requests, "trace")), numbers(popularity, "popularity")
     rng = np.random.default_rng(whole(seed, "seed", 0))
@@ -128,6 +129,8 @@ def draw_scene(
         raise ValueError(f"{n} requests are too few; give at least 20")
     if shares.ndim != 1 or not (shares >= 0).all() or not np.isclose(shares.sum(), 1):
         raise ValueError(f"popularity is {shown(popularity)}; give shares that sum to 1")
+    if n <= len(shares):
+        raise ValueError(f"{n} requests for {len(shares)} models; give more requests than models")
     model = rng.choice(len(shares), n, p=shares / shares.sum())
     model[: len(shares)] = range(len(shares))  # the earlier part knows them all
     limits = limit * rng.choice([1.0, 1.5], n)

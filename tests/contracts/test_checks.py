@@ -273,7 +273,7 @@ def test_a_function_that_overwrites_its_arguments_is_told_so(name):
 
     def spoils_first(*case):
         for one in arrays(case):
-            one[...] = 0.25 if one.dtype.kind == "f" else one
+            one[...] = {"f": 0.25, "b": True}.get(one.dtype.kind, one)
         return right(*case)
 
     assert "your function overwrites `" in check(spoils_first).message

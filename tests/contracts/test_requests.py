@@ -36,4 +36,5 @@ def test_what_is_no_trace_is_refused():
         **{f"model {i}": but(model=v) for i, v in enumerate([[-1, 0, 0], [0, 0], [0.5, 0, 0]])},
         **{f"limit {i}": but(limit=v) for i, v in enumerate([0, -1.0, np.nan, [1, 1, 0]])},
         "blocks": but(blocks=((1,),)),
+        "other rows": but(arrival=pd.Series([0, 1, 2], index=[2, 1, 0]), prompt=pd.Series([1] * 3)),
     })  # fmt: skip

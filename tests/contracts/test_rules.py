@@ -204,7 +204,8 @@ def test_scenes_and_tables():
            for i, v in enumerate([0, *NO_NUMBER])},
         **{f"load {i}": lambda v=v: draw(SAMPLE, 0, load=v) for i, v in enumerate(NO_NUMBER)},
         **{f"popularity {i}": lambda v=v: draw(SAMPLE, 0, popularity=v)
-           for i, v in enumerate([None, [], 1, "ab", [0.5], [1.5, -0.5], [[1.0]], ["1"], {0: 1}])},
+           for i, v in enumerate([None, [], 1, "ab", [0.5], [1.5, -0.5], [[1.0]], ["1"], {0: 1},
+                                  [1.0] + [0.0] * len(SAMPLE)])},
         **{f"scenes {i}": lambda v=v: compare(v, make)
            for i, v in enumerate([None, [], drawn, [3], "scene", [None]])},
         **{f"rules {i}": lambda v=v: compare([drawn], v)

@@ -6,6 +6,7 @@ import datetime
 import math
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,7 @@ NO_TIMES = {
 }
 NO_COUNT = [0, -1, 1.5, True, "2", None, [2], math.nan]
 NO_NUMBER = ["1", None, True, math.nan, math.inf, -0.5, [0.5], 1j]
+NO_HORIZON = [0, -1, "5", True, math.nan, math.inf, [5], 10**400, np.datetime64("2026")]
 NO_NAMES = [(), None, "ab", ("a", "a"), ("a", 1), 3, {"a": 1}, (None,)]
 RULES = {
     "FCFS": lambda servers: systems.FCFS(servers),
@@ -64,8 +66,8 @@ RULES = {
 }
 
 
-def run(rule, arrivals=ARRIVALS, services=SERVICES, kind=KIND):
-    return systems.simulate(arrivals, services, rule, kind)
+def run(rule, arrivals=ARRIVALS, services=SERVICES, kind=KIND, **more):
+    return systems.simulate(arrivals, services, rule, kind, **more)
 
 
 @contract("simulate", "Simulation", "systems", *RULES)
@@ -102,7 +104,25 @@ def test_what_are_no_times_or_classes_is_refused():
         | {"one column": lambda: run(RULES["Tandem"](1))}
         | {"three tries": lambda: run(RULES["Hedged"](1), services=np.ones((4, 3)))}
         | {"two columns": lambda: run(rule, services=np.ones((4, 2)))}
+        | {f"horizon {x!r}": lambda x=x: run(rule, horizon=x) for x in NO_HORIZON}
     )  # fmt: skip
+    assert run(rule, horizon=np.float32(2)).inside.tolist() == [True] * 3
+
+
+@contract("simulate")
+def test_columns_of_frames_that_name_other_rows_are_refused():
+    """pandas #22300: by position an index is ignored, and the services are another job's."""
+    arrivals, column = pd.Series(ARRIVALS, index=[9, 8, 7, 6]), partial(pd.Series, SERVICES)
+    rule = systems.FCFS(1)
+    collected(
+        {
+            "sorted alone": lambda: run(rule, arrivals, column(index=[6, 7, 8, 9])),
+            "other rows": lambda: run(rule, arrivals, column(index=[*"abcd"])),
+            "kind": lambda: run(rule, arrivals, kind=pd.Series(KIND, index=[6, 7, 8, 9])),
+        }
+    )
+    same = run(rule, arrivals, column(index=[9, 8, 7, 6])).finished.tolist()
+    assert same == run(rule).finished.tolist() == run(rule, arrivals, column()).finished.tolist()
 
 
 @contract(*RULES)
@@ -150,10 +170,15 @@ def test_arrivals_take_seeds_and_generators_and_refuse_the_rest():
                for x in (-1, "a", None, 1.5, True, np.random.RandomState(0))}
             | {"both": lambda f=make: f(1.0, jobs=3, horizon=2.0)}
             | {"none comes": lambda f=make: f(1e-9, horizon=1.0)}
+            | {f"rate {x!r}": lambda x=x, f=make: f(x, horizon=60) for x in (1e300, 1e308, 1e8)}
+            | {f"rate {x!r}": lambda x=x, f=make: f(x, jobs=3) for x in (5e-324, 1e-305, 10**400)}
+            | {"jobs 10**12": lambda f=make: f(1.0, jobs=10**12)}
         )  # fmt: skip
     collected(
         {f"cv {x!r}": lambda x=x: systems.gamma_arrivals(1.0, x, jobs=2) for x in [*NO_NUMBER, 101]}
     )
+    for cv in (1e-200, 1e-17):  # closer to even than a float can tell
+        assert systems.gamma_arrivals(2.0, cv, jobs=3).tolist() == [0.5, 1.0, 1.5]
 
 
 @contract("erlang_b", "erlang_c", "mmc_wait", "md1_wait", "mg1_wait", "mm1_quantile")

@@ -295,6 +295,11 @@ def raw_loads(tmp_path):
     shipped = load_curves().iloc[:1].assign(configuration="vllm+eagle")
     (raw / "vllm_h100_load").mkdir()
     shipped.to_csv(raw / "vllm_h100_load/curves.csv", index=False)
+    header = "problem,solution,text_code,correct"
+    rows = "0,0,0,1", "0,1,1,0", "0,2,0,1", "1,0,2,0", "1,1,2,0", "1,2,3,0"
+    write(raw, "humaneval_codet/solutions.csv.gz", header, *rows)
+    header = "problem,test,times_generated,reference_passes,passes"
+    write(raw, "humaneval_codet/tests.csv.gz", header, "0,0,2,1,5", "0,1,1,0,2")
     return raw
 
 
@@ -315,6 +320,20 @@ def test_recorded_loads_are_built_twice_alike(raw_loads, tmp_path):
     assert code.to_numpy().tolist() == [[0, 10, 2], [1.25, 20, 3]]
     assert [ids.tolist() for ids in mooncake.prefix_blocks] == [[0, 1], [0]]
     assert curves.configuration.tolist() == ["eagle"]
+
+
+def test_bits_of_solutions_are_packed_with_the_first_one_highest(raw_loads, tmp_path):
+    traces.build(raw_loads, tmp_path)
+    rows = pd.read_parquet(tmp_path / "solutions/humaneval-codegen-16b.parquet")
+    assert rows.problem.tolist() == [0, 1] and list(rows.correct) == [b"\xa0", b"\0"]
+    assert [one.tolist() for one in rows.text] == [[0, 1, 0], [2, 2, 3]]
+    assert [one.tolist() for one in rows.times] == [[2, 1], []] and rows.true[0] == b"\x80"
+    # Solutions 0 and 2 pass the first test and solution 1 the second: 10 01 10.
+    assert list(rows.passes) == [b"\x98", b""]
+    write(raw_loads, "humaneval_codet/solutions.csv.gz",
+          "problem,solution,text_code,correct", "0,0,0,1", "1,1,0,1")  # fmt: skip
+    with pytest.raises(ValueError, match="same solutions, each once and in order"):
+        traces.build(raw_loads, tmp_path)
 
 
 def test_a_trace_out_of_order_is_refused_and_nothing_written(raw_loads, tmp_path):

@@ -30,6 +30,13 @@ def every_policy(models, labels):
         lab.AgreementCascade(((a, b), tuple(rest))),
         lab.AgreementCascade(((a, b), tuple(rest)), agreement=0.5),
         lab.HeuristicSelector(a, b, "length", 250.0),
+        lab.AdaptiveConsistency(),
+        lab.AdaptiveConsistency((b, a, *rest), threshold=0.7),
+        lab.EarlyStopping(window=2),
+        lab.EarlyStopping((b, a)),
+        lab.BestOfN(),
+        lab.BestOfN((b, a)),
+        lab.WeightedBestOfN(),
     ]
 
 
@@ -58,6 +65,8 @@ def learning_policies(models, budget=1.0):
         lab.BudgetRouter(budget),
         lab.SubsetRouter(2),
         lab.CachedRouter(radius=0.0),
+        lab.AdaptiveConsistency(),
+        lab.ChainEnsemble((b, a)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The same draws through simpy, an independent simulator."""
+"""The same draws through simpy, an independent simulator; who is inside at `until` has NaN."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import simpy
 
 
-def fcfs(arrivals, services, servers):
+def fcfs(arrivals, services, servers, until=None):
     """Departures (n,) of a queue in order of arrival."""
-    env, left = simpy.Environment(), np.empty(len(arrivals))
+    env, left = simpy.Environment(), np.full(len(arrivals), np.nan)
     pool = simpy.Resource(env, servers)
 
     def job(i):
@@ -18,13 +18,13 @@ def fcfs(arrivals, services, servers):
             left[i] = env.now
 
     env.process(_source(env, arrivals, job))
-    env.run()
+    env.run(until)
     return left
 
 
-def priority(arrivals, services, servers, rank, preemptive):
+def priority(arrivals, services, servers, rank, preemptive, until=None):
     """Departures (n,) where the least rank is served first, and may interrupt."""
-    env, left = simpy.Environment(), np.empty(len(arrivals))
+    env, left = simpy.Environment(), np.full(len(arrivals), np.nan)
     kind = simpy.PreemptiveResource if preemptive else simpy.PriorityResource
     pool = kind(env, servers)
 
@@ -42,13 +42,13 @@ def priority(arrivals, services, servers, rank, preemptive):
                     rest -= env.now - since
 
     env.process(_source(env, arrivals, job))
-    env.run()
+    env.run(until)
     return left
 
 
-def tandem(arrivals, services, servers):
+def tandem(arrivals, services, servers, until=None):
     """Departures (n,) of a pipeline."""
-    env, left = simpy.Environment(), np.empty(len(arrivals))
+    env, left = simpy.Environment(), np.full(len(arrivals), np.nan)
     pools = [simpy.Resource(env, one) for one in servers]
 
     def job(i):
@@ -59,7 +59,7 @@ def tandem(arrivals, services, servers):
         left[i] = env.now
 
     env.process(_source(env, arrivals, job))
-    env.run()
+    env.run(until)
     return left
 
 
@@ -70,9 +70,9 @@ def _source(env, arrivals, job):
         env.process(job(i))
 
 
-def hedged(arrivals, services, servers, after):
+def hedged(arrivals, services, servers, after, until=None):
     """Departures (n,) where each job is tried again after a while, and the first try counts."""
-    env, left = simpy.Environment(), np.empty(len(arrivals))
+    env, left = simpy.Environment(), np.full(len(arrivals), np.nan)
     pool = simpy.Resource(env, servers)
 
     def attempt(service):
@@ -95,13 +95,13 @@ def hedged(arrivals, services, servers, after):
                 one.interrupt()
 
     env.process(_source(env, arrivals, job))
-    env.run()
+    env.run(until)
     return left
 
 
 def policy(called, seconds, waves, arrivals, servers):
     """Answers (n,): every model a pool; the models of a wave are asked together."""
-    env, done = simpy.Environment(), np.empty(len(arrivals))
+    env, done = simpy.Environment(), np.full(len(arrivals), np.nan)
     pools = [simpy.Resource(env, one) for one in servers]
 
     def call(i, j):

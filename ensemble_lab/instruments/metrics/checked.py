@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from numbers import Real
 
 import numpy as np
 
 from ensemble_lab.core.decision import Decision
 from ensemble_lab.core.errors import several, shown
+from ensemble_lab.core.indexes import check_indexes
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.shares import real
 
@@ -27,7 +27,7 @@ def per_item(weak, strong, **scores) -> list[np.ndarray]:
         pandas, or no item.
     """
     given = {**scores, "weak": weak, "strong": strong}
-    _check_indexes(given)
+    check_indexes(given)
     columns = {
         name: column(v, name, SCORE if name in scores else RIGHT) for name, v in given.items()
     }
@@ -81,22 +81,3 @@ def check_gap(weak: float, strong: float) -> None:
             f"strong has accuracy {strong:.4f} and weak {weak:.4f}: PGR needs a strong model that"
             " is better; swap the two (and the sign of the scores) or choose another pair"
         )
-
-
-def _check_indexes(given: dict) -> None:
-    """Columns of data frames go by position, so indexes that name the items must be equal.
-
-    A default index names nothing, unless another column has the same numbers in another order.
-    """
-    indexed = {
-        name: values.index
-        for name, values in given.items()
-        if hasattr(values, "index") and hasattr(values, "reindex")
-    }
-    for (one, names), (other, others) in combinations(indexed.items(), 2):
-        numbered = any(index.tolist() == [*range(len(index))] for index in (names, others))
-        if not names.equals(others) and (not numbered or set(names) == set(others)):
-            raise ValueError(
-                f"{one} and {other} have different indexes; give both in the order of the items,"
-                " with .to_numpy()"
-            )

@@ -38,9 +38,13 @@ class Failures:
 
     def gives_up(self, name: str) -> bool:
         """Whether a model is no longer asked; counts the calls that are left out."""
-        gives_up = self._row[name] >= MOST_IN_A_ROW
+        gives_up = self.given_up(name)
         self._left[name] += gives_up
         return gives_up
+
+    def given_up(self, name: str) -> bool:
+        """Whether a model is no longer asked."""
+        return self._row[name] >= MOST_IN_A_ROW
 
     def raise_first(self, path: Path) -> None:
         """Raise the first failure, if any, with notes on where it was and on the others.

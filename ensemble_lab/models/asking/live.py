@@ -31,6 +31,8 @@ from ensemble_lab.models.asking.given import (
 from ensemble_lab.models.asking.recorder import Recorder, ask, blaming
 from ensemble_lab.models.asking.together import together
 
+ENGINES = ("local", "ray")
+
 
 def record(
     models: Mapping[str, Model],
@@ -42,6 +44,7 @@ def record(
     features: Mapping[str, Iterable] | None = None,
     group: Mapping[Hashable, Hashable] | Iterable | None = None,
     progress: bool = True,
+    engine: str = "local",
 ) -> Outcomes:
     """Ask every model about every item once, and keep the replies.
 
@@ -78,6 +81,11 @@ def record(
         The kind of each item, as `truth`.
     progress : bool
         Show a progress bar.
+    engine : {"local", "ray"}
+        Here and one call after the other, or each model in a process of its own by Ray, all at the
+        same time. Then each process has a copy of its model, and the lines of the file are in the
+        order of the replies. A cluster that runs is used; else one is started here and stopped at
+        the end.
 
     Returns
     -------
@@ -96,6 +104,8 @@ def record(
     ValueError, OSError
         Another program damaged the file meanwhile: all replies are in a file next to it, which the
         error names and which can be continued.
+    ImportError
+        Ray is not installed.
     Exception
         The first error of a model, after all others have been asked.
 
@@ -115,23 +125,33 @@ def record(
         raise ValueError(f"{len(items)} items and {len(models)} models; give at least one of each")
     if grade is not None and not callable(grade):
         raise TypeError(f"grade is {shown(grade)}; give a function of answer and truth")
+    check_known(engine, ENGINES, "engine", "list of engines")
     facts = facts_of(items, truth, features, group)
     with Journal(path) as journal:
         recorder = Recorder(journal, models, items, facts, grade)
         todo, total = recorder.todo(), len(items) * len(models)
         begun = total - len(todo)
         with tqdm(total=total, initial=begun, unit="call", disable=not progress) as bar:
-            for item, name in todo:
+            for item, name, asked in _calls(engine, models, items, todo, recorder):
                 failed = f", {len(recorder.failures)} failed" if len(recorder.failures) else ""
                 bar.set_postfix_str(name + failed, refresh=False)
                 with blaming(failed_on(item, name, path)):
-                    recorder.ask(item, name)
+                    recorder.ask(item, name, asked)
                 bar.update()
         recorder.raise_failures()
         table = recorder.table()
         if recorder.by_truth:
             warn_unequal(table.answer, table.truth, table.labels)
     return table
+
+
+def _calls(engine: str, models: Mapping, items: Mapping, todo: list, recorder: Recorder):
+    """(item, model, how its reply is had) of each call, in the order of asking or of replies."""
+    if engine == "local":
+        return ((item, name, None) for item, name in todo)
+    from ensemble_lab.models.asking.on_ray import replies
+
+    return replies(models, items, todo, recorder.failures.given_up)
 
 
 def run(

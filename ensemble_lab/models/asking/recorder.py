@@ -70,11 +70,17 @@ class Recorder:
         known = {pair: place for place, pair in enumerate(recording.failed)}
         return sorted(pairs, key=lambda pair: known.get(pair, -1))
 
-    def ask(self, item, name: str) -> None:
+    def ask(self, item, name: str, asked: Callable[[], tuple] | None = None) -> None:
         """Ask one model about one item and write its reply.
 
         An error of a model, or a reply that could not be read again, is counted as a failure; after
         ten in a row a model is no longer asked.
+
+        Parameters
+        ----------
+        item, name
+        asked : callable, optional
+            Gives what `ask` gave in another process, or raises its error.
 
         Raises
         ------
@@ -83,9 +89,9 @@ class Recorder:
         """
         if self.failures.gives_up(name):
             return
-        where = _of(item, name)
+        where = of(item, name)
         try:
-            line, _ = ask(self._models[name], self._items[item], where)
+            line, _ = asked() if asked else ask(self._models[name], self._items[item], where)
         except Exception as error:
             self.failures.note(item, name, error)
             self._journal.failed(item, name, type(error).__name__)
@@ -128,7 +134,7 @@ class Recorder:
             if "truth" not in self._known(item):
                 continue
             try:
-                correct = self._graded(line, item, _of(item, name))
+                correct = self._graded(line, item, of(item, name))
             except Exception as error:
                 self.failures.note(item, name, error)
                 continue
@@ -168,7 +174,7 @@ class Recorder:
                 raise ValueError(f"{path} was graded with grade=; give the same grade= again")
 
 
-def _of(item, name: str) -> str:
+def of(item, name: str) -> str:
     """The reply that a message is about."""
     return f" for item {shown(item, 40)}, model {shown(name, 40)}"
 

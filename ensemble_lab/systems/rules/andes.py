@@ -58,19 +58,22 @@ def quality_of_experience(times, due: float, speed: float) -> float:
     return float(1 - (np.minimum(begun, end) - expected).sum() / (end - expected).sum())
 
 
-def gain(ahead, asked, horizon: float):
+def gain(ahead: float, asked: float, horizon: float) -> float:
     """Quality that a reader loses over the next `horizon` seconds if no token comes.
 
     Parameters
     ----------
-    ahead, asked : float or array
+    ahead, asked : float
         Seconds until the reader has nothing to read, and seconds since the first token was
         expected; negative where that time is past or still to come.
     horizon : float
         Seconds.
     """
-    without = np.maximum(horizon - np.maximum(ahead, 0.0), 0.0)
-    return np.where(without > 0, without / np.maximum(asked + horizon, 1e-9), 0.0) ** 2
+    without = horizon - ahead if ahead > 0 else horizon
+    if without <= 0:
+        return 0.0
+    share = without / max(asked + horizon, 1e-9)
+    return share * share
 
 
 class Streams(Rule):
@@ -103,8 +106,7 @@ class Streams(Rule):
     def start(self, cluster):
         requests, n = cluster.requests, len(cluster.requests)
         self.output = requests.output.tolist()
-        self.due = requests.arrival + self.wait
-        self.first_due = self.due.tolist()
+        self.due = (requests.arrival + self.wait).tolist()  # when the first token is expected
         self.wanted = self.due.copy()  # when the reader wants the next token
         self.written, self.delay, self.lost = [0] * n, [0.0] * n, [0.0] * n
         self.experience = [0.0] * n
@@ -147,9 +149,11 @@ class Streams(Rule):
         new = after - before
         if new:
             came = self.last[i] + (now - self.last[i]) / new if before else cluster.first[i]
-            due = self.first_due[i] + before / self.speed
+            due = self.due[i] + before / self.speed
             first, last = came - due, now - due - (new - 1) / self.speed  # how late they came
-            delay = max(self.delay[i], first)
+            delay = self.delay[i]
+            if first > delay:
+                delay = first
             self.lost[i] += new * delay
             if last > delay:  # tokens come slower than they are read: those at the end wait more
                 more, step = last - delay, (last - first) / (new - 1)
@@ -185,21 +189,23 @@ class Andes(Streams):
         engine, queue = machine.engine, machine.queue
         if not queue or (len(queue) == 1 and machine.fits(queue[0])):
             return []
-        tasks = [*machine.running, *queue]
-        i = np.array([task.request for task in tasks])
-        size = np.array([task.prompt + task.output for task in tasks])
-        now = cluster.now
-        context = np.array([task.prompt + task.tokens for task in tasks])
-        worth = gain(self.wanted[i] - now, now - self.due[i], self.horizon) / (context + 1)
+        tasks, now = [*machine.running, *queue], cluster.now
+        worth = []
+        for task in tasks:
+            i = task.request
+            lost = gain(self.wanted[i] - now, now - self.due[i], self.horizon)
+            worth.append(lost / (task.prompt + task.tokens + 1))
         slots, memory, taken = engine.slots, engine.capacity, set()
-        order = np.argsort(-worth, kind="stable").tolist()
+        # The most worth first; equal ones stay in their order.
+        order = sorted(range(len(tasks)), key=worth.__getitem__, reverse=True)
         for k in order:
-            if slots and size[k] <= memory:
-                slots, memory = slots - 1, memory - size[k]
+            size = tasks[k].prompt + tasks[k].output
+            if slots and size <= memory:
+                slots, memory = slots - 1, memory - size
                 taken.add(k)
         running = len(machine.running)
         out = [k for k in range(running) if k not in taken]
-        if cluster.stopped + len(out) > max(i) + 1:
+        if cluster.stopped + len(out) > max(task.request for task in tasks) + 1:
             out = []
         queue.clear()
         queue.extend(tasks[k] for k in order if k >= running)

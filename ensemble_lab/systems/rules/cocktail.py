@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from functools import cache
+from operator import attrgetter
 
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.systems.rules.fleet import Fleet, Variant
@@ -12,6 +14,7 @@ from ensemble_lab.systems.simulator.inputs import instance
 from ensemble_lab.systems.simulator.machine import Machine
 from ensemble_lab.systems.simulator.requests import Requests
 
+load = attrgetter("load")
 WINDOW = 50  # votes before members are changed
 
 
@@ -61,13 +64,13 @@ class Cocktail(Fleet):
                     f" {len(outcomes.models)} models; give one variant for each of them"
                 )
         self.answers, self.correct = outcomes.answer.tolist(), outcomes.correct.tolist()
-        self.shrink = shrink
+        self.shrink, self.vote = shrink, cache(self._vote)  # questions come back
 
     def start(self, cluster):
         self.members = [list(range(len(ways))) for ways in self.variants]
         self.left_out: list[list[int]] = [[] for _ in self.variants]
         self.awaited: dict[int, int] = {}  # answers that a request waits for
-        self.given: dict[int, set[int]] = {}  # members that have answered it
+        self.given: dict[int, list[int]] = {}  # members that have answered it
         self.recent = [deque(maxlen=WINDOW) for _ in self.variants]  # members that agreed
         super().start(cluster)
 
@@ -75,12 +78,18 @@ class Cocktail(Fleet):
         jobs = [(m, v) for m, members in enumerate(self.members) for v in members]
         return dict(zip(jobs, shares([self.work(*job) for job in jobs], machines), strict=True))
 
+    def arrange(self, wanted, cluster):
+        super().arrange(wanted, cluster)
+        self.crews: list[dict[int, list[Machine]]] = [{} for _ in self.variants]
+        for model, machines in enumerate(self.holders):
+            for machine in machines:
+                member = self.jobs[machine.number][1]
+                self.crews[model].setdefault(member, []).append(machine)
+
     def place(self, task, cluster):
-        crews: dict[int, list[Machine]] = {}
-        for machine in self.holders[task.model]:
-            crews.setdefault(self.jobs[machine.number][1], []).append(machine)
-        first, *others = (min(crew, key=lambda machine: machine.load) for crew in crews.values())
-        self.awaited[task.request], self.given[task.request] = len(crews), set()
+        crews = self.crews[task.model].values()
+        first, *others = [min(crew, key=load) for crew in crews]
+        self.awaited[task.request], self.given[task.request] = len(crews), []
         for machine in others:
             cluster.send(task.copy(), machine)
         return first
@@ -88,20 +97,25 @@ class Cocktail(Fleet):
     def after(self, task, machine, cluster):
         request = task.request
         self.awaited[request] -= 1
-        self.given[request].add(self.held[machine.number][1])
+        self.given[request].append(self.held[machine.number][1])
         if self.awaited[request]:
             return False
-        item, members = request % len(self.answers), sorted(self.given.pop(request))
-        answers = [self.answers[item][v] for v in members]
-        votes = Counter(answer for answer in answers if answer >= 0)
-        agree: list[int] = []
-        if votes:
-            winner = votes.most_common(1)[0][0]  # of equal ones the first member's
-            agree = [v for v, answer in zip(members, answers, strict=True) if answer == winner]
-        cluster.quality[request] = float(self.correct[item][agree[0]]) if agree else 0.0
+        members = sorted(set(self.given.pop(request)))
+        agree, right = self.vote(request % len(self.answers), *members)
+        cluster.quality[request] = right
         if members == self.members[task.model]:  # not asked before the last change
             self.recent[task.model].append(agree)
         return True
+
+    def _vote(self, item: int, *members: int) -> tuple[list[int], float]:
+        """The members that agree with the vote on an item, and whether it is right."""
+        answers = [self.answers[item][v] for v in members]
+        votes = Counter(answer for answer in answers if answer >= 0)
+        if not votes:
+            return [], 0.0
+        winner = votes.most_common(1)[0][0]  # of equal ones the first member's
+        agree = [v for v, answer in zip(members, answers, strict=True) if answer == winner]
+        return agree, float(self.correct[item][agree[0]])
 
     def tick(self, cluster):
         changes = [self.change(model) for model in range(len(self.members))]

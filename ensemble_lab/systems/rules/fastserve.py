@@ -78,7 +78,8 @@ class FastServe(Rule):
             machine.quantum = max(1, int(steps + 1e-9))
 
     def place(self, task, cluster):
-        return min(cluster.on, key=lambda m: m.load + len(self.waiting[m.number]))
+        loads = [len(m.running) + len(m.queue) + len(self.waiting[m.number]) for m in cluster.on]
+        return cluster.on[loads.index(min(loads))]
 
     def wait(self, task, heap, seat, left, now):
         self.seat[task.request], self.left[task.request] = seat, (left, now)

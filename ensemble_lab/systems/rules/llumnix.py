@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import inf
 from numbers import Real
+from operator import attrgetter
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.systems.simulator.cluster import Rule
@@ -85,7 +86,10 @@ class Llumnix(Rule):
         return free, len(machine.running)
 
     def place(self, task, cluster):
-        machine = max(cluster.on, key=lambda m: (_freeness(*self.free(m)), -m.load))
+        free = [_freeness(*self.free(machine)) for machine in cluster.on]
+        most = max(free)
+        freest = [machine for machine, f in zip(cluster.on, free, strict=True) if f == most]
+        machine = min(freest, key=attrgetter("load"))
         self.wanted[machine.number] += task.prompt + task.output
         return machine
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.systems.simulator.cluster import Rule
@@ -44,21 +45,20 @@ class Cached(Rule):
         raise NotImplementedError
 
     def place(self, task, cluster):
-        chain, holders = self.chains[task.request], self.holders
-        cached = [0] * len(self.kept)
-        left, depth = (1 << len(cached)) - 1, 0  # who holds all prefixes up to here
+        chain, prompt, cached = self.chains[task.request], task.prompt, [0] * len(self.kept)
+        left = (1 << len(cached)) - 1  # who holds all prefixes up to here, as bits
         for depth, prefix in enumerate(chain):
-            still = left & holders.get(prefix, 0)
-            if still != left:
-                for number in range(len(cached)):
-                    if (left ^ still) >> number & 1:
-                        cached[number] = min(depth * self.block, task.prompt)
-                left = still
-                if not left:
-                    break
-        for number in range(len(cached)):
-            if left >> number & 1 and chain:
-                cached[number] = min((depth + 1) * self.block, task.prompt)
+            still = left & self.holders.get(prefix, 0)
+            if still != left and depth:
+                held = min(depth * self.block, prompt)
+                for number in places(left ^ still):
+                    cached[number] = held
+            left = still
+            if not left:
+                break
+        if chain:
+            for number in places(left):
+                cached[number] = min(len(chain) * self.block, prompt)
         number = self.choose(task, cached, cluster)
         self._keep(chain, number)
         hit = min(cached[number], max(task.prompt - 1, 0))  # a step reads one token at least
@@ -76,6 +76,12 @@ class Cached(Rule):
             prefix = next(iter(kept))
             del kept[prefix]
             holders[prefix] ^= bit
+
+
+@lru_cache(4096)
+def places(bits: int) -> tuple[int, ...]:
+    """The places of the bits that are set."""
+    return tuple(place for place in range(bits.bit_length()) if bits >> place & 1)
 
 
 def prefixes(blocks) -> list[list[int]]:

@@ -138,21 +138,11 @@ class Member:
             confidence, unknown = judged.confidence, unknown + judged.unknown
             usage.append(judged.usage)
             costs.append(judged.cost)
+        seconds = time.perf_counter() - start
+        line = self._line(reply, answers[best], confidence, sum_or_none(costs), seconds)
         if not body.get("logprobs"):
             for choice in reply.body["choices"]:
                 choice.pop("logprobs", None)
-        seconds = time.perf_counter() - start
-        line = {
-            "text": text_of(reply.body),
-            "confidence": confidence,
-            "cost": sum_or_none(costs),
-            "latency": seconds,
-            "tokens": usage[best].get("completion_tokens"),
-        }
-        if answers[best] is not None:
-            line["answer"] = answers[best]
-        if self.local and self.parse is None and said_by(reply).probability is not None:
-            line["probability"] = dict(said_by(reply).probability)
         return Heard(line, reply.body, summed(usage), seconds, unknown)
 
     def _asked(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -174,16 +164,23 @@ class Member:
         return answers.index(answer), votes / len(answers)
 
     def line(self, reply: Reply) -> dict:
-        """A reply to a client that named this member, as a line for a table."""
-        usage = usage_of(reply.body)
-        return {
+        """One reply as a line for a table; its cost is unknown where it took several calls."""
+        cost = self._cost(reply, usage_of(reply.body)) if reply.calls == 1 else None
+        sure = self._own_confidence(reply)
+        return self._line(reply, self._answer(reply), sure, cost, reply.seconds)
+
+    def _line(self, reply: Reply, answer, confidence, cost, seconds: float) -> dict:
+        line = {
             "text": text_of(reply.body),
-            "answer": self._answer(reply),
-            "confidence": self._by_logprobs(reply),
-            "cost": self.cost(usage) if reply.calls == 1 else None,
-            "latency": reply.seconds,
-            "tokens": usage.get("completion_tokens"),
+            "confidence": confidence,
+            "cost": cost,
+            "latency": seconds,
+            "tokens": usage_of(reply.body).get("completion_tokens"),
         }
+        line |= {} if answer is None else {"answer": answer}
+        if self.local and self.parse is None and said_by(reply).probability is not None:
+            line["probability"] = [*said_by(reply).probability.items()]
+        return line
 
     def cost(self, usage: Mapping[str, int]) -> float | None:
         """USD of a call by its token counts; None where the price or a count is not known."""

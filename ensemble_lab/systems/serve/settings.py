@@ -81,8 +81,9 @@ def read_settings(path: str | Path, port: int | None = None) -> Settings:
     settings. Both may have ``features``, a table of the catalogue in whose terms questions are
     described (`ensemble_lab.QuestionFeatures`), and ``labels``.
 
-    A table ``[record]`` with ``path`` records every request in a `TrafficLog`, with ``prompts =
-    true`` the messages too; ``key_env`` names the environment variable with the key of its hashes.
+    A table ``[record]`` with ``path``, such as ``"traffic.jsonl"`` beside the settings, records
+    every request in a `TrafficLog`; with ``prompts = true`` the messages and texts too. Its
+    ``key_env`` names the environment variable with the key of the hashes.
 
     Parameters
     ----------
@@ -200,7 +201,7 @@ def serve(path: str | Path, port: int | None = None) -> None:
     except ValueError as error:
         raise SettingsError(str(error)) from None
     with taken:
-        # Opened after the port, so that a second gateway by mistake is told about the port.
+        # Opened after the port: a gateway that is started twice is told about the port.
         opening = partial(TrafficLog, **settings.record)
         log = _placed("[record]", opening) if settings.record else None
         made = app(settings.policies, settings.models, timeout=settings.timeout, recorder=log)

@@ -76,6 +76,11 @@ class UpstreamError(Exception):
         self.status, self.kind, self.message, self.retry_after = status, kind, message, retry_after
         self.headers, self.tried = headers or {}, 0
 
+    def __reduce__(self):
+        return UpstreamError, (
+            self.status, self.kind, self.message, self.retry_after, dict(self.headers)
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Reply:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.systems.simulator.inputs import generator, positive, whole
+
+MOST = 10**8  # times that are drawn at once: 0.8 GB
 
 
 def poisson_arrivals(
@@ -27,7 +30,8 @@ def poisson_arrivals(
     Raises
     ------
     ValueError
-        A rate of zero or below, both or none of `jobs` and `horizon`, or no job within the horizon.
+        A rate of zero or below, both or none of `jobs` and `horizon`, no job within the horizon,
+        or more than 100 million.
 
     Examples
     --------
@@ -63,20 +67,28 @@ def gamma_arrivals(
     >>> gamma_arrivals(2.0, 0.0, jobs=4).tolist()
     [0.5, 1.0, 1.5, 2.0]
     """
-    mean, cv = 1 / positive(rate, "rate", " jobs a second"), positive(cv, "cv", zero=True)
+    rate, cv = positive(rate, "rate", " jobs a second"), positive(cv, "cv", zero=True)
     if (jobs is None) == (horizon is None):
         raise ValueError("give either jobs=, how many, or horizon=, for how many seconds")
     if cv > 100:  # the gaps would be zeros, and one that no number holds
         raise ValueError(f"cv={cv:g} is burstier than can be drawn; give a number up to 100")
     rng = generator(rng)
+    asked = whole(jobs, "jobs") if horizon is None else rate * positive(horizon, "horizon", " s")
+    if asked > MOST:
+        raise ValueError(
+            f"{shown(asked)} jobs are more than are drawn at once; give a rate, jobs or a horizon"
+            f" for at most {MOST:,}"
+        )
+    if horizon is None and asked / rate > 1e300:
+        raise ValueError(f"rate={rate:g} jobs a second is too small to count seconds; give more")
+    mean, even = 1 / rate, cv < 1e-16  # below that the gaps are equal in all their digits
 
     def gaps(n: int) -> np.ndarray:
-        return rng.gamma(cv**-2, mean * cv**2, n) if cv else np.full(n, mean)
+        return np.full(n, mean) if even else rng.gamma(cv**-2, mean * cv**2, n)
 
-    if jobs is not None:
-        return np.cumsum(gaps(whole(jobs, "jobs")))
-    horizon = positive(horizon, "horizon", " seconds")
-    times = np.cumsum(gaps(int(horizon / mean) + 1))
+    if horizon is None:
+        return np.cumsum(gaps(asked))
+    times = np.cumsum(gaps(int(asked) + 1))
     while times[-1] < horizon:
         times = np.concatenate([times, times[-1] + np.cumsum(gaps(len(times)))])
     times = times[times < horizon]

@@ -95,8 +95,8 @@ def mg1_wait(rate: float, service: float, cv: float) -> float:
     (4.0, 2.0)
     """
     load = positive(rate, "rate") * positive(service, "service")
-    second_moment = service**2 * (1 + positive(cv, "cv", zero=True) ** 2)
-    return rate * second_moment / (2 * (1 - _busy(load, 1)))
+    cv = positive(cv, "cv", zero=True)
+    return load * service * (1 + cv * cv) / (2 * (1 - _busy(load, 1)))
 
 
 def md1_wait(rate: float, service: float) -> float:
@@ -194,6 +194,6 @@ def _busy(load: float, servers: int) -> float:
     if load >= servers:
         raise ValueError(
             f"a load of {load:g} erlang on {servers} server{'s' * (servers > 1)} makes the queue"
-            f" grow without end; use at least {math.floor(load) + 1} servers, or fewer jobs"
+            f" grow without end; use at least {math.floor(load) + 1:.10g} servers, or fewer jobs"
         )
     return load / servers

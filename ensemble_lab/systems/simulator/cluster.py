@@ -223,9 +223,15 @@ class Cluster:
             machine._steps = 0
             done = machine.steps
             if machine._due <= done:
-                ended = [task for task in running if task.due <= done]
-                machine.running = running = [task for task in running if task.due > done]
-                machine._due = min([task.due for task in running], default=inf)
+                ended, going, due = [], [], inf
+                for task in running:
+                    if task.due <= done:
+                        ended.append(task)
+                    else:
+                        going.append(task)
+                        if task.due < due:
+                            due = task.due
+                machine.running, machine._due, running = going, due, going
                 for task in ended:
                     task.tokens = task.output
                     machine.held -= task.held

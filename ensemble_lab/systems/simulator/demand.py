@@ -10,6 +10,7 @@ import numpy as np
 
 from ensemble_lab.core.decision import Decision
 from ensemble_lab.core.errors import check_known, several, shown
+from ensemble_lab.core.indexes import check_indexes
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy
 from ensemble_lab.systems.simulator.inputs import called, positive, truth
@@ -94,6 +95,7 @@ def _seconds(outcomes: Outcomes, services, called: np.ndarray) -> np.ndarray:
             " or one an item"
         )
     else:
+        check_indexes({f"services[{shown(name, 40)}]": given for name, given in services.items()})
         for name, given in services.items():
             check_known(name, outcomes.models, "model", "outcomes")
             column = outcomes.models.index(name)

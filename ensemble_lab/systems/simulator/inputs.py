@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 
@@ -34,6 +35,8 @@ def numbers(values, what: str) -> np.ndarray:
         for held in array.ravel().tolist():
             if isinstance(held, bool) or not isinstance(held, Real):
                 raise ValueError(f"{what} holds {shown(held)}, not a number; give real numbers")
+            if not is_finite(held) and held == held:  # NaN is named with its place below
+                raise ValueError(f"{what} holds {shown(held)}; give finite numbers")
     array = array.astype(float)
     if not np.isfinite(array).all():
         place = np.argwhere(~np.isfinite(array))[0].tolist()
@@ -88,11 +91,21 @@ def positive(value, what: str, unit: str = "", zero: bool = False) -> float:
     ValueError
         Another value.
     """
-    fit = isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < float("inf")
-    if not fit or (value == 0 and not zero):
+    if not is_finite(value) or value < 0 or (value == 0 and not zero):
         least = "from 0 up" if zero else "above 0"
         raise ValueError(f"{what}={shown(value)}; give a finite number {least}{unit}")
     return float(value)
+
+
+def is_finite(value) -> bool:
+    """Whether it is a real number that a float holds."""
+    # NumPy's spans of time count as whole numbers.
+    if not isinstance(value, Real) or isinstance(value, bool | np.timedelta64):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond 1.8e308
+        return False
 
 
 def whole(value, what: str, least: int = 1) -> int:

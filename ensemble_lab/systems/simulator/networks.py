@@ -38,18 +38,20 @@ class Pools(Rule):
     def __post_init__(self):
         object.__setattr__(self, "servers", pools(self.servers))
 
-    def serve(self, arrivals, services, kind) -> Served:
+    def serve(self, arrivals, services, kind, horizon) -> Served:
         pool = codes(kind, tuple(self.servers), "model", "pools")
         n, before, busy = len(arrivals), 0, []
-        started, server = np.empty(n), np.empty(n, int)
+        started, finished, waits, service = np.empty((4, n))
+        server = np.empty(n, int)
         for code, servers in enumerate(self.servers.values()):
             jobs = np.flatnonzero(pool == code)
-            part = in_turn(arrivals[jobs], services[jobs], servers)
-            started[jobs], server[jobs] = part.started, part.server + before
+            part = in_turn(arrivals[jobs], services[jobs], servers, horizon)
+            started[jobs], finished[jobs] = part.started, part.finished
+            waits[jobs], service[jobs] = part.waits, part.service
+            server[jobs] = np.where(part.server < 0, -1, part.server + before)
             busy.append(part.busy)
             before += servers
-        waits = started - arrivals
-        return Served(started, started + services, server, waits, services, np.concatenate(busy))
+        return Served(started, finished, server, waits, service, np.concatenate(busy))
 
     def work(self, services, kind):
         pool = codes(kind, tuple(self.servers), "model", "pools")
@@ -101,20 +103,22 @@ class Tandem(Rule):
     def stages(self) -> int:
         return len(self.servers)
 
-    def serve(self, arrivals, services, kind) -> Served:
-        at, started, waits, busy = arrivals, None, np.zeros(len(arrivals)), []
+    def serve(self, arrivals, services, kind, horizon) -> Served:
+        at, started, busy = arrivals, None, []
+        waits, service = np.zeros((2, len(arrivals)))
         for stage, servers in enumerate(self.servers):
-            order = np.argsort(at, kind="stable")  # ties by number
-            part = in_turn(at[order], services[order, stage], servers)
-            leave, server = np.empty(len(at)), np.empty(len(at), int)
-            leave[order], server[order] = part.finished, part.server
+            # Those that have come so far, in the order in which they did; ties by number.
+            order = np.argsort(at, kind="stable")[: np.isfinite(at).sum()]
+            part = in_turn(at[order], services[order, stage], servers, horizon)
+            at, server = np.full(len(at), math.nan), np.full(len(at), -1)
+            at[order], server[order] = part.finished, part.server
             waits[order] += part.waits
+            service[order] += part.service
             if started is None:
                 started = part.started
-            at = leave
             busy.append(part.busy)
-        server += sum(self.servers[:-1])
-        return Served(started, at, server, waits, services.sum(axis=1), np.concatenate(busy))
+        server[server >= 0] += sum(self.servers[:-1])
+        return Served(started, at, server, waits, service, np.concatenate(busy))
 
     def work(self, services, kind):
         seconds = services.sum(axis=0).tolist()
@@ -149,15 +153,15 @@ class Hedged(Rule):
         whole(self.servers, "servers")
         positive(self.after, "after", " seconds", zero=True)
 
-    def serve(self, arrivals, services, kind) -> Served:
+    def serve(self, arrivals, services, kind, horizon) -> Served:
         n, duration = len(arrivals), services.tolist()
         started, finished = np.full(n, math.nan), np.full(n, math.nan)
-        server, busy = np.empty(n, int), np.zeros(self.servers)
+        server, busy = np.full(n, -1), np.zeros(self.servers)
         idle, waiting = deque(range(self.servers)), deque()
         running = {}  # (job, which try): (since when, server)
         # Departures come before arrivals, and these before second tries.
         events = [(at, 1, job, 0) for job, at in enumerate(arrivals.tolist())]
-        while events:
+        while events and events[0][0] <= horizon:
             now, what, job, which = heappop(events)
             if what:
                 if not math.isnan(finished[job]):
@@ -179,8 +183,10 @@ class Hedged(Rule):
                 running[job, which] = now, idle.popleft()
                 started[job] = now if math.isnan(started[job]) else started[job]
                 heappush(events, (now + duration[job][which], 0, job, which))
-        waits, service = started - arrivals, finished - started
-        return Served(started, finished, server, waits, service, busy)
+        for since, who in running.values():  # still served at the horizon
+            busy[who] += horizon - since
+        begun, ended = np.nan_to_num(started, nan=horizon), np.nan_to_num(finished, nan=horizon)
+        return Served(started, finished, server, begun - arrivals, ended - begun, busy)
 
     def work(self, services, kind):
         return {"": (float(services.min(axis=1).sum()), self.servers)}

@@ -41,8 +41,9 @@ class ShortestFirst(Rule):
     def __post_init__(self):
         whole(self.servers, "servers")
 
-    def serve(self, arrivals, services, kind) -> Served:
-        return _by_rank(arrivals, services, np.argsort(services, kind="stable"), self.servers)
+    def serve(self, arrivals, services, kind, horizon) -> Served:
+        order = np.argsort(services, kind="stable")
+        return _by_rank(arrivals, services, order, self.servers, horizon)
 
     def work(self, services, kind):
         return {"": (float(services.sum()), self.servers)}
@@ -80,18 +81,18 @@ class Priority(Rule):
         if not isinstance(self.preemptive, bool):
             raise ValueError(f"preemptive={shown(self.preemptive)}; give True or False")
 
-    def serve(self, arrivals, services, kind) -> Served:
+    def serve(self, arrivals, services, kind, horizon) -> Served:
         rank = codes(kind, self.classes, "class", "classes")
         order = np.argsort(rank, kind="stable")
         if not self.preemptive:
-            return _by_rank(arrivals, services, order, self.servers)
-        return _interrupting(arrivals, services, order, rank, self.servers)
+            return _by_rank(arrivals, services, order, self.servers, horizon)
+        return _interrupting(arrivals, services, order, rank, self.servers, horizon)
 
     def work(self, services, kind):
         return {"": (float(services.sum()), self.servers)}
 
 
-def _by_rank(arrivals, services, order: np.ndarray, servers: int) -> Served:
+def _by_rank(arrivals, services, order: np.ndarray, servers: int, horizon: float) -> Served:
     """Of those who wait, the first in `order` (a permutation of the jobs) is next."""
     position = np.empty(len(order), int)
     position[order] = np.arange(len(order))
@@ -119,10 +120,11 @@ def _by_rank(arrivals, services, order: np.ndarray, servers: int) -> Served:
         else:
             heappush(waiting, position[job])
     leave(math.inf)
-    return uninterrupted(arrivals, services, np.array(started), np.array(server), servers)
+    started, server = np.array(started), np.array(server)
+    return uninterrupted(arrivals, services, started, server, servers, horizon)
 
 
-def _interrupting(arrivals, services, order, rank, servers: int) -> Served:
+def _interrupting(arrivals, services, order, rank, servers: int, horizon: float) -> Served:
     """As `_by_rank`, but a job of lesser `rank` interrupts one of greater rank."""
     position = np.empty(len(order), int)
     position[order] = np.arange(len(order))
@@ -170,6 +172,14 @@ def _interrupting(arrivals, services, order, rank, servers: int) -> Served:
         left[job_at[place]], since[job_at[place]] = when - now, now
         heappush(waiting, place)
         start(job, now, who)
-    leave(math.inf)
+    leave(horizon)
+    service = services.copy()
+    for _, place, who in ends:  # still served at the horizon
+        job = job_at[place]
+        busy[who] += horizon - since[job]
+        service[job] += horizon - since[job] - left[job]
+    for job in (job_at[place] for place in waiting):
+        waits[job] += horizon - since[job]
+        service[job] -= left[job]
     times = (np.array(values) for values in (started, finished, server, waits))
-    return Served(*times, services, np.array(busy))
+    return Served(*times, service, np.array(busy))

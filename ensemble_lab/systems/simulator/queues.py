@@ -16,16 +16,16 @@ from ensemble_lab.systems.simulator.inputs import whole
 
 
 class Served(NamedTuple):
-    """What a rule did with n jobs on s servers.
+    """What a rule did with n jobs on s servers, up to a horizon.
 
     Parameters
     ----------
     started, finished : ndarray (n,)
-        Seconds; NaN where a job was dropped.
+        Seconds; NaN where a job was dropped, or not so far by the horizon.
     server : ndarray of int (n,)
-        The server that finished it, -1 where it was dropped.
+        The server that finished it, -1 for none.
     waits, service : ndarray (n,)
-        Seconds in the system without being served, and being served.
+        Seconds in the system without being served, and being served; NaN where it was dropped.
     busy : ndarray (s,)
         Seconds that each server worked.
     """
@@ -44,8 +44,8 @@ class Rule(ABC):
     stages = None  # columns of `services`; None where it has one dimension
 
     @abstractmethod
-    def serve(self, arrivals: np.ndarray, services: np.ndarray, kind) -> Served:
-        """Serve all jobs; arrivals are in order, services above 0."""
+    def serve(self, arrivals: np.ndarray, services: np.ndarray, kind, horizon: float) -> Served:
+        """Serve all jobs until `horizon`; arrivals are before it and in order, services above 0."""
 
     @abstractmethod
     def work(self, services: np.ndarray, kind) -> dict[str, tuple[float, int]]:
@@ -77,15 +77,15 @@ class FCFS(Rule):
         if self.room is not None:
             whole(self.room, "room", 0)
 
-    def serve(self, arrivals, services, kind) -> Served:
+    def serve(self, arrivals, services, kind, horizon) -> Served:
         if self.room is None:
-            return in_turn(arrivals, services, self.servers)
-        return self._with_room(arrivals.tolist(), services)
+            return in_turn(arrivals, services, self.servers, horizon)
+        return self._with_room(arrivals.tolist(), services, horizon)
 
     def work(self, services, kind):
         return {} if self.room is not None else {"": (float(services.sum()), self.servers)}
 
-    def _with_room(self, arrivals: list, services: np.ndarray) -> Served:
+    def _with_room(self, arrivals: list, services: np.ndarray, horizon: float) -> Served:
         free = [(-math.inf, k) for k in range(self.servers)]
         started, server = np.full(len(arrivals), math.nan), np.full(len(arrivals), -1)
         waiting = deque()  # when those who wait will start
@@ -100,10 +100,10 @@ class FCFS(Rule):
             start = max(at, now)
             heapreplace(free, (start + service, who))
             started[i], server[i] = start, who
-        return uninterrupted(arrivals, services, started, server, self.servers)
+        return uninterrupted(arrivals, services, started, server, self.servers, horizon)
 
 
-def in_turn(arrivals: np.ndarray, services: np.ndarray, servers: int) -> Served:
+def in_turn(arrivals, services, servers: int, horizon: float = math.inf) -> Served:
     """First come, first served: a heap of the times at which servers become free."""
     free = [(-math.inf, k) for k in range(servers)]
     started, server = [], []
@@ -115,15 +115,26 @@ def in_turn(arrivals: np.ndarray, services: np.ndarray, servers: int) -> Served:
         heapreplace(free, (now + service, who))
         start_of(now)
         serve_by(who)
-    return uninterrupted(arrivals, services, np.array(started), np.array(server, int), servers)
+    started, server = np.array(started), np.array(server, int)
+    return uninterrupted(arrivals, services, started, server, servers, horizon)
 
 
-def uninterrupted(arrivals, services, started, server, servers: int) -> Served:
-    """What follows from the starts where no service is interrupted."""
-    kept = server >= 0
-    busy = np.bincount(server[kept], services[kept], servers)
+def uninterrupted(arrivals, services, started, server, servers: int, horizon: float) -> Served:
+    """What follows from the starts where no service is interrupted.
+
+    What comes before the horizon does not depend on what comes after it, so that it can be cut off
+    in the end.
+    """
+    kept, finished, waits = server >= 0, started + services, started - arrivals
     service = np.where(kept, services, np.nan)
-    return Served(started, started + services, server, started - arrivals, service, busy)
+    if (late := finished > horizon).any():
+        service[late] = np.maximum(horizon - started[late], 0.0)
+        waits = np.minimum(started, horizon) - arrivals
+    busy = np.bincount(server[kept], service[kept], servers)
+    if late.any():
+        started = np.where(started > horizon, np.nan, started)
+        finished, server = np.where(late, np.nan, finished), np.where(late, -1, server)
+    return Served(started, finished, server, waits, service, busy)
 
 
 def codes(kind, names: tuple[str, ...], what: str, plural: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from numbers import Real
 import numpy as np
 
 from ensemble_lab.core.errors import several, shown
+from ensemble_lab.core.indexes import check_indexes
 from ensemble_lab.systems.simulator.inputs import arrival_times, numbers, positive
 
 
@@ -31,8 +32,8 @@ class Requests:
     Raises
     ------
     ValueError
-        No request, arrays of other lengths, times out of order or not finite, tokens below their
-        least number or not whole, a limit that is not positive.
+        No request, arrays of other lengths or with another index of pandas, times out of order or
+        not finite, tokens below their least number or not whole, a limit that is not positive.
     """
 
     arrival: np.ndarray
@@ -43,6 +44,7 @@ class Requests:
     blocks: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self):
+        check_indexes(vars(self))
         arrival = arrival_times(self.arrival)
         n = len(arrival)
         fields = {

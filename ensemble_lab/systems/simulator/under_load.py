@@ -23,7 +23,7 @@ from ensemble_lab.systems.simulator.demand import Demand, demand
 from ensemble_lab.systems.simulator.inputs import arrival_times, generator, positive, whole
 from ensemble_lab.systems.simulator.networks import pools
 from ensemble_lab.systems.simulator.queues import in_turn
-from ensemble_lab.systems.simulator.simulate import shares
+from ensemble_lab.systems.simulator.simulation import shares
 
 WARM_UP = 0.1  # share of the jobs that is left out of the figures, as the queues began empty
 

@@ -1,0 +1,1 @@
+"""Committees of language models: rules over samples, and members that talk to each other."""

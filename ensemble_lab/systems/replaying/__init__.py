@@ -1,0 +1,1 @@
+"""Tables larger than the memory: their partitions replayed one batch after another."""
