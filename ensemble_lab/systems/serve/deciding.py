@@ -196,6 +196,7 @@ async def answer(
             asked = steps.send(lines)
         except StopIteration as end:
             asked, decision = None, end.value
+    heard = {one: heard[one] for one in members if one in heard}  # not as they came
     if decision is None:  # no member is needed: the answer was stored
         decision = served.policy.decide(unasked(tuple(members), row, group, served.labels))
     chosen = decision.chosen[0]

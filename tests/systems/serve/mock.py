@@ -121,6 +121,6 @@ def completion(body, said):
         "object": "chat.completion",
         "created": 1,
         "model": said.get("model", body["model"]),
-        "choices": [choice],
+        "choices": [{**choice, "index": i} for i in range(body.get("n") or 1)],
         "usage": usage,
     }
