@@ -56,6 +56,7 @@ class Unmarked(lab.MixtureOfAgents):
 
 COMMITTEES: dict[str, Committee] = {
     "self-moa": lab.MixtureOfAgents(ALONE[1:5], None),
+    "another sample": lab.MixtureOfAgents((*ALONE[1:4], "#4"), None),  # what any change changes
     "injected": lab.MixtureOfAgents((*ALONE[1:4], "injected"), None),
     "unmarked": Unmarked((*ALONE[1:4], "injected"), None),
     "moa": lab.MixtureOfAgents(("greedy", "#0", "draft"), None),
