@@ -107,11 +107,18 @@ def load_outcomes(name: str) -> Outcomes:
 def load_texts(name: str = "smollm2-tasks"):
     """Texts that a model wrote, recorded once: a data frame, checked against its entry.
 
+    Parameters
+    ----------
+    name : str
+        ``"smollm2-tasks"``: tasks and answers. ``"smollm2-committee"``: what the members of
+        committees said about sums and products; `Transcript.from_frame` replays rows of it.
+
     Returns
     -------
     pandas.DataFrame
-        Columns ``task``, ``answer`` and ``ended`` (whether the answer ended by itself). Its
-        ``attrs`` have the source, the licence, the settings and the caveats.
+        Columns ``task``, ``answer`` and ``ended`` (whether the answer ended by itself), or those of
+        a transcript with ``committee`` and ``truth``. Its ``attrs`` have what each column holds,
+        the source, the licence, the settings and the caveats.
 
     Raises
     ------

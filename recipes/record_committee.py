@@ -62,6 +62,7 @@ COMMITTEES: dict[str, Committee] = {
     "rank-and-fuse": lab.RankAndFuse(ALONE[1:4], ("judge",), None),
     "universal": lab.UniversalConsistency(ALONE[1:6], None),
     "debate": lab.Debate(ALONE[1:4], rounds=1),
+    "universal-by-label": lab.UniversalConsistency(ALONE[1:6], None, seed=1),
 }
 
 
@@ -83,7 +84,7 @@ class Asker:
     def __init__(self):
         how = {"device": "cpu", "dtype": "float32"}
         self.model, self.draft = (lab.load(n, **how) for n in ("smollm2", "smollm2-draft"))
-        self.judge = lab.Chooser(self.model)
+        self.choosers = {"judge": lab.Chooser(self.model)}
         self.known: dict[tuple, dict] = {}
 
     def lines(self, member: str, prompts: list[str]) -> list[dict]:
@@ -102,8 +103,9 @@ class Asker:
     def _replies(self, member: str, prompts: list[str], at: int) -> list[Reply]:
         if member == "injected":
             return [Reply("999", text=INJECTION, tokens=0, latency=0.0)] * len(prompts)
-        if member == "judge":
-            return [Reply(r.answer, r.confidence, tokens=1) for r in self.judge.choose(prompts)]
+        if member in self.choosers:
+            chosen = self.choosers[member].choose(prompts)
+            return [Reply(one.answer, one.confidence, tokens=1) for one in chosen]
         model = self.draft if member == "draft" else self.model
         sampled = member.startswith("#")
         seed = int(digest(str(SEED), member, prompts[0])[:8], 16)
@@ -203,6 +205,8 @@ def main() -> None:
     prompts = []
     for name, committee in (first | COMMITTEES).items():
         begun = perf_counter()
+        if name == "universal-by-label":  # the reader no longer writes a text
+            asker.choosers["reader"] = lab.Chooser(asker.model, "1 2 3 4 5".split())
         with lab.Transcript(args.work / f"{name}.jsonl") as transcript:
             answers = discuss(committee, truth, transcript, asker)
             alone = {f"{one}@1" for one in (*ALONE, "injected")}

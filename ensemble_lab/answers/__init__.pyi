@@ -3,6 +3,7 @@ from .cascades.agreement import AgreementCascade as AgreementCascade
 from .cascades.budget import BudgetCascade as BudgetCascade
 from .cascades.cascade import Cascade as Cascade
 from .cascades.combining import CombiningCascade as CombiningCascade
+from .committees.agreement import best_group as best_group
 from .committees.agreement import best_of_n as best_of_n
 from .committees.agreement import dual_agreement as dual_agreement
 from .committees.agreement import largest_group as largest_group

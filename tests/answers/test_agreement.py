@@ -6,12 +6,13 @@ from math import isclose, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import ensemble_lab as lab
 
+few = settings(deadline=None, max_examples=50)  # a machine at work is slow
 CODET = lab.load_solutions()
 
 
@@ -69,6 +70,7 @@ def test_all_problems_are_scored_as_by_the_published_algorithm():
     assert np.allclose(found, chosen_by_sets(CODET, paper), atol=1e-12)
 
 
+@few
 @given(solutions())
 def test_dual_agreement_is_that_of_sets(bits):
     assert np.allclose(lab.dual_agreement(bits), chosen_by_sets(bits, script_score(bits)))
@@ -76,6 +78,7 @@ def test_dual_agreement_is_that_of_sets(bits):
     assert np.allclose(found, chosen_by_sets(bits, paper_score(bits)))
 
 
+@few
 @given(solutions())
 def test_group_and_text_votes_are_those_of_counting(bits):
     n = bits.passes.shape[1]
@@ -90,6 +93,7 @@ def test_group_and_text_votes_are_those_of_counting(bits):
             assert np.allclose(rule[p], [(i in winners) / len(winners) for i in range(n)])
 
 
+@few
 @given(solutions())
 def test_powers_are_one_family(bits):
     assert np.allclose(lab.dual_agreement(bits, power=0), lab.best_of_n(bits.passed()))
@@ -101,6 +105,7 @@ def _biggest_then_tests(bits):
     return chosen_by_sets(bits, lambda size, tests: 1e6 * size + sum(bits.times[list(tests)]))
 
 
+@few
 @given(solutions(), st.randoms(use_true_random=False))
 def test_no_rule_reads_the_official_grades_or_which_tests_are_true(bits, random):
     correct = np.array([[random.random() < 0.5 for _ in row] for row in bits.correct])
@@ -110,6 +115,7 @@ def test_no_rule_reads_the_official_grades_or_which_tests_are_true(bits, random)
         assert np.array_equal(rule(bits), rule(other))
 
 
+@few
 @given(solutions(), st.randoms(use_true_random=False))
 def test_the_order_of_solutions_and_of_tests_changes_nothing(bits, random):
     n, t = bits.passes.shape[1], len(bits.passes)
@@ -121,6 +127,7 @@ def test_the_order_of_solutions_and_of_tests_changes_nothing(bits, random):
         assert np.allclose(rule(bits)[:, i], rule(other))
 
 
+@few
 @given(solutions())
 def test_a_test_that_was_generated_twice_is_the_test_twice(bits):
     rows = np.repeat(np.arange(len(bits.passes)), bits.times)
@@ -133,6 +140,7 @@ scores = arrays(float, st.tuples(st.integers(1, 3), st.integers(1, 6)), elements
     [-np.inf, -1.5, 0.0, 1 / 3, 0.1 + 0.2, 0.3, 2.0, 1e-12, 2e-12, np.inf]))  # fmt: skip
 
 
+@few
 @given(scores, st.data())
 def test_best_of_n_is_that_of_all_subsets(score, data):
     N = score.shape[1]
@@ -148,6 +156,7 @@ def test_best_of_n_is_that_of_all_subsets(score, data):
         assert np.allclose(found, [float(x) for x in chance])
 
 
+@few
 @given(arrays(bool, st.tuples(st.integers(1, 3), st.integers(1, 6))), st.data())
 def test_best_of_n_by_the_truth_is_pass_at_k(correct, data):
     k = data.draw(st.integers(1, correct.shape[1]))
@@ -155,6 +164,39 @@ def test_best_of_n_by_the_truth_is_pass_at_k(correct, data):
     for row, chance in zip(correct, found):
         subsets = list(combinations(row, k))
         assert isclose(chance, sum(map(any, subsets)) / len(subsets), abs_tol=1e-12)
+
+
+@few
+@given(arrays(int, st.tuples(st.integers(1, 3), st.integers(1, 6)), elements=st.integers(-1, 2)),
+       st.data())  # fmt: skip
+def test_a_weighted_vote_is_that_of_a_loop(codes, data):
+    P, n = codes.shape
+    weight = np.array(data.draw(st.lists(st.integers(-1, 3), min_size=P * n, max_size=P * n)))
+    weight = weight.reshape(P, n) / 2
+    for p, found in enumerate(lab.best_group(codes, weight)):
+        keys = [("own", i) if code < 0 else code for i, code in enumerate(codes[p].tolist())]
+        total = [sum(w for w, k in zip(weight[p], keys) if k == key) for key in keys]
+        best = [one == max(total) for one in total]
+        assert np.allclose(found, np.array(best) / sum(best))
+
+
+@few
+@given(solutions())
+def test_identities_of_the_weighted_vote(bits):
+    codes = bits.text + 2  # none is negative
+    plain = lab.best_group(codes)
+    assert np.allclose(plain, lab.most_frequent_text(bits))  # equal weights are plurality
+    assert np.allclose(plain, lab.best_group(codes, np.full(codes.shape, 0.1)))
+    alone = np.tile(np.arange(codes.shape[1]), (len(codes), 1))
+    by_score = lab.best_of_n(bits.passed())  # nobody agrees: the best of n
+    assert np.allclose(lab.best_group(alone, bits.passed()), by_score)
+    assert np.allclose(lab.best_group(codes, np.zeros(codes.shape)), 1 / codes.shape[1])
+    if codes.shape[1] > 1:  # a copied sample has a doubled weight
+        double = np.ones(codes.shape)
+        double[:, 0] = 2
+        copied = lab.best_group(np.c_[codes, codes[:, 0]])
+        merged = lab.best_group(codes, double)
+        assert np.array_equal(copied[:, :-1] > 0, merged > 0)
 
 
 def test_identities_of_best_of_n():

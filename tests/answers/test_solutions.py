@@ -5,6 +5,7 @@ import hashlib
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import ensemble_lab as lab
@@ -92,6 +93,27 @@ def test_copies_are_equal_and_read_only(copied):
         assert np.array_equal(getattr(again, name), getattr(small, name))
         with pytest.raises(ValueError, match="read-only"):
             getattr(again, name)[0] = 1
+
+
+def test_frames_of_single_executions_give_the_same_table():
+    """The first ten problems, written out an execution a row and shuffled."""
+    n, tests = 100, np.flatnonzero(CODET.problem < 10)
+    solutions = pd.DataFrame(
+        {"problem": np.repeat(np.arange(10), n), "solution": np.tile(np.arange(n), 10),
+         "correct": CODET.correct[:10].ravel(), "text": CODET.text[:10].ravel()}
+    )  # fmt: skip
+    results = pd.DataFrame(
+        {"problem": np.repeat(CODET.problem[tests], n),
+         "solution": np.tile(np.arange(n), len(tests)),
+         "test": np.repeat(tests, n), "passed": CODET.passes[tests].ravel(),
+         "times": np.repeat(CODET.times[tests], n), "true": np.repeat(CODET.true[tests], n)}
+    )  # fmt: skip
+    again = lab.Solutions.from_frames(solutions, results.sample(frac=1, random_state=0))
+    for rule in (lab.dual_agreement, lab.largest_group, lab.most_frequent_text):
+        assert np.allclose(rule(again), rule(CODET)[:10])
+    assert np.array_equal(again.correct, CODET.correct[:10])
+    true = CODET.only(CODET.true).passed()[:10]
+    assert np.array_equal(again.only(again.true).passed(), true)
 
 
 def test_many_samples_of_the_game_of_24_hold_a_solution_that_no_vote_can_find():

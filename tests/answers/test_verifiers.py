@@ -5,14 +5,16 @@ from math import inf, prod
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ensemble_lab as lab
 
+few = settings(deadline=None, max_examples=50)  # a machine at work is slow
 share = st.integers(0, 8).map(lambda x: x / 8)
 
 
+@few
 @given(share, share, share, st.integers(1, 4))
 def test_the_closed_form_is_that_of_all_samples_and_verdicts(p, f, g, n):
     found = 0.0
@@ -24,6 +26,7 @@ def test_the_closed_form_is_that_of_all_samples_and_verdicts(p, f, g, n):
     assert lab.verified_best_of_n(p, n, f, g) == pytest.approx(found)
 
 
+@few
 @given(share, share, share)
 def test_the_limit_is_the_precision_of_the_verifier(p, f, g):
     accepted = p * (1 - g) + (1 - p) * f
@@ -40,6 +43,7 @@ def test_more_samples_help_a_verifier_that_is_better_than_chance_and_harm_with_a
     assert (np.diff(good) > 0).all() and (np.diff(bad) < 0).all() and np.allclose(blind, 0.3)
 
 
+@few
 @given(st.lists(st.booleans(), min_size=1, max_size=4), share, share, st.data())
 def test_recorded_samples_are_enumerated_with_all_verdicts(correct, f, g, data):
     n, found = data.draw(st.integers(1, len(correct))), 0.0

@@ -18,7 +18,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ensemble_lab as lab
@@ -174,7 +174,26 @@ def test_best_of_n_takes_scores_and_no_more_samples_than_there_are():
         lab.best_of_n(score, 100)
 
 
+@contract("best_group")
+def test_votes_take_codes_and_finite_weights():
+    codes, weight = [[0, 0, 5], [-1, -1, 3]], [[1, 1, 1.5], [2, 1, 1]]
+    wanted = [[0.5, 0.5, 0], [1, 0, 0]]
+    for dress in (np.array, tuple, pd.DataFrame, lambda x: np.array(x, float)):
+        assert lab.best_group(dress(codes), dress(weight)).tolist() == wanted
+    big = np.arange(10**6).reshape(1000, 1000)  # every text is different
+    assert np.allclose(lab.best_group(big), 1 / 1000)
+    collected(
+        {f"codes {x!r}": lambda x=x: lab.best_group(x) for x in
+         ("ab", None, [], [0, 1], [[]], [["a", "b"]], [[0.5]], [[0], [0, 1]], [[None]],
+          [[math.nan]])}
+        | {f"weight {x!r}": lambda x=x: lab.best_group(codes, x) for x in
+           ("ab", [1, 1, 1], [[1, 1, 1]], [[1, math.nan, 1]] * 2, [[1, math.inf, 1]] * 2,
+            [["1", "2", "3"]] * 2, 1.0)}
+    )  # fmt: skip
+
+
 @contract("best_of_n")
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=6), st.integers(1, 6))
 def test_only_the_order_of_scores_counts_and_ties_are_shared(score, n):
     n = min(n, len(score))
@@ -200,7 +219,8 @@ def test_verifiers_take_shares_and_refuse_what_is_none():
            for x in (0, -1, 2.0, "2", None, True, math.nan, -math.inf)}
         | {f"f {x!r}": lambda x=x: lab.verified_best_of_n(0.5, 2, x) for x in no_share}
         | {f"g {x!r}": lambda x=x: lab.verdicts([1, 0], 0, x) for x in [*no_share, [0.5, 0.5]]}
-        | {f"correct {x!r}": lambda x=x: lab.verdicts(x) for x in ("ab", [2], [None], [0.5])}
+        | {f"correct {x!r}": lambda x=x: lab.verdicts(x)
+           for x in ("ab", [2], [None], [[1], [1, 0]])}
         | {f"seed {x!r}": lambda x=x: lab.verdicts([1], seed=x) for x in (-1, 0.5, "1", None, True)}
         | {f"subsets {x!r}": lambda x=x: lab.verified_subsets(x, 1)
            for x in ("ab", [1, 0], [[2]], [[None]], [[1], [1, 0]], None)}

@@ -63,6 +63,8 @@ def test_verified_curves_are_those_of_the_rule(rates):
     found, (f, g) = replay.by_verifier(*rates), (rate / 100 for rate in rates)
     wanted = [lab.verified_subsets(BITS.correct, n, f, g).mean() for n in N]
     assert found.best == pytest.approx(wanted)
+    vote = lab.best_group(BITS.behaviour(), lab.verdicts(BITS.correct, f, g))
+    assert found.vote[-1] == pytest.approx(BITS.accuracy(vote).mean())
     accepted = [lab.verdicts(BITS.correct, f, g, seed).mean() for seed in range(5)]
     assert found.accepted == pytest.approx(np.mean(accepted), abs=0.01)
     if rates == (0, 0):

@@ -24,7 +24,10 @@ IN_BROWSER = "slider-browser"  # has its test in tests/browser, which needs Chro
 # Those beside other engines have theirs in test_bench_engines.py, as their peers are optional.
 # These start interpreters and kernels, for half a minute; what they time has tests of its own.
 NIGHTLY = ("import", "first-figure", "notebooks")
-WITH_PEER = {"smollm2-vs-flashspec": "flashspec"}  # an optional peer on a GPU
+WITH_PEER = {  # optional peers
+    "smollm2-vs-flashspec": "flashspec",
+    "stopping-replay": "adaptive_consistency",
+}
 
 
 def marks_of(record):

@@ -20,6 +20,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from ensemble_lab.answers.committees.bits import whole
 from ensemble_lab.answers.committees.solutions import NOTHING, Solutions
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.shares import real
@@ -86,13 +87,50 @@ def none_above(k: np.ndarray, n: int, N: int) -> np.ndarray:
     return table[k]
 
 
+def totals(codes: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The weight of all samples of its row (P, N) that have the same code."""
+    _, places = np.unique(codes, return_inverse=True)
+    rows = np.arange(len(codes))[:, None] * (places.max() + 1) + places.reshape(codes.shape)
+    _, group = np.unique(rows, return_inverse=True)
+    return np.bincount(group.ravel(), weight.ravel())[group].reshape(codes.shape)
+
+
 def sizes(codes: np.ndarray) -> np.ndarray:
     """How many samples of its row (P, N) have the same code; `NOTHING` is a code as well."""
-    P, N = codes.shape
-    _, places = np.unique(codes, return_inverse=True)
-    places = places.reshape(P, N)
-    rows = np.arange(P)[:, None] * (places.max() + 1) + places
-    return np.bincount(rows.ravel())[rows]
+    return totals(codes, np.ones(codes.shape))
+
+
+def best_group(codes, weight=None) -> np.ndarray:
+    """One of the group with the largest weight, how likely each sample is (P, N): a weighted vote.
+
+    Parameters
+    ----------
+    codes : array-like of int (P, N)
+        Equal for samples that agree, such as `Solutions.behaviour()` or `Solutions.text`. A sample
+        with a negative code, which passes no test or has no answer, is a group of its own.
+    weight : array-like (P, N), optional
+        Of each sample's vote, such as a verifier's score or verdict; 1, if not given.
+
+    Raises
+    ------
+    ValueError
+        Codes that are not whole numbers, weights of another shape or not finite.
+
+    Examples
+    --------
+    >>> best_group([[7, 7, 8]], [[0.4, 0.4, 0.9]]).tolist()
+    [[0.0, 0.0, 1.0]]
+    """
+    codes = whole(codes, "codes", 2)
+    if not codes.size:
+        raise ValueError(f"codes has shape {codes.shape}; give (problems, samples)")
+    weight = np.ones(codes.shape) if weight is None else real(weight, "weight")
+    if weight.shape != codes.shape or not np.isfinite(weight).all():
+        raise ValueError(
+            f"weight is {shown(weight)}; give a finite number for each of {codes.shape} samples"
+        )
+    own = codes.max() + 1 + np.arange(codes.shape[1])
+    return best_of_n(totals(np.where(codes < 0, own, codes), weight))
 
 
 def dual_agreement(solutions: Solutions, power: float = 0.5, repeats: bool = True) -> np.ndarray:

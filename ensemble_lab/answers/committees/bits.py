@@ -9,8 +9,8 @@ import numpy as np
 from ensemble_lab.core.errors import shown
 
 
-def bits(values, what: str, dimensions: int, shape: tuple | None = None) -> np.ndarray:
-    """A copy of `values` as booleans: true and false, or ones and zeros.
+def bits(values, what: str, dimensions: int | None, shape: tuple | None = None) -> np.ndarray:
+    """A copy of `values` as booleans: true and false, or ones and zeros; None is any dimension.
 
     Raises
     ------
@@ -30,8 +30,8 @@ def bits(values, what: str, dimensions: int, shape: tuple | None = None) -> np.n
     return array.astype(bool)
 
 
-def whole(values, what: str, shape: tuple, least: int | None = None) -> np.ndarray:
-    """A copy of `values` as whole numbers, from `least` up.
+def whole(values, what: str, shape: tuple | int, least: int | None = None) -> np.ndarray:
+    """A copy of `values` as whole numbers, from `least` up; `shape` or the number of dimensions.
 
     Raises
     ------
@@ -39,7 +39,8 @@ def whole(values, what: str, shape: tuple, least: int | None = None) -> np.ndarr
         Another shape, or a value that is not a whole number or is below `least`.
     """
     array = _array(values, what, "whole numbers")
-    _fits(array, what, len(shape), shape)
+    exact = isinstance(shape, tuple)
+    _fits(array, what, len(shape) if exact else shape, shape if exact else None)
     if array.dtype.kind not in "iuf" and array.size:
         raise ValueError(f"{what} holds {shown(array.flat[0])}; give whole numbers")
     low = -(2**53) if least is None else least
@@ -68,7 +69,8 @@ def _array(values, what: str, fix: str) -> np.ndarray:
         ) from None
 
 
-def _fits(array: np.ndarray, what: str, dimensions: int, shape: tuple | None) -> None:
-    if array.ndim != dimensions or (shape is not None and array.shape != shape):
+def _fits(array: np.ndarray, what: str, dimensions: int | None, shape: tuple | None) -> None:
+    other = dimensions is not None and array.ndim != dimensions
+    if other or (shape is not None and array.shape != shape):
         wanted = f"{dimensions} dimensions" if shape is None else f"shape {shape}"
         raise ValueError(f"{what} has shape {array.shape}; give an array of {wanted}")

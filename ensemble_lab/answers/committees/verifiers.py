@@ -132,7 +132,7 @@ def verdicts(
     ValueError
         Values of `correct` that are not bits, a rate that is not in [0, 1].
     """
-    correct = bits(correct, "correct", np.ndim(correct))
+    correct = bits(correct, "correct", None)
     f, g = _rate(false_positive, "false_positive"), _rate(false_negative, "false_negative")
     u = np.random.default_rng(checked_seed(seed)).random(correct.shape)
     return np.where(correct, u >= g, u < f)

@@ -113,7 +113,7 @@ def draw(found: Stopping, state: State) -> Picture:
         widths=(12, 7, 6),
         curve=Axes(log_axis("models asked, on average", [1, 2, 3, 5, 10, 20, 43]),
                    shares("", low, high), "Right", 44, 92),
-        difficulty=Axes(shares("models that are right", -0.02, 1.02),
+        difficulty=Axes(shares("models that are right", -0.1, 1.04),
                         axis("", 0, 1.12 * members), "Asked, by item", 34, 12),
         rule=Axes(axis("votes for the next answer", -0.5, SHOWN + 0.5),
                   axis("", 0, MOST_VOTES), "Enough votes", 34, 12),

@@ -6,9 +6,7 @@ translated, and one with other labels is refused.
 
 from __future__ import annotations
 
-import glob
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from ensemble_lab.core.errors import excerpt, nearest, several, shown
+from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.core.files import MATRICES, REFUSED, VERSION, outcomes_of
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.reading.headers import FEATURE
+from ensemble_lab.systems.replaying.paths import named, paths
 
 CELLS = 2**20  # of one matrix in a batch: 8 MB
 ROWS = 2**16
@@ -81,9 +80,9 @@ def partitions(files) -> tuple[Table, list[Partition]]:
     ValueError
         A file twice; one that is no partition, or not of the first one's table.
     """
-    found = [_footer(path) for path in _paths(files)]
+    found = [_footer(path) for path in paths(files)]
     if not any(part.items for part in found):
-        raise ValueError(f"no items are in {_named(found[0].path)}; give files that have some")
+        raise ValueError(f"no items are in {named(found[0].path)}; give files that have some")
     first = found[0]
     for part in found[1:]:
         _check_same(part, first)
@@ -117,51 +116,7 @@ def batches(part: Partition, table: Table) -> Iterator[Outcomes]:
                 yield _arranged(outcomes_of(columns, about), table)
     except REFUSED as error:
         why = f"it lacks {error}" if type(error) is KeyError else str(error)
-        raise ValueError(f"{_named(part.path)} could not be read: {excerpt(why, 150)}") from error
-
-
-def _paths(files) -> list[Path]:
-    """Files by path or pattern, each once; those of a pattern in the order of their names."""
-    given = [files] if isinstance(files, str | Path) else several(files, "files")
-    found: list[Path] = []
-    for one in given:
-        if not isinstance(one, str | Path):
-            raise ValueError(
-                f"files holds {shown(one)}; give paths, or a pattern: 'part-*.parquet'"
-            )
-        if "://" in str(one):
-            raise ValueError(
-                f"{shown(str(one))} is an address; download the files and give their paths"
-            )
-        found += _matching(str(one)) if str(one) else []
-    if not found:
-        raise ValueError("files names no file; give a path, or a pattern such as 'part-*.parquet'")
-    seen: dict[Path, Path] = {}
-    for path in found:
-        if path.resolve() in seen:
-            raise ValueError(f"{_named(path)} is there twice; name each file once")
-        seen[path.resolve()] = path
-    return found
-
-
-def _matching(name: str) -> list[Path]:
-    path = Path(name)
-    if os.path.isfile(name):  # its name may have brackets
-        return [path]
-    if os.path.isdir(name):
-        fix = shown(str(path / "*.parquet"), 120)
-        raise ValueError(f"{_named(path)} is a folder; give a pattern for its files: {fix}")
-    # Other tools leave `_SUCCESS` and hidden files beside partitions.
-    found = [
-        Path(one)
-        for one in sorted(glob.glob(name, recursive=True))
-        if os.path.isfile(one) and (one.endswith(".parquet") or Path(one).name[0] != "_")
-    ]
-    if not found:
-        beside = os.listdir(path.parent) if os.path.isdir(path.parent) else []
-        what = "matches" if glob.has_magic(name) else "is at"
-        raise FileNotFoundError(f"no file {what} {_named(path)}{nearest(path.name, beside)}")
-    return found
+        raise ValueError(f"{named(part.path)} could not be read: {excerpt(why, 150)}") from error
 
 
 def _footer(path: Path) -> Partition:
@@ -184,7 +139,7 @@ def _footer(path: Path) -> Partition:
             return Partition(path, _table(about, schema), items)
     except REFUSED as error:
         why = f"it lacks {error}" if type(error) is KeyError else str(error)
-        raise ValueError(f"{_named(path)} is no partition: {excerpt(why, 150)}") from error
+        raise ValueError(f"{named(path)} is no partition: {excerpt(why, 150)}") from error
 
 
 def _table(about: dict[str, Any], schema) -> Table:
@@ -231,15 +186,15 @@ def _check_same(part: Partition, first: Partition) -> None:
             differ = [x for x in ours if x not in theirs], [x for x in theirs if x not in ours]
             has, lacks = (shown(values, 40) for values in differ)
             raise ValueError(
-                f"{_named(part.path, 70)} has other {what} than {_named(first.path, 70)}: it has"
+                f"{named(part.path, 70)} has other {what} than {named(first.path, 70)}: it has"
                 f" {has} more and lacks {lacks}; replay them apart"
             )
     for name, kind in one.kinds.items():
         kinds = {kind, other.kinds[name]}
         if len(kinds) > 1 and not any(kinds <= alike for alike in ALIKE):
             raise ValueError(
-                f"{_named(part.path, 70)} has {shown(name, 40)} as {kind},"
-                f" {_named(first.path, 70)} as {other.kinds[name]}; write them alike"
+                f"{named(part.path, 70)} has {shown(name, 40)} as {kind},"
+                f" {named(first.path, 70)} as {other.kinds[name]}; write them alike"
             )
 
 
@@ -276,9 +231,3 @@ def _arranged(outcomes: Outcomes, table: Table) -> Outcomes:
 
 def _typed(label) -> tuple[str, Any]:
     return type(label).__name__, label
-
-
-def _named(path: Path, most: int = 100) -> str:
-    """A path in a message: its end says which file it is."""
-    text = str(path)
-    return shown(text if len(text) < most else "…" + text[2 - most :], most + 4)

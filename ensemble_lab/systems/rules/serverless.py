@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
-from operator import attrgetter
+from itertools import islice
+from math import inf
 
 import numpy as np
 
@@ -50,14 +50,16 @@ def seconds_to_start(order, model: int, slots: int, answer: float, load) -> floa
     load : function of a model
         Seconds to load it.
     """
-    seconds = 0.0
-    for i, group in enumerate(order):
+    loaded, tasks = order[0][0], order[0][1]
+    if len(order) == 1 and loaded == model:
+        return answer * (tasks // slots)
+    seconds = answer * -(-tasks // slots)  # rounded up
+    for group in islice(order, 1, None):
         other, tasks = group[0], group[1]
-        if i:
-            seconds += load(other)
-        if other == model and (i or len(order) == 1):
+        seconds += load(other)
+        if other == model:
             return seconds + answer * (tasks // slots)
-        seconds += answer * -(-tasks // slots)  # rounded up
+        seconds += answer * -(-tasks // slots)
     return seconds + load(model)
 
 
@@ -107,23 +109,25 @@ class ServerlessLLM(Rule):
         self.kept = [dict.fromkeys(machine.models) for machine in cluster.machines]
         self.loads = [0, 0]
 
-    def to_load(self, machine, model):
-        """Seconds to load `model` on `machine` once that is idle."""
-        return (self.pinned_s if model in self.kept[machine.number] else self.disk_s)[model]
+    def to_load(self, machine):
+        """A function of a model: seconds to load it on `machine` once that is idle."""
+        kept, pinned, disk = self.kept[machine.number], self.pinned_s, self.disk_s
+        return lambda model: pinned[model] if model in kept else disk[model]
 
     def to_start(self, machine, model, now):
         """Seconds until a request for `model` can start on `machine`."""
-        order = self.order[machine.number]
-        load, wait = partial(self.to_load, machine), machine.ready - now
-        seconds = seconds_to_start(order, model, machine.engine.slots, self.answer, load)
+        order, slots = self.order[machine.number], machine.engine.slots
+        seconds = seconds_to_start(order, model, slots, self.answer, self.to_load(machine))
+        wait = machine.ready - now
         return wait + seconds if wait > 0 else seconds
 
     def choose(self, task, cluster):
-        model, now = task.model, cluster.now
-        seconds = [self.to_start(machine, model, now) for machine in cluster.on]
-        least = min(seconds)
-        soonest = [m for m, at in zip(cluster.on, seconds, strict=True) if at == least]
-        return min(soonest, key=attrgetter("load"))
+        model, now, best, least = task.model, cluster.now, None, inf
+        for machine in cluster.on:
+            seconds = self.to_start(machine, model, now)
+            if seconds < least or (seconds == least and machine.load < best.load):
+                best, least = machine, seconds
+        return best
 
     def place(self, task, cluster):
         order = self.order[(machine := self.choose(task, cluster)).number]
@@ -154,7 +158,7 @@ class ServerlessLLM(Rule):
     def _load(self, machine, model, cluster):
         kept = self.kept[machine.number]
         self.loads[model in kept] += 1
-        cluster.load_model(machine, {model}, self.to_load(machine, model))
+        cluster.load_model(machine, {model}, self.to_load(machine)(model))
         kept.pop(model, None)
         kept[model] = None
         while sum(self.sizes[other] for other in kept) > self.pinned:

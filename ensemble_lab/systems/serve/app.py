@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,11 +23,13 @@ from ensemble_lab.core.policy import Policy
 from ensemble_lab.models.endpoints.keys import checked
 from ensemble_lab.systems.serve import schema
 from ensemble_lab.systems.serve.confidence import check_verifiers
-from ensemble_lab.systems.serve.deciding import Served
+from ensemble_lab.systems.serve.deciding import Features, Served
 from ensemble_lab.systems.serve.door import VARIABLE, Door, http_error, validation_error
 from ensemble_lab.systems.serve.gateway import Gateway
 from ensemble_lab.systems.serve.members import Member
 from ensemble_lab.systems.serve.recording import TrafficLog
+from ensemble_lab.systems.serve.tables import check_seconds
+from ensemble_lab.systems.simulator.inputs import whole
 
 MOST_BODY = 8 * 2**20  # bytes
 MOST_WAITING = 256  # requests at the same time
@@ -37,6 +39,8 @@ def app(
     policy: Policy | Served | Mapping[str, Policy | Served],
     models: Mapping[str, Any],
     *,
+    features: Features | None = None,
+    labels: Sequence[Hashable] = (),
     timeout: float = 120.0,
     most_body: int = MOST_BODY,
     most_waiting: int = MOST_WAITING,
@@ -49,10 +53,15 @@ def app(
 
     Parameters
     ----------
-    policy : Policy, Served, or mapping of name to one
-        One alone is named ``"ensemble"``.
+    policy : Policy, or mapping of name to Policy
+        Fitted where it needs to be. One alone is named ``"ensemble"``.
     models : mapping of name to Member, Upstream or callable
         All that the policies name; each can be asked alone as well.
+    features : callable, optional
+        For routers: from a list of questions to features, such as `QuestionFeatures`. The question
+        is the text of the user's last message.
+    labels : sequence, optional
+        All labels, where a rule depends on their number; see `ensemble_lab.run`.
     timeout : float
         Seconds until a request is given up, with 504.
     most_body : int
@@ -66,25 +75,19 @@ def app(
     ------
     ValueError
         A policy that could not answer: it names no member, or compares answers of a member without
-        `parse`; a policy and a model of one name.
+        `parse`; a policy and a model of one name; seconds or counts that are none.
+    TypeError
+        What is no policy, or no model.
 
     Examples
     --------
     >>> gateway = app(Cascade(("small", "big"), (0.8,)), members)  # doctest: +SKIP
     >>> uvicorn.run(gateway, host="127.0.0.1", port=8000)  # doctest: +SKIP
     """
-    members = {
-        name: one if isinstance(one, Member) else Member(one) for name, one in models.items()
-    }
-    named = policy if isinstance(policy, Mapping) else {"ensemble": policy}
-    policies = {
-        name: one if isinstance(one, Served) else Served(one) for name, one in named.items()
-    }
-    check_verifiers(members)
-    for name, served in policies.items():
-        if name in members:
-            raise ValueError(f"{shown(name, 40)} names a policy and a model; rename one of them")
-        served.check(members, name)
+    members, policies = _checked(policy, models, features, tuple(labels))
+    check_seconds(timeout, "timeout")
+    for what, most in {"most_body": most_body, "most_waiting": most_waiting}.items():
+        whole(most, what)
     key = os.environ.get(VARIABLE, "")
     gateway = Gateway(policies, members, timeout, most_body, most_waiting, recorder)
 
@@ -103,6 +106,37 @@ def app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    made.state.gateway = gateway
+    _route(made, gateway)
+    made.add_middleware(Door, key=checked(key, VARIABLE) if key.strip() else None)
+    return made
+
+
+def _checked(policy, models, features, labels) -> tuple[dict[str, Member], dict[str, Served]]:
+    """Members and policies by name, which can answer."""
+    if not isinstance(models, Mapping) or not models:
+        raise ValueError(f"models is {shown(models)}; name them: {{'small': Upstream(…), …}}")
+    named = policy if isinstance(policy, Mapping) else {"ensemble": policy}
+    for name in (*models, *named):
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise ValueError(f"{shown(name, 40)} is no name of a model; give a text in one line")
+    members = {
+        name: one if isinstance(one, Member) else Member(one) for name, one in models.items()
+    }
+    policies = {
+        name: one if isinstance(one, Served) else Served(one, features, labels)
+        for name, one in named.items()
+    }
+    check_verifiers(members)
+    for name, served in policies.items():
+        if name in members:
+            raise ValueError(f"{shown(name, 40)} names a policy and a model; rename one of them")
+        served.check(members, name)
+    return members, policies
+
+
+def _route(made: FastAPI, gateway: Gateway) -> None:
+    """The addresses, and what an address that is not there is told."""
     made.add_exception_handler(HTTPException, http_error)
     made.add_exception_handler(RequestValidationError, validation_error)
     made.add_api_route(
@@ -132,6 +166,3 @@ def app(
         responses=schema.of_metrics(),
         name="metrics",
     )
-    made.state.gateway = gateway
-    made.add_middleware(Door, key=checked(key, VARIABLE) if key.strip() else None)
-    return made

@@ -9,8 +9,9 @@ from typing import Any
 
 from starlette.responses import StreamingResponse
 
+from ensemble_lab.systems.serve.ignored import ignored, why_ignored
 from ensemble_lab.systems.serve.members import Member
-from ensemble_lab.systems.serve.protocol import WAITING, ApiError, Chunks, completion, event
+from ensemble_lab.systems.serve.protocol import WAITING, ApiError, Chunks, event
 from ensemble_lab.systems.serve.upstream import Reply, UpstreamError
 
 
@@ -42,7 +43,7 @@ class MemberStream:
         self._member, self._name, self._body, self._chunks = member, name, body, chunks
         self.usage: dict[str, int] = {}
         self.failed: str | None = None
-        self.whole, self._texts = False, []
+        self.whole, self._said = False, {}
 
     async def begin(self, deadline: float) -> None:
         """Wait for the first event."""
@@ -74,7 +75,7 @@ class MemberStream:
             why = said.get("message", "") if isinstance(said, Mapping) else "an event is not JSON"
             raise UpstreamError(502, "stream", f"{self._name} broke off: {why}")
         self._member.check_model(body)
-        self._texts += texts_of(body)
+        add_chunk(self._said, body)
         return self._chunks.of_chunk(body)
 
     async def events(self) -> AsyncIterator[bytes]:
@@ -87,6 +88,8 @@ class MemberStream:
                 part = None if self._rest is None else await self._next()
             if not self._chunks.finished:
                 raise UpstreamError(502, "stream", f"{self._name} ended without a finish")
+            if param := ignored(self._body, self._said.values()):
+                raise UpstreamError(400, "ignored", why_ignored(self._name, param))
             self.usage, self.whole = self._chunks.usage, True
             yield self._chunks.end(self.usage)
         except UpstreamError as error:
@@ -100,15 +103,19 @@ class MemberStream:
         """The whole reply, once it is there; `seconds` from the request to its end."""
         if self._member.local:
             return self._reply
-        made = completion(self._name, "".join(self._texts), {}) | {"usage": self.usage}
+        made = {"choices": [*self._said.values()], "usage": self.usage}
         return Reply(200, {}, made, seconds)
 
 
-def texts_of(chunk: Mapping[str, Any]) -> list[str]:
-    """The pieces of text of the first choice in a chunk."""
-    first = [c for c in chunk.get("choices") or () if not c.get("index")]
-    texts = [(choice.get("delta") or {}).get("content") for choice in first]
-    return [text for text in texts if isinstance(text, str)]
+def add_chunk(said: dict[int, dict], chunk: Mapping[str, Any]) -> None:
+    """Add a chunk to the choices so far, by index: their text, and what else they brought."""
+    for choice in chunk.get("choices") or ():
+        delta = choice.get("delta") or {}
+        one = said.setdefault(choice.get("index", 0), {"message": {"content": ""}})
+        if isinstance(text := delta.get("content"), str):
+            one["message"]["content"] += text
+        one["message"] |= {k: v for k in ("tool_calls", "refusal") if (v := delta.get(k))}
+        one |= {k: v for k in ("logprobs", "finish_reason") if (v := choice.get(k))}
 
 
 async def decided(

@@ -20,6 +20,7 @@ from ensemble_lab.systems.serve.counting import Metrics
 from ensemble_lab.systems.serve.deciding import Answered, Served
 from ensemble_lab.systems.serve.door import patience, unless_gone, whole_body
 from ensemble_lab.systems.serve.events import Events, MemberStream, decided
+from ensemble_lab.systems.serve.ignored import ignored, why_ignored
 from ensemble_lab.systems.serve.members import Member
 from ensemble_lab.systems.serve.protocol import (
     ApiError,
@@ -119,6 +120,8 @@ class Gateway:
         again = {name: reply.calls - 1} if reply.calls > 1 else {}
         cost = None if again else member.cost(usage_of(reply.body))
         self.counts.answered(name, [name], {}, again, cost)
+        if param := ignored(body, reply.body["choices"]):
+            raise ApiError(400, why_ignored(name, param), param=param, code="ignored")
         spent = time.perf_counter() - start
         self.counts.took(name, 200, spent, spent - reply.seconds)
         self._record(name, 200, spent, chosen=name, replies={name: lambda: member.line(reply)})

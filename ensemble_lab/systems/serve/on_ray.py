@@ -68,28 +68,26 @@ def application(
         As `app`; a number out of range.
     """
     serve = imported("ray.serve")
-    for name, value, least in (("replicas", replicas, 1), ("ongoing", ongoing, 1)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name}={shown(value)}; give a whole number from {least} up")
+    for name, value in (("replicas", replicas), ("ongoing", ongoing)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name}={shown(value)}; give a whole number from 1 up")
     if not isinstance(cpus, int | float) or isinstance(cpus, bool) or not 0 < cpus < 1e4:
         raise ValueError(f"cpus={shown(cpus)}; give a number of processors above 0, such as 0.5")
+    scaled = {
+        "ray_actor_options": {"num_cpus": cpus},
+        "max_ongoing_requests": ongoing,
+        "max_queued_requests": ongoing,
+        "autoscaling_config": {
+            "min_replicas": 1,
+            "max_replicas": replicas,
+            "target_ongoing_requests": BUSY,
+        },
+    }
     members, deployments = {}, []
     for place, (name, one) in enumerate(models.items()):
-        member = one if isinstance(one, Member) else Member(one)
-        host = serve.deployment(
-            Hosted,
-            name=f"model-{place}",  # a model's name may hold any character
-            ray_actor_options={"num_cpus": cpus},
-            max_ongoing_requests=ongoing,
-            max_queued_requests=ongoing,
-            autoscaling_config={
-                "min_replicas": 1,
-                "max_replicas": replicas,
-                "target_ongoing_requests": BUSY,
-            },
-        )
-        deployments.append(host.bind(member.source))
-        source = Remote(member.source.name, name, f"model-{place}", member.local)
+        member, host = one if isinstance(one, Member) else Member(one), f"model-{place}"
+        deployments.append(serve.deployment(Hosted, name=host, **scaled).bind(member.source))
+        source = Remote(member.source.name, name, host, member.local)
         members[name] = replace(member, source=source)
     app(policy, members, **settings)  # what it refuses is said here, not in a replica's log
     keyed = bool(os.environ.get(VARIABLE, "").strip())

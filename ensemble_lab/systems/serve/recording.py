@@ -66,7 +66,8 @@ class TrafficLog:
     Raises
     ------
     ValueError
-        A path that is not ``*.jsonl``, or a file that is not a recording; it is not changed.
+        A path that is not ``*.jsonl``, an empty key, or a file that is not a recording; it is not
+        changed.
     BlockingIOError
         Another gateway, or `record`, writes there.
 
@@ -76,12 +77,13 @@ class TrafficLog:
     """
 
     def __init__(self, path: str | Path, *, prompts: bool = False, key: str | None = None):
-        self.path, self.prompts = Path(path), prompts
-        if self.path.suffix != ".jsonl":
-            raise ValueError(f"a traffic log is named *.jsonl, not {shown(self.path.name)}")
+        if not isinstance(path, str | Path) or Path(path).suffix != ".jsonl":
+            raise ValueError(f"a traffic log is {shown(path)}; give a path that ends in .jsonl")
         if not isinstance(prompts, bool):
             raise ValueError(f"prompts is {shown(prompts)}; give true or false")
-        self._key = key
+        if key is not None:
+            _check_key(key)
+        self.path, self.prompts, self._key = Path(path), prompts, key
         self.written = self.lost = self.cut = 0
         self._said = False
         self._open()
@@ -248,15 +250,28 @@ def question_hash(question: str, key: str | None = None) -> str:
     key : str, optional
         The key of the log, if it has one.
 
+    Raises
+    ------
+    ValueError
+        No text, or a key that is empty.
+
     Examples
     --------
     >>> question_hash("2 + 2?")
     'b1d48eb2aebca662'
     """
+    if not isinstance(question, str):
+        raise ValueError(f"the question is {shown(question)}; give its text")
     if key is None:
         return identity(question)
+    _check_key(key)
     made = hmac.new(key.encode(), question.encode(errors="surrogatepass"), hashlib.sha256)
     return made.hexdigest()[:32]
+
+
+def _check_key(key) -> None:
+    if not isinstance(key, str) or not key:
+        raise ValueError("the key of the hashes is empty or no text; give text, or None")
 
 
 def _last_line(file) -> tuple[int, bytes]:

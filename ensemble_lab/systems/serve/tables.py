@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ensemble_lab import answers
+from ensemble_lab.answers.saved import load_policy
 from ensemble_lab.core.errors import nearest, shown
+from ensemble_lab.core.policy import Policy
 from ensemble_lab.models.endpoints.address import Address
 from ensemble_lab.models.endpoints.keys import VARIABLE as OPENAI_KEY
 from ensemble_lab.models.endpoints.keys import checked
@@ -115,21 +118,34 @@ def _confidence(form: Any):
     )
 
 
+def record_of(table: Any, folder: Path) -> dict[str, Any]:
+    """The arguments of `TrafficLog` from its table."""
+    if not isinstance(table, Mapping):
+        raise ValueError(f"it is {shown(table)}; write a table with path")
+    check_keys(table, RECORD, "it")
+    path, prompts, variable = table.get("path"), table.get("prompts", False), table.get("key_env")
+    if not isinstance(path, str) or not path.endswith(".jsonl"):
+        raise ValueError(f"path is {shown(path)}; give a file such as 'traffic.jsonl'")
+    if not isinstance(prompts, bool):
+        raise ValueError(f"prompts is {shown(prompts)}; give true or false")
+    key = os.environ.get(variable, "").strip() if isinstance(variable, str) else None
+    if variable is not None and not key:
+        raise ValueError(f"key_env names {shown(variable, 40)}, which is not set: export it")
+    return {"path": folder / path, "prompts": prompts, "key": key}
+
+
 def policy_of(table: Mapping[str, Any], folder: Path) -> Served:
     """A policy from its table; `folder` holds the files that it names."""
-    import ensemble_lab as lab
-    from ensemble_lab.core.policy import Policy
-
     if ("kind" in table) == ("file" in table):
         raise ValueError("give either kind, the name of a policy, or file, a fitted one")
     if "file" in table:
         check_keys(table, POLICY, "a policy of a file")
-        policy = lab.load_policy(folder / table["file"])
+        policy = load_policy(folder / table["file"])
     else:
         kinds = {
             name: made
-            for name in lab.__all__
-            if isinstance(made := getattr(lab, name), type) and issubclass(made, Policy)
+            for name in answers.__all__
+            if isinstance(made := getattr(answers, name), type) and issubclass(made, Policy)
         }
         kind = table["kind"]
         if kind not in kinds:
@@ -151,22 +167,6 @@ def _features(form: Any):
 
 def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
-
-
-def record_of(table: Any, folder: Path) -> dict[str, Any]:
-    """The arguments of `TrafficLog` from the table ``[record]``."""
-    if not isinstance(table, Mapping):
-        raise ValueError(f"record is {shown(table)}; write a table with path")
-    check_keys(table, RECORD, "it")
-    path, prompts, variable = table.get("path"), table.get("prompts", False), table.get("key_env")
-    if not isinstance(path, str) or not path.endswith(".jsonl"):
-        raise ValueError(f"path is {shown(path)}; give a file such as 'traffic.jsonl'")
-    if not isinstance(prompts, bool):
-        raise ValueError(f"prompts is {shown(prompts)}; give true or false")
-    key = os.environ.get(variable, "").strip() if isinstance(variable, str) else None
-    if variable is not None and not key:
-        raise ValueError(f"key_env names {shown(variable, 40)}, which is not set: export it")
-    return {"path": folder / path, "prompts": prompts, "key": key}
 
 
 def check_keys(table: Mapping, known: tuple[str, ...], where: str) -> None:

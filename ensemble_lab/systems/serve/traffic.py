@@ -12,6 +12,7 @@ from ensemble_lab.core.errors import nearest, several, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.recordings.recording import Recording
 from ensemble_lab.core.recordings.tabulate import tabulate
+from ensemble_lab.core.reply import exact
 
 KEYS = ("request", "asked", "keyed")  # facts by which a request can be named, beside its item
 
@@ -76,7 +77,7 @@ def read_traffic(
     replies = {pair: line for pair, line in found.replies.items() if pair[0] in facts}
     if truth is not None:
         for item, value in _by_item(truth, "truth", facts).items():
-            facts[item]["truth"] = value
+            facts[item]["truth"] = _label(value, item)
     models = list(dict.fromkeys(model for _, model in replies))
     if correct is not None:
         for item, value in _by_item(correct, "correct", facts).items():
@@ -174,6 +175,13 @@ def _in_file(path: str | Path, what: str) -> dict[str, str]:
             raise ValueError(f"{shown(path.name, 60)}: {shown(row[0], 40)} {why}; give it once")
         found[row[0]] = row[1]
     return found
+
+
+def _label(value: Any, item):
+    try:
+        return exact(value, "truth")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"request {shown(item, 40)}: {error}") from None
 
 
 def _in_unit(value: Any, item) -> float:

@@ -5,6 +5,7 @@ It prints one JSON object of what it saw.
 
 import asyncio
 import json
+import os
 import sys
 import time
 import urllib.error
@@ -22,6 +23,7 @@ from ensemble_lab.systems.serve.on_ray import application, running
 
 FOLDER = Path(sys.argv[1])
 PORT = int(sys.argv[2])
+KEY = os.environ["ENSEMBLE_LAB_KEY"]
 
 
 def made(seed, n=500):
@@ -126,13 +128,12 @@ class Writer:
         pass
 
 
-def asked(address, text, model="ensemble", timeout=30, **more):
+def asked(address, text, model="ensemble", timeout=30, key=KEY, **more):
     """Status, headers and body of a chat completion."""
     body = {"model": model, "messages": [{"role": "user", "content": text}], **more}
+    headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
     request = urllib.request.Request(
-        f"{address}/chat/completions",
-        json.dumps(body).encode(),
-        {"content-type": "application/json"},
+        f"{address}/chat/completions", json.dumps(body).encode(), headers
     )
     try:
         with urllib.request.urlopen(request, timeout=timeout) as response:
@@ -148,13 +149,19 @@ def small_keys(headers):
 def served():
     models = {"small": Member(sure), "big": Member(wise), "org/writer#1": Member(Writer())}
     policy = lab.Cascade(("small", "big"), (0.5,))
-    found = {}
+    found = {"refused": []}
+    for bad, more in ((lab.Cascade(("small", "huge"), (0.5,)), {}), (policy, {"replicas": 0})):
+        try:
+            application(bad, models, **more)
+        except ValueError as error:
+            found["refused"].append(str(error))
     with running(application(policy, models, ongoing=1), PORT) as address:
         for text in ("easy", "hard"):
             status, headers, body = asked(address, text)
             content = json.loads(body)["choices"][0]["message"]["content"]
             found[text] = [status, content, headers["x-ensemble-called"]]
         found["stream"] = asked(address, "hello", "org/writer#1", stream=True)[2]
+        found["without the key"] = asked(address, "easy", key="another")[0]
         found["unknown"] = asked(address, "hello", "bigger")[::2]
         with ThreadPoolExecutor(6) as pool:
             calls = list(pool.map(lambda _: asked(address, "slow", "big"), range(6)))

@@ -45,7 +45,13 @@ def test_a_real_ray_replays_records_and_serves_as_this_process_does(with_ray, tm
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     mark = f"ENSEMBLE_LAB_TEST={uuid.uuid4().hex}"  # all processes inherit it
-    env = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": "", **dict([mark.split("=")])}
+    env = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "PYTHONPATH": "",
+        "ENSEMBLE_LAB_KEY": "a-key",
+        **dict([mark.split("=")]),
+    }
     done = subprocess.run(
         [with_ray, SCRIPT, tmp_path, str(port)],
         cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300,
@@ -57,6 +63,8 @@ def test_a_real_ray_replays_records_and_serves_as_this_process_does(with_ray, tm
     assert "part-3.parquet" in seen["damaged"] and "could not be read" in seen["damaged"]
     assert seen["same table"] and seen["lines"][0] == seen["lines"][1] > 24
     assert "down" in seen["broken"] and "was not asked about 20 more" in seen["broken"]
+    assert "'huge'" in seen["refused"][0] and "replicas=0" in seen["refused"][1]
+    assert seen["without the key"] == 401
     assert seen["easy"] == [200, "4", "small"]
     assert seen["hard"] == [200, "5", "small,big"]
     words = [seen["stream"].find(word) for word in ("one ", "two ", "three", "[DONE]")]

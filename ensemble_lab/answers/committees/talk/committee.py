@@ -8,6 +8,7 @@ off, and on a complete transcript without any model.
 from __future__ import annotations
 
 import copy
+import math
 from abc import abstractmethod
 from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -134,7 +135,7 @@ def role(given: Model | str | None, members: Mapping, what: str) -> str:
     if given is not None:
         named_models({what: given})
     if what in members:
-        raise ValueError(f"a member is named {what!r}, as the {what} is; rename that member")
+        raise ValueError(f"a member is named '{what}', as the {what} is; rename that member")
     return what
 
 
@@ -179,8 +180,8 @@ def samples(model: Model, n: int, *, temperature: float = 0.7, seed: int = 0) ->
         That of the first member; the next ones follow.
     """
     at_least(n, 1, "n")
-    if not number(temperature, "temperature") > 0:
-        raise ValueError(f"temperature={shown(temperature)} gives equal samples; raise it above 0")
+    if not 0 < number(temperature, "temperature") < math.inf:
+        raise ValueError(f"temperature={shown(temperature)}; samples need a finite one above 0")
     model = named_models({"model": model})["model"]
     return {f"#{i}": _sampling(model, float(temperature), seed_of(seed) + i) for i in range(n)}
 

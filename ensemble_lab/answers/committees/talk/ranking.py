@@ -179,6 +179,8 @@ def position_flips(transcript: Transcript) -> float:
         In [0, 1]: both verdicts named the same position, over all pairs judged in both orders with
         a verdict each. NaN where there are none.
     """
+    if not isinstance(transcript, Transcript):
+        raise TypeError(f"transcript is {shown(transcript)}; give one that a jury filled")
     replies = transcript.recording.replies
     flips = pairs = 0
     for (item, column), line in replies.items():

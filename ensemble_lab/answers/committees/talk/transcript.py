@@ -92,7 +92,10 @@ class Transcript:
             raise ValueError(f"frame is {shown(frame)}; give what Transcript.frame() returned")
         made = cls()
         for row in frame.to_dict("records"):
-            column = f"{row.pop('member')}@{row.pop('round')}"
+            at = row.pop("round")
+            if not isinstance(at, int) or at < 1:
+                raise ValueError(f"a row has the round {shown(at)}; give whole numbers from 1")
+            column = f"{row.pop('member')}@{at}"
             item, saw = item_name(row.pop("item")), row.pop("saw", "")
             line = {name: row[name] for name in KEPT if _is_there(row.get(name))}
             if saw:
@@ -211,7 +214,16 @@ class Transcript:
         truth : mapping of item to right answer, optional
         grade : callable, optional
             (answer, truth) to correctness in [0, 1]; by default whether they are equal.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Nothing is said yet, or an argument is of another kind.
         """
+        if not isinstance(truth, Mapping | None):
+            raise TypeError(f"truth is {shown(truth)}; give a mapping of item to right answer")
+        if grade is not None and not callable(grade):
+            raise TypeError(f"grade is {shown(grade)}; give a function of answer and truth")
         replies = {pair: dict(line) for pair, line in self.recording.replies.items()}
         if not replies:
             raise ValueError("nothing is said in this transcript yet; ask a committee first")
