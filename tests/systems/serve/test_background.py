@@ -102,3 +102,8 @@ def test_one_member_serves_two_gateways_one_call_at_a_time():
         assert list(pool.map(ask, [one, other] * 8)) == ["4"] * 16
     assert most == 1
     assert pickle.loads(pickle.dumps(systems.Member(echo))).local  # as Ray sends it
+
+
+def test_a_class_is_no_policy():
+    with pytest.raises(TypeError, match=r"^policy is the class MajorityVote; give an object"):
+        systems.start_gateway(lab.MajorityVote, {"a": echo})
