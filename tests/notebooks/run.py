@@ -27,7 +27,8 @@ from tests.notebooks.solved import solved
 from tests.support.processes import COMPILED_ONCE
 
 LONGEST_CELL = 300  # seconds; what is slower hangs
-HEAVY = ("torch", "transformers")  # what a notebook may need beside the wheel
+# What a notebook may need beside the wheel, by the names of imports, in the order of metadata.
+HEAVY = ("torch", "transformers", "fastapi", "uvicorn", "aiohttp", "prometheus_client", "openai")
 WHERE = f"""import importlib.util, json, sys
 import ensemble_lab
 

@@ -104,6 +104,8 @@ def test_elsewhere_the_doctor_keeps_its_advice():
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WITHOUT_TORCH = [path for path in NOTEBOOKS if "torch" not in beside(path)]
+# What needs more installs it there, and this environment is never changed.
+ALONE = [path for path in NOTEBOOKS if not beside(path)]
 BROUGHT = {"ensemble-lab", "lazy-loader"}  # all that the package installs on Colab
 
 PUBLIC = """import contextlib, importlib, pkgutil, types
@@ -147,7 +149,7 @@ def test_every_public_name_is_there_whatever_was_imported_before(there):
     assert run(python, "-c", PUBLIC, cwd=site, env=environment).strip() == "['metrics']"
 
 
-@pytest.mark.parametrize("path", WITHOUT_TORCH, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", ALONE, ids=lambda path: path.stem)
 def test_a_notebook_without_torch_runs_there_and_names_the_widget_manager(path, there):
     notebook = on_colab(path)
     left = execute(notebook, *there)

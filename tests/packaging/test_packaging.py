@@ -61,7 +61,7 @@ def tool(*command, **options):
 
 def test_constraints_pin_every_direct_dependency_within_its_bounds():
     pinned = pins()
-    for name, requirement in requirements("models", "lab", "dev").items():
+    for name, requirement in requirements("models", "lab", "serve", "dev").items():
         assert name in pinned, f"{name} has no pin: run `make constraints`"
         assert requirement.specifier.contains(pinned[name]), f"{name}=={pinned[name]}"
 
@@ -85,7 +85,7 @@ def test_what_is_tested_is_what_is_pinned():
 
 
 def test_only_lower_bounds():
-    for requirement in requirements("models", "lab", "dev").values():
+    for requirement in requirements("models", "lab", "serve", "dev").values():
         assert [s.operator for s in requirement.specifier] == [">="], str(requirement)
 
 
@@ -93,10 +93,10 @@ def test_conda_environment_has_the_same_bounds():
     conda, pip_lines = conda_requirements()
     conda.pop("pip")
     python = conda.pop("python")
-    wanted = requirements("models", "lab")
+    wanted = requirements("models", "lab", "serve")
     for name, requirement in conda.items():
         assert requirement.specifier == wanted[name].specifier, str(requirement)
-    assert pip_lines == ["-e .[models,lab]"]
+    assert pip_lines == ["-e .[models,lab,serve]", str(requirements("dev")["openai"])]
     assert str(python.specifier) == f"=={binder_python()}"
 
 
@@ -107,7 +107,8 @@ def binder_python():
 
 def test_binder_installs_the_package_at_the_tested_versions():
     lines = (ROOT / "binder/requirements.txt").read_text().splitlines()
-    assert "-e .[models,lab]" in lines
+    assert "-e .[models,lab,serve]" in lines
+    assert str(requirements("dev")["openai"]) in lines  # the client of notebook 20
     constraints = next(line.split()[1] for line in lines if line.startswith("-c "))
     assert (ROOT / "binder" / constraints).resolve() == ROOT / "constraints.txt"
     assert binder_python() in SpecifierSet(PROJECT["requires-python"])

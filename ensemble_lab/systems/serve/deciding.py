@@ -45,8 +45,10 @@ class Served:
     labels: tuple[Hashable, ...] = ()
 
     def __post_init__(self):
-        if not isinstance(self.policy, Policy):
-            raise TypeError(f"policy is {shown(self.policy)}; give one such as MajorityVote()")
+        one = self.policy
+        if isinstance(one, type) or not isinstance(one, Policy):
+            given = f"the class {one.__name__}" if isinstance(one, type) else shown(one)
+            raise TypeError(f"policy is {given}; give an object such as MajorityVote()")
         object.__setattr__(self, "labels", known_labels(self.labels))
 
     def check(self, members: Mapping[str, Member], name: str) -> None:

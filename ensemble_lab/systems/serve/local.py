@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reply import Reply as LabReply
@@ -46,15 +48,20 @@ class Local:
 
     def __init__(self, model: Callable, name: str):
         self.model, self.name = model, name
-        self._turn = asyncio.Lock()
+        # Waiters of one gateway wait in its event loop; those of several, in a thread each.
+        self._turns, self._alone = WeakKeyDictionary(), threading.Lock()
+
+    def __reduce__(self):
+        return Local, (self.model, self.name)  # locks stay in their process
 
     async def ask(self, body: dict, deadline: float) -> Reply:
         """One completion. A thread cannot be cancelled: its late reply is dropped."""
         model, start = self._set(body), time.perf_counter()
+        turn = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
         try:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                async with self._turn:
-                    said, given = await asyncio.to_thread(_asked, model, body["messages"])
+                async with turn:
+                    said, given = await asyncio.to_thread(self._alone_asked, model, body)
         except TimeoutError:
             raise UpstreamError(
                 504, "timeout", f"{shown(self.name)} did not answer in time"
@@ -73,6 +80,10 @@ class Local:
 
     async def aclose(self) -> None:
         """Nothing to close."""
+
+    def _alone_asked(self, model: Callable, body: Mapping[str, Any]) -> tuple[LabReply, int | None]:
+        with self._alone:
+            return _asked(model, body["messages"])
 
     def _set(self, body: Mapping[str, Any]) -> Callable:
         """The model with the settings of a request.

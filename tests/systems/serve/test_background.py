@@ -1,7 +1,10 @@
 """The gateway in a thread: found at its address, ended without a trace."""
 
+import pickle
 import socket
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import openai
@@ -76,3 +79,31 @@ def test_what_cannot_be_served_is_refused_before_it_starts():
         | {"parse": lambda: systems.Member(echo, parse="number")}
     )  # fmt: skip
     assert threading.active_count() == before
+
+
+def test_one_member_serves_two_gateways_one_call_at_a_time():
+    busy, most = 0, 0
+
+    def slow(messages):
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        time.sleep(0.02)
+        busy -= 1
+        return lab.Reply("4", confidence=0.9, tokens=1)
+
+    member = systems.Member(slow)
+    policy = lab.MajorityVote()
+    with (
+        systems.start_gateway(policy, {"a": member}) as one,
+        systems.start_gateway(policy, {"a": member}) as other,
+        ThreadPoolExecutor(8) as pool,  # several at once: a lock is bound by its second waiter
+    ):
+        assert list(pool.map(ask, [one, other] * 8)) == ["4"] * 16
+    assert most == 1
+    assert pickle.loads(pickle.dumps(systems.Member(echo))).local  # as Ray sends it
+
+
+def test_a_class_is_no_policy():
+    with pytest.raises(TypeError, match=r"^policy is the class MajorityVote; give an object"):
+        systems.start_gateway(lab.MajorityVote, {"a": echo})
