@@ -78,7 +78,8 @@ class TrafficLog:
 
     def __init__(self, path: str | Path, *, prompts: bool = False, key: str | None = None):
         if not isinstance(path, str | Path) or Path(path).suffix != ".jsonl":
-            raise ValueError(f"a traffic log is {shown(path)}; give a path that ends in .jsonl")
+            name = Path(path).name if isinstance(path, str | Path) else path
+            raise ValueError(f"a traffic log is {shown(name)}; give a path that ends in .jsonl")
         if not isinstance(prompts, bool):
             raise ValueError(f"prompts is {shown(prompts)}; give true or false")
         if key is not None:

@@ -58,6 +58,7 @@ class Transcript:
 
     Examples
     --------
+    >>> from ensemble_lab import Debate
     >>> transcript = Transcript()
     >>> vote = Debate({"a": lambda item: 4, "b": lambda item: 4, "c": lambda item: 5}, rounds=0)
     >>> vote.ask("What is 2 + 2?", transcript).answer
@@ -228,7 +229,8 @@ class Transcript:
         if not replies:
             raise ValueError("nothing is said in this transcript yet; ask a committee first")
         items = list(dict.fromkeys(item for item, _ in replies))
-        columns = sorted(dict.fromkeys(column for _, column in replies), key=round_of)
+        # By round and by name: which reply of a round comes first is a matter of chance.
+        columns = sorted({column for _, column in replies}, key=lambda c: (round_of(c), c))
         facts = {item: {"truth": truth[item]} for item in items if truth and item in truth}
         if grade is not None:
             for (item, _), line in replies.items():
