@@ -39,6 +39,7 @@ def replay_rows(quick):
         median(rate["whole"] for rate in rates),
         "items/s",
         higher_is_better=True,
+        goal="100 million items of two models in less memory than their table takes",
         peer_is="Outcomes.read and decide on the same file in one table",
         spread=[round(min(ratios), 3), round(max(ratios), 3)],
         items=2 * each,
