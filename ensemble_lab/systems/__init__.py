@@ -2,15 +2,13 @@
 
 import lazy_loader
 
-from ensemble_lab.core.missing import SERVE, require
+from ensemble_lab.core.missing import SERVE, installed, stand_in
 
 _loaded, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str):
-    try:
-        return _loaded(name)
-    except ModuleNotFoundError as error:
-        if error.name in SERVE:  # the gateway's packages: the message has the command
-            require(name, error.name)
-        raise
+    # Its requests are checked by the gateway's packages, so it cannot be defined without them.
+    if name == "Member" and not all(map(installed, SERVE)):
+        return stand_in(name, (), *sorted(SERVE))
+    return _loaded(name)

@@ -10,7 +10,7 @@ for name in ("fastapi", "aiohttp"):
 import ensemble_lab as lab
 assert lab.simulate and lab.FCFS(1)
 try:
-    lab.Member
+    lab.Member(print)
 except ModuleNotFoundError as error:
     print(error)
 """
