@@ -136,7 +136,13 @@ CLAIMS = (
     ),
     ("systems", "slider-queues", "A step of the slider: {beside} plotly's full update."),
     ("systems", "gateway-overhead", "A call through the gateway: {ours}, without it {peer}."),
+    ("systems", "gateway-vote-of-three", "A vote of three models: {ours}, one without it {peer}."),
     ("systems", "gateway-throughput", "16 clients: {beside} without it."),
+    (
+        "systems",
+        "stream-gap",
+        "Streams, how late a frame is at the 99th percentile: {ours}, without it {peer}.",
+    ),
     ("systems", "replay-rows", "A replay by parts: {beside} the same in one table."),
     ("gpu", "smollm2-decoding", "SmolLM2 with a draft: {beside} assisted decoding (goal: {goal})."),
     ("gpu", "1b-decoding", "{size} random parameters: {beside} assisted decoding."),
