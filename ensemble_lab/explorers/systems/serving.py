@@ -84,12 +84,12 @@ def explorer() -> Explorer:
         draw=draw,
         tasks=TASKS,
         presets={
-            "retries at rest": {"retries": UNLIMITED, "rate": 0.6},
+            "at rest": {"retries": UNLIMITED, "rate": 0.6},
             "retry storm": Failing(retries=UNLIMITED),
-            "with a budget": {"retries": BUDGET},
-            "servers stop work": {"retries": BUDGET, "guard": STOPS},
-            "second calls at rest": {"hedge": HEDGED, "rate": 0.6},
-            "second calls in the rush": Failing(hedge=HEDGED, rate=1.0),
+            "budget": {"retries": BUDGET},
+            "servers stop": {"retries": BUDGET, "guard": STOPS},
+            "hedge at rest": {"hedge": HEDGED, "rate": 0.6},
+            "hedge in a rush": Failing(hedge=HEDGED, rate=1.0),
         },
         sequence="rate",
         opens={"retries": UNLIMITED},
@@ -99,7 +99,7 @@ def explorer() -> Explorer:
 def draw(found: Serving, state: State) -> Picture:
     """Work offered and requests answered over the hour, and how long all of them wait."""
     at = RATES.index(state["rate"])
-    hour = {"tickvals": list(range(0, 61, 10))}
+    hour = {"tickvals": list(range(10, 61, 10))}
     panels = mosaic(
         "load waits / answered waits",
         widths=(15, 10),

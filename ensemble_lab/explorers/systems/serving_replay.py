@@ -13,7 +13,7 @@ from ensemble_lab.systems.simulator.retrying import serve_with_retries
 
 ONCE, UNLIMITED, BUDGET = RETRIES = "none", "two, no budget", "two, budget of 10%"
 OFF, HEDGED = HEDGES = "off", "after the 95th percentile"
-NOTHING, BREAKER, STOPS, CACHE = GUARDS = "none", "breaker", "servers stop work", "cache, 1 in 5"
+NOTHING, BREAKER, STOPS, CACHE = GUARDS = "none", "breaker", "servers stop", "cache, 1 in 5"
 RATES = tuple(round(0.1 * i, 1) for i in range(4, 14))  # of capacity, in the busiest five minutes
 TRACE, EVERY = "azure-conversation", 4  # each fourth request of an hour, in the hour's rhythm
 SERVERS, TIMEOUT, TOKEN = 4, 20.0, 0.01  # seconds: until a call is given up; of a token
