@@ -69,7 +69,7 @@ def move(page, panel, handle, title=True, seconds=2.0):
     return False
 
 
-def every_slider_moves(page, panel, seconds=2.0):
+def every_slider_moves(page, panel, seconds=8.0):
     """Fail unless each slider in sight changes the figure, and the first one the title too."""
     for i, handle in enumerate(panel.locator(HANDLE).all()):
         # The title tells what the first slider does; others may move a reference only.
