@@ -158,10 +158,11 @@ def test_a_loaded_model_as_committee_and_as_judge(smollm2):
     transcript = lab.Transcript()
     judge = lab.Chooser(smollm2)
     reply = lab.Jury(members, {"judge": judge}).ask(question, transcript)
-    texts = [members[name](question).text for name in members]
-    assert [line["text"] for line in transcript.recording.replies.values()][:2] == texts
-    assert reply.text in texts
-    for line in list(transcript.recording.replies.values())[2:]:
+    texts = {f"{name}@1": members[name](question).text for name in members}
+    said = {column: line for (_, column), line in transcript.recording.replies.items()}
+    assert {column: said.pop(column)["text"] for column in texts} == texts
+    assert reply.text in texts.values() and said
+    for line in said.values():
         assert line["answer"] in "AB" and 0.5 <= line["confidence"] <= 1
 
 

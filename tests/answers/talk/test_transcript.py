@@ -144,13 +144,13 @@ def test_each_round_is_a_set_of_columns(tmp_path):
             members = {"b": Says("5", "4"), "a": Says("4")}
             lab.Debate(members, rounds=1).ask(question, transcript)
     table = transcript.outcomes(truth={"q?": "4", "r?": "5"})
-    assert table.models == ("b@1", "a@1", "b@2", "a@2")
-    assert table.model_group == ("b", "a", "b", "a")
-    np.testing.assert_array_equal(table.correct, [[0, 1, 1, 1], [1, 0, 0, 0]])
+    assert table.models == ("a@1", "b@1", "a@2", "b@2")
+    assert table.model_group == ("a", "b", "a", "b")
+    np.testing.assert_array_equal(table.correct, [[1, 0, 1, 1], [0, 1, 0, 0]])
     assert table.cost.sum() == 4.0 and table.tokens.sum() == 24
     graded = transcript.outcomes({"q?": 4, "r?": 4}, grade=lambda a, t: float(int(a) > t))
-    np.testing.assert_array_equal(graded.correct, [[1, 0, 0, 0]] * 2)
-    assert lab.Outcomes.read(path).models == ("b@1", "a@1", "b@2", "a@2")
+    np.testing.assert_array_equal(graded.correct, [[0, 1, 0, 0]] * 2)
+    assert {*lab.Outcomes.read(path).models} == {*table.models}
 
 
 def test_one_file_has_one_writer_and_a_closed_one_is_not_written(tmp_path):

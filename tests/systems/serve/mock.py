@@ -36,7 +36,8 @@ class Mock:
 
     A reply is a text, or a dict of ``text``, ``logprobs`` (a list), ``tokens`` (in, out), ``wait``
     (seconds), ``status``, ``headers``, ``raw`` (bytes instead of a completion), ``model``,
-    ``chunks`` (texts of a stream) and ``gap`` (seconds before each).
+    ``chunks`` (texts of a stream), ``gap`` (seconds before each) and ``choices`` (by default as
+    many as asked for).
     """
 
     def __init__(self, says):
@@ -121,6 +122,6 @@ def completion(body, said):
         "object": "chat.completion",
         "created": 1,
         "model": said.get("model", body["model"]),
-        "choices": [{**choice, "index": i} for i in range(body.get("n") or 1)],
+        "choices": [{**choice, "index": i} for i in range(said.get("choices") or body.get("n") or 1)],
         "usage": usage,
     }

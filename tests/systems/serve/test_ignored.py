@@ -19,7 +19,7 @@ from tests.systems.serve.test_hostile_upstreams import cut, post, raw_server
     ],
 )
 def test_what_transformers_serve_drops_is_a_400_with_the_parameter(behind, asked, kept):
-    says = {"text": "It is 4.", "chunks": ["It is 4.", finish("small")]}
+    says = {"text": "It is 4.", "choices": 1, "chunks": ["It is 4.", finish("small")]}
     url, _ = behind(lambda body: says)
     found, (name,) = post(url, **asked), asked
     assert found.status_code == 400 and found.json()["error"]["param"] == name
