@@ -1,6 +1,8 @@
 """What a reader does in JupyterLab, as steps of a test, a picture or a benchmark."""
 
+import re
 import time
+from collections import Counter
 
 from playwright.sync_api import expect
 
@@ -8,10 +10,15 @@ from ensemble_lab.widgets.panel import FAILS
 
 TITLE = ".gtitle"
 HANDLE = ".noUi-handle:visible"
+IDLE = re.compile(rb'"execution_state":\s*"idle"')
+ANSWERS = Counter()  # page to how often a kernel has said that it is done
 
 
 def run_all(page, address):
     """Open the notebook and run its cells; returns the outputs."""
+    page.on(
+        "websocket", lambda socket: socket.on("framereceived", lambda frame: _count(page, frame))
+    )
     page.goto(address)
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
     status = page.locator("#jp-main-statusbar")
@@ -31,6 +38,11 @@ def finished(page):
     assert page.locator(".jp-OutputArea-output", has_text="Traceback (most recent").count() == 0
 
 
+def _count(page, frame):
+    content = frame.encode() if isinstance(frame, str) else frame
+    ANSWERS[page] += IDLE.search(content) is not None
+
+
 def panels(page):
     """The explorers that have sliders; a question has no figure until it is answered."""
     return page.locator(".jp-OutputArea-output:has(.noUi-handle):has(.js-plotly-plot)")
@@ -42,13 +54,21 @@ def seen(panel):
     return panel.locator(TITLE).first.text_content(), drawing
 
 
-def settled(page, panel, before=None, seconds=2.0):
-    """What the panel shows once it rests; `before` is waited away for that many seconds."""
+def settled(page, panel, before=None, seconds=2.0, answers=None):
+    """What the panel shows once it rests; `before` is waited away for that many seconds.
+
+    With `answers`, the count before a press, no longer than the kernel takes to answer it.
+    """
     deadline = time.monotonic() + seconds
-    last, now = None, seen(panel)
-    while last != now or (before in (now, now[0]) and time.monotonic() < deadline):
+    last, now, rested = None, seen(panel), 0
+    while last != now or (
+        before in (now, now[0])
+        and time.monotonic() < deadline
+        and (answers is None or ANSWERS[page] == answers or rested < 3)
+    ):
         page.wait_for_timeout(80)
         last, now = now, seen(panel)
+        rested += answers is not None and ANSWERS[page] > answers
     return now
 
 
@@ -62,8 +82,9 @@ def move(page, panel, handle, title=True, seconds=2.0):
     at, end = (float(handle.get_attribute(f"aria-value{name}")) for name in ("now", "max"))
     there, back = ("ArrowRight", "ArrowLeft") if at < end else ("ArrowLeft", "ArrowRight")
     for key in [*4 * [there], *8 * [back], "Home", "End"]:
+        answers = ANSWERS[page]
         page.keyboard.press(key)
-        now = settled(page, panel, now, seconds)
+        now = settled(page, panel, now, seconds, answers)
         if now[1] != before[1] and (now[0] != before[0] or not title):
             return True
     return False

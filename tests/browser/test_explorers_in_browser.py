@@ -8,6 +8,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from ensemble_lab.explorers.explore import EXPLORERS
 from tests.browser.steps import (
+    ANSWERS,
     every_slider_moves,
     finished,
     panels,
@@ -53,9 +54,9 @@ def test_it_fits_a_small_screen_every_slider_moves_and_a_preset_fails(serve, pag
         for name, panel in zip(names, panels(page).all(), strict=True):
             assert unfit(panel) == [], name
             for preset in presets(panel):
-                before = seen(panel)
+                before, answers = seen(panel), ANSWERS[page]
                 preset.click()
-                settled(page, panel, before)
+                settled(page, panel, before, 8.0, answers)
                 assert unfit(panel) == [], (name, preset.inner_text())
             panel.get_by_role("button", name="Reset", exact=True).click()
             every_slider_moves(page, panel)
