@@ -78,8 +78,8 @@ class MemberStream:
         add_chunk(self._said, body)
         return self._chunks.of_chunk(body)
 
-    async def events(self) -> AsyncIterator[bytes]:
-        """All events, to the end or to an error."""
+    async def events(self, over: Callable[[], None]) -> AsyncIterator[bytes]:
+        """All events, to the end or to an error; then, or when the client leaves, `over()`."""
         try:
             part = self._first
             while part is not None:
@@ -96,8 +96,11 @@ class MemberStream:
             self.failed = error.kind
             yield event(ApiError(502, error.message, code=error.kind).body)
         finally:
-            if self._rest is not None:
-                await self._rest.aclose()
+            try:
+                if self._rest is not None:
+                    await self._rest.aclose()
+            finally:
+                over()
 
     def reply(self, seconds: float) -> Reply:
         """The whole reply, once it is there; `seconds` from the request to its end."""

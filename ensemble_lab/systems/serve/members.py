@@ -111,12 +111,11 @@ class Member:
         self.check(reply.body)
         return reply
 
-    async def stream(self, body: Mapping[str, Any], deadline: float) -> AsyncIterator[bytes]:
+    def stream(self, body: Mapping[str, Any], deadline: float) -> AsyncIterator[bytes]:
         """The events of an upstream's completion, as the server sends them; no local model's."""
         # Usage is always asked for: the gateway counts what a call costs.
         sent = self._sent(body) | {"stream": True, "stream_options": {"include_usage": True}}
-        async for data in self.source.stream(sent, deadline):
-            yield data
+        return self.source.stream(sent, deadline)
 
     async def hear(
         self, body: Mapping[str, Any], deadline: float, members: Mapping[str, Member]

@@ -26,6 +26,7 @@ WAITING = b": waiting\n\n"  # a comment: it keeps a connection open, and clients
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 LONGEST = 86_400.0  # seconds, of a wait
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 SINGLE = ("tools", "tool_choice", "functions", "function_call", "audio", "modalities")
 
 
@@ -212,9 +213,14 @@ def repaired(body: Mapping[str, Any]) -> dict[str, Any]:
         message = {"role": "assistant", "content": None, "refusal": None, **choice["message"]}
         choices.append({"index": index, "logprobs": None, **choice, "message": message})
         choices[-1]["finish_reason"] = choice.get("finish_reason") or "stop"
-    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time())}
     given = {name: value for name, value in body.items() if value is not None}
+    head = {"id": given.get("id") or new_id(), "created": int(time.time())}
     return {**head, **given, "object": "chat.completion", "choices": choices}
+
+
+def new_id() -> str:
+    """An id for a completion."""
+    return f"chatcmpl-{uuid.uuid4().hex}"
 
 
 def completion(model: str, text: str | None, usage: Mapping[str, int]) -> dict[str, Any]:
@@ -228,7 +234,7 @@ def completion(model: str, text: str | None, usage: Mapping[str, int]) -> dict[s
 
 def compact(body: Any) -> bytes:
     """JSON in ASCII alone, so that no half of a character can break it."""
-    return json.dumps(body, separators=(",", ":")).encode()
+    return _ENCODER.encode(body).encode()
 
 
 def event(body: Mapping[str, Any]) -> bytes:
@@ -275,24 +281,23 @@ class Chunks:
 
     def of_chunk(self, body: Mapping[str, Any]) -> bytes:
         """A server's chunk, repaired; usage is kept for the end."""
-        self.usage = usage_of(body) or self.usage
+        if body.get("usage"):
+            self.usage = usage_of(body) or self.usage
         choices = [self._with_role(choice) for choice in body.get("choices") or ()]
-        self.finished |= any(choice.get("finish_reason") for choice in choices)
         if not choices:
             return b""
-        extra = {k: v for k, v in body.items() if k not in (*self._head, "choices", "usage")}
-        return event(
-            {**extra, **self._head, "choices": choices, **({"usage": None} if self._asked else {})}
-        )
+        self.finished |= any(choice["finish_reason"] for choice in choices)
+        made = {**body, **self._head, "choices": choices}
+        made.pop("usage", None)
+        return event(made | {"usage": None} if self._asked else made)
 
     def _with_role(self, choice: Mapping[str, Any]) -> dict[str, Any]:
-        index = choice.get("index", 0)
-        delta = dict(choice.get("delta") or {})
+        index, delta = choice.get("index", 0), choice.get("delta") or {}
         if index not in self._begun:
             self._begun.add(index)
             delta = {"role": "assistant", **delta}
         if isinstance(delta.get("tool_calls"), Mapping):  # text-generation-inference: no list
-            delta["tool_calls"] = [delta["tool_calls"]]
+            delta = {**delta, "tool_calls": [delta["tool_calls"]]}
         return {"finish_reason": None, **choice, "index": index, "delta": delta}
 
     def end(self, usage: Mapping[str, int]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from ensemble_lab.models.endpoints.address import Address
 from ensemble_lab.models.endpoints.completion import excerpt, parsed, reason
 from ensemble_lab.models.endpoints.connection import MOST_BYTES
 from ensemble_lab.models.patience import without_secrets
+from ensemble_lab.systems.serve.protocol import compact
 from ensemble_lab.systems.serve.resilience import (
     Breaker,
     Budget,
@@ -178,20 +180,16 @@ class Upstream:
         body = body | {"stream": True}
         response, ticket = await self._tried(lambda: self._begun(body, deadline), deadline)
         try:
-            rest, chunks = b"", response.content.iter_any()
-            while True:
-                with self._named():
-                    async with self._until(deadline):
-                        chunk = await anext(chunks, None)
-                if chunk is None:
-                    return
-                *events, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
-                if len(rest) > MOST_BYTES:
-                    raise UpstreamError(502, "nonsense", f"{shown(self.name)} sent endless events")
-                for event in events:
-                    lines = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
-                    if lines:
-                        yield b"\n".join(line.removeprefix(b" ") for line in lines)
+            rest = b""
+            with self._named():
+                while chunk := await response.content.readany():
+                    *events, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
+                    if len(rest) > MOST_BYTES:
+                        name = shown(self.name)
+                        raise UpstreamError(502, "nonsense", f"{name} sent endless events")
+                    for event in events:
+                        if (data := data_of(event)) is not None:
+                            yield data
         except UpstreamError:
             self.breaker.end(ticket, False)
             raise
@@ -221,7 +219,7 @@ class Upstream:
         with self._counted():
             response = await self._opened(body, deadline)
             try:
-                content = await self._all(response, deadline)
+                content = await self._all(response)
             finally:
                 response.close()
             try:
@@ -236,28 +234,35 @@ class Upstream:
 
     async def _begun(self, body: dict, deadline: float) -> tuple[aiohttp.ClientResponse, int]:
         with self._counted() as ticket:
-            return await self._opened(body, deadline), ticket
+            return await self._opened(body, deadline, stream=True), ticket
 
-    async def _opened(self, body: dict, deadline: float) -> aiohttp.ClientResponse:
+    async def _opened(
+        self, body: dict, deadline: float, stream: bool = False
+    ) -> aiohttp.ClientResponse:
         """A response with status 2xx, whose body is not read yet."""
         with self._named():
-            left = time_left(deadline, time.monotonic, self.timeout)
-            content = json.dumps(body, separators=(",", ":")).encode()
+            most = time_left(deadline, time.monotonic)
+            left = min(most, self.timeout)
+            content = compact(body)
             # The header in which the official client says how long it waits.
             headers = self._headers | {"x-stainless-read-timeout": f"{left:.3f}"}
             if way := WAY.get():
                 headers[WAY_HEADER] = way
-            async with self._until(deadline):
-                response = await self._connections().post(
-                    self._address.at("/chat/completions"),
-                    data=content,
-                    headers=headers,
-                    allow_redirects=False,
-                )
+            # A stream may take longer than one try, as long as its next bytes come in time.
+            limits = (
+                {"connect": left, "sock_read": left, "total": most} if stream else {"total": left}
+            )
+            response = await self._connections().post(
+                self._address.at("/chat/completions"),
+                data=content,
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(**limits, ceil_threshold=math.inf),
+            )
         if response.status < 300:
             return response
         try:
-            content = await self._all(response, deadline)
+            content = await self._all(response)
         finally:
             response.close()
         raise UpstreamError(
@@ -268,18 +273,17 @@ class Upstream:
             response.headers,
         )
 
-    async def _all(self, response: aiohttp.ClientResponse, deadline: float) -> bytes:
+    async def _all(self, response: aiohttp.ClientResponse) -> bytes:
         parts, size = [], 0
         with self._named():
-            async with self._until(deadline):
-                async for part in response.content.iter_any():
-                    parts.append(part)
-                    size += len(part)
-                    if size > MOST_BYTES:
-                        most = f"{MOST_BYTES >> 20} MB"
-                        raise UpstreamError(
-                            502, "nonsense", f"{shown(self.name)} sent more than {most}"
-                        )
+            while part := await response.content.readany():
+                parts.append(part)
+                size += len(part)
+                if size > MOST_BYTES:
+                    most = f"{MOST_BYTES >> 20} MB"
+                    raise UpstreamError(
+                        502, "nonsense", f"{shown(self.name)} sent more than {most}"
+                    )
         return b"".join(parts)
 
     def _connections(self) -> aiohttp.ClientSession:
@@ -288,7 +292,6 @@ class Upstream:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),  # one client's cookies are not the next one's
-                timeout=aiohttp.ClientTimeout(total=None),  # `_until` keeps the time
                 auto_decompress=False,
                 proxy=self._address.proxy(),
             )
@@ -303,9 +306,6 @@ class Upstream:
             return "; its reason is not shown, for it quotes the prompt"
         text = excerpt(without_secrets(text))
         return f": {text}" if text else ""
-
-    def _until(self, deadline: float):
-        return asyncio.timeout(max(min(deadline - time.monotonic(), self.timeout), 0))
 
     @contextmanager
     def _counted(self) -> Iterator[int]:
@@ -338,6 +338,14 @@ class Upstream:
             kind = "unreachable" if isinstance(error, aiohttp.ClientConnectorError) else "broken"
             why = type(error).__name__
             raise UpstreamError(503, kind, f"{shown(self.name)} cannot be reached: {why}") from None
+
+
+def data_of(event: bytes) -> bytes | None:
+    """The data of one event; None for a comment, or fields that are not read."""
+    if event.startswith(b"data: ") and b"\n" not in event:
+        return event[6:]
+    lines = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(line.removeprefix(b" ") for line in lines) if lines else None
 
 
 def _texts(value: Any) -> Iterator[str]:
