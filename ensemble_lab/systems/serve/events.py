@@ -9,10 +9,11 @@ from typing import Any
 
 from starlette.responses import StreamingResponse
 
+from ensemble_lab.systems.serve.chunks import WAITING, Chunks, event
 from ensemble_lab.systems.serve.ignored import ignored, why_ignored
 from ensemble_lab.systems.serve.members import Member
-from ensemble_lab.systems.serve.protocol import WAITING, ApiError, Chunks, event
-from ensemble_lab.systems.serve.upstream import Reply, UpstreamError
+from ensemble_lab.systems.serve.protocol import ApiError
+from ensemble_lab.systems.serve.wire import Reply, UpstreamError
 
 
 class Events(StreamingResponse):

@@ -12,9 +12,9 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from ensemble_lab.core.decision import COMBINED
 from ensemble_lab.core.errors import nearest, shown
 from ensemble_lab.systems.serve import deciding
+from ensemble_lab.systems.serve.chunks import Chunks
 from ensemble_lab.systems.serve.confidence import last_question
 from ensemble_lab.systems.serve.counting import Metrics
 from ensemble_lab.systems.serve.deciding import Answered, Served
@@ -24,7 +24,6 @@ from ensemble_lab.systems.serve.ignored import ignored, why_ignored
 from ensemble_lab.systems.serve.members import Member
 from ensemble_lab.systems.serve.protocol import (
     ApiError,
-    Chunks,
     chat_request,
     models_list,
     new_id,
@@ -33,7 +32,8 @@ from ensemble_lab.systems.serve.protocol import (
     usage_of,
 )
 from ensemble_lab.systems.serve.replies import Json, api_error, explaining, headers_of
-from ensemble_lab.systems.serve.upstream import WAY, WAY_HEADER, UpstreamError
+from ensemble_lab.systems.serve.telling import about_request, told_of
+from ensemble_lab.systems.serve.wire import WAY, WAY_HEADER, UpstreamError
 
 SOON = 5.0  # seconds in which a streaming policy may still answer with a status of its own
 KEEP_ALIVE = 5.0  # seconds between comments while members are waited for
@@ -239,19 +239,3 @@ class Gateway:
         raise ApiError(
             404, f"no model {shown(name, 60)}{hint}", param="model", code="model_not_found"
         )
-
-
-def about_request(request: Request) -> dict[str, Any]:
-    """What the traffic log keeps of a request that is not read yet."""
-    given, name = request.headers.get("x-request-id"), request.scope["request_id"]
-    return {"request": name, "ours": given != name, "time": time.time(), "body": None}
-
-
-def told_of(found: Answered) -> dict[str, Any]:
-    """What the traffic log keeps of a policy's answer."""
-    decision, chosen = found.decision, int(found.decision.chosen[0])
-    told = {"rule": found.rule, "features": found.features, "failed": found.failed}
-    told["replies"] = {name: one.line for name, one in found.heard.items()}
-    if chosen >= 0:
-        return told | {"chosen": decision.models[chosen]}
-    return told | ({"answer": decision.answers[0]} if chosen == COMBINED else {})

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ensemble_lab.systems.serve.deciding import Answered
 from ensemble_lab.systems.serve.protocol import ApiError, compact
-from ensemble_lab.systems.serve.upstream import UpstreamError
+from ensemble_lab.systems.serve.wire import UpstreamError
 
 
 class Json(Response):
