@@ -71,10 +71,11 @@ class MemberStream:
             body = json.loads(data.decode(errors="replace"))
         except (ValueError, RecursionError):
             body = None
-        if not isinstance(body, Mapping) or body.get("error"):
-            said = body.get("error") if isinstance(body, Mapping) else None
-            why = said.get("message", "") if isinstance(said, Mapping) else "an event is not JSON"
-            raise UpstreamError(502, "stream", f"{self._name} broke off: {why}")
+        if not isinstance(body, Mapping):
+            raise UpstreamError(502, "stream", f"{self._name} broke off: an event is not JSON")
+        if body.get("error"):
+            why = self._member.source.why(data, self._body)
+            raise UpstreamError(502, "stream", f"{self._name} broke off{why}")
         self._member.check_model(body)
         add_chunk(self._said, body)
         return self._chunks.of_chunk(body)
