@@ -32,9 +32,9 @@ from .rules.serverless import seconds_to_load as seconds_to_load
 from .rules.shepherd import Shepherd as Shepherd
 from .serve.background import RunningGateway as RunningGateway
 from .serve.background import start_gateway as start_gateway
+from .serve.lines import question_hash as question_hash
 from .serve.members import Member as Member
 from .serve.recording import TrafficLog as TrafficLog
-from .serve.recording import question_hash as question_hash
 from .serve.resilience import Breaker as Breaker
 from .serve.resilience import Budget as Budget
 from .serve.resilience import Hedge as Hedge

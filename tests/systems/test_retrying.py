@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ensemble_lab as lab
-from ensemble_lab.systems.serve.upstream import Upstream, UpstreamError
+from ensemble_lab.systems.serve.upstream import Upstream
+from ensemble_lab.systems.serve.wire import UpstreamError
 from tests.systems.serve.virtual import run
 
 systems = lab.systems
@@ -49,10 +50,10 @@ class Response:
     status, headers = 200, {}
 
     def __init__(self):
-        self.content = self
+        self.content, self.parts = self, [b'{"choices": []}']
 
-    async def iter_any(self):
-        yield b'{"choices": []}'
+    async def readany(self):
+        return self.parts.pop() if self.parts else b""
 
     def close(self):
         pass
@@ -65,12 +66,13 @@ class Servers:
         self.services, self.cancels = services, cancels
         self.free, self.calls = asyncio.Semaphore(servers), np.zeros(len(services), int)
 
-    async def post(self, url, *, data, headers, allow_redirects):
+    async def post(self, url, *, data, headers, allow_redirects, timeout):
         which = int(json.loads(data)["messages"][0]["content"])
         seconds = self.services[which, self.calls[which]]
         self.calls[which] += 1
         work = asyncio.ensure_future(self.work(seconds))
-        await (work if self.cancels else asyncio.shield(work))
+        async with asyncio.timeout(timeout.total):
+            await (work if self.cancels else asyncio.shield(work))
         return Response()
 
     async def work(self, seconds):
@@ -85,7 +87,7 @@ async def live(arrivals, services, servers, timeout, budget, hedge, breaker, can
         "m", "http://server/v1", budget=budget() if budget else Free(), timeout=timeout,
         hedge=hedge and hedge(), breaker=(breaker or partial(Breaker, 10**9, 1.0, 1.0))(loop.time),
     )  # fmt: skip
-    there = upstream._session = Servers(services, servers, cancels)
+    there = upstream._wire._session = Servers(services, servers, cancels)
 
     async def one(i):
         await asyncio.sleep(arrivals[i])

@@ -15,6 +15,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
@@ -135,6 +136,14 @@ def _checked(policy, models, features, labels) -> tuple[dict[str, Member], dict[
     return members, policies
 
 
+class Direct(APIRoute):
+    """A route whose function takes the request as it is: nothing is looked up or checked before."""
+
+    def get_route_handler(self):
+        """The function itself."""
+        return self.endpoint
+
+
 def _route(made: FastAPI, gateway: Gateway) -> None:
     """The addresses, and what an address that is not there is told."""
     made.add_exception_handler(HTTPException, http_error)
@@ -149,10 +158,11 @@ def _route(made: FastAPI, gateway: Gateway) -> None:
         responses=schema.of_model(),
         name="model",
     )
-    made.add_api_route(
+    made.router.add_api_route(
         "/v1/chat/completions",
         gateway.chat,
         methods=["POST"],
+        route_class_override=Direct,
         openapi_extra=schema.request(),
         responses=schema.of_chat(),
         name="chat",

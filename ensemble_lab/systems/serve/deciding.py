@@ -17,9 +17,10 @@ from ensemble_lab.core.states import MEASURES
 from ensemble_lab.models.asking.given import first_of, known_labels, one_row
 from ensemble_lab.models.asking.live import deciding, unasked
 from ensemble_lab.systems.serve.confidence import last_question
-from ensemble_lab.systems.serve.members import Heard, Member, gathered, sum_or_none
+from ensemble_lab.systems.serve.hearing import Heard, gathered, sum_or_none
+from ensemble_lab.systems.serve.members import Member
 from ensemble_lab.systems.serve.protocol import ApiError, completion, repaired, summed
-from ensemble_lab.systems.serve.upstream import UpstreamError
+from ensemble_lab.systems.serve.wire import UpstreamError
 
 Features = Callable[[list[str]], Mapping[str, Sequence]]
 REFUSED = (400, 413, 422)  # the request is at fault: no other member is asked

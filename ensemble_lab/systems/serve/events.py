@@ -9,10 +9,11 @@ from typing import Any
 
 from starlette.responses import StreamingResponse
 
+from ensemble_lab.systems.serve.chunks import WAITING, Chunks, event
 from ensemble_lab.systems.serve.ignored import ignored, why_ignored
 from ensemble_lab.systems.serve.members import Member
-from ensemble_lab.systems.serve.protocol import WAITING, ApiError, Chunks, event
-from ensemble_lab.systems.serve.upstream import Reply, UpstreamError
+from ensemble_lab.systems.serve.protocol import ApiError
+from ensemble_lab.systems.serve.wire import Reply, UpstreamError
 
 
 class Events(StreamingResponse):
@@ -70,16 +71,17 @@ class MemberStream:
             body = json.loads(data.decode(errors="replace"))
         except (ValueError, RecursionError):
             body = None
-        if not isinstance(body, Mapping) or body.get("error"):
-            said = body.get("error") if isinstance(body, Mapping) else None
-            why = said.get("message", "") if isinstance(said, Mapping) else "an event is not JSON"
-            raise UpstreamError(502, "stream", f"{self._name} broke off: {why}")
+        if not isinstance(body, Mapping):
+            raise UpstreamError(502, "stream", f"{self._name} broke off: an event is not JSON")
+        if body.get("error"):
+            why = self._member.source.why(data, self._body)
+            raise UpstreamError(502, "stream", f"{self._name} broke off{why}")
         self._member.check_model(body)
         add_chunk(self._said, body)
         return self._chunks.of_chunk(body)
 
-    async def events(self) -> AsyncIterator[bytes]:
-        """All events, to the end or to an error."""
+    async def events(self, over: Callable[[], None]) -> AsyncIterator[bytes]:
+        """All events, to the end or to an error; then, or when the client leaves, `over()`."""
         try:
             part = self._first
             while part is not None:
@@ -96,8 +98,11 @@ class MemberStream:
             self.failed = error.kind
             yield event(ApiError(502, error.message, code=error.kind).body)
         finally:
-            if self._rest is not None:
-                await self._rest.aclose()
+            try:
+                if self._rest is not None:
+                    await self._rest.aclose()
+            finally:
+                over()
 
     def reply(self, seconds: float) -> Reply:
         """The whole reply, once it is there; `seconds` from the request to its end."""

@@ -12,9 +12,9 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from ensemble_lab.core.decision import COMBINED
 from ensemble_lab.core.errors import nearest, shown
 from ensemble_lab.systems.serve import deciding
+from ensemble_lab.systems.serve.chunks import Chunks
 from ensemble_lab.systems.serve.confidence import last_question
 from ensemble_lab.systems.serve.counting import Metrics
 from ensemble_lab.systems.serve.deciding import Answered, Served
@@ -24,15 +24,16 @@ from ensemble_lab.systems.serve.ignored import ignored, why_ignored
 from ensemble_lab.systems.serve.members import Member
 from ensemble_lab.systems.serve.protocol import (
     ApiError,
-    Chunks,
     chat_request,
     models_list,
+    new_id,
     repaired,
     single_only,
     usage_of,
 )
 from ensemble_lab.systems.serve.replies import Json, api_error, explaining, headers_of
-from ensemble_lab.systems.serve.upstream import WAY, WAY_HEADER, UpstreamError
+from ensemble_lab.systems.serve.telling import about_request, told_of
+from ensemble_lab.systems.serve.wire import WAY, WAY_HEADER, UpstreamError
 
 SOON = 5.0  # seconds in which a streaming policy may still answer with a status of its own
 KEEP_ALIVE = 5.0  # seconds between comments while members are waited for
@@ -111,28 +112,33 @@ class Gateway:
         single_only(body)
         found = await deciding.answer(name, self.policies[name], self.members, body, deadline)
         spent = time.perf_counter() - start
-        self._counted(name, found, spent)
-        return Json(found.body, headers=explaining(found, spent - found.waited))
+        after = partial(self._counted, name, found, spent)
+        return Json(found.body, headers=explaining(found, spent - found.waited), after=after)
 
     async def _member(self, name: str, body: dict, deadline: float, start: float) -> Response:
         member = self.members[name]
         reply = await member.ask(body, deadline)
         again = {name: reply.calls - 1} if reply.calls > 1 else {}
         cost = None if again else member.cost(usage_of(reply.body))
-        self.counts.answered(name, [name], {}, again, cost)
         if param := ignored(body, reply.body["choices"]):
+            self.counts.answered(name, [name], {}, again, cost)
             raise ApiError(400, why_ignored(name, param), param=param, code="ignored")
         spent = time.perf_counter() - start
-        self.counts.took(name, 200, spent, spent - reply.seconds)
-        self._record(name, 200, spent, chosen=name, replies={name: lambda: member.line(reply)})
-        headers = headers_of([name], cost, spent - reply.seconds, f"{name} was named", again=again)
-        return Json({**repaired(reply.body), "model": name}, headers=headers)
+        overhead = spent - reply.seconds
+
+        def after() -> None:
+            self.counts.answered(name, [name], {}, again, cost)
+            self.counts.took(name, 200, spent, overhead)
+            self._record(name, 200, spent, chosen=name, replies={name: lambda: member.line(reply)})
+
+        headers = headers_of([name], cost, overhead, f"{name} was named", again=again)
+        return Json({**repaired(reply.body), "model": name}, headers=headers, after=after)
 
     async def _stream(
         self, name: str, body: dict, deadline: float, start: float, first: float
     ) -> Events:
         options = body.get("stream_options") or {}
-        chunks = Chunks(f"chatcmpl-{uuid.uuid4().hex}", name, bool(options.get("include_usage")))
+        chunks = Chunks(new_id(), name, bool(options.get("include_usage")))
         if name in self.policies:
             return await self._stream_of_policy(name, body, deadline, start, first, chunks)
         member = self.members[name]
@@ -145,23 +151,19 @@ class Gateway:
         now = time.perf_counter()
         overhead = began - start
 
-        async def events():
-            try:
-                async for part in stream.events():
-                    yield part
-            finally:
-                spent = time.perf_counter() - start
-                failed = {name: stream.failed} if stream.failed else {}
-                self.counts.answered(name, [name], failed, {}, member.cost(stream.usage))
-                self.counts.took(name, 502 if failed else 200, spent, overhead)
-                # A client that left in mid-stream has no whole reply.
-                whole = {name: lambda: member.line(stream.reply(spent))} if stream.whole else {}
-                status = 200 if whole else 502 if failed else 499
-                self._record(name, status, spent, chosen=name, replies=whole, failed=failed)
+        def over() -> None:
+            spent = time.perf_counter() - start
+            failed = {name: stream.failed} if stream.failed else {}
+            self.counts.answered(name, [name], failed, {}, member.cost(stream.usage))
+            self.counts.took(name, 502 if failed else 200, spent, overhead)
+            # A client that left in mid-stream has no whole reply.
+            whole = {name: lambda: member.line(stream.reply(spent))} if stream.whole else {}
+            status = 200 if whole else 502 if failed else 499
+            self._record(name, status, spent, chosen=name, replies=whole, failed=failed)
 
         overhead += time.perf_counter() - now
         headers = headers_of([name], None, overhead, f"{name} was named")
-        return Events(events(), self._left, headers)
+        return Events(stream.events(over), self._left, headers)
 
     async def _stream_of_policy(self, name, body, deadline, start, first, chunks) -> Events:
         single_only(body)
@@ -201,9 +203,12 @@ class Gateway:
 
     def _refused(self, error: ApiError, name: str, start: float) -> Response:
         spent = time.perf_counter() - start
-        self.counts.took(name, error.status, spent, None)
-        self._record(name, error.status, spent, error=error.code)
-        return Json(error.body, error.status, headers=error.headers)
+
+        def after() -> None:
+            self.counts.took(name, error.status, spent, None)
+            self._record(name, error.status, spent, error=error.code)
+
+        return Json(error.body, error.status, headers=error.headers, after=after)
 
     def _record(self, name: str, status: int, seconds: float, **told) -> None:
         if self.recorder is None:
@@ -234,19 +239,3 @@ class Gateway:
         raise ApiError(
             404, f"no model {shown(name, 60)}{hint}", param="model", code="model_not_found"
         )
-
-
-def about_request(request: Request) -> dict[str, Any]:
-    """What the traffic log keeps of a request that is not read yet."""
-    given, name = request.headers.get("x-request-id"), request.scope["request_id"]
-    return {"request": name, "ours": given != name, "time": time.time(), "body": None}
-
-
-def told_of(found: Answered) -> dict[str, Any]:
-    """What the traffic log keeps of a policy's answer."""
-    decision, chosen = found.decision, int(found.decision.chosen[0])
-    told = {"rule": found.rule, "features": found.features, "failed": found.failed}
-    told["replies"] = {name: one.line for name, one in found.heard.items()}
-    if chosen >= 0:
-        return told | {"chosen": decision.models[chosen]}
-    return told | ({"answer": decision.answers[0]} if chosen == COMBINED else {})

@@ -15,7 +15,7 @@ from ensemble_lab.core.reply import Reply as LabReply
 from ensemble_lab.core.reply import as_reply, in_utf8
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.systems.serve.protocol import ApiError, completion, text_in, usage_of
-from ensemble_lab.systems.serve.upstream import Reply, UpstreamError
+from ensemble_lab.systems.serve.wire import Reply, UpstreamError
 
 OURS = ("model", "messages", "stream", "stream_options", "metadata", "user", "store")
 SETTINGS = {"max_tokens": "max_new_tokens", "max_completion_tokens": "max_new_tokens",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ensemble_lab.core.errors import shown
@@ -14,34 +13,11 @@ from ensemble_lab.core.reply import Reply as LabReply
 from ensemble_lab.models.endpoints.completion import confidence as from_logprobs
 from ensemble_lab.models.endpoints.completion import is_price
 from ensemble_lab.systems.serve.confidence import Agreement, Judged, Verifier, text_of
+from ensemble_lab.systems.serve.hearing import Heard, gathered, sum_or_none
 from ensemble_lab.systems.serve.local import Local
 from ensemble_lab.systems.serve.parsing import parser
 from ensemble_lab.systems.serve.protocol import summed, usage_of
-from ensemble_lab.systems.serve.upstream import Reply, UpstreamError
-
-
-@dataclass(frozen=True)
-class Heard:
-    """A member's reply: the completion for the client, and its line for a table.
-
-    Parameters
-    ----------
-    line : dict
-        As `ensemble_lab.core.reply.entry` gives it.
-    body : dict
-        The completion.
-    usage : dict
-        Token counts of all calls that it took.
-    seconds : float
-    unknown : int
-        Calls of which neither tokens nor cost are known: they failed, or lost to a second call.
-    """
-
-    line: dict = field(repr=False)
-    body: dict = field(repr=False)
-    usage: dict
-    seconds: float
-    unknown: int = 0
+from ensemble_lab.systems.serve.wire import Reply, UpstreamError
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,12 +87,11 @@ class Member:
         self.check(reply.body)
         return reply
 
-    async def stream(self, body: Mapping[str, Any], deadline: float) -> AsyncIterator[bytes]:
+    def stream(self, body: Mapping[str, Any], deadline: float) -> AsyncIterator[bytes]:
         """The events of an upstream's completion, as the server sends them; no local model's."""
         # Usage is always asked for: the gateway counts what a call costs.
         sent = self._sent(body) | {"stream": True, "stream_options": {"include_usage": True}}
-        async for data in self.source.stream(sent, deadline):
-            yield data
+        return self.source.stream(sent, deadline)
 
     async def hear(
         self, body: Mapping[str, Any], deadline: float, members: Mapping[str, Member]
@@ -239,24 +214,6 @@ class Member:
         usage = usage_of(reply.body)
         sure = self.confidence.read(text_of(reply.body) or "")
         return Judged(sure, usage, judge.cost(usage), reply.calls - 1)
-
-
-async def gathered(calls: list) -> list:
-    """The results of several calls at the same time; the first error cancels the others."""
-    if len(calls) == 1:
-        return [await calls[0]]
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-def sum_or_none(values) -> float | None:
-    """The sum, or None where a value is not known."""
-    values = list(values)
-    return None if None in values else sum(values)
 
 
 def said_by(reply: Reply) -> LabReply:

@@ -25,7 +25,7 @@ from ensemble_lab.models.asking.on_ray import SHARE, cluster, imported
 from ensemble_lab.systems.serve.app import MOST_WAITING, VARIABLE, app
 from ensemble_lab.systems.serve.deciding import Served
 from ensemble_lab.systems.serve.members import Member
-from ensemble_lab.systems.serve.upstream import Reply, UpstreamError
+from ensemble_lab.systems.serve.wire import Reply, UpstreamError
 
 NAME = "ensemble-lab"
 LEFT = (asyncio.CancelledError, GeneratorExit, TimeoutError)  # a call that still runs elsewhere

@@ -1,4 +1,4 @@
-"""What OpenAI's clients read and write: requests, completions, chunks, errors, event streams.
+"""What OpenAI's clients read and write: requests, completions and errors; streams are in `chunks`.
 
 What is written is strict, as clients are; what is read from other servers is not, as they are not.
 
@@ -21,11 +21,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ensemble_lab.core.errors import excerpt
 from ensemble_lab.models.endpoints.completion import count
 
-DONE = b"data: [DONE]\n\n"
-WAITING = b": waiting\n\n"  # a comment: it keeps a connection open, and clients skip it
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 LONGEST = 86_400.0  # seconds, of a wait
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 SINGLE = ("tools", "tool_choice", "functions", "function_call", "audio", "modalities")
 
 
@@ -212,9 +211,14 @@ def repaired(body: Mapping[str, Any]) -> dict[str, Any]:
         message = {"role": "assistant", "content": None, "refusal": None, **choice["message"]}
         choices.append({"index": index, "logprobs": None, **choice, "message": message})
         choices[-1]["finish_reason"] = choice.get("finish_reason") or "stop"
-    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time())}
     given = {name: value for name, value in body.items() if value is not None}
+    head = {"id": given.get("id") or new_id(), "created": int(time.time())}
     return {**head, **given, "object": "chat.completion", "choices": choices}
+
+
+def new_id() -> str:
+    """An id for a completion."""
+    return f"chatcmpl-{uuid.uuid4().hex}"
 
 
 def completion(model: str, text: str | None, usage: Mapping[str, int]) -> dict[str, Any]:
@@ -228,74 +232,4 @@ def completion(model: str, text: str | None, usage: Mapping[str, int]) -> dict[s
 
 def compact(body: Any) -> bytes:
     """JSON in ASCII alone, so that no half of a character can break it."""
-    return json.dumps(body, separators=(",", ":")).encode()
-
-
-def event(body: Mapping[str, Any]) -> bytes:
-    """One event of a stream."""
-    return b"data: " + compact(body) + b"\n\n"
-
-
-class Chunks:
-    """The chunks of one streamed completion: role first, usage only when asked for.
-
-    Parameters
-    ----------
-    id, model : str
-        As the client reads them.
-    include_usage : bool
-        Whether the client asked for a last chunk with the token counts.
-    """
-
-    def __init__(self, id: str, model: str, include_usage: bool):
-        self._head = {"id": id, "object": "chat.completion.chunk", "created": int(time.time())}
-        self._head |= {"model": model}
-        self._asked, self._begun = include_usage, set()
-        self.finished, self.usage = False, {}
-
-    def _event(self, choices: list) -> bytes:
-        return event(self._head | {"choices": choices} | ({"usage": None} if self._asked else {}))
-
-    def role(self) -> bytes:
-        """The first chunk, where the text is not known yet."""
-        return self._event([self._with_role({"delta": {"content": ""}})])
-
-    def of_completion(self, body: Mapping[str, Any]) -> bytes:
-        """A whole completion as chunks: its message, then its finish."""
-        self.usage = usage_of(body)
-        chunks = []
-        for choice in body["choices"]:
-            end = {"index": choice.get("index", 0), "finish_reason": choice.get("finish_reason")}
-            whole = {"index": end["index"], "delta": choice["message"], "finish_reason": None}
-            end["finish_reason"] = end["finish_reason"] or "stop"
-            whole |= {"logprobs": choice["logprobs"]} if choice.get("logprobs") else {}
-            chunks += [self._event([self._with_role(whole)]), self._event([{**end, "delta": {}}])]
-        self.finished = True
-        return b"".join(chunks)
-
-    def of_chunk(self, body: Mapping[str, Any]) -> bytes:
-        """A server's chunk, repaired; usage is kept for the end."""
-        self.usage = usage_of(body) or self.usage
-        choices = [self._with_role(choice) for choice in body.get("choices") or ()]
-        self.finished |= any(choice.get("finish_reason") for choice in choices)
-        if not choices:
-            return b""
-        extra = {k: v for k, v in body.items() if k not in (*self._head, "choices", "usage")}
-        return event(
-            {**extra, **self._head, "choices": choices, **({"usage": None} if self._asked else {})}
-        )
-
-    def _with_role(self, choice: Mapping[str, Any]) -> dict[str, Any]:
-        index = choice.get("index", 0)
-        delta = dict(choice.get("delta") or {})
-        if index not in self._begun:
-            self._begun.add(index)
-            delta = {"role": "assistant", **delta}
-        if isinstance(delta.get("tool_calls"), Mapping):  # text-generation-inference: no list
-            delta["tool_calls"] = [delta["tool_calls"]]
-        return {"finish_reason": None, **choice, "index": index, "delta": delta}
-
-    def end(self, usage: Mapping[str, int]) -> bytes:
-        """The usage, if asked for, and the end of the stream."""
-        last = event(self._head | {"choices": [], "usage": summed([usage])}) if self._asked else b""
-        return last + DONE
+    return _ENCODER.encode(body).encode()

@@ -1,35 +1,30 @@
 """`TrafficLog`: every request that a gateway answered, as a recording that tables are made from.
 
-Requests are written by a thread of the log's own, each by one call of the system: a request waits
-for a place in a queue and for nothing else.
+The lines of a request are made when its reply was sent, and a thread of the log's own writes them,
+all that came in `INTERVAL` seconds by one call of the system: a request waits for no disk.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import hashlib
-import hmac
 import logging
 import os
-import queue
-import threading
-import uuid
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
+from threading import Event, Lock, Thread
 from typing import Any
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.identity import identity
 from ensemble_lab.core.recordings.journal import TAKEN, lock
 from ensemble_lab.core.recordings.lines import json_line, loads
 from ensemble_lab.core.recordings.recording import HEADER
-from ensemble_lab.core.reply import Reply, entry, exact, in_utf8
-from ensemble_lab.core.states import MEASURES
+from ensemble_lab.systems.serve.lines import check_key, lines_of
 
-MOST_WAITING = 10_000  # requests in the queue; further ones are not recorded
+INTERVAL = 0.1  # seconds: a crash loses the requests of so long at most
+MOST_WAITING = 10_000  # requests that are not written yet; further ones are not recorded
 PATIENCE = 10.0  # seconds in which the rest is written at the end
-ABOUT = ("time", "policy", "status", "seconds", "rule", "chosen", "answer", "error")
 LOG = logging.getLogger("ensemble_lab.serve")
 
 
@@ -38,8 +33,9 @@ class TrafficLog:
 
     The file is a recording, as `ensemble_lab.record` writes it: one line of facts a request and one
     line a member that was asked, so that `Outcomes.read` reads it too, also while it is written. It
-    is continued after a crash; a line that the crash cut short is removed. Only this user may read
-    a new file. One gateway at a time writes to it.
+    is continued after a crash; a line that the crash cut short is removed. A process that is killed
+    loses what it answered in its last 0.1 s, and a machine without power what its system had not
+    put on the disk. Only this user may read a new file. One gateway at a time writes to it.
 
     Of a question the log holds a hash. A reader of the file who guesses a question can check the
     guess, so short questions, names and numbers are no secret: with `key` only those who know the
@@ -59,7 +55,7 @@ class TrafficLog:
     Attributes
     ----------
     written, lost : int
-        Requests in the file, and those that are not: the disk or the queue was full.
+        Requests in the file, and those that are not: the disk was full, or too many waited for it.
     cut : int
         Incomplete lines that were removed when the file was opened: 0 or 1.
 
@@ -83,59 +79,75 @@ class TrafficLog:
         if not isinstance(prompts, bool):
             raise ValueError(f"prompts is {shown(prompts)}; give true or false")
         if key is not None:
-            _check_key(key)
+            check_key(key)
         self.path, self.prompts, self._key = Path(path), prompts, key
         self.written = self.lost = self.cut = 0
         self._said = False
         self._open()
-        self._queue: queue.Queue = queue.Queue(MOST_WAITING)
-        self._writer = threading.Thread(target=self._write_all, name="traffic", daemon=True)
+        self._waiting: deque[bytes] = deque()
+        self._wake, self._closing = Event(), Event()
+        self._writing, self._counting = Lock(), Lock()
+        self._writer = Thread(target=self._write_all, name="traffic", daemon=True)
         self._writer.start()
         atexit.register(self.close)
 
     def write(self, request: Mapping[str, Any]) -> None:
-        """Put one request into the queue; see `lines_of` for what it holds. Never blocks."""
-        try:
-            if not self._writer.is_alive():
-                raise queue.Full
-            self._queue.put_nowait(request)
-        except queue.Full:
+        """Put the lines of one request where the writer takes them; never wait for the disk.
+
+        See `lines_of` for what a request holds.
+        """
+        if len(self._waiting) >= MOST_WAITING or not self._writer.is_alive():
             self._lose("too many wait to be written")
+            return
+        try:
+            lines = lines_of(request, self.prompts, self._key)
+            self._waiting.append("".join(map(json_line, lines)).encode())
+        except Exception as error:  # its text may hold a prompt
+            self._lose(f"a request cannot be written ({type(error).__name__})")
+            return
+        if not self._wake.is_set():
+            self._wake.set()
 
     def flush(self) -> None:
-        """Wait until all that was put into the queue is in the file."""
-        self._queue.join()
+        """Write all that waits."""
+        with self._writing:
+            batch = []
+            while self._waiting:  # others may add at the same time
+                batch.append(self._waiting.popleft())
+            if not batch:
+                return
+            try:
+                self._append(b"".join(batch))
+                self.written += len(batch)
+                self._said = False
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or type(error).__name__
+                self._lose(why, len(batch))
 
     def close(self) -> None:
         """Write the rest, and close the file."""
         atexit.unregister(self.close)
-        if self._writer.is_alive():
-            with contextlib.suppress(queue.Full):
-                self._queue.put(None, timeout=PATIENCE)
-            self._writer.join(PATIENCE)
+        self._closing.set()
+        self._wake.set()
+        self._writer.join(PATIENCE)
         if not self._writer.is_alive():
+            self.flush()
             self._file.close()
 
     def _write_all(self) -> None:
-        while (request := self._queue.get()) is not None:
-            try:
-                lines = lines_of(request, self.prompts, self._key)
-                self._append("".join(map(json_line, lines)).encode())
-                self.written += 1
-                self._said = False
-            except OSError as error:
-                self._lose(error.strerror or type(error).__name__)
-            except Exception as error:  # its text may hold a prompt
-                self._lose(f"a request cannot be written ({type(error).__name__})")
-            finally:
-                self._queue.task_done()
-        self._queue.task_done()
+        while not self._closing.is_set():
+            self._wake.wait()
+            # One write for all requests of so many seconds: to wake this thread is dearer.
+            self._closing.wait(INTERVAL)
+            self._wake.clear()
+            self.flush()
 
-    def _lose(self, why: str) -> None:
-        """Count a request that is not in the file, and say so once until it goes well again."""
-        self.lost += 1
-        if not self._said:
-            self._said = True
+    def _lose(self, why: str, requests: int = 1) -> None:
+        """Count requests that are not in the file; say so once until it goes well again."""
+        with self._counting:
+            self.lost += requests
+            said, self._said = self._said, True
+        if not said:
             LOG.error("requests are not recorded in %s: %s; serving goes on", self.path, why)
 
     def _append(self, data: bytes) -> None:
@@ -196,83 +208,6 @@ class TrafficLog:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-def lines_of(request: Mapping[str, Any], prompts: bool, key: str | None) -> Iterator[dict]:
-    """The lines of one request: its facts, then each member's reply or failure.
-
-    Parameters
-    ----------
-    request : mapping
-        ``request``, the client's id, and whether it is ``ours``; ``question`` and ``messages``;
-        ``features`` and ``group``; ``replies``, member to its line or to a function that makes it;
-        ``failed``, member to a kind of error; and the fields in `ABOUT`.
-    prompts : bool
-    key : str or None
-        Of the hash of the question.
-    """
-    # A client may send one id twice, and a recording holds an item once.
-    given = in_utf8(request["request"])
-    item = given if request.get("ours") else f"{given}~{uuid.uuid4().hex[:8]}"
-    facts = {name: request[name] for name in ABOUT if request.get(name) is not None}
-    facts |= {} if item == given else {"request": given}
-    if request.get("question"):
-        # The name in `record` is for a hash without a key only.
-        name = "asked" if key is None else "keyed"
-        facts[name] = question_hash(request["question"], key)
-    if request.get("group") is not None:
-        facts["group"] = exact(request["group"], "group")
-    if request.get("features"):
-        facts["features"] = {k: exact(v, "feature") for k, v in request["features"].items()}
-    if prompts:
-        facts["messages"] = request.get("messages")
-    yield {"item": item} | facts
-    for name, line in (request.get("replies") or {}).items():
-        try:
-            line = line() if callable(line) else line
-            measures = {measure: line.get(measure) for measure in MEASURES}
-            text = line.get("text") if prompts else None
-            given = line.get("probability")
-            shares = None if given is None else dict(given)
-            reply = Reply(line.get("answer"), text=text, probability=shares, **measures)
-            yield {"item": item, "model": name} | entry(reply, 0.0, "")
-        except Exception as error:  # a reply that could not be read again, as in `record`
-            yield {"item": item, "failed": type(error).__name__, "by": name}
-    for name, kind in (request.get("failed") or {}).items():
-        yield {"item": item, "failed": kind, "by": name}
-
-
-def question_hash(question: str, key: str | None = None) -> str:
-    """The hash by which a traffic log names a question: the text of the user's last message.
-
-    Parameters
-    ----------
-    question : str
-    key : str, optional
-        The key of the log, if it has one.
-
-    Raises
-    ------
-    ValueError
-        No text, or a key that is empty.
-
-    Examples
-    --------
-    >>> question_hash("2 + 2?")
-    'b1d48eb2aebca662'
-    """
-    if not isinstance(question, str):
-        raise ValueError(f"the question is {shown(question)}; give its text")
-    if key is None:
-        return identity(question)
-    _check_key(key)
-    made = hmac.new(key.encode(), question.encode(errors="surrogatepass"), hashlib.sha256)
-    return made.hexdigest()[:32]
-
-
-def _check_key(key) -> None:
-    if not isinstance(key, str) or not key:
-        raise ValueError("the key of the hashes is empty or no text; give text, or None")
 
 
 def _last_line(file) -> tuple[int, bytes]:

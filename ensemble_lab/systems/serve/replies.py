@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.responses import Response
 
 from ensemble_lab.systems.serve.deciding import Answered
 from ensemble_lab.systems.serve.protocol import ApiError, compact
-from ensemble_lab.systems.serve.upstream import UpstreamError
+from ensemble_lab.systems.serve.wire import UpstreamError
 
 
 class Json(Response):
-    """A response in JSON."""
+    """A response in JSON; `after` is called when it was sent, so that its client does not wait."""
 
     media_type = "application/json"
+
+    def __init__(
+        self,
+        content: Any,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        after: Callable[[], None] | None = None,
+    ):
+        super().__init__(content, status, headers)
+        self._after = after
+
+    async def __call__(self, scope, receive, send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._after is not None:
+                self._after()
 
     def render(self, content: Any) -> bytes:
         """The body."""

@@ -1,112 +1,34 @@
-"""The gateway's client of one server: bytes in, a completion or raw events out."""
+"""`Upstream`: one model of one server, with retries, a circuit breaker and hedges around it."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import aiohttp
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.models.endpoints.address import Address
-from ensemble_lab.models.endpoints.completion import excerpt, parsed, reason
+from ensemble_lab.models.endpoints.completion import parsed
 from ensemble_lab.models.endpoints.connection import MOST_BYTES
-from ensemble_lab.models.patience import without_secrets
-from ensemble_lab.systems.serve.resilience import (
-    Breaker,
-    Budget,
-    Hedge,
-    asked_wait,
-    hedged,
-    retry_wait,
-    time_left,
-)
+from ensemble_lab.systems.serve.resilience import Breaker, Budget, Hedge, hedged, retry_wait
+from ensemble_lab.systems.serve.wire import Reply, UpstreamError, Wire
 
 RETRIES = 2  # as the official client
 FAILURES, WINDOW, COOLDOWN = 5, 10.0, 5.0  # of the breaker; seconds
 NOT_AGAIN = ("open", "nonsense")  # kinds of error that a further call does not change
-QUOTED = 16  # characters of a prompt in a row: an error's text with so many is not shown
-
-# The gateways that a request has passed, so that one that meets it again ends the circle.
-WAY_HEADER, WAY = "x-ensemble-way", ContextVar("way", default="")
-
 Made = TypeVar("Made")
 
 
-class UpstreamError(Exception):
-    """A server gave no usable reply.
-
-    Parameters
-    ----------
-    status : int
-        HTTP status for the client: the server's, or 502 to 504.
-    kind : str
-        ``"status"``, ``"timeout"``, ``"unreachable"``, ``"broken"``, ``"nonsense"`` or ``"open"``
-        (the circuit breaker).
-    message : str
-        Without a key and without the prompt.
-    retry_after : float, optional
-        Seconds that the server asks to wait.
-    headers : mapping of str, optional
-        The server's.
-
-    Attributes
-    ----------
-    tried : int
-        Times that the call was made again.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        kind: str,
-        message: str,
-        retry_after: float | None = None,
-        headers: Mapping[str, str] | None = None,
-    ):
-        super().__init__(message)
-        self.status, self.kind, self.message, self.retry_after = status, kind, message, retry_after
-        self.headers, self.tried = headers or {}, 0
-
-    def __reduce__(self):
-        return UpstreamError, (
-            self.status, self.kind, self.message, self.retry_after, dict(self.headers)
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A server's completion.
-
-    Parameters
-    ----------
-    status : int
-    headers : mapping of str
-    body : dict
-        The completion.
-    seconds : float
-        From the request to the last byte, of the try that succeeded.
-    calls : int
-        Calls that it took, with those that failed and those that lost to a second one.
-    """
-
-    status: int
-    headers: Any
-    body: dict = field(repr=False)
-    seconds: float
-    calls: int = 1
-
-
 class Upstream:
-    """One model of one server. Redirects are not followed: they could carry the key away.
+    """One model of one OpenAI-compatible server, as a source of a `Member`.
+
+    Redirects are not followed: they could carry the key away.
 
     Parameters
     ----------
@@ -140,20 +62,17 @@ class Upstream:
         breaker: Breaker | None = None,
         hedge: Hedge | None = None,
     ):
-        self.name, self.timeout = name, timeout
-        self._address = Address.of(base_url)
+        self.name, self._wire = name, Wire(name, base_url, key, timeout)
         self.budget, self.hedge = budget or Budget(first=RETRIES), hedge
         self.breaker = breaker or Breaker(FAILURES, WINDOW, COOLDOWN, time.monotonic)
-        self._key = key
-        self._headers = {"accept-encoding": "identity", "content-type": "application/json"}
-        if key or self._address.basic:
-            self._headers["authorization"] = f"Bearer {key}" if key else self._address.basic
-        self._session: aiohttp.ClientSession | None = None
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
+        await self._wire.aclose()
+
+    def why(self, content: bytes, body: Mapping[str, Any]) -> str:
+        """The server's reason for an error, as far as it may be shown."""
+        return self._wire.why(content, body)
 
     async def ask(self, body: dict, deadline: float) -> Reply:
         """One completion before `deadline`, on the clock of `time.monotonic`.
@@ -178,20 +97,18 @@ class Upstream:
         body = body | {"stream": True}
         response, ticket = await self._tried(lambda: self._begun(body, deadline), deadline)
         try:
-            rest, chunks = b"", response.content.iter_any()
-            while True:
-                with self._named():
-                    async with self._until(deadline):
-                        chunk = await anext(chunks, None)
-                if chunk is None:
-                    return
-                *events, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
-                if len(rest) > MOST_BYTES:
-                    raise UpstreamError(502, "nonsense", f"{shown(self.name)} sent endless events")
-                for event in events:
-                    lines = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
-                    if lines:
-                        yield b"\n".join(line.removeprefix(b" ") for line in lines)
+            rest = b""
+            with self._wire.errors():
+                while chunk := await response.content.readany():
+                    *events, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
+                    if len(rest) > MOST_BYTES:
+                        name = shown(self.name)
+                        raise UpstreamError(502, "nonsense", f"{name} sent endless events")
+                    for event in events:
+                        if (data := data_of(event)) is not None:
+                            yield data
+            if (data := data_of(rest)) is not None:  # some servers end without a blank line
+                yield data
         except UpstreamError:
             self.breaker.end(ticket, False)
             raise
@@ -219,9 +136,9 @@ class Upstream:
     async def _asked(self, body: dict, deadline: float) -> Reply:
         start = time.perf_counter()
         with self._counted():
-            response = await self._opened(body, deadline)
+            response = await self._wire.opened(body, deadline)
             try:
-                content = await self._all(response, deadline)
+                content = await self._wire.whole(response)
             finally:
                 response.close()
             try:
@@ -236,76 +153,7 @@ class Upstream:
 
     async def _begun(self, body: dict, deadline: float) -> tuple[aiohttp.ClientResponse, int]:
         with self._counted() as ticket:
-            return await self._opened(body, deadline), ticket
-
-    async def _opened(self, body: dict, deadline: float) -> aiohttp.ClientResponse:
-        """A response with status 2xx, whose body is not read yet."""
-        with self._named():
-            left = time_left(deadline, time.monotonic, self.timeout)
-            content = json.dumps(body, separators=(",", ":")).encode()
-            # The header in which the official client says how long it waits.
-            headers = self._headers | {"x-stainless-read-timeout": f"{left:.3f}"}
-            if way := WAY.get():
-                headers[WAY_HEADER] = way
-            async with self._until(deadline):
-                response = await self._connections().post(
-                    self._address.at("/chat/completions"),
-                    data=content,
-                    headers=headers,
-                    allow_redirects=False,
-                )
-        if response.status < 300:
-            return response
-        try:
-            content = await self._all(response, deadline)
-        finally:
-            response.close()
-        raise UpstreamError(
-            response.status,
-            "status",
-            f"{shown(self.name)} answered HTTP {response.status}{self._why(content, body)}",
-            asked_wait(response.headers, time.time()),
-            response.headers,
-        )
-
-    async def _all(self, response: aiohttp.ClientResponse, deadline: float) -> bytes:
-        parts, size = [], 0
-        with self._named():
-            async with self._until(deadline):
-                async for part in response.content.iter_any():
-                    parts.append(part)
-                    size += len(part)
-                    if size > MOST_BYTES:
-                        most = f"{MOST_BYTES >> 20} MB"
-                        raise UpstreamError(
-                            502, "nonsense", f"{shown(self.name)} sent more than {most}"
-                        )
-        return b"".join(parts)
-
-    def _connections(self) -> aiohttp.ClientSession:
-        """Made by the first call, as it belongs to the event loop that runs then."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
-                cookie_jar=aiohttp.DummyCookieJar(),  # one client's cookies are not the next one's
-                timeout=aiohttp.ClientTimeout(total=None),  # `_until` keeps the time
-                auto_decompress=False,
-                proxy=self._address.proxy(),
-            )
-        return self._session
-
-    def _why(self, content: bytes, body: dict) -> str:
-        """The server's reason, unless it quotes the prompt."""
-        text = reason(content)[:4000]
-        if self._key:
-            text = text.replace(self._key, "…")
-        if any(_quotes(text, part) for part in _texts(body.get("messages"))):
-            return "; its reason is not shown, for it quotes the prompt"
-        text = excerpt(without_secrets(text))
-        return f": {text}" if text else ""
-
-    def _until(self, deadline: float):
-        return asyncio.timeout(max(min(deadline - time.monotonic(), self.timeout), 0))
+            return await self._wire.opened(body, deadline, stream=True), ticket
 
     @contextmanager
     def _counted(self) -> Iterator[int]:
@@ -325,40 +173,10 @@ class Upstream:
         finally:
             self.breaker.end(ticket, well)
 
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Turn the client's errors into ours; theirs hold the request, with key and prompt."""
-        try:
-            yield
-        except TimeoutError:
-            raise UpstreamError(
-                504, "timeout", f"{shown(self.name)} did not answer in time"
-            ) from None
-        except aiohttp.ClientError as error:
-            kind = "unreachable" if isinstance(error, aiohttp.ClientConnectorError) else "broken"
-            why = type(error).__name__
-            raise UpstreamError(503, kind, f"{shown(self.name)} cannot be reached: {why}") from None
 
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every text of a chat that a user or a program wrote."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for name, part in value.items():
-            if name not in ("role", "type"):
-                yield from _texts(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _texts(part)
-
-
-def _quotes(text: str, prompt: str) -> bool:
-    """Whether a text holds a piece of a prompt, as it is or as JSON writes it."""
-    piece = min(QUOTED, len(prompt))
-    written = json.dumps(prompt)[1:-1]
-    return piece > 3 and any(
-        text[i : i + piece] in whole
-        for whole in {prompt, written, written.replace("\\n", " ")}
-        for i in range(len(text) - piece + 1)
-    )
+def data_of(event: bytes) -> bytes | None:
+    """The data of one event; None for a comment, or fields that are not read."""
+    if event.startswith(b"data: ") and b"\n" not in event:
+        return event[6:]
+    lines = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(line.removeprefix(b" ") for line in lines) if lines else None

@@ -12,7 +12,7 @@ import ensemble_lab as lab
 from ensemble_lab.systems.serve.members import Member, Verifier
 from ensemble_lab.systems.serve.on_ray import application, running
 from ensemble_lab.systems.serve.protocol import ApiError
-from ensemble_lab.systems.serve.upstream import UpstreamError
+from ensemble_lab.systems.serve.wire import UpstreamError
 from tests.contracts.registry import collected
 from tests.systems.replaying.test_replay import made
 

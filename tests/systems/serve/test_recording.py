@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -401,20 +402,73 @@ def test_a_full_disk_is_said_once_and_half_a_line_is_taken_back(tmp_path, caplog
     assert read_traffic(log.path).items.tolist() == ["r0", "r4"]
 
 
-def test_a_full_queue_blocks_nobody(tmp_path, monkeypatch, caplog):
+class Slow:
+    """A file on a disk that does not answer until `go`; `here` says that it was asked."""
+
+    def __init__(self, file):
+        self.file, self.here, self.go = file, threading.Event(), threading.Event()
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def write(self, data):
+        self.here.set()
+        assert self.go.wait(10)
+        return self.file.write(data)
+
+
+def test_a_disk_that_hangs_blocks_nobody(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(recording, "MOST_WAITING", 5)
-    log, go = TrafficLog(tmp_path / "t.jsonl"), threading.Event()
-    log.write(request(0, replies={"m": lambda: go.wait(10) and {"answer": "1"}}))
+    log = TrafficLog(tmp_path / "t.jsonl")
+    slow = log._file = Slow(log._file)
+    log.write(request(0))
+    assert slow.here.wait(10)
     start = time.perf_counter()
     with caplog.at_level(logging.ERROR, "ensemble_lab.serve"):
         for number in range(1, 101):
             log.write(request(number))
-    assert time.perf_counter() - start < 1 and 94 <= log.lost <= 96 and len(caplog.records) == 1
-    go.set()
+    assert time.perf_counter() - start < 1 and log.lost == 95 and len(caplog.records) == 1
+    slow.go.set()
     log.close()
-    assert log.written + log.lost == 101
+    assert (log.written, log.lost) == (6, 95)
     log.write(request(7))  # after the end
-    assert log.written + log.lost == 102
+    log.close()
+    assert (log.written, log.lost) == (6, 96) and len(read_traffic(log.path)) == 6
+
+
+def test_a_killed_process_loses_only_its_last_tenth_of_a_second(tmp_path):
+    program = """
+import os, signal, sys, time
+from ensemble_lab.systems import TrafficLog
+log = TrafficLog(sys.argv[1])
+for number in range(40):
+    log.write({"request": f"r{number}", "ours": True, "policy": "p", "status": 200,
+               "replies": {"m": {"answer": "1"}}})
+    time.sleep(0.01)
+time.sleep(0.5)
+log.write({"request": "last", "ours": True, "policy": "p", "status": 200})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    path = tmp_path / "t.jsonl"
+    killed = subprocess.run([sys.executable, "-c", program, path])
+    assert killed.returncode == -signal.SIGKILL
+    assert read_traffic(path).items.tolist() == [f"r{number}" for number in range(40)]
+
+
+def test_requests_of_many_threads_are_each_written_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "INTERVAL", 0.001)
+    log = TrafficLog(tmp_path / "t.jsonl")
+    threads = [
+        threading.Thread(target=lambda k=k: [log.write(request(100 * k + i)) for i in range(100)])
+        for k in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.close()
+    assert (log.written, log.lost) == (800, 0)
+    assert sorted(read_traffic(log.path).items) == sorted(f"r{i}" for i in range(800))
 
 
 def test_a_file_that_is_moved_away_is_followed_by_a_new_one(tmp_path):
@@ -539,7 +593,7 @@ def test_a_table_holds_what_was_written(tmp_path_factory, served):
                 np.testing.assert_equal(got, line.get(measure, np.nan))
 
 
-def test_putting_a_request_into_the_queue_is_quick(tmp_path):
+def test_recording_a_request_is_quick(tmp_path):
     log = TrafficLog(tmp_path / "t.jsonl")
     took = []
     for number in range(500):

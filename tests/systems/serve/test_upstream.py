@@ -10,7 +10,8 @@ import pytest
 
 from ensemble_lab.models.endpoints.connection import MOST_BYTES
 from ensemble_lab.systems.serve.resilience import Breaker, Budget, Hedge
-from ensemble_lab.systems.serve.upstream import Upstream, UpstreamError
+from ensemble_lab.systems.serve.upstream import Upstream
+from ensemble_lab.systems.serve.wire import UpstreamError
 from tests.systems.serve.mock import Mock, event, serving
 
 SECRET = "sk-0123456789abcdef"
