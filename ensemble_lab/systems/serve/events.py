@@ -72,7 +72,8 @@ class MemberStream:
             body = None
         if not isinstance(body, Mapping) or body.get("error"):
             said = body.get("error") if isinstance(body, Mapping) else None
-            why = said.get("message", "") if isinstance(said, Mapping) else "an event is not JSON"
+            said = said.get("message", "") if isinstance(said, Mapping) else said
+            why = said if isinstance(said, str) else "an event is not JSON"
             raise UpstreamError(502, "stream", f"{self._name} broke off: {why}")
         self._member.check_model(body)
         add_chunk(self._said, body)
