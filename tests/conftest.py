@@ -1,5 +1,6 @@
 """What the processes of one run share: the installed wheel, and the one run of each notebook."""
 
+import json
 import sys
 import venv
 
@@ -8,6 +9,7 @@ import pytest
 from tests.support.processes import ROOT, once, run
 
 BIN = "Scripts" if sys.platform == "win32" else "bin"
+REAL_SERVER = "real-server"
 SLOW = 30  # seconds above which a test says so by the mark `slow`
 
 
@@ -57,6 +59,24 @@ def executed(shared, installed):
         return Executed(place)
 
     return result
+
+
+@pytest.fixture(scope="session")
+def real_server(shared):
+    """`transformers serve`: its address, and the names of a greedy model and of one that draws."""
+    from tests.support.real_server import start  # here, for it needs PyTorch
+
+    place = once(shared / REAL_SERVER, start)
+    about = json.loads((place / "server.json").read_text())
+    return about["url"], about["models"]["greedy"], about["models"]["drawing"]
+
+
+def pytest_sessionfinish(session):
+    """End the server, when no process of this run can need it any more."""
+    from tests.support.real_server import end
+
+    if not hasattr(session.config, "workerinput"):
+        end(session.config._tmp_path_factory.getbasetemp() / REAL_SERVER)
 
 
 def pytest_terminal_summary(terminalreporter):

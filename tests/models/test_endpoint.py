@@ -2,16 +2,10 @@
 
 import json
 import math
-import os
 import socket
-import subprocess
-import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 
@@ -23,7 +17,6 @@ from ensemble_lab.models.errors import (
     EndpointTimeout,
     EndpointUnreachable,
 )
-from tests.support.tiny_llama import save_tiny_llama
 
 
 def free_port() -> int:
@@ -32,47 +25,11 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-# A real server: `transformers serve` on a model of our own
+# A real server: `transformers serve` on models of our own
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    """Base address and model name of a running `transformers serve`."""
-    folder = save_tiny_llama(tmp_path_factory.mktemp("served"))
-    port = free_port()
-    log = folder / "server.log"
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(folder)]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    command += ["--dtype", "float32"]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
-    with log.open("w") as output:
-        server = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
-    try:
-        _wait_until_healthy(server, port, log)
-        yield f"http://127.0.0.1:{port}/v1", str(folder)
-    finally:
-        server.terminate()
-        try:
-            server.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-
-
-def _wait_until_healthy(server: subprocess.Popen, port: int, log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        assert server.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.2)
-    raise AssertionError(f"the server never became healthy:\n{log.read_text()}")
-
-
-def test_real_server_replies_as_the_model_does_here(served):
-    url, name = served
+def test_real_server_replies_as_the_model_does_here(real_server):
+    url, name, _ = real_server
     model = load(f"openai:{url}#{name}", max_tokens=6, price=(2.0, 10.0))
     reply = model("the small model")
     here = load(name, device="cpu", dtype="float32").generate("the small model", max_new_tokens=6)
@@ -86,8 +43,8 @@ def test_real_server_replies_as_the_model_does_here(served):
     assert model.name == name
 
 
-def test_real_server_takes_chats_and_parse(served):
-    url, name = served
+def test_real_server_takes_chats_and_parse(real_server):
+    url, name, _ = real_server
     chat = [{"role": "system", "content": "the"}, {"role": "user", "content": "big model"}]
     model = load(f"openai:{url}#{name}", max_tokens=3, parse=lambda text: None)
     reply = model(chat)
@@ -96,9 +53,9 @@ def test_real_server_takes_chats_and_parse(served):
     assert reply.cost is None  # no price was given
 
 
-def test_real_server_names_an_unknown_model(served):
-    url, _ = served
-    with pytest.raises(EndpointStatus, match=r"some-other-model'\) answered HTTP 4\d\d: \w"):
+def test_real_server_names_an_unknown_model(real_server):
+    url, _, _ = real_server
+    with pytest.raises(EndpointStatus, match=r"some-other-model'\) answered HTTP 500: Internal"):
         load(f"openai:{url}#owner/some-other-model")("the")
 
 

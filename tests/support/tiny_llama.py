@@ -8,7 +8,10 @@ CHAT_TEMPLATE = (
 )
 
 
-def save_tiny_llama(folder: Path, chat_template: str | None = CHAT_TEMPLATE) -> Path:
+def save_tiny_llama(
+    folder: Path, chat_template: str | None = CHAT_TEMPLATE, seed: int = 0, samples: bool = False
+) -> Path:
+    """Save it with the weights of `seed`; `samples`: servers draw tokens where no one says how."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -27,8 +30,11 @@ def save_tiny_llama(folder: Path, chat_template: str | None = CHAT_TEMPLATE) -> 
         pad_token_id=tokenizer.pad_token_id,
     )
     with torch.random.fork_rng():
-        torch.manual_seed(0)
-        LlamaForCausalLM(config).save_pretrained(folder)
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
+    if samples:
+        model.generation_config.do_sample = True
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -28,9 +28,8 @@ def cluster() -> Iterator[Any]:
     """The module `ray`, connected: to the cluster that is in use, else to one made for this.
 
     It is on this machine, without a dashboard and without usage statistics, and is stopped at the
-    end. Some of Ray's own ports are open to the network all the same: newer versions ask for a
-    token there. The environment variable `RAY_ADDRESS` names another cluster, which is left as it
-    is.
+    end. Its ports are bound to loopback, if this is what imports Ray. The environment variable
+    `RAY_ADDRESS` names another cluster, which is left as it is.
 
     Raises
     ------
@@ -68,6 +67,9 @@ def imported(name: str) -> Any:
         Ray, or the part of it, is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not os.environ.get("RAY_ADDRESS"):
+        # Without it Ray takes this machine's address in the network for 127.0.0.1, on any system.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         return import_module(name)
     except ImportError:

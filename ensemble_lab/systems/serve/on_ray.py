@@ -29,7 +29,9 @@ from ensemble_lab.systems.serve.wire import Reply, UpstreamError
 
 NAME = "ensemble-lab"
 LEFT = (asyncio.CancelledError, GeneratorExit, TimeoutError)  # a call that still runs elsewhere
-BUSY = 2  # calls of one replica at a time, above which another one is started
+BUSY = 2  # calls of one replica, at work or waiting, above which another one is started
+SOON = 5.0  # seconds that there must have been too many: as more than `ongoing` get 503 meanwhile
+RECENT = 11.0  # seconds over which calls are counted; Serve asks for more than ten
 
 
 def application(
@@ -80,7 +82,9 @@ def application(
         "autoscaling_config": {
             "min_replicas": 1,
             "max_replicas": replicas,
-            "target_ongoing_requests": BUSY,
+            "target_ongoing_requests": min(BUSY, ongoing),
+            "upscale_delay_s": SOON,
+            "look_back_period_s": RECENT,
         },
     }
     members, deployments = {}, []
@@ -112,6 +116,9 @@ def application(
 @contextmanager
 def running(application, port: int = 8000) -> Iterator[str]:
     """The address of a gateway for clients on this machine, while it runs.
+
+    One port of each replica is open to the network, as Serve binds it: for the calls between
+    replicas, with Ray's token where Ray asks for tokens, which it does by default from 2.60 on.
 
     Raises
     ------

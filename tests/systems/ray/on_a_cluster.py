@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def recordings():
         same &= np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name != "items")
     lines = [(FOLDER / f"{engine}.jsonl").read_text().splitlines() for engine in tables]
     try:
-        lab.record({"small": small, "broken": broken}, range(30), FOLDER / "broken.jsonl",
+        lab.record({"broken": broken}, range(30), FOLDER / "broken.jsonl",
                    progress=False, engine="ray")  # fmt: skip
         said = "nothing"
     except RuntimeError as error:
@@ -146,6 +147,38 @@ def small_keys(headers):
     return {name.lower(): value for name, value in headers.items()}
 
 
+def open_ports():
+    """Processes of this cluster that listen on more than loopback, by how many ports."""
+    import psutil  # Ray brings it
+
+    found = Counter()
+    for process in psutil.Process().children(recursive=True):
+        for one in process.net_connections():
+            if one.status == "LISTEN" and not one.laddr.ip.endswith("127.0.0.1"):
+                found[process.name()] += 1
+    return found
+
+
+def under_load(address):
+    """Replicas of each model, once more than one of them runs; its slow calls never end before."""
+
+    from ray import serve  # here, for the package itself must be what imports Ray first
+
+    def running_replicas():
+        models = serve.status().applications["ensemble-lab"].deployments
+        return {name: one.replica_states.get("RUNNING", 0) for name, one in models.items()}
+
+    end, before = time.monotonic() + 120, running_replicas()
+    with ThreadPoolExecutor(3) as pool:
+
+        def load(_):
+            while time.monotonic() < end and max(running_replicas().values()) == 1:
+                asked(address, "slow", "big")
+
+        list(pool.map(load, range(3)))
+    return before, running_replicas()
+
+
 def served():
     models = {"small": Member(sure), "big": Member(wise), "org/writer#1": Member(Writer())}
     policy = lab.Cascade(("small", "big"), (0.5,))
@@ -155,7 +188,7 @@ def served():
             application(bad, models, **more)
         except ValueError as error:
             found["refused"].append(str(error))
-    with running(application(policy, models, ongoing=1), PORT) as address:
+    with running(application(policy, models, ongoing=1, replicas=2), PORT) as address:
         for text in ("easy", "hard"):
             status, headers, body = asked(address, text)
             content = json.loads(body)["choices"][0]["message"]["content"]
@@ -173,6 +206,8 @@ def served():
         while not (FOLDER / "cancelled").exists() and time.monotonic() < gone + 10:
             time.sleep(0.02)
         found["cancelled after"] = time.monotonic() - gone
+        found["open"] = open_ports()
+        found["replicas"] = under_load(address)
         try:
             with running(None, PORT):
                 pass

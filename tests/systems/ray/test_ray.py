@@ -73,6 +73,12 @@ def test_a_real_ray_replays_records_and_serves_as_this_process_does(with_ray, tm
     statuses = [status for status, _ in seen["busy"]]
     assert set(statuses) == {200, 503} and [503, "1"] in seen["busy"]
     assert seen["cancelled after"] < 2
+    # Serve binds a port of each replica to all addresses; nothing else listens beyond loopback.
+    assert len(seen["open"]) == 4 and set(seen["open"].values()) == {1}
+    assert all(name.startswith("ray::ServeReplica:ensemble-lab:") for name in seen["open"])
+    models = ["gateway", "model-0", "model-1", "model-2"]
+    before, under_load = seen["replicas"]
+    assert before == dict.fromkeys(models, 1) and under_load == {**before, "model-1": 2}
     assert f"port {port} is in use" in seen["port"]
     assert left_behind(mark) == []
 

@@ -46,3 +46,10 @@ def test_an_error_that_is_not_escaped_ends_a_stream_in_json(behind):
         found = post(url, stream=True)
     *_, last = [json.loads(line[6:]) for line in found.text.splitlines() if line]
     assert last["error"]["code"] == "stream" and "[DONE]" not in found.text
+
+
+def test_an_error_that_is_a_text_is_told(behind):
+    url, _ = behind(lambda body: {"chunks": ["4", b'data: {"error": "out of memory"}\n\n']})
+    found = post(url, stream=True)
+    *_, last = [json.loads(line[6:]) for line in found.text.splitlines() if line]
+    assert last["error"]["message"] == "small broke off: out of memory"
