@@ -24,7 +24,7 @@ from .committees.stopping import AdaptiveConsistency as AdaptiveConsistency
 from .committees.stopping import replay_stopping as replay_stopping
 from .committees.stopping import stopping_table as stopping_table
 from .committees.talk.chooser import Chooser as Chooser
-from .committees.talk.committee import samples as samples
+from .committees.talk.committee import sampled_members as sampled_members
 from .committees.talk.debate import Debate as Debate
 from .committees.talk.mixture import MixtureOfAgents as MixtureOfAgents
 from .committees.talk.ranking import Jury as Jury

@@ -151,18 +151,19 @@ def test_a_transcript_refuses_what_is_none(tmp_path):
     })  # fmt: skip
 
 
-@contract("samples")
+@contract("sampled_members")
 def test_samples_are_members_of_one_model():
-    made = lab.samples(lambda item: "4", 2)
+    made = lab.sampled_members(lambda item: "4", 2)
     assert list(made) == ["#0", "#1"] and lab.Debate(made, rounds=0).ask("q?").answer == "4"
+    make = lab.sampled_members
     collected(
-        {f"n {v!r}": lambda v=v: lab.samples(len, v) for v in [*NO_COUNT, 0]}
-        | {f"model {i}": lambda v=v: lab.samples(v, 2) for i, v in enumerate([None, 3, "smollm2"])}
+        {f"n {v!r}": lambda v=v: make(len, v) for v in [*NO_COUNT, 0]}
+        | {f"model {i}": lambda v=v: make(v, 2) for i, v in enumerate([None, 3, "smollm2"])}
         | {
-            f"temperature {v!r}": lambda v=v: lab.samples(len, 2, temperature=v)
+            f"temperature {v!r}": lambda v=v: make(len, 2, temperature=v)
             for v in ("1", None, True, 0, -1, math.nan, math.inf, [1])
         }
-        | {f"seed {v!r}": lambda v=v: lab.samples(len, 2, seed=v) for v in ("1", 1.5, [1], None)}
+        | {f"seed {v!r}": lambda v=v: make(len, 2, seed=v) for v in ("1", 1.5, [1], None)}
     )
 
 

@@ -58,7 +58,7 @@ def test_a_member_over_its_rate_limit_says_so_and_the_rest_is_kept(served):
 def test_samples_of_an_endpoint_have_seeds_of_their_own(served):
     member, mock = served
     model = member("m", lambda body: str(body["seed"]))
-    reply = lab.Debate(lab.samples(model, 3, seed=5), rounds=0).ask("q?")
+    reply = lab.Debate(lab.sampled_members(model, 3, seed=5), rounds=0).ask("q?")
     assert reply.answer == "5" and sorted(b["seed"] for b in mock.asked) == [5, 6, 7]
 
 

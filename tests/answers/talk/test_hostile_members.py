@@ -113,7 +113,8 @@ def test_the_harness_asks_the_same_calls_whatever_a_member_writes(text):
             reply = committee.ask("2 + 2?", transcript)
         json_able = transcript.frame()["text"].dropna().map(lambda one: one.encode())
         assert len(json_able)
-        return [c for _, c in transcript.recording.replies if ":" not in c], reply.answer
+        # Sorted: members of a round are asked at the same time, and any may be first.
+        return sorted(c for _, c in transcript.recording.replies if ":" not in c), reply.answer
 
     for kind, committee in made(lambda item: text).items():
         usual, _ = columns(made(lambda item: "5")[kind])
@@ -152,7 +153,7 @@ def test_a_loaded_model_as_committee_and_as_judge(smollm2):
     question = "What is 3 x 3? Answer with the number only."
     plain = smollm2(question)
     assert lab.MixtureOfAgents(["a"], smollm2, layers=1).ask(question).text == plain.text
-    members = lab.samples(smollm2, 2, seed=3)
+    members = lab.sampled_members(smollm2, 2, seed=3)
     assert {one.seed for one in members.values()} == {3, 4} and smollm2.temperature == 0
     assert all(one.model is smollm2.model for one in members.values())
     transcript = lab.Transcript()

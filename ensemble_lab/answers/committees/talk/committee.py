@@ -164,7 +164,9 @@ def vote(lines: Sequence[Mapping]) -> Reply:
     return Reply(lines[winner]["answer"], share, text=lines[winner].get("text"))
 
 
-def samples(model: Model, n: int, *, temperature: float = 0.7, seed: int = 0) -> dict[str, Model]:
+def sampled_members(
+    model: Model, n: int, *, temperature: float = 0.7, seed: int = 0
+) -> dict[str, Model]:
     """One model as `n` members, named ``#0``, ``#1`` and so on, each with a seed of its own.
 
     The members share the model's weights. A model of another kind than `load` gives is taken as it

@@ -15,7 +15,7 @@ class Debate(Committee):
     """Every member answers; in each round it reads the others' last answers and answers again.
 
     The answer is the vote of the last round; with 0 rounds it is the vote of independent members,
-    and with `samples` of one model self-consistency. A tie goes to the member listed first.
+    and with `sampled_members` of one model self-consistency. A tie goes to the member listed first.
 
     Parameters
     ----------

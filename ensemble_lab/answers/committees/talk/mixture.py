@@ -22,7 +22,7 @@ from ensemble_lab.models.prompts import Prompt
 class MixtureOfAgents(Committee):
     """Members answer, read each other's answers and answer again; one model writes the last text.
 
-    With `samples` of one model as members it is Self-MoA. With one layer the aggregator is asked
+    With `sampled_members` of one model it is Self-MoA. With one layer the aggregator is asked
     the plain question, and no member is. Where no member of a layer wrote anything, the next layer
     gets the plain question.
 

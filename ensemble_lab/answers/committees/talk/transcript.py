@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from ensemble_lab.answers.committees.talk.tables import frame_of, lines_of, outcomes_of
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.identity import identity
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.recordings.journal import Journal
 from ensemble_lab.core.recordings.recording import Recording, item_name
-from ensemble_lab.core.recordings.tabulate import tabulate
 from ensemble_lab.core.reply import Model
 from ensemble_lab.models.asking.recorder import ask
 from ensemble_lab.models.asking.together import together
 from ensemble_lab.models.prompts import Prompt
-
-KEPT = ("text", "answer", "confidence", "cost", "latency", "tokens", "asked")
 
 
 @dataclass(frozen=True)
@@ -89,19 +87,9 @@ class Transcript:
 
         Without a column ``asked`` the prompts are not compared with those recorded.
         """
-        if not hasattr(frame, "columns") or not {"item", "member", "round"} <= {*frame.columns}:
-            raise ValueError(f"frame is {shown(frame)}; give what Transcript.frame() returned")
         made = cls()
-        for row in frame.to_dict("records"):
-            at = row.pop("round")
-            if not isinstance(at, int) or at < 1:
-                raise ValueError(f"a row has the round {shown(at)}; give whole numbers from 1")
-            column = f"{row.pop('member')}@{at}"
-            item, saw = item_name(row.pop("item")), row.pop("saw", "")
-            line = {name: row[name] for name in KEPT if _is_there(row.get(name))}
-            if saw:
-                line["saw"] = saw.split("\t")
-            made._recording.add({"item": item, "model": column, **line})
+        for line in lines_of(frame):
+            made._recording.add(line)
         return made
 
     def __enter__(self) -> Transcript:
@@ -221,36 +209,11 @@ class Transcript:
         ValueError, TypeError
             Nothing is said yet, or an argument is of another kind.
         """
-        if not isinstance(truth, Mapping | None):
-            raise TypeError(f"truth is {shown(truth)}; give a mapping of item to right answer")
-        if grade is not None and not callable(grade):
-            raise TypeError(f"grade is {shown(grade)}; give a function of answer and truth")
-        replies = {pair: dict(line) for pair, line in self.recording.replies.items()}
-        if not replies:
-            raise ValueError("nothing is said in this transcript yet; ask a committee first")
-        items = list(dict.fromkeys(item for item, _ in replies))
-        # By round and by name: which reply of a round comes first is a matter of chance.
-        columns = sorted({column for _, column in replies}, key=lambda c: (round_of(c), c))
-        facts = {item: {"truth": truth[item]} for item in items if truth and item in truth}
-        if grade is not None:
-            for (item, _), line in replies.items():
-                if item in facts:
-                    right = facts[item]["truth"]
-                    line["correct"] = grade(line["answer"], right) if "answer" in line else 0.0
-        table = tabulate(replies, items, columns, facts)
-        return replace(table, model_group=[column.rpartition("@")[0] for column in columns])
+        return outcomes_of(self.recording, truth, grade)
 
     def frame(self):
         """The replies as a data frame: one row a reply, in the order in which they came."""
-        import pandas as pd
-
-        rows = []
-        for (item, column), line in self.recording.replies.items():
-            member, _, at = column.rpartition("@")
-            row = {"item": item, "round": int(at), "member": member}
-            row["saw"] = "\t".join(line.get("saw", ()))
-            rows.append(row | {n: line.get(n) for n in KEPT})
-        return pd.DataFrame(rows)
+        return frame_of(self.recording)
 
     def _note(self, item: Hashable, facts: dict) -> None:
         facts = {name: value for name, value in facts.items() if value is not None}
@@ -271,12 +234,3 @@ class Transcript:
                 f"{shown(call.column, 60)} was recorded for another prompt of item"
                 f" {shown(item, 40)}; give this committee a transcript of its own"
             )
-
-
-def round_of(column: str) -> int:
-    """The round of a column such as ``big@2``."""
-    return int(column.rpartition("@")[2])
-
-
-def _is_there(value) -> bool:
-    return value is not None and value == value
