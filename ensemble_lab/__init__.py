@@ -11,7 +11,10 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-LEVELS = ("core", "instruments", "models", "answers", "tokens", "training", "systems", "explorers")
+LEVELS = (
+    "core", "instruments", "models", "answers", "tokens", "training", "systems", "explorers",
+    "advice",
+)  # fmt: skip
 SUBMODULES = (*LEVELS, "catalogue", "doctor", "exercises", "widgets")
 CATALOGUE = (
     "data_folder", "describe", "load_curves", "load_outcomes", "load_texts", "load_trace",

@@ -1,3 +1,4 @@
+from . import advice as advice
 from . import answers as answers
 from . import catalogue as catalogue
 from . import core as core
@@ -10,6 +11,7 @@ from . import systems as systems
 from . import tokens as tokens
 from . import training as training
 from . import widgets as widgets
+from .advice import *
 from .answers import *
 from .catalogue import data_folder as data_folder
 from .catalogue import describe as describe

@@ -1,0 +1,96 @@
+"""A column of a table that says which rows belong together, or when a row was."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ensemble_lab.core.errors import check_known, several, shown
+from ensemble_lab.core.outcomes import Outcomes
+
+
+def column(outcomes: Outcomes, values, what: str) -> list:
+    """One value a row: those of a feature by its name, of ``"group"``, or those that are given.
+
+    Raises
+    ------
+    KeyError
+        The name of no feature.
+    ValueError
+        Another number of values, or a gap.
+    """
+    if isinstance(values, str):
+        known = dict(outcomes.features)
+        if outcomes.group is not None:
+            known.setdefault("group", outcomes.group)
+        check_known(values, known, what, "features of the table")
+        values = known[values]
+    listed = several(values, what)
+    if len(listed) != len(outcomes):
+        raise ValueError(
+            f"{what} has {len(listed)} values for {len(outcomes)} rows; give one a row, or the name"
+            " of a feature"
+        )
+    for row, value in enumerate(listed):
+        if value is None or value != value:
+            raise ValueError(
+                f"{what} is not known for item {shown(outcomes.items[row])}; fill it in, or leave"
+                " such rows out"
+            )
+    return listed
+
+
+def clusters(outcomes: Outcomes, values) -> np.ndarray | None:
+    """Codes (n,) from 0 of the cluster of each row.
+
+    Raises
+    ------
+    ValueError
+        All rows are one cluster: then no row can judge what was learned on others.
+    """
+    if values is None:
+        return None
+    listed = column(outcomes, values, "cluster")
+    place: dict = {}
+    codes = np.array([place.setdefault(value, len(place)) for value in listed])
+    if len(place) == 1:
+        raise ValueError(
+            f"cluster is {shown(listed[0])} in every row, so no row is left to judge what is"
+            " learned on the others; give a column with at least five values, or none"
+        )
+    return codes
+
+
+def clock(outcomes: Outcomes, values) -> np.ndarray | None:
+    """Seconds or numbers (n,) that order the rows in time.
+
+    Raises
+    ------
+    ValueError
+        A value that is no number and no date, or one time for all rows.
+    """
+    if values is None:
+        return None
+    listed = column(outcomes, values, "time")
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in listed):
+        times = np.array(listed, float)
+    else:
+        times = _dates(outcomes, listed)
+    if (times == times[0]).all():
+        raise ValueError(f"time is {shown(listed[0])} in every row; give a clock, or no time")
+    return times
+
+
+def _dates(outcomes: Outcomes, listed: list) -> np.ndarray:
+    """Seconds (n,) of dates, in UTC where a zone is named."""
+    import pandas as pd
+
+    read = pd.to_datetime(
+        pd.Series(listed, dtype=object), utc=True, errors="coerce", format="mixed"
+    )
+    if read.isna().any():
+        row = int(read.isna().to_numpy().argmax())
+        raise ValueError(
+            f"time is {shown(listed[row])} for item {shown(outcomes.items[row])}, which is neither"
+            " a number nor a date such as 2026-01-31T09:00:00Z; correct it, or leave the row out"
+        )
+    return (read - read.min()).dt.total_seconds().to_numpy()

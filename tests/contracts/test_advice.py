@@ -1,0 +1,57 @@
+"""Advice: a table's names and order change no advice; what is wrong is refused."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+import ensemble_lab as lab
+from tests.contracts.registry import collected, contract
+
+
+def table(n=60, seed=0, **more):
+    """A small model that is unsure where it is wrong, and a big one that is right on most."""
+    rng = np.random.default_rng(seed)
+    hard = rng.random(n) < 0.4
+    right = np.column_stack([~hard, rng.random(n) < 0.95])
+    sure = np.column_stack([np.where(hard, 0.4, 0.9) + 0.05 * rng.random(n), np.full(n, 0.9)])
+    return lab.Outcomes(**{
+        "models": ["small", "big"], "items": range(n), "correct": right, "confidence": sure,
+        "cost": [[1, 10]] * n,
+    } | more)  # fmt: skip
+
+
+@contract("advise", "Advice", "Candidate", "advice")
+def test_settings_that_are_wrong_are_refused():
+    known = table()
+    advise = lambda **more: lab.advise(known, progress=False, **more)  # noqa: E731
+    no_limit = ["1", -1, math.nan, math.inf, True, [1]]
+    no_share = ["0.1", 0, -0.1, 0.6, 1, math.nan, True]
+    no_column = [7, "user", [1, 2], {}, [1] * 60, [None] * 60, [math.nan] * 60]
+    no_clock = ["when", ["soon"] * 59 + ["later"], [3] * 60, [None] * 60]
+    collected(
+        {f"outcomes {x!r}": lambda x=x: lab.advise(x) for x in (None, "t.csv", [[1, 0]], {})}
+        | {f"budget {x!r}": lambda x=x: advise(budget=x) for x in no_limit}
+        | {f"latency {x!r}": lambda x=x: advise(latency=x) for x in [*no_limit, 1.0]}
+        | {f"risk {x!r}": lambda x=x: advise(risk=x) for x in no_share}
+        | {f"cluster {x!r}": lambda x=x: advise(cluster=x) for x in no_column}
+        | {f"time {x!r}": lambda x=x: advise(time=x) for x in no_clock}
+        | {f"seed {x!r}": lambda x=x: advise(seed=x) for x in ("1", -1, 0.5, True)}
+        | {"below the cheapest": lambda: advise(budget=0.5)}
+    )
+
+
+@contract("advise", "Advice", "Candidate")
+def test_names_and_the_order_of_models_change_no_advice():
+    known = table(200)
+    one = lab.advise(known, progress=False)
+    other = lab.Outcomes(
+        models=["Ω:\n", "a → b"], items=[f"q{i}" for i in range(200)], correct=known.correct,
+        confidence=known.confidence, cost=known.cost,
+    )  # fmt: skip
+    two = lab.advise(other, progress=False)
+    assert one.accuracy == two.accuracy and one.mean_cost == two.mean_cost
+    assert one.chosen.replace("small", "Ω:\n").replace("big", "a → b") == two.chosen
+    assert "\n" not in two.sentence()
+    assert isinstance(one.candidates[0], lab.Candidate) and isinstance(one, lab.Advice)
