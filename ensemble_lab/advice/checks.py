@@ -11,7 +11,7 @@ from ensemble_lab.core.required import check_outcomes
 from ensemble_lab.core.scales import scale_fault
 
 FEWEST_ROWS, FEW_ROWS = 20, 100
-FEWEST_CLUSTERS, FEW_CLUSTERS = 5, 30
+FEW_CLUSTERS = 30
 WHOLE = 0.9  # share of the rows that a model must have: those that it lacks may be the hard ones
 
 
@@ -173,9 +173,9 @@ def say_repeated(outcomes: Outcomes, codes: np.ndarray, said: list[str]) -> None
         )
 
 
-def check_clusters(cluster: np.ndarray, said: list[str]) -> int:
-    """The number of folds that so many clusters allow."""
+def check_clusters(cluster: np.ndarray, folds: int, said: list[str]) -> int:
+    """`folds`, or as many as there are clusters."""
     found = int(cluster.max()) + 1
     if found < FEW_CLUSTERS:
         said.append(f"cluster has only {found} different values: the intervals may be too narrow.")
-    return min(FEWEST_CLUSTERS, found)
+    return min(folds, found)

@@ -55,7 +55,7 @@ def clusters(outcomes: Outcomes, values) -> np.ndarray | None:
     if len(place) == 1:
         raise ValueError(
             f"cluster is {shown(listed[0])} in every row, so no row is left to judge what is"
-            " learned on the others; give a column with at least five values, or none"
+            " learned on the others; give a column with more values, or none"
         )
     return codes
 

@@ -183,11 +183,16 @@ def _routers(outcomes: Outcomes, thorough: bool, budgets: list[float]) -> Iterat
         for threshold in (0.5, 0.7, 0.85):
             name = f"selector at {threshold:g}"
             yield Candidate(name, "selector", SmallOrBest(threshold))
+    m = len(outcomes.models)
+
+    def among(policy: Policy) -> Policy:
+        return policy if m <= TOGETHER else AmongBest(policy, TOGETHER, cheapest=True)
+
     for name, policy in scored.items():
-        yield Candidate(name, "router", policy)
+        yield Candidate(name, "router", among(policy))
     for name in ("router by group", "router by predicted quality"):
         for budget in budgets if name in scored else ():
-            policy = BudgetRouter(budget, scored[name])
+            policy = among(BudgetRouter(budget, scored[name]))
             yield Candidate(f"{name} within {budget:.3g} USD", "router", policy)
     if outcomes.confidence is not None and outcomes.answer is not None:
         first = by_price(outcomes)[0]

@@ -42,13 +42,19 @@ class AmongBest(Recipe):
     of : Policy
         One that takes all models by default.
     size : int
+    cheapest : bool
+        Whether the cheapest model is also one of them, so that a low budget can be kept.
     """
 
     of: Policy
     size: int = ranged(3, 1, 1000, "models", 1)
+    cheapest: bool = False
 
     def fit(self, outcomes: Outcomes) -> Policy:
-        return self.of.fit(outcomes.select(models=by_accuracy(outcomes)[: self.size]))
+        kept = by_accuracy(outcomes)[: self.size]
+        if self.cheapest and (cheap := by_price(outcomes)[0]) not in kept:
+            kept[-1] = cheap
+        return self.of.fit(outcomes.select(models=kept))
 
 
 @dataclass(frozen=True)

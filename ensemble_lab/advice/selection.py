@@ -14,7 +14,6 @@ Chamandy et al., Estimating uncertainty for massive data streams, 2012: weights 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
 from typing import NamedTuple
@@ -23,12 +22,15 @@ import numpy as np
 from scipy.stats import norm
 
 from ensemble_lab.advice.scores import Scores
+from ensemble_lab.advice.sums import Sums, Weighed
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.frozen import Frozen, view
 from ensemble_lab.core.intervals import checked_seed
 
-BLOCK = 4096  # rows whose weights are in memory at once
-SLACK = 1 + 1e-6  # the matrix is float32: a budget's last digits are not exact
+SLACK = 1 + 1e-6  # the matrix has 32 bits: a budget's last digits are not exact
+
+
+Z = 1.96
 
 
 class Estimate(NamedTuple):
@@ -114,7 +116,9 @@ def choose(
     Selection
         Of equally accurate candidates the cheapest, then the first. The interval of the accuracy is
         its mean over the bootstraps ± 1.96 sqrt(se² + sd²): the standard error of the chosen
-        candidate, and the spread of the out-of-fold means of what the bootstraps chose.
+        candidate, and the spread of the out-of-fold means of what the bootstraps chose. Cost and
+        latency were not what was chosen by: they are those of the chosen candidate ± 1.96 standard
+        errors, by rows or by folds, whichever is larger.
 
     Raises
     ------
@@ -124,27 +128,31 @@ def choose(
     check_limits(budget, latency, risk)
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
         raise ValueError(f"draws={shown(draws)}; give a whole number from 1 up")
-    rng, sums = np.random.default_rng(checked_seed(seed)), _Sums.of(scores)
+    rng, sums = np.random.default_rng(checked_seed(seed)), Sums.of(scores)
     limits = (np.inf if budget is None else budget, np.inf if latency is None else latency)
-    rule = _Rule(limits, 0.0 if risk is None else float(norm.isf(risk)), sums)
-    # With every row once, this is the choice itself.
-    whole = sums.weighed(np.ones((1, len(sums.rows)), np.float32))
+    rule = _Rule(limits, 0.0 if risk is None else float(norm.isf(risk)))
+    whole = sums.whole()  # every row once: the choice itself
     allowed = rule.allowed(whole)[0]
     if not allowed.any():
         raise ValueError(_too_tight(scores, whole, budget, latency))
     best = int(rule.winners(whole)[0])
     inside, outside = sums.bootstrapped(draws, rng)
     winners = rule.winners(inside)
-    of_winner = np.arange(draws), winners
     means, costs, times = (part[0] for part in whole.means())
-    right, spent, waited = (part[of_winner] for part in outside.means())
-    errors = sums.standard_errors(whole)
-    half = 1.96 * errors
+    left_out = outside.means()[0][np.arange(draws), winners]
+    errors = sums.standard_errors()
+    half = Z * errors
+    spent, waited = (
+        _estimate(mean[best], max(error[best], _by_fold(values, scores.fold, best)))
+        for values, mean, error in zip(
+            (scores.cost, scores.latency), (costs, times), errors[1:], strict=True
+        )
+    )
     return Selection(
         chosen=scores.names[best],
-        accuracy=_promise(right, means, winners, errors[0, best], 1.0),
-        mean_cost=_promise(spent, costs, winners, errors[1, best]),
-        mean_latency=_promise(waited, times, winners, errors[2, best]),
+        accuracy=_promise(left_out, means, winners, errors[0, best]),
+        mean_cost=spent,
+        mean_latency=waited,
         shares=np.bincount(winners, minlength=len(means)) / draws,
         allowed=allowed,
         means=means,
@@ -157,110 +165,32 @@ def choose(
     )
 
 
-def _promise(left_out, means, winners, error: float, most: float = np.inf) -> Estimate:
+def _promise(left_out: np.ndarray, means: np.ndarray, winners: np.ndarray, error: float):
     """The mean over bootstraps of what the winner did on the rows left out, with its interval."""
-    known = ~np.isnan(left_out)
-    if not known.any() or np.isnan(error):
+    known = left_out[~np.isnan(left_out)]
+    if not len(known):  # no bootstrap left a row out
         return UNKNOWN
-    value = float(left_out[known].mean())
-    half = 1.96 * float(np.hypot(error, means[winners].std()))
-    return Estimate(value, max(value - half, 0.0), min(value + half, most))
+    return _estimate(known.mean(), np.hypot(error, means[winners].std()), 1.0)
 
 
-class _Means(NamedTuple):
-    """Sums (draws, c) or (draws, 1) over weighted rows."""
-
-    right: np.ndarray
-    square: np.ndarray
-    seen: np.ndarray
-    spent: np.ndarray
-    waited: np.ndarray
-    rows: np.ndarray
-
-    def means(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        with np.errstate(invalid="ignore", divide="ignore"):  # a candidate without any row
-            found = self.right / self.seen, self.spent / self.rows, self.waited / self.rows
-        return tuple(np.broadcast_to(part, self.right.shape) for part in found)
+def _estimate(value: float, error: float, most: float = np.inf) -> Estimate:
+    """The interval ± 1.96 errors, between 0 and `most`."""
+    low, high = max(value - Z * error, 0.0), min(value + Z * error, most)
+    return UNKNOWN if np.isnan(value) else Estimate(float(value), float(low), float(high))
 
 
-@dataclass(frozen=True, eq=False)
-class _Sums:
-    """Sums of each unit that is drawn, a row or a cluster of rows: (g, c), and (g, 1) of rows."""
+def _by_fold(values: np.ndarray | None, fold: np.ndarray, best: int) -> float:
+    """The standard error of a candidate's mean by its means in the folds.
 
-    right: np.ndarray
-    square: np.ndarray
-    seen: np.ndarray
-    spent: np.ndarray
-    waited: np.ndarray
-    rows: np.ndarray
-
-    @classmethod
-    def of(cls, scores: Scores) -> _Sums:
-        judged = scores.fold >= 0
-        cluster = None if scores.cluster is None else scores.cluster[judged]
-        correct, one = scores.correct[judged], np.ones((int(judged.sum()), 1), np.float32)
-        known = ~np.isnan(correct)
-        correct = np.nan_to_num(correct)
-        gone = np.full((len(one), 1), np.nan, np.float32)  # a measure that is not recorded
-        parts = (
-            correct,
-            correct if np.isin(correct, (0, 1)).all() else correct**2,
-            one if known.all() else known.astype(np.float32),
-            gone if scores.cost is None else scores.cost[judged],
-            gone if scores.latency is None else scores.latency[judged],
-            one,
-        )
-        if cluster is None:
-            return cls(*parts)
-        codes = np.unique(cluster, return_inverse=True)[1]
-        return cls(*(_by_cluster(part, codes) for part in parts))
-
-    def weighed(self, weight: np.ndarray, start: int = 0) -> _Means:
-        """Weighted sums; `weight` (draws, g) of the units from `start` on."""
-        end = start + weight.shape[1]
-        found: dict[int, np.ndarray] = {}
-        for part in self._parts():  # equal parts are summed once
-            if id(part) not in found:
-                found[id(part)] = (weight @ part[start:end]).astype(float)
-        return _Means(*(found[id(part)] for part in self._parts()))
-
-    def bootstrapped(self, draws: int, rng: np.random.Generator) -> tuple[_Means, _Means]:
-        """Sums over the rows that each bootstrap drew, and over those that it left out."""
-        total: list = [None, None]
-        for start in range(0, len(self.rows), BLOCK):
-            shape = (draws, min(BLOCK, len(self.rows) - start))
-            weight = rng.poisson(1.0, shape).astype(np.float32)
-            for i, drawn in enumerate((weight, (weight == 0).astype(np.float32))):
-                part = self.weighed(drawn, start)
-                total[i] = part if total[i] is None else _Means(*map(np.add, total[i], part))
-        return total[0], total[1]
-
-    def standard_errors(self, whole: _Means) -> np.ndarray:
-        """(3, c) of the means of correctness, cost and latency.
-
-        One right and one wrong row are added, so that none is 0 where all rows are right.
-        """
-        accuracy, cost, latency = whole.means()
-        g, n = len(self.rows), float(whole.rows[0, 0])
-        more = g / max(g - 1, 1)
-        left = self.right - self.seen * accuracy
-        added = accuracy**2 + (1 - accuracy) ** 2
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found = [np.sqrt(more * ((left**2).sum(axis=0) + added)) / whole.seen]
-        for part, mean in ((self.spent, cost), (self.waited, latency)):
-            left = part - self.rows * mean
-            found.append(np.sqrt(more * (left**2).sum(axis=0))[None] / n)
-        c = accuracy.shape[1]
-        return np.vstack([np.broadcast_to(np.reshape(part, (1, -1)), (1, c)) for part in found])
-
-    def _parts(self) -> Iterator[np.ndarray]:
-        yield from (self.right, self.square, self.seen, self.spent, self.waited, self.rows)
-
-
-def _by_cluster(part: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    total = np.zeros((codes.max() + 1, part.shape[1]))
-    np.add.at(total, codes, part)
-    return total.astype(np.float32)
+    Each fold has a fit of its own, so what differs between fits is in it: a threshold that is a
+    little lower makes every item cheaper.
+    """
+    if values is None:
+        return 0.0
+    k = int(fold.max()) + 1
+    here = fold >= 0
+    means = np.bincount(fold[here], values[here, best], k) / np.bincount(fold[here], minlength=k)
+    return float(means.std(ddof=1) / k**0.5)
 
 
 @dataclass(frozen=True)
@@ -269,9 +199,8 @@ class _Rule:
 
     limits: tuple[float, float]
     deviations: float  # below the mean, for a choice by a lower quantile
-    sums: _Sums
 
-    def allowed(self, found: _Means) -> np.ndarray:
+    def allowed(self, found: Weighed) -> np.ndarray:
         """(draws, c) bool: within both limits; a measure that is not known is not within one."""
         accuracy, cost, latency = found.means()
         within = ~np.isnan(accuracy)
@@ -280,7 +209,7 @@ class _Rule:
                 within &= mean <= limit * SLACK
         return within
 
-    def winners(self, found: _Means) -> np.ndarray:
+    def winners(self, found: Weighed) -> np.ndarray:
         """(draws,) the most accurate candidate that is allowed; the cheapest where none is."""
         accuracy, cost, latency = found.means()
         value = accuracy
@@ -313,7 +242,7 @@ def check_limits(budget, latency, risk) -> None:
         raise ValueError(f"risk={shown(risk)}; give a chance above 0 and up to 0.5, such as 0.05")
 
 
-def _too_tight(scores: Scores, whole: _Means, budget, latency) -> str:
+def _too_tight(scores: Scores, whole: Weighed, budget, latency) -> str:
     """Why no candidate is within the limits."""
     _, cost, times = whole.means()
     for name, limit, mean, unit, rest in (

@@ -1,0 +1,134 @@
+"""Whether advice keeps its promise: drawn from tables so large that the truth is known.
+
+A draw of n rows stands for what a user has, and the table for all requests to come. `advise` reads
+the draw alone. The truth is what the policy that it returns does on the whole table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm
+
+import ensemble_lab as lab
+from ensemble_lab.advice import pool
+from ensemble_lab.advice.scores import fitted
+
+# Chosen before any of them was measured: three kinds of task, and one with features and groups.
+TABLES = (
+    "rafdb-services", "expw-services", "audiomnist-services", "fluent-services", "waimai-services",
+    "routellm-mmlu",
+)  # fmt: skip
+SIZES = (300, 1000)
+DRAWS = 400
+
+
+@lru_cache
+def whole(name: str) -> lab.Outcomes:
+    return lab.load_outcomes(name)
+
+
+def drawn(name: str, n: int, draw: int) -> dict:
+    """One draw: what was promised, and what is true of the policy on the whole table."""
+    table = whole(name)
+    rows = np.random.default_rng([n, draw]).choice(len(table), n, replace=False)
+    part = table.take(np.sort(rows))
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore")
+        advice = lab.advise(part, seed=draw, progress=False)
+        truth = advice.policy.decide(table)
+        naive = _naive(advice, table)
+    out_of_fold = advice.frontier.set_index("candidate").loc[advice.chosen]
+    shrink = (1 - n / len(table)) ** 0.5  # drawn without replacement
+    return {
+        "table": name, "n": n, "draw": draw, "chosen": advice.chosen, "sure": advice.sure,
+        "accuracy": _kept(advice.accuracy, truth.accuracy, shrink),
+        "cost": _kept(advice.mean_cost, truth.mean_cost, shrink),
+        "winner": float(out_of_fold["accuracy"] - truth.accuracy), "naive": naive,
+    }  # fmt: skip
+
+
+def _kept(promise, truth: float, shrink: float) -> dict:
+    """Promise minus truth, the truth, and whether the interval, made narrower, has it."""
+    low, high = (promise.value + shrink * (end - promise.value) for end in promise[1:])
+    # A price that is the same for every call has no width: its last digits do not count.
+    slack = 1e-6 * abs(truth)
+    return {"error": promise.value - truth, "truth": truth, "width": high - low,
+            "covered": bool(low - slack <= truth <= high + slack)}  # fmt: skip
+
+
+def _naive(advice: lab.Advice, table: lab.Outcomes) -> float:
+    """Promise minus truth where every policy is fitted and judged on the same rows."""
+    part, best = advice.outcomes, (-1.0, None)
+    for candidate in pool.candidates(part):
+        try:
+            policy = fitted(candidate.policy, part)
+            right = policy.decide(part).accuracy
+        except ValueError:  # as `score` leaves it out
+            continue
+        if right > best[0]:
+            best = right, policy
+    return best[0] - best[1].decide(table).accuracy
+
+
+def all_draws(tables, sizes, draws: int, workers: int = 2) -> list[dict]:
+    """Every draw; those of an interrupted run are read from its file, not repeated."""
+    path = Path(tempfile.gettempdir()) / f"ensemble_lab_coverage_{_code()}.jsonl"
+    found = {}
+    if path.exists():
+        for line in path.read_text("utf-8").splitlines():
+            one = json.loads(line)
+            found[one["table"], one["n"], one["draw"]] = one
+    wanted = [(name, n, draw) for draw in range(draws) for name in tables for n in sizes]
+    left = [key for key in wanted if key not in found]
+    with ProcessPoolExecutor(workers) as working, path.open("a", encoding="utf-8") as file:
+        for one in tqdm(_done(working, left), total=len(left), desc="draws", unit=""):
+            found[one["table"], one["n"], one["draw"]] = one
+            file.write(json.dumps(one) + "\n")
+            file.flush()
+    return [found[key] for key in wanted]
+
+
+def _done(working: ProcessPoolExecutor, left: list[tuple]) -> Iterator[dict]:
+    for start in range(0, len(left), 100):  # in order, so that an early end has whole draws
+        tasks = [working.submit(drawn, *key) for key in left[start : start + 100]]
+        yield from (task.result() for task in as_completed(tasks))
+
+
+def _code() -> str:
+    """Names the version of the code that a draw depends on."""
+    folder = Path(lab.__file__).parent / "advice"
+    parts = [path.read_bytes() for path in [*sorted(folder.glob("*.py")), Path(__file__)]]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:12] + f"_{os.getuid()}"
+
+
+def summed(found: list[dict]) -> dict:
+    """Coverage and mean error of one table and size, or of several together."""
+    accuracy, cost = ([one[kind] for one in found] for kind in ("accuracy", "cost"))
+
+    def points(values) -> list[float]:
+        values = 100 * np.asarray(values)
+        error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+        return [round(float(values.mean()), 3), round(float(error), 3)]
+
+    paid = np.array([one["truth"] for one in cost])
+    return {
+        "draws": len(found),
+        "coverage_accuracy": round(float(np.mean([one["covered"] for one in accuracy])), 4),
+        "coverage_cost": round(float(np.mean([one["covered"] for one in cost])), 4),
+        "points_too_high": points([one["error"] for one in accuracy]),
+        "points_too_high_out_of_fold": points([one["winner"] for one in found]),
+        "points_too_high_naive": points([one["naive"] for one in found]),
+        "width_points": round(100 * float(np.mean([one["width"] for one in accuracy])), 2),
+        "cost_error_percent": points([one["error"] for one in cost] / np.maximum(paid, 1e-12)),
+    }
