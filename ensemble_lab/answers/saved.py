@@ -106,9 +106,10 @@ def save_policy(policy: Policy, path: str | os.PathLike) -> None:
 
 
 def load_policy(path: str | os.PathLike) -> Policy:
-    """The policy in a file of `save_policy`: it decides as the saved one did.
+    """The policy in a file of `save_policy`, or the only one in a TOML file of `Advice.save`.
 
-    Nothing in the file is run: it names classes of a fixed list, numbers and texts.
+    It decides as the saved one did. Nothing in the file is run: it names classes of a fixed list,
+    numbers and texts. A recipe names an estimator of scikit-learn, which is fitted again.
 
     Raises
     ------
@@ -123,12 +124,37 @@ def load_policy(path: str | os.PathLike) -> Policy:
             f"no file {shown(str(path), 150)}; write one with save_policy(policy, path)"
         )
     try:
-        return _policy_in(path)
+        return _policy_in_toml(path) if path.suffix == ".toml" else _policy_in(path)
     except RecursionError:
         why = "it is nested too deep"
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
         why = excerpt(str(error.args[0] if error.args else error), 200)
     raise ValueError(f"{shown(path.name, 40)} is no policy that can be loaded: {why}") from None
+
+
+def _policy_in_toml(path: Path) -> Policy:
+    """A recipe, or the one policy of a gateway's settings."""
+    from ensemble_lab.answers.refit import FORMAT as RECIPE
+    from ensemble_lab.answers.refit import load_recipe
+    from ensemble_lab.answers.toml import policy_of_kind, read_toml
+
+    found = read_toml(path)
+    if found.get("format") == RECIPE:
+        return load_recipe(path)
+    policies = found.get("policies")
+    if not isinstance(policies, Mapping) or len(policies) != 1:
+        names = list(policies) if isinstance(policies, Mapping) else []
+        raise ValueError(f"its policies are {shown(names, 60)}; load a file with exactly one")
+    (table,) = policies.values()
+    if not isinstance(table, Mapping) or ("kind" in table) == ("file" in table):
+        raise ValueError("its policy has neither kind nor file, or both; give one of them")
+    if "kind" in table:
+        return policy_of_kind({k: v for k, v in table.items() if k not in ("features", "labels")})
+    named = table["file"]
+    if not isinstance(named, str) or not (path.parent / named).is_file():
+        raise ValueError(f"its file {shown(named, 60)} is not beside it; copy it there")
+    inner = path.parent / named
+    return load_recipe(inner) if inner.suffix == ".toml" else _policy_in(inner)
 
 
 def _policy_in(path: Path) -> Policy:

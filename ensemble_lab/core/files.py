@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.reading.frames import columns_of
 from ensemble_lab.core.reading.headers import FEATURE
+from ensemble_lab.core.reading.opened import content, existing, is_zipped, kind_of, refusal
 from ensemble_lab.core.reading.tables import from_columns
 from ensemble_lab.core.reading.text import json_lines, separated
 from ensemble_lab.core.recordings.recording import Recording, is_recording, name_in_utf8
@@ -25,33 +24,20 @@ from ensemble_lab.core.whole import moved_to
 VERSION = 1
 MATRICES = ("correct", "answer", *MEASURES)
 KINDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-ZIPPED = ".gz"
-# Errors of files that are damaged, or made to do harm. Arrow raises NotImplementedError for a type
-# that it cannot read.
-REFUSED = (
-    ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError, OSError, EOFError,
-    MemoryError, zlib.error,
-)  # fmt: skip
-MOST_UNPACKED = 2**30  # bytes: a small file may unpack to more than the memory holds
-MOST_WHY = 260  # characters of a reason
 
 
 def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
     """See `Outcomes.read`."""
-    if not isinstance(path, str | Path):
-        raise ValueError(f"path is {shown(path)} ({type(path).__name__}); give the path of a file")
-    if "://" in str(path):
-        raise ValueError(f"{shown(str(path))} is an address; download the file and give its path")
-    path = Path(path)
+    path = existing(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"no file {shown(str(path), 200)}; give the path of a file that exists"
         )
     kind = _kind(path)
-    try:
+    with refusal(path):
         if kind == ".parquet":
             return _read_parquet(path, columns)
-        data = _unpacked(path) if _zipped(path) else path.read_bytes()
+        data = content(path)
         if kind in (".csv", ".tsv"):
             return from_columns(separated(data, "\t" if kind == ".tsv" else ","), columns, False)
         if is_recording(data):
@@ -59,36 +45,11 @@ def read(path: str | Path, columns: Mapping | None = None) -> Outcomes:
                 raise ValueError("it is a recording, which has its own names: leave out columns")
             return Recording.parse(data, texts=False).outcomes()
         return from_columns(json_lines(data), columns, False)
-    except RecursionError:
-        deep = "something in it is nested too deeply; make it text or numbers"
-        raise ValueError(f"{shown(str(path), 200)} could not be read: {deep}") from None
-    except REFUSED as error:
-        why = excerpt(f"it lacks {error}" if type(error) is KeyError else str(error), MOST_WHY)
-        raise ValueError(f"{shown(str(path), 200)} could not be read: {why}") from error
-
-
-def _zipped(path: Path) -> bool:
-    return path.suffix.lower() == ZIPPED
-
-
-def _unpacked(path: Path) -> bytes:
-    parts, room = [], MOST_UNPACKED
-    with gzip.open(path) as file:
-        while part := file.read(2**20):
-            room -= len(part)
-            if room < 0:
-                raise ValueError(
-                    f"it unpacks to more than {MOST_UNPACKED / 2**30:.2g} GiB; if you trust it,"
-                    " unpack it yourself and read a part of it"
-                )
-            parts.append(part)
-    return b"".join(parts)
 
 
 def _kind(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    kind = (suffixes[-2:-1] or [".csv"])[0] if _zipped(path) else "".join(suffixes[-1:])
-    if kind in KINDS and not (kind == ".parquet" and _zipped(path)):
+    kind = kind_of(path)
+    if kind in KINDS and not (kind == ".parquet" and is_zipped(path)):
         return kind
     if kind.startswith(".xls") or kind == ".ods":
         fix = "save it as CSV UTF-8 (comma separated)"

@@ -14,6 +14,7 @@ from hypothesis import given
 
 from ensemble_lab.core import files
 from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.reading import opened
 from ensemble_lab.core.states import UNPARSED
 from tests.support.strategies import outcomes
 
@@ -254,7 +255,7 @@ def test_no_folder_is_told_and_a_long_name_has_room(tmp_path):
 def test_a_file_that_unpacks_to_more_than_memory_holds_is_refused_early(
     tmp_path, kind, monkeypatch
 ):
-    monkeypatch.setattr(files, "MOST_UNPACKED", 3 * 2**20)
+    monkeypatch.setattr(opened, "MOST_UNPACKED", 3 * 2**20)
     path = tmp_path / f"bomb{kind}"
     path.write_bytes(gzip.compress(b"item,a\n" + b"1" * 50 * 2**20))
     tracemalloc.start()

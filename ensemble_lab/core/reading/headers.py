@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 from ensemble_lab.core.errors import check_known, nearest, shown
@@ -175,9 +177,31 @@ def one_edit(a: str, b: str) -> bool:
     return short[rest:] == long[rest:] or swapped
 
 
+_said: ContextVar[list[str] | None] = ContextVar("said", default=None)
+
+
 def say(words: str) -> None:
-    """Warn about how a table was read."""
+    """Warn of a doubt about how a table was read; `listening` hears it too."""
+    tell(words)
     warnings.warn(words, UserWarning, stacklevel=2)
+
+
+def tell(words: str) -> None:
+    """Say how a table was read to a caller that is `listening`, where there is no doubt."""
+    said = _said.get()
+    if said is not None and words not in said:
+        said.append(words)
+
+
+@contextmanager
+def listening() -> Iterator[list[str]]:
+    """Collect what is said about how a table is read."""
+    said: list[str] = []
+    token = _said.set(said)
+    try:
+        yield said
+    finally:
+        _said.reset(token)
 
 
 def _refuse_twice(names: list[str], what: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import partial
 
 import numpy as np
@@ -31,7 +31,7 @@ def from_columns(
     ValueError
         What cannot be read with certainty, with its place and the fix.
     """
-    table = [pair for pair in table if not _is_row_number(*pair)]
+    table = without_row_numbers(table)
     found = roles([name for name, _ in table], columns)
     if not len(table[0][1]):
         raise ValueError("the table has no rows; give at least one")
@@ -39,6 +39,11 @@ def from_columns(
     long = any(role.field == "model" for role, _ in kept)
     cells, items, facts = _long(kept) if long else _wide(kept)
     return _assemble(cells, items, facts, cost_is_estimated)
+
+
+def without_row_numbers(table: list[tuple], keep: Container = ()) -> list[tuple]:
+    """Named columns without the index that pandas and R write, unless its name is in `keep`."""
+    return [pair for pair in table if pair[0] in keep or not _is_row_number(*pair)]
 
 
 def _is_row_number(name, column: Column) -> bool:

@@ -24,7 +24,7 @@ def separated(data: bytes, separator: str) -> list[tuple[str, Column]]:
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
 
-    data = _utf8(data)
+    data = utf8(data)
     lines = io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
     try:
         header = next((row for row in csv.reader(lines, delimiter=separator) if row), [])
@@ -58,7 +58,7 @@ def separated(data: bytes, separator: str) -> list[tuple[str, Column]]:
     return [(name, c) for name, c in named if name or not c.empty().all()]
 
 
-def _utf8(data: bytes) -> bytes:
+def utf8(data: bytes) -> bytes:
     """The text as UTF-8 without a byte order mark."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):  # Excel's "Unicode text"
         try:
@@ -93,14 +93,26 @@ def _refuse_other_separator(header: str, separator: str) -> None:
 
 def json_lines(data: bytes) -> list[tuple[str, Column]]:
     """Name and cells of each key, from one JSON object a row."""
+    rows = objects_in(data)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [(name, of_objects(name, [row.get(name) for row in rows])) for name in names]
+
+
+def objects_in(data: bytes) -> list[dict]:
+    """The JSON objects of a text, one a line.
+
+    Raises
+    ------
+    ValueError
+        A line that is not an object, by its number.
+    """
     rows = []
-    for number, line in enumerate(_utf8(data).decode().split("\n"), 1):
+    for number, line in enumerate(utf8(data).decode().split("\n"), 1):
         if line.strip():
             rows.append(_object(line, number))
     if not rows:
         raise ValueError("it is empty; a table has one JSON object a line")
-    names = dict.fromkeys(name for row in rows for name in row)
-    return [(name, _of_objects(name, [row.get(name) for row in rows])) for name in names]
+    return rows
 
 
 def _object(line: str, number: int) -> dict:
@@ -137,7 +149,8 @@ def _twice(pairs) -> str:
     return next(name for name in names if names.count(name) > 1)
 
 
-def _of_objects(name: str, values: list) -> Typed:
-    values = [None if value != value else value for value in values]  # NaN is a gap
+def of_objects(name: str, values: list) -> Typed:
+    """A column of JSON values: NaN is a gap."""
+    values = [None if value != value else value for value in values]
     kinds = {type(value) for value in values if value is not None}
     return Typed(objects(values), name, numeric=bool(kinds) and kinds <= {int, float})

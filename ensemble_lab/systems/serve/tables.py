@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ensemble_lab import answers
 from ensemble_lab.answers.saved import load_policy
+from ensemble_lab.answers.toml import policy_of_kind
 from ensemble_lab.core.errors import nearest, shown
-from ensemble_lab.core.policy import Policy
 from ensemble_lab.models.endpoints.address import Address
 from ensemble_lab.models.endpoints.keys import VARIABLE as OPENAI_KEY
 from ensemble_lab.models.endpoints.keys import checked
@@ -142,18 +141,8 @@ def policy_of(table: Mapping[str, Any], folder: Path) -> Served:
         check_keys(table, POLICY, "a policy of a file")
         policy = load_policy(folder / table["file"])
     else:
-        kinds = {
-            name: made
-            for name in answers.__all__
-            if isinstance(made := getattr(answers, name), type) and issubclass(made, Policy)
-        }
-        kind = table["kind"]
-        if kind not in kinds:
-            raise ValueError(f"no policy {shown(kind, 40)}{nearest(kind, kinds)}")
-        own = {key: value for key, value in table.items() if key not in POLICY}
-        known = tuple(kinds[kind].__dataclass_fields__)
-        check_keys(own, known, kind)
-        policy = kinds[kind](**{key: _frozen(value) for key, value in own.items()})
+        own = {key: value for key, value in table.items() if key not in POLICY[1:]}
+        policy = policy_of_kind(own)
     return Served(policy, _features(table.get("features")), tuple(table.get("labels", ())))
 
 
@@ -163,10 +152,6 @@ def _features(form: Any):
     from ensemble_lab.models.questions import QuestionFeatures
 
     return QuestionFeatures.of(form)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def check_keys(table: Mapping, known: tuple[str, ...], where: str) -> None:

@@ -1,0 +1,225 @@
+"""Logs in which only the chosen model answered: weighted by how likely the choice was, or refused.
+
+A router that sends hard items to the expensive model makes the expensive model look bad. An item
+that had one chance in ten of being answered by a model stands for ten items like it (Horvitz and
+Thompson, 1952). Without these chances no method gets the accuracies from such a log.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from ensemble_lab.core.errors import excerpt, shown
+from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.policy import Policy
+from ensemble_lab.core.required import check_outcomes, require
+from ensemble_lab.core.shares import share_interval
+
+FEW = 30  # items that the weights are worth: with fewer the interval is not to be trusted
+RARE = 0.01  # a smaller propensity lets one item stand for more than a hundred
+COMPARED = 0.05  # share of the items that two models must share for a comparison
+MEND = (
+    "send a random 5 % of the traffic to all models and give these rows, or log how likely each"
+    " choice was as its propensity"
+)
+
+
+def only_chosen(outcomes: Outcomes) -> bool:
+    """Whether this is such a log: on hardly any item did two models answer."""
+    check_outcomes(outcomes)
+    asked = (~outcomes.absent).sum(axis=1)
+    several = len(outcomes.models) > 1 and (asked > 0).any()
+    return bool(several and (asked > 1).sum() < COMPARED * (asked > 0).sum())
+
+
+def refuse_only_chosen(outcomes: Outcomes) -> None:
+    """Refuse such a log, as what is seen of a model depends on who was sent to it.
+
+    Raises
+    ------
+    ValueError
+        How many items two models share, and the mend.
+    """
+    if only_chosen(outcomes):
+        both = int(((~outcomes.absent).sum(axis=1) > 1).sum())
+        raise ValueError(
+            f"on {both:,} of {len(outcomes):,} items more than one model answered: only the chosen"
+            f" model is in this log, and its items are not those of the others; {MEND}"
+        )
+
+
+def accuracy_from_choices(outcomes: Outcomes, propensity, policies=None):
+    """Accuracy of each model on all items, from a log in which one model answered each.
+
+    Self-normalised inverse propensity weighting (Hajek, 1971; Swaminathan and Joachims, 2015): the
+    mean of the grades, each with the weight one over the propensity of its choice.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+        n items by m models, of which one answered each item.
+    propensity : array-like (n,) or str
+        How likely the router was to choose the model that it chose, in (0, 1]; or the feature that
+        holds it.
+    policies : mapping of name to Policy, optional
+        Fitted policies that choose one model by what is known before it is asked, such as routers:
+        each gets a row too.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a model or policy: `accuracy` with `low` and `high` (95 %, from the linearised
+        variance; Korn and Graubard, 1998); `items`, those on which the log chose as it would;
+        `effective`, how many items of equal weight tell as much, (sum w)^2 / sum w^2 (Kish, 1965);
+        `smallest`, the least propensity among them; and `share`, the mean weight over all items,
+        near 1 where the model could have been chosen everywhere.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No grades; an item with two answers; propensities that are not chances, or all 1; a policy
+        that asks more than one model.
+
+    Warns
+    -----
+    UserWarning
+        Propensities below 0.01; few effective items; a model that could not be chosen everywhere;
+        items without a grade.
+
+    Examples
+    --------
+    >>> nan = np.nan
+    >>> log = Outcomes(models=["small", "big"], items=range(4),
+    ...                correct=[[1, nan], [nan, 0], [1, nan], [nan, 1]])
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     accuracy_from_choices(log, [0.9, 0.1, 0.9, 0.5]).accuracy.round(3).tolist()
+    [1.0, 0.167]
+    """
+    import pandas as pd
+
+    correct = require(outcomes, "correct", "accuracy_from_choices")
+    asked = ~outcomes.absent
+    if (many := asked.sum(axis=1) > 1).any():
+        raise ValueError(
+            f"item {shown(outcomes.items[many.argmax()], 40)} was answered by"
+            f" {int(asked[many.argmax()].sum())} models; leave out the items that several answered,"
+            " or compare the models on these"
+        )
+    chance = _chances(outcomes, propensity, asked)
+    answered = asked.any(axis=1)
+    model = np.where(answered, asked.argmax(axis=1), -1)
+    grade = np.where(answered, correct[np.arange(len(model)), model], np.nan)
+    _say_ungraded(answered, grade)
+    wanted = {name: np.full(len(model), j) for j, name in enumerate(outcomes.models)}
+    for name, policy in (policies or {}).items():
+        if name in wanted:
+            raise ValueError(f"policies has {shown(name, 40)}, which is a model; rename the policy")
+        wanted[name] = _chosen_by(name, policy, outcomes)
+    total = int((answered & ~np.isnan(grade)).sum())
+    rows = []
+    for name, columns in wanted.items():
+        same = answered & (model == columns) & ~np.isnan(grade)
+        rows.append({"model": name} | _weighted(grade[same], chance[same], total))
+        _say_doubts(rows[-1])
+    return pd.DataFrame(rows)
+
+
+def _weighted(grade: np.ndarray, chance: np.ndarray, total: int) -> dict:
+    """The mean of the grades (k,) with weights one over `chance`, of `total` items."""
+    if not len(grade):
+        known = {"accuracy": np.nan, "low": np.nan, "high": np.nan, "items": 0}
+        return known | {"effective": 0.0, "smallest": np.nan, "share": 0.0}
+    weight = 1 / chance
+    whole = weight.sum()
+    mean = (weight * grade).sum() / whole
+    variance = (weight**2 * (grade - mean) ** 2).sum() / whole**2
+    effective = float(whole**2 / (weight**2).sum())
+    # Near 1 a symmetric interval is too short. Korn and Graubard (1998): that of a plain share, of
+    # as many items as would have this variance, and no more than the weights are worth.
+    worth = min(mean * (1 - mean) / variance, effective) if variance > 0 else effective
+    low, high = share_interval(float(mean), worth)
+    return {
+        "accuracy": float(mean),
+        "low": float(low),
+        "high": float(high),
+        "items": len(grade),
+        "effective": effective,
+        "smallest": float(chance.min()),
+        "share": float(whole / total),
+    }
+
+
+def _chances(outcomes: Outcomes, propensity, asked: np.ndarray) -> np.ndarray:
+    if isinstance(propensity, str):
+        if propensity not in outcomes.features:
+            known = ", ".join(map(str, outcomes.features)) or "none"
+            raise ValueError(
+                f"no feature {shown(propensity, 40)} has the propensities; features are"
+                f" {excerpt(known, 80)}"
+            )
+        propensity = outcomes.features[propensity]
+    try:
+        chance = np.asarray(propensity, float)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"propensity is {shown(propensity, 60)}; give a number in (0, 1] for each item"
+        ) from None
+    if chance.shape != (len(outcomes),):
+        raise ValueError(
+            f"propensity has the shape {chance.shape}; give one number for each of the"
+            f" {len(outcomes)} items: that of the model that was chosen"
+        )
+    answered = asked.any(axis=1)
+    wrong = answered & ~((chance > 0) & (chance <= 1))
+    if wrong.any():
+        i = int(wrong.argmax())
+        raise ValueError(
+            f"the propensity of item {shown(outcomes.items[i], 40)} is {shown(chance[i])}; a model"
+            " that was chosen had a chance above 0 and at most 1"
+        )
+    if answered.any() and (chance[answered] == 1).all():
+        raise ValueError(
+            f"every propensity is 1: the router left nothing to chance, so nothing can be weighted;"
+            f" {MEND}"
+        )
+    return chance
+
+
+def _chosen_by(name, policy, outcomes: Outcomes) -> np.ndarray:
+    if not isinstance(policy, Policy):
+        raise TypeError(f"the policy {shown(name, 40)} is {shown(policy, 60)}; give a Policy")
+    decision = policy.decide(outcomes)
+    if (decision.called.sum(axis=1) > 1).any() or (decision.chosen < 0).any():
+        raise ValueError(
+            f"the policy {shown(name, 40)} does not choose one model for each item, so this log"
+            " does not show what it would have answered; give routers only"
+        )
+    return decision.chosen
+
+
+def _say_ungraded(answered: np.ndarray, grade: np.ndarray) -> None:
+    if not (answered & ~np.isnan(grade)).any():
+        raise ValueError("no answer here is graded; grade a random part of the log first")
+    if left := int((answered & np.isnan(grade)).sum()):
+        warnings.warn(
+            f"{left:,} of {int(answered.sum()):,} answers have no grade and are left out; that is"
+            " right only where chance decided which were graded",
+            stacklevel=3,
+        )
+
+
+def _say_doubts(row: dict) -> None:
+    name, doubts = excerpt(row["model"], 40), []
+    if row["smallest"] < RARE:
+        doubts.append(f"one item stands for {1 / row['smallest']:,.0f}, so a few decide")
+    if row["effective"] < FEW:
+        doubts.append(f"the weights leave {row['effective']:.3g} effective items")
+    if abs(row["share"] - 1) > 0.1 + 4 / np.sqrt(max(row["effective"], 1)):
+        doubts.append(
+            f"the mean weight is {row['share']:.2f} and not 1: it could not be chosen everywhere,"
+            " or the propensities are not those of the router"
+        )
+    if doubts:
+        warnings.warn(f"{name}: {'; '.join(doubts)}", stacklevel=3)
