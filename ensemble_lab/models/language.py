@@ -158,7 +158,7 @@ class LanguageModel:
 
         most = self.max_new_tokens if max_new_tokens is None else max_new_tokens
         heat = self.temperature if temperature is None else temperature
-        _check_settings(most, heat)
+        check_settings(most, heat)
         seed = seed_of(self.seed if seed is None else seed)
         inputs = self.encode(prompt)
         self._check_context(inputs["input_ids"].shape[-1], most)
@@ -257,7 +257,7 @@ def _is_ids(prompt: Prompt) -> bool:
     return not isinstance(prompt, str) and isinstance(prompt[0], int)
 
 
-def _check_settings(max_new_tokens: int, temperature: float) -> None:
+def check_settings(max_new_tokens: int, temperature: float) -> None:
     if whole(max_new_tokens, "max_new_tokens") < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
     if not 0 <= number(temperature, "temperature") < math.inf:

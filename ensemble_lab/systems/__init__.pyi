@@ -83,6 +83,11 @@ from .simulator.tries import Tries as Tries
 from .simulator.under_load import Answered as Answered
 from .simulator.under_load import serve_policy as serve_policy
 from .simulator.under_load import under_load as under_load
+from .splitting.client import Split as Split
+from .splitting.failures import NoStageLeft as NoStageLeft
+from .splitting.failures import StageFailed as StageFailed
+from .splitting.link import Link as Link
+from .splitting.split import split as split
 from .table import Scene as Scene
 from .table import compare_rules as compare_rules
 from .table import draw_scene as draw_scene

@@ -1,0 +1,1 @@
+"""One language model cut into stages that are processes, and the links between them."""

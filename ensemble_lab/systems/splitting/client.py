@@ -1,0 +1,331 @@
+"""The client of a split model: embeddings, head and the choice of tokens; the layers are stages."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.prompts import Prompt, read_prompt
+from ensemble_lab.models.settings import seed_of
+from ensemble_lab.systems.splitting.connection import Connection
+from ensemble_lab.systems.splitting.failures import NoStageLeft, StageFailed
+from ensemble_lab.systems.splitting.link import Link
+from ensemble_lab.systems.splitting.process import StageProcess
+from ensemble_lab.systems.splitting.text import Recovery, Text
+from ensemble_lab.systems.splitting.weights import write_layers
+
+if TYPE_CHECKING:
+    import torch
+
+    from ensemble_lab.models.language import LanguageModel
+
+HELLO_TIME = 60.0  # seconds to read weights and hash them
+
+
+class StageInfo(NamedTuple):
+    """One stage of a split model."""
+
+    first: int
+    """Its first layer."""
+    last: int
+    """The layer behind its last one."""
+    pid: int
+    """The number of its process."""
+    alive: bool
+    """Whether the process runs."""
+
+
+class Continued(NamedTuple):
+    """A text that stages wrote, and what it took. Entry i of each tuple is of stage i."""
+
+    text: str
+    """The text, without special tokens."""
+    tokens: tuple[int, ...]
+    """Its token ids, with the end-of-sequence token."""
+    sent: tuple[int, ...]
+    """Bytes to each stage, headers included."""
+    received: tuple[int, ...]
+    """Bytes from each stage."""
+    stage_seconds: tuple[float, ...]
+    """Computing in each stage."""
+    link_seconds: tuple[float, ...]
+    """On the way to and from each stage."""
+    client_seconds: float
+    """In this process."""
+    recoveries: tuple[Recovery, ...]
+    """The stages that were lost, in order."""
+
+
+class Slot:
+    """Some layers, and the process that computes them now."""
+
+    def __init__(self, process: StageProcess, connection: Connection, first: int, last: int):
+        self.process, self.connection = process, connection
+        self.first, self.last = first, last
+
+    def end(self) -> None:
+        """Close the connection and end the process."""
+        self.connection.close()
+        self.process.kill()
+
+
+class Split:
+    """A language model cut into stages; made by `split`, and closed at the end of a ``with``."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        spans: list[tuple[int, int]],
+        links: list[Link | None],
+        bits: int | None,
+        spares: int,
+        room: int,
+        patience: float,
+        timeout: float,
+    ):
+        import torch
+
+        self.model, self.bits, self.room = model, bits, room
+        self._links, self._spans = links, spans
+        self._replaces, self._patience, self._timeout = spares > 0, patience, timeout
+        self._texts = itertools.count(1)
+        self._folder = tempfile.TemporaryDirectory(prefix="stages-")
+        self._file = Path(self._folder.name) / "layers.safetensors"
+        self._threads = torch.get_num_threads()
+        self.slots: list[Slot] = []
+        self._spares: list[StageProcess] = []
+        self._close = weakref.finalize(self, _close, self.slots, self._spares, self._folder)
+        try:
+            self._shape, self._digests = write_layers(model, self._file)
+            self._check_whole()
+            for _ in range(len(spans) + spares):  # all start at once
+                self._spares.append(StageProcess(self._file, self._threads))
+            for i in range(len(spans)):
+                self.slots.append(self._greeted(i, self._spares.pop(0)))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def width(self) -> int:
+        """Numbers of the hidden state of a token."""
+        return self._shape["width"]
+
+    @property
+    def dtype(self) -> str:
+        """The number format of weights and states."""
+        return self._shape["dtype"]
+
+    @property
+    def stages(self) -> tuple[StageInfo, ...]:
+        """The stages in the order of their layers."""
+        return tuple(
+            StageInfo(one.first, one.last, one.process.pid, one.process.alive) for one in self.slots
+        )
+
+    def generate(
+        self,
+        prompt: Prompt,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int | None = 0,
+    ) -> Continued:
+        """Continue a prompt, as `LanguageModel.generate` does with the whole model.
+
+        Parameters
+        ----------
+        prompt : str, list of messages, or list of int
+        max_new_tokens : int
+        temperature : float
+            0 takes the likeliest token every time.
+        seed : int or None
+            Makes a sample repeatable.
+
+        Returns
+        -------
+        Continued
+            The text, bytes each way, seconds in stages, links and client, and recoveries.
+
+        Raises
+        ------
+        ModelError
+            What is no prompt, or longer with its new tokens than the stages have room for.
+        NoStageLeft
+            A stage was lost and there is no spare one; `NoStageLeft.text` continues with another.
+        """
+        text = self.stream(prompt, max_new_tokens, temperature, seed)
+        steps = list(text)
+        totals = [
+            tuple(map(sum, zip(*(step[field] for step in steps), strict=True)))
+            for field in range(1, 5)
+        ]
+        return Continued(
+            self.model.tokenizer.decode(text.tokens, skip_special_tokens=True),
+            tuple(text.tokens),
+            *totals,
+            sum(step.client_seconds for step in steps),
+            tuple(one for step in steps for one in step.recoveries),
+        )
+
+    def stream(
+        self,
+        prompt: Prompt,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int | None = 0,
+    ) -> Text:
+        """The same token by token: an iterator over `Step`, which may stop at any token.
+
+        Raises
+        ------
+        ModelError
+            As `generate`.
+        """
+        from ensemble_lab.models.language import check_settings
+
+        check_settings(max_new_tokens, temperature)
+        if not self._close.alive:
+            raise StageFailed("this split model is closed; make another one with split(…)")
+        ids = list(self.model.token_ids(read_prompt(prompt)))
+        if len(ids) + max_new_tokens > self.room:
+            raise ModelError(
+                f"a prompt of {len(ids)} tokens and max_new_tokens={max_new_tokens} exceed the"
+                f" {self.room} tokens that stages have room for: shorten one of them, or give room="
+            )
+        return Text(self, ids, int(max_new_tokens), temperature, seed_of(seed))
+
+    def kill(self, i: int) -> None:
+        """End the process of stage `i` as ``kill -9`` does; the next token finds it gone."""
+        self.slots[i].process.kill()
+
+    def add_spare(self) -> None:
+        """Start another process that takes over from the next stage that is lost."""
+        self._replaces = True
+        self._spares.append(StageProcess(self._file, self._threads))
+
+    def close(self) -> None:
+        """End all stages; once more does nothing."""
+        self._close()
+
+    def __enter__(self) -> Split:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        spans = ", ".join(f"{first} to {last - 1}" for first, last in self._spans)
+        return f"Split({self.model.weights!r}, layers {spans})"
+
+    # What a text asks of its stages.
+
+    def next_text(self) -> int:
+        """A number that no text had before."""
+        return next(self._texts)
+
+    def embed(self, tokens: Sequence[int]) -> torch.Tensor:
+        """Embeddings (n, D) of tokens: the input of the first stage."""
+        import torch
+
+        return self.model.model.get_input_embeddings()(torch.tensor(tokens))
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits (n, V) of states (n, D) behind the last stage."""
+        network = self.model.model
+        return network.lm_head(network.model.norm(states))
+
+    def replace(self, i: int, why: StageFailed, text: Text) -> None:
+        """Give the layers of stage `i` to a spare process, or to one that is started now.
+
+        Raises
+        ------
+        NoStageLeft
+            There is none.
+        """
+        self.slots[i].end()
+        for _ in range(len(self._spares) + 1):
+            if not self._spares:
+                if not self._replaces:
+                    break
+                self.add_spare()
+            try:
+                self.slots[i] = self._greeted(i, self._spares.pop(0))
+                return
+            except StageFailed as error:
+                why = error
+        first, last = self._spans[i]
+        raise NoStageLeft(
+            f"no stage is left for layers {first} to {last - 1} ({why}); {len(text.tokens)} new"
+            " tokens are kept: call add_spare(), then go on with next(error.text)",
+            text,
+        )
+
+    def _greeted(self, i: int, process: StageProcess) -> Slot:
+        """A process as stage `i`, if it has the weights of this model."""
+        from ensemble_lab.systems.splitting.layers import combined
+
+        (first, last), link = self._spans[i], self._links[i]
+        right = {
+            "first": first,
+            "last": last,
+            "width": self.width,
+            "dtype": self.dtype,
+            "checksum": combined(self._shape, self._digests[first:last]),
+        }
+        ask = {
+            "first": first,
+            "last": last,
+            "room": self.room,
+            "bits": (self.bits or 0) if i < len(self._spans) - 1 else 0,
+            "link": [link.bandwidth, link.delay] if link else None,
+        }
+        connection = None
+        try:
+            connection = Connection(process.address(), link, self._patience, self._timeout)
+            check_hello(connection.hello(ask, HELLO_TIME), right)
+        except BaseException:
+            if connection:
+                connection.close()
+            process.kill()
+            raise
+        return Slot(process, connection, first, last)
+
+    def _check_whole(self) -> None:
+        """Raise `ModelError` where stages would compute something else than the model."""
+        import torch
+
+        from ensemble_lab.systems.splitting.layers import Cache, Layers
+
+        ids = [0, 1, 2]
+        layers = self._shape["layers"]
+        with torch.inference_mode():
+            ours = self.head(Layers(self._file, 0, layers)(self.embed(ids), Cache(layers)))
+            whole = self.model.model(torch.tensor([ids])).logits[0]
+        if not torch.allclose(ours.float(), whole.float(), 2e-2, 2e-2):
+            raise ModelError(
+                f"{type(self.model.model).__name__} computes more than its layers, embeddings and"
+                " head, so it cannot be cut into stages: use a Llama or Qwen2"
+            )
+
+
+def check_hello(told: dict, right: dict) -> None:
+    """Raise `StageFailed` where a stage has other layers, shapes or weights than are asked for."""
+    for name, value in right.items():
+        if told.get(name) != value:
+            kind = "weights" if name == "checksum" else name
+            raise StageFailed(
+                f"a stage has other {kind}: {str(told.get(name))[:16]} instead of {str(value)[:16]}"
+            )
+
+
+def _close(slots: list[Slot], spares: list[StageProcess], folder) -> None:
+    for one in slots:
+        one.end()
+    for one in spares:
+        one.kill()
+    folder.cleanup()
