@@ -34,6 +34,7 @@ EXPLORERS = {
     "engine": "ensemble_lab.explorers.systems.engine",
     "queues": "ensemble_lab.explorers.systems.queues",
     "serving": "ensemble_lab.explorers.systems.serving",
+    "split": "ensemble_lab.explorers.systems.split",
     "submodels": "ensemble_lab.explorers.training.submodels",
     "experts": "ensemble_lab.explorers.training.experts",
 }
@@ -53,8 +54,8 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
         Yours or the catalogue's. ``"escalate"`` and ``"routing"`` have their own; ``"condorcet"``,
         ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"``, ``"negative-correlation"``,
         ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"``, ``"engine"``,
-        ``"queues"``, ``"serving"``, ``"stopping"`` and ``"verifier"`` take none; ``"rounds"`` takes
-        traces and ``"speedup"`` measured pairs instead, or has its own.
+        ``"queues"``, ``"serving"``, ``"split"``, ``"stopping"`` and ``"verifier"`` take none;
+        ``"rounds"`` takes traces and ``"speedup"`` measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 

@@ -1,3 +1,13 @@
+from .placement.by_length import place_by_length as place_by_length
+from .placement.early_exit import early_exit_seconds as early_exit_seconds
+from .placement.layers import layers_by_memory as layers_by_memory
+from .placement.layers import layers_by_speed as layers_by_speed
+from .placement.mu_linucb import MuLinUCB as MuLinUCB
+from .placement.neurosurgeon import best_cut as best_cut
+from .placement.neurosurgeon import cut_seconds as cut_seconds
+from .placement.pipelining import pipelined_decode as pipelined_decode
+from .placement.speculating import seconds_per_token as seconds_per_token
+from .placement.wdmoe import channel_gate as channel_gate
 from .replaying.replay import replay as replay
 from .replaying.totals import Replayed as Replayed
 from .rules.alpaserve import AlpaServe as AlpaServe

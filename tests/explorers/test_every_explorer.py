@@ -13,8 +13,8 @@ from tests.support.any_state import any_setting, promises_kept, shown, views
 MOST_HIGH, MOST_PANELS = 470, 3
 MOST_LABEL, MOST_TITLE, MOST_LINE = 34, 30, 110  # characters; titles of presets name their models
 WITHOUT = ("condorcet", "ranking", "bagging", "boosting", "stacking", "negative-correlation",
-           "distillation", "submodels", "experts", "engine", "queues", "serving", "stopping",
-           "verifier")  # fmt: skip
+           "distillation", "submodels", "experts", "engine", "queues", "serving", "split",
+           "stopping", "verifier")  # fmt: skip
 
 
 def computing(explorer):
