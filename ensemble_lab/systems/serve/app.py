@@ -29,7 +29,7 @@ from ensemble_lab.systems.serve.door import VARIABLE, Door, http_error, validati
 from ensemble_lab.systems.serve.gateway import Gateway
 from ensemble_lab.systems.serve.members import Member
 from ensemble_lab.systems.serve.recording import TrafficLog
-from ensemble_lab.systems.serve.tables import check_seconds
+from ensemble_lab.systems.serve.tables import check_name, check_seconds
 from ensemble_lab.systems.simulator.inputs import whole
 
 MOST_BODY = 8 * 2**20  # bytes
@@ -119,8 +119,7 @@ def _checked(policy, models, features, labels) -> tuple[dict[str, Member], dict[
         raise ValueError(f"models is {shown(models)}; name them: {{'small': Upstream(…), …}}")
     named = policy if isinstance(policy, Mapping) else {"ensemble": policy}
     for name in (*models, *named):
-        if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            raise ValueError(f"{shown(name, 40)} is no name of a model; give a text in one line")
+        check_name(name)
     members = {
         name: one if isinstance(one, Member) else Member(one) for name, one in models.items()
     }

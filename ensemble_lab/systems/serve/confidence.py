@@ -52,6 +52,8 @@ class Verifier:
     prompt: str = JUDGE
 
     def __post_init__(self):
+        if not isinstance(self.member, str):
+            raise ValueError(f"the verifier is {shown(self.member)}; give the name of a member")
         try:
             filled = self.prompt.format(question="q", answer="\0")
         except (LookupError, ValueError, AttributeError):
@@ -85,12 +87,15 @@ class Judged:
         USD.
     unknown : int
         Calls of which neither tokens nor cost are known.
+    failed : str, optional
+        How the call failed.
     """
 
     confidence: float | None
     usage: dict
     cost: float | None
     unknown: int
+    failed: str | None = None
 
 
 def text_of(body: Mapping[str, Any]) -> str | None:

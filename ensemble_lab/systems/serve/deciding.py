@@ -136,8 +136,15 @@ class Answered:
 
     @property
     def called(self) -> list[str]:
-        """The members that were asked."""
-        return [*self.heard, *self.failed]
+        """The members that were asked, and those that judged their answers."""
+        judges = [one.judge for one in self.heard.values() if one.judge]
+        return [*dict.fromkeys([*self.heard, *self.failed, *judges])]
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """How each of them failed, if one did."""
+        judges = {one.judge: one.judge_failed for one in self.heard.values() if one.judge_failed}
+        return {**judges, **self.failed}
 
 
 async def answer(

@@ -11,6 +11,7 @@ from typing import Any
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.missing import require
+from ensemble_lab.systems.serve.confidence import check_verifiers
 from ensemble_lab.systems.serve.deciding import Served
 from ensemble_lab.systems.serve.listening import listening
 from ensemble_lab.systems.serve.members import Member
@@ -18,6 +19,7 @@ from ensemble_lab.systems.serve.recording import TrafficLog
 from ensemble_lab.systems.serve.resilience import Budget
 from ensemble_lab.systems.serve.tables import (
     check_keys,
+    check_name,
     check_seconds,
     member_of,
     policy_of,
@@ -157,6 +159,7 @@ def settings_of(found: Mapping[str, Any], folder: Path = Path()) -> Settings:
         name: _placed(f"[policies.{name}]", policy_of, table, folder)
         for name, table in tables["policies"].items()
     }
+    _placed("the models", check_verifiers, models)
     for name, served in policies.items():
         try:
             served.check(models, name)
@@ -171,6 +174,8 @@ def _tables(found: Mapping[str, Any], what: str) -> dict[str, Mapping]:
     named = isinstance(tables, Mapping) and all(isinstance(t, Mapping) for t in tables.values())
     if not named:
         raise SettingsError(f"{what} is {shown(tables)}; write a table each: [{what}.NAME]")
+    for name in tables:
+        _placed(f"[{what}]", check_name, name)
     return dict(tables)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def member_of(table: Mapping[str, Any], own: tuple[str, int], budget: Budget) ->
         source,
         parse=table.get("parse"),
         confidence=_confidence(table.get("confidence")),
-        price=None if price is None else tuple(price),
+        price=tuple(price) if isinstance(price, list) else price,
         served_as=table.get("served_as"),
     )
 
@@ -67,9 +68,7 @@ def _endpoint(table: Mapping[str, Any], own: tuple[str, int], budget: Budget):
     check_seconds(timeout, "timeout")
     breaker, hedge = _breaker(table.get("breaker", {})), _hedge(table.get("hedge", False))
     variable = table.get("key_env")
-    key = os.environ.get(variable or OPENAI_KEY, "").strip()
-    if variable and not key:
-        raise ValueError(f"key_env names {shown(variable, 40)}, which is not set: export it")
+    key = _key_of(variable) or os.environ.get(OPENAI_KEY, "").strip()
     if not variable and not address.safe:
         key = ""  # over plain http others can read it: sent only where it is named
     key = checked(key, variable or OPENAI_KEY) if key else None
@@ -128,16 +127,29 @@ def record_of(table: Any, folder: Path) -> dict[str, Any]:
         raise ValueError(f"path is {shown(path)}; give a file such as 'traffic.jsonl'")
     if not isinstance(prompts, bool):
         raise ValueError(f"prompts is {shown(prompts)}; give true or false")
-    key = os.environ.get(variable, "").strip() if isinstance(variable, str) else None
-    if variable is not None and not key:
+    return {"path": folder / path, "prompts": prompts, "key": _key_of(variable)}
+
+
+def _key_of(variable: Any) -> str | None:
+    """The key in an environment variable; None where no variable is named."""
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "").strip() if isinstance(variable, str) else ""
+    if not key:
         raise ValueError(f"key_env names {shown(variable, 40)}, which is not set: export it")
-    return {"path": folder / path, "prompts": prompts, "key": key}
+    return key
 
 
 def policy_of(table: Mapping[str, Any], folder: Path) -> Served:
     """A policy from its table; `folder` holds the files that it names."""
     if ("kind" in table) == ("file" in table):
         raise ValueError("give either kind, the name of a policy, or file, a fitted one")
+    for key in ("kind", "file"):
+        if not isinstance(table.get(key, ""), str):
+            raise ValueError(f"{key} is {shown(table[key])}; give a text")
+    labels = table.get("labels", [])
+    if not isinstance(labels, list):
+        raise ValueError(f"labels is {shown(labels)}; give a list of all labels")
     if "file" in table:
         check_keys(table, POLICY, "a policy of a file")
         policy = load_policy(folder / table["file"])
@@ -151,10 +163,14 @@ def policy_of(table: Mapping[str, Any], folder: Path) -> Served:
         if kind not in kinds:
             raise ValueError(f"no policy {shown(kind, 40)}{nearest(kind, kinds)}")
         own = {key: value for key, value in table.items() if key not in POLICY}
-        known = tuple(kinds[kind].__dataclass_fields__)
-        check_keys(own, known, kind)
+        fields = kinds[kind].__dataclass_fields__
+        check_keys(own, tuple(fields), kind)
+        for name, one in fields.items():
+            needed = one.init and one.default is MISSING and one.default_factory is MISSING
+            if needed and name not in own:
+                raise ValueError(f"{kind} has no {name}; give it")
         policy = kinds[kind](**{key: _frozen(value) for key, value in own.items()})
-    return Served(policy, _features(table.get("features")), tuple(table.get("labels", ())))
+    return Served(policy, _features(table.get("features")), tuple(labels))
 
 
 def _features(form: Any):
@@ -174,6 +190,12 @@ def check_keys(table: Mapping, known: tuple[str, ...], where: str) -> None:
     for key in table:
         if key not in known:
             raise ValueError(f"{where} has no setting {shown(key, 40)}{nearest(key, known)}")
+
+
+def check_name(name) -> None:
+    """Refuse a name of a model or policy that a client could not send."""
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise ValueError(f"{shown(name, 40)} is no name of a model; give a text in one line")
 
 
 def check_seconds(value, what: str) -> None:

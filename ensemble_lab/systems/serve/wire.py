@@ -21,6 +21,7 @@ from ensemble_lab.systems.serve.resilience import asked_wait, time_left
 
 # The gateways that a request has passed, so that one that meets it again ends the circle.
 WAY_HEADER, WAY = "x-ensemble-way", ContextVar("way", default="")
+PATH = "/chat/completions"
 
 
 class UpstreamError(Exception):
@@ -104,6 +105,10 @@ class Wire:
     def __init__(self, name: str, base_url: str, key: str | None, timeout: float):
         self.name, self.timeout = name, timeout
         self._address, self._key = Address.of(base_url), key
+        if self._address.plain.endswith(PATH):
+            raise ValueError(
+                f"base_url {shown(self._address.plain)} ends with {PATH}; give what comes before"
+            )
         self._headers = {"accept-encoding": "identity", "content-type": "application/json"}
         if key or self._address.basic:
             self._headers["authorization"] = f"Bearer {key}" if key else self._address.basic
@@ -131,7 +136,7 @@ class Wire:
                 {"connect": left, "sock_read": left, "total": most} if stream else {"total": left}
             )
             response = await self._connected().post(
-                self._address.at("/chat/completions"),
+                self._address.at(PATH),
                 data=content,
                 headers=headers,
                 allow_redirects=False,
