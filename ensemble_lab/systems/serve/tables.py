@@ -16,6 +16,7 @@ from ensemble_lab.core.policy import Policy
 from ensemble_lab.models.endpoints.address import Address
 from ensemble_lab.models.endpoints.keys import VARIABLE as OPENAI_KEY
 from ensemble_lab.models.endpoints.keys import checked
+from ensemble_lab.systems.serve.checks import check_keys, check_seconds, share_of
 from ensemble_lab.systems.serve.confidence import Agreement, Verifier
 from ensemble_lab.systems.serve.deciding import Served
 from ensemble_lab.systems.serve.listening import is_own
@@ -183,29 +184,3 @@ def _features(form: Any):
 
 def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
-
-
-def check_keys(table: Mapping, known: tuple[str, ...], where: str) -> None:
-    """Refuse a key that is no setting; the nearest is named."""
-    for key in table:
-        if key not in known:
-            raise ValueError(f"{where} has no setting {shown(key, 40)}{nearest(key, known)}")
-
-
-def check_name(name) -> None:
-    """Refuse a name of a model or policy that a client could not send."""
-    if not isinstance(name, str) or not name.strip() or not name.isprintable():
-        raise ValueError(f"{shown(name, 40)} is no name of a model; give a text in one line")
-
-
-def check_seconds(value, what: str) -> None:
-    """Refuse what is no number of seconds, up to a day."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
-        raise ValueError(f"{what} is {shown(value)}; give seconds above 0")
-
-
-def share_of(value, what: str) -> float:
-    """A share of the calls, from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{what} is {shown(value)}; give a share of the calls, such as 0.1")
-    return float(value)

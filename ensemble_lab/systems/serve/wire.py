@@ -15,6 +15,8 @@ import aiohttp
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.endpoints.address import Address
 from ensemble_lab.models.endpoints.connection import MOST_BYTES
+from ensemble_lab.models.endpoints.keys import checked
+from ensemble_lab.systems.serve.checks import check_seconds
 from ensemble_lab.systems.serve.protocol import LONGEST, compact
 from ensemble_lab.systems.serve.reasons import shown_reason
 from ensemble_lab.systems.serve.resilience import asked_wait, time_left
@@ -103,6 +105,13 @@ class Wire:
     """
 
     def __init__(self, name: str, base_url: str, key: str | None, timeout: float):
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"name is {shown(name)}; give the model's name on that server")
+        check_seconds(timeout, "timeout")
+        if key is not None:
+            if not isinstance(key, str):
+                raise ValueError(f"the key is no text but {type(key).__name__}; give text, or None")
+            key = checked(key, "key")
         self.name, self.timeout = name, timeout
         self._address, self._key = Address.of(base_url), key
         if self._address.plain.endswith(PATH):
