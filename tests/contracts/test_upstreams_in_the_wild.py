@@ -91,7 +91,8 @@ STREAMS = {
     "usage after the end, though nobody asked": [
         ONE, END, data({"choices": [], "usage": USAGE}), DONE],
     "role null, empty and in each": [
-        data(chunk({"role": None, "content": ""})), data(chunk({"role": "", "content": TEXT})), END],
+        data(chunk({"role": None, "content": ""})),
+        data(chunk({"role": "", "content": TEXT})), END],
     "content null": [data(chunk({"role": "assistant", "content": None})), ONE, END, DONE],
     "delta null": [data(chunk(None)), ONE, data(chunk(None, "stop")), DONE],
     "an end with the last text": [data(chunk({"content": TEXT}, "stop")), DONE],
