@@ -14,6 +14,26 @@ from typing import NoReturn
 
 import ensemble_lab
 
+SERVED = """\
+example, with two models that need no network:
+
+  [models.small]
+  load = "tiny-draft"
+  confidence = "logprobs"
+
+  [models.big]
+  load = "tiny"
+
+  [policies.cascade]
+  kind = "Cascade"
+  order = ["small", "big"]
+  thresholds = [0.5]
+
+A client asks it for the model "cascade", "small" or "big":
+
+  openai.OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none")
+
+All settings: help(ensemble_lab.systems.read_settings)"""
 VERBATIM = "\ufdd0"  # not a character, so no word starts with it
 
 
@@ -144,7 +164,12 @@ def build_parser() -> argparse.ArgumentParser:
     student.add_argument("--out", required=True, metavar="DIR", help="folder for the notebooks")
     student.set_defaults(run=_student)
 
-    serve = commands.add_parser("serve", help="serve models and policies as OpenAI's API does")
+    serve = commands.add_parser(
+        "serve",
+        help="serve models and policies as OpenAI's API does",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=SERVED,
+    )
     serve.add_argument("settings", metavar="FILE.toml", help="models and policies")
     serve.add_argument("--port", type=int, help="instead of the file's port; 0: a free one")
     serve.set_defaults(run=_serve)

@@ -34,7 +34,7 @@ def policy_of_kind(table: Mapping[str, Any]) -> Policy:
     Raises
     ------
     ValueError
-        No such kind, or no such setting: the nearest is named.
+        No such kind or setting: the nearest is named. A setting that it needs is not given.
     """
     known, kind = kinds(), table.get("kind")
     if not isinstance(kind, str) or kind not in known:
@@ -44,6 +44,10 @@ def policy_of_kind(table: Mapping[str, Any]) -> Policy:
     for key in settings:
         if key not in names:
             raise ValueError(f"{kind} has no setting {shown(key, 40)}{nearest(key, names)}")
+    for name, one in known[kind].__dataclass_fields__.items():
+        needed = one.init and one.default is MISSING and one.default_factory is MISSING
+        if needed and name not in settings:
+            raise ValueError(f"{kind} has no {name}; give it")
     return known[kind](**{key: _frozen(value) for key, value in settings.items()})
 
 

@@ -125,7 +125,10 @@ class LanguageModel:
 
     def __call__(self, item: Prompt) -> Reply:
         """Answer one prompt; the caller's clock measures the latency."""
-        made = self.generate(item)
+        return self.reply(self.generate(item))
+
+    def reply(self, made: Generation) -> Reply:
+        """What it made of one prompt, with the answer that `parse` finds in the text."""
         return Reply(
             answer=self.parse(made.text),
             confidence=made.confidence,

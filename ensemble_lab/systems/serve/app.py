@@ -23,13 +23,13 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.core.policy import Policy
 from ensemble_lab.models.endpoints.keys import checked
 from ensemble_lab.systems.serve import schema
+from ensemble_lab.systems.serve.checks import check_kind, check_name, check_seconds
 from ensemble_lab.systems.serve.confidence import check_verifiers
 from ensemble_lab.systems.serve.deciding import Features, Served
 from ensemble_lab.systems.serve.door import VARIABLE, Door, http_error, validation_error
 from ensemble_lab.systems.serve.gateway import Gateway
 from ensemble_lab.systems.serve.members import Member
 from ensemble_lab.systems.serve.recording import TrafficLog
-from ensemble_lab.systems.serve.tables import check_seconds
 from ensemble_lab.systems.simulator.inputs import whole
 
 MOST_BODY = 8 * 2**20  # bytes
@@ -82,13 +82,22 @@ def app(
 
     Examples
     --------
-    >>> gateway = app(Cascade(("small", "big"), (0.8,)), members)  # doctest: +SKIP
-    >>> uvicorn.run(gateway, host="127.0.0.1", port=8000)  # doctest: +SKIP
+    Three functions vote; a loaded model or an `Upstream` takes the place of each:
+
+    >>> import ensemble_lab as lab
+    >>> members = {name: lambda chat: "4" for name in ("a", "b", "c")}
+    >>> gateway = lab.app(lab.MajorityVote(), members)
+    >>> sorted(gateway.state.gateway.members)
+    ['a', 'b', 'c']
+
+    Any ASGI server serves it, such as ``uvicorn.run(gateway, host="127.0.0.1", port=8000)``; in a
+    thread of this process `start_gateway` does.
     """
-    members, policies = _checked(policy, models, features, tuple(labels))
+    members, policies = _checked(policy, models, features, labels)
     check_seconds(timeout, "timeout")
     for what, most in {"most_body": most_body, "most_waiting": most_waiting}.items():
         whole(most, what)
+    check_kind(recorder, "recorder", ("write", "close"), "a TrafficLog")
     key = os.environ.get(VARIABLE, "")
     gateway = Gateway(policies, members, timeout, most_body, most_waiting, recorder)
 
@@ -119,8 +128,7 @@ def _checked(policy, models, features, labels) -> tuple[dict[str, Member], dict[
         raise ValueError(f"models is {shown(models)}; name them: {{'small': Upstream(…), …}}")
     named = policy if isinstance(policy, Mapping) else {"ensemble": policy}
     for name in (*models, *named):
-        if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            raise ValueError(f"{shown(name, 40)} is no name of a model; give a text in one line")
+        check_name(name)
     members = {
         name: one if isinstance(one, Member) else Member(one) for name, one in models.items()
     }

@@ -36,7 +36,7 @@ class Chunks:
     def __init__(self, id: str, model: str, include_usage: bool):
         self._head = {"id": id, "object": "chat.completion.chunk", "created": int(time.time())}
         self._head |= {"model": model}
-        self._asked, self._begun = include_usage, set()
+        self._asked, self._begun = include_usage, {}
         self.finished, self.usage = False, {}
 
     def _event(self, choices: list) -> bytes:
@@ -74,11 +74,28 @@ class Chunks:
     def _with_role(self, choice: Mapping[str, Any]) -> dict[str, Any]:
         index, delta = choice.get("index", 0), choice.get("delta") or {}
         if index not in self._begun:
-            self._begun.add(index)
-            delta = {"role": "assistant", **delta}
-        if isinstance(delta.get("tool_calls"), Mapping):  # text-generation-inference: no list
-            delta = {**delta, "tool_calls": [delta["tool_calls"]]}
+            self._begun[index] = []
+            if not delta.get("role"):
+                delta = {**delta, "role": "assistant"}
+        if delta.get("tool_calls"):
+            delta = {**delta, "tool_calls": self._numbered(index, delta["tool_calls"])}
         return {"finish_reason": None, **choice, "index": index, "delta": delta}
+
+    def _numbered(self, index: int, calls: Any) -> list:
+        """Tool calls with the index by which clients join their parts.
+
+        Where a server leaves it out, a part with an id begins a call, one without continues it.
+        """
+        calls, ids = calls if isinstance(calls, list) else [calls], self._begun[index]
+        numbered = []
+        for call in calls:
+            if isinstance(call, Mapping) and call.get("index") is None:
+                if (one := call.get("id")) and one not in ids:
+                    ids.append(one)
+                place = ids.index(one) if one else max(len(ids) - 1, 0)
+                call = {**call, "index": place}
+            numbered.append(call)
+        return numbered
 
     def end(self, usage: Mapping[str, int]) -> bytes:
         """The usage, if asked for, and the end of the stream."""

@@ -22,16 +22,31 @@ JUDGE = (
 class Agreement:
     """Confidence is the share of `samples` replies that agree with the commonest answer.
 
+    Parameters
+    ----------
+    samples : int
+        Calls for one answer, from 2 to 100; a member asks them at the same time.
+    temperature : float
+        Above 0: at 0 all samples would be one and the same.
+
     References
     ----------
     Wang et al., Self-consistency improves chain of thought reasoning, ICLR 2023.
+
+    Examples
+    --------
+    >>> import ensemble_lab as lab
+    >>> member = lab.Member(print, parse="last number", confidence=lab.Agreement(5))
+    >>> member.confidence.samples
+    5
     """
 
     samples: int = 5
     temperature: float = 1.0
 
     def __post_init__(self):
-        if not isinstance(self.samples, int) or not 2 <= self.samples <= 100:
+        whole = isinstance(self.samples, int) and not isinstance(self.samples, bool)
+        if not whole or not 2 <= self.samples <= 100:
             raise ValueError(f"agreement of {shown(self.samples)} samples; give 2 to 100")
         if not is_number(self.temperature) or self.temperature <= 0:
             raise ValueError(
@@ -43,15 +58,30 @@ class Agreement:
 class Verifier:
     """Confidence is the number from 0 to 1 that another member gives the answer.
 
+    Parameters
+    ----------
+    member : str
+        The name of the member that judges.
+    prompt : str
+        With ``{question}`` and ``{answer}`` where they go.
+
     References
     ----------
     Cobbe et al., Training verifiers to solve math word problems, arXiv 2110.14168.
+
+    Examples
+    --------
+    >>> import ensemble_lab as lab
+    >>> lab.Verifier("judge").read("I would say 0.8")
+    0.8
     """
 
     member: str
     prompt: str = JUDGE
 
     def __post_init__(self):
+        if not isinstance(self.member, str):
+            raise ValueError(f"the verifier is {shown(self.member)}; give the name of a member")
         try:
             filled = self.prompt.format(question="q", answer="\0")
         except (LookupError, ValueError, AttributeError):
@@ -85,18 +115,24 @@ class Judged:
         USD.
     unknown : int
         Calls of which neither tokens nor cost are known.
+    failed : str, optional
+        How the call failed.
     """
 
     confidence: float | None
     usage: dict
     cost: float | None
     unknown: int
+    failed: str | None = None
 
 
 def text_of(body: Mapping[str, Any]) -> str | None:
     """The text of a completion's first choice."""
-    text = body["choices"][0]["message"].get("content")
-    return in_utf8(text) if isinstance(text, str) else None
+    message = body["choices"][0]["message"]
+    content = message.get("content")
+    if isinstance(content, list):  # some servers give parts, such as thoughts and a text
+        content = text_in({"content": [part for part in content if isinstance(part, Mapping)]})
+    return in_utf8(content) if isinstance(content, str) else None
 
 
 def last_question(body: Mapping[str, Any]) -> str:

@@ -7,9 +7,6 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ensemble_lab.answers.cascades.cascade import Cascade
-from ensemble_lab.answers.routing.router import Router
-from ensemble_lab.answers.voting import Vote
 from ensemble_lab.core.decision import COMBINED, Decision
 from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.core.policy import Policy
@@ -20,6 +17,7 @@ from ensemble_lab.systems.serve.confidence import last_question
 from ensemble_lab.systems.serve.hearing import Heard, gathered, sum_or_none
 from ensemble_lab.systems.serve.members import Member
 from ensemble_lab.systems.serve.protocol import ApiError, completion, repaired, summed
+from ensemble_lab.systems.serve.why import explained
 from ensemble_lab.systems.serve.wire import UpstreamError
 
 Features = Callable[[list[str]], Mapping[str, Sequence]]
@@ -50,6 +48,10 @@ class Served:
         if isinstance(one, type) or not isinstance(one, Policy):
             given = f"the class {one.__name__}" if isinstance(one, type) else shown(one)
             raise TypeError(f"policy is {given}; give an object such as MajorityVote()")
+        if self.features is not None and not callable(self.features):
+            raise TypeError(
+                f"features is {shown(self.features)}; give a function of a list of questions"
+            )
         object.__setattr__(self, "labels", known_labels(self.labels))
 
     def check(self, members: Mapping[str, Member], name: str) -> None:
@@ -136,8 +138,15 @@ class Answered:
 
     @property
     def called(self) -> list[str]:
-        """The members that were asked."""
-        return [*self.heard, *self.failed]
+        """The members that were asked, and those that judged their answers."""
+        judges = [one.judge for one in self.heard.values() if one.judge]
+        return [*dict.fromkeys([*self.heard, *self.failed, *judges])]
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """How each of them failed, if one did."""
+        judges = {one.judge: one.judge_failed for one in self.heard.values() if one.judge_failed}
+        return {**judges, **self.failed}
 
 
 async def answer(
@@ -220,27 +229,3 @@ async def answer(
     rule = explained(served.policy, decision, heard, question, row, group)
     made = {**made, "model": name, "usage": usage}
     return Answered(decision, made, heard, failed, again, usage, cost, waited, rule, row)
-
-
-def explained(
-    policy: Policy, decision: Decision, heard: Mapping[str, Heard], question: str, row, group
-) -> str:
-    """Which rule gave this answer, in one line."""
-    chosen = int(decision.chosen[0])
-    by = decision.models[chosen] if chosen >= 0 else "combined" if chosen == COMBINED else "nobody"
-    if isinstance(policy, Cascade):
-        parts = []
-        for name, level in zip(policy.order, (*policy.thresholds, None), strict=True):
-            if name in heard:
-                sure = heard[name].line["confidence"]
-                said = "unknown" if sure is None else f"{sure:.3f}"
-                bar = f" against {level:g}" if isinstance(level, int | float) else ""
-                parts.append(f"{name} {said}{bar}")
-        return f"{'; '.join(parts)}: {by} answered"
-    if isinstance(policy, Vote):
-        answers = [one.line.get("answer") for one in heard.values()]
-        votes = sum(one == decision.answers[0] for one in answers)
-        return f"{votes} of {len(answers)} gave the answer of {by}"
-    if isinstance(policy, Router) and question.strip():
-        return policy.route(question, features=row, group=group).why
-    return f"{type(policy).__name__}: {by} answered"

@@ -73,7 +73,7 @@ class MemberStream:
             body = None
         if not isinstance(body, Mapping):
             raise UpstreamError(502, "stream", f"{self._name} broke off: an event is not JSON")
-        if body.get("error"):
+        if body.get("error") or body.get("object") == "error":
             why = self._member.source.why(data, self._body)
             raise UpstreamError(502, "stream", f"{self._name} broke off{why}")
         self._member.check_model(body)

@@ -120,18 +120,25 @@ class Gateway:
         reply = await member.ask(body, deadline)
         again = {name: reply.calls - 1} if reply.calls > 1 else {}
         cost = None if again else member.cost(usage_of(reply.body))
-        if param := ignored(body, reply.body["choices"]):
-            self.counts.answered(name, [name], {}, again, cost)
-            raise ApiError(400, why_ignored(name, param), param=param, code="ignored")
         spent = time.perf_counter() - start
         overhead = spent - reply.seconds
+        headers = headers_of([name], cost, overhead, f"{name} was named", again=again)
+        if param := ignored(body, reply.body["choices"]):
+            self.counts.answered(name, [name], {}, again, cost)
+            raise ApiError(
+                400,
+                why_ignored(name, param),
+                param=param,
+                code="ignored",
+                retry=False,
+                more=headers,
+            )
 
         def after() -> None:
             self.counts.answered(name, [name], {}, again, cost)
             self.counts.took(name, 200, spent, overhead)
             self._record(name, 200, spent, chosen=name, replies={name: lambda: member.line(reply)})
 
-        headers = headers_of([name], cost, overhead, f"{name} was named", again=again)
         return Json({**repaired(reply.body), "model": name}, headers=headers, after=after)
 
     async def _stream(
@@ -191,7 +198,7 @@ class Gateway:
         return Events(decided(working, chunks, told, pause), self._left, headers)
 
     def _counted(self, name: str, found: Answered, spent: float) -> None:
-        self.counts.answered(name, found.called, found.failed, found.again, found.cost)
+        self.counts.answered(name, found.called, found.failures, found.again, found.cost)
         self.counts.took(name, 200, spent, spent - found.waited)
         self._record(name, 200, spent, **told_of(found))
 

@@ -21,6 +21,10 @@ class Heard:
     seconds : float
     unknown : int
         Calls of which neither tokens nor cost are known: they failed, or lost to a second call.
+    judge : str, optional
+        The member that said how sure this reply is, a `Verifier`'s.
+    judge_failed : str, optional
+        How its call failed.
     """
 
     line: dict = field(repr=False)
@@ -28,6 +32,8 @@ class Heard:
     usage: dict
     seconds: float
     unknown: int = 0
+    judge: str | None = None
+    judge_failed: str | None = None
 
 
 async def gathered(calls: list) -> list:

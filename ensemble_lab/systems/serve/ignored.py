@@ -14,8 +14,15 @@ def ignored(asked: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> s
     """The first parameter that shows in no choice of a completion, or None.
 
     Some servers drop what they do not know, `transformers serve` with a line in its own log. Its
-    client would take one choice for two, or prose for JSON. What was cut short by `max_tokens` is
-    not held against a server.
+    client would take one choice for two, or prose for JSON, and nothing would say so. So the
+    gateway answers 400 with the parameter and the code ``"ignored"``: a client is told what to
+    leave out, and the official one does not try again. The call was made and is paid: the headers
+    of the error say who was called and what it cost, and the metrics count it. There is no setting
+    that drops parameters; a client that can do without one leaves it out.
+
+    A policy asks no member for `n`, tools or images, so this is for members that are asked by name.
+    What was cut short by `max_tokens` is not held against a server. Nor is a parameter whose effect
+    does not show in a reply, such as `seed`: nobody can tell.
 
     Parameters
     ----------

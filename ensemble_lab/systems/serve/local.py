@@ -14,12 +14,17 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reply import Reply as LabReply
 from ensemble_lab.core.reply import as_reply, in_utf8
 from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.systems.serve.protocol import ApiError, completion, text_in, usage_of
 from ensemble_lab.systems.serve.wire import Reply, UpstreamError
 
 OURS = ("model", "messages", "stream", "stream_options", "metadata", "user", "store")
 SETTINGS = {"max_tokens": "max_new_tokens", "max_completion_tokens": "max_new_tokens",
             "temperature": "temperature", "seed": "seed"}  # fmt: skip
+
+
+# A model's reply, the tokens of its prompt where it counts them, whether its text was cut short.
+Asked = tuple[LabReply, int | None, bool]
 
 
 class Source(Protocol):
@@ -61,7 +66,7 @@ class Local:
         try:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
                 async with turn:
-                    said, given = await asyncio.to_thread(self._alone_asked, model, body)
+                    said, given, cut = await asyncio.to_thread(self._alone_asked, model, body)
         except TimeoutError:
             raise UpstreamError(
                 504, "timeout", f"{shown(self.name)} did not answer in time"
@@ -76,12 +81,13 @@ class Local:
         text = said.text if said.text is not None else str(said.answer or "")
         usage = {"prompt_tokens": given, "completion_tokens": said.tokens}
         made = completion(self.name, in_utf8(text), usage_of({"usage": usage}))
+        made["choices"][0]["finish_reason"] = "length" if cut else "stop"
         return Reply(200, {"reply": said}, made, time.perf_counter() - start)
 
     async def aclose(self) -> None:
         """Nothing to close."""
 
-    def _alone_asked(self, model: Callable, body: Mapping[str, Any]) -> tuple[LabReply, int | None]:
+    def _alone_asked(self, model: Callable, body: Mapping[str, Any]) -> Asked:
         with self._alone:
             return _asked(model, body["messages"])
 
@@ -106,10 +112,13 @@ class Local:
         return model
 
 
-def _asked(model: Callable, messages: list) -> tuple[LabReply, int | None]:
-    """A model's reply, and the tokens of its prompt where it counts them."""
+def _asked(model: Callable, messages: list) -> Asked:
     tokenizer, prompt = getattr(model, "tokenizer", None), messages
     if tokenizer is not None and getattr(tokenizer, "chat_template", None) is None:
         prompt = "\n".join(map(text_in, messages))
-    said = as_reply(model(prompt))
-    return said, len(model.token_ids(prompt)) if hasattr(model, "token_ids") else None
+    if not isinstance(model, LanguageModel):
+        return as_reply(model(prompt)), None, False
+    made = model.generate(prompt)
+    # As long as it may be, and not ended by its own last token.
+    cut = len(made.tokens) >= model.max_new_tokens and made.tokens[-1] not in model.ends
+    return model.reply(made), len(model.token_ids(prompt)), cut

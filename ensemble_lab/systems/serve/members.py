@@ -61,6 +61,10 @@ class Member:
             raise ValueError(
                 f"price={shown(self.price)} must be two numbers: USD per million in, out"
             )
+        if self.served_as is not None and not (self.served_as and isinstance(self.served_as, str)):
+            raise ValueError(
+                f"served_as={shown(self.served_as)}; give the name that it answers with"
+            )
         named = isinstance(self.confidence, Agreement | Verifier | None)
         if not named and self.confidence != "logprobs":
             raise ValueError(
@@ -108,9 +112,11 @@ class Member:
         usage = [usage_of(one.body) for one in replies]
         costs = [self._cost(*pair) for pair in zip(replies, usage, strict=True)]
         unknown = sum(one.calls for one in replies) - len(replies)
+        judge, failed = None, None
         if isinstance(self.confidence, Verifier) and answers[best] is not None:
             judged = await self._judged(body, reply.body, deadline, members)
             confidence, unknown = judged.confidence, unknown + judged.unknown
+            judge, failed = self.confidence.member, judged.failed
             usage.append(judged.usage)
             costs.append(judged.cost)
         seconds = time.perf_counter() - start
@@ -118,7 +124,7 @@ class Member:
         if not body.get("logprobs"):
             for choice in reply.body["choices"]:
                 choice.pop("logprobs", None)
-        return Heard(line, reply.body, summed(usage), seconds, unknown)
+        return Heard(line, reply.body, summed(usage), seconds, unknown, judge, failed)
 
     def _asked(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The requests for one answer."""
@@ -209,8 +215,8 @@ class Member:
         judge, prompt = members[self.confidence.member], self.confidence.asked(body, chosen)
         try:
             reply = await judge.ask({"messages": [{"role": "user", "content": prompt}]}, deadline)
-        except UpstreamError:  # the answer stands, and nobody knows how sure it is
-            return Judged(None, {}, None, 1)
+        except UpstreamError as error:  # the answer stands, and nobody knows how sure it is
+            return Judged(None, {}, None, 1, error.kind)
         usage = usage_of(reply.body)
         sure = self.confidence.read(text_of(reply.body) or "")
         return Judged(sure, usage, judge.cost(usage), reply.calls - 1)

@@ -45,6 +45,8 @@ class ApiError(Exception):
         Seconds.
     retry : bool, optional
         Whether the client should try again; by default it decides by the status.
+    more : mapping of str, optional
+        Further headers.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class ApiError(Exception):
         code: str | None = None,
         retry_after: float | None = None,
         retry: bool | None = None,
+        more: Mapping[str, str] | None = None,
     ):
         super().__init__(message)
+        self.more = more or {}
         self.status, self.message, self.param, self.code = status, message, param, code
         self.retry_after, self.retry = retry_after, retry
 
@@ -74,8 +78,8 @@ class ApiError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Advice to the client about trying again."""
-        advice = {}
+        """Advice to the client about trying again, and `more`."""
+        advice = dict(self.more)
         if self.retry_after is not None:
             seconds = min(max(self.retry_after, 0.0), LONGEST)
             advice["retry-after"] = str(math.ceil(seconds))

@@ -77,7 +77,7 @@ def headers_of(
 def explaining(found: Answered, overhead: float) -> dict[str, str]:
     """The headers of a policy's answer."""
     return headers_of(
-        found.called, found.cost, overhead, found.rule, failed=found.failed, again=found.again
+        found.called, found.cost, overhead, found.rule, failed=found.failures, again=found.again
     )
 
 

@@ -11,19 +11,14 @@ from typing import Any
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.missing import require
+from ensemble_lab.systems.serve.checks import check_keys, check_name, check_seconds, share_of
+from ensemble_lab.systems.serve.confidence import check_verifiers
 from ensemble_lab.systems.serve.deciding import Served
 from ensemble_lab.systems.serve.listening import listening
 from ensemble_lab.systems.serve.members import Member
 from ensemble_lab.systems.serve.recording import TrafficLog
 from ensemble_lab.systems.serve.resilience import Budget
-from ensemble_lab.systems.serve.tables import (
-    check_keys,
-    check_seconds,
-    member_of,
-    policy_of,
-    record_of,
-    share_of,
-)
+from ensemble_lab.systems.serve.tables import member_of, policy_of, record_of
 
 HOST, PORT, TIMEOUT, RETRIES = "127.0.0.1", 8000, 120.0, 0.1
 FIRST = 2  # retries before any call has paid for one: as many as the first call could use
@@ -116,6 +111,8 @@ def read_settings(path: str | Path, port: int | None = None) -> Settings:
 
         openai.OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none")
     """
+    if not isinstance(path, str | Path):
+        raise SettingsError(f"the settings are {shown(path)}; give the path of a TOML file")
     path = Path(path)
     try:
         found = tomllib.loads(path.read_text("utf-8"))
@@ -157,6 +154,7 @@ def settings_of(found: Mapping[str, Any], folder: Path = Path()) -> Settings:
         name: _placed(f"[policies.{name}]", policy_of, table, folder)
         for name, table in tables["policies"].items()
     }
+    _placed("the models", check_verifiers, models)
     for name, served in policies.items():
         try:
             served.check(models, name)
@@ -171,6 +169,8 @@ def _tables(found: Mapping[str, Any], what: str) -> dict[str, Mapping]:
     named = isinstance(tables, Mapping) and all(isinstance(t, Mapping) for t in tables.values())
     if not named:
         raise SettingsError(f"{what} is {shown(tables)}; write a table each: [{what}.NAME]")
+    for name in tables:
+        _placed(f"[{what}]", check_name, name)
     return dict(tables)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from ensemble_lab.answers.saved import load_policy
 from ensemble_lab.answers.toml import policy_of_kind
-from ensemble_lab.core.errors import nearest, shown
+from ensemble_lab.core.errors import shown
 from ensemble_lab.models.endpoints.address import Address
 from ensemble_lab.models.endpoints.keys import VARIABLE as OPENAI_KEY
 from ensemble_lab.models.endpoints.keys import checked
+from ensemble_lab.systems.serve.checks import check_keys, check_seconds, share_of
 from ensemble_lab.systems.serve.confidence import Agreement, Verifier
 from ensemble_lab.systems.serve.deciding import Served
 from ensemble_lab.systems.serve.listening import is_own
@@ -38,7 +39,7 @@ def member_of(table: Mapping[str, Any], own: tuple[str, int], budget: Budget) ->
         source,
         parse=table.get("parse"),
         confidence=_confidence(table.get("confidence")),
-        price=None if price is None else tuple(price),
+        price=tuple(price) if isinstance(price, list) else price,
         served_as=table.get("served_as"),
     )
 
@@ -66,9 +67,7 @@ def _endpoint(table: Mapping[str, Any], own: tuple[str, int], budget: Budget):
     check_seconds(timeout, "timeout")
     breaker, hedge = _breaker(table.get("breaker", {})), _hedge(table.get("hedge", False))
     variable = table.get("key_env")
-    key = os.environ.get(variable or OPENAI_KEY, "").strip()
-    if variable and not key:
-        raise ValueError(f"key_env names {shown(variable, 40)}, which is not set: export it")
+    key = _key_of(variable) or os.environ.get(OPENAI_KEY, "").strip()
     if not variable and not address.safe:
         key = ""  # over plain http others can read it: sent only where it is named
     key = checked(key, variable or OPENAI_KEY) if key else None
@@ -127,23 +126,36 @@ def record_of(table: Any, folder: Path) -> dict[str, Any]:
         raise ValueError(f"path is {shown(path)}; give a file such as 'traffic.jsonl'")
     if not isinstance(prompts, bool):
         raise ValueError(f"prompts is {shown(prompts)}; give true or false")
-    key = os.environ.get(variable, "").strip() if isinstance(variable, str) else None
-    if variable is not None and not key:
+    return {"path": folder / path, "prompts": prompts, "key": _key_of(variable)}
+
+
+def _key_of(variable: Any) -> str | None:
+    """The key in an environment variable; None where no variable is named."""
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "").strip() if isinstance(variable, str) else ""
+    if not key:
         raise ValueError(f"key_env names {shown(variable, 40)}, which is not set: export it")
-    return {"path": folder / path, "prompts": prompts, "key": key}
+    return key
 
 
 def policy_of(table: Mapping[str, Any], folder: Path) -> Served:
     """A policy from its table; `folder` holds the files that it names."""
     if ("kind" in table) == ("file" in table):
         raise ValueError("give either kind, the name of a policy, or file, a fitted one")
+    for key in ("kind", "file"):
+        if not isinstance(table.get(key, ""), str):
+            raise ValueError(f"{key} is {shown(table[key])}; give a text")
+    labels = table.get("labels", [])
+    if not isinstance(labels, list):
+        raise ValueError(f"labels is {shown(labels)}; give a list of all labels")
     if "file" in table:
         check_keys(table, POLICY, "a policy of a file")
         policy = load_policy(folder / table["file"])
     else:
         own = {key: value for key, value in table.items() if key not in POLICY[1:]}
         policy = policy_of_kind(own)
-    return Served(policy, _features(table.get("features")), tuple(table.get("labels", ())))
+    return Served(policy, _features(table.get("features")), tuple(labels))
 
 
 def _features(form: Any):
@@ -152,23 +164,3 @@ def _features(form: Any):
     from ensemble_lab.models.questions import QuestionFeatures
 
     return QuestionFeatures.of(form)
-
-
-def check_keys(table: Mapping, known: tuple[str, ...], where: str) -> None:
-    """Refuse a key that is no setting; the nearest is named."""
-    for key in table:
-        if key not in known:
-            raise ValueError(f"{where} has no setting {shown(key, 40)}{nearest(key, known)}")
-
-
-def check_seconds(value, what: str) -> None:
-    """Refuse what is no number of seconds, up to a day."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
-        raise ValueError(f"{what} is {shown(value)}; give seconds above 0")
-
-
-def share_of(value, what: str) -> float:
-    """A share of the calls, from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{what} is {shown(value)}; give a share of the calls, such as 0.1")
-    return float(value)

@@ -16,12 +16,18 @@ import aiohttp
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.endpoints.completion import parsed
 from ensemble_lab.models.endpoints.connection import MOST_BYTES
+from ensemble_lab.systems.serve.checks import check_kind
 from ensemble_lab.systems.serve.resilience import Breaker, Budget, Hedge, hedged, retry_wait
 from ensemble_lab.systems.serve.wire import Reply, UpstreamError, Wire
 
 RETRIES = 2  # as the official client
 FAILURES, WINDOW, COOLDOWN = 5, 10.0, 5.0  # of the breaker; seconds
-NOT_AGAIN = ("open", "nonsense")  # kinds of error that a further call does not change
+NOT_AGAIN = (
+    "open",
+    "nonsense",
+)  # kinds of error that a further call does not change
+OPTIONS = "stream_options"
+
 Made = TypeVar("Made")
 
 
@@ -49,6 +55,19 @@ class Upstream:
     hedge : Hedge, optional
         Sends a second call where the first is slow. A stream is never sent twice. Without it no
         call is: what the loser cost is not known.
+
+    Raises
+    ------
+    ValueError
+        An address that is none, or that goes on after the version; or another value that is none
+        of its kind.
+
+    Examples
+    --------
+    >>> import ensemble_lab as lab
+    >>> server = lab.Upstream("llama-3.1-8b", "http://127.0.0.1:8000/v1")
+    >>> lab.Member(server, parse="last number", price=(0.1, 0.4)).local
+    False
     """
 
     def __init__(
@@ -62,7 +81,11 @@ class Upstream:
         breaker: Breaker | None = None,
         hedge: Hedge | None = None,
     ):
+        check_kind(budget, "budget", ("earn", "spend"), "a Budget")
+        check_kind(breaker, "breaker", ("begin", "end"), "a Breaker")
+        check_kind(hedge, "hedge", ("wait", "add"), "a Hedge")
         self.name, self._wire = name, Wire(name, base_url, key, timeout)
+        self._counts_streams = True
         self.budget, self.hedge = budget or Budget(first=RETRIES), hedge
         self.breaker = breaker or Breaker(FAILURES, WINDOW, COOLDOWN, time.monotonic)
 
@@ -95,7 +118,16 @@ class Upstream:
     async def stream(self, body: dict, deadline: float) -> AsyncIterator[bytes]:
         """The data of every event, as bytes, before `deadline`; retried only before it begins."""
         body = body | {"stream": True}
-        response, ticket = await self._tried(lambda: self._begun(body, deadline), deadline)
+        if not self._counts_streams:
+            body.pop("stream_options", None)
+        try:
+            response, ticket = await self._tried(lambda: self._begun(body, deadline), deadline)
+        except UpstreamError as error:
+            asked = body.pop("stream_options", None)
+            if asked is None or error.status not in (400, 422) or OPTIONS not in error.message:
+                raise
+            self._counts_streams = False  # it does not know the option, and is not asked again
+            response, ticket = await self._tried(lambda: self._begun(body, deadline), deadline)
         try:
             rest = b""
             with self._wire.errors():
@@ -149,6 +181,9 @@ class Upstream:
                 raise UpstreamError(
                     502, "nonsense", f"{shown(self.name)} answered with no JSON object"
                 )
+            if not found.get("choices") and (status := status_of(found)):
+                why = self.why(content, body)
+                raise UpstreamError(status, "status", f"{shown(self.name)} answered an error{why}")
             return Reply(response.status, response.headers, found, time.perf_counter() - start)
 
     async def _begun(self, body: dict, deadline: float) -> tuple[aiohttp.ClientResponse, int]:
@@ -172,6 +207,16 @@ class Upstream:
             raise
         finally:
             self.breaker.end(ticket, well)
+
+
+def status_of(body: Mapping[str, Any]) -> int | None:
+    """The status of an error that a server sent with status 200; None where it is no error."""
+    error = body if body.get("object") == "error" else body.get("error")
+    if not error:
+        return None
+    codes = [error.get(name) for name in ("code", "status")] if isinstance(error, Mapping) else []
+    known = [int(c) for c in codes if str(c).isdecimal() and 400 <= int(c) < 600]
+    return known[0] if known else 502
 
 
 def data_of(event: bytes) -> bytes | None:

@@ -15,12 +15,15 @@ import aiohttp
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.endpoints.address import Address
 from ensemble_lab.models.endpoints.connection import MOST_BYTES
+from ensemble_lab.models.endpoints.keys import checked
+from ensemble_lab.systems.serve.checks import check_seconds
 from ensemble_lab.systems.serve.protocol import LONGEST, compact
 from ensemble_lab.systems.serve.reasons import shown_reason
 from ensemble_lab.systems.serve.resilience import asked_wait, time_left
 
 # The gateways that a request has passed, so that one that meets it again ends the circle.
 WAY_HEADER, WAY = "x-ensemble-way", ContextVar("way", default="")
+PATH = "/chat/completions"
 
 
 class UpstreamError(Exception):
@@ -102,8 +105,19 @@ class Wire:
     """
 
     def __init__(self, name: str, base_url: str, key: str | None, timeout: float):
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"name is {shown(name)}; give the model's name on that server")
+        check_seconds(timeout, "timeout")
+        if key is not None:
+            if not isinstance(key, str):
+                raise ValueError(f"the key is no text but {type(key).__name__}; give text, or None")
+            key = checked(key, "key")
         self.name, self.timeout = name, timeout
         self._address, self._key = Address.of(base_url), key
+        if self._address.plain.endswith(PATH):
+            raise ValueError(
+                f"base_url {shown(self._address.plain)} ends with {PATH}; give what comes before"
+            )
         self._headers = {"accept-encoding": "identity", "content-type": "application/json"}
         if key or self._address.basic:
             self._headers["authorization"] = f"Bearer {key}" if key else self._address.basic
@@ -131,7 +145,7 @@ class Wire:
                 {"connect": left, "sock_read": left, "total": most} if stream else {"total": left}
             )
             response = await self._connected().post(
-                self._address.at("/chat/completions"),
+                self._address.at(PATH),
                 data=content,
                 headers=headers,
                 allow_redirects=False,

@@ -88,7 +88,9 @@ def test_a_verifier_reads_question_and_answer_and_gives_a_number(verdict, said, 
     text = judged["messages"][0]["content"]
     assert "6 x 7?" in text and "small: 42" in text
     assert found.headers["x-ensemble-rule"].startswith(f"small {said} against 0.6")
-    assert found.headers["x-ensemble-called"] == ("small" if answered == "small" else "small,big")
+    assert found.headers["x-ensemble-called"] == (
+        "small,judge" if answered == "small" else "small,big,judge"
+    )
     calls = 2 + (answered == "big") - isinstance(verdict, dict)
     assert found.json()["usage"]["total_tokens"] == 15 * calls
 
@@ -138,6 +140,29 @@ def test_a_local_model_that_fails_is_a_member_that_fails():
         found = httpx2.post(f"{url}/v1/chat/completions", json={**body, "model": "broken"})
     assert found.status_code == 502 and "RuntimeError" in found.text
     assert "6 x 7" not in found.text
+
+
+def test_a_local_model_says_whether_its_text_was_cut_short():
+    model = lab.load("tiny-draft", max_new_tokens=12)
+    with serving(app({}, {"tiny": model})) as url:
+        for most in (1, 5, None):
+            body = {"model": "tiny", "messages": CHAT} | ({"max_tokens": most} if most else {})
+            found = httpx2.post(f"{url}/v1/chat/completions", json=body).json()
+            limit = most or 12
+            made = model.generate(CHAT[0]["content"], max_new_tokens=limit).tokens
+            ended = made[-1] in model.ends
+            assert ended or len(made) == limit
+            assert found["choices"][0]["finish_reason"] == ("stop" if ended else "length")
+            assert found["usage"]["completion_tokens"] == len(made)
+            streamed = httpx2.post(f"{url}/v1/chat/completions", json={**body, "stream": True}).text
+            assert ('"finish_reason":"length"' in streamed) == (not ended)
+        # Ended by its own last token at the very limit: nothing was cut.
+        model.model.generation_config.eos_token_id = made[2]
+        ends = made.index(made[2]) + 1
+        body = {"model": "tiny", "messages": CHAT, "max_tokens": ends}
+        found = httpx2.post(f"{url}/v1/chat/completions", json=body).json()
+        assert found["choices"][0]["finish_reason"] == "stop"
+        assert found["usage"]["completion_tokens"] == ends
 
 
 def test_a_local_model_does_not_take_what_it_does_not_have():

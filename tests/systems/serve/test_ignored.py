@@ -2,6 +2,8 @@
 
 import json
 
+import httpx2
+import openai
 import pytest
 
 from tests.systems.serve.mock import finish
@@ -53,3 +55,19 @@ def test_an_error_that_is_a_text_is_told(behind):
     found = post(url, stream=True)
     *_, last = [json.loads(line[6:]) for line in found.text.splitlines() if line]
     assert last["error"]["message"] == "small broke off: out of memory"
+
+
+def test_what_was_paid_for_an_answer_that_is_not_given_is_said(behind):
+    url, mock = behind(lambda body: {"text": "It is 4.", "choices": 1, "tokens": (1000, 500)})
+    found = post(url, n=2)
+    assert found.status_code == 400 and found.headers["x-should-retry"] == "false"
+    assert found.headers["x-ensemble-called"] == "small" and len(mock.asked) == 1
+    assert float(found.headers["x-ensemble-cost"]) == 0.002  # 1 and 2 USD per million tokens
+    metrics = httpx2.get(f"{url}/metrics").text
+    assert 'ensemble_cost_usd_total{model="small"} 0.002' in metrics
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
+    with pytest.raises(openai.BadRequestError) as error:
+        client.chat.completions.create(
+            model="small", messages=[{"role": "user", "content": "?"}], n=2
+        )
+    assert error.value.param == "n" and error.value.code == "ignored" and len(mock.asked) == 2
