@@ -105,7 +105,7 @@ def draw(found: Stopping, state: State) -> Picture:
     at, members = THRESHOLDS.index(state["threshold"]), found.each.shape[1]
     weight = found.mix(state["times"])
     right = found.right @ weight  # (t, o)
-    low = min((found.plain @ weight).mean(axis=1).min(), right.min())
+    low = min((found.plain @ weight).mean(axis=1).min(), right.mean(axis=1).min(), right[at].min())
     high = max(right.max(), (weight @ found.each).max())
     low, high = np.floor(20 * low) / 20, np.ceil(20 * high) / 20
     panels = mosaic(

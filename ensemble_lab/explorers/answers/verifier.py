@@ -196,8 +196,8 @@ def also(found: Found, at: int, problem: int) -> str:
         names = {True: "right", False: "wrong"}
         told = (
             f" They form {len(passed)} groups that pass the same tests, at least one. Agreement"
-            f" chooses {size[chosen]} solutions that pass {passed[chosen]} tests and are"
-            f" {names[bool(right[chosen])]}; the largest group has {size[largest]}, which are"
+            f" chooses {size[chosen]:.0f} solutions that pass {passed[chosen]} tests and are"
+            f" {names[bool(right[chosen])]}; the largest group has {size[largest]:.0f}, which are"
             f" {names[bool(right[largest])]}. The thin line joins places that are as good for"
             " agreement."
         )

@@ -36,7 +36,12 @@ def test_a_mixture_over_endpoints(served):
     assert transcript.outcomes().models == ("a@1", "b@1", "aggregator@2")
 
 
-@pytest.mark.parametrize("said", ["", {"raw": b'{"choices":[{"message":{"content":null}}]}'}])
+THOUGHT = b'{"choices":[{"message":{"content":null,"reasoning_content":"So it is 4."}}]}'
+
+
+@pytest.mark.parametrize(
+    "said", ["", {"raw": b'{"choices":[{"message":{"content":null}}]}'}, {"raw": THOUGHT}]
+)
 def test_an_empty_fusion_is_no_answer(served, said):
     member, _ = served
     transcript = lab.Transcript()
@@ -53,6 +58,33 @@ def test_a_member_over_its_rate_limit_says_so_and_the_rest_is_kept(served):
     with pytest.raises(EndpointStatus, match=r"429.*slow down"):
         vote.ask("q?", transcript)
     assert vote.ask("q?", transcript).answer == "5" and len(mock.asked) == 3
+
+
+def test_every_kind_of_committee_talks_over_endpoints(served):
+    """Each on members, judges and readers that are endpoints: calls, tokens and USD add up."""
+    member, mock = served
+    members = {"a": member("a", "4"), "b": member("b", "5")}
+    judge = {"judge": member("judge", "A")}
+    last = member("last", lambda body: "1" if "its number alone" in content(body) else "4")
+    expert = {
+        "m": member("m", lambda body: "Cook\nJudge" if "experts who" in content(body) else "4")
+    }
+    for committee, calls in (
+        (lab.MixtureOfAgents(members, last, layers=3), 5),
+        (lab.MixtureOfAgents(lab.sampled_members(members["a"], 3), members["a"]), 4),
+        (lab.Debate(members, rounds=2), 6),
+        (lab.Jury(members, judge), 4),
+        (lab.RankAndFuse(members, judge, last, top=1), 5),
+        (lab.UniversalConsistency(members, last), 3),
+        (lab.Review(members), 2),
+        (lab.MultiExpert(expert, experts=2), 4),
+    ):
+        before, transcript = len(mock.asked), lab.Transcript()
+        reply = committee.ask("2 + 2?", transcript)
+        assert reply.answer in ("4", "5"), committee
+        assert len(mock.asked) - before == calls == len(transcript), committee
+        assert reply.tokens == 5 * calls
+        assert reply.cost == pytest.approx(calls * (10 * 1 + 5 * 2) / 1e6)
 
 
 def test_samples_of_an_endpoint_have_seeds_of_their_own(served):

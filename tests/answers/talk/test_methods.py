@@ -123,7 +123,7 @@ def test_a_judge_that_names_neither_counts_for_nobody(verdict):
 @pytest.mark.parametrize(
     ("said", "named"),
     [("A", "A"), ("B.", "B"), ("**A**", "A"), ("Answer B", "B"), ("A is better.", "A"),
-     ("(B) because it is right", "B"), ("A better answer is B", "B"), ("a", None),
+     ("(B) because it is right", "B"), ("A better answer is B", None), ("a", None),
      ("It's A's fault", None), ("BA", None), ("A or B", None)],
 )  # fmt: skip
 def test_a_verdict_is_read_only_where_one_letter_is_named(said, named):

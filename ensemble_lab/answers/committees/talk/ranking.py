@@ -23,10 +23,9 @@ from ensemble_lab.core.frozen import Settled
 from ensemble_lab.core.reply import Model, Reply
 from ensemble_lab.models.prompts import Prompt
 
-# A or B alone; "A better one" begins with an article, "A is better" does not.
-LETTER = re.compile(
-    r"(?<![^\W_])(?:A(?!['’]|\s+(?!(?:is|was|wins|because|and|or)\b)[a-z])|B)(?![^\W_])"
-)
+LETTER = re.compile(r"(?<![^\W_])[AB](?![^\W_])")  # A or B alone
+# "A better one" begins with an article, and "A's" names no winner; "A is better" does.
+NAMED = re.compile(r"(?<![^\W_])(?:A(?!['’]|\s+(?!(?:is|was|wins|because)\b)[a-z])|B)(?![^\W_])")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +33,9 @@ class Jury(Committee):
     """Members answer, and judges compare their answers two at a time, in both orders.
 
     Each judge reads each ordered pair, so n answers take n(n - 1) calls a judge. An answer scores 1
-    for each verdict in its favour, and 1/2 where a judge names neither; the highest score wins, and
-    a tie goes to the member listed first. A judge that follows the position gives both answers of a
-    pair one point. Members without any text are not compared.
+    for each verdict in its favour, and 1/2 where a judge names neither or both; the highest score
+    wins, and a tie goes to the member listed first. A judge that follows the position gives both
+    answers of a pair one point. Members without any text are not compared.
 
     Parameters
     ----------
@@ -161,8 +160,9 @@ def verdict(line: Mapping) -> str | None:
     """``"A"`` or ``"B"``, where a judge's reply names exactly one of them."""
     if line.get("answer") in ("A", "B"):
         return line["answer"]
-    found = set(LETTER.findall(said(line)))
-    return found.pop() if len(found) == 1 else None
+    letters, named = set(LETTER.findall(said(line))), set(NAMED.findall(said(line)))
+    # An article beside a B may be a letter, as in "A beats B": nothing is guessed.
+    return named.pop() if named and len(letters) == 1 else None
 
 
 def position_flips(transcript: Transcript) -> float:

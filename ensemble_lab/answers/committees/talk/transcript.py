@@ -217,10 +217,11 @@ class Transcript:
 
     def _note(self, item: Hashable, facts: dict) -> None:
         facts = {name: value for name, value in facts.items() if value is not None}
-        if self._journal is None:
-            self._recording.facts[item] = facts
-        else:
-            self._journal.facts(item, facts)
+        with self._lock:  # several questions may be asked at the same time
+            if self._journal is None:
+                self._recording.facts[item] = facts
+            else:
+                self._journal.facts(item, facts)
 
     def _check(self, item: Hashable, call: Call, new: bool, models: Mapping) -> None:
         if new and models.get(call.member) is None:
