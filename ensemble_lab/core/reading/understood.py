@@ -10,7 +10,7 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reading.columns import Column, Typed, no_number
 from ensemble_lab.core.reading.dialect import decimal_of, with_points
 from ensemble_lab.core.reading.guess import TIME, Place, places, target
-from ensemble_lab.core.reading.headers import refuse_twice, tell
+from ensemble_lab.core.reading.headers import refuse_twice, say, tell
 from ensemble_lab.core.reading.meanings import meaning_of
 from ensemble_lab.core.reading.tables import without_row_numbers
 from ensemble_lab.core.reading.units import converted
@@ -63,9 +63,23 @@ def understood(
     ]
     keys = [place.column for place in found if place.meaning == "item"]
     item = _one_name([whole[name] for name in keys], keys)
+    _doubt_spaces("items", item)
+    for name, column in table:
+        if name == "model":
+            _doubt_spaces("models", column)
     _refuse_two_rows(item, dict(table).get("model"), whole, keys)
     table = [(name, _first(item, c) if name == TIME else c) for name, c in table]
     return found, [("item", item), *table]
+
+
+def _doubt_spaces(what: str, column: Column) -> None:
+    """Warn of two names that differ by spaces at their ends: often one thing, written twice."""
+    texts = [value for value in column.values if isinstance(value, str)]
+    bare = dict.fromkeys(text.strip() for text in texts)
+    if len(bare) < len(texts):
+        twice = next(text for text in texts if text != text.strip() and text.strip() in bare)
+        say(f"{what} differ by spaces at their ends only, such as {shown(twice, 40)}; they are"
+            " read as two")  # fmt: skip
 
 
 def _first(item: Column, time: Column) -> Column:
