@@ -9,11 +9,24 @@ from ensemble_lab.core.reading.columns import Column, Typed
 from ensemble_lab.core.reading.headers import tell
 from ensemble_lab.core.reading.text import objects_in, of_objects, utf8
 
+PROMPTFOO = "results.results"  # where promptfoo has its rows, beside lists of prompts and tests
 DEEP = 6  # objects inside objects
 
 
-def json_columns(data: bytes, lines: bool) -> list[tuple[str, Column]]:
-    """Name and cells of each column of JSON lines, or of a list of objects.
+def json_columns(rows: list[dict]) -> list[tuple[str, Column]]:
+    """Name and cells of each key of objects, also of objects in them."""
+    rows = [_flat(row) for row in rows]
+    names = dict.fromkeys(name for row in rows for name in row)
+    lists = [name for name in names if any(isinstance(row.get(name), list) for row in rows)]
+    if lists:
+        tell(f"left out, because they hold lists: {', '.join(excerpt(n, 24) for n in lists[:6])}")
+    # A reply with two choices in some rows: the one choice of the others is left out too.
+    kept = [name for name in names if not any(f"{name}.".startswith(f"{one}.") for one in lists)]
+    return [(name, _column(name, rows)) for name in kept]
+
+
+def json_rows(data: bytes, lines: bool) -> list[dict]:
+    """The objects of JSON lines, or of the one list of objects in a JSON document.
 
     Parameters
     ----------
@@ -26,16 +39,6 @@ def json_columns(data: bytes, lines: bool) -> list[tuple[str, Column]]:
     ValueError
         No list of objects, or several of them.
     """
-    rows = [_flat(row) for row in json_rows(data, lines)]
-    names = dict.fromkeys(name for row in rows for name in row)
-    lists = [name for name in names if any(isinstance(row.get(name), list) for row in rows)]
-    if lists:
-        tell(f"left out, because they hold lists: {', '.join(excerpt(n, 24) for n in lists[:6])}")
-    return [(name, _column(name, rows)) for name in names if name not in lists]
-
-
-def json_rows(data: bytes, lines: bool) -> list[dict]:
-    """The objects of JSON lines, or of the one list of objects in a JSON document."""
     data = utf8(data)
     if lines and data.lstrip()[:1] != b"[":
         return objects_in(data)
@@ -53,6 +56,8 @@ def _rows_in(whole) -> list[dict]:
         return [whole]
     if not lists:
         raise ValueError("it holds no list of objects; a table has one object a row")
+    if PROMPTFOO in lists:
+        lists = {PROMPTFOO: lists[PROMPTFOO]}
     if len(lists) > 1:
         raise ValueError(
             f"it holds several lists of objects ({', '.join(excerpt(n, 30) for n in lists)}):"
@@ -79,6 +84,8 @@ def _flat(row: dict, before: str = "", deep: int = 0) -> dict:
         raise ValueError(f"key {shown(before, 60)} is nested too deeply; give numbers and texts")
     found: dict = {}
     for name, value in row.items():
+        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+            value = value[0]  # the one choice of a reply
         if isinstance(value, dict):
             parts = _flat(value, f"{before}{name}.", deep + 1)
         else:
