@@ -15,20 +15,17 @@ Chamandy et al., Estimating uncertainty for massive data streams, 2012: weights 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import norm
 
+from ensemble_lab.advice.limits import SLACK, check_limits, too_tight
 from ensemble_lab.advice.scores import Scores
 from ensemble_lab.advice.sums import Sums, Weighed
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.frozen import Frozen, view
 from ensemble_lab.core.intervals import checked_seed
-
-SLACK = 1 + 1e-6  # the matrix has 32 bits: a budget's last digits are not exact
-
 
 Z = 1.96
 
@@ -130,11 +127,12 @@ def choose(
         raise ValueError(f"draws={shown(draws)}; give a whole number from 1 up")
     rng, sums = np.random.default_rng(checked_seed(seed)), Sums.of(scores)
     limits = (np.inf if budget is None else budget, np.inf if latency is None else latency)
-    rule = _Rule(limits, 0.0 if risk is None else float(norm.isf(risk)))
     whole = sums.whole()  # every row once: the choice itself
+    rank = np.argsort(np.argsort(whole.means()[1][0], kind="stable"))  # NaN sorts last
+    rule = _Rule(limits, 0.0 if risk is None else float(norm.isf(risk)), rank)
     allowed = rule.allowed(whole)[0]
     if not allowed.any():
-        raise ValueError(_too_tight(scores, whole, budget, latency))
+        raise ValueError(too_tight(scores, whole, budget, latency))
     best = int(rule.winners(whole)[0])
     inside, outside = sums.bootstrapped(draws, rng)
     winners = rule.winners(inside)
@@ -199,6 +197,7 @@ class _Rule:
 
     limits: tuple[float, float]
     deviations: float  # below the mean, for a choice by a lower quantile
+    rank: np.ndarray  # (c,) from cheap to expensive
 
     def allowed(self, found: Weighed) -> np.ndarray:
         """(draws, c) bool: within both limits; a measure that is not known is not within one."""
@@ -218,10 +217,7 @@ class _Rule:
                 variance = np.maximum(found.square / found.seen - accuracy**2, 0)
             value = accuracy - self.deviations * np.sqrt(variance / found.seen)
         # Of equal candidates the cheapest: so small a difference decides nothing else.
-        order = np.argsort(np.nan_to_num(cost[0], nan=np.inf), kind="stable")
-        rank = np.empty(len(order))
-        rank[order] = np.arange(len(order))
-        value = value - 1e-9 * rank / len(rank)
+        value = value - 1e-9 * self.rank / len(self.rank)
         allowed = self.allowed(found)
         value = np.where(allowed, value, -np.inf)
         if not allowed.any(axis=1).all():
@@ -229,36 +225,3 @@ class _Rule:
             least = np.where(np.isnan(accuracy), np.inf, np.nan_to_num(limited, nan=np.inf))
             value = np.where(allowed.any(axis=1, keepdims=True), value, -least)
         return value.argmax(axis=1)
-
-
-def check_limits(budget, latency, risk) -> None:
-    """Refuse limits that are no numbers above 0, and a risk outside (0, 0.5]."""
-    for name, limit, unit in (("budget", budget, "USD"), ("latency", latency, "seconds")):
-        known = isinstance(limit, Real) and not isinstance(limit, bool)
-        if limit is not None and (not known or not 0 <= limit < np.inf):
-            raise ValueError(f"{name}={shown(limit)}; give {unit} an item, a number from 0 up")
-    known = isinstance(risk, Real) and not isinstance(risk, bool)
-    if risk is not None and (not known or not 0 < risk <= 0.5):
-        raise ValueError(f"risk={shown(risk)}; give a chance above 0 and up to 0.5, such as 0.05")
-
-
-def _too_tight(scores: Scores, whole: Weighed, budget, latency) -> str:
-    """Why no candidate is within the limits."""
-    _, cost, times = whole.means()
-    for name, limit, mean, unit, rest in (
-        ("budget", budget, cost[0], "USD", "the cheapest candidate"),
-        ("latency", latency, times[0], "seconds", "the quickest candidate"),
-    ):
-        if limit is None:
-            continue
-        if np.isnan(mean).all():
-            return f"{name}={limit:g} cannot be kept: no {name.replace('budget', 'cost')} is known"
-        least = int(np.nanargmin(mean))
-        if not mean[least] <= limit * SLACK:
-            return (
-                f"a {name} of {limit:g} {unit} an item is below {rest},"
-                f" {shown(scores.names[least])} at {mean[least]:.4g}; raise it"
-            )
-    return (
-        f"no candidate keeps a budget of {budget:g} USD and a latency of {latency:g} s; raise one"
-    )
