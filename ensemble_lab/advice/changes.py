@@ -62,8 +62,9 @@ def by_hardness(advice: Advice) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        For 21 shares from 0 to 1: ``share``, the ``candidate`` that is chosen, its ``accuracy``,
-        and ``advised``, that of the advised one; empty where all judged items are of one kind.
+        For 21 shares from 0 to 1, and that of the table: ``share``, the ``candidate`` that is
+        chosen, its ``accuracy``, and ``advised``, that of the advised one; empty where all judged
+        items are of one kind.
     """
     import pandas as pd
 
@@ -71,8 +72,9 @@ def by_hardness(advice: Advice) -> pd.DataFrame:
     if hard.all() or not hard.any():
         return pd.DataFrame(columns=["share", "candidate", "accuracy", "advised"])
     count = len(hard)
-    mix = np.column_stack([(1 - STEPS) * count / (~hard).sum(), STEPS * count / hard.sum()])
-    return _chosen(advice, np.stack([~hard, hard]), mix).assign(share=STEPS)
+    steps = np.unique([*STEPS, hard.mean()])
+    mix = np.column_stack([(1 - steps) * count / (~hard).sum(), steps * count / hard.sum()])
+    return _chosen(advice, np.stack([~hard, hard]), mix).assign(share=steps)
 
 
 def by_block(advice: Advice) -> pd.DataFrame:
@@ -102,7 +104,7 @@ def _chosen(advice: Advice, groups: np.ndarray, mix: np.ndarray) -> pd.DataFrame
     scores, limits = replace(advice.scores, cluster=None), advice.limits
     sums = Sums.of(scores)
     parts = sums.weighed(groups.astype(np.float32))
-    found = Weighed(*(mix @ np.broadcast_to(part, (len(groups), part.shape[1])) for part in parts))
+    found = Weighed(*(mix @ part for part in parts[:-1]), parts.centre)
     bounds = (limits.get("budget", np.inf), limits.get("latency", np.inf))
     rule = _Rule(bounds, float(norm.isf(limits["risk"])) if "risk" in limits else 0.0)
     best = rule.winners(found)

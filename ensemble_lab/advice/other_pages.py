@@ -139,8 +139,9 @@ def chosen_page(outcomes: Outcomes, found, said: Sequence[str] = ()) -> str:
     text = (
         "Only the chosen model answered each item, so the log alone misleads: each model was seen"
         " on the items that were sent to it. Here each answer is weighted by one over the"
-        " propensity of its choice. Cascades and votes cannot be judged from such a log: they need the answers of"
-        " several models to the same items. Send a random 5 % of the traffic to all models."
+        " propensity of its choice. Cascades and votes cannot be judged from such a log: they need"
+        " the answers of several models to the same items. Send a random 5 % of the traffic to all"
+        " models."
     )
     header = ["model", "right", "95 %", "in the log itself", "items", "effective items",
               "smallest propensity"]  # fmt: skip

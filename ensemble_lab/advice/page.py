@@ -87,7 +87,7 @@ def _mixture(advice: Advice) -> str:
     if advice.chosen == advice.best_single.model or not advice.mixture >= advice.accuracy.value:
         return ""
     return paragraph(
-        f"Asking two single models in turn, at random and at the same price, is right on"
+        f"A random mixture of two single models at the same price is right on"
         f" {percent(advice.mixture)}: what is advised is no better than that."
     )
 
@@ -129,8 +129,11 @@ def _changes(advice: Advice) -> list[str]:
         caption = f"The most accurate candidate from each budget on, in USD per {PER:,.0f} items"
         parts.append(table(["from", "candidate", "right"], rows, caption))
     prices = changes.by_price(advice)
-    lines = []
+    always = len(prices) and (prices["calls"] == 1).all()
+    lines = ["Every model that it uses is asked on every item."] * bool(always)
     for row in prices.itertuples():
+        if always and not 0.01 <= row.factor <= 100:
+            continue
         text = f"{excerpt(row.model, 60)} is asked on {percent(row.calls)} of the items"
         if 0.01 <= row.factor <= 100:  # NaN is not
             text += (
@@ -178,6 +181,8 @@ def _hardness(advice: Advice) -> str:
                 f" {excerpt(there.candidate, 60)} ({percent(there.accuracy)} against"
                 f" {percent(there.advised)})"
             )
+    if not turned:  # the shares beside it are not tried
+        return start
     return f"{start} With {'; with '.join(turned)}."
 
 
