@@ -95,11 +95,10 @@ def graded_page(outcomes: Outcomes, found, chosen, said: Sequence[str] = ()) -> 
         f" [{100 * best.low:.1f}, {100 * best.high:.1f}]"
     )
     others = len(found) - 1
-    sentence += (
-        f"; {counted(len(apart), 'other model')} of {others} are certainly less accurate."
-        if others
-        else "."
-    )
+    if others:
+        less = "all" if len(apart) == others else f"{len(apart)} of"
+        sentence += f"; {less} {counted(others, 'other model')} are less accurate for sure"
+    sentence += "."
     rows = [
         [row.model, percent(row.accuracy), f"[{100 * row.low:.1f}, {100 * row.high:.1f}]",
          f"{100 * row.gap:+.1f}", f"[{100 * row.gap_low:+.1f}, {100 * row.gap_high:+.1f}]"]

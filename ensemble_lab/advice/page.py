@@ -109,7 +109,7 @@ def _sure(advice: Advice) -> list[str]:
             f"About {counted(advice.needed_rows, 'graded row')} would tell it from {rival} (5 %"
             f" level, 80 % power); there are {rows:,}, which is {enough}."
         )
-    often = advice.frontier[advice.frontier["chosen_in"] >= 0.005].sort_values(
+    often = advice.frontier[advice.frontier["chosen_in"] >= 0.0051].sort_values(
         "chosen_in", ascending=False
     )
     shares = [
