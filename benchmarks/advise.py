@@ -26,7 +26,7 @@ def coverage(quick):
         "points between the mean promise and the truth, in the worst of the tables",
         goal="coverage 91 to 98 %, mean promise within 0.3 points of the truth",
         peer_is="the accuracy on the rows of the fit of the policy that is best there",
-        draws=draws,
+        draws=total["draws"] // len(parts),
         together=total,
         tables=parts,
         pairs_are="mean and its standard error",

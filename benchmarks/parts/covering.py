@@ -82,7 +82,10 @@ def _naive(advice: lab.Advice, table: lab.Outcomes) -> float:
 
 
 def all_draws(tables, sizes, draws: int, workers: int = 2) -> list[dict]:
-    """Every draw; those of an interrupted run are read from its file, not repeated."""
+    """Every draw; those of an earlier run of the same code are read from its file.
+
+    Ctrl-C returns the draws that were made of every table, and the file keeps all.
+    """
     path = Path(tempfile.gettempdir()) / f"ensemble_lab_coverage_{_code()}.jsonl"
     found = {}
     if path.exists():
@@ -91,17 +94,25 @@ def all_draws(tables, sizes, draws: int, workers: int = 2) -> list[dict]:
             found[one["table"], one["n"], one["draw"]] = one
     wanted = [(name, n, draw) for draw in range(draws) for name in tables for n in sizes]
     left = [key for key in wanted if key not in found]
-    with ProcessPoolExecutor(workers) as working, path.open("a", encoding="utf-8") as file:
-        for one in tqdm(_done(working, left), total=len(left), desc="draws", unit=""):
-            found[one["table"], one["n"], one["draw"]] = one
-            file.write(json.dumps(one) + "\n")
-            file.flush()
+    working = ProcessPoolExecutor(workers)
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            for one in tqdm(_done(working, left), total=len(left), desc="draws", unit=""):
+                found[one["table"], one["n"], one["draw"]] = one
+                file.write(json.dumps(one) + "\n")
+                file.flush()
+    except KeyboardInterrupt:
+        made = [draw for draw in range(draws)
+                if all((name, n, draw) in found for name in tables for n in sizes)]  # fmt: skip
+        wanted = [key for key in wanted if key[2] in made]
+    finally:
+        working.shutdown(wait=False, cancel_futures=True)
     return [found[key] for key in wanted]
 
 
 def _done(working: ProcessPoolExecutor, left: list[tuple]) -> Iterator[dict]:
-    for start in range(0, len(left), 100):  # in order, so that an early end has whole draws
-        tasks = [working.submit(drawn, *key) for key in left[start : start + 100]]
+    for start in range(0, len(left), 48):  # in order, so that an early end has whole draws
+        tasks = [working.submit(drawn, *key) for key in left[start : start + 48]]
         yield from (task.result() for task in as_completed(tasks))
 
 

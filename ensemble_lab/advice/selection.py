@@ -130,8 +130,9 @@ def choose(
         raise ValueError(f"draws={shown(draws)}; give a whole number from 1 up")
     rng, sums = np.random.default_rng(checked_seed(seed)), Sums.of(scores)
     limits = (np.inf if budget is None else budget, np.inf if latency is None else latency)
-    rule = _Rule(limits, 0.0 if risk is None else float(norm.isf(risk)))
     whole = sums.whole()  # every row once: the choice itself
+    rank = np.argsort(np.argsort(whole.means()[1][0], kind="stable"))  # NaN sorts last
+    rule = _Rule(limits, 0.0 if risk is None else float(norm.isf(risk)), rank)
     allowed = rule.allowed(whole)[0]
     if not allowed.any():
         raise ValueError(_too_tight(scores, whole, budget, latency))
@@ -199,6 +200,7 @@ class _Rule:
 
     limits: tuple[float, float]
     deviations: float  # below the mean, for a choice by a lower quantile
+    rank: np.ndarray  # (c,) from cheap to expensive
 
     def allowed(self, found: Weighed) -> np.ndarray:
         """(draws, c) bool: within both limits; a measure that is not known is not within one."""
@@ -218,10 +220,7 @@ class _Rule:
                 variance = np.maximum(found.square / found.seen - accuracy**2, 0)
             value = accuracy - self.deviations * np.sqrt(variance / found.seen)
         # Of equal candidates the cheapest: so small a difference decides nothing else.
-        order = np.argsort(np.nan_to_num(cost[0], nan=np.inf), kind="stable")
-        rank = np.empty(len(order))
-        rank[order] = np.arange(len(order))
-        value = value - 1e-9 * rank / len(rank)
+        value = value - 1e-9 * self.rank / len(self.rank)
         allowed = self.allowed(found)
         value = np.where(allowed, value, -np.inf)
         if not allowed.any(axis=1).all():

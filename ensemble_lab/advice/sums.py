@@ -103,12 +103,12 @@ class Sums:
     def standard_errors(self) -> np.ndarray:
         """(3, c) of the means of correctness, cost and latency.
 
-        One right and one wrong row are added, so that none is 0 where all rows are right.
+        One right and one wrong unit are added, so that none is 0 where all rows are right.
         """
         whole = self.whole()
         accuracy, g = whole.means()[0], len(self.rows)
         more = g / max(g - 1, 1)
-        added = accuracy**2 + (1 - accuracy) ** 2
+        added = (accuracy**2 + (1 - accuracy) ** 2) * (whole.seen / g) ** 2
         with np.errstate(invalid="ignore", divide="ignore"):
             square = _squared(self.right - self.seen * accuracy.astype(np.float32))
             found = [np.sqrt(more * (square + added)) / whole.seen]

@@ -8,8 +8,8 @@ from .online import Learner as Learner
 from .online import OnlinePolicy as OnlinePolicy
 from .outcomes import Outcomes as Outcomes
 from .policy import Policy as Policy
-from .reading.read_table import ReadTable as ReadTable
-from .reading.read_table import read_table as read_table
+from .read_table import ReadTable as ReadTable
+from .read_table import read_table as read_table
 from .reply import Reply as Reply
 from .states import ABSENT as ABSENT
 from .states import UNPARSED as UNPARSED

@@ -198,6 +198,8 @@ def target(place: Place) -> str:
         return place.column if place.column.startswith(FEATURE) else FEATURE + place.column
     if place.meaning == "time":
         return FEATURE + "time"
+    if place.why == REST:  # so that its cells are looked at with more care
+        return place.column
     return place.meaning if place.model is None else f"{place.model}:{place.meaning}"
 
 

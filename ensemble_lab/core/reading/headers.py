@@ -53,10 +53,10 @@ def roles(names: Sequence, columns: Mapping | None = None) -> dict:
         A name that occurs twice, or an unknown name.
     """
     names = [name for name in names if not str(name).startswith("__index_level_")]  # pandas' own
-    _refuse_twice([str(name) for name in names if name != ""], "column")
+    refuse_twice([str(name) for name in names if name != ""], "column")
     if columns is None:
         named = {name: _flat(name) for name in names}
-        _refuse_twice(list(named.values()), "column")
+        refuse_twice(list(named.values()), "column")
     else:
         named = _renamed(names, columns)
     targets = list(named.values())
@@ -78,7 +78,7 @@ def _renamed(names: Sequence, columns: Mapping) -> dict:
         check_known(name, names, "column", "table")
         if not isinstance(target, str):
             raise ValueError(f"columns makes {shown(name)} {shown(target)}; give a name as text")
-    _refuse_twice(list(columns.values()), "columns: the name")
+    refuse_twice(list(columns.values()), "columns: the name")
     return dict(columns)
 
 
@@ -204,7 +204,8 @@ def listening() -> Iterator[list[str]]:
         _said.reset(token)
 
 
-def _refuse_twice(names: list[str], what: str) -> None:
+def refuse_twice(names: list[str], what: str) -> None:
+    """Raise a `ValueError` for a name that occurs twice."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(f"{what} {shown(twice[0])} occurs twice; rename or drop one")

@@ -143,6 +143,10 @@ SETTINGS = (
     Meaning("decimal", "the decimal sign: . or ,", ()),
     Meaning("latency_unit", "the unit of the latency: s, ms, us or ns", ()),
     Meaning("encoding", "the encoding of a text file, such as cp1252", ()),
+    Meaning("metric", "the score of lm-evaluation-harness that counts: exact_match", (), True),
+    Meaning("filter", "the filter of lm-evaluation-harness that counts: strict-match", (), True),
+    Meaning("grades", "a second file with the grades of the requests of a log", ()),
+    Meaning("on", "the column that names a request in a log and in its grades", ()),
 )
 """The other arguments of `read_table`, which are no columns."""
 

@@ -12,8 +12,18 @@ from ensemble_lab.core.reading.text import objects_in, of_objects, utf8
 DEEP = 6  # objects inside objects
 
 
-def json_columns(data: bytes, lines: bool) -> list[tuple[str, Column]]:
-    """Name and cells of each column of JSON lines, or of a list of objects.
+def json_columns(rows: list[dict]) -> list[tuple[str, Column]]:
+    """Name and cells of each key of objects, also of objects in them."""
+    rows = [_flat(row) for row in rows]
+    names = dict.fromkeys(name for row in rows for name in row)
+    lists = [name for name in names if any(isinstance(row.get(name), list) for row in rows)]
+    if lists:
+        tell(f"left out, because they hold lists: {', '.join(excerpt(n, 24) for n in lists[:6])}")
+    return [(name, _column(name, rows)) for name in names if name not in lists]
+
+
+def json_rows(data: bytes, lines: bool) -> list[dict]:
+    """The objects of JSON lines, or of the one list of objects in a JSON document.
 
     Parameters
     ----------
@@ -26,16 +36,6 @@ def json_columns(data: bytes, lines: bool) -> list[tuple[str, Column]]:
     ValueError
         No list of objects, or several of them.
     """
-    rows = [_flat(row) for row in json_rows(data, lines)]
-    names = dict.fromkeys(name for row in rows for name in row)
-    lists = [name for name in names if any(isinstance(row.get(name), list) for row in rows)]
-    if lists:
-        tell(f"left out, because they hold lists: {', '.join(excerpt(n, 24) for n in lists[:6])}")
-    return [(name, _column(name, rows)) for name in names if name not in lists]
-
-
-def json_rows(data: bytes, lines: bool) -> list[dict]:
-    """The objects of JSON lines, or of the one list of objects in a JSON document."""
     data = utf8(data)
     if lines and data.lstrip()[:1] != b"[":
         return objects_in(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,8 +10,10 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reading.columns import Column
 from ensemble_lab.core.reading.dialect import SEPARATORS, in_utf8, separator_of
 from ensemble_lab.core.reading.frames import columns_of
-from ensemble_lab.core.reading.nested import json_columns
+from ensemble_lab.core.reading.harness import sample_columns, sample_files
+from ensemble_lab.core.reading.nested import json_columns, json_rows
 from ensemble_lab.core.reading.opened import content, kind_of
+from ensemble_lab.core.reading.samples import is_samples
 from ensemble_lab.core.reading.text import separated
 
 TEXTS = (".csv", ".tsv", ".txt", ".psv")
@@ -35,14 +38,18 @@ class Dialect(NamedTuple):
             raise ValueError("separator and decimal are both ','; give two signs")
 
 
-def columns_in(path: Path, dialect: Dialect) -> list[tuple[str, Column]]:
-    """Name and cells of each column of a table in a file.
+def columns_in(
+    path: Path, dialect: Dialect, metric: Sequence[str] = (), filter: Sequence[str] = ()
+) -> list[tuple[str, Column]]:
+    """Name and cells of each column of a table in a file, or of a folder of sample files.
 
     Raises
     ------
     ValueError
         A kind of file that is not a table, or one that is damaged.
     """
+    if path.is_dir():
+        return sample_columns(sample_files(path), metric, filter)
     kind = kind_of(path)
     if kind == ".parquet":
         import pandas as pd
@@ -56,7 +63,10 @@ def columns_in(path: Path, dialect: Dialect) -> list[tuple[str, Column]]:
         raise ValueError(f"it is not one of {kinds}, nor one of these texts .gz: {fix}")
     data = in_utf8(content(path), dialect.encoding)
     if kind in JSONS:
-        return json_columns(data, lines=kind != ".json")
+        rows = json_rows(data, lines=kind != ".json")
+        if rows and is_samples(rows[0]):
+            return sample_columns([path], metric, filter)
+        return json_columns(rows)
     if dialect.separator is not None:
         return separated(data, dialect.separator)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from ensemble_lab.core.errors import excerpt, shown
-from ensemble_lab.core.files import MATRICES, REFUSED, VERSION, outcomes_of
+from ensemble_lab.core.files import MATRICES, VERSION, outcomes_of
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.reading.headers import FEATURE
+from ensemble_lab.core.reading.opened import REFUSED
 from ensemble_lab.systems.replaying.paths import named, paths
 
 CELLS = 2**20  # of one matrix in a batch: 8 MB

@@ -6,21 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.outcomes import Outcomes
-from ensemble_lab.core.reading.columns import Column, Typed
-from ensemble_lab.core.reading.dialect import decimal_of, with_points
-from ensemble_lab.core.reading.guess import Place, as_frame, places, target
-from ensemble_lab.core.reading.headers import listening, tell
-from ensemble_lab.core.reading.meanings import MEANINGS
-from ensemble_lab.core.reading.opened import existing, refusal
+from ensemble_lab.core.reading.guess import as_frame
+from ensemble_lab.core.reading.headers import listening, say, tell
+from ensemble_lab.core.reading.joining import joined
+from ensemble_lab.core.reading.meanings import MEANINGS, SETTINGS
+from ensemble_lab.core.reading.opened import content, existing, kind_of, refusal
 from ensemble_lab.core.reading.sources import Dialect, columns_in
-from ensemble_lab.core.reading.tables import from_columns, without_row_numbers
-from ensemble_lab.core.reading.units import SECONDS, converted
-
-NUMBERS = ("correct", "confidence", "cost", "latency", "tokens")
+from ensemble_lab.core.reading.tables import from_columns
+from ensemble_lab.core.reading.understood import understood
+from ensemble_lab.core.reading.units import SECONDS
+from ensemble_lab.core.recordings.recording import is_recording
 
 
 class ReadTable(NamedTuple):
@@ -63,6 +60,10 @@ def read_table(
     decimal: str | None = None,
     latency_unit: str | None = None,
     encoding: str | None = None,
+    metric: str | Sequence[str] | None = None,
+    filter: str | Sequence[str] | None = None,
+    grades: str | Path | None = None,
+    on: str | None = None,
 ) -> ReadTable:
     r"""Read a table of outcomes as people have it, long or wide, and say what was understood.
 
@@ -75,7 +76,9 @@ def read_table(
     Parameters
     ----------
     path : path
-        ``.csv``, ``.tsv``, ``.txt``, ``.jsonl``, ``.json``, these also as ``.gz``, or ``.parquet``.
+        ``.csv``, ``.tsv``, ``.txt``, ``.jsonl``, ``.json``, these also as ``.gz``, or ``.parquet``;
+        or a folder with a folder a model of sample files, as lm-evaluation-harness writes them with
+        ``--log_samples``.
     item : str or sequence of str, optional
         The column that names the item; several make one name.
     model, truth, confidence, cost, latency, tokens, group, time : str, optional
@@ -89,6 +92,13 @@ def read_table(
         header has; the decimal sign that the numbers show; UTF-8, or UTF-16 with a mark.
     latency_unit : {"s", "ms", "us", "ns"}, optional
         Default: the end of the column's name, else seconds.
+    metric, filter : str or sequence of str, optional
+        Of sample files of lm-evaluation-harness, where a task has several.
+    grades : path, optional
+        A second file: grades or truths of the requests in a log.
+    on : str, optional
+        The column that names a request in both files. Default: their common ``request_id``, ``id``
+        or such.
 
     Returns
     -------
@@ -128,17 +138,61 @@ def read_table(
             f"latency_unit={shown(latency_unit, 40)}; give one of {', '.join(SECONDS)}"
         )
     named = _named(given)
+    chosen = _named({"metric": metric, "filter": filter})
     path = existing(path)
-    with listening() as said, refusal(path):
-        found, table = _understood(columns_in(path, dialect), named, decimal, latency_unit)
-        outcomes = from_columns(table, None, False)
+    with listening() as said:
+        if _is_ours(path):
+            _refuse_arguments(named, grades)
+            outcomes = Outcomes.read(path)
+            tell("read as a file of ensemble_lab")
+            return ReadTable(outcomes, said, as_frame([]))
+        with refusal(path):
+            raw = columns_in(path, dialect, **chosen)
+        if grades is not None:
+            grades = existing(grades)
+            with refusal(grades):
+                marks = columns_in(grades, Dialect(encoding=encoding))
+            raw = joined(raw, marks, on)
+        elif on is not None:
+            raise ValueError(f"on={shown(on, 40)} needs grades; give the path of their file")
+        with refusal(path):
+            found, table = understood(raw, named, decimal, latency_unit)
+            outcomes = from_columns(table, None, False)
+        if len(outcomes.models) > 1 and (~outcomes.absent).sum(axis=1).max() < 2:
+            say(
+                "each item was answered by one model only: models can be compared only where they"
+                " answered the same items; item=… may name the question"
+            )
     return ReadTable(outcomes, said, as_frame(found))
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether this is a recording, or parquet with our own footer."""
+    if path.is_dir():
+        return False
+    if kind_of(path) == ".parquet":
+        import pyarrow.parquet as pq
+
+        with refusal(path):
+            return b"ensemble_lab" in (pq.read_schema(path).metadata or {})
+    if kind_of(path) not in (".jsonl", ".ndjson"):
+        return False
+    with refusal(path):
+        return is_recording(content(path))
+
+
+def _refuse_arguments(named: Mapping, grades) -> None:
+    if grades is not None:
+        raise ValueError("this is a recording; read_traffic(path, correct=grades) grades it")
+    if named:
+        raise ValueError(f"this is a file of ensemble_lab, whose columns are known; leave out"
+                         f" {next(iter(named))}")  # fmt: skip
 
 
 def _named(given: Mapping[str, Any]) -> dict[str, list[str]]:
     """Meaning to the columns that the caller gave, as lists; an empty list for ``""``."""
     found = {}
-    many = {one.name for one in MEANINGS if one.several}
+    many = {one.name for one in (*MEANINGS, *SETTINGS) if one.several}
     for meaning, value in given.items():
         if value is None:
             continue
@@ -146,56 +200,7 @@ def _named(given: Mapping[str, Any]) -> dict[str, list[str]]:
         columns = [column for column in columns if column != ""]
         odd = next((column for column in columns if not isinstance(column, str)), None)
         if odd is not None or (len(columns) > 1 and meaning not in many):
-            wanted = "names of columns" if meaning in many else "the name of a column"
+            wanted = "names" if meaning in many else "one name"
             raise ValueError(f"{meaning}={shown(value)}; give {wanted} as text")
         found[meaning] = columns
     return found
-
-
-def _understood(
-    raw: list[tuple[str, Column]],
-    named: Mapping[str, list[str]],
-    decimal: str | None,
-    latency_unit: str | None,
-) -> tuple[list[Place], list[tuple[str, Column]]]:
-    """The columns that are used, and their cells under the names of `Outcomes.from_frame`."""
-    whole = dict(without_row_numbers(raw, {name for columns in named.values() for name in columns}))
-    found = places(list(whole), named)
-    # One decimal sign a file, found where cells must be numbers.
-    measured = {p.column: whole[p.column] for p in found if p.meaning in NUMBERS}
-    sign = decimal or decimal_of(measured)
-    if sign == ",":
-        if decimal is None:
-            tell("read with a comma as decimal sign")
-        for place in found:
-            if place.meaning in (*NUMBERS, "answer", "truth", "feature"):
-                whole[place.column] = with_points(
-                    whole[place.column], place.column, decimal == ",", place.meaning in NUMBERS
-                )
-    table = [
-        (target(place), converted(place, whole[place.column], latency_unit))
-        for place in found
-        if place.meaning != "item"
-    ]
-    keys = [place.column for place in found if place.meaning == "item"]
-    return found, [("item", _one_name([whole[name] for name in keys], keys)), *table]
-
-
-def _one_name(columns: list[Column], names: list[str]) -> Column:
-    """Several columns as one: their cells with a slash between."""
-    if len(columns) == 1:
-        return columns[0]
-    cells = [column.cells().tolist() for column in columns]
-    for name, column in zip(names, columns, strict=True):
-        if column.empty().any():
-            row = int(column.empty().argmax()) + 1
-            raise ValueError(f"column {shown(name, 40)} is empty in row {row}; fill it or drop it")
-    keys = list(zip(*cells, strict=True))
-    texts = ["/".join(str(part) for part in key) for key in keys]
-    if len(set(texts)) < len(set(keys)):
-        raise ValueError(
-            f"columns {' and '.join(shown(n, 30) for n in names)} with a slash between do not name"
-            " each item once; make a column that does"
-        )
-    tell(f"an item is named by columns {' and '.join(shown(name, 30) for name in names)}")
-    return Typed(np.array([*texts, None], object)[:-1], "item")
