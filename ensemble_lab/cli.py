@@ -16,8 +16,8 @@ import ensemble_lab
 
 # Arguments of `read_table`. --latency and --time are limits and clocks of the advice.
 COLUMNS = ("item", "model", "truth", "confidence", "cost", "latency", "tokens", "group")
-LISTS, DIALECT = ("answer", "correct", "feature"), (
-    "separator", "decimal", "latency_unit", "encoding",
+LISTS, MORE = ("answer", "correct", "feature", "metric", "filter"), (
+    "separator", "decimal", "latency_unit", "encoding", "grades", "on",
 )  # fmt: skip
 VERBATIM = "\ufdd0"  # not a character, so no word starts with it
 
@@ -166,7 +166,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("--cluster", str, "COLUMN", "rows that belong together, such as those of one user"),
         ("--time", str, "COLUMN", "a clock: each policy is judged on later rows"),
         ("--propensity", str, "COLUMN", "how likely the choice was, where one model answered each"),
-        ("--grades", str, "FILE.csv", "the rows to grade that were written, filled in"),
+        ("--graded-rows", str, "FILE.csv", "the rows to grade that were written, filled in"),
         ("--rows", int, "N", "how many rows to grade where nothing is graded; default: 300"),
     ):
         advise.add_argument(name, type=kind, metavar=unit, help=words)
@@ -181,6 +181,8 @@ def build_parser() -> argparse.ArgumentParser:
     columns.add_argument("--decimal", metavar="SIGN")
     columns.add_argument("--latency-unit", metavar="s|ms|us|ns")
     columns.add_argument("--encoding", metavar="NAME")
+    columns.add_argument("--grades", metavar="FILE", help="a file of grades, joined to the table")
+    columns.add_argument("--on", metavar="COLUMN", help="that both files have")
     advise.set_defaults(run=_advise)
     return parser
 
@@ -190,7 +192,7 @@ def _advise(chosen) -> int:
     from ensemble_lab.reports.request import plain
 
     given = {name: getattr(chosen, f"{name}_column") for name in COLUMNS}
-    given |= {name: getattr(chosen, name) for name in (*LISTS, *DIALECT)}
+    given |= {name: getattr(chosen, name) for name in (*LISTS, *MORE)}
     for name in ("answer", "correct"):  # one column, or one a model
         if given[name] and len(given[name]) == 1:
             given[name] = given[name][0]
@@ -199,9 +201,9 @@ def _advise(chosen) -> int:
     try:
         told = advise_file(
             chosen.table, chosen.out, given, cluster=chosen.cluster, time=chosen.time,
-            propensity=chosen.propensity, grades=chosen.grades, **limits, **more,
+            propensity=chosen.propensity, graded_rows=chosen.graded_rows, **limits, **more,
         )  # fmt: skip
-    except (ValueError, LookupError, TypeError, OSError) as error:
+    except (ValueError, LookupError, OSError) as error:
         _say(chosen, str(error))
         return 1
     for line in told.lines:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import norm
 
-from ensemble_lab.advice.selection import _Rule
+from ensemble_lab.advice.selection import SLACK
 from ensemble_lab.advice.sums import Sums, Weighed
 from ensemble_lab.answers.cascades.cascade import Cascade
 from ensemble_lab.core.policy import Policy
@@ -105,23 +105,25 @@ def _chosen(advice: Advice, groups: np.ndarray, mix: np.ndarray) -> pd.DataFrame
     sums = Sums.of(scores)
     parts = sums.weighed(groups.astype(np.float32))
     found = Weighed(*(mix @ part for part in parts[:-1]), parts.centre)
-    bounds = (limits.get("budget", np.inf), limits.get("latency", np.inf))
-    rule = _Rule(bounds, float(norm.isf(limits["risk"])) if "risk" in limits else 0.0)
-    best = rule.winners(found)
-    accuracy = found.means()[0]
-    advised = accuracy[:, scores.names.index(advice.chosen)]
+    accuracy, cost, latency = found.means()
+    value, allowed = accuracy.copy(), ~np.isnan(accuracy)
+    if "risk" in limits:
+        variance = np.maximum(found.square / found.seen - accuracy**2, 0)
+        value -= norm.isf(limits["risk"]) * np.sqrt(variance / found.seen)
+    for name, mean in (("budget", cost), ("latency", latency)):
+        if name in limits:
+            allowed &= mean <= limits[name] * SLACK
+    advised = scores.names.index(advice.chosen)
     # Of equally accurate ones the advised one stays: only a better one changes the advice.
-    best = np.where(
-        (advised >= accuracy[np.arange(len(mix)), best] - 1e-9)
-        & rule.allowed(found)[:, scores.names.index(advice.chosen)],
-        scores.names.index(advice.chosen),
-        best,
-    )
+    value[:, advised] += 1e-9
+    value = np.where(allowed, value, -np.inf)
+    value = np.where(allowed.any(axis=1, keepdims=True), value, -cost)  # none keeps the budget
+    best = np.nanargmax(value, axis=1)
     return pd.DataFrame(
         {
             "candidate": [scores.names[j] for j in best],
             "accuracy": accuracy[np.arange(len(mix)), best],
-            "advised": advised,
+            "advised": accuracy[:, advised],
         }
     )
 

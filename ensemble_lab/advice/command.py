@@ -26,7 +26,8 @@ from ensemble_lab.advice.page import write_advice
 from ensemble_lab.advice.saving import save_advised
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
-from ensemble_lab.core.reading.read_table import read_table
+from ensemble_lab.core.read_table import read_table
+from ensemble_lab.core.recordings.recording import is_recording
 from ensemble_lab.core.whole import write_whole
 
 
@@ -45,7 +46,7 @@ def advise_file(
     cluster: str | None = None,
     time: str | None = None,
     propensity: str | None = None,
-    grades: str | Path | None = None,
+    graded_rows: str | Path | None = None,
     rows: int = 300,
     **limits,
 ) -> Told:
@@ -61,7 +62,7 @@ def advise_file(
         Arguments of `read_table`.
     cluster, time, propensity : str, optional
         Columns: rows that belong together; a clock; how likely each choice was.
-    grades : path, optional
+    graded_rows : path, optional
         The rows to grade, filled in.
     rows : int
         How many rows to grade where nothing is graded.
@@ -75,20 +76,25 @@ def advise_file(
     """
     out = checked_place(out)
     columns = {name: value for name, value in (columns or {}).items() if value is not None}
-    special = {"cluster": cluster, "propensity": propensity}
-    features = [name for name in special.values() if name is not None]
+    special = {"cluster": cluster, "propensity": propensity, "time": time}
+    features = [name for name in (cluster, propensity) if name is not None]
     if features:
         columns["feature"] = [*columns.get("feature", []), *features]
     if time is not None:
         columns["time"] = time
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always", UserWarning)
-        table = read_table(path, **columns)
-    said = list(dict.fromkeys([*table.sentences, *(str(one.message) for one in heard)]))
-    lines = [str(table)]
-    outcomes, given = _without(table.outcomes, special | {"time": time and "time"})
-    if grades is not None:
-        found, graded = from_sheet(_with_answers(outcomes), Path(grades))
+        if _is_own_table(path):  # its fields have names and types already
+            outcomes, told, said = Outcomes.read(path), "", []
+        else:
+            told = read_table(path, **columns)
+            outcomes, said = told.outcomes, told.sentences
+            special["time"] = time and "time"
+    said = list(dict.fromkeys([*said, *(str(one.message) for one in heard)]))
+    lines = [str(told or outcomes)]
+    outcomes, given = _without(outcomes, special)
+    if graded_rows is not None:
+        found, graded = from_sheet(_with_answers(outcomes), Path(graded_rows))
         write_whole(out, graded_page(outcomes, found, graded, said))
         return Told([*lines, found.to_string(index=False), f"written: {out}"])
     if propensity is not None:
@@ -118,11 +124,11 @@ def _ungraded(outcomes, out: Path, path, rows: int, said: list[str], lines: list
     if file.exists():
         raise ValueError(
             f"{shown(str(file), 150)} is there, perhaps with grades in it; move it away, or give it"
-            " with --grades"
+            " with --graded-rows"
         )
     write_whole(file, sheet(outcomes, chosen).to_csv(index=False))
     again = shlex.join(
-        ["ensemble-lab", "advise", str(path), "--grades", str(file), "--out", str(out)]
+        ["ensemble-lab", "advise", str(path), "--graded-rows", str(file), "--out", str(out)]
     )
     write_whole(out, ungraded_page(outcomes, chosen, file, again, said))
     return Told([*lines, f"no answer is graded; rows to grade: {file}", f"written: {out}"])
@@ -152,6 +158,23 @@ def checked_place(out: str | Path) -> Path:
                         " another name, or move it away"
                     )
     return out
+
+
+def _is_own_table(path: str | Path) -> bool:
+    """Whether this package wrote the file: `Outcomes.to_parquet`, or a recording."""
+    path = Path(path)
+    if path.suffix.lower() == ".parquet" and path.is_file():
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            return b"ensemble_lab" in (pq.read_schema(path).metadata or {})
+        except (pa.ArrowException, OSError):  # read_table says what is wrong with it
+            return False
+    if path.suffix.lower() == ".jsonl" and path.is_file():
+        with open(path, "rb") as file:
+            return is_recording(file.readline())
+    return False
 
 
 def _is_own_policy(start: str) -> bool:

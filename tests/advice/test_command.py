@@ -69,7 +69,7 @@ def test_no_router_learns_from_the_columns_of_the_command(frame, tmp_path, monke
     "words, said",
     [(["--budget", "0.1"], "below the cheapest"), (["--risk", "2"], "risk=2"),
      (["--cluster", "nothing"], "nothing"), (["--propensity", "cost"], "cost"),
-     (["--grades", "none.csv"], "none.csv"), (["--time", "gold"], "gold")],
+     (["--graded-rows", "none.csv"], "none.csv"), (["--time", "gold"], "gold")],
 )  # fmt: skip
 def test_errors_are_one_line(frame, tmp_path, capsys, words, said):
     assert run(tmp_path, frame, *FLAGS, *words) == 1
@@ -124,10 +124,10 @@ def test_without_grades_and_back_with_them(frame, tmp_path, capsys):
     capsys.readouterr()
     assert run(tmp_path, bare, *flags) == 1 and "page.rows.csv" in capsys.readouterr().err
     file = tmp_path / "graded.csv"
-    assert run(tmp_path, bare, *flags, "--grades", str(tmp_path / "page.rows.csv")) == 1
+    assert run(tmp_path, bare, *flags, "--graded-rows", str(tmp_path / "page.rows.csv")) == 1
     assert "has no truth" in capsys.readouterr().err
     sheet.assign(truth="A").to_csv(file, index=False)
-    assert run(tmp_path, bare, *flags, "--grades", str(file)) == 0
+    assert run(tmp_path, bare, *flags, "--graded-rows", str(file)) == 0
     found = capsys.readouterr().out
     right = (frame["prediction"] == "A").groupby(frame["llm"]).mean()
     for name in ("small", "big"):
@@ -135,7 +135,7 @@ def test_without_grades_and_back_with_them(frame, tmp_path, capsys):
         accuracy, low, high = map(float, line.split()[1:4])
         assert low < accuracy < high and abs(accuracy - right[name]) < 0.1
     sheet.drop(columns="weight").to_csv(file, index=False)
-    assert run(tmp_path, bare, *flags, "--grades", str(file)) == 1
+    assert run(tmp_path, bare, *flags, "--graded-rows", str(file)) == 1
 
 
 def test_a_log_of_the_chosen_model(frame, tmp_path, capsys):
