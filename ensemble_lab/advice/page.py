@@ -21,7 +21,7 @@ from ensemble_lab.advice.html import (
 )
 from ensemble_lab.advice.picture import PER, frontier_picture
 from ensemble_lab.advice.words import counted, percent
-from ensemble_lab.core.errors import excerpt
+from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.core.whole import write_whole
 
 MOST_ROWS = 200  # candidates in the table of the page
@@ -45,7 +45,16 @@ def write_advice(
     Returns
     -------
     Path
+
+    Raises
+    ------
+    TypeError
+        What is no `Advice`.
+    OSError
+        No such folder, or a full disk. The old file is kept.
     """
+    if not isinstance(advice, Advice):
+        raise TypeError(f"advice is {shown(advice, 60)}; give what advise(outcomes) returned")
     return write_whole(path, advice_page(advice, saved, said))
 
 
