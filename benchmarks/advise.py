@@ -3,10 +3,19 @@
 Run with ``python -m benchmarks advise --json benchmarks/results/advise.json``.
 """
 
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from functools import partial
 from itertools import product
 
+import numpy as np
+
+import ensemble_lab as lab
 from benchmarks.parts.compare import record
 from benchmarks.parts.covering import DRAWS, SIZES, TABLES, all_draws, summed
+from ensemble_lab.instruments.meter import Meter
 
 
 def coverage(quick):
@@ -33,4 +42,82 @@ def coverage(quick):
     )
 
 
-RECORDS = {"coverage": coverage}
+def thirty_models(quick):
+    """10,000 questions to 29 models and their best vote, with every field that advice reads."""
+    table = lab.load_outcomes("mmlu-pro-29-llms")
+    rows = np.random.default_rng(0).permutation(len(table))[: 500 if quick else 10_000]
+    table = table.take(np.sort(rows))
+    vote = lab.WeightedVote().fit(table).decide(table)
+    table = replace(
+        table, models=[*table.models, "vote"],
+        correct=np.column_stack([table.correct, vote.correct]),
+        answer=np.column_stack([table.answer, vote.answer]),
+        tokens=np.column_stack([table.tokens, table.tokens.mean(axis=1)]),
+    )  # fmt: skip
+    sure = np.random.default_rng(1).random(table.correct.shape)
+    return replace(
+        table, confidence=sure, cost=np.broadcast_to(np.linspace(0.1, 1, 30), sure.shape)
+    )
+
+
+def million_requests(quick):
+    """A million requests to four models, simulated: unsure where they are wrong."""
+    n, rng = 5_000 if quick else 1_000_000, np.random.default_rng(0)
+    chance = np.array([0.6, 0.7, 0.8, 0.9]) - 0.2 * (rng.random((n, 1)) - 0.5)
+    right = rng.random((n, 4)) < chance
+    truth = rng.integers(0, 3, n)
+    return lab.Outcomes(
+        models=[*"abcd"], items=np.arange(n), correct=right, labels=["x", "y", "z"], truth=truth,
+        answer=np.where(right, truth[:, None], (truth[:, None] + rng.integers(1, 3, (n, 4))) % 3),
+        confidence=np.where(right, 0.75, 0.5) + 0.2 * rng.random((n, 4)),
+        cost=np.broadcast_to([1.0, 2.0, 4.0, 10.0], (n, 4)),
+    )  # fmt: skip
+
+
+TABLES_IN_TIME = {"advise-10k-x-30": thirty_models, "advise-1m-x-4": million_requests}
+ALONE = """
+import resource, sys
+from benchmarks.advise import timed
+seconds, rows, tried = timed(sys.argv[1], sys.argv[2] == "quick")
+kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(seconds, rows, tried, kilobytes / 1024**2)
+"""
+
+
+def timed(name, quick):
+    """Seconds of one advice, with the rows and the candidates that it compared."""
+    table = TABLES_IN_TIME[name](quick)
+    with warnings.catch_warnings(), Meter() as meter:
+        warnings.simplefilter("ignore")
+        advice = lab.advise(table, progress=False)
+    return meter.seconds, len(advice.outcomes), len(advice.scores.names)
+
+
+def in_time(name, limit, quick):
+    """One advice in a process of its own, so that its peak of memory is its own as well."""
+    rounds = 1 if quick or limit > 60 else 3
+    found = []
+    for _ in range(rounds):
+        asked = [sys.executable, "-c", ALONE, name, "quick" if quick else "whole"]
+        told = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+        found.append([float(number) for number in told.split()])
+    seconds = [one[0] for one in found]
+    return record(
+        name,
+        float(np.median(seconds)),
+        limit,
+        "s",
+        goal=f"below {limit} s on two cores, and 1.5 GB",
+        peer_is="the limit that was set before",
+        rows=int(found[0][1]),
+        candidates=int(found[0][2]),
+        spread=[min(seconds), max(seconds)],
+        peak_gb=round(max(one[3] for one in found), 2),
+    )
+
+
+RECORDS = {
+    "advise-10k-x-30": partial(in_time, "advise-10k-x-30", 60),
+    "advise-1m-x-4": partial(in_time, "advise-1m-x-4", 300),
+    "coverage": coverage,
+}

@@ -120,8 +120,8 @@ def _say_alike(outcomes: Outcomes, said: list[str]) -> None:
     for name, column in zip(outcomes.models, outcomes.correct.T, strict=True):
         columns.setdefault(np.ascontiguousarray(column).tobytes(), []).append(name)
     if len(columns) == 1:
-        said.append("All models are right and wrong on the same rows: no ensemble can gain; ask the"
-                    " cheapest.")  # fmt: skip
+        said.append("All models are right and wrong on the same rows: choosing among them gains"
+                    " nothing, except in price.")  # fmt: skip
         return
     for names in columns.values():
         if len(names) > 1:
