@@ -54,7 +54,7 @@ def _kind(path: Path) -> str:
     if kind.startswith(".xls") or kind == ".ods":
         fix = "save it as CSV UTF-8 (comma separated)"
     elif kind == ".json":
-        fix = "pandas.read_json(path) and Outcomes.from_frame(frame) may do"
+        fix = "ensemble_lab.read_table(path) may do, or pandas.read_json(path) and from_frame"
     else:
         fix = "rename it, or Outcomes.from_frame(frame) takes a data frame"
     raise ValueError(f"{shown(path.name)} is not {', '.join(KINDS)} or such a text file .gz: {fix}")

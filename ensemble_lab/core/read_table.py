@@ -133,7 +133,7 @@ def read_table(
     )  # fmt: skip
     dialect = Dialect(separator, decimal, encoding)
     dialect.check()
-    if latency_unit is not None and latency_unit not in SECONDS:
+    if latency_unit is not None and latency_unit not in tuple(SECONDS):
         raise ValueError(
             f"latency_unit={shown(latency_unit, 40)}; give one of {', '.join(SECONDS)}"
         )

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import ensemble_lab as lab
 from ensemble_lab.core.reading.meanings import BESIDE, MEANINGS, SETTINGS, meaning_of, normal
 from tests.contracts.hostile import examples
-from tests.contracts.registry import contract, quiet
+from tests.contracts.registry import check_refusal, contract, quiet
 
 
 def test_one_table_of_flags_has_every_argument():
@@ -108,3 +110,57 @@ def test_how_a_table_is_written_does_not_change_it(frame, data, tmp_path_factory
     assert found.columns["meaning"].iloc[0] == "item"
     assert all(len(sentence) <= 300 for sentence in found.sentences)
     assert "elapsed_ms" in str(found) and all(sentence in str(found) for sentence in found[1])
+
+
+HEADS = [
+    "item", "id", "model", "llm", "answer", "output", "gold", "score", "correct", "cost", "latency",
+    "elapsed_ms", "a:correct", "b|cost", "a_score", "m", "time", "prompt", "feature:x", "", "a",
+    "usage.output", "logprob",
+]  # fmt: skip
+ODD = st.sampled_from(
+    ["", "1", "0", "0.5", "0,5", "1,319", "1.234,5", "a", "b", "NaN", "-1", "1e400", "true", "PASS",
+     "2026-01-01", "1795766400", "'", '"', "\0", "nan", "-0", "é", "x" * 99]
+)  # fmt: skip
+
+
+@examples(100, shrink=False)
+@given(data=st.data())
+def test_any_text_is_read_or_refused_in_plain_words(data, tmp_path_factory):
+    draw = data.draw
+    path = tmp_path_factory.mktemp("t") / draw(st.sampled_from(["t.csv", "t.tsv", "t.json"]))
+    head = draw(st.lists(st.sampled_from(HEADS), min_size=1, max_size=6))
+    rows = draw(st.lists(st.tuples(*[ODD] * len(head)), max_size=4))
+    sign = draw(st.sampled_from([",", ";", "\t", "|"]))
+    if path.suffix == ".json":
+        text = json.dumps([dict(zip(head, row, strict=True)) for row in rows])
+    else:
+        text = "\n".join(sign.join(row) for row in [head, *rows])
+    if draw(st.integers(0, 5)) == 0:  # damaged
+        at = draw(st.integers(0, len(text)))
+        text = text[:at] + draw(st.sampled_from(['"', "\0", "{", "]", "\r", ""]))
+    path.write_text(text)
+    how = draw(
+        st.dictionaries(
+            st.sampled_from([one.name for one in MEANINGS]), st.sampled_from(HEADS), max_size=2
+        )
+    )
+    with quiet():
+        try:
+            found = lab.read_table(path, **how)
+        except Exception as error:
+            check_refusal(error)
+            return
+    assert isinstance(found.outcomes, lab.Outcomes) and str(found)
+
+
+def test_what_is_no_table_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_text("item,model,correct\n1,a,1\n")
+    for path in (None, 7, "https://x.org/t.csv", tmp_path / "none.csv", tmp_path):
+        with pytest.raises((ValueError, FileNotFoundError)):
+            lab.read_table(path)
+    for how in ({"separator": ""}, {"decimal": 1}, {"encoding": 3}, {"cost": ["a", "b"]},
+                {"item": {"id": 1}}, {"grades": 3}, {"grades": tmp_path / "none.csv"},
+                {"latency_unit": []}, {"metric": 2}):  # fmt: skip
+        with pytest.raises((ValueError, FileNotFoundError)) as error:
+            lab.read_table(tmp_path / "t.csv", **how)
+        assert len(str(error.value)) < 300

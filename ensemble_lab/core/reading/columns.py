@@ -226,6 +226,13 @@ class Text(Column):
                 return numbers[self.codes]
         return self.cells()
 
+    def matching(self, pattern: str) -> list[str]:
+        """The distinct values that match a pattern as a whole."""
+        import pyarrow.compute as pc
+
+        found = pc.match_substring_regex(self.distinct, f"^({pattern})$")
+        return self.distinct.filter(found).to_pylist()
+
     def _all(self, pattern: str) -> bool:
         if len(self.distinct) <= FEW:
             return all(re.fullmatch(pattern, value) for value in self.values)

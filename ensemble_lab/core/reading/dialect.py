@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from itertools import islice
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from ensemble_lab.core.reading.numerals import local_readings, number_in
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 ROWS = 200  # of a file that are looked at to find the sign between cells
+SAMPLE = 2**22  # bytes in which these rows are
 COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?")
 POINT = re.compile(r"[+-]?[0-9]*\.[0-9]+([eE][+-]?[0-9]+)?")
+MARKED = r"[ \t]*[+-]?[0-9]*[.,][0-9]+([eE][+-]?[0-9]+)?[ \t]*"
 THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 
 
@@ -29,7 +32,7 @@ def in_utf8(data: bytes, encoding: str | None) -> bytes:
         An unknown encoding, a byte that it does not have, or UTF-16 without a mark.
     """
     if encoding is None:
-        if b"\0" in data[:1000] and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        if b"\0" in data[:2]:
             end = "le" if data[1:2] == b"\0" else "be"
             raise ValueError(f"it may be UTF-16 without a mark; give encoding='utf-16-{end}'")
         if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -63,8 +66,8 @@ def separator_of(data: bytes, usual: str) -> tuple[str, bytes]:
     if stated:
         tell(f"read with {SEPARATORS[stated[1].decode()]} between cells, as its first line says")
         return stated[1].decode(), rest
-    text = data.decode("utf-8", "replace")
-    fit = [sign for sign in SEPARATORS if _cells(text, sign) > 1]
+    text = data[:SAMPLE].decode("utf-8", "replace")
+    fit = [sign for sign in SEPARATORS if _cells(text, sign, len(data) > SAMPLE) > 1]
     if len(fit) > 1:
         raise ValueError(
             f"both {SEPARATORS[fit[0]]} and {SEPARATORS[fit[1]]} may be between its cells: give"
@@ -77,22 +80,17 @@ def separator_of(data: bytes, usual: str) -> tuple[str, bytes]:
     return fit[0], data
 
 
-def _cells(text: str, sign: str) -> int:
-    """Cells a row, where the first rows have equally many, else 0."""
+def _cells(text: str, sign: str, cut: bool) -> int:
+    """Cells a row, where the first rows have equally many, else 0; the last may be `cut`."""
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=sign)
-    count, seen = 0, 0
+    counts: list[int] = []
     try:
-        for row in lines:
-            if not row:
-                continue
-            if count and len(row) != count:
-                return 0
-            count, seen = len(row), seen + 1
-            if seen > ROWS:
-                break
+        counts += (len(row) for row in islice(filter(None, lines), ROWS))
     except csv.Error:  # a cell that is longer than the module reads
-        return count
-    return count
+        cut = False
+    if cut and 1 < len(counts) < ROWS:
+        counts.pop()
+    return counts[0] if counts and len(set(counts)) == 1 else 0
 
 
 def decimal_of(columns: dict[str, Column]) -> str | None:
@@ -105,15 +103,16 @@ def decimal_of(columns: dict[str, Column]) -> str | None:
     """
     comma = point = unclear = None
     for name, column in columns.items():
-        for value in column.values if isinstance(column, Text) else ():
-            value = value.strip()
-            if COMMA.fullmatch(value):
-                if THOUSANDS.fullmatch(value):
-                    unclear = unclear or (name, value)
-                else:
-                    comma = comma or (name, value)
-            elif POINT.fullmatch(value):
+        if not isinstance(column, Text):
+            continue
+        for value in column.matching(MARKED):
+            value = value.strip(" \t")
+            if POINT.fullmatch(value):
                 point = point or (name, value)
+            elif THOUSANDS.fullmatch(value):
+                unclear = unclear or (name, value)
+            else:
+                comma = comma or (name, value)
     if comma and point:
         raise ValueError(
             f"column {shown(comma[0], 30)} holds {shown(comma[1], 20)} and column"

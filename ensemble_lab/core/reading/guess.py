@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ensemble_lab.core.errors import check_known, excerpt, shown
-from ensemble_lab.core.reading.headers import CELL, FEATURE, tell
+from ensemble_lab.core.reading.headers import CELL, FEATURE, say, tell
 from ensemble_lab.core.reading.meanings import BESIDE, MEANINGS, meaning_of, normal
 
+TIME = FEATURE + "time"
 GIVEN, USUAL, NAMED, REST = "given", "usual name", "model and field", "a model's own column"
 
 
@@ -107,6 +108,8 @@ def _as_usual(names: Sequence[str], given: Mapping[str, list[str]]) -> list[Plac
         elif (meaning := meaning_of(name)) and meaning not in given:
             by_meaning.setdefault(meaning, []).append(name)
     for meaning, columns in by_meaning.items():
+        least = min(name.count(".") for name in columns)  # the row's own before an object's in it
+        columns = [name for name in columns if name.count(".") == least]
         if len(columns) > 1:
             raise ValueError(
                 f"columns {' and '.join(shown(c, 40) for c in columns[:3])} may both be the"
@@ -175,12 +178,20 @@ def _affixed(rest: list[str]) -> list[Place]:
                 field = name[:at]
                 first.append(Place(name, meaning_of(field), name[at + 1 :], NAMED, field))
                 break
+    if not last and not first:
+        return []
     if last and first:
         raise ValueError(
             f"columns {shown(last[0].column, 40)} and {shown(first[0].column, 40)} name the model"
             " at two ends; rename them MODEL:FIELD"
         )
-    return last or first
+    found = last or first
+    models = [*dict.fromkeys(place.model for place in found)]
+    if len(models) < 2:  # one such name may be anything
+        return []
+    say(f"read as models, by the names of their columns such as {shown(found[0].column, 40)}:"
+        f" {_few(models)}")  # fmt: skip
+    return found
 
 
 def _hint(names: Sequence[str]) -> str:
@@ -197,7 +208,7 @@ def target(place: Place) -> str:
     if place.meaning == "feature":
         return place.column if place.column.startswith(FEATURE) else FEATURE + place.column
     if place.meaning == "time":
-        return FEATURE + "time"
+        return TIME
     if place.why == REST:  # so that its cells are looked at with more care
         return place.column
     return place.meaning if place.model is None else f"{place.model}:{place.meaning}"

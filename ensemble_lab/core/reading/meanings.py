@@ -60,7 +60,7 @@ MEANINGS = (
         _names(
             "answer prediction predicted pred predicted_answer predicted_label y_pred output"
             " model_answer model_output model_response response completion extracted_answer"
-            " parsed_answer generation generated_text reply"
+            " parsed_answer message_content generation generated_text reply"
         ),
         several=True,
     ),
@@ -116,7 +116,8 @@ MEANINGS = (
         "tokens that the model wrote",
         _names(
             "tokens completion_tokens output_tokens generated_tokens tokens_out n_tokens num_tokens"
-            " num_output_tokens usage_completion_tokens usage_output_tokens token_count"
+            " num_output_tokens usage_completion_tokens usage_output_tokens"
+            " usage_completion usage_output token_usage_completion token_count"
         ),
     ),
     Meaning(
@@ -155,11 +156,16 @@ BESIDE = frozenset(
         "prompt question input context messages instruction query text choices options rationale"
         " explanation reasoning comment notes hash doc_hash prompt_hash target_hash user user_id"
         " session_id prompt_tokens input_tokens total_tokens usage_prompt_tokens usage_total_tokens"
+        " usage_input usage_total"
         " split seed temperature version status error reason metadata tags end_time ended_at"
         " updated_at description cost_eur cost_gbp currency named_scores index idx row"
     )
 )
 """Usual names of columns that are left out: neither outcomes nor models."""
+
+
+REPLIES = frozenset(_names("response body result output data attributes scores metrics grades"))
+"""Usual names of objects whose parts are those of a model's reply, or its scores."""
 
 
 def normal(name) -> str:
@@ -175,15 +181,22 @@ def normal(name) -> str:
 def meaning_of(name) -> str | None:
     """The meaning that a column of this name usually has, or None.
 
+    In an object in an object the last two names count, and the last where the outer one is a reply
+    or its scores: the ``answer`` of a ``document`` is no answer of a model.
+
     >>> meaning_of("elapsed_ms"), meaning_of("usage.completion_tokens"), meaning_of("length")
     ('latency', 'tokens', None)
+    >>> meaning_of("response.model"), meaning_of("document.answer")
+    ('model', None)
     """
-    whole = normal(name)
-    last = normal(str(name).rpartition(".")[2])  # of an object in an object
-    for spelt in (whole, last):
-        if spelt in BESIDE:
+    parts = str(name).split(".")
+    spelt = [normal(name), normal(".".join(parts[-2:]))]
+    if len(parts) > 1 and normal(parts[-2]) in REPLIES:
+        spelt.append(normal(parts[-1]))
+    for known in spelt:
+        if known in BESIDE:
             return None
-        found = next((one.name for one in MEANINGS if spelt in one.usual), None)
+        found = next((one.name for one in MEANINGS if known in one.usual), None)
         if found:
             return found
     return None

@@ -9,6 +9,7 @@ from ensemble_lab.core.reading.columns import Column, Typed
 from ensemble_lab.core.reading.headers import tell
 from ensemble_lab.core.reading.text import objects_in, of_objects, utf8
 
+PROMPTFOO = "results.results"  # where promptfoo has its rows, beside lists of prompts and tests
 DEEP = 6  # objects inside objects
 
 
@@ -53,6 +54,8 @@ def _rows_in(whole) -> list[dict]:
         return [whole]
     if not lists:
         raise ValueError("it holds no list of objects; a table has one object a row")
+    if PROMPTFOO in lists:
+        lists = {PROMPTFOO: lists[PROMPTFOO]}
     if len(lists) > 1:
         raise ValueError(
             f"it holds several lists of objects ({', '.join(excerpt(n, 30) for n in lists)}):"
@@ -79,6 +82,8 @@ def _flat(row: dict, before: str = "", deep: int = 0) -> dict:
         raise ValueError(f"key {shown(before, 60)} is nested too deeply; give numbers and texts")
     found: dict = {}
     for name, value in row.items():
+        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+            value = value[0]  # the one choice of a reply
         if isinstance(value, dict):
             parts = _flat(value, f"{before}{name}.", deep + 1)
         else:

@@ -29,7 +29,7 @@ class Dialect(NamedTuple):
 
     def check(self) -> None:
         """Raise a `ValueError` for signs that no table is written with."""
-        if self.separator is not None and self.separator not in SEPARATORS:
+        if self.separator is not None and self.separator not in tuple(SEPARATORS):
             known = ", ".join(shown(sign) for sign in SEPARATORS)
             raise ValueError(f"separator={shown(self.separator, 40)}; give one of {known}")
         if self.decimal not in (None, ".", ","):

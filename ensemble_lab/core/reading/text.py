@@ -86,8 +86,10 @@ def _refuse_other_separator(header: str, separator: str) -> None:
         if other in header and other != separator:
             comma = ', decimal=","' if other == ";" else ""
             raise ValueError(
-                f"its columns are separated by {name}: use Outcomes.from_frame(pandas.read_csv("
-                f'path, sep="{other!s}"{comma}))'.replace("\t", "\\t")
+                f"its columns are separated by {name}: use ensemble_lab.read_table(path), or"
+                f' Outcomes.from_frame(pandas.read_csv(path, sep="{other!s}"{comma}))'.replace(
+                    "\t", "\\t"
+                )
             )
 
 

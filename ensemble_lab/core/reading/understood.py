@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.reading.columns import Column, Typed
+from ensemble_lab.core.reading.columns import Column, Typed, no_number
 from ensemble_lab.core.reading.dialect import decimal_of, with_points
-from ensemble_lab.core.reading.guess import Place, places, target
-from ensemble_lab.core.reading.headers import refuse_twice, tell
+from ensemble_lab.core.reading.guess import TIME, Place, places, target
+from ensemble_lab.core.reading.headers import refuse_twice, say, tell
 from ensemble_lab.core.reading.meanings import meaning_of
 from ensemble_lab.core.reading.tables import without_row_numbers
 from ensemble_lab.core.reading.units import converted
@@ -40,6 +40,8 @@ def understood(
         What is in doubt, with the argument that decides it.
     """
     refuse_twice([name for name, _ in raw], "column")
+    if not raw or not len(raw[0][1]):
+        raise ValueError("the table has no rows; give at least one")
     given = {name for columns in named.values() for name in columns}
     whole = dict(without_row_numbers(_without_empty(raw, given), given))
     found = places(list(whole), named)
@@ -61,8 +63,34 @@ def understood(
     ]
     keys = [place.column for place in found if place.meaning == "item"]
     item = _one_name([whole[name] for name in keys], keys)
+    _doubt_spaces("items", item)
+    for name, column in table:
+        if name == "model":
+            _doubt_spaces("models", column)
     _refuse_two_rows(item, dict(table).get("model"), whole, keys)
+    table = [(name, _first(item, c) if name == TIME else c) for name, c in table]
     return found, [("item", item), *table]
+
+
+def _doubt_spaces(what: str, column: Column) -> None:
+    """Warn of two names that differ by spaces at their ends: often one thing, written twice."""
+    texts = [value for value in column.values if isinstance(value, str)]
+    bare = dict.fromkeys(text.strip() for text in texts)
+    if len(bare) < len(texts):
+        twice = next(text for text in texts if text != text.strip() and text.strip() in bare)
+        say(f"{what} differ by spaces at their ends only, such as {shown(twice, 40)}; they are"
+            " read as two")  # fmt: skip
+
+
+def _first(item: Column, time: Column) -> Column:
+    """The first time of each item, where its rows have several."""
+    seconds = time.numbers(no_number)
+    first = np.full(len(item.values) + 1, np.inf)
+    np.fmin.at(first, item.codes, seconds)
+    first[np.isinf(first)] = np.nan
+    if (seconds > first[item.codes]).any():
+        tell("the time of an item is that of its first call")
+    return Typed(first[item.codes], TIME)
 
 
 def _without_empty(raw: list[tuple[str, Column]], given: set) -> list[tuple[str, Column]]:
@@ -86,7 +114,9 @@ def _refuse_two_rows(item: Column, model: Column | None, whole: dict, keys: list
         return
     for name, column in whole.items():
         size = len(column.values) + 1
-        if size < len(pair) and len(np.unique(pair * size + column.codes)) == len(pair):
+        if meaning_of(name) in NUMBERS or size > len(pair):
+            continue
+        if len(np.unique(pair * size + column.codes)) == len(pair):
             both = ", ".join(shown(key, 30) for key in [*keys, name])
             raise ValueError(
                 f"an item and a model are in several rows, which column {shown(name, 30)} tells"

@@ -18,6 +18,7 @@ from ensemble_lab.core.reading.meanings import normal
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 LONG = {"sec": "s", "seconds": "s", "millis": "ms", "milliseconds": "ms"}
 USD = {"cents": 1e-2, "cent": 1e-2, "micros": 1e-6}
+FOREIGN = re.compile(r"[€£¥₹]|(?<![a-z])(eur|gbp|jpy|cny|rmb|inr|chf)(?![a-z])", re.IGNORECASE)
 RIGHT = {"pass", "passed", "yes", "y", "right", "correct", "true", "success"}
 WRONG = {"fail", "failed", "no", "n", "wrong", "incorrect", "false", "failure"}
 BEFORE = 1e8  # seconds: March 1973, before which no model was asked
@@ -35,6 +36,11 @@ def converted(place: Place, column: Column, latency_unit: str | None) -> Column:
     last = normal(place.field).rpartition("_")[2]
     if place.meaning == "latency":
         return _in_seconds(place, column, latency_unit or LONG.get(last, last))
+    if place.meaning == "cost" and (other := FOREIGN.search(place.field)):
+        raise ValueError(
+            f"column {shown(place.column, 40)} is in {shown(other[0])}: costs are in USD; convert"
+            " it, or give cost='' to leave it out"
+        )
     if place.meaning == "cost" and last in USD:
         tell(f"column {shown(place.column, 40)} is in {last}, read as {USD[last]:g} USD each")
         return Typed(_numbers(place, column) * USD[last], place.column)
