@@ -1,4 +1,4 @@
-"""The command `ensemble-lab`: this machine, reports, student versions, the gateway."""
+"""The command `ensemble-lab`: advice, this machine, reports, student versions, the gateway."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ A client asks it for the model "cascade", "small" or "big":
   openai.OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none")
 
 All settings: help(ensemble_lab.systems.read_settings)"""
+# Arguments of `read_table`. --latency and --time are limits and clocks of the advice.
+COLUMNS = ("item", "model", "truth", "confidence", "cost", "latency", "tokens", "group")
+LISTS, MORE = ("answer", "correct", "feature", "metric", "filter"), (
+    "separator", "decimal", "latency_unit", "encoding", "grades", "on",
+)  # fmt: skip
 VERBATIM = "\ufdd0"  # not a character, so no word starts with it
 
 
@@ -173,7 +178,65 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument("settings", metavar="FILE.toml", help="models and policies")
     serve.add_argument("--port", type=int, help="instead of the file's port; 0: a free one")
     serve.set_defaults(run=_serve)
+
+    advise = commands.add_parser("advise", help="would an ensemble pay on your models? one page")
+    advise.add_argument(
+        "table", metavar="TABLE", help="who answered what: CSV, JSON lines, parquet"
+    )
+    advise.add_argument("--out", required=True, metavar="report.html", help="the page")
+    for name, kind, unit, words in (
+        ("--budget", float, "USD", "most USD an item, in the mean"),
+        ("--latency", float, "SECONDS", "most seconds an item, in the mean"),
+        ("--risk", float, "SHARE", "choose by the accuracy that is missed with this chance"),
+        ("--cluster", str, "COLUMN", "rows that belong together, such as those of one user"),
+        ("--time", str, "COLUMN", "a clock: each policy is judged on later rows"),
+        ("--propensity", str, "COLUMN", "how likely the choice was, where one model answered each"),
+        ("--graded-rows", str, "FILE.csv", "the rows to grade that were written, filled in"),
+        ("--rows", int, "N", "how many rows to grade where nothing is graded; default: 300"),
+    ):
+        advise.add_argument(name, type=kind, metavar=unit, help=words)
+    advise.add_argument("--thorough", action="store_true", help="try more policies, on all rows")
+    columns = advise.add_argument_group("columns, where they are not understood")
+    for name in COLUMNS:
+        flag = "--latency-column" if name == "latency" else f"--{name}"
+        columns.add_argument(flag, metavar="COLUMN", dest=f"{name}_column")
+    for name in LISTS:
+        columns.add_argument(f"--{name}", metavar="COLUMN", action="append")
+    columns.add_argument("--separator", metavar="SIGN")
+    columns.add_argument("--decimal", metavar="SIGN")
+    columns.add_argument("--latency-unit", metavar="s|ms|us|ns")
+    columns.add_argument("--encoding", metavar="NAME")
+    columns.add_argument("--grades", metavar="FILE", help="a file of grades, joined to the table")
+    columns.add_argument("--on", metavar="COLUMN", help="that both files have")
+    advise.set_defaults(run=_advise)
     return parser
+
+
+def _advise(chosen) -> int:
+    from ensemble_lab.advice.command import advise_file
+    from ensemble_lab.reports.request import plain
+
+    given = {name: getattr(chosen, f"{name}_column") for name in COLUMNS}
+    given |= {name: getattr(chosen, name) for name in (*LISTS, *MORE)}
+    for name in ("answer", "correct"):  # one column, or one a model
+        if given[name] and len(given[name]) == 1:
+            given[name] = given[name][0]
+    limits = {name: getattr(chosen, name) for name in ("budget", "latency", "risk", "thorough")}
+    more = {} if chosen.rows is None else {"rows": chosen.rows}
+    try:
+        told = advise_file(
+            chosen.table, chosen.out, given, cluster=chosen.cluster, time=chosen.time,
+            propensity=chosen.propensity, graded_rows=chosen.graded_rows, **limits, **more,
+        )  # fmt: skip
+    except (ValueError, LookupError, OSError) as error:
+        _say(chosen, str(error))
+        return 1
+    for line in told.lines:
+        print("\n".join(map(plain, line.split("\n"))))
+    if told.stopped:
+        _say(chosen, "stopped early: the page has the policies that were judged by then")
+        return 128 + signal.SIGINT
+    return 0
 
 
 def _doctor(chosen) -> int:

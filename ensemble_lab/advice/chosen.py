@@ -20,7 +20,7 @@ from ensemble_lab.core.shares import share_interval
 FEW = 30  # items that the weights are worth: with fewer the interval is not to be trusted
 RARE = 0.01  # a smaller propensity lets one item stand for more than a hundred
 COMPARED = 0.05  # share of the items that two models must share for a comparison
-MEND = (
+FIX = (
     "send a random 5 % of the traffic to all models and give these rows, or log how likely each"
     " choice was as its propensity"
 )
@@ -40,13 +40,13 @@ def refuse_only_chosen(outcomes: Outcomes) -> None:
     Raises
     ------
     ValueError
-        How many items two models share, and the mend.
+        How many items two models share, and the fix.
     """
     if only_chosen(outcomes):
         both = int(((~outcomes.absent).sum(axis=1) > 1).sum())
         raise ValueError(
             f"on {both:,} of {len(outcomes):,} items more than one model answered: only the chosen"
-            f" model is in this log, and its items are not those of the others; {MEND}"
+            f" model is in this log, and its items are not those of the others; {FIX}"
         )
 
 
@@ -182,14 +182,17 @@ def _chances(outcomes: Outcomes, propensity, asked: np.ndarray) -> np.ndarray:
     if answered.any() and (chance[answered] == 1).all():
         raise ValueError(
             f"every propensity is 1: the router left nothing to chance, so nothing can be weighted;"
-            f" {MEND}"
+            f" {FIX}"
         )
     return chance
 
 
 def _chosen_by(name, policy, outcomes: Outcomes) -> np.ndarray:
     if not isinstance(policy, Policy):
-        raise TypeError(f"the policy {shown(name, 40)} is {shown(policy, 60)}; give a Policy")
+        given = f"a {type(policy).__name__}"
+        if isinstance(policy, type):
+            given = f"the class {policy.__name__}"
+        raise TypeError(f"the policy {shown(name, 40)} is {given}; give a fitted Policy")
     decision = policy.decide(outcomes)
     if (decision.called.sum(axis=1) > 1).any() or (decision.chosen < 0).any():
         raise ValueError(

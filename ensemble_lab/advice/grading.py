@@ -185,7 +185,7 @@ def accuracy_from_grades(outcomes: Outcomes, rows):
             " no grade; grade all rows that were chosen, for left-out rows make the result biased"
         )
     columns = range(len(outcomes.models))
-    means = [weighted_mean(grades[:, j], weight, stratum) for j in columns]
+    means = [weighted_mean(grades[:, j], weight, stratum, grades=True) for j in columns]
     if np.isnan([mean for mean, _ in means]).all():
         raise ValueError("no model answered a chosen row; choose rows again with rows_to_grade")
     best = int(np.nanargmax([mean for mean, _ in means]))
@@ -193,15 +193,18 @@ def accuracy_from_grades(outcomes: Outcomes, rows):
     for j in columns:
         mean, error = means[j]
         low, high = _ends(mean, error, int((~np.isnan(grades[:, j])).sum()), weight)
-        gap, wide = weighted_mean(grades[:, j] - grades[:, best], weight, stratum)
+        gap, wide = weighted_mean(grades[:, j] - grades[:, best], weight, stratum, grades=False)
         ends = {"gap_low": max(gap - Z * wide, -1.0), "gap_high": min(gap + Z * wide, 1.0)}
         about = {"model": outcomes.models[j], "accuracy": mean, "low": low, "high": high}
         found.append(about | {"gap": gap} | ends)
     return pd.DataFrame(found)
 
 
-def weighted_mean(values: np.ndarray, weight: np.ndarray, stratum: np.ndarray):
-    """The mean that the drawn `values` (k,) estimate, and its standard error; NaN is left out."""
+def weighted_mean(values: np.ndarray, weight: np.ndarray, stratum: np.ndarray, *, grades: bool):
+    """The mean that the drawn `values` (k,) estimate, and its standard error; NaN is left out.
+
+    Whether they are `grades`: where all of a part are right, the rows not drawn need not be.
+    """
     known = ~np.isnan(values)
     if not known.any():
         return np.nan, np.nan
@@ -213,7 +216,10 @@ def weighted_mean(values: np.ndarray, weight: np.ndarray, stratum: np.ndarray):
         mine = stratum == h
         drawn, size = int(mine.sum()), float(weight[mine].sum())
         if drawn > 1:  # of a stratum of one row all is known
-            variance += size**2 * (1 - drawn / size) * away[mine].var(ddof=1) / drawn
+            spread = away[mine].var(ddof=1)
+            if grades:  # as if half a row of one more were otherwise
+                spread = max(spread, 0.5 / (drawn + 1) * (1 - 0.5 / (drawn + 1)))
+            variance += size**2 * (1 - drawn / size) * spread / drawn
     return mean, float(np.sqrt(max(variance, 0.0)) / total)
 
 

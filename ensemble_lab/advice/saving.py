@@ -55,13 +55,16 @@ def save_advised(policy: Policy, path: str | Path, outcomes: Outcomes) -> list[P
     """
     check_outcomes(outcomes)
     if not isinstance(policy, Policy):
+        given = f"a {type(policy).__name__}"
+        if isinstance(policy, type):
+            given = f"the class {policy.__name__}"
         raise ValueError(
-            f"{shown(policy, 80)} learns while it answers, or is no policy, so no file can hold it;"
+            f"{given} learns while it answers, or is no policy, so no file can hold it;"
             " keep the program that makes it"
         )
+    if not isinstance(path, str | Path) or Path(path).suffix != ".toml":
+        raise ValueError(f"path is {shown(path, 60)}; give the name of a .toml file")
     path = Path(path)
-    if path.suffix != ".toml":
-        raise ValueError(f"path is {shown(path.name, 60)}; give the name of a .toml file")
     files, table = [path], settings_of(policy)
     if table is None:
         stored = path.with_suffix(".policy.json")

@@ -106,7 +106,7 @@ def test_doubts_are_said():
         accuracy_from_choices(log, chance)
 
 
-def test_such_a_log_is_known_and_refused_with_the_mend():
+def test_such_a_log_is_known_and_refused_with_the_fix():
     both, _ = whole()
     log, chance = log_of(3)
     assert only_chosen(log) and not only_chosen(both)
@@ -140,7 +140,7 @@ def test_policies_that_need_other_answers_are_refused():
     with pytest.raises(ValueError, match="choose one model for each item"):
         both = log.select(models=TWO)
         accuracy_from_choices(both, chance, {"vote": AskBoth()})
-    with pytest.raises(TypeError, match="give a Policy"):
+    with pytest.raises(TypeError, match="give a fitted Policy"):
         accuracy_from_choices(log, chance, {"x": "vote"})
     with pytest.raises(ValueError, match="which is a model"):
         accuracy_from_choices(log, chance, {TWO[0]: ByHard()})
