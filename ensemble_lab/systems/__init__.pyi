@@ -84,9 +84,14 @@ from .simulator.under_load import Answered as Answered
 from .simulator.under_load import serve_policy as serve_policy
 from .simulator.under_load import under_load as under_load
 from .splitting.client import Split as Split
+from .splitting.cuts import CutError as CutError
+from .splitting.cuts import cut_errors as cut_errors
 from .splitting.failures import NoStageLeft as NoStageLeft
 from .splitting.failures import StageFailed as StageFailed
 from .splitting.link import Link as Link
+from .splitting.routes import Server as Server
+from .splitting.routes import quickest_route as quickest_route
+from .splitting.routes import weakest_window as weakest_window
 from .splitting.split import split as split
 from .table import Scene as Scene
 from .table import compare_rules as compare_rules

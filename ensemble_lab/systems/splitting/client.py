@@ -92,7 +92,7 @@ class Split:
 
         self.model, self.bits, self.room = model, bits, room
         self._links, self._spans = links, spans
-        self._replaces, self._patience, self._timeout = spares > 0, patience, timeout
+        self._wanted, self._patience, self._timeout = spares, patience, timeout
         self._texts = itertools.count(1)
         self._folder = tempfile.TemporaryDirectory(prefix="stages-")
         self._file = Path(self._folder.name) / "layers.safetensors"
@@ -189,8 +189,7 @@ class Split:
         from ensemble_lab.models.language import check_settings
 
         check_settings(max_new_tokens, temperature)
-        if not self._close.alive:
-            raise StageFailed("this split model is closed; make another one with split(…)")
+        self.check_open()
         ids = list(self.model.token_ids(read_prompt(prompt)))
         if len(ids) + max_new_tokens > self.room:
             raise ModelError(
@@ -205,8 +204,12 @@ class Split:
 
     def add_spare(self) -> None:
         """Start another process that takes over from the next stage that is lost."""
-        self._replaces = True
         self._spares.append(StageProcess(self._file, self._threads))
+
+    def refill(self) -> None:
+        """Start as many spare processes as are missing, so that they are ready for a next loss."""
+        while len(self._spares) < self._wanted:
+            self.add_spare()
 
     def close(self) -> None:
         """End all stages; once more does nothing."""
@@ -223,6 +226,11 @@ class Split:
         return f"Split({self.model.weights!r}, layers {spans})"
 
     # What a text asks of its stages.
+
+    def check_open(self) -> None:
+        """Raise `StageFailed` after `close`."""
+        if not self._close.alive:
+            raise StageFailed("this split model is closed; make another one with split(…)")
 
     def next_text(self) -> int:
         """A number that no text had before."""
@@ -250,7 +258,7 @@ class Split:
         self.slots[i].end()
         for _ in range(len(self._spares) + 1):
             if not self._spares:
-                if not self._replaces:
+                if not self._wanted:
                     break
                 self.add_spare()
             try:

@@ -7,9 +7,10 @@ import json
 import time
 
 from ensemble_lab.core.errors import excerpt
-from ensemble_lab.systems.splitting.failures import StageFailed
+from ensemble_lab.systems.splitting.failures import Forgotten, StageFailed
 from ensemble_lab.systems.splitting.link import Line, Link, wait_until
 from ensemble_lab.systems.splitting.wire import (
+    FORGOTTEN,
     HEADER,
     HELLO,
     READY,
@@ -60,7 +61,9 @@ class Connection:
         self._socket.connect(address)
 
     def close(self) -> None:
-        """Let go of the stage; nothing is sent any more."""
+        """Let go of the stage; nothing is sent any more. Once more does nothing."""
+        if self._socket.closed:
+            return
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close(0)
@@ -92,6 +95,8 @@ class Connection:
 
         Raises
         ------
+        Forgotten
+            The stage needs the text from its start again.
         StageFailed
             The stage is gone, hangs, refuses, or sends states of another shape.
         """
@@ -108,6 +113,8 @@ class Connection:
         return header, buffer
 
     def _send(self, header: Header, buffer: bytes) -> int:
+        if self._socket.closed:
+            raise StageFailed("the connection to a stage is closed")
         call = next(self._calls)
         size = HEADER + len(buffer)
         self._socket.send_multipart(
@@ -141,6 +148,8 @@ class Connection:
                 if header.kind == REFUSED:
                     told = bytes(buffer[:500]).decode(errors="replace")
                     raise StageFailed(f"a stage refused: {excerpt(told, 200)}")
+                if header.kind == FORGOTTEN:
+                    raise Forgotten("a stage has dropped its cache of this text")
                 if header.kind != kind:
                     raise StageFailed(f"a stage sent a message of kind {header.kind}")
                 return header, buffer

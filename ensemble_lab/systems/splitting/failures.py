@@ -12,6 +12,10 @@ class StageFailed(RuntimeError):
     """A stage that is gone, does not answer, or answers with something else than was asked for."""
 
 
+class Forgotten(StageFailed):
+    """A stage has dropped its cache of a text, because it had too many others since."""
+
+
 class NoStageLeft(StageFailed):
     """A stage was lost and there is none to replace it.
 

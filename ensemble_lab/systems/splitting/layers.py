@@ -87,7 +87,11 @@ class Layers:
         )  # (1, heads, n, d)
         k, v = cache.grown(i, _turned(k, *turn), v)  # (1, kv heads, before + n, d)
         seen = functional.scaled_dot_product_attention(
-            _turned(q, *turn), k, v, mask, is_causal=mask is None and n > 1, enable_gqa=True
+            _turned(q, *turn),
+            *(k, v, mask),
+            is_causal=mask is None and n > 1,
+            scale=head**-0.5,
+            enable_gqa=True,
         )
         return _linear(layer, "self_attn.o_proj", seen.transpose(1, 2).reshape(1, n, -1))
 
@@ -114,8 +118,9 @@ class Cache:
         if self.keys[i] is not None:
             keys = torch.cat([self.keys[i], keys], 2)
             values = torch.cat([self.values[i], values], 2)
-        self.keys[i], self.values[i] = keys, values
-        return keys, values
+        # Attention rounds otherwise on another layout.
+        self.keys[i], self.values[i] = keys.contiguous(), values.contiguous()
+        return self.keys[i], self.values[i]
 
     def cropped(self, length: int) -> None:
         """Forget all tokens from `length` on."""

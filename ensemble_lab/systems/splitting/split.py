@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.missing import require
 from ensemble_lab.models.settings import number, whole
+from ensemble_lab.systems.splitting.cuts import check_cuts
 from ensemble_lab.systems.splitting.link import Link
 
 if TYPE_CHECKING:
@@ -100,18 +100,7 @@ def split(
 
 def _spans(after, layers: int) -> list[tuple[int, int]]:
     """First layer of each stage, and the one behind its last."""
-    cuts = [after] if hasattr(after, "__index__") else several(after, "after")
-    cuts = [whole(cut, "after") for cut in cuts]
-    if not cuts:
-        raise ValueError(f"after={shown(after)} has no cut; give one from 1 to {layers - 1}")
-    for cut in cuts:
-        if not 0 < cut < layers:
-            raise ValueError(
-                f"a cut after layer {shown(cut)} leaves a stage without layers; this model has"
-                f" {layers}: use 1 to {layers - 1}"
-            )
-    if any(a >= b for a, b in pairwise(cuts)):
-        raise ValueError(f"after={shown(after)} does not increase; give each cut once, in order")
+    cuts = check_cuts(after, layers)
     return list(zip([0, *cuts], [*cuts, layers], strict=True))
 
 

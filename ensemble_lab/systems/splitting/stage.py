@@ -24,6 +24,7 @@ from ensemble_lab.systems.splitting.layers import Cache, Layers
 from ensemble_lab.systems.splitting.link import Line, Link, wait_until
 from ensemble_lab.systems.splitting.wire import (
     DTYPES,
+    FORGOTTEN,
     HELLO,
     READY,
     REFUSED,
@@ -82,10 +83,10 @@ class Stage:
             )
         cache = self.caches.setdefault(header.text, Cache(len(self.layers.layers)))
         self.caches.move_to_end(header.text)
-        if header.position > cache.length:
-            raise WireError(f"token {header.position} follows token {cache.length}")
         while len(self.caches) > TEXTS:
             self.caches.popitem(last=False)
+        if header.position > cache.length:
+            return header._replace(kind=FORGOTTEN, rows=0), b""
         cache.cropped(header.position)
         start = time.perf_counter()
         states = self.layers(bytes_to_states(header, buffer), cache)[-header.want :]

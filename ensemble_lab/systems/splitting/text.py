@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from ensemble_lab.models.finite import LEAST, GumbelMax, not_finite
-from ensemble_lab.systems.splitting.failures import StageFailed
+from ensemble_lab.systems.splitting.failures import Forgotten, StageFailed
 from ensemble_lab.systems.splitting.wire import (
     DTYPES,
     STEP,
@@ -101,6 +101,7 @@ class Text:
     def __next__(self) -> Step:
         if len(self.tokens) == self.most or (self.tokens and self.tokens[-1] in self._ends):
             raise StopIteration
+        self.split.check_open()
         pieces = [len(kept) for kept in self._kept]
         try:
             return self._step()
@@ -149,8 +150,10 @@ class Text:
             except StageFailed as error:
                 sent += slot.connection.sent - before[0]
                 received += slot.connection.received - before[1]
-                lost = lost or (str(error), time.perf_counter())
-                split.replace(i, error, self)
+                self._reader[i] = None
+                if not isinstance(error, Forgotten):
+                    lost = lost or (str(error), time.perf_counter())
+                    split.replace(i, error, self)
                 continue
             out = slot.connection.sent - before[0]
             self._reader[i] = slot
@@ -158,7 +161,7 @@ class Text:
                 seconds = time.perf_counter() - lost[1]
                 recoveries.append(Recovery(i, len(self.tokens), lost[0], out, seconds))
             return reply, states, sent + out, received + slot.connection.received - before[1]
-        raise StageFailed(f"stage {i} failed {TRIES} times at one token; the last was: {lost[0]}")
+        raise StageFailed(f"stage {i} failed {TRIES} times at one token; the first was: {lost}")
 
     def _request(self, i: int, rows: int) -> tuple[Header, bytes]:
         """The step for stage i: its new input, or all its inputs if it has not read the others."""

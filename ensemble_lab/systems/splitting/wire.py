@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 MAGIC = b"SPL1"
-HELLO, READY, STEP, STATES, REFUSED = range(1, 6)  # kinds of messages
+HELLO, READY, STEP, STATES, REFUSED, FORGOTTEN = range(1, 7)  # kinds of messages
 _LAYOUT = struct.Struct("<4sBBHIIIIIIdd")
 HEADER = _LAYOUT.size  # 48 bytes
 DTYPES = ("float64", "float32", "float16", "bfloat16")

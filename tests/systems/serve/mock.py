@@ -122,6 +122,8 @@ def completion(body, said):
         "object": "chat.completion",
         "created": 1,
         "model": said.get("model", body["model"]),
-        "choices": [{**choice, "index": i} for i in range(said.get("choices") or body.get("n") or 1)],
+        "choices": [
+            {**choice, "index": i} for i in range(said.get("choices") or body.get("n") or 1)
+        ],
         "usage": usage,
     }

@@ -1,0 +1,157 @@
+"""A stage that is killed, hangs or lies changes no text; what is lost is told."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import psutil
+import pytest
+
+import ensemble_lab as lab
+from ensemble_lab.systems.splitting.wire import HEADER
+from tests.systems.split.conftest import PROMPT
+
+TOKEN = 128 * 8
+
+
+def with_kills(split, kills, most=40, **settings):
+    """Tokens and recoveries of a text in which `kills` maps a number of tokens to stages."""
+    text, recoveries = split.stream(PROMPT, most, **settings), []
+    for step in text:
+        recoveries += step.recoveries
+        for stage in kills.get(len(text.tokens), ()):
+            split.kill(stage)
+    return tuple(text.tokens), recoveries
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_a_killed_stage_changes_no_token(tiny, halves, greedy, stage):
+    tokens, recoveries = with_kills(halves, {10: [stage]})
+    assert tokens == greedy
+    (one,) = recoveries
+    read = len(tiny.token_ids(PROMPT)) + 10
+    assert (one.stage, one.after, one.resent) == (stage, 10, HEADER + read * TOKEN)
+    assert "lost" in one.reason and 0 < one.seconds < 30
+
+
+def test_both_stages_killed_in_a_sample(tiny, halves):
+    whole = tiny.generate(PROMPT, 30, temperature=0.8, seed=3).tokens
+    tokens, recoveries = with_kills(halves, {4: [0, 1]}, 30, temperature=0.8, seed=3)
+    assert tokens == whole and [one.stage for one in recoveries] == [0, 1]
+
+
+def test_a_stage_killed_while_it_recovers(halves, greedy, monkeypatch):
+    replace = halves.replace
+    killed = []
+
+    def replaced_and_killed(i, why, text):
+        replace(i, why, text)
+        if not killed:
+            killed.append(i)
+            halves.kill(i)
+
+    monkeypatch.setattr(halves, "replace", replaced_and_killed)
+    tokens, recoveries = with_kills(halves, {7: [1]})
+    assert tokens == greedy and killed == [1] and len(recoveries) == 1
+
+
+def test_a_stage_killed_between_two_texts(halves, greedy):
+    halves.kill(1)
+    assert halves.generate(PROMPT, 40).tokens == greedy
+
+
+def test_a_stage_that_hangs_is_noticed_by_its_silence(tiny, greedy):
+    with lab.split(tiny, 2, patience=1.0) as stages:
+        text = stages.stream(PROMPT, 40)
+        for _ in range(5):
+            next(text)
+        pid = stages.stages[1].pid
+        os.kill(pid, signal.SIGSTOP)
+        start = time.monotonic()
+        step = next(text)
+        assert time.monotonic() - start < 20
+        assert len(step.recoveries) == 1
+        list(text)
+        assert tuple(text.tokens) == greedy
+        assert not psutil.pid_exists(pid)
+
+
+def test_without_a_spare_all_is_kept_and_another_stage_continues(tiny):
+    whole = tiny.generate(PROMPT, 30, temperature=0.8, seed=1).tokens
+    with lab.split(tiny, 2, spares=0) as stages:
+        text = stages.stream(PROMPT, 30, temperature=0.8, seed=1)
+        for _ in range(8):
+            next(text)
+        stages.kill(1)
+        with pytest.raises(lab.NoStageLeft, match=r"layers 2 to 3 .*8 new tokens are kept") as lost:
+            next(text)
+        with pytest.raises(lab.NoStageLeft):  # and it stays so
+            next(text)
+        assert lost.value.text is text and len(text.tokens) == 8
+        assert [one.alive for one in stages.stages] == [True, False]
+        stages.add_spare()
+        for _ in range(20):
+            next(text)
+        pids = [one.pid for one in stages.stages]
+        stages.close()  # in mid-text
+        assert not any(map(psutil.pid_exists, pids))
+        with pytest.raises(lab.StageFailed, match="is closed"):
+            next(text)
+        assert tuple(text.tokens) == whole[:28]
+
+
+def test_an_interrupted_step_is_read_again(halves, greedy, monkeypatch):
+    """Ctrl-C while a stage computes, as a reader presses it in a notebook."""
+    text = halves.stream(PROMPT, 40)
+    for _ in range(5):
+        next(text)
+    connection = halves.slots[1].connection
+    receive = connection.receive
+
+    def interrupted(call, asked):
+        monkeypatch.setattr(connection, "receive", receive)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(connection, "receive", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(text)
+    list(text)
+    assert tuple(text.tokens) == greedy
+
+
+CLIENT = """
+    import sys, time
+    from ensemble_lab.systems.splitting.process import StageProcess
+    stage = StageProcess("any")
+    stage.address()
+    print(stage.pid, flush=True)
+    time.sleep(60 if sys.argv[1] == "kill" else 0)
+"""
+
+
+@pytest.mark.parametrize("how", ["kill", "end"])
+def test_stages_end_with_the_client(how):
+    client = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(CLIENT), how], stdout=subprocess.PIPE, text=True
+    )
+    pid = int(client.stdout.readline())
+    assert how == "end" or psutil.pid_exists(pid)
+    if how == "kill":
+        client.kill()
+    end = time.monotonic() + 20
+    while psutil.pid_exists(pid) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(pid)
+    client.wait()
+    client.stdout.close()
+
+
+def test_a_stage_that_waits_takes_no_processor_time(halves, greedy):
+    halves.generate(PROMPT, 3)
+    stages = [psutil.Process(one.pid) for one in halves.stages]
+    before = [sum(one.cpu_times()[:2]) for one in stages]
+    time.sleep(0.5)
+    assert all(sum(p.cpu_times()[:2]) - b < 0.1 for p, b in zip(stages, before))
