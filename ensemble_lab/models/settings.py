@@ -19,9 +19,12 @@ def whole(value: Any, name: str) -> int:
     ValueError
         A fraction, a bool, a text.
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ValueError(f"{name}={shown(value)} is not a whole number; give one, such as {name}=4")
-    return index(value)
+    try:
+        if not isinstance(value, bool):
+            return index(value)
+    except TypeError:  # arrays have `__index__` too
+        pass
+    raise ValueError(f"{name}={shown(value)} is not a whole number; give one, such as {name}=4")
 
 
 def number(value: Any, name: str) -> float:

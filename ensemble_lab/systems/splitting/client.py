@@ -5,73 +5,24 @@ from __future__ import annotations
 import itertools
 import tempfile
 import weakref
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.prompts import Prompt, read_prompt
-from ensemble_lab.models.settings import seed_of
-from ensemble_lab.systems.splitting.connection import Connection
+from ensemble_lab.models.settings import seed_of, whole
+from ensemble_lab.systems.splitting.ends import check_whole
 from ensemble_lab.systems.splitting.failures import NoStageLeft, StageFailed
 from ensemble_lab.systems.splitting.link import Link
+from ensemble_lab.systems.splitting.measured import Continued, StageInfo
 from ensemble_lab.systems.splitting.process import StageProcess
-from ensemble_lab.systems.splitting.text import Recovery, Text
+from ensemble_lab.systems.splitting.slot import Slot, greeted
+from ensemble_lab.systems.splitting.text import Text
 from ensemble_lab.systems.splitting.weights import write_layers
 
 if TYPE_CHECKING:
-    import torch
-
     from ensemble_lab.models.language import LanguageModel
-
-HELLO_TIME = 60.0  # seconds to read weights and hash them
-
-
-class StageInfo(NamedTuple):
-    """One stage of a split model."""
-
-    first: int
-    """Its first layer."""
-    last: int
-    """The layer behind its last one."""
-    pid: int
-    """The number of its process."""
-    alive: bool
-    """Whether the process runs."""
-
-
-class Continued(NamedTuple):
-    """A text that stages wrote, and what it took. Entry i of each tuple is of stage i."""
-
-    text: str
-    """The text, without special tokens."""
-    tokens: tuple[int, ...]
-    """Its token ids, with the end-of-sequence token."""
-    sent: tuple[int, ...]
-    """Bytes to each stage, headers included."""
-    received: tuple[int, ...]
-    """Bytes from each stage."""
-    stage_seconds: tuple[float, ...]
-    """Computing in each stage."""
-    link_seconds: tuple[float, ...]
-    """On the way to and from each stage."""
-    client_seconds: float
-    """In this process."""
-    recoveries: tuple[Recovery, ...]
-    """The stages that were lost, in order."""
-
-
-class Slot:
-    """Some layers, and the process that computes them now."""
-
-    def __init__(self, process: StageProcess, connection: Connection, first: int, last: int):
-        self.process, self.connection = process, connection
-        self.first, self.last = first, last
-
-    def end(self) -> None:
-        """Close the connection and end the process."""
-        self.connection.close()
-        self.process.kill()
 
 
 class Split:
@@ -102,7 +53,7 @@ class Split:
         self._close = weakref.finalize(self, _close, self.slots, self._spares, self._folder)
         try:
             self._shape, self._digests = write_layers(model, self._file)
-            self._check_whole()
+            check_whole(model, self._file, self._shape["layers"])
             for _ in range(len(spans) + spares):  # all start at once
                 self._spares.append(StageProcess(self._file, self._threads))
             for i in range(len(spans)):
@@ -125,7 +76,8 @@ class Split:
     def stages(self) -> tuple[StageInfo, ...]:
         """The stages in the order of their layers."""
         return tuple(
-            StageInfo(one.first, one.last, one.process.pid, one.process.alive) for one in self.slots
+            StageInfo(*span, one.process.pid, one.process.alive)
+            for span, one in zip(self._spans, self.slots, strict=True)
         )
 
     def generate(
@@ -199,11 +151,20 @@ class Split:
         return Text(self, ids, int(max_new_tokens), temperature, seed_of(seed))
 
     def kill(self, i: int) -> None:
-        """End the process of stage `i` as ``kill -9`` does; the next token finds it gone."""
+        """End the process of stage `i` as ``kill -9`` does; the next token finds it gone.
+
+        Raises
+        ------
+        ValueError
+            There is no such stage.
+        """
+        if not 0 <= whole(i, "i") < len(self.slots):
+            raise ValueError(f"no stage {shown(i)}; give 0 to {len(self.slots) - 1}")
         self.slots[i].process.kill()
 
     def add_spare(self) -> None:
         """Start another process that takes over from the next stage that is lost."""
+        self.check_open()
         self._spares.append(StageProcess(self._file, self._threads))
 
     def refill(self) -> None:
@@ -236,16 +197,9 @@ class Split:
         """A number that no text had before."""
         return next(self._texts)
 
-    def embed(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Embeddings (n, D) of tokens: the input of the first stage."""
-        import torch
-
-        return self.model.model.get_input_embeddings()(torch.tensor(tokens))
-
-    def head(self, states: torch.Tensor) -> torch.Tensor:
-        """Logits (n, V) of states (n, D) behind the last stage."""
-        network = self.model.model
-        return network.lm_head(network.model.norm(states))
+    def bits_behind(self, i: int) -> int:
+        """Bits of the states that stage `i` sends; 0 behind the last one, where no cut is."""
+        return (self.bits or 0) if i < len(self._spans) - 1 else 0
 
     def replace(self, i: int, why: StageFailed, text: Text) -> None:
         """Give the layers of stage `i` to a spare process, or to one that is started now.
@@ -289,46 +243,10 @@ class Split:
             "first": first,
             "last": last,
             "room": self.room,
-            "bits": (self.bits or 0) if i < len(self._spans) - 1 else 0,
+            "bits": self.bits_behind(i),
             "link": [link.bandwidth, link.delay] if link else None,
         }
-        connection = None
-        try:
-            connection = Connection(process.address(), link, self._patience, self._timeout)
-            check_hello(connection.hello(ask, HELLO_TIME), right)
-        except BaseException:
-            if connection:
-                connection.close()
-            process.kill()
-            raise
-        return Slot(process, connection, first, last)
-
-    def _check_whole(self) -> None:
-        """Raise `ModelError` where stages would compute something else than the model."""
-        import torch
-
-        from ensemble_lab.systems.splitting.layers import Cache, Layers
-
-        ids = [0, 1, 2]
-        layers = self._shape["layers"]
-        with torch.inference_mode():
-            ours = self.head(Layers(self._file, 0, layers)(self.embed(ids), Cache(layers)))
-            whole = self.model.model(torch.tensor([ids])).logits[0]
-        if not torch.allclose(ours.float(), whole.float(), 2e-2, 2e-2):
-            raise ModelError(
-                f"{type(self.model.model).__name__} computes more than its layers, embeddings and"
-                " head, so it cannot be cut into stages: use a Llama or Qwen2"
-            )
-
-
-def check_hello(told: dict, right: dict) -> None:
-    """Raise `StageFailed` where a stage has other layers, shapes or weights than are asked for."""
-    for name, value in right.items():
-        if told.get(name) != value:
-            kind = "weights" if name == "checksum" else name
-            raise StageFailed(
-                f"a stage has other {kind}: {str(told.get(name))[:16]} instead of {str(value)[:16]}"
-            )
+        return greeted(process, link, ask, right, self._patience, self._timeout)
 
 
 def _close(slots: list[Slot], spares: list[StageProcess], folder) -> None:

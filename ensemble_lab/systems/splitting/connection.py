@@ -90,8 +90,8 @@ class Connection:
         """Send a step; returns the number of the call, for `receive`."""
         return self._send(header._replace(kind=STEP), buffer)
 
-    def receive(self, call: int, asked: Header) -> tuple[Header, memoryview]:
-        """The states that answer a call, when the link has delivered them.
+    def receive(self, call: int, asked: Header, bits: int = 0) -> tuple[Header, memoryview]:
+        """The states that answer a call, in so many bits, when the link has delivered them.
 
         Raises
         ------
@@ -101,8 +101,8 @@ class Connection:
             The stage is gone, hangs, refuses, or sends states of another shape.
         """
         header, buffer = self._receive(STATES, call, self.timeout)
-        right = asked._replace(kind=STATES, rows=asked.want)
-        same = ("dtype", "text", "position", "rows", "width")
+        right = asked._replace(kind=STATES, rows=asked.want, bits=bits)
+        same = ("dtype", "bits", "text", "position", "rows", "width")
         if wrong := [one for one in same if getattr(header, one) != getattr(right, one)]:
             raise StageFailed(
                 f"a stage answered with {wrong[0]}={getattr(header, wrong[0])} where"

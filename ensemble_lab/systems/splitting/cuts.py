@@ -133,7 +133,8 @@ def check_cuts(after, layers: int) -> list[int]:
     ValueError
         There is none, one leaves a stage without layers, or they do not increase.
     """
-    cuts = [after] if hasattr(after, "__index__") else several(after, "after")
+    alone = hasattr(after, "__index__") and not getattr(after, "ndim", 0)
+    cuts = [after] if alone else several(after, "after")
     cuts = [whole(cut, "after") for cut in cuts]
     if not cuts:
         raise ValueError(f"after={shown(after)} has no cut; give one from 1 to {layers - 1}")

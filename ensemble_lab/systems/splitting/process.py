@@ -33,8 +33,13 @@ class StageProcess:
 
     def __init__(self, file: Path, threads: int = 1, port: int = 0):
         self._log = tempfile.TemporaryFile()
-        # Threads that wait for work would else turn in circles and slow the stage that has some.
-        quiet = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(threads)}
+        # Threads that wait for work would turn in circles and slow the stage that has some. So they
+        # sleep, except between two operations of one step: GNU's threads turn some microseconds.
+        quiet = {
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "GOMP_SPINCOUNT": "20000",
+            "OMP_NUM_THREADS": str(threads),
+        }
         known = os.pathsep.join([str(PACKAGE), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         self.process = subprocess.Popen(
             [
@@ -88,10 +93,11 @@ class StageProcess:
         self._finish()
 
     def _said(self) -> str:
-        """The last line of its errors."""
+        """The last error that it wrote, in one line."""
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return excerpt(lines[-1], 200) if lines else f"it ended with {self.process.returncode}"
+        errors = [line for line in lines if "Error" in line] or lines
+        return excerpt(errors[-1], 200) if errors else f"it ended with {self.process.returncode}"
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -87,7 +87,8 @@ def split(
     if bits is not None and (isinstance(bits, bool) or bits != 8):
         raise ValueError(f"bits={shown(bits)}; give 8, or None for the model's own numbers")
     sees = getattr(model.model.config, "max_position_embeddings", None) or 2048
-    if room is not None and not 0 < whole(room, "room") <= sees:
+    room = sees if room is None else whole(room, "room")
+    if not 0 < room <= sees:
         raise ValueError(f"room={shown(room)} tokens; the model sees 1 to {sees}: give one of them")
     if whole(spares, "spares") < 0:
         raise ValueError(f"spares={shown(spares)} processes; give 0 or more")
@@ -95,7 +96,7 @@ def split(
         if not 0 < number(value, name) < math.inf:
             raise ValueError(f"{name}={shown(value)} is not a time; give seconds above 0")
     links = _links(link, len(spans) - 1)
-    return Split(model, spans, [None, *links], bits, spares, room or sees, patience, timeout)
+    return Split(model, spans, [None, *links], bits, spares, room, patience, timeout)
 
 
 def _spans(after, layers: int) -> list[tuple[int, int]]:

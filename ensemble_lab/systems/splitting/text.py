@@ -13,10 +13,12 @@ NeurIPS 2023 (Petals).
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ensemble_lab.models.finite import LEAST, GumbelMax, not_finite
+from ensemble_lab.systems.splitting.ends import embed, head
 from ensemble_lab.systems.splitting.failures import Forgotten, StageFailed
+from ensemble_lab.systems.splitting.measured import Recovery, Step
 from ensemble_lab.systems.splitting.wire import (
     DTYPES,
     STEP,
@@ -32,40 +34,6 @@ if TYPE_CHECKING:
     from ensemble_lab.systems.splitting.client import Split
 
 TRIES = 5  # stages that may fail one after another at one step
-
-
-class Recovery(NamedTuple):
-    """A stage that was lost and replaced."""
-
-    stage: int
-    """Which stage, from 0."""
-    after: int
-    """How many new tokens there were."""
-    reason: str
-    """What the client noticed."""
-    resent: int
-    """Bytes of inputs that the new stage was sent, its header included."""
-    seconds: float
-    """From the notice to the new stage's first states."""
-
-
-class Step(NamedTuple):
-    """One new token, and what it took. Entry i of each tuple is of stage i."""
-
-    token: int
-    """The token's id."""
-    sent: tuple[int, ...]
-    """Bytes to each stage, headers included."""
-    received: tuple[int, ...]
-    """Bytes from each stage."""
-    stage_seconds: tuple[float, ...]
-    """Computing in each stage."""
-    link_seconds: tuple[float, ...]
-    """On the way to and from each stage: link, sockets and waiting."""
-    client_seconds: float
-    """Embedding, head and choice of the token, in this process."""
-    recoveries: tuple[Recovery, ...]
-    """The stages that were lost at this token."""
 
 
 class Text:
@@ -120,7 +88,7 @@ class Text:
         recoveries: list[Recovery] = []
         new = (self.ids + self.tokens)[self._read :]
         with torch.inference_mode():
-            buffer = states_to_bytes(split.embed(new), None)
+            buffer = states_to_bytes(embed(split.model, new), None)
             for i in range(slots):
                 begun = time.perf_counter()
                 self._kept[i].append(buffer)
@@ -128,7 +96,7 @@ class Text:
                 sent[i], received[i], computed[i] = out, back, header.seconds
                 passed[i] = time.perf_counter() - begun - header.seconds
                 buffer = bytes(buffer)
-            logits = split.head(bytes_to_states(header, buffer))[-1:].float()  # (1, V)
+            logits = head(split.model, bytes_to_states(header, buffer))[-1:].float()  # (1, V)
             token = self._chosen(logits)
         self._read += len(new)
         self.tokens.append(token)
@@ -146,7 +114,7 @@ class Text:
             try:
                 header, buffer = self._request(i, rows)
                 call = slot.connection.send(header, buffer)
-                reply, states = slot.connection.receive(call, header)
+                reply, states = slot.connection.receive(call, header, split.bits_behind(i))
             except StageFailed as error:
                 sent += slot.connection.sent - before[0]
                 received += slot.connection.received - before[1]

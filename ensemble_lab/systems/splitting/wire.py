@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from ensemble_lab.core.errors import shown
+
 if TYPE_CHECKING:
     import torch
 
@@ -63,7 +65,7 @@ def unpack(frames: list) -> tuple[Header, memoryview]:
         raise WireError(f"{len(frames)} frames of {[len(one) for one in frames][:4]} bytes")
     magic, *numbers = _LAYOUT.unpack(frames[0])
     if magic != MAGIC:
-        raise WireError(f"a message that begins with {magic!r}")
+        raise WireError(f"a message that begins with {shown(magic)}")
     return Header(*numbers), memoryview(frames[1])
 
 

@@ -62,9 +62,7 @@ def test_by_hand():
 def test_pieces_that_are_joined_are_the_rows_one_after_another(pieces, bits):
     width = min(one.shape[1] for one in pieces)
     pieces = [torch.from_numpy(one[:, :width].copy()) for one in pieces]
-    buffer = joined(
-        [states_to_bytes(one, bits) for one in pieces], width * (1 if bits else 1), bits
-    )
+    buffer = joined([states_to_bytes(one, bits) for one in pieces], width, bits)
     rows = sum(map(len, pieces))
     header = Header(0, DTYPES.index("float32"), bits or 0, rows=rows, width=width)
     assert torch.equal(

@@ -111,7 +111,7 @@ def test_an_interrupted_step_is_read_again(halves, greedy, monkeypatch):
     connection = halves.slots[1].connection
     receive = connection.receive
 
-    def interrupted(call, asked):
+    def interrupted(*asked):
         monkeypatch.setattr(connection, "receive", receive)
         raise KeyboardInterrupt
 
