@@ -232,8 +232,8 @@ check_recovery = Check(
         Part("the work", _redone(), REDONE_MISTAKES,
              _of_text("the passes of a token through a layer"), key="again"),
     ],
-    success="inputs are enough: they are smaller than the cache, and whoever has them can compute"
-    " the cache",
+    success="inputs are enough: they are smaller than the cache, and the cache can be computed"
+    " from them",
 )  # fmt: skip
 
 # -- 3: speculation over the link ------------------------------------------------------------------
