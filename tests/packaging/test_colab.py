@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -158,6 +159,24 @@ def test_a_notebook_without_torch_runs_there_and_names_the_widget_manager(path, 
     widgets = [o for o in outputs if VIEW in o.get("data", ())]
     assert {o.output_type for o in widgets} == {"display_data", "execute_result"}
     assert all(o.metadata.get(VIEW, {}).get("colab") for o in widgets)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1200)
+def test_the_gateways_notebook_runs_there_with_what_it_installs(there, tmp_path):
+    """Its packages lie beside it, and none asks for another version of what Colab has."""
+    python, site = there
+    notebook = on_colab(ROOT / "notebooks/20_serving_an_ensemble.ipynb")
+    [packages] = {
+        found[1]
+        for cell in notebook.cells
+        if (found := re.search(r'packages = "(.+)"', cell.source))
+    }
+    words = shlex.split(packages)
+    told = uv_pip("install", "--dry-run", *words, python=python)
+    assert not [line for line in told.splitlines() if line.startswith(" - ")], told
+    uv_pip("install", "--quiet", "--target", tmp_path, *words, python=python)
+    assert not execute(notebook, python, os.pathsep.join(map(str, (site, tmp_path))))
 
 
 @pytest.mark.nightly

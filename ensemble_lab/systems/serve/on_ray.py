@@ -118,7 +118,7 @@ def running(application, port: int = 8000) -> Iterator[str]:
     """The address of a gateway for clients on this machine, while it runs.
 
     One port of each replica is open to the network, as Serve binds it: for the calls between
-    replicas, with Ray's token where Ray asks for tokens, which it does by default from 2.60 on.
+    replicas, with Ray's token where Ray asks for tokens, as 2.60 does by default.
 
     Raises
     ------
