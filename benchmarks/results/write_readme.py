@@ -21,6 +21,7 @@ BENCHMARKS = (
     "answers",
     "routing",
     "committees",
+    "advise",
     "explorers",
     "speculative",
     "training",
