@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ensemble_lab.advice import checks
-from ensemble_lab.advice.columns import clock, clusters
+from ensemble_lab.advice.baselines import (
+    chance_oracle_of,
+    frontier_of,
+    mixture_at,
+    needed_rows,
+    rival_of,
+)
+from ensemble_lab.advice.columns import clock, clusters, of_rows
+from ensemble_lab.advice.limits import check_limits
 from ensemble_lab.advice.pool import Candidate, candidates
 from ensemble_lab.advice.scores import MOST_FITTED, Scores, fitted, score
-from ensemble_lab.advice.selection import Estimate, Selection, check_limits, choose
+from ensemble_lab.advice.selection import Estimate, Selection, choose
 from ensemble_lab.advice.words import counted, described, percent, what_not
 from ensemble_lab.core.errors import excerpt
 from ensemble_lab.core.frozen import Frozen
@@ -26,7 +34,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEW_ROWS = 2_000  # up to here ten folds: a fit on 80 % of few rows is worse than one on all
-POWER = 7.85  # (1.96 + 0.84)²: a difference that is found at 5 % four times in five
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +203,7 @@ def advise(
     outcomes, said = checks.usable(outcomes)
     if len(outcomes) < len(whole):  # columns that are given as values lose the same rows
         rows = ~np.isnan(whole.correct).all(axis=1)
-        cluster, time = _of_rows(cluster, rows), _of_rows(time, rows)
+        cluster, time = of_rows(cluster, rows), of_rows(time, rows)
     group, when = clusters(outcomes, cluster), clock(outcomes, time)
     folds = 10 if len(outcomes) <= FEW_ROWS else 5
     if group is not None:
@@ -230,7 +237,7 @@ def _assembled(outcomes, tried, scores, found: Selection, said, most, seed, limi
     singles = [j for j, name in enumerate(scores.names) if families[name] == "single"]
     single = max(singles, key=lambda j: (found.means[j], -np.nan_to_num(found.costs[j])))
     chosen = scores.names.index(found.chosen)
-    rival = _rival(scores, found, chosen)
+    rival = rival_of(scores, found, chosen)
     learned = outcomes
     if len(outcomes) > most:
         rows = np.random.default_rng(seed).choice(len(outcomes), most, replace=False)
@@ -250,73 +257,14 @@ def _assembled(outcomes, tried, scores, found: Selection, said, most, seed, limi
         mean_cost=found.mean_cost,
         mean_latency=found.mean_latency,
         sure=float(found.shares[chosen]),
-        frontier=_frontier(scores, found, families),
+        frontier=frontier_of(scores, found, families),
         best_single=Single(scores.names[single], float(found.means[single])),
-        mixture=_mixture(found, singles, found.costs[chosen]),
+        mixture=mixture_at(found, singles, found.costs[chosen]),
         oracle=outcomes.oracle(),
-        chance_oracle=_chance_oracle(outcomes),
+        chance_oracle=chance_oracle_of(outcomes),
         rival="" if rival is None else scores.names[rival],
-        needed_rows=math.inf if rival is None else _needed(scores, chosen, rival),
+        needed_rows=math.inf if rival is None else needed_rows(scores, chosen, rival),
         what_not=what_not(outcomes, scores, families, found.means, found.costs, single),
         said=tuple(said),
         limits={name: limit for name, limit in limits.items() if limit is not None},
     )
-
-
-def _of_rows(values, rows: np.ndarray):
-    """Values that were given one a row, without the rows that are left out."""
-    if values is None or isinstance(values, str) or len(values) != len(rows):
-        return values
-    return [value for value, kept in zip(values, rows, strict=True) if kept]
-
-
-def _frontier(scores: Scores, found: Selection, families: dict[str, str]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(
-        {
-            "candidate": scores.names,
-            "family": [families[name] for name in scores.names],
-            "accuracy": found.means,
-            "low": found.low,
-            "high": found.high,
-            "cost": found.costs,
-            "cost_low": found.cost_low,
-            "cost_high": found.cost_high,
-            "latency": found.latencies,
-            "chosen_in": found.shares,
-            "allowed": found.allowed,
-        }
-    )
-
-
-def _rival(scores: Scores, found: Selection, chosen: int) -> int | None:
-    """The allowed candidate that was chosen most often beside `chosen`, else the most accurate."""
-    others = [j for j in range(len(scores.names)) if j != chosen and found.allowed[j]]
-    return max(others, key=lambda j: (found.shares[j], found.means[j]), default=None)
-
-
-def _needed(scores: Scores, chosen: int, rival: int) -> float:
-    apart = scores.correct[:, chosen].astype(float) - scores.correct[:, rival]
-    apart = apart[~np.isnan(apart)]
-    lead = apart.mean() if len(apart) else 0.0
-    return math.inf if lead == 0 else math.ceil(POWER * apart.var() / lead**2)
-
-
-def _mixture(found: Selection, singles: list[int], cost: float) -> float:
-    """The height of the upper hull of the single models at `cost`."""
-    x, y = found.costs[singles], found.means[singles]
-    if np.isnan(x).any() or np.isnan(cost):
-        return math.nan
-    below, above = x <= cost * (1 + 1e-6), x > cost * (1 + 1e-6)
-    best = y[below].max(initial=-np.inf)
-    for a, b in zip(x[below], y[below], strict=True):
-        rise = b + (y[above] - b) * (cost - a) / (x[above] - a)
-        best = max(best, rise.max(initial=-np.inf))
-    return float(best) if np.isfinite(best) else math.nan
-
-
-def _chance_oracle(outcomes: Outcomes) -> float:
-    if "n_options" not in outcomes.features and len(outcomes.labels) < 2:
-        return math.nan
-    return outcomes.chance_oracle()

@@ -24,6 +24,8 @@ def column(outcomes: Outcomes, values, what: str) -> list:
             known.setdefault("group", outcomes.group)
         check_known(values, known, what, "features of the table")
         values = known[values]
+    if isinstance(values, np.ndarray) and values.dtype.kind == "M":
+        values = values.astype("datetime64[us]")  # its list has dates, and None for NaT
     listed = several(values, what)
     if len(listed) != len(outcomes):
         raise ValueError(
@@ -51,7 +53,13 @@ def clusters(outcomes: Outcomes, values) -> np.ndarray | None:
         return None
     listed = column(outcomes, values, "cluster")
     place: dict = {}
-    codes = np.array([place.setdefault(value, len(place)) for value in listed])
+    try:
+        codes = np.array([place.setdefault(value, len(place)) for value in listed])
+    except TypeError:
+        raise ValueError(
+            f"cluster has values such as {shown(listed[0])}, which cannot be told apart; give texts"
+            " or numbers"
+        ) from None
     if len(place) == 1:
         raise ValueError(
             f"cluster is {shown(listed[0])} in every row, so no row is left to judge what is"
@@ -73,11 +81,27 @@ def clock(outcomes: Outcomes, values) -> np.ndarray | None:
     listed = column(outcomes, values, "time")
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in listed):
         times = np.array(listed, float)
+    elif all(isinstance(value, str) and _is_number(value) for value in listed):
+        times = np.array([float(value) for value in listed])  # "9" is before "10"
     else:
         times = _dates(outcomes, listed)
+    if not np.isfinite(times).all():
+        row = int(np.isfinite(times).argmin())
+        raise ValueError(
+            f"time is {shown(listed[row])} for item {shown(outcomes.items[row])}; give a time that"
+            " is finite"
+        )
     if (times == times[0]).all():
         raise ValueError(f"time is {shown(listed[0])} in every row; give a clock, or no time")
     return times
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _dates(outcomes: Outcomes, listed: list) -> np.ndarray:
@@ -94,3 +118,10 @@ def _dates(outcomes: Outcomes, listed: list) -> np.ndarray:
             " a number nor a date such as 2026-01-31T09:00:00Z; correct it, or leave the row out"
         )
     return (read - read.min()).dt.total_seconds().to_numpy()
+
+
+def of_rows(values, rows: np.ndarray):
+    """Values that were given one a row, without the rows that are left out."""
+    if values is None or isinstance(values, str) or len(values) != len(rows):
+        return values
+    return [value for value, kept in zip(values, rows, strict=True) if kept]

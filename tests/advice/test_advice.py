@@ -8,6 +8,7 @@ import pytest
 
 import ensemble_lab as lab
 from ensemble_lab.advice import advice as module
+from ensemble_lab.advice.baselines import mixture_at
 from ensemble_lab.advice.pool import candidates
 from tests.advice.tables import services
 
@@ -71,7 +72,7 @@ def test_the_random_mixture_is_the_hull_of_the_single_models():
     assert one.best_single == ("b", 0.9)
     selection = module.choose(one.scores)
     for cost, height in ((0.5, math.nan), (1, 0.5), (2, 0.7), (3, 0.9), (9, 0.9)):
-        assert module._mixture(selection, [0, 1], cost) == pytest.approx(height, nan_ok=True)
+        assert mixture_at(selection, [0, 1], cost) == pytest.approx(height, nan_ok=True)
 
 
 def test_limits_are_kept():

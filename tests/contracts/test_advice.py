@@ -55,3 +55,55 @@ def test_names_and_the_order_of_models_change_no_advice():
     assert one.chosen.replace("small", "Ω:\n").replace("big", "a → b") == two.chosen
     assert "\n" not in two.sentence()
     assert isinstance(one.candidates[0], lab.Candidate) and isinstance(one, lab.Advice)
+
+
+def in_forms(values):
+    """The same values as people have them."""
+    import pandas as pd
+    import polars as pl
+
+    yield from (list(values), tuple(values), np.array(values), pl.Series(values))
+    yield pd.Series(values, index=range(len(values), 0, -1))  # by position: the table has no index
+    yield pd.Series(values).astype("category")
+
+
+@contract("advise")
+def test_clusters_and_clocks_come_in_any_form():
+    """Groups that are not in one piece, in any container; dates, epochs and numbers as text."""
+    known, users = table(80), [f"u{i % 16}" for i in range(80)]
+    want = lab.advise(known, cluster=users, progress=False)
+    for form in in_forms(users):
+        found = lab.advise(known, cluster=form, progress=False)
+        assert np.array_equal(found.scores.fold, want.scores.fold) and found.chosen == want.chosen
+    day = np.datetime64("2026-01-01") + np.arange(80)
+    want = lab.advise(known, time=np.arange(80), progress=False).scores.fold
+    for form in (
+        day, day.astype("datetime64[ns]"), day.tolist(), day.astype(str), [*map(str, range(80))],
+        np.arange(80) * 86_400 + 1.7e9, table(80, features={"when": np.arange(80)}),
+    ):  # fmt: skip
+        found = (
+            lab.advise(form, time="when", progress=False)
+            if isinstance(form, lab.Outcomes)
+            else lab.advise(known, time=form, progress=False)
+        )
+        assert np.array_equal(found.scores.fold, want)
+    gone = day.astype("datetime64[ns]").copy()
+    gone[3] = np.datetime64("NaT")
+    collected(
+        {
+            "no time": lambda: lab.advise(known, time=gone, progress=False),
+            "endless": lambda: lab.advise(known, time=[*range(79), math.inf], progress=False),
+            "lists": lambda: lab.advise(known, cluster=[[1]] * 80, progress=False),
+            "nothing": lambda: lab.advise(known, cluster=[""] * 80, progress=False),
+        }
+    )
+
+
+@contract("advise")
+def test_the_best_of_the_list_is_the_one_that_is_chosen():
+    """Users of automatic selection ask why the first of the list was not taken: here it is."""
+    for seed in range(3):
+        found = lab.advise(table(90, seed), progress=False, seed=seed)
+        allowed = found.frontier[found.frontier["allowed"]]
+        best = allowed[allowed["accuracy"] == allowed["accuracy"].max()]
+        assert found.chosen == best.sort_values("cost", kind="stable")["candidate"].iloc[0]
