@@ -314,9 +314,9 @@ def test_a_request_twice_in_the_log(put):
 
 def test_real_samples_have_the_scores_that_the_harness_reports():
     for filter in ("strict-match", "flexible-extract"):
-        for metric in ("acc", "acc_norm"):
+        for metric in ("acc", "acc_norm", "acc_bytes", "acc_mutual_info"):
             table = lab.read_table(SAMPLES, filter=filter, metric=metric).outcomes
-            assert table.models == ("toy/big", "toy/small") and len(table) == 14
+            assert table.models == ("toy/big", "toy/small") and len(table) == 16
             for j, name in enumerate(("toy__big", "toy__small")):
                 told = json.loads(next((SAMPLES / name).glob("results*")).read_text())["results"]
                 for task, key in (
@@ -325,6 +325,9 @@ def test_real_samples_have_the_scores_that_the_harness_reports():
                 ):
                     found = table.correct[table.group == task, j].mean()
                     assert found == pytest.approx(told[task][key])
+            own = table.group == "capitals"  # each metric chooses the option that it scores
+            right = table.answer[own] == table.truth[own][:, None]
+            np.testing.assert_array_equal(right, table.correct[own] == 1)
 
 
 def test_real_samples_give_answers_and_confidence():
@@ -336,7 +339,7 @@ def test_real_samples_give_answers_and_confidence():
         for line in path.read_text().splitlines()
     ]
     for i, row in enumerate(rows):
-        logs = [float(pair[0][0]) for pair in row["resps"]]
+        logs = [float(pair[0][0]) for pair in row["resps"]][:3]  # the rest without the question
         shares = np.exp(logs) / np.exp(logs).sum()
         code = outcomes.answer[capitals, 1][i]
         assert outcomes.labels[code] == str(int(np.argmax(logs)))
@@ -348,7 +351,7 @@ def test_real_samples_give_answers_and_confidence():
 
 def test_what_samples_leave_open_is_refused(tmp_path):
     refused(SAMPLES, "has 2 filters: give filter='strict-match' or", metric="acc")
-    refused(SAMPLES, "has 2 metrics: give metric='acc' or", filter="strict-match")
+    refused(SAMPLES, "has 4 metrics: give metric='acc' or", filter="strict-match")
     refused(
         SAMPLES, "no task has a metric or filter 'f1'", metric=["acc", "f1"], filter=REAL["filter"]
     )
@@ -369,7 +372,26 @@ def test_what_samples_leave_open_is_refused(tmp_path):
     path.unlink()
     table = lab.read_table(here, **REAL)
     assert "model 'toy/big' has no task capitals" in table.sentences
-    assert table.outcomes.coverage().tolist() == [8 / 14, 1]
+    assert table.outcomes.coverage().tolist() == [0.5, 1]
+
+
+def test_samples_of_an_older_version(tmp_path):
+    """Before 0.4.3: lists of arguments, numbers in replies, and a name without a date."""
+    shutil.copytree(SAMPLES, here := tmp_path / "runs")
+    new = lab.read_table(here, filter="strict-match", metric="acc_norm").outcomes
+    for path in here.glob("*/samples_capitals*"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            row["arguments"] = [[one["arg_0"], one["arg_1"]] for one in row["arguments"].values()]
+            row["filtered_resps"] = [[float(a), b == "True"] for a, b in row["filtered_resps"]]
+            for name in ("filter", "metrics", "doc_hash", "prompt_hash", "target_hash"):
+                del row[name]
+        path.unlink()
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (path.parent / "samples_capitals.jsonl").write_text(text)
+    old = lab.read_table(here, filter="strict-match", metric="acc_norm").outcomes
+    for name in ("correct", "answer", "confidence", "truth"):
+        np.testing.assert_array_equal(getattr(old, name), getattr(new, name))
 
 
 def test_one_sample_file_and_our_own_files(tmp_path):

@@ -20,7 +20,9 @@ def json_columns(rows: list[dict]) -> list[tuple[str, Column]]:
     lists = [name for name in names if any(isinstance(row.get(name), list) for row in rows)]
     if lists:
         tell(f"left out, because they hold lists: {', '.join(excerpt(n, 24) for n in lists[:6])}")
-    return [(name, _column(name, rows)) for name in names if name not in lists]
+    # A reply with two choices in some rows: the one choice of the others is left out too.
+    kept = [name for name in names if not any(f"{name}.".startswith(f"{one}.") for one in lists)]
+    return [(name, _column(name, rows)) for name in kept]
 
 
 def json_rows(data: bytes, lines: bool) -> list[dict]:

@@ -53,14 +53,20 @@ def _answer(row: Mapping, metric: str) -> tuple[str | None, float]:
     likelihoods = _likelihoods(replies)
     if likelihoods is None:
         return None, math.nan
+    n = len(likelihoods)
     if "acc_mutual_info" in row:  # the second half is without the question
-        likelihoods = likelihoods[: len(likelihoods) // 2]
-    each = likelihoods
+        n //= 2
+    each, alone = likelihoods[:n], likelihoods[n:]
+    chosen = each
     if metric == "acc_norm":
-        each = likelihoods / [_letters(row, i) for i in range(len(likelihoods))]
-    chosen = int(each.argmax())
-    shares = np.exp(likelihoods - likelihoods.max())
-    return str(chosen), float(shares[chosen] / shares.sum())
+        chosen = each / [max(len(_option(row, i)), 1) for i in range(n)]
+    elif metric == "acc_bytes":
+        chosen = each / [max(len(_option(row, i).encode()), 1) for i in range(n)]
+    elif metric == "acc_mutual_info":
+        chosen = each - alone
+    place = int(chosen.argmax())
+    shares = np.exp(each - each.max())
+    return str(place), float(shares[place] / shares.sum())
 
 
 def _likelihoods(replies: list) -> np.ndarray | None:
@@ -74,11 +80,9 @@ def _likelihoods(replies: list) -> np.ndarray | None:
     return found if np.isfinite(found).all() else None
 
 
-def _letters(row: Mapping, option: int) -> int:
-    """Letters of an option without the space before it, by which acc_norm divides."""
+def _option(row: Mapping, at: int) -> str:
+    """The text of an option, without the space before it."""
     asked = row.get("arguments")
     if isinstance(asked, list):  # versions before 0.4.3
-        text = asked[option][1]
-    else:
-        text = asked[f"gen_args_{option}"]["arg_1"]
-    return max(len(text.removeprefix(" ")), 1)
+        return asked[at][1].removeprefix(" ")
+    return asked[f"gen_args_{at}"]["arg_1"].removeprefix(" ")

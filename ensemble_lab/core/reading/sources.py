@@ -60,6 +60,8 @@ def columns_in(
     if kind not in TEXTS + JSONS:
         kinds = ", ".join((*TEXTS, *JSONS, ".parquet"))
         fix = "save it as CSV UTF-8" if kind.startswith((".xls", ".ods")) else "rename it"
+        if kind in (".pkl", ".pickle"):
+            fix = "a pickle can run any code; where you trust it, save its frame as parquet"
         raise ValueError(f"it is not one of {kinds}, nor one of these texts .gz: {fix}")
     data = in_utf8(content(path), dialect.encoding)
     if kind in JSONS:
