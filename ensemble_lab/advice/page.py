@@ -118,6 +118,7 @@ def _sure(advice: Advice) -> list[str]:
             f"About {counted(advice.needed_rows, 'graded row')} would tell it from {rival} (5 %"
             f" level, 80 % power); there are {rows:,}, which is {enough}."
         )
+    text.append(_cheaper(advice))
     often = advice.frontier[advice.frontier["chosen_in"] >= 0.0051].sort_values(
         "chosen_in", ascending=False
     )
@@ -125,8 +126,22 @@ def _sure(advice: Advice) -> list[str]:
         [row.candidate, percent(row.chosen_in, 0), percent(row.accuracy)]
         for row in often.head(5).itertuples()
     ]
-    return [*map(paragraph, text), table(["won", "share of the draws", "right"], shares)
-            if len(shares) > 1 else ""]  # fmt: skip
+    won = table(["won", "share of the draws", "right"], shares) if len(shares) > 1 else ""
+    return [*(paragraph(one) for one in text if one), won]
+
+
+def _cheaper(advice: Advice) -> str:
+    """A word where what these rows cannot tell from the advice costs less."""
+    if not advice.rival or advice.needed_rows <= len(advice.outcomes):
+        return ""
+    price = dict(zip(advice.frontier["candidate"], advice.frontier["cost"], strict=True))
+    if not price[advice.rival] < 0.95 * price[advice.chosen]:  # nor where one is not known
+        return ""
+    share = 100 * price[advice.rival] / price[advice.chosen]
+    return (
+        f"{excerpt(advice.rival, 60)} costs {share:.3g} % of it. As far as these rows can"
+        " tell, that is the better bargain."
+    )
 
 
 def _changes(advice: Advice) -> list[str]:

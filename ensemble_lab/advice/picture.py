@@ -123,7 +123,7 @@ def _add_oracle(figure: go.Figure, advice: Advice, table) -> None:
     if near:
         figure.add_hline(
             advice.oracle, line={"color": ORACLE, "dash": "dashdot", "width": 1.5},
-            annotation_text="oracle: a right model is always chosen",
+            annotation_text="oracle",
             annotation_font={"color": TEXT[ORACLE]}, annotation_position="bottom left",
         )  # fmt: skip
         top = max(top, advice.oracle)

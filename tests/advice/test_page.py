@@ -57,6 +57,18 @@ def test_the_recommendation_comes_first_and_the_figures_are_those_of_the_advice(
     assert "ensemble-lab serve advised.toml" in text and "nan" not in text.lower().split()
 
 
+def test_a_cheaper_one_that_cannot_be_told_apart_is_named():
+    found = advice()
+    frontier = found.frontier.copy()
+    frontier.loc[frontier["candidate"] == found.chosen, "cost"] = 0.004
+    frontier.loc[frontier["candidate"] == found.rival, "cost"] = 0.001
+    named = f"{found.rival} costs 25 % of it"
+    unsure = replace(found, frontier=frontier, needed_rows=1e6)
+    assert named in words(advice_page(unsure))
+    assert named not in words(advice_page(replace(unsure, needed_rows=10)))
+    assert "of it. As far as these rows" not in words(advice_page(found))
+
+
 def test_the_page_asks_nothing_of_the_network():
     page = advice_page(advice())
     without = re.sub(r"(?is)<script\b.*?</script>", "", page)

@@ -63,7 +63,49 @@ def misleads():
     return bool(np.mean(turned) > 0.9 and big > middle)
 
 
+def rows_at_random():
+    """How many rows at random are off by as much as 300 weighted ones."""
+    table, place = example(), {item: i for i, item in enumerate(example().items.tolist())}
+    truth, n, errors = table.accuracy(), len(table), []
+    for seed in range(100):
+        rows = lab.rows_to_grade(table, 300, seed=seed)
+        weight, at = rows["weight"].to_numpy(), [place[item] for item in rows["item"]]
+        drawn = np.random.default_rng(seed).permutation(n)[:300]
+        weighed = (weight[:, None] * table.correct[at]).sum(axis=0) / n
+        errors.append([weighed - truth, table.correct[drawn].mean(axis=0) - truth])
+    chosen, random = (np.array(errors) ** 2).mean(axis=(0, 2))
+    # The variance at random is in proportion to 1 / rows - 1 / n.
+    return 1 / ((1 / 300 - 1 / n) * chosen / random + 1 / n)
+
+
+@cache
+def advice(half):
+    """Without a budget, and with half the price of the expensive model."""
+    table = lab.Outcomes(
+        models=example().models, items=example().items, correct=example().correct,
+        answer=example().answer, labels=example().labels, truth=example().truth,
+        cost=example().cost, latency=example().latency, tokens=example().tokens,
+    )  # fmt: skip
+    limits = {"budget": float(table.cost[:, -1].mean()) / 2} if half else {}
+    return lab.advise(table, progress=False, **limits)
+
+
+def families():
+    kinds = advice(True).frontier.set_index("candidate")["family"]
+    return kinds[advice(True).chosen] == "cascade"
+
+
 CLAIMS = [
+    Claim("300 grades tell as much as about {570} at random", rows_at_random, 40),
+    Claim(
+        "each of those drawn stands for about six",
+        lambda: bool(5.5 < lab.rows_to_grade(example(), 300, seed=0)["weight"].max() < 6.5),
+    ),
+    Claim(
+        "the advice is to ask the expensive model: nothing in the table is more accurate",
+        lambda: advice(False).chosen == BIG,
+    ),
+    Claim("At half the price the cascade is advised", families),
     Claim("the cascade costs {36} % of the price.", share_of_price, 0.5),
     Claim("The two cannot be told apart", as_right),
     Claim(
@@ -93,6 +135,9 @@ GIVEN = (
     "that had a chance of 10 % to be answered",
     "Send a random 5 % of your traffic",
     "send a random 5 % to both models",
+    "draws 300 rows 100 times",
+    "that of 300 rows at random",
+    "With these weighted rows 300 grades",
 )
 
 test_claims_hold = claims_hold("own_data", CLAIMS)

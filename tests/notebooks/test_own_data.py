@@ -50,6 +50,7 @@ def test_a_whole_log(tmp_path):
     text, names = ran(tmp_path, log())
     assert NOT_GRADED not in text and "nan" not in text
     assert "difference from all grades" in text and "in one log" in text
+    assert "Advice: " in text and "20 of 20 requests are answered as in the replay" in text
     assert "right (%)" in columns(names) and "USD per 10,000" in columns(names)
 
 
@@ -64,6 +65,7 @@ def test_a_log_without_grades(tmp_path):
     assert f"of these {differ} have no grades yet" in text
     assert f"d is at most {differ / 120:.3f}" in text
     assert "such a log cannot be made from yours" in text
+    assert "no advice: no answer here is graded" in text and "no policy was advised" in text
 
 
 def test_grades_of_the_rows_that_differ_are_enough(tmp_path):
