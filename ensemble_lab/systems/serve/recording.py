@@ -137,7 +137,7 @@ class TrafficLog:
     def _write_all(self) -> None:
         while not self._closing.is_set():
             self._wake.wait()
-            # One write for all requests of so many seconds: to wake this thread costs more.
+            # One write for the requests of so many seconds: to wake a thread costs the most.
             self._closing.wait(INTERVAL)
             self._wake.clear()
             self.flush()
