@@ -374,7 +374,8 @@ class Outcomes(Frozen):
         Tables are ``.csv``, ``.tsv`` and ``.jsonl`` (one object a line), these also as ``.gz``, and
         ``.parquet``. Names keep their spelling: items and features are numbers only where every
         cell is spelled like a number ("007" is a name), groups and models never are. An answer that
-        spells a number is that number, whatever other cells hold: "18.0" is 18.
+        spells a number is that number, whatever other cells hold: "18.0" is 18. `read_table` reads
+        tables with other names of columns, separators and decimal signs.
 
         Parameters
         ----------

@@ -36,7 +36,7 @@ class ReadTable(NamedTuple):
     sentences: list[str]
     columns: Any
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         said = "".join(f"- {sentence}\n" for sentence in self.sentences)
         return f"{self.outcomes!r}\n{said}{self.columns.to_string(index=False)}"
 
