@@ -30,7 +30,7 @@ TABLES = (
     "routellm-mmlu",
 )  # fmt: skip
 SIZES = (300, 1000)
-DRAWS = 400
+DRAWS = 400  # an interrupted run records how many were made
 
 
 @lru_cache

@@ -21,6 +21,7 @@ BENCHMARKS = (
     "answers",
     "routing",
     "committees",
+    "advise",
     "explorers",
     "speculative",
     "training",
@@ -340,6 +341,8 @@ def claims():
     for name in BENCHMARKS:
         records = {r["name"]: r for r in json.loads((RESULTS / f"{name}.json").read_text())}
         told = [(record, text) for of, record, text in CLAIMS if of == name]
+        if not told:  # docs/measured.md has its records
+            continue
         found = [claim(records[r], text) for r, text in told if r in records or r not in OPTIONAL]
         found += [eager(records)] if name == "gpu" else []
         found += [accepted()] if name == "distillation" else []
@@ -422,6 +425,23 @@ def ruled():
     return "\n".join(rows)
 
 
+def covered():
+    """Whether advice kept its promise, table by table, from the record coverage."""
+    [found] = [r for r in measured("advise") if r["name"] == "coverage"]
+    head = ("table", "accuracy in the interval", "cost in the interval", "promise - truth, points",
+            "out-of-fold winner", "naive")  # fmt: skip
+    rows = [f"| {' | '.join(head)} |", "|---|" + "--:|" * (len(head) - 1)]
+    for name, of in [*found["tables"].items(), ("together", found["together"])]:
+        cells = [f"{of[key]:.1%}" for key in ("coverage_accuracy", "coverage_cost")]
+        cells += [
+            plus_minus(*of[f"points_too_high{kind}"], ".2f")
+            for kind in ("", "_out_of_fold", "_naive")
+        ]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    how = f"{found['draws']} draws of each; ± is a standard error; naive: {found['peer_is']}."
+    return "\n".join([*rows, "", how])
+
+
 def badges(notebook):
     """The two badges of a notebook in the README, by the repository in pyproject.toml."""
     owner = slug()
@@ -470,7 +490,7 @@ def badged(text):
 def written(text):
     """README.md or docs/measured.md with its marked parts and badges made again."""
     parts = {"claims": claims, "pythons": pythons, "routers": routers, "engines": engines}
-    parts |= {"distilled": distilled, "rules": ruled}
+    parts |= {"distilled": distilled, "rules": ruled, "coverage": covered}
     parts |= {f"bench {name}": lambda name=name: bench_table(name) for name in BENCHMARKS}
     if "<!-- quickstart:" in text:
         parts["quickstart"] = lambda: quickstart(text)

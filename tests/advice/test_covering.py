@@ -1,0 +1,55 @@
+"""The benchmark of coverage counts what it says, on draws with a known answer."""
+
+import pytest
+
+from benchmarks.parts import covering
+from ensemble_lab.advice.selection import Estimate
+
+
+def test_an_interval_is_made_narrower_and_holds_or_not():
+    promise = Estimate(0.70, 0.60, 0.80)
+    assert covering._kept(promise, 0.64, 1.0)["covered"]
+    half = covering._kept(promise, 0.64, 0.5)
+    assert not half["covered"] and half["width"] == pytest.approx(0.1)
+    assert half["error"] == pytest.approx(0.06)
+    assert covering._kept(Estimate(2.0, 2.0, 2.0), 2.0 + 1e-12, 0.5)["covered"]
+
+
+def test_the_summary_by_hand():
+    one = {"accuracy": {"error": 0.01, "covered": True, "width": 0.1, "truth": 0.7},
+           "cost": {"error": 0.2, "covered": False, "width": 1.0, "truth": 2.0},
+           "winner": 0.03, "naive": 0.05}  # fmt: skip
+    two = one | {"accuracy": one["accuracy"] | {"error": 0.03, "covered": False}}
+    found = covering.summed([one, two])
+    assert found["draws"] == 2 and found["coverage_accuracy"] == 0.5 and found["coverage_cost"] == 0
+    assert found["points_too_high"] == [2.0, 1.0] and found["points_too_high_naive"] == [5.0, 0.0]
+    assert found["cost_error_percent"] == [10.0, 0.0] and found["width_points"] == 10.0
+
+
+def test_draws_are_kept_and_ctrl_c_returns_those_of_every_table(tmp_path, monkeypatch):
+    made = []
+
+    class Here:
+        """A pool that works in this process, and is interrupted after five draws."""
+
+        def __init__(self, workers):
+            pass
+
+        def shutdown(self, **how):
+            pass
+
+    def done(working, left):
+        for key in left:
+            if len(made) == 5:
+                raise KeyboardInterrupt
+            made.append(key)
+            yield {"table": key[0], "n": key[1], "draw": key[2]}
+
+    monkeypatch.setattr(covering, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(covering, "_done", done)
+    monkeypatch.setattr(covering.tempfile, "gettempdir", lambda: str(tmp_path))
+    first = covering.all_draws(("a", "b"), (10,), 4)
+    assert [one["draw"] for one in first] == [0, 0, 1, 1]
+    monkeypatch.setattr(covering, "_done", lambda working, left: iter(
+        {"table": t, "n": n, "draw": d} for t, n, d in left))  # fmt: skip
+    assert len(covering.all_draws(("a", "b"), (10,), 4)) == 8 and len(made) == 5
