@@ -403,3 +403,37 @@ def test_one_sample_file_and_our_own_files(tmp_path):
     lab.record({"m": str}, ["1"], tmp_path / "r.jsonl", progress=False)
     assert lab.read_table(tmp_path / "r.jsonl").outcomes.models == ("m",)
     refused(tmp_path / "r.jsonl", "leave out item", item="x")
+
+
+@pytest.mark.parametrize(
+    ("metric", "option"), [("acc", "0"), ("acc_norm", "2"), ("acc_bytes", "1")]
+)
+def test_the_option_is_chosen_as_the_metric_chooses(put, metric, option):
+    """By hand: a letter's share is -1.9, -1.15, -1.1 and a byte's -1.9, -0.575, -1.1."""
+    options, logs = [" a", " éé", " abcd"], [-1.9, -2.3, -4.4]
+    row = {
+        "doc_id": 0,
+        "target": "0",
+        "filter": "none",
+        "metrics": ["acc", "acc_norm", "acc_bytes"],
+    }
+    row |= {"acc": 1.0, "acc_norm": 0.0, "acc_bytes": 0.0, "doc": {}, "resps": []}
+    row["filtered_resps"] = [[str(one), "False"] for one in logs]
+    row["arguments"] = {f"gen_args_{i}": {"arg_0": "q", "arg_1": o} for i, o in enumerate(options)}
+    path = put("m/samples_t.jsonl", json.dumps(row))
+    table = lab.read_table(path, metric=metric).outcomes
+    assert table.labels[table.answer.item()] == option
+    shares = np.exp(logs) / np.exp(logs).sum()
+    assert table.confidence.item() == pytest.approx(shares[int(option)])
+
+
+def test_a_reply_with_two_choices_leaves_all_choices_out(put):
+    one, two = [{"output": "x"}], [{"output": "x"}, {"output": "y"}]
+    rows = [
+        {"id": i, "llm": "a", "score": 1, "result": reply} for i, reply in enumerate([one, two])
+    ]
+    table = lab.read_table(put("t.jsonl", "\n".join(map(json.dumps, rows))))
+    assert table.outcomes.answer is None
+    assert "left out, because they hold lists: result" in table.sentences
+    table = lab.read_table(put("t.jsonl", json.dumps(rows[0])))
+    assert table.outcomes.labels == ("x",)
