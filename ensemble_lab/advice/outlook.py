@@ -1,0 +1,112 @@
+"""The part of the page about tomorrow: what would change the advice, and how long people wait."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ensemble_lab.advice import changes
+from ensemble_lab.advice.advice import Advice
+from ensemble_lab.advice.html import bullets, paragraph, table
+from ensemble_lab.advice.picture import PER
+from ensemble_lab.advice.words import percent
+from ensemble_lab.core.errors import excerpt
+
+
+def changes_of(advice: Advice) -> list[str]:
+    """By budget, by price, by the share of hard items and by time, as parts of a page."""
+    parts = []
+    steps = changes.by_budget(advice)
+    if len(steps) > 1:
+        rows = [[usd(row.budget), row.candidate, percent(row.accuracy)]
+                for row in steps.itertuples()]  # fmt: skip
+        caption = f"The most accurate candidate from each budget on, in USD per {PER:,.0f} items"
+        parts.append(table(["from", "candidate", "right"], rows, caption))
+    prices = changes.by_price(advice)
+    always = len(prices) and (prices["calls"] == 1).all()
+    lines = ["Every model that it uses is asked on every item."] * bool(always)
+    for row in prices.itertuples():
+        if always and not 0.01 <= row.factor <= 100:
+            continue
+        text = f"{excerpt(row.model, 60)} is asked on {percent(row.calls)} of the items"
+        if 0.01 <= row.factor <= 100:  # NaN is not
+            text += (
+                f"; at {row.factor:.2g} times its price of today the advised policy costs as much"
+                f" as {excerpt(advice.best_single.model, 60)} alone"
+            )
+        lines.append(text + ".")
+    lines.append(_hardness(advice))
+    parts.append(bullets([line for line in lines if line]))
+    blocks = changes.by_block(advice)
+    if len(blocks):
+        rows = [
+            [str(row.block), f"{row.rows:,}", percent(row.advised),
+             "the same" if row.candidate == advice.chosen else
+             f"{excerpt(row.candidate, 60)}, {percent(row.accuracy)}"]
+            for row in blocks.itertuples()
+        ]  # fmt: skip
+        caption = "In each block of time, judged by fits on earlier blocks"
+        parts.append(table(["block", "rows", "advised is right", "best there"], rows, caption))
+    return parts
+
+
+def _hardness(advice: Advice) -> str:
+    """Up to which share of hard items the advice stays."""
+    found = changes.by_hardness(advice)
+    if not len(found):
+        return ""
+    hard = changes.hard_rows(advice)[advice.scores.fold >= 0].mean()
+    start = f"Items on which at most half of the models are right are {percent(hard)} of the table."
+    stays = (found["candidate"] == advice.chosen).to_numpy()
+    now = int(np.abs(found["share"] - hard).argmin())
+    low = high = now
+    while low > 0 and stays[low - 1]:
+        low -= 1
+    while high < len(stays) - 1 and stays[high + 1]:
+        high += 1
+    if stays.all():
+        return f"{start} The advice is the same for any other share of them."
+    turned = []
+    for at, way in ((low - 1, "{} or fewer"), (high + 1, "{} or more")):
+        if 0 <= at < len(found):
+            there = found.iloc[at]
+            turned.append(
+                f"{way.format(percent(there.share, 0))} it would be"
+                f" {excerpt(there.candidate, 60)} ({percent(there.accuracy)} against"
+                f" {percent(there.advised)})"
+            )
+    if not turned:  # the shares beside it are not tried
+        return start
+    return f"{start} With {'; with '.join(turned)}."
+
+
+def waits_of(advice: Advice) -> list[str]:
+    """Latencies under load, as parts of a page; none where no latency is known."""
+    found = changes.by_rate(advice)
+    if not len(found):
+        return []
+    single = advice.best_single.model
+    if advice.chosen == single:
+        rows = [[f"{r.rate:.3g}", *map(seconds, r[4:6])] for r in found.itertuples()]
+        header = ["requests a second", "median", "99 % within"]
+    else:
+        rows = [[f"{r.rate:.3g}", *map(seconds, r[2:6])] for r in found.itertuples()]
+        header = ["requests a second", "advised: median", "99 % within",
+                  f"{excerpt(single, 30)}: median", "99 % within"]  # fmt: skip
+    text = (
+        f"Simulated: requests come at random, each model has {changes.SERVERS} servers and the"
+        " latencies of the table. Where models are hosted by others and do not queue, the table's"
+        " latencies are what counts."
+    )
+    return [paragraph(text), table(header, rows, "Seconds from a request to its answer")]
+
+
+def usd(cost: float) -> str:
+    """USD per 10,000 items."""
+    return "unknown" if math.isnan(cost) else f"{PER * cost:.4g}"
+
+
+def seconds(value: float) -> str:
+    """Seconds with three digits."""
+    return "no end" if math.isnan(value) else f"{value:.3g} s"
