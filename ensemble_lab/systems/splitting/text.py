@@ -2,8 +2,9 @@
 
 The client keeps every input of every stage. A stage holds nothing else that cannot be computed
 again: its cache is a function of its inputs. So when a stage is lost, another one reads these
-inputs in one step and continues where the first one stopped. No cache crosses a link. Many tokens read at once round
-otherwise than one by one: in float64 that changes no text, in bfloat16 it may turn a near-tie.
+inputs in one step and continues where the first one stopped. No cache crosses a link.
+Many tokens read at once round otherwise than one by one: in float64 that changes no text, in
+bfloat16 it may turn a near-tie.
 
 References
 ----------
