@@ -158,7 +158,7 @@ CLAIMS = [
     Claim("A breaker does nearly as much without their help", a_breaker_does_nearly_as_much),
     Claim("servers were busy all the time that nobody got an answer",
           busy_while_nobody_is_answered),
-    Claim("takes {2} ms longer than without it, and a vote of three {4} ms longer", added, 1),
+    Claim("takes {1} ms longer than without it, and a vote of three {3} ms longer", added, 1),
     Claim("Live and replay ask the big model for the same digits, one by one.",
           live_asks_as_replay_does),
     Claim("At rest the second call saves nearly all that a slow moment would have lost.",

@@ -35,8 +35,8 @@ class Link:
 
     Examples
     --------
-    >>> Link(bandwidth=100e6, delay=0.025).seconds(1_000_000)
-    0.105
+    >>> Link(bandwidth=100e6, delay=0.025).seconds(312_500)
+    0.05
     """
 
     bandwidth: float

@@ -32,7 +32,8 @@ def split(
 
     This process stays the client: it keeps embeddings and head, chooses the tokens, and keeps what
     each stage has read. It shares its machine with the first stage; each further stage is behind a
-    link. A stage that is lost is replaced, and the text is the same.
+    link. A stage that is lost is replaced, and the text is the same; in bfloat16 except at
+    near-ties, because its successor reads many tokens at once.
 
     Parameters
     ----------
@@ -45,7 +46,8 @@ def split(
     bits : {None, 8}
         8 sends the states at cuts as bytes, with one scale a token.
     spares : int
-        Processes that wait to replace a stage; 0 replaces none.
+        Processes that wait to replace a stage. Where they are used up, a new one is started at the
+        loss, which takes seconds; `Split.refill` starts them before. 0 replaces no stage.
     room : int, optional
         Tokens of a text that stages take; by default what the model can see.
     patience : float
