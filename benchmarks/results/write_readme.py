@@ -27,6 +27,7 @@ BENCHMARKS = (
     "distillation",
     "submodels",
     "systems",
+    "links",
     "gpu",
 )
 MULTIPLIES = "Speculation multiplies whatever engine runs below it."
@@ -144,6 +145,9 @@ CLAIMS = (
         "Streams, how late a frame is at the 99th percentile: {ours}, without it {peer}.",
     ),
     ("systems", "replay-rows", "A replay by parts: {beside} the same in one table."),
+    ("links", "split-overhead", "A token of two stages: {ours}, of one process {peer}."),
+    ("links", "link-error", "A link in user space: {share} times as exact as asked."),
+    ("links", "recovery", "Recovery from `kill -9`: {beside} 1.2 prefills."),
     ("gpu", "smollm2-decoding", "SmolLM2 with a draft: {beside} assisted decoding (goal: {goal})."),
     ("gpu", "1b-decoding", "{size} random parameters: {beside} assisted decoding."),
     ("gpu", "big-share-of-formula", "{size}: {share} of the speedup by the formula."),

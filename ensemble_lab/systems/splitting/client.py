@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+import threading
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 
 class Split:
-    """A language model cut into stages; made by `split`, and closed at the end of a ``with``."""
+    """A language model cut into stages; made by `split`, and closed at the end of a ``with``.
+
+    Several threads may each write a text: while one is in a stage, the other is in another one.
+    """
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class Split:
         self._file = Path(self._folder.name) / "layers.safetensors"
         self._threads = torch.get_num_threads()
         self.slots: list[Slot] = []
+        self.locks = [threading.Lock() for _ in spans]
         self._spares: list[StageProcess] = []
         self._close = weakref.finalize(self, _close, self.slots, self._spares, self._folder)
         try:

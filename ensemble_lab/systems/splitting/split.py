@@ -45,7 +45,8 @@ def split(
     bits : {None, 8}
         8 sends the states at cuts as bytes, with one scale a token.
     spares : int
-        Processes that wait to replace a stage; 0 replaces none.
+        Processes that wait to replace a stage. Where they are used up, a new one is started at the
+        loss, which takes seconds; `Split.refill` starts them before. 0 replaces no stage.
     room : int, optional
         Tokens of a text that stages take; by default what the model can see.
     patience : float

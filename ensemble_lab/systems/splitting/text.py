@@ -92,7 +92,8 @@ class Text:
             for i in range(slots):
                 begun = time.perf_counter()
                 self._kept[i].append(buffer)
-                header, buffer, out, back = self._through(i, len(new), recoveries)
+                with split.locks[i]:  # another thread's text may be in another stage
+                    header, buffer, out, back = self._through(i, len(new), recoveries)
                 sent[i], received[i], computed[i] = out, back, header.seconds
                 passed[i] = time.perf_counter() - begun - header.seconds
                 buffer = bytes(buffer)

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import psutil
 import pytest
 
 import ensemble_lab as lab
+from ensemble_lab.systems.splitting.connection import Connection
 from ensemble_lab.systems.splitting.wire import HEADER
 from tests.systems.split.conftest import PROMPT
 
@@ -149,9 +151,50 @@ def test_stages_end_with_the_client(how):
     client.stdout.close()
 
 
-def test_a_stage_that_waits_takes_no_processor_time(halves, greedy):
-    halves.generate(PROMPT, 3)
-    stages = [psutil.Process(one.pid) for one in halves.stages]
-    before = [sum(one.cpu_times()[:2]) for one in stages]
+def test_stages_that_wait_take_no_processor_time_also_after_a_kill(halves, greedy):
+    halves.kill(0)
+    assert halves.generate(PROMPT, 40).tokens == greedy
+    pids = [os.getpid(), *(one.pid for one in halves.stages)]
+    before = [sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids]
     time.sleep(0.5)
-    assert all(sum(p.cpu_times()[:2]) - b < 0.1 for p, b in zip(stages, before))
+    after = [sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids]
+    assert all(a - b < 0.15 for a, b in zip(after, before))
+
+
+def test_closing_after_a_kill_is_silent(tiny, capfd):
+    stages = lab.split(tiny, 2, spares=0)
+    stages.kill(1)
+    stages.close()
+    stages.close()
+    assert capfd.readouterr().err.count("\n") == 0
+
+
+def test_threads_write_a_text_each(tiny, halves):
+    prompts = ["Once upon", "The sea is", "A cat"]
+    found = {}
+
+    def write(prompt):
+        found[prompt] = halves.generate(prompt, 15).tokens
+
+    threads = [threading.Thread(target=write, args=(prompt,)) for prompt in prompts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert found == {prompt: tiny.generate(prompt, 15).tokens for prompt in prompts}
+
+
+def test_another_client_may_greet_a_stage_whose_client_has_gone(halves, greedy):
+    text = halves.stream(PROMPT, 40)
+    for _ in range(4):
+        next(text)
+    address = halves.slots[1].connection.address
+    halves.slots[1].connection.close()
+    other = Connection(address, None, 4.0, 9.0)
+    ask = {"first": 2, "last": 4, "room": 512, "bits": 0, "link": None}
+    assert other.hello(ask, 9.0)["first"] == 2
+    other.close()
+    (lost,) = next(text).recoveries  # our own connection was closed: the stage is replaced
+    assert "closed" in lost.reason
+    list(text)
+    assert tuple(text.tokens) == greedy
