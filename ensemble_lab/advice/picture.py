@@ -75,7 +75,18 @@ def _by_price(advice: Advice, table, left_out: int) -> go.Figure:
     _add_oracle(figure, advice, table)
     unit = f"USD per {PER:,.0f} items" + (", log scale" if log else "")
     figure.update_xaxes(title_text=unit, type="log" if log else "linear")
+    if log:  # plotly would write 2 for 20
+        ticks = _round_numbers(paid.min(), paid.max())
+        figure.update_xaxes(tickvals=ticks, ticktext=[f"{x:g}" for x in ticks])
     return _finished(figure, advice, table, left_out)
+
+
+def _round_numbers(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten, about `low` to `high`; powers alone in a wide range."""
+    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
+    steps = (1, 2, 5) if last - first <= 3 else (1,)
+    found = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+    return [x for x in found if low / 2 <= x <= high * 2]
 
 
 def _ranking(advice: Advice, table) -> go.Figure:

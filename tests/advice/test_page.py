@@ -12,6 +12,7 @@ import pytest
 import ensemble_lab as lab
 from ensemble_lab.advice import changes
 from ensemble_lab.advice.page import advice_page, write_advice
+from ensemble_lab.advice.picture import frontier_picture
 from ensemble_lab.advice.saving import save_advised
 
 FIVE = ("gemma-2-9b-it", "Meta-Llama-3.1-8B-Instruct", "Mistral-Nemo-Instruct-2407",
@@ -183,3 +184,12 @@ def test_many_models_stay_one_page():
     table = lab.Outcomes(models=models, items=range(60), correct=rng.random((60, 300)) < 0.6)
     text = words(advice_page(lab.advise(table, progress=False)))
     assert re.search(r"\d+ less accurate ones are left out", text)
+
+
+def test_prices_on_a_log_scale_are_written_whole():
+    figure = frontier_picture(advice())
+    axis = figure.layout.xaxis
+    assert axis.type == "log" and list(axis.ticktext) == [f"{x:g}" for x in axis.tickvals]
+    assert len(axis.tickvals) >= 3
+    paid = [x for trace in figure.data for x in trace.x]
+    assert min(axis.tickvals) <= 2 * min(paid) and max(axis.tickvals) >= max(paid) / 5
