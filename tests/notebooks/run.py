@@ -28,8 +28,7 @@ from tests.support.processes import COMPILED_ONCE
 
 LONGEST_CELL = 300  # seconds; what is slower hangs
 # What a notebook may need beside the wheel, by the names of imports, in the order of metadata.
-HEAVY = ("torch", "transformers", "zmq", "fastapi", "uvicorn", "aiohttp", "prometheus_client",
-         "openai")  # fmt: skip
+HEAVY = ("torch", "transformers", "fastapi", "uvicorn", "aiohttp", "prometheus_client", "openai")
 WHERE = f"""import importlib.util, json, sys
 import ensemble_lab
 
