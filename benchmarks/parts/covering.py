@@ -1,7 +1,8 @@
 """Whether advice keeps its promise: drawn from tables so large that the truth is known.
 
-A draw of n rows stands for what a user has, and the table for all requests to come. `advise` reads
-the draw alone. The truth is what the policy that it returns does on the whole table.
+A draw of n rows stands for what a user has, and the other rows of the table for the requests to
+come. `advise` reads the draw alone. The truth is what the policy that it returns does on the whole
+table, and, stricter, on the other rows: a policy does better on rows that it was fitted on.
 """
 
 from __future__ import annotations
@@ -47,12 +48,14 @@ def drawn(name: str, n: int, draw: int) -> dict:
         warnings.simplefilter("ignore")
         advice = lab.advise(part, seed=draw, progress=False)
         truth = advice.policy.decide(table)
+        others = advice.policy.decide(table.take(np.setdiff1d(np.arange(len(table)), rows)))
         naive = _naive(advice, table)
     out_of_fold = advice.frontier.set_index("candidate").loc[advice.chosen]
     shrink = (1 - n / len(table)) ** 0.5  # drawn without replacement
     return {
         "table": name, "n": n, "draw": draw, "chosen": advice.chosen, "sure": advice.sure,
         "accuracy": _kept(advice.accuracy, truth.accuracy, shrink),
+        "others": _kept(advice.accuracy, others.accuracy, 1 / shrink),  # two means that vary
         "cost": _kept(advice.mean_cost, truth.mean_cost, shrink),
         "winner": float(out_of_fold["accuracy"] - truth.accuracy), "naive": naive,
     }  # fmt: skip
@@ -125,7 +128,9 @@ def _code() -> str:
 
 def summed(found: list[dict]) -> dict:
     """Coverage and mean error of one table and size, or of several together."""
-    accuracy, cost = ([one[kind] for one in found] for kind in ("accuracy", "cost"))
+    accuracy, others, cost = (
+        [one[kind] for one in found] for kind in ("accuracy", "others", "cost")
+    )
 
     def points(values) -> list[float]:
         values = 100 * np.asarray(values)
@@ -138,6 +143,8 @@ def summed(found: list[dict]) -> dict:
         "coverage_accuracy": round(float(np.mean([one["covered"] for one in accuracy])), 4),
         "coverage_cost": round(float(np.mean([one["covered"] for one in cost])), 4),
         "points_too_high": points([one["error"] for one in accuracy]),
+        "coverage_other_rows": round(float(np.mean([one["covered"] for one in others])), 4),
+        "points_too_high_other_rows": points([one["error"] for one in others]),
         "points_too_high_out_of_fold": points([one["winner"] for one in found]),
         "points_too_high_naive": points([one["naive"] for one in found]),
         "width_points": round(100 * float(np.mean([one["width"] for one in accuracy])), 2),

@@ -18,11 +18,13 @@ def test_an_interval_is_made_narrower_and_holds_or_not():
 def test_the_summary_by_hand():
     one = {"accuracy": {"error": 0.01, "covered": True, "width": 0.1, "truth": 0.7},
            "cost": {"error": 0.2, "covered": False, "width": 1.0, "truth": 2.0},
+           "others": {"error": 0.04, "covered": False, "width": 0.1, "truth": 0.6},
            "winner": 0.03, "naive": 0.05}  # fmt: skip
     two = one | {"accuracy": one["accuracy"] | {"error": 0.03, "covered": False}}
     found = covering.summed([one, two])
     assert found["draws"] == 2 and found["coverage_accuracy"] == 0.5 and found["coverage_cost"] == 0
     assert found["points_too_high"] == [2.0, 1.0] and found["points_too_high_naive"] == [5.0, 0.0]
+    assert found["points_too_high_other_rows"] == [4.0, 0.0] and found["coverage_other_rows"] == 0
     assert found["cost_error_percent"] == [10.0, 0.0] and found["width_points"] == 10.0
 
 
