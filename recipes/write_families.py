@@ -36,7 +36,7 @@ LEVELS = {
 class Family(NamedTuple):
     """A family: where its models meet, public names to begin with, and its notebook.
 
-    One that is not built yet has no names, and the number of the notebook that will bring it.
+    One that is not built yet has no names. A notebook that is not written yet is its number.
     """
 
     name: str
@@ -51,7 +51,7 @@ FAMILIES = [
     Family("big-little", "answers", "Cascade LearnedSelector", "02_cascades"),
     Family("model selection", "answers", "frontier BudgetRouter Router", "03_routing"),
     Family("routing", "answers", "QualityRouter NeighbourRouter GapRouter", "03_routing"),
-    Family("bandits", "answers", "", "04"),
+    Family("bandits", "answers", "FollowTheLeader MuLinUCB", "04"),
     Family("committees", "answers", "AdaptiveConsistency MixtureOfAgents", "17_committees"),
     Family("speculative decoding", "tokens", "decode speculative", "05_speculative_decoding"),
     Family("big-little decoding", "tokens", "", "07"),
@@ -110,10 +110,9 @@ def faults(papers, places, families=FAMILIES, notebooks=NOTEBOOKS):
         for number in re.findall(r"notebooks? (\d\d)", note) if "not built yet" in note else ():
             found += came(key, number, notebooks)
     for family in families:
-        if family.names:
-            found += wrong_places(family.name, family.names.split(), family.notebook, notebooks)
-        else:
-            found += came(family.name, family.notebook, notebooks)
+        notebook = "" if family.notebook.isdigit() else family.notebook
+        found += wrong_places(family.name, family.names.split(), notebook, notebooks)
+        found += came(family.name, family.notebook, notebooks)
     return found
 
 
@@ -131,8 +130,8 @@ def wrong_places(of, names, notebook, notebooks, mentioned=()):
 
 
 def came(of, number, notebooks):
-    """A notebook that was awaited and is there now."""
-    if any(notebooks.glob(f"{number}_*.ipynb")):
+    """A notebook that was awaited by its number and is there now."""
+    if number.isdigit() and any(notebooks.glob(f"{number}_*.ipynb")):
         return [f"{of}: notebook {number} is there now; say what runs"]
     return []
 
@@ -174,8 +173,9 @@ def heading(name):
 def section(family, rows, papers):
     """A family: where it runs, then its papers, the runnable ones first."""
     start = f"Begin with {code(family.names)} in notebook {linked(family.notebook)}."
-    if not family.names:
-        start = f"Not built yet: notebook {family.notebook} will bring it."
+    if family.notebook.isdigit():
+        built = f"Begin with {code(family.names)}." if family.names else "Not built yet."
+        start = f"{built} Notebook {family.notebook} is not written yet."
     lines = [f"### {heading(family.name)}", "", start, ""]
     if not rows:
         return [*lines, "The survey lists no paper of this family.", ""]

@@ -50,6 +50,16 @@ def test_families_are_those_of_the_map_in_the_order_of_the_levels():
     assert [title.lower() for title in titles] == [title.lower() for title in expected]
 
 
+def test_what_is_awaited_is_said_where_it_is_awaited():
+    for family in FAMILIES:
+        start = "\n".join(write_families.section(family, [], {}))
+        assert ("Not built yet." in start) == (not family.names)
+        number = family.notebook.split("_")[0]
+        assert (f"Notebook {number} is not written yet." in start) == family.notebook.isdigit()
+        assert (f"in notebook [{number}](../" in start) != family.notebook.isdigit()
+        assert all(f"`lab.{name}`" in start for name in family.names.split())
+
+
 def test_links_inside_the_page_lead_somewhere():
     for path in re.findall(r"\]\((\.\./[^)]+|bibliography\.csv)\)", PAGE):
         assert (ROOT / "docs" / path).exists(), path
@@ -96,8 +106,9 @@ def test_faults_of_families_and_of_the_bibliography_are_named():
         "guessing: ensemble_lab has no 'Guess'",
         "guessing: notebook '01_voting' uses none of Guess",
     ]
-    came = [*FAMILIES, Family("guessing", "answers", "", "01")]
-    assert faults(PAPERS, PLACES, came) == ["guessing: notebook 01 is there now; say what runs"]
+    for names in ("", "MajorityVote"):
+        came = [*FAMILIES, Family("guessing", "answers", names, "01")]
+        assert faults(PAPERS, PLACES, came) == ["guessing: notebook 01 is there now; say what runs"]
     twice = [*PAPERS, PAPERS[0]]
     assert "hu2023mosel: two papers have this key" in faults(twice, PLACES)
 
