@@ -1,12 +1,15 @@
 """docs/families.md: each paper of the survey has one place, and what it names is there."""
 
 import csv
+import inspect
 import json
 import re
+from functools import reduce
 from pathlib import Path
 
 import pytest
 
+import ensemble_lab as lab
 from recipes import bibliography, write_families
 from recipes.write_families import FAMILIES, LEVELS, Family, faults, rows_of, written
 
@@ -173,6 +176,41 @@ def test_the_recipe_writes_the_file_that_a_list_gives(tmp_path, monkeypatch):
         "key,title,authors,year,venue,urls,sections\n"
         "kim2023vote,Vote,A Kim,2023,ICML 2023,https://example.org,voting\n"
     )
+
+
+def head(paper):
+    """A title up to its first colon or comma, in lower case."""
+    return re.split(r"[:,]", paper["title"])[0].lower()
+
+
+def is_cited(paper, names, notebook):
+    """Whether a name's module has the paper's title or number, or its notebook has the title."""
+    found = [inspect.unwrap(reduce(getattr, name.split("."), lab)) for name in names.split()]
+    sources = [Path(inspect.getsourcefile(one)).read_text(encoding="utf-8") for one in found]
+    number = re.search(r"\d{4}\.\d{5}", paper["urls"])
+    if notebook:
+        sources.append((ROOT / f"notebooks/{notebook}.ipynb").read_text(encoding="utf-8"))
+    return any(
+        head(paper) in " ".join(source.lower().split()) or (number and number[0] in source)
+        for source in sources
+    )
+
+
+SAME_WORK = {"hu2024mars"}  # RouterBench under its first title
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in PLACES if row["status"] == "runnable"], ids=lambda row: row["key"]
+)
+def test_what_runs_names_its_paper_in_its_module_or_notebook(row):
+    [paper] = [paper for paper in PAPERS if paper["key"] == row["key"]]
+    assert row["key"] in SAME_WORK or is_cited(paper, row["names"], row["notebook"])
+
+
+def test_a_name_of_another_paper_does_not_count_as_cited():
+    papers = {paper["key"]: paper for paper in PAPERS}
+    assert not is_cited(papers["kang2017neurosurgeon"], "MajorityVote", "01_voting")
+    assert not is_cited(papers["zhao2024eagle"], "GroupRouter", "")
 
 
 def papers_of(notebook):
