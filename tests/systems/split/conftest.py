@@ -19,6 +19,9 @@ What users report of peers, each with the test that tries the same here:
   test_any_number_of_stages_survives_a_kill
 - DeepSpeed 5696: a second prompt of another length has states of the wrong shape:
   test_the_middle_cut_too_and_several_texts
+- accelerate 993: a model that was shared out has its embeddings and head no longer tied;
+  accelerate 2692, 2812: over several devices it writes nonsense:
+  test_three_cuts_of_smollm2_write_the_whole_models_text
 - distributed-llama 140: workers end, or stay, when the root does: test_stages_end_with_the_client
 - distributed-llama 209: the network is closed after a few texts: test_the_middle_cut_too_…
 - exo 641: each machine reads all weights: test_a_stage_holds_its_own_layers_alone
