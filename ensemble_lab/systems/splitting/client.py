@@ -18,7 +18,7 @@ from ensemble_lab.systems.splitting.failures import NoStageLeft, StageFailed
 from ensemble_lab.systems.splitting.link import Link
 from ensemble_lab.systems.splitting.measured import Continued, StageInfo
 from ensemble_lab.systems.splitting.process import StageProcess
-from ensemble_lab.systems.splitting.slot import Slot, greeted
+from ensemble_lab.systems.splitting.slot import Slot, greeted, right_hello
 from ensemble_lab.systems.splitting.text import Text
 from ensemble_lab.systems.splitting.weights import write_layers
 
@@ -117,17 +117,8 @@ class Split:
         """
         text = self.stream(prompt, max_new_tokens, temperature, seed)
         steps = list(text)
-        totals = [
-            tuple(map(sum, zip(*(step[field] for step in steps), strict=True)))
-            for field in range(1, 5)
-        ]
-        return Continued(
-            self.model.tokenizer.decode(text.tokens, skip_special_tokens=True),
-            tuple(text.tokens),
-            *totals,
-            sum(step.client_seconds for step in steps),
-            tuple(one for step in steps for one in step.recoveries),
-        )
+        words = self.model.tokenizer.decode(text.tokens, skip_special_tokens=True)
+        return Continued.of(words, steps)
 
     def stream(
         self,
@@ -234,16 +225,8 @@ class Split:
 
     def _greeted(self, i: int, process: StageProcess) -> Slot:
         """A process as stage `i`, if it has the weights of this model."""
-        from ensemble_lab.systems.splitting.layers import combined
-
         (first, last), link = self._spans[i], self._links[i]
-        right = {
-            "first": first,
-            "last": last,
-            "width": self.width,
-            "dtype": self.dtype,
-            "checksum": combined(self._shape, self._digests[first:last]),
-        }
+        right = right_hello(self._shape, self._digests, first, last)
         ask = {
             "first": first,
             "last": last,

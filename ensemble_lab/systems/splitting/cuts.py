@@ -3,6 +3,13 @@
 A number becomes the nearest of 255 steps between the largest magnitude and its negative. The steps
 are those of one token, or of the whole message. One token with large channels, as the first token
 of a text has in most language models, makes the steps of the whole message too large for others.
+In a text of 67 tokens, with SmolLM2 cut after 15 layers, a scale a token turns the likeliest token
+at 13 % of the positions, and one scale for all at 97 %.
+
+Stages send one scale a token. One for the whole message would save 2 bytes a token in a prefill,
+which is 0.3 % of a token with 576 numbers, and nothing in decoding, where a message is one token.
+It would also round a token by what was read together with it. So `cut_errors` measures it, and the
+wire does not offer it.
 
 References
 ----------
@@ -94,8 +101,19 @@ def cut_errors(
 
     Examples
     --------
-    >>> cut_errors(load("tiny"), ["The sea"], after=2)[0].changed  # doctest: +SKIP
-    0.0
+    All cuts of a small model, by what shares a scale:
+
+    >>> import pandas as pd
+    >>> import ensemble_lab as lab
+    >>> model, text = lab.load("tiny", dtype="float32"), "Once upon a time there was a small model."
+    >>> token, tensor = (lab.cut_errors(model, text, scale=one) for one in ("token", "tensor"))
+    >>> table = pd.DataFrame(token + tensor).pivot(index="after", columns="scale")
+    >>> table["divergence"].round(4)  # doctest: +NORMALIZE_WHITESPACE
+    scale  tensor   token
+    after
+    1      0.0008  0.0002
+    2      0.0006  0.0002
+    3      0.0003  0.0002
     """
     require("cut_errors", "torch", "transformers")
     import torch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -71,3 +73,16 @@ class Continued(NamedTuple):
     """In this process."""
     recoveries: tuple[Recovery, ...]
     """The stages that were lost, in order."""
+
+    @classmethod
+    def of(cls, text: str, steps: Sequence[Step]) -> Continued:
+        """The sums over the steps of a text."""
+        _, *rows, client, recoveries = zip(*steps, strict=True)
+        totals = [tuple(map(sum, zip(*row, strict=True))) for row in rows]
+        return cls(
+            text,
+            tuple(step.token for step in steps),
+            *totals,
+            sum(client),
+            tuple(itertools.chain(*recoveries)),
+        )

@@ -49,6 +49,19 @@ def greeted(
     return Slot(process, connection)
 
 
+def right_hello(shape: dict, digests: list[str], first: int, last: int) -> dict:
+    """What a stage says at hello that has layers `first` to `last` (not included) of a model."""
+    from ensemble_lab.systems.splitting.layers import combined
+
+    return {
+        "first": first,
+        "last": last,
+        "width": shape["width"],
+        "dtype": shape["dtype"],
+        "checksum": combined(shape, digests[first:last]),
+    }
+
+
 def check_hello(told: dict, right: dict) -> None:
     """Raise `StageFailed` where a stage has other layers, shapes or weights than are asked for."""
     for name, value in right.items():

@@ -4,7 +4,8 @@ The client keeps every input of every stage. A stage holds nothing else that can
 again: its cache is a function of its inputs. So when a stage is lost, another one reads these
 inputs in one step and continues where the first one stopped. No cache crosses a link.
 Many tokens read at once round otherwise than one by one: in float64 that changes no text, in
-bfloat16 it may turn a near-tie.
+bfloat16 it may turn a near-tie. Reading them in the old pieces would give the same bits, but takes
+a step for each new token, so as long as the text took; at once, it is one prefill.
 
 References
 ----------

@@ -28,6 +28,15 @@ def test_by_speed_the_slowest_stage_is_the_least_of_all_ways(seed):
     assert (found * seconds).max() == pytest.approx(best)
 
 
+@pytest.mark.parametrize("machines", range(1, 17))
+def test_equal_machines_differ_by_one_layer_at_most(machines):
+    """Balancers that look at the slowest stage alone leave the last ones empty (DeepSpeed 5078)."""
+    for layers in (machines, machines + 1, 42, 80):
+        for place in (layers_by_speed, layers_by_memory):
+            found = place(np.ones(machines), layers)
+            assert found.sum() == layers and np.ptp(found) <= 1
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_by_memory_no_other_way_is_nearer_to_the_quotas(seed):
     """Largest remainders give the least sum of deviations, where each machine has one anyway."""

@@ -103,3 +103,28 @@ def test_one_scale_for_all_tokens_loses_more_than_one_a_token():
     assert all(0 < a.divergence < b.divergence for a, b in zip(token, tensor))
     assert all(one.divergence < 0.01 for one in token)
     assert not model.model.model.layers[1]._forward_pre_hooks  # nothing is left on the model
+
+
+def test_a_message_of_one_token_has_the_same_scale_either_way():
+    """So in decoding nothing is to be chosen, and stages send one scale a token."""
+    states = torch.randn(1, 64)
+    for one, other in zip(round_rows(states, "token"), round_rows(states, "tensor"), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_one_loud_token_silences_the_others_only_where_they_share_a_scale():
+    states = torch.cat([torch.full((1, 4), 1000.0), torch.full((3, 4), 1.0)])
+    assert (round_rows(states, "tensor")[1][1:] == 0).all()
+    assert (round_rows(states, "token")[1] == 127).all()
+
+
+def test_smollm2_needs_a_scale_for_each_token():
+    """Its first token is so loud that one scale for all turns most of the others."""
+    model = lab.load("smollm2", dtype="bfloat16")
+    token, tensor = (
+        lab.cut_errors(model, TEXTS[0], after=[4, 15, 26], scale=one) for one in ("token", "tensor")
+    )
+    assert token[0].tokens == 67
+    assert all(10 * a.divergence < b.divergence for a, b in zip(token, tensor, strict=True))
+    assert token[1].changed == pytest.approx(0.13, abs=0.05)
+    assert tensor[1].changed == pytest.approx(0.97, abs=0.05)

@@ -11,13 +11,15 @@ import zmq
 
 import ensemble_lab as lab
 from ensemble_lab.systems.splitting.connection import Connection
-from ensemble_lab.systems.splitting.layers import combined
 from ensemble_lab.systems.splitting.process import StageProcess
-from ensemble_lab.systems.splitting.slot import check_hello
+from ensemble_lab.systems.splitting.slot import check_hello, right_hello
+from ensemble_lab.systems.splitting.stage import Stage
 from ensemble_lab.systems.splitting.weights import write_layers
 from ensemble_lab.systems.splitting.wire import (
     DTYPES,
+    FORGOTTEN,
     READY,
+    REFUSED,
     STATES,
     STEP,
     Header,
@@ -106,8 +108,8 @@ def test_a_stage_of_other_weights_or_dtype_is_refused(tmp_path, tiny):
     """One number of one weight is another one, or all are of another dtype."""
     shape, digests = write_layers(tiny, tmp_path / "right")
     asked = {"first": 2, "last": 4, "room": 9, "bits": 0, "link": None}
-    hello = {"first": 2, "last": 4, "width": 128, "dtype": "float64"}
-    hello["checksum"] = combined(shape, digests[2:4])
+    hello = right_hello(shape, digests, 2, 4)
+    assert (hello["width"], hello["dtype"]) == (128, "float64")
     weight = tiny.model.model.layers[3].mlp.up_proj.weight
     with torch.no_grad():
         weight[7, 5] += 1e-9
@@ -204,3 +206,17 @@ def test_a_stage_without_its_file_refuses_in_words(tmp_path):
     assert time.monotonic() - start < 20
     connection.close()
     stage.kill()
+
+
+def test_a_stage_takes_no_more_tokens_than_it_has_room_for(tmp_path, tiny):
+    write_layers(tiny, tmp_path / "layers")
+    stage = Stage(tmp_path / "layers")
+    stage.hello({"first": 0, "last": 1, "room": 5, "bits": 0, "link": None})
+    step = Header(STEP, DTYPES.index("float64"), text=1, rows=5, width=128, want=1)
+    reply, _ = unpack(stage.answer([step.pack(), bytes(step.size)]))
+    assert (reply.kind, reply.rows) == (STATES, 1)
+    for more in (step._replace(position=5, rows=1), step._replace(rows=6)):
+        reply, told = unpack(stage.answer([more.pack(), bytes(more.size)]))
+        assert reply.kind == REFUSED and bytes(told).endswith(b"6 tokens; there is room for 5")
+    ahead = step._replace(text=2, position=3, rows=2)  # it has not read what is before
+    assert unpack(stage.answer([ahead.pack(), bytes(ahead.size)]))[0].kind == FORGOTTEN

@@ -1,5 +1,6 @@
 """A stage that is killed, hangs or lies changes no text; what is lost is told."""
 
+import math
 import os
 import signal
 import subprocess
@@ -45,6 +46,22 @@ def test_both_stages_killed_in_a_sample(tiny, halves):
     assert tokens == whole and [one.stage for one in recoveries] == [0, 1]
 
 
+def test_one_stage_killed_twice_and_then_the_other(tiny, halves):
+    """The second time there is no process left that waits, so one is started."""
+    whole = tiny.generate(PROMPT, 30, temperature=0.8, seed=7).tokens
+    kills = {5: [1], 12: [1], 20: [0]}
+    tokens, recoveries = with_kills(halves, kills, 30, temperature=0.8, seed=7)
+    assert tokens == whole
+    assert [(one.stage, one.after) for one in recoveries] == [(1, 5), (1, 12), (0, 20)]
+
+
+def test_any_number_of_stages_survives_a_kill(tiny, greedy):
+    """Also three: whole layers are shared out, so nothing must divide a count of heads."""
+    for after in [(1, 3), (1, 2, 3)]:
+        with lab.split(tiny, after, spares=1) as stages:
+            assert with_kills(stages, {6: [1]})[0] == greedy
+
+
 def test_a_stage_killed_while_it_recovers(halves, greedy, monkeypatch):
     replace = halves.replace
     killed = []
@@ -79,6 +96,15 @@ def test_a_stage_that_hangs_is_noticed_by_its_silence(tiny, greedy):
         list(text)
         assert tuple(text.tokens) == greedy
         assert not psutil.pid_exists(pid)
+
+
+def test_a_slow_answer_is_no_loss(tiny, greedy):
+    """A message is on its way for longer than a stage may be silent; its heartbeats are not."""
+    slow = lab.Link(math.inf, delay=2.0)
+    with lab.split(tiny, 2, link=slow, patience=1.5, spares=0) as stages:
+        made = stages.generate(PROMPT, 1)
+    assert made.tokens == greedy[:1] and not made.recoveries
+    assert made.link_seconds[1] > 2 * 2.0
 
 
 def test_without_a_spare_all_is_kept_and_another_stage_continues(tiny):

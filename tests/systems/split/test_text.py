@@ -153,5 +153,7 @@ def test_three_cuts_of_smollm2_write_the_whole_models_text():
     with lab.split(model, after=(4, 15, 26), spares=0) as stages:
         made = stages.generate("What is the capital of France?", 12)
     assert made.tokens == whole.tokens
+    ends = model.model.get_input_embeddings().weight, model.model.lm_head.weight
+    assert ends[0] is ends[1]  # a split does not part what is tied
     steps, prompt = len(made.tokens), len(model.token_ids("What is the capital of France?"))
     assert made.sent[3] == steps * HEADER + (prompt + steps - 1) * 576 * 4
