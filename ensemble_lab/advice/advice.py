@@ -20,6 +20,7 @@ from ensemble_lab.advice.baselines import (
 from ensemble_lab.advice.columns import clock, clusters, of_rows
 from ensemble_lab.advice.limits import check_limits
 from ensemble_lab.advice.pool import Candidate, candidates
+from ensemble_lab.advice.prices import Repriced, at_prices
 from ensemble_lab.advice.scores import MOST_FITTED, Scores, fitted, score
 from ensemble_lab.advice.selection import Estimate, Selection, choose
 from ensemble_lab.advice.words import counted, described, percent, what_not
@@ -114,6 +115,39 @@ class Advice(Frozen):
             share = self.mean_cost.value / single["cost"]
             return f"{text} at {100 * share:.3g} % of the price of {against}."
         return f"{text}, against {against}."
+
+    def at_prices(self, factors: Mapping[str, float]) -> Repriced:
+        """Rank every candidate again, with other prices and the same decisions.
+
+        What was fitted stays as it is: a threshold that was learned under a budget would be
+        another one at other prices. So run `advise` again before money depends on it.
+
+        Parameters
+        ----------
+        factors : mapping of str to float
+            By which the price of each named model changes: ``{"big": 0.5}`` is half of its price.
+
+        Returns
+        -------
+        Repriced
+            ``chosen``, the candidate that would be advised within the same limits, and
+            ``frontier``, all candidates with their ``cost`` and whether they are ``allowed``.
+
+        Raises
+        ------
+        TypeError, KeyError, ValueError
+            No mapping; no such model; a factor that is no number from 0 up; a table without
+            prices; or a budget that no candidate keeps any more.
+
+        Examples
+        --------
+        >>> table = Outcomes(models=["small", "big"], items=range(40), cost=[[1, 10]] * 40,
+        ...                  correct=[[1, 1]] * 30 + [[0, 1]] * 10)
+        >>> advice = advise(table, budget=5, progress=False)
+        >>> advice.chosen, advice.at_prices({"big": 0.5}).chosen
+        ('small', 'big')
+        """
+        return at_prices(self, factors)
 
     def __repr__(self) -> str:
         told = [f"Advice: {self.sentence()}"]

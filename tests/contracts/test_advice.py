@@ -107,3 +107,21 @@ def test_the_best_of_the_list_is_the_one_that_is_chosen():
         allowed = found.frontier[found.frontier["allowed"]]
         best = allowed[allowed["accuracy"] == allowed["accuracy"].max()]
         assert found.chosen == best.sort_values("cost", kind="stable")["candidate"].iloc[0]
+
+
+@contract("advise", "Advice")
+def test_other_prices_are_numbers_by_model():
+    """A factor for each model that changes; what is no factor, or no model, is refused."""
+    known = lab.advise(table(), progress=False, budget=6)
+    same = known.at_prices({}).frontier
+    for one in (1, 1.0, np.float32(1), np.int64(1)):
+        assert known.at_prices({"big": one}).frontier.equals(same)
+    unpriced = lab.advise(table(cost=None), progress=False)
+    no_factor = ("1", -1, math.nan, math.inf, True, None, [1])
+    collected(
+        {f"factor {x!r}": lambda x=x: known.at_prices({"big": x}) for x in no_factor}
+        | {f"factors {x!r}": lambda x=x: known.at_prices(x) for x in (None, 2, [2.0], "big")}
+        | {f"model {x!r}": lambda x=x: known.at_prices({x: 2.0}) for x in ("Big", "", 1, None)}
+        | {"no prices": lambda: unpriced.at_prices({"big": 2.0})}
+        | {"no candidate": lambda: known.at_prices({"big": 20, "small": 20})}
+    )
