@@ -60,7 +60,9 @@ def bargain_of(scores: Scores, frontier: pd.DataFrame, chosen: str) -> str:
     """
     mine = scores.names.index(chosen)
     most = CHEAPER * frontier["cost"].iloc[mine]
-    within = frontier[frontier["allowed"] & (frontier["cost"] <= most)]  # NaN is not
+    if not most > 0:  # nothing is cheaper than what costs nothing, or than what is not known
+        return ""
+    within = frontier[frontier["allowed"] & (frontier["cost"] <= most)]
     for name in within.sort_values(["cost", "accuracy"], ascending=[True, False])["candidate"]:
         lead, error = _lead(scores, mine, scores.names.index(name))
         if lead <= error * (1 + 1e-9):  # one row apart is one error apart, to the last digit

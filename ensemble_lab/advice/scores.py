@@ -171,6 +171,12 @@ class _Parts:
             if len(rows) > most_fitted:
                 rows = np.sort(rng.choice(rows, most_fitted, replace=False))
             here = np.flatnonzero(fold == k)
+            if not len(rows) and cluster is not None and (fold < k).any():
+                raise ValueError(
+                    f"every row before block {k + 2} of the time is of a cluster that this block"
+                    " has too, so nothing can be learned for it; give cluster or time, not both, or"
+                    " clusters that last a shorter time"
+                )
             if not len(rows) or not len(here):
                 raise ValueError(
                     f"fold {k} has {len(here)} rows to judge and {len(rows)} to learn from; give a"
