@@ -54,7 +54,7 @@ def needed_rows(scores: Scores, chosen: int, rival: int) -> float:
 
 
 def bargain_of(scores: Scores, frontier: pd.DataFrame, chosen: str) -> str:
-    """The cheapest allowed candidate within one standard error of `chosen`, at most 80 % as dear.
+    """The cheapest allowed candidate within one standard error, at most 80 % of the price.
 
     The error is that of their difference on the same rows, or on the same clusters of rows.
     """
