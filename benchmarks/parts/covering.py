@@ -23,7 +23,8 @@ from tqdm.auto import tqdm
 
 import ensemble_lab as lab
 from ensemble_lab.advice import pool
-from ensemble_lab.advice.scores import fitted
+from ensemble_lab.advice.scores import fitted, score
+from ensemble_lab.advice.selection import choose
 
 # Chosen before any of them was measured: three kinds of task, and one with features and groups.
 TABLES = (
@@ -42,23 +43,55 @@ def whole(name: str) -> lab.Outcomes:
 def drawn(name: str, n: int, draw: int) -> dict:
     """One draw: what was promised, and what is true of the policy on the whole table."""
     table = whole(name)
-    rows = np.random.default_rng([n, draw]).choice(len(table), n, replace=False)
-    part = table.take(np.sort(rows))
+    rows = _rows(table, n, draw)
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")
-        advice = lab.advise(part, seed=draw, progress=False)
-        truth = advice.policy.decide(table)
-        others = advice.policy.decide(table.take(np.setdiff1d(np.arange(len(table)), rows)))
-        naive = _naive(advice, table)
-    out_of_fold = advice.frontier.set_index("candidate").loc[advice.chosen]
-    shrink = (1 - n / len(table)) ** 0.5  # drawn without replacement
+        advice = lab.advise(table.take(rows), seed=draw, progress=False)
+        winner = advice.frontier.set_index("candidate").loc[advice.chosen, "accuracy"]
+        found = _told(advice, advice.policy, advice.candidates, winner, rows, table)
+    return {"table": name, "n": n, "draw": draw, "sure": advice.sure} | found
+
+
+def in_trial(name: str, n: int, draw: int) -> dict:
+    """The same with few candidates: neither stacking, which learns its rows by heart, nor budgets.
+
+    On a table of four models, these are 16.
+    """
+    table = whole(name)
+    rows = _rows(table, n, draw)
+    part = table.take(rows)
+    tried = [
+        one
+        for one in pool.candidates(part)
+        if one.family not in ("stacking", "committee") and " within " not in one.name
+    ]
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore")
+        scores = score(part, tried, folds=10, seed=draw, progress=False)  # as advise does
+        found = choose(scores, seed=draw)
+        best = scores.names.index(found.chosen)
+        policy = fitted(tried[best].policy, part)
+        told = _told(found, policy, tried, found.means[best], rows, table)
+    return {"table": name, "n": n, "draw": draw, "candidates": len(scores.names)} | told
+
+
+def _rows(table: lab.Outcomes, n: int, draw: int) -> np.ndarray:
+    return np.sort(np.random.default_rng([n, draw]).choice(len(table), n, replace=False))
+
+
+def _told(found, policy, tried, winner: float, rows, table) -> dict:
+    """Promises minus the truth, that of the policy which is returned, on the whole table."""
+    truth = policy.decide(table)
+    others = policy.decide(table.take(np.setdiff1d(np.arange(len(table)), rows)))
+    shrink = (1 - len(rows) / len(table)) ** 0.5  # drawn without replacement
     return {
-        "table": name, "n": n, "draw": draw, "chosen": advice.chosen, "sure": advice.sure,
-        "accuracy": _kept(advice.accuracy, truth.accuracy, shrink),
-        "others": _kept(advice.accuracy, others.accuracy, 1 / shrink),  # two means that vary
-        "cost": _kept(advice.mean_cost, truth.mean_cost, shrink),
-        "winner": float(out_of_fold["accuracy"] - truth.accuracy), "naive": naive,
-    }  # fmt: skip
+        "chosen": found.chosen,
+        "accuracy": _kept(found.accuracy, truth.accuracy, shrink),
+        "others": _kept(found.accuracy, others.accuracy, 1 / shrink),  # two means that vary
+        "cost": _kept(found.mean_cost, truth.mean_cost, shrink),
+        "winner": float(winner - truth.accuracy),
+        "naive": _naive(tried, table.take(rows), table),
+    }
 
 
 def _kept(promise, truth: float, shrink: float) -> dict:
@@ -70,10 +103,10 @@ def _kept(promise, truth: float, shrink: float) -> dict:
             "covered": bool(low - slack <= truth <= high + slack)}  # fmt: skip
 
 
-def _naive(advice: lab.Advice, table: lab.Outcomes) -> float:
+def _naive(tried, part: lab.Outcomes, table: lab.Outcomes) -> float:
     """Promise minus truth where every policy is fitted and judged on the same rows."""
-    part, best = advice.outcomes, (-1.0, None)
-    for candidate in pool.candidates(part):
+    best = (-1.0, None)
+    for candidate in tried:
         try:
             policy = fitted(candidate.policy, part)
             right = policy.decide(part).accuracy
@@ -84,12 +117,12 @@ def _naive(advice: lab.Advice, table: lab.Outcomes) -> float:
     return best[0] - best[1].decide(table).accuracy
 
 
-def all_draws(tables, sizes, draws: int, workers: int = 2) -> list[dict]:
+def all_draws(tables, sizes, draws: int, make=drawn, workers: int = 2) -> list[dict]:
     """Every draw; those of an earlier run of the same code are read from its file.
 
     Ctrl-C returns the draws that were made of every table, and the file keeps all.
     """
-    path = Path(tempfile.gettempdir()) / f"ensemble_lab_coverage_{_code()}.jsonl"
+    path = Path(tempfile.gettempdir()) / f"ensemble_lab_{make.__name__}_{_code()}.jsonl"
     found = {}
     if path.exists():
         for line in path.read_text("utf-8").splitlines():
@@ -100,7 +133,7 @@ def all_draws(tables, sizes, draws: int, workers: int = 2) -> list[dict]:
     working = ProcessPoolExecutor(workers)
     try:
         with path.open("a", encoding="utf-8") as file:
-            for one in tqdm(_done(working, left), total=len(left), desc="draws", unit=""):
+            for one in tqdm(_done(working, make, left), total=len(left), desc="draws", unit=""):
                 found[one["table"], one["n"], one["draw"]] = one
                 file.write(json.dumps(one) + "\n")
                 file.flush()
@@ -113,9 +146,9 @@ def all_draws(tables, sizes, draws: int, workers: int = 2) -> list[dict]:
     return [found[key] for key in wanted]
 
 
-def _done(working: ProcessPoolExecutor, left: list[tuple]) -> Iterator[dict]:
+def _done(working: ProcessPoolExecutor, make, left: list[tuple]) -> Iterator[dict]:
     for start in range(0, len(left), 48):  # in order, so that an early end has whole draws
-        tasks = [working.submit(drawn, *key) for key in left[start : start + 48]]
+        tasks = [working.submit(make, *key) for key in left[start : start + 48]]
         yield from (task.result() for task in as_completed(tasks))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ensemble_lab.advice import checks
 from ensemble_lab.advice.baselines import (
+    bargain_of,
     chance_oracle_of,
     frontier_of,
     mixture_at,
@@ -20,9 +21,10 @@ from ensemble_lab.advice.baselines import (
 from ensemble_lab.advice.columns import clock, clusters, of_rows
 from ensemble_lab.advice.limits import check_limits
 from ensemble_lab.advice.pool import Candidate, candidates
+from ensemble_lab.advice.prices import Repriced, at_prices
 from ensemble_lab.advice.scores import MOST_FITTED, Scores, fitted, score
 from ensemble_lab.advice.selection import Estimate, Selection, choose
-from ensemble_lab.advice.words import counted, described, percent, what_not
+from ensemble_lab.advice.words import bargain_told, counted, described, percent, what_not
 from ensemble_lab.core.errors import excerpt
 from ensemble_lab.core.frozen import Frozen
 from ensemble_lab.core.intervals import checked_seed
@@ -106,7 +108,8 @@ class Advice(Frozen):
         ends = f"[{100 * right.low:.1f}, {100 * right.high:.1f}]"
         text = f"{does[0].upper()}{does[1:]}: {percent(right.value)} {ends}"
         if self.chosen == self.best_single.model:
-            return f"{text}; no ensemble is more accurate here."
+            here = "better within the limits" if self.limits else "more accurate here"
+            return f"{text}; no ensemble is {here}."
         single = self.frontier.set_index("candidate").loc[self.best_single.model]
         against = f"{excerpt(self.best_single.model, 40)}, which is right on"
         against += f" {percent(self.best_single.accuracy)}"
@@ -114,6 +117,52 @@ class Advice(Frozen):
             share = self.mean_cost.value / single["cost"]
             return f"{text} at {100 * share:.3g} % of the price of {against}."
         return f"{text}, against {against}."
+
+    def bargain(self) -> str:
+        """The cheapest candidate that is as accurate as the advised one, as far as these rows tell.
+
+        Within the limits, at least a fifth cheaper, and less accurate by at most one standard error
+        of the difference; empty where there is none.
+
+        References
+        ----------
+        Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section
+        3.4.3: the rule of one standard error.
+        """
+        return bargain_of(self.scores, self.frontier, self.chosen)
+
+    def at_prices(self, factors: Mapping[str, float]) -> Repriced:
+        """Rank every candidate again, with other prices and the same decisions.
+
+        What was fitted stays as it is: a threshold that was learned under a budget would be
+        another one at other prices. So run `advise` again before money depends on it.
+
+        Parameters
+        ----------
+        factors : mapping of str to float
+            By which the price of each named model changes: ``{"big": 0.5}`` is half of its price.
+
+        Returns
+        -------
+        Repriced
+            ``chosen``, the candidate that would be advised within the same limits, and
+            ``frontier``, all candidates with their ``cost`` and whether they are ``allowed``.
+
+        Raises
+        ------
+        TypeError, KeyError, ValueError
+            No mapping; no such model; a factor that is no number from 0 up; a table without
+            prices; or a budget that no candidate keeps any more.
+
+        Examples
+        --------
+        >>> table = Outcomes(models=["small", "big"], items=range(40), cost=[[1, 10]] * 40,
+        ...                  correct=[[1, 1]] * 30 + [[0, 1]] * 10)
+        >>> advice = advise(table, budget=5, progress=False)
+        >>> advice.chosen, advice.at_prices({"big": 0.5}).chosen
+        ('small', 'big')
+        """
+        return at_prices(self, factors)
 
     def __repr__(self) -> str:
         told = [f"Advice: {self.sentence()}"]
@@ -123,6 +172,8 @@ class Advice(Frozen):
                 self.needed_rows, "row")  # fmt: skip
             more += f"; {rows} would tell it from {excerpt(self.rival, 60)}"
         told.append(f"{more}, and there are {len(self.outcomes):,}.")
+        if cheaper := bargain_told(self):
+            told.append(cheaper)
         if self.what_not:
             told.append(f"Not: {self.what_not}.")
         return "\n".join([*told, *(f"Note: {line}" for line in self.said)])

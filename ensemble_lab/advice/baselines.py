@@ -14,6 +14,7 @@ from ensemble_lab.core.outcomes import Outcomes
 if TYPE_CHECKING:
     import pandas as pd
 
+CHEAPER = 0.8  # of the price of the advised one: less of a saving is not worth a word
 POWER = 7.85  # (1.96 + 0.84)²: a difference that is found at 5 % four times in five
 
 
@@ -50,6 +51,37 @@ def needed_rows(scores: Scores, chosen: int, rival: int) -> float:
     apart = apart[~np.isnan(apart)]
     lead = apart.mean() if len(apart) else 0.0
     return math.inf if lead == 0 else math.ceil(POWER * apart.var() / lead**2)
+
+
+def bargain_of(scores: Scores, frontier: pd.DataFrame, chosen: str) -> str:
+    """The cheapest allowed candidate within one standard error, at most 80 % of the price.
+
+    The error is that of their difference on the same rows, or on the same clusters of rows.
+    """
+    mine = scores.names.index(chosen)
+    most = CHEAPER * frontier["cost"].iloc[mine]
+    if not most > 0:  # nothing is cheaper than what costs nothing, or than what is not known
+        return ""
+    within = frontier[frontier["allowed"] & (frontier["cost"] <= most)]
+    for name in within.sort_values(["cost", "accuracy"], ascending=[True, False])["candidate"]:
+        lead, error = _lead(scores, mine, scores.names.index(name))
+        if lead <= error * (1 + 1e-9):  # one row apart is one error apart, to the last digit
+            return name
+    return ""
+
+
+def _lead(scores: Scores, one: int, other: int) -> tuple[float, float]:
+    """By how much a candidate is more accurate than another, and the standard error of that."""
+    apart = scores.correct[:, one].astype(float) - scores.correct[:, other]
+    known = ~np.isnan(apart)
+    if not known.any():
+        return math.inf, 0.0
+    lead = apart[known].mean()
+    away = apart[known] - lead
+    if scores.cluster is not None:
+        away = np.bincount(scores.cluster[known], away)
+    units = len(np.unique(scores.cluster[known])) if scores.cluster is not None else len(away)
+    return float(lead), float(np.sqrt(units / max(units - 1, 1) * (away**2).sum()) / known.sum())
 
 
 def mixture_at(found: Selection, singles: list[int], cost: float) -> float:

@@ -19,6 +19,8 @@ from ensemble_lab.core.shares import share_interval
 
 FEW = 30  # items that the weights are worth: with fewer the interval is not to be trusted
 RARE = 0.01  # a smaller propensity lets one item stand for more than a hundred
+LEAST = 1e-100  # what is smaller is no chance that a router had
+ROUNDED = 1e-6  # a chance in 32 bits may be so much above 1
 COMPARED = 0.05  # share of the items that two models must share for a comparison
 FIX = (
     "send a random 5 % of the traffic to all models and give these rows, or log how likely each"
@@ -131,14 +133,16 @@ def _weighted(grade: np.ndarray, chance: np.ndarray, total: int) -> dict:
     if not len(grade):
         known = {"accuracy": np.nan, "low": np.nan, "high": np.nan, "items": 0}
         return known | {"effective": 0.0, "smallest": np.nan, "share": 0.0}
-    weight = 1 / chance
+    smallest = float(chance.min())
+    weight = smallest / chance  # a mean needs no more than their ratios, which cannot overflow
     whole = weight.sum()
     mean = (weight * grade).sum() / whole
     variance = (weight**2 * (grade - mean) ** 2).sum() / whole**2
     effective = float(whole**2 / (weight**2).sum())
     # Near 1 a symmetric interval is too short. Korn and Graubard (1998): that of a plain share, of
     # as many items as would have this variance, and no more than the weights are worth.
-    worth = min(mean * (1 - mean) / variance, effective) if variance > 0 else effective
+    spread = mean * (1 - mean)  # 0 also where the weights of all others are lost to rounding
+    worth = min(spread / variance, effective) if variance > 0 and spread > 0 else effective
     low, high = share_interval(float(mean), worth)
     return {
         "accuracy": float(mean),
@@ -146,8 +150,8 @@ def _weighted(grade: np.ndarray, chance: np.ndarray, total: int) -> dict:
         "high": float(high),
         "items": len(grade),
         "effective": effective,
-        "smallest": float(chance.min()),
-        "share": float(whole / total),
+        "smallest": smallest,
+        "share": float(whole / total / smallest),
     }
 
 
@@ -172,13 +176,19 @@ def _chances(outcomes: Outcomes, propensity, asked: np.ndarray) -> np.ndarray:
             f" {len(outcomes)} items: that of the model that was chosen"
         )
     answered = asked.any(axis=1)
-    wrong = answered & ~((chance > 0) & (chance <= 1))
+    wrong = answered & ~((chance >= LEAST) & (chance <= 1 + ROUNDED))
     if wrong.any():
         i = int(wrong.argmax())
+        fix = "correct the log, as leaving the item out makes the result biased"
+        if chance[i] > 1:
+            fix = "divide percentages by 100"
+        elif chance[i] < 0:
+            fix = "take the exponential of logarithms"
         raise ValueError(
             f"the propensity of item {shown(outcomes.items[i], 40)} is {shown(chance[i])}; a model"
-            " that was chosen had a chance above 0 and at most 1"
+            f" that was chosen had a chance above 0 and at most 1: {fix}"
         )
+    chance = np.minimum(chance, 1.0)
     if answered.any() and (chance[answered] == 1).all():
         raise ValueError(
             f"every propensity is 1: the router left nothing to chance, so nothing can be weighted;"
@@ -215,13 +225,17 @@ def _say_ungraded(answered: np.ndarray, grade: np.ndarray) -> None:
 
 def _say_doubts(row: dict) -> None:
     name, doubts = excerpt(row["model"], 40), []
-    if row["smallest"] < RARE:
-        doubts.append(f"one item stands for {1 / row['smallest']:,.0f}, so a few decide")
-    if row["effective"] < FEW:
+    if not row["items"]:
+        doubts.append("it was never chosen, so this log says nothing of it")
+    elif row["smallest"] < RARE:
+        stands = 1 / row["smallest"]
+        text = f"{stands:,.0f}" if stands < 1e12 else f"{stands:.3g}"
+        doubts.append(f"one item stands for {text}, so a few decide")
+    if row["items"] and row["effective"] < FEW:
         doubts.append(f"the weights leave {row['effective']:.3g} effective items")
-    if abs(row["share"] - 1) > 0.1 + 4 / np.sqrt(max(row["effective"], 1)):
+    if row["items"] and abs(row["share"] - 1) > 0.1 + 4 / np.sqrt(max(row["effective"], 1)):
         doubts.append(
-            f"the mean weight is {row['share']:.2f} and not 1: it could not be chosen everywhere,"
+            f"the mean weight is {row['share']:.3g} and not 1: it could not be chosen everywhere,"
             " or the propensities are not those of the router"
         )
     if doubts:

@@ -246,7 +246,10 @@ def _places(outcomes: Outcomes, rows):
         raise ValueError("rows is empty; give the frame of rows_to_grade")
     for item in items:
         if item not in place:
-            raise KeyError(f"no item {shown(item, 40)} in the outcomes; give the table of the rows")
+            fix = "give the table of the rows"
+            if str(item) in {str(known) for known in place}:
+                fix = "it is there in another type: read the rows with the types of the table"
+            raise KeyError(f"no item {shown(item, 40)} in the outcomes; {fix}")
     if len(set(items)) < len(items):
         twice = next(item for item in items if items.count(item) > 1)
         raise ValueError(f"rows has item {shown(twice, 40)} twice; grade each row once")
@@ -254,4 +257,10 @@ def _places(outcomes: Outcomes, rows):
     if not (weight >= 1).all():
         bad = weight[~(weight >= 1)][0]
         raise ValueError(f"rows has the weight {shown(bad)}; a row stands for itself at least")
+    answered = int((~outcomes.absent).any(axis=1).sum())
+    if weight.sum() < answered - 0.5:
+        raise ValueError(
+            f"the rows stand for {weight.sum():,.0f} of {answered:,} items, so some that were"
+            " chosen are not here; grade all of them, for left-out rows make the result biased"
+        )
     return np.array([place[item] for item in items]), weight, rows["stratum"].to_numpy()

@@ -58,7 +58,8 @@ figure {{ margin: .5rem 0 }}
 <footer><p class="small">ensemble_lab {version}, {date}.</p></footer>
 </body></html>
 """
-TEXTS = ("candidate", "family", "best there", "answers")  # headers of columns of words
+# Headers of columns of words.
+TEXTS = ("candidate", "family", "best there", "answers", "cheaper", "more expensive")
 SCRIPT = re.compile(r"(?is)<script\b(.*?</script>)")
 
 

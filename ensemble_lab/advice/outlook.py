@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,8 +11,15 @@ from ensemble_lab.advice import changes
 from ensemble_lab.advice.advice import Advice
 from ensemble_lab.advice.html import bullets, paragraph, table
 from ensemble_lab.advice.picture import PER
+from ensemble_lab.advice.prices import turning_prices
 from ensemble_lab.advice.words import percent
 from ensemble_lab.core.errors import excerpt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_PRICED = 5  # models whose prices are moved: those that are asked, then the most expensive
+LEAST, MOST = 0.1, 10.0  # factors on a price that a reader may meet
 
 
 def changes_of(advice: Advice) -> list[str]:
@@ -36,6 +44,10 @@ def changes_of(advice: Advice) -> list[str]:
                 f" as {excerpt(advice.best_single.model, 60)} alone"
             )
         lines.append(text + ".")
+    turns = turning_prices(advice).head(MOST_PRICED)
+    parts.append(_turns(turns, advice.chosen))
+    if len(turns) and "budget" not in advice.limits and turns[["down", "up"]].isna().all(axis=None):
+        lines.append("Without a budget no change of one model's price changes the advice.")
     lines.append(_hardness(advice))
     parts.append(bullets([line for line in lines if line]))
     blocks = changes.by_block(advice)
@@ -49,6 +61,26 @@ def changes_of(advice: Advice) -> list[str]:
         caption = "In each block of time, judged by fits on earlier blocks"
         parts.append(table(["block", "rows", "advised is right", "best there"], rows, caption))
     return parts
+
+
+def _turns(turns: pd.DataFrame, chosen: str) -> str:
+    """At which price of a model which other candidate is advised, as a table."""
+    rows = []
+    for turn in turns.itertuples():
+        sides = ((turn.down, turn.then_down), (turn.up, turn.then_up))
+        told = [
+            f"{factor:.3g} times: {excerpt(then, 60) or 'none keeps the budget'}"
+            if LEAST <= factor <= MOST  # NaN is not
+            else "the same"
+            for factor, then in sides
+        ]
+        if told != ["the same"] * 2:
+            rows.append([turn.model, f"{turn.price:.3g}", *told])
+    caption = (
+        f"The factor on a price, from {LEAST:g} to {MOST:g}, at which another one is advised than"
+        f" {excerpt(chosen, 60)}; the decisions stay as they are"
+    )
+    return table(["price of", "USD a call", "cheaper", "more expensive"], rows, caption)
 
 
 def _hardness(advice: Advice) -> str:

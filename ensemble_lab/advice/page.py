@@ -18,7 +18,7 @@ from ensemble_lab.advice.html import (
 )
 from ensemble_lab.advice.outlook import changes_of, seconds, usd, waits_of
 from ensemble_lab.advice.picture import PER, frontier_picture
-from ensemble_lab.advice.words import counted, percent
+from ensemble_lab.advice.words import bargain_told, counted, percent
 from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.core.whole import write_whole
 
@@ -73,6 +73,7 @@ def advice_page(advice: Advice, saved: Sequence[Path] = (), said: Sequence[str] 
             " 95 % and has the luck of choosing the best of many taken out.",
             "small",
         ),
+        paragraph(bargain_told(advice)) if advice.bargain() else "",
         paragraph(f"Not: {advice.what_not}.") if advice.what_not else "",
         _mixture(advice),
         "picture",
@@ -116,7 +117,6 @@ def _sure(advice: Advice) -> list[str]:
             f"About {counted(advice.needed_rows, 'graded row')} would tell it from {rival} (5 %"
             f" level, 80 % power); there are {rows:,}, which is {enough}."
         )
-    text.append(_cheaper(advice))
     often = advice.frontier[advice.frontier["chosen_in"] >= 0.0051].sort_values(
         "chosen_in", ascending=False
     )
@@ -125,21 +125,7 @@ def _sure(advice: Advice) -> list[str]:
         for row in often.head(5).itertuples()
     ]
     won = table(["won", "share of the draws", "right"], shares) if len(shares) > 1 else ""
-    return [*(paragraph(one) for one in text if one), won]
-
-
-def _cheaper(advice: Advice) -> str:
-    """A word where what these rows cannot tell from the advice costs less."""
-    if not advice.rival or advice.needed_rows <= len(advice.outcomes):
-        return ""
-    price = dict(zip(advice.frontier["candidate"], advice.frontier["cost"], strict=True))
-    if not price[advice.rival] < 0.95 * price[advice.chosen]:  # nor where one is not known
-        return ""
-    share = 100 * price[advice.rival] / price[advice.chosen]
-    return (
-        f"{excerpt(advice.rival, 60)} costs {share:.3g} % of it. As far as these rows can"
-        " tell, that is the better bargain."
-    )
+    return [*(paragraph(one) for one in text), won]
 
 
 def _usage(advice: Advice, saved: Sequence[Path]) -> list[str]:

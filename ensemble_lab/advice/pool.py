@@ -236,6 +236,7 @@ def _budgets(outcomes: Outcomes, budget: float | None) -> list[float]:
         return []
     limits = [share * float(price.max()) for share in SHARES]
     if budget is not None:  # a little below it, as the cost on other items may be higher
+        budget = min(budget, float(price.sum()))  # more cannot be spent
         limits += [budget, 0.95 * budget]
     return sorted({limit for limit in limits if limit >= price.min()})
 

@@ -58,6 +58,8 @@ def save_advised(policy: Policy, path: str | Path, outcomes: Outcomes) -> list[P
         given = f"a {type(policy).__name__}"
         if isinstance(policy, type):
             given = f"the class {policy.__name__}"
+        if isinstance(getattr(policy, "policy", None), Policy):  # an Advice, or a Candidate
+            raise ValueError(f"this is {given}, which has a policy; give its policy: .policy")
         raise ValueError(
             f"{given} learns while it answers, or is no policy, so no file can hold it;"
             " keep the program that makes it"

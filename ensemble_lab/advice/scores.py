@@ -42,6 +42,8 @@ class Scores(Frozen):
         Candidates that could not be fitted or replayed, each with the reason.
     stopped : bool
         Whether Ctrl-C ended the scoring before all candidates were done.
+    paid : ndarray (c, m) or None
+        Mean USD an item that each candidate paid to each model of the table: its cost, split.
     """
 
     names: tuple[str, ...]
@@ -52,6 +54,7 @@ class Scores(Frozen):
     cluster: np.ndarray | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
     stopped: bool = False
+    paid: np.ndarray | None = None
 
     def __post_init__(self):
         for name, value in vars(self).items():
@@ -151,9 +154,10 @@ def score(
     if not kept:
         name, why = next(iter(refused.items()))
         raise ValueError(f"no candidate can be judged here; {shown(name)}: {why}")
-    columns = [np.column_stack(part) if part[0] is not None else None
-               for part in zip(*kept.values(), strict=True)]  # fmt: skip
-    return Scores(tuple(kept), *columns, fold, cluster, refused, stopped)
+    *columns, paid = [None if part[0] is None else np.stack(part, axis=-1)
+                      for part in zip(*kept.values(), strict=True)]  # fmt: skip
+    paid = None if paid is None else paid.T
+    return Scores(tuple(kept), *columns, fold, cluster, refused, stopped, paid)
 
 
 class _Parts:
@@ -167,6 +171,12 @@ class _Parts:
             if len(rows) > most_fitted:
                 rows = np.sort(rng.choice(rows, most_fitted, replace=False))
             here = np.flatnonzero(fold == k)
+            if not len(rows) and cluster is not None and (fold < k).any():
+                raise ValueError(
+                    f"every row before block {k + 2} of the time is of a cluster that this block"
+                    " has too, so nothing can be learned for it; give cluster or time, not both, or"
+                    " clusters that last a shorter time"
+                )
             if not len(rows) or not len(here):
                 raise ValueError(
                     f"fold {k} has {len(here)} rows to judge and {len(rows)} to learn from; give a"
@@ -177,17 +187,23 @@ class _Parts:
             self.tests.append(outcomes.take(here))
 
     def judged(self, candidate: Candidate) -> list[np.ndarray | None]:
-        """Correctness, cost and latency (n,) of a candidate; NaN in rows that are not judged."""
+        """Correctness, cost and latency (n,) of a candidate; NaN in rows that are not judged.
+
+        The last array (m,) has what it paid to each model, the mean over the judged rows.
+        """
         outcomes = self.outcomes
         found = [np.full(len(outcomes), np.nan, np.float32), *(
             None if measure is None else np.full(len(outcomes), np.nan, np.float32)
             for measure in (outcomes.cost, outcomes.latency)
         )]  # fmt: skip
+        paid = None if outcomes.cost is None else np.zeros(len(outcomes.models), np.float32)
+        judged = self.fold != UNUSED
         if isinstance(candidate.policy, OnlinePolicy):
             order = np.arange(len(outcomes)) if self.time is None else np.argsort(
                 self.time, kind="stable")  # fmt: skip
             decision = candidate.policy.decide(outcomes.take(order))
             _store(found, order, decision)
+            _pay(paid, decision.called, outcomes.cost, order, judged)
         elif candidate.family == "single":  # nothing is learned, and 5,000 models are quick
             column = outcomes.columns(candidate.policy.order)[0]
             for values, known in zip(
@@ -195,13 +211,17 @@ class _Parts:
             ):
                 if values is not None:
                     values[:] = known[:, column]
+            if paid is not None:
+                paid[column] = outcomes.cost[judged, column].mean()
         else:
             for rows, train, test in zip(self.judged_rows, self.training, self.tests, strict=True):
-                _store(found, rows, fitted(candidate.policy, train).decide(test))
+                decision = fitted(candidate.policy, train).decide(test)
+                _store(found, rows, decision)
+                _pay(paid, decision.called, outcomes.cost, rows, judged)
         for values in found:
             if values is not None:
-                values[self.fold == UNUSED] = np.nan
-        return found
+                values[~judged] = np.nan
+        return [*found, paid]
 
 
 def fitted(policy: Policy | OnlinePolicy, outcomes: Outcomes) -> Policy | OnlinePolicy:
@@ -214,3 +234,12 @@ def _store(found: list, rows: np.ndarray, decision: Decision) -> None:
     for values, known in zip(found, measured, strict=True):
         if values is not None:
             values[rows] = known
+
+
+def _pay(paid, called: np.ndarray, cost, rows: np.ndarray, judged: np.ndarray) -> None:
+    """Add to `paid` (m,) what the calls in `rows` cost, as a share of the mean over all judged."""
+    if paid is None:
+        return
+    called = called & judged[rows, None]
+    for j in np.flatnonzero(called.any(axis=0)):  # a price of NaN counts only where it is paid
+        paid[j] += cost[rows[called[:, j]], j].sum() / judged.sum()

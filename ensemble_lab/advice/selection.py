@@ -126,10 +126,8 @@ def choose(
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
         raise ValueError(f"draws={shown(draws)}; give a whole number from 1 up")
     rng, sums = np.random.default_rng(checked_seed(seed)), Sums.of(scores)
-    limits = (np.inf if budget is None else budget, np.inf if latency is None else latency)
     whole = sums.whole()  # every row once: the choice itself
-    rank = np.argsort(np.argsort(whole.means()[1][0], kind="stable"))  # NaN sorts last
-    rule = _Rule(limits, 0.0 if risk is None else float(norm.isf(risk)), rank)
+    rule = Rule.of(whole, budget, latency, risk)
     allowed = rule.allowed(whole)[0]
     if not allowed.any():
         raise ValueError(too_tight(scores, whole, budget, latency))
@@ -192,12 +190,19 @@ def _by_fold(values: np.ndarray | None, fold: np.ndarray, best: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Rule:
+class Rule:
     """Which candidate a set of weighted sums chooses."""
 
     limits: tuple[float, float]
     deviations: float  # below the mean, for a choice by a lower quantile
     rank: np.ndarray  # (c,) from cheap to expensive
+
+    @classmethod
+    def of(cls, whole: Weighed, budget=None, latency=None, risk=None) -> Rule:
+        """The rule for these limits, with the candidates ranked by their cost on all rows."""
+        limits = (np.inf if budget is None else budget, np.inf if latency is None else latency)
+        rank = np.argsort(np.argsort(whole.means()[1][0], kind="stable"))  # NaN sorts last
+        return cls(limits, 0.0 if risk is None else float(norm.isf(risk)), rank)
 
     def allowed(self, found: Weighed) -> np.ndarray:
         """(draws, c) bool: within both limits; a measure that is not known is not within one."""
@@ -208,16 +213,20 @@ class _Rule:
                 within &= mean <= limit * SLACK
         return within
 
+    def values(self, found: Weighed) -> np.ndarray:
+        """(draws, c) what candidates are chosen by: the accuracy, or its lower quantile."""
+        accuracy = found.means()[0]
+        if not self.deviations:
+            return accuracy
+        with np.errstate(invalid="ignore", divide="ignore"):
+            variance = np.maximum(found.square / found.seen - accuracy**2, 0)
+            return accuracy - self.deviations * np.sqrt(variance / found.seen)
+
     def winners(self, found: Weighed) -> np.ndarray:
         """(draws,) the most accurate candidate that is allowed; the cheapest where none is."""
         accuracy, cost, latency = found.means()
-        value = accuracy
-        if self.deviations:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                variance = np.maximum(found.square / found.seen - accuracy**2, 0)
-            value = accuracy - self.deviations * np.sqrt(variance / found.seen)
         # Of equal candidates the cheapest: so small a difference decides nothing else.
-        value = value - 1e-9 * self.rank / len(self.rank)
+        value = self.values(found) - 1e-9 * self.rank / len(self.rank)
         allowed = self.allowed(found)
         value = np.where(allowed, value, -np.inf)
         if not allowed.any(axis=1).all():

@@ -17,6 +17,7 @@ from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy
 
 if TYPE_CHECKING:
+    from ensemble_lab.advice.advice import Advice
     from ensemble_lab.advice.scores import Scores
 
 TEMPTING = ("vote", "committee", "stacking", "cascade", "router", "selector")
@@ -67,6 +68,20 @@ def percent(value: float, digits: int = 1) -> str:
 def counted(number: float, what: str) -> str:
     """``1 row``, ``1,200 rows``."""
     return f"{number:,.0f} {what}" + ("" if number == 1 else "s")
+
+
+def bargain_told(advice: Advice) -> str:
+    """What costs less and cannot be told from the advised candidate, in words; or nothing."""
+    cheaper = advice.bargain()
+    if not cheaper:
+        return ""
+    known = advice.frontier.set_index("candidate").loc
+    one, other = known[cheaper], known[advice.chosen]
+    return (
+        f"Cheaper: {excerpt(cheaper, 60)} costs {100 * one['cost'] / other['cost']:.3g} % of that"
+        f" and is right on {percent(one['accuracy'])}, the advised one on"
+        f" {percent(other['accuracy'])} of the same rows: within one standard error."
+    )
 
 
 def what_not(outcomes: Outcomes, scores: Scores, families: dict[str, str], means: np.ndarray,

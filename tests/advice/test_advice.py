@@ -4,12 +4,14 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import ensemble_lab as lab
 from ensemble_lab.advice import advice as module
-from ensemble_lab.advice.baselines import mixture_at
+from ensemble_lab.advice.baselines import _lead, bargain_of, mixture_at
 from ensemble_lab.advice.pool import candidates
+from ensemble_lab.advice.scores import Scores
 from tests.advice.tables import services
 
 TABLE = services(300)
@@ -73,6 +75,37 @@ def test_the_random_mixture_is_the_hull_of_the_single_models():
     selection = module.choose(one.scores)
     for cost, height in ((0.5, math.nan), (1, 0.5), (2, 0.7), (3, 0.9), (9, 0.9)):
         assert mixture_at(selection, [0, 1], cost) == pytest.approx(height, nan_ok=True)
+
+
+def test_the_sentence_of_a_single_model_promises_no_more_than_the_limits(found):
+    alone = replace(found, chosen="big")
+    assert alone.sentence().endswith("no ensemble is more accurate here.")
+    limited = replace(alone, limits={"budget": 10.0})  # a dearer ensemble may well be better
+    assert limited.sentence().endswith("no ensemble is better within the limits.")
+
+
+def test_the_bargain_by_hand():
+    """On k of 50 rows the first alone is right: k = 1 is within one standard error, k = 3 is not.
+
+    The lead is k/50 and its error sqrt(50/49 k (1 - k/50)) / 50: .02 and .02, .06 and .034.
+    """
+    right = np.ones((50, 3))
+    right[:3, 1], right[:1, 2] = 0, 0  # b is wrong thrice, c once
+    table = Scores(("a", "b", "c"), right, np.tile([10.0, 1, 7], (50, 1)), None, np.arange(50) % 5)
+    frontier = pd.DataFrame({"candidate": [*"abc"], "cost": [10.0, 1.0, 7.0],
+                             "accuracy": right.mean(axis=0), "allowed": True})  # fmt: skip
+    lead, error = _lead(table, 0, 1)
+    assert (lead, error) == (pytest.approx(0.06), pytest.approx((50 / 49 * 3 * 0.94) ** 0.5 / 50))
+    assert bargain_of(table, frontier, "a") == "c"  # b is cheaper, but not as accurate
+    assert bargain_of(table, frontier.assign(allowed=[True, True, False]), "a") == ""
+    assert bargain_of(table, frontier.assign(cost=[10.0, 1.0, 8.5]), "a") == ""
+    assert bargain_of(table, frontier.assign(cost=math.nan), "a") == ""
+    # Rows of one cluster are one draw: the three of b are no more than one.
+    clusters = replace(table, cluster=np.repeat(np.arange(10), 5))
+    lead, error = _lead(clusters, 0, 1)
+    away = np.r_[3 - 0.3, np.full(9, -0.3)]
+    assert error == pytest.approx((10 / 9 * (away**2).sum()) ** 0.5 / 50)
+    assert bargain_of(clusters, frontier, "a") == "b"
 
 
 def test_limits_are_kept():

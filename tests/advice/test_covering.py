@@ -40,7 +40,7 @@ def test_draws_are_kept_and_ctrl_c_returns_those_of_every_table(tmp_path, monkey
         def shutdown(self, **how):
             pass
 
-    def done(working, left):
+    def done(working, make, left):
         for key in left:
             if len(made) == 5:
                 raise KeyboardInterrupt
@@ -52,6 +52,16 @@ def test_draws_are_kept_and_ctrl_c_returns_those_of_every_table(tmp_path, monkey
     monkeypatch.setattr(covering.tempfile, "gettempdir", lambda: str(tmp_path))
     first = covering.all_draws(("a", "b"), (10,), 4)
     assert [one["draw"] for one in first] == [0, 0, 1, 1]
-    monkeypatch.setattr(covering, "_done", lambda working, left: iter(
+    monkeypatch.setattr(covering, "_done", lambda working, make, left: iter(
         {"table": t, "n": n, "draw": d} for t, n, d in left))  # fmt: skip
     assert len(covering.all_draws(("a", "b"), (10,), 4)) == 8 and len(made) == 5
+
+
+def test_the_trial_has_sixteen_candidates_and_knows_the_truth():
+    one = covering.in_trial("rafdb-services", 300, 0)
+    assert one["candidates"] == 16 and one["chosen"]
+    table = covering.whole("rafdb-services")
+    truth = one["accuracy"]["truth"]
+    assert table.accuracy().max() - 0.1 < truth < table.oracle()
+    assert one["winner"] != one["accuracy"]["error"] != one["naive"]
+    assert covering.in_trial("rafdb-services", 300, 0) == one  # a draw is the same again

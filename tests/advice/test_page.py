@@ -14,6 +14,7 @@ from ensemble_lab.advice import changes
 from ensemble_lab.advice.page import advice_page, write_advice
 from ensemble_lab.advice.picture import frontier_picture
 from ensemble_lab.advice.saving import save_advised
+from tests.advice.tables import services
 
 FIVE = ("gemma-2-9b-it", "Meta-Llama-3.1-8B-Instruct", "Mistral-Nemo-Instruct-2407",
         "gpt-4o-mini-2024-07-18", "claude-3-5-sonnet-20241022")  # fmt: skip
@@ -58,16 +59,20 @@ def test_the_recommendation_comes_first_and_the_figures_are_those_of_the_advice(
     assert "ensemble-lab serve advised.toml" in text and "nan" not in text.lower().split()
 
 
-def test_a_cheaper_one_that_cannot_be_told_apart_is_named():
-    found = advice()
-    frontier = found.frontier.copy()
-    frontier.loc[frontier["candidate"] == found.chosen, "cost"] = 0.004
-    frontier.loc[frontier["candidate"] == found.rival, "cost"] = 0.001
-    named = f"{found.rival} costs 25 % of it"
-    unsure = replace(found, frontier=frontier, needed_rows=1e6)
-    assert named in words(advice_page(unsure))
-    assert named not in words(advice_page(replace(unsure, needed_rows=10)))
-    assert "of it. As far as these rows" not in words(advice_page(found))
+def test_a_cheaper_one_that_is_as_accurate_is_named_first():
+    table = services(300)  # a cascade to big leads one to middle by less than the error
+    found = lab.advise(table, progress=False, budget=6)
+    cheaper = found.bargain()
+    text = words(advice_page(found))
+    told = next(line for line in repr(found).splitlines() if line.startswith("Cheaper: "))
+    assert told in text and text.index(told) < text.index("How sure is that?")
+    frontier = found.frontier.set_index("candidate")
+    one, other = frontier.loc[cheaper], frontier.loc[found.chosen]
+    assert one["cost"] <= 0.8 * other["cost"] and one["accuracy"] <= other["accuracy"]
+    assert f"{100 * one['accuracy']:.1f} %" in told and f"{100 * other['accuracy']:.1f} %" in told
+    dear = found.frontier.assign(cost=1.0)
+    equal = replace(found, frontier=dear)
+    assert not equal.bargain() and "Cheaper: " not in words(advice_page(equal)) + repr(equal)
 
 
 def test_the_page_asks_nothing_of_the_network():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
 import ensemble_lab as lab
-from tests.contracts.registry import collected, contract
+from tests.contracts.registry import collected, contract, quiet
 
 
 def table(n=60, seed=0, **more):
@@ -107,3 +108,58 @@ def test_the_best_of_the_list_is_the_one_that_is_chosen():
         allowed = found.frontier[found.frontier["allowed"]]
         best = allowed[allowed["accuracy"] == allowed["accuracy"].max()]
         assert found.chosen == best.sort_values("cost", kind="stable")["candidate"].iloc[0]
+
+
+@contract("advise", "Advice")
+def test_other_prices_are_numbers_by_model():
+    """A factor for each model that changes; what is no factor, or no model, is refused."""
+    known = lab.advise(table(), progress=False, budget=6)
+    same = known.at_prices({}).frontier
+    for one in (1, 1.0, np.float32(1), np.int64(1)):
+        assert known.at_prices({"big": one}).frontier.equals(same)
+    unpriced = lab.advise(table(cost=None), progress=False)
+    no_factor = ("1", -1, math.nan, math.inf, True, None, [1])
+    collected(
+        {f"factor {x!r}": lambda x=x: known.at_prices({"big": x}) for x in no_factor}
+        | {f"factors {x!r}": lambda x=x: known.at_prices(x) for x in (None, 2, [2.0], "big")}
+        | {f"model {x!r}": lambda x=x: known.at_prices({x: 2.0}) for x in ("Big", "", 1, None)}
+        | {"no prices": lambda: unpriced.at_prices({"big": 2.0})}
+        | {"no candidate": lambda: known.at_prices({"big": 20, "small": 20})}
+    )
+
+
+@contract("advise", "Advice")
+def test_tables_that_break_automatic_selection_elsewhere():
+    """Twenty rows, none or all right, one confidence for all, nothing costs anything."""
+    sure = table().confidence.copy()
+    sure[::3, 0] = math.nan
+    for known, more in {
+        "twenty rows": (table(20), {}),
+        "all wrong": (table(correct=np.zeros((60, 2))), {}),
+        "all right": (table(correct=np.ones((60, 2))), {"risk": 0.05}),
+        "one confidence": (table(confidence=np.full((60, 2), 0.5)), {}),
+        "gaps in the confidence": (table(confidence=sure), {}),
+        "free": (table(cost=np.zeros((60, 2))), {}),
+        "one is free": (table(cost=[[0, 1]] * 60), {"budget": 0}),
+        "more to spend than can be": (table(), {"budget": 1e12}),
+        "two clusters": (table(), {"cluster": np.arange(60) % 2}),
+    }.values():
+        with quiet():
+            found = lab.advise(known, progress=False, **more)
+            text = repr(found)
+        assert 0 <= found.accuracy.low <= found.accuracy.value <= found.accuracy.high <= 1
+        assert "nan" not in text.lower(), text
+    with pytest.raises(ValueError, match="give cluster or time, not both"):
+        users = [f"u{i % 8}" for i in range(80)]  # each asks from the first day to the last
+        lab.advise(table(80), cluster=users, time=np.arange(80), progress=False)
+    with pytest.raises(ValueError, match="19 graded rows cannot tell policies apart"):
+        lab.advise(table(19), progress=False)
+
+
+@contract("advise", "Advice")
+def test_the_policy_that_is_returned_keeps_the_budget_not_only_those_of_the_folds():
+    """Elsewhere the limit was checked on the models of the folds, not on the final one."""
+    for budget in (2, 4, 7):
+        found = lab.advise(table(300), progress=False, budget=budget)
+        assert found.policy.decide(found.outcomes).mean_cost <= budget * 1.02
+        assert found.mean_cost.value <= budget * (1 + 1e-6)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pytest
 
 import ensemble_lab as lab
 from tests.contracts.registry import collected, contract, quiet
@@ -91,3 +92,93 @@ def test_pages_and_policies_go_to_files(tmp_path):
            for x in (None, "advice", table())}
     )  # fmt: skip
     assert not (tmp_path / "c.toml").exists() and not (tmp_path / "c.html").exists()
+
+
+def log_of_two(n=200, models=("small", "big"), **changed):
+    """A log in which a fair coin chose one of two models, and its propensities."""
+    known = table(n)
+    second = np.random.default_rng(0).random(n) < 0.5
+    correct = np.where(np.stack([~second, second], axis=1), known.correct, math.nan)
+    correct = np.column_stack([correct, *[np.full(n, math.nan)] * (len(models) - 2)])
+    chance = np.full(n, 0.5)
+    for row, value in changed.items():
+        chance[int(row[1:])] = value
+    return lab.Outcomes(models=models, items=range(n), correct=correct), chance
+
+
+@contract("accuracy_from_choices")
+def test_propensities_as_users_of_bandit_logs_have_them():
+    """As reported to libraries that weigh logs: 0, almost 0, a little above 1, percent, logarithms.
+
+    Their reports end in infinite weights, NaN without a word, or clipping in silence.
+    """
+    log, chance = log_of_two()
+    refusals = {"correct the log": (0.0, 1e-300, math.nan), "exponential": (-0.7, -math.inf),
+                "divide percentages": (1.00001, 50, math.inf)}  # fmt: skip
+    for fix, values in refusals.items():
+        for value in values:
+            with pytest.raises(ValueError, match=f"item 3 is .*{fix}"):
+                lab.accuracy_from_choices(log, log_of_two(r3=value)[1])
+    with quiet():  # a softmax in 32 bits
+        rounded = lab.accuracy_from_choices(log, log_of_two(r3=1 + 2e-7)[1])
+        assert rounded.equals(lab.accuracy_from_choices(log, log_of_two(r3=1.0)[1]))
+    with quiet() as said:  # finite whatever the scale, and said
+        rare = lab.accuracy_from_choices(log, log_of_two(r3=1e-90)[1])
+    assert np.isfinite(rare.iloc[:, 1:]).all(axis=None) and len(said) == 1
+    assert "stands for 1e+90" in str(said[0].message)
+    with quiet():
+        scaled = lab.accuracy_from_choices(log, np.where(np.arange(200) % 2, 0.5, 0.02))
+    weight = np.where(np.arange(200) % 2, 2.0, 50.0)
+    for j, name in enumerate(log.models):  # the plain formula
+        seen = ~np.isnan(log.correct[:, j])
+        mean = np.average(log.correct[seen, j], weights=weight[seen])
+        assert scaled.set_index("model").loc[name, "accuracy"] == pytest.approx(mean)
+        share = weight[seen].sum() / 200
+        assert scaled.set_index("model").loc[name, "share"] == pytest.approx(share)
+    collected({  # probabilities of all models, and a frame, are not one number for each item
+        "all": lambda: lab.accuracy_from_choices(log, np.stack([chance, chance], axis=1)),
+        "frame": lambda: lab.accuracy_from_choices(log, pd.DataFrame({"p": chance})),
+    })  # fmt: skip
+
+
+@contract("accuracy_from_choices")
+def test_a_model_that_the_router_never_chose_is_unknown_and_said():
+    log, chance = log_of_two(models=("small", "big", "new"))
+    with quiet() as said:
+        found = lab.accuracy_from_choices(log, chance).set_index("model")
+    assert np.isnan(found.loc["new", "accuracy"]) and found.loc["new", "items"] == 0
+    assert [str(one.message) for one in said] == [
+        "new: it was never chosen, so this log says nothing of it"
+    ]
+
+
+@contract("rows_to_grade", "accuracy_from_grades")
+def test_a_sheet_that_went_through_a_table_program_comes_back_whole(tmp_path):
+    """Text instead of numbers, other types of items, lost rows: as tools return them."""
+    known = answered()
+    rows = lab.rows_to_grade(known, 20)
+    true = lab.accuracy_from_grades(known, rows)
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    for read in (pd.read_csv, lambda path: pd.read_csv(path, dtype=str)):
+        again = lab.accuracy_from_grades(known, read(tmp_path / "rows.csv"))
+        assert np.allclose(again.iloc[:, 1:], true.iloc[:, 1:])
+    numbered = lab.Outcomes(models=["a", "b"], items=range(60), answer=known.answer,
+                            labels=["no", "yes"], correct=known.correct)  # fmt: skip
+    sheet = lab.rows_to_grade(numbered, 20)
+    with pytest.raises(KeyError, match="there in another type"):
+        lab.accuracy_from_grades(numbered, sheet.assign(item=sheet["item"].astype(str)))
+    with pytest.raises(ValueError, match="the rows stand for .* of 60 items"):
+        lab.accuracy_from_grades(numbered, sheet.iloc[:-5])
+    # A table of the graded rows alone is enough: the weights know of the others.
+    graded = numbered.take(np.flatnonzero(np.isin(numbered.items, sheet["item"])))
+    alone = lab.accuracy_from_grades(graded, sheet)
+    assert np.allclose(alone.iloc[:, 1:], lab.accuracy_from_grades(numbered, sheet).iloc[:, 1:])
+
+
+@contract("save_advised")
+def test_an_advice_is_not_its_policy(tmp_path):
+    advice = lab.advise(table(60), progress=False)
+    for thing in (advice, advice.candidates[0]):
+        with pytest.raises(ValueError, match=r"has a policy; give its policy: \.policy"):
+            lab.save_advised(thing, tmp_path / "a.toml", advice.outcomes)
+    lab.save_advised(advice.policy, tmp_path / "a.toml", advice.outcomes)
