@@ -132,6 +132,12 @@ def test_upper_bounds_by_hand():
     assert learner.choose({}, 4) == (2,)
 
 
+def test_upper_bounds_by_hand_over_eight_items():
+    outcomes = lab.Outcomes(models=["a", "b"], items=range(8), correct=[[0, 1]] * 8)
+    # After six items sqrt(2 ln 6) = 1.89 > 1 + sqrt(2 ln 6 / 5) = 1.85; after five 1.79 < 1.90.
+    assert lab.UCB1().decide(outcomes).chosen.tolist() == [0, 1, 1, 1, 1, 1, 0, 1]
+
+
 def test_posteriors_by_hand():
     policy = lab.Thompson(by="group", strength=2)
     learner = policy.begin(("a", "b"), np.random.default_rng(0))
@@ -190,6 +196,57 @@ def test_the_regret_of_ucb1_is_below_its_bound(seed):
     assert 0 < regret < 8 * math.log(n) / gap + (1 + math.pi**2 / 3) * gap
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 100), st.integers(1, 60))
+def test_linear_weights_are_those_of_a_ridge_regression(seed, ridge, n):
+    rng = np.random.default_rng(seed)
+    policy = lab.LinUCB(features=("u", "v"), groups=("law", "math"), scale=0.7, ridge=ridge)
+    learner = policy.begin(MODELS, np.random.default_rng(0))
+    rows = {arm: ([], []) for arm in range(3)}
+
+    def item():
+        u, v = rng.normal(size=2)
+        group = rng.choice(["law", "math", "other"])
+        x = [1, u, v, group == "law", group == "math"]
+        return {"u": u, "v": v, "group": group}, np.array(x, float)
+
+    for time in range(n):
+        features, x = item()
+        (arm,) = learner.choose(features, time)
+        grade = rng.random()
+        learner.learn(feedback(time, arm, grade))
+        rows[arm][0].append(x)
+        rows[arm][1].append(grade)
+    features, x = item()
+    bounds = []
+    for arm, (xs, grades) in rows.items():
+        matrix = np.reshape(xs, (-1, 5))
+        a = ridge * np.eye(5) + matrix.T @ matrix
+        weights = np.linalg.solve(a, matrix.T @ np.array(grades))
+        np.testing.assert_allclose(learner.weights[arm], weights, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(learner.inverse[arm] @ a, np.eye(5), atol=1e-8)
+        bounds.append(x @ weights + 0.7 * math.sqrt(x @ np.linalg.solve(a, x)))
+    second, best = np.sort(bounds)[-2:]
+    if best - second > 1e-8:
+        assert learner.choose(features, n) == (np.argmax(bounds),)
+
+
+def test_a_drawn_prediction_is_that_of_drawn_weights():
+    policy = lab.LinThompson(features=("u",), scale=1.2)
+    learner = policy.begin(("a", "b"), np.random.default_rng(1))
+    learner.graded[:] = 1
+    for u, arm, grade in [(0.5, 0, 1), (-1, 0, 0), (0.3, 1, 0.5), (1, 1, 0), (0.2, 0, 1)]:
+        learner._learn(arm, [1, u], grade)
+    x, rng = np.array([1, 0.7]), np.random.default_rng(2)
+    drawn = [
+        rng.multivariate_normal(learner.weights[arm], 1.2**2 * learner.inverse[arm], 20_000) @ x
+        for arm in (0, 1)
+    ]
+    share = np.mean(drawn[0] > drawn[1])
+    asked = np.mean([learner._arm([1, 0.7]) == 0 for _ in range(20_000)])
+    assert 0.1 < share < 0.9 and abs(asked - share) < 4 * math.sqrt(0.5 / 20_000)
+
+
 # -- the same steps as mabwiser -------------------------------------------------------------------
 
 
@@ -219,6 +276,24 @@ def test_each_step_is_that_of_mabwiser_with_the_same_draws(kind, seed):
         assert arm == peer.predict(), time
         learner.learn(feedback(time, arm, outcomes.correct[time, arm]))
         peer.partial_fit([arm], [outcomes.correct[time, arm]])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_step_of_linucb_is_that_of_mabwiser(seed):
+    mab = pytest.importorskip("mabwiser.mab", reason="mabwiser is not installed")
+    outcomes = table(200, 3, seed)
+    learner = lab.LinUCB(features=("length",), scale=0.8).begin(MODELS, np.random.default_rng(0))
+    peer = mab.MAB([0, 1, 2], mab.LearningPolicy.LinUCB(alpha=0.8, l2_lambda=1.0), seed=seed)
+    for time, length in enumerate(outcomes.features["length"].tolist()):
+        (arm,) = learner.choose({"length": length}, time)
+        grade = outcomes.correct[time, arm]
+        learner.learn(feedback(time, arm, grade))
+        if time:
+            assert arm == peer.predict([[1, length]]), time
+            peer.partial_fit([arm], [grade], [[1, length]])
+        else:  # it must be fitted first
+            assert arm == 0
+            peer.fit([arm], [grade], [[1, length]])
 
 
 # -- refused --------------------------------------------------------------------------------------
@@ -284,6 +359,8 @@ def test_states_of_others_are_refused(policy, tmp_path):
         {"learned": found["learned"] | {"graded": [9, 9, 9]}},
         {"learned": found["learned"] | {"asked": [NAN] * 3}},
     ]  # fmt: skip
+    if "inverse" in found["learned"]:
+        wrong += [{"pending": [[2, 0, [1.0, 2.0, 3.0, 4.0, 5.0]]]}, {"pending": [[2, 0, None]]}]
     if "counts" in found:
         wrong += [{"counts": [[1]]}, {"groups": ["x", "x"]}, {"newest": [[7, 0, 1.0]]}]
     for part in wrong:
@@ -309,10 +386,10 @@ def test_another_random_generator_is_not_saved(tmp_path):
     [lambda: lab.Thompson(discount=1.5), lambda: lab.Thompson(window=0),
      lambda: lab.Thompson(window=2.5), lambda: lab.Thompson(discount=0.9, window=9),
      lambda: lab.Thompson(by=3), lambda: lab.Thompson(strength=-1), lambda: lab.UCB1(-1),
-     lambda: lab.EpsilonGreedy(5)],
+     lambda: lab.EpsilonGreedy(5), lambda: lab.LinUCB(ridge=0)],
 )  # fmt: skip
 def test_settings_that_mean_nothing_are_refused(made):
-    with pytest.raises(ValueError, match=r"Thompson|UCB1|EpsilonGreedy"):
+    with pytest.raises(ValueError, match=r"Thompson|UCB1|EpsilonGreedy|LinUCB"):
         made()
 
 
@@ -350,6 +427,13 @@ def test_categories_cost_a_tenth_unless_they_share_what_is_learned(streams):
     shared = accuracies(lab.Thompson(by="group"), streams[:2])
     assert abs(np.mean(alone) - 0.587) < 0.008 and np.mean(shared) > np.mean(alone) + 0.08
     assert abs(np.mean(shared) - 0.685) < 0.008  # plain Thompson: 0.6815 +- 0.003
+
+
+def test_a_linear_bandit_pays_for_14_categories_too(streams):
+    categories = tuple(sorted(set(streams[0].group.tolist())))
+    apart = accuracies(lab.LinThompson(groups=categories), streams[:2])
+    together = accuracies(lab.LinThompson(), streams[:2])
+    assert abs(np.mean(apart) - 0.645) < 0.03 and np.mean(together) > np.mean(apart) + 0.015
 
 
 def drift(seed):

@@ -14,7 +14,7 @@ from tests.contracts.hostile import examples, tables
 from tests.contracts.registry import collected, contract, quiet
 from tests.support.policies import bandits
 
-NAMES = ("EpsilonGreedy", "UCB1", "Thompson")
+NAMES = ("EpsilonGreedy", "UCB1", "Thompson", "LinUCB", "LinThompson")
 
 
 def test_every_bandit_is_here():
@@ -78,4 +78,13 @@ def test_bandits_refuse_what_is_no_table_no_state_and_no_feedback(tmp_path):
     calls |= {f"scale {x!r}": lambda x=x: lab.UCB1(x) for x in (-1, "1", None, math.nan)}
     calls |= {f"discount {x!r}": lambda x=x: lab.Thompson(x) for x in (-1, 2, "1", math.nan)}
     calls |= {f"by {x!r}": lambda x=x: lab.Thompson(by=x) for x in (3, ["group"], True)}
+    for kind in (lab.LinUCB, lab.LinThompson):
+        for settings in ({"features": "length"}, {"features": (0.5,)}, {"features": ("a", "a")},
+                         {"groups": 3}, {"groups": ([],)}, {"groups": {"a": 1}}, {"scale": -1},
+                         {"ridge": 0}, {"ridge": "1"}):  # fmt: skip
+            calls[f"{kind.__name__} {settings}"] = lambda k=kind, s=settings: k(**s)
+        learner = kind(("x",)).begin(("a", "b"), np.random.default_rng(0))
+        for x in (None, "1", math.nan, math.inf, True, [1], 1j):
+            calls[f"{kind.__name__} x {x!r}"] = lambda k=learner, x=x: k.choose({"x": x}, 0)
+        calls[f"{kind.__name__} no x"] = lambda k=learner: k.choose({"y": 1}, 0)
     collected(calls)

@@ -79,6 +79,9 @@ def bandits():
         lab.Thompson(discount=0.98),
         lab.Thompson(window=60),
         lab.Thompson(by="group", strength=20.0),
+        lab.LinUCB(features=("length",), groups=("law", "math")),
+        lab.LinUCB(),
+        lab.LinThompson(features=("length",), groups=("law",)),
     ]
 
 
