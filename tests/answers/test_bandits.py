@@ -336,7 +336,16 @@ def test_features_that_are_not_there_or_are_no_groups():
         learner.choose({"length": 3}, 0)
     with pytest.raises(ValueError, match="give a text"):
         learner.choose({"topic": ["law"]}, 0)
-    assert learner.choose({"topic": NAN}, 0) and None in learner.groups
+    assert learner.choose({"topic": NAN}, 0) and list(learner.groups) == [None]
+    assert learner.choose({"topic": np.int64(7)}, 1) and list(learner.groups) == [None, 7]
+    with pytest.raises(ValueError, match="is inf; give a text"):
+        learner.choose({"topic": math.inf}, 2)
+    flags = lab.LinUCB(("code",)).begin(MODELS, np.random.default_rng(0))
+    assert [flags._context({"code": x}) for x in (True, np.False_, 0.5)] == [
+        [1, 1],
+        [1, 0],
+        [1, 0.5],
+    ]
 
 
 @pytest.mark.parametrize("policy", bandits(), ids=repr)
@@ -367,7 +376,7 @@ def test_states_of_others_are_refused(policy, tmp_path):
         path.write_text(json.dumps(found | part))
         with pytest.raises(ValueError, match="cannot be resumed"):
             policy.resume(path, MODELS)
-    for text in ("", "[]", "{", '{"format": 1}'):
+    for text in ("", "[]", "{", '{"format": 1}', "[" * 100_000):
         path.write_text(text)
         with pytest.raises(ValueError, match="cannot be resumed"):
             policy.resume(path, MODELS)

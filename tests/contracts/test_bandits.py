@@ -72,6 +72,9 @@ def test_bandits_refuse_what_is_no_table_no_state_and_no_feedback(tmp_path):
         }
         calls |= {
             f"{kind} rng": lambda p=policy: p.begin(("a",), 3),
+            f"{kind} no file": lambda p=policy: p.resume(tmp_path / "none.json", ("a", "b")),
+            f"{kind} folder": lambda p=policy: p.resume(tmp_path, ("a", "b")),
+            f"{kind} path": lambda p=policy: p.resume(None, ("a", "b")),
             f"{kind} state": lambda p=policy, f=nothing: p.resume(f, ("a", "b")),
         }
     calls |= {f"epsilon {x!r}": lambda x=x: lab.EpsilonGreedy(x) for x in (2, "1", None, math.nan)}
@@ -84,7 +87,7 @@ def test_bandits_refuse_what_is_no_table_no_state_and_no_feedback(tmp_path):
                          {"ridge": 0}, {"ridge": "1"}):  # fmt: skip
             calls[f"{kind.__name__} {settings}"] = lambda k=kind, s=settings: k(**s)
         learner = kind(("x",)).begin(("a", "b"), np.random.default_rng(0))
-        for x in (None, "1", math.nan, math.inf, True, [1], 1j):
+        for x in (None, "1", math.nan, math.inf, [1], 1j):
             calls[f"{kind.__name__} x {x!r}"] = lambda k=learner, x=x: k.choose({"x": x}, 0)
         calls[f"{kind.__name__} no x"] = lambda k=learner: k.choose({"y": 1}, 0)
     collected(calls)

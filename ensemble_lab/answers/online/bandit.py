@@ -60,8 +60,10 @@ class Bandit(OnlinePolicy):
         Raises
         ------
         ValueError
-            Another file, another policy, other settings or other models.
+            No such file or another one, another policy, other settings or other models.
         """
+        if not isinstance(path, str | os.PathLike) or not Path(path).is_file():
+            raise ValueError(f"there is no file {shown(str(path), 150)}; give one that save wrote")
         try:
             found = json.loads(Path(path).read_bytes())
             if not isinstance(found, dict) or found.get("format") != FORMAT:
@@ -71,7 +73,8 @@ class Bandit(OnlinePolicy):
                     raise ValueError(f"its {name} is {shown(found[name])}, not {shown(now)}")
             learner = self.begin(models, np.random.default_rng())
             learner._restore(found)
-        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError,
+                RecursionError) as error:  # fmt: skip
             why = excerpt(f"{error.args[0] if error.args else error}", 180)
             raise ValueError(
                 f"{shown(Path(path).name, 40)} cannot be resumed: {why}; begin anew"

@@ -58,7 +58,7 @@ class LinUCB(_Linear):
     Parameters
     ----------
     features : tuple of str
-        Features of the items that are numbers. Scale them to about -1 to 1 first.
+        Features of the items that are numbers or flags. Scale them to about -1 to 1 first.
     groups : tuple
         The known groups: values of the feature ``"group"``, which is `Outcomes.group`. An item of
         another group has no group.
@@ -95,7 +95,7 @@ class LinThompson(_Linear):
     Parameters
     ----------
     features : tuple of str
-        Features of the items that are numbers. Scale them to about -1 to 1 first.
+        Features of the items that are numbers or flags. Scale them to about -1 to 1 first.
     groups : tuple
         The known groups: values of the feature ``"group"``, which is `Outcomes.group`. An item of
         another group has no group.
@@ -112,8 +112,8 @@ class LinThompson(_Linear):
     --------
     >>> from ensemble_lab.core.outcomes import Outcomes
     >>> table = Outcomes(models=["a", "b"], items=range(400), correct=[[1, 0], [0, 1]] * 200,
-    ...                  group=["law", "math"] * 200)
-    >>> LinThompson(groups=("law", "math")).decide(table).accuracy > 0.9
+    ...                  group=["history", "math"] * 200)
+    >>> LinThompson(groups=("history", "math")).decide(table).accuracy > 0.9
     True
     """
 
@@ -140,7 +140,7 @@ class _LinearLearner(BanditLearner):
         for name in self.policy.features:
             check_known(name, features, "feature", "item")
             value = features[name]
-            if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+            if not isinstance(value, Real | np.bool_) or not math.isfinite(value):
                 raise ValueError(f"{shown(name)} is {shown(value)}; give a finite number")
             x.append(float(value))
         if self.policy.groups:

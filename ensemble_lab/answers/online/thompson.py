@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,7 +89,8 @@ class _Thompson(BanditLearner):
             return None
         check_known(name, features, "feature", "item")
         group = features[name]
-        if group is not None and not isinstance(group, str | int | float):
+        group = group.item() if isinstance(group, np.generic) else group
+        if not isinstance(group, str | int | float | None) or group in (math.inf, -math.inf):
             raise ValueError(f"{shown(name)} is {shown(group)}; give a text, a number or None")
         return None if group != group else group  # NaN, which is not equal to itself
 
