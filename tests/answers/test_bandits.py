@@ -369,6 +369,8 @@ def test_states_of_others_are_refused(policy, tmp_path):
         {"learned": found["learned"] | {"asked": [NAN] * 3}},
     ]  # fmt: skip
     if "inverse" in found["learned"]:
+        turned = (-np.array(found["learned"]["inverse"])).tolist()
+        wrong += [{"learned": found["learned"] | {"inverse": turned}}]
         wrong += [{"pending": [[2, 0, [1.0, 2.0, 3.0, 4.0, 5.0]]]}, {"pending": [[2, 0, None]]}]
     if "counts" in found:
         wrong += [{"counts": [[1]]}, {"groups": ["x", "x"]}, {"newest": [[7, 0, 1.0]]}]

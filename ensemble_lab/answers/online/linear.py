@@ -166,6 +166,8 @@ class _LinearLearner(BanditLearner):
 
     def _restore(self, found: Mapping) -> None:
         super()._restore(found)
+        if not np.linalg.eigvalsh(self.inverse).min() > 0:
+            raise ValueError("its inverse matrices are not positive definite")
         for _, context in self.pending.values():
             if not isinstance(context, list) or len(context) != self.moment.shape[1]:
                 raise ValueError("its pending replies have other features")
