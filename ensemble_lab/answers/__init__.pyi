@@ -46,6 +46,11 @@ from .diversity import disagreement as disagreement
 from .diversity import error_correlation as error_correlation
 from .diversity import mean_pairwise as mean_pairwise
 from .diversity import q_statistic as q_statistic
+from .online.linear import LinThompson as LinThompson
+from .online.linear import LinUCB as LinUCB
+from .online.means import UCB1 as UCB1
+from .online.means import EpsilonGreedy as EpsilonGreedy
+from .online.thompson import Thompson as Thompson
 from .routing.budgeted import BudgetRouter as BudgetRouter
 from .routing.cached import CachedRouter as CachedRouter
 from .routing.groups import ClusterRouter as ClusterRouter

@@ -88,7 +88,8 @@ class OnlinePolicy(ABC):
         ----------
         outcomes : Outcomes
             n items by m models. The policy sees an item's features before it chooses. Of the item's
-            cells it sees only those of the models that it asked.
+            cells it sees only those of the models that it asked. An item's group is its feature
+            ``"group"``, unless there is another feature of this name.
         delay : int, or sequence of n ints
             How many further items are answered before the feedback on an item arrives.
         seed : int
@@ -111,6 +112,8 @@ class OnlinePolicy(ABC):
         late = _delays(delay, n)
         learner = self.begin(outcomes.models, np.random.default_rng(seed))
         features = {name: column.tolist() for name, column in outcomes.features.items()}
+        if outcomes.group is not None:
+            features.setdefault("group", outcomes.group.tolist())
         known = {
             name: np.full((n, m), np.nan) if values is None else values
             for name, values in zip(Feedback._fields[2:], _revealed(outcomes), strict=True)

@@ -126,6 +126,15 @@ def test_feedback_comes_when_it_is_due_and_of_the_asked_alone():
     assert decision.cost.tolist() == [3, 4, 5]
 
 
+def test_a_group_is_a_feature_unless_there_is_one_of_its_name():
+    seen, grouped = [], replace(table(2, 2, 0), group=["law", "math"])
+    Scripted((0, 0), seen).decide(grouped)
+    assert [seen[0][1]["group"], seen[2][1]["group"]] == ["law", "math"]
+    seen.clear()
+    Scripted((0, 0), seen).decide(replace(grouped, features={"group": [7, 8]}))
+    assert seen[0] == (0, {"group": 7})
+
+
 def test_follow_the_leader_by_hand():
     right = [[1, 0, 0], [0, 0, 1], [1, 1, 0], [0, 1, 1], [0, 1, 1]]
     outcomes = lab.Outcomes(models=["a", "b", "c"], items=range(5), correct=right)

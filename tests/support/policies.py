@@ -70,6 +70,21 @@ def learning_policies(models, budget=1.0):
     ]
 
 
+def bandits():
+    """One instance of every bandit; items have `length` and a group, "law" or "math"."""
+    return [
+        lab.EpsilonGreedy(),
+        lab.UCB1(scale=0.3),
+        lab.Thompson(),
+        lab.Thompson(discount=0.98),
+        lab.Thompson(window=60),
+        lab.Thompson(by="group", strength=20.0),
+        lab.LinUCB(features=("length",), groups=("law", "math")),
+        lab.LinUCB(),
+        lab.LinThompson(features=("length",), groups=("law",)),
+    ]
+
+
 def names_of_all_policies():
     """Every concrete policy that the package exports."""
     exported = (getattr(lab, name) for name in lab.__all__)
