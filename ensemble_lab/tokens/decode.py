@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from ensemble_lab.core.errors import check_known
 from ensemble_lab.core.missing import require
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.settings import seed_of, whole
@@ -19,6 +20,8 @@ from ensemble_lab.tokens.session import Round, Session
 
 if TYPE_CHECKING:
     from ensemble_lab.models.language import Prompt
+
+VERIFICATIONS = ("token", "block")
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,7 @@ def stream(
     max_new_tokens: int = 128,
     seed: int | None = None,
     compiled: bool = False,
+    verification: str = "token",
 ) -> Decoding:
     """Generate round by round: iterate, and read `generations` at any time.
 
@@ -192,6 +196,11 @@ def stream(
     compiled : bool
         Run the layers of the target and of a draft model through `torch.compile`: quicker steps
         after some seconds of compiling. Later calls with the same model do not compile again.
+    verification : {"token", "block"}
+        How tokens that the draft sampled are verified: one by one, or together (`block_round`).
+        Both keep the target's distribution; of a block at least as many are expected to be
+        accepted. Without sampling, and for drafts that are certain of their tokens, it changes
+        nothing.
 
     Returns
     -------
@@ -205,7 +214,7 @@ def stream(
         every text with it) or one that fills the context, a token that the target does not know,
         too little memory, or no compiler; and, during decoding, logits that are NaN or infinite.
     ValueError
-        A setting out of its range.
+        A setting out of its range, or an unknown verification.
     """
     require("decoding", "torch", "transformers")
     import torch
@@ -215,6 +224,7 @@ def stream(
     sampling = Sampling(temperature, top_k, top_p)
     if whole(max_new_tokens, "max_new_tokens") < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
+    check_known(verification, VERIFICATIONS, "verification", "package")
     seed = seed_of(seed)
     length = AdaptiveLength() if gamma is None else FixedLength(gamma)
     encoded, alone = tokens_of(target, prompts)
@@ -229,7 +239,7 @@ def stream(
         reader, drafter = resolved(target, draft, rows, compiled)
         ends = target.ends
         settings = sampling, generator, drafter, length
-        session = Session(reader, rows, limits, ends, *settings, target.weights)
+        session = Session(reader, rows, limits, ends, *settings, target.weights, verification)
         session.begin()
         if target.device.type == "cuda":  # otherwise the first round would wait for the prompt
             torch.cuda.synchronize(target.device)

@@ -13,6 +13,7 @@ from ensemble_lab.models.finite import not_finite
 from ensemble_lab.tokens.accept import (
     NO_TOKEN,
     TWINS,
+    accept_block,
     accept_greedy,
     accept_sampled,
     accept_tree,
@@ -87,6 +88,8 @@ class Session:
         How many tokens are drafted; needed with a draft.
     weights : str
         The target's name in an error.
+    verification : {"token", "block"}
+        How tokens that the draft sampled are verified.
     """
 
     def __init__(
@@ -100,11 +103,13 @@ class Session:
         draft: Draft | None = None,
         length: FixedLength | AdaptiveLength | None = None,
         weights: str = "the target",
+        verification: str = "token",
     ):
         import torch
 
         self.reader, self.rows, self.sampling, self.generator = reader, rows, sampling, generator
         self.draft, self.draft_length, self.weights = draft, length, weights
+        self.verification = verification
         self.limits, self.ends = list(limits), set(ends)
         device = rows.tokens.device
         self._limits = torch.tensor(self.limits, device=device)
@@ -214,7 +219,8 @@ class Session:
                 f" the target {p.shape[-1]:,}: give one for every row of the target's table, 0"
                 " where the draft has none"
             )
-        return accept_sampled(p, proposal.tokens, count, proposal.probabilities, self.generator)
+        accept = accept_block if self.verification == "block" else accept_sampled
+        return accept(p, proposal.tokens, count, proposal.probabilities, self.generator)
 
     def _walk(self, logits: torch.Tensor, proposal: Proposal, tree: Tree):
         """The same for a tree, and the drafted tokens' order (B, k), the accepted ones first."""
