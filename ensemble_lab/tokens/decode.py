@@ -21,7 +21,7 @@ from ensemble_lab.tokens.session import Round, Session
 if TYPE_CHECKING:
     from ensemble_lab.models.language import Prompt
 
-VERIFICATIONS = ("token", "block")
+VERIFICATIONS = ("token", "block", "coupled")
 
 
 @dataclass(frozen=True)
@@ -192,15 +192,17 @@ def stream(
     max_new_tokens : int
     seed : int, optional
         Makes samples repeatable where `gamma` is given. Without `gamma`, measured seconds decide
-        how many tokens are drafted, and so which random numbers are used.
+        how many tokens are drafted, and so which random numbers are used; with
+        ``verification="coupled"`` these do not depend on it.
     compiled : bool
         Run the layers of the target and of a draft model through `torch.compile`: quicker steps
         after some seconds of compiling. Later calls with the same model do not compile again.
-    verification : {"token", "block"}
-        How tokens that the draft sampled are verified: one by one, or together (`block_round`).
-        Both keep the target's distribution; of a block at least as many are expected to be
-        accepted. Without sampling, and for drafts that are certain of their tokens, it changes
-        nothing.
+    verification : {"token", "block", "coupled"}
+        How drafted tokens are verified where tokens are sampled; each keeps the target's
+        distribution. Those that a draft sampled are verified one by one, or together, by which at
+        least as many are expected to be accepted (`block_round`). With "coupled" the random numbers
+        of a token are those of its position: a seed gives the same text with any draft, any
+        `gamma`, and without a draft. For drafts that sample, fewer tokens are then accepted.
 
     Returns
     -------

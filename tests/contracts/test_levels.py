@@ -233,6 +233,15 @@ def test_a_block_of_a_draft_that_is_the_target_is_accepted_whole(seed, gamma):
         assert lab.expected_accepted(p, p, np.int64(gamma), "block") == gamma
 
 
+@contract("decode", "stream")
+def test_a_seed_and_coupled_verification_give_one_text_whatever_the_draft():
+    tiny, small = (lab.load(name, dtype="float64") for name in ("tiny", "tiny-draft"))
+    how = {"temperature": 1.0, "seed": 3, "max_new_tokens": 12, "verification": "coupled"}
+    plain = lab.decode(tiny, "The sea was", **how).tokens
+    for draft, gamma in ((small, 3), (small, None), ("lookup", 4), (tiny, 2)):
+        assert lab.decode(tiny, "The sea was", draft, gamma=gamma, **how).tokens == plain
+
+
 @contract("expected_accepted", "decode", "stream")
 def test_no_verification_takes_what_is_no_distribution_length_or_rule():
     p = [0.5, 0.5]
