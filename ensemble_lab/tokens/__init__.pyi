@@ -1,3 +1,5 @@
+from .blocks import block_round as block_round
+from .blocks import expected_accepted as expected_accepted
 from .decode import decode as decode
 from .decode import stream as stream
 from .drafts.base import Draft as Draft

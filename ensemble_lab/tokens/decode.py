@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from ensemble_lab.core.errors import check_known
 from ensemble_lab.core.missing import require
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.settings import seed_of, whole
@@ -19,6 +20,8 @@ from ensemble_lab.tokens.session import Round, Session
 
 if TYPE_CHECKING:
     from ensemble_lab.models.language import Prompt
+
+VERIFICATIONS = ("token", "block", "coupled")
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,7 @@ def stream(
     max_new_tokens: int = 128,
     seed: int | None = None,
     compiled: bool = False,
+    verification: str = "token",
 ) -> Decoding:
     """Generate round by round: iterate, and read `generations` at any time.
 
@@ -188,10 +192,17 @@ def stream(
     max_new_tokens : int
     seed : int, optional
         Makes samples repeatable where `gamma` is given. Without `gamma`, measured seconds decide
-        how many tokens are drafted, and so which random numbers are used.
+        how many tokens are drafted, and so which random numbers are used; with
+        ``verification="coupled"`` these do not depend on it.
     compiled : bool
         Run the layers of the target and of a draft model through `torch.compile`: quicker steps
         after some seconds of compiling. Later calls with the same model do not compile again.
+    verification : {"token", "block", "coupled"}
+        How drafted tokens are verified where tokens are sampled; each keeps the target's
+        distribution. Those that a draft sampled are verified one by one, or together, by which at
+        least as many are expected to be accepted (`block_round`). With "coupled" the random numbers
+        of a token are those of its position: a seed gives the same text with any draft, any
+        `gamma`, and without a draft. For drafts that sample, fewer tokens are then accepted.
 
     Returns
     -------
@@ -205,7 +216,7 @@ def stream(
         every text with it) or one that fills the context, a token that the target does not know,
         too little memory, or no compiler; and, during decoding, logits that are NaN or infinite.
     ValueError
-        A setting out of its range.
+        A setting out of its range, or an unknown verification.
     """
     require("decoding", "torch", "transformers")
     import torch
@@ -215,6 +226,7 @@ def stream(
     sampling = Sampling(temperature, top_k, top_p)
     if whole(max_new_tokens, "max_new_tokens") < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
+    check_known(verification, VERIFICATIONS, "verification", "package")
     seed = seed_of(seed)
     length = AdaptiveLength() if gamma is None else FixedLength(gamma)
     encoded, alone = tokens_of(target, prompts)
@@ -229,7 +241,7 @@ def stream(
         reader, drafter = resolved(target, draft, rows, compiled)
         ends = target.ends
         settings = sampling, generator, drafter, length
-        session = Session(reader, rows, limits, ends, *settings, target.weights)
+        session = Session(reader, rows, limits, ends, *settings, target.weights, verification)
         session.begin()
         if target.device.type == "cuda":  # otherwise the first round would wait for the prompt
             torch.cuda.synchronize(target.device)

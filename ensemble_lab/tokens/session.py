@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,11 +13,13 @@ from ensemble_lab.models.finite import not_finite
 from ensemble_lab.tokens.accept import (
     NO_TOKEN,
     TWINS,
+    accept_block,
     accept_greedy,
     accept_sampled,
     accept_tree,
     likeliest,
 )
+from ensemble_lab.tokens.coupling import coupled
 from ensemble_lab.tokens.lengths import AdaptiveLength
 from ensemble_lab.tokens.reading.rows import on_device
 from ensemble_lab.tokens.sampling import sampled
@@ -87,6 +89,8 @@ class Session:
         How many tokens are drafted; needed with a draft.
     weights : str
         The target's name in an error.
+    verification : str
+        As in `stream`.
     """
 
     def __init__(
@@ -100,11 +104,13 @@ class Session:
         draft: Draft | None = None,
         length: FixedLength | AdaptiveLength | None = None,
         weights: str = "the target",
+        verification: str = "token",
     ):
         import torch
 
         self.reader, self.rows, self.sampling, self.generator = reader, rows, sampling, generator
-        self.draft, self.draft_length, self.weights = draft, length, weights
+        self.draft, self.draft_length = draft, length
+        self.weights, self.verification = weights, verification
         self.limits, self.ends = list(limits), set(ends)
         device = rows.tokens.device
         self._limits = torch.tensor(self.limits, device=device)
@@ -197,10 +203,7 @@ class Session:
         if proposal.parents is not None and isinstance(self.draft_length, AdaptiveLength):
             raise ModelError("the best size of a draft tree is not measured: give a gamma")
         counts = [min(n, keep) if self.running[i] else 0 for i, n in enumerate(proposal.counts)]
-        probabilities = None if proposal.probabilities is None else proposal.probabilities[:, :keep]
-        return replace(
-            proposal, tokens=proposal.tokens[:, :keep], counts=counts, probabilities=probabilities
-        )
+        return proposal.cut(counts, keep)
 
     def _accept(self, logits: torch.Tensor, proposal: Proposal):
         """How many drafted tokens are accepted (B,), and the target's own after them (B,)."""
@@ -208,22 +211,25 @@ class Session:
         if self.sampling.greedy:
             return accept_greedy(likeliest(logits), proposal.tokens, count)
         p = self.sampling.distribution(logits)
-        if proposal.probabilities is not None and proposal.probabilities.shape[-1] != p.shape[-1]:
-            raise ModelError(
-                f"the draft gives {proposal.probabilities.shape[-1]:,} probabilities for a token,"
-                f" the target {p.shape[-1]:,}: give one for every row of the target's table, 0"
-                " where the draft has none"
-            )
-        return accept_sampled(p, proposal.tokens, count, proposal.probabilities, self.generator)
+        proposal.check_size(p.shape[-1])
+        if self.verification == "coupled":
+            return accept_greedy(self._drawn(p), proposal.tokens, count)
+        accept = accept_block if self.verification == "block" else accept_sampled
+        return accept(p, proposal.tokens, count, proposal.probabilities, self.generator)
 
     def _walk(self, logits: torch.Tensor, proposal: Proposal, tree: Tree):
         """The same for a tree, and the drafted tokens' order (B, k), the accepted ones first."""
-        count = on_device(proposal.counts, logits.device)
-        if self.sampling.greedy:
-            return accept_tree(likeliest(logits), proposal.tokens, count, tree)
-        p = self.sampling.distribution(logits)
-        choices = sampled(p, self.generator).where(p[..., 0] >= 0, NO_TOKEN)
-        return accept_tree(choices, proposal.tokens, count, tree)
+        count, rule = on_device(proposal.counts, logits.device), self.sampling
+        chosen = likeliest(logits) if rule.greedy else self._drawn(rule.distribution(logits), tree)
+        return accept_tree(chosen, proposal.tokens, count, tree)
+
+    def _drawn(self, p: torch.Tensor, tree: Tree | None = None) -> torch.Tensor:
+        """The target's tokens (B, k + 1), `NO_TOKEN` where p (B, k + 1, V) is NaN."""
+        if self.verification == "coupled":
+            tokens = coupled(p, self.generator.initial_seed(), self.rows.texts, tree)
+        else:
+            tokens = sampled(p, self.generator)
+        return tokens.where(p[..., 0] >= 0, NO_TOKEN)
 
     def _continue(self, written: Sequence[Written]) -> None:
         """Add to the texts on the host, and find which of them continue."""

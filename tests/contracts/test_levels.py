@@ -218,6 +218,53 @@ def test_a_draft_that_is_the_target_is_accepted_whole(seed, gamma, more):
     assert len(rounds) == -(-more // (gamma + 1))  # each gives gamma + 1 tokens
 
 
+@contract("block_round", "expected_accepted")
+@given(st.integers(0, 2**32 - 1), st.integers(0, 5))
+def test_a_block_of_a_draft_that_is_the_target_is_accepted_whole(seed, gamma):
+    def model(tokens):
+        probabilities = np.random.default_rng(7).dirichlet(np.ones(4), 40)
+        return probabilities[: len(tokens)]
+
+    rng = np.random.default_rng(seed)
+    drafted, accepted, follow = lab.block_round(model, model, [1, 2], gamma, rng)
+    assert accepted == gamma == len(drafted) and 0 <= follow < 4
+    for form in (list, tuple, np.array, pd.Series):
+        p = form([0.25, 0.75])
+        assert lab.expected_accepted(p, p, np.int64(gamma), "block") == gamma
+
+
+@contract("decode", "stream")
+def test_a_seed_and_coupled_verification_give_one_text_whatever_the_draft():
+    tiny, small = (lab.load(name, dtype="float64") for name in ("tiny", "tiny-draft"))
+    how = {"temperature": 1.0, "seed": 3, "max_new_tokens": 12, "verification": "coupled"}
+    plain = lab.decode(tiny, "The sea was", **how).tokens
+    for draft, gamma in ((small, 3), (small, None), ("lookup", 4), (tiny, 2)):
+        assert lab.decode(tiny, "The sea was", draft, gamma=gamma, **how).tokens == plain
+
+
+@contract("expected_accepted", "decode", "stream")
+def test_no_verification_takes_what_is_no_distribution_length_or_rule():
+    p = [0.5, 0.5]
+    wrong = ([], [0.5], [0.5, 0.6], [1.5, -0.5], [math.nan, 1], "ab", None, 1, [p, p], [True])
+    collected(
+        {f"p {x!r}": lambda x=x: lab.expected_accepted(x, p, 2) for x in [*wrong, [0.2] * 5]}
+        | {f"q {x!r}": lambda x=x: lab.expected_accepted(p, x, 2) for x in wrong}
+        | {f"gamma {x!r}": lambda x=x: lab.expected_accepted(p, p, x) for x in (-1, 1.5, "2", True)}
+        | {
+            f"long {n}": lambda n=n: lab.expected_accepted([1 / n] * n, [1 / n] * n, 10**9)
+            for n in (1, 2, 50)
+        }
+        | {
+            f"rule {x!r}": lambda x=x: lab.expected_accepted(p, p, 2, x)
+            for x in ("blocks", "Token", None, [], 3)
+        }
+        | {
+            f"verification {x!r}": lambda x=x: lab.decode(lab.load("tiny"), "a", verification=x)
+            for x in ("blocks", None, True, ["block"])
+        }
+    )
+
+
 @contract("Classifier", "Endpoint", "FeatureHead", "Generation", "ModelError")
 def test_models_that_are_none_are_refused(tmp_path):
     folder = tmp_path / "nothing here"

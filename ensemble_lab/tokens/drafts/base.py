@@ -8,9 +8,10 @@ proposal; a better draft makes it quicker, not different.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from ensemble_lab.models.errors import ModelError
 from ensemble_lab.tokens.reading.rows import on_device
 from ensemble_lab.tokens.sampling import sampled
 
@@ -60,6 +61,20 @@ class Proposal:
         """
         alike = self.kinds is None or self.probabilities is not None
         return [0] * self.counts[row] if alike else self.kinds[row]
+
+    def cut(self, counts: Sequence[int], k: int) -> Proposal:
+        """The first k tokens, of which each row has so many."""
+        q = None if self.probabilities is None else self.probabilities[:, :k]
+        return replace(self, tokens=self.tokens[:, :k], counts=counts, probabilities=q)
+
+    def check_size(self, size: int) -> None:
+        """Raise `ModelError` unless there are `size` probabilities a token, or none at all."""
+        if self.probabilities is not None and self.probabilities.shape[-1] != size:
+            raise ModelError(
+                f"the draft gives {self.probabilities.shape[-1]:,} probabilities for a token,"
+                f" the target {size:,}: give one for every row of the target's table, 0"
+                " where the draft has none"
+            )
 
 
 def padded(found: Sequence[Sequence[int]], kinds: Sequence[Sequence[int]], rows: Rows) -> Proposal:
