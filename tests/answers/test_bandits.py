@@ -253,7 +253,7 @@ def test_a_drawn_prediction_is_that_of_drawn_weights():
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("kind", ["EpsilonGreedy", "UCB1", "Thompson"])
 def test_each_step_is_that_of_mabwiser_with_the_same_draws(kind, seed):
-    mab = pytest.importorskip("mabwiser.mab", reason="mabwiser is not installed")
+    mab = pytest.importorskip("mabwiser.mab", reason="pip install --no-deps mabwiser")
     ours, theirs = {
         "EpsilonGreedy": (lab.EpsilonGreedy(0.2), mab.LearningPolicy.EpsilonGreedy(0.2)),
         "UCB1": (lab.UCB1(0.7), mab.LearningPolicy.UCB1(alpha=0.7)),
@@ -280,7 +280,7 @@ def test_each_step_is_that_of_mabwiser_with_the_same_draws(kind, seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_each_step_of_linucb_is_that_of_mabwiser(seed):
-    mab = pytest.importorskip("mabwiser.mab", reason="mabwiser is not installed")
+    mab = pytest.importorskip("mabwiser.mab", reason="pip install --no-deps mabwiser")
     outcomes = table(200, 3, seed)
     learner = lab.LinUCB(features=("length",), scale=0.8).begin(MODELS, np.random.default_rng(0))
     peer = mab.MAB([0, 1, 2], mab.LearningPolicy.LinUCB(alpha=0.8, l2_lambda=1.0), seed=seed)
