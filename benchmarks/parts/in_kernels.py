@@ -138,12 +138,12 @@ def executed(path):
 def peak_memory():
     """The most bytes resident in processes that this one starts, looked at ten times a second."""
     process, peak, over = psutil.Process(), {"bytes": 0}, threading.Event()
-    there_before = set(process.children(recursive=True))
+    there_before, own = set(process.children(recursive=True)), process.cmdline()
 
     def watch():
         while not over.wait(LOOK_EVERY):
             new = set(process.children(recursive=True)) - there_before
-            peak["bytes"] = max(peak["bytes"], sum(map(resident, new)))
+            peak["bytes"] = max(peak["bytes"], sum(resident(child, own) for child in new))
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -154,9 +154,12 @@ def peak_memory():
         thread.join()
 
 
-def resident(process):
-    """Bytes; none of a process that has just ended."""
+def resident(process, own):
+    """Bytes; none of a process that has just ended, or that has not yet started its program.
+
+    Between fork and exec a child has the command line `own` of this process, and shares its memory.
+    """
     try:
-        return process.memory_info().rss
+        return 0 if process.cmdline() == own else process.memory_info().rss
     except psutil.NoSuchProcess:
         return 0

@@ -10,8 +10,9 @@ from ensemble_lab.widgets.panel import FAILS
 
 TITLE = ".gtitle"
 HANDLE = ".noUi-handle:visible"
-IDLE = re.compile(rb'"execution_state":\s*"idle"')
+STATE = re.compile(rb'"execution_state":\s*"(busy|idle)"')
 ANSWERS = Counter()  # page to how often a kernel has said that it is done
+AT_WORK = set()  # pages whose kernel has said last that it is busy
 
 
 def run_all(page, address):
@@ -40,7 +41,9 @@ def finished(page):
 
 def _count(page, frame):
     content = frame.encode() if isinstance(frame, str) else frame
-    ANSWERS[page] += IDLE.search(content) is not None
+    if found := STATE.search(content):
+        (AT_WORK.add if found[1] == b"busy" else AT_WORK.discard)(page)
+        ANSWERS[page] += found[1] == b"idle"
 
 
 def panels(page):
@@ -62,13 +65,12 @@ def settled(page, panel, before=None, seconds=2.0, answers=None):
     deadline = time.monotonic() + seconds
     last, now, rested = None, seen(panel), 0
     while last != now or (
-        before in (now, now[0])
-        and time.monotonic() < deadline
-        and (answers is None or ANSWERS[page] == answers or rested < 3)
+        before in (now, now[0]) and time.monotonic() < deadline and (answers is None or rested < 5)
     ):
         page.wait_for_timeout(80)
         last, now = now, seen(panel)
-        rested += answers is not None and ANSWERS[page] > answers
+        done = ANSWERS[page] != answers and page not in AT_WORK
+        rested = rested + 1 if done else 0
     return now
 
 
