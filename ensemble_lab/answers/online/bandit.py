@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
@@ -85,7 +85,7 @@ class Bandit(OnlinePolicy):
         return [type(self).__name__, json.loads(json.dumps(asdict(self)))]
 
 
-class BanditLearner:
+class BanditLearner(ABC):
     """What a bandit has learned. Subclasses define `_arm` and `_learn`, and list their `ARRAYS`."""
 
     ARRAYS: tuple[str, ...] = ("asked", "graded")  # what `save` writes
@@ -190,11 +190,13 @@ class BanditLearner:
         """What is kept of an item until its grade comes; JSON must hold it."""
         return None
 
+    @abstractmethod
     def _arm(self, context: Any) -> int:
-        raise NotImplementedError
+        """The model to ask."""
 
+    @abstractmethod
     def _learn(self, arm: int, context: Any, grade: float) -> None:
-        raise NotImplementedError
+        """Take the grade of a model that was asked."""
 
     def _more(self) -> dict:
         """What `save` writes besides the arrays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from functools import lru_cache
 
@@ -10,7 +11,7 @@ from ensemble_lab.systems.simulator.cluster import Rule
 from ensemble_lab.systems.simulator.inputs import positive, whole
 
 
-class Cached(Rule):
+class Cached(Rule, ABC):
     """Machines that keep the blocks they read; the least recently used leave first.
 
     A subclass says in `choose` which machine takes a prompt. What a machine keeps lies outside the
@@ -40,9 +41,9 @@ class Cached(Rule):
         self.kept = [{} for _ in cluster.machines]  # prefixes in the order of their last use
         self.hits = self.tokens = 0
 
+    @abstractmethod
     def choose(self, task, cached: list[int], cluster) -> int:
         """The number of the machine; `cached` has the tokens that each holds of the prompt."""
-        raise NotImplementedError
 
     def place(self, task, cluster):
         chain, prompt, cached = self.chains[task.request], task.prompt, [0] * len(self.kept)
