@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ensemble_lab.core.errors import check_known
 from ensemble_lab.core.missing import require
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.settings import seed_of, whole
@@ -17,11 +16,10 @@ from ensemble_lab.tokens.prompts import check_room, limits_of
 from ensemble_lab.tokens.reading.rows import Rows
 from ensemble_lab.tokens.sampling import Sampling
 from ensemble_lab.tokens.session import Round, Session
+from ensemble_lab.tokens.verification import checked_rule
 
 if TYPE_CHECKING:
     from ensemble_lab.models.language import Prompt
-
-VERIFICATIONS = ("token", "block", "coupled")
 
 
 @dataclass(frozen=True)
@@ -226,8 +224,7 @@ def stream(
     sampling = Sampling(temperature, top_k, top_p)
     if whole(max_new_tokens, "max_new_tokens") < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
-    check_known(verification, VERIFICATIONS, "verification", "package")
-    seed = seed_of(seed)
+    rule, seed = checked_rule(verification), seed_of(seed)
     length = AdaptiveLength() if gamma is None else FixedLength(gamma)
     encoded, alone = tokens_of(target, prompts)
     limits = limits_of(target, encoded, max_new_tokens)
@@ -241,7 +238,7 @@ def stream(
         reader, drafter = resolved(target, draft, rows, compiled)
         ends = target.ends
         settings = sampling, generator, drafter, length
-        session = Session(reader, rows, limits, ends, *settings, target.weights, verification)
+        session = Session(reader, rows, limits, ends, *settings, target.weights, rule)
         session.begin()
         if target.device.type == "cuda":  # otherwise the first round would wait for the prompt
             torch.cuda.synchronize(target.device)

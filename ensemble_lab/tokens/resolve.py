@@ -47,6 +47,8 @@ def resolved(
     if isinstance(draft, EarlyExit):
         reader = kinds[SplitReader](model, *shape, draft.layers)
         return reader, EarlyExitDraft(reader)
+    if hasattr(draft, "attach_to"):  # a setting that chooses a reader and makes a draft for it
+        return draft.attach_to(target, model, shape, kinds)
     check_tables(draft, target)
     if isinstance(draft, FeatureHead | TurnsDraft):
         reader = kinds[StateReader](model, *shape)

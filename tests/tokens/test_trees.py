@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble_lab.models.errors import ModelError
-from ensemble_lab.tokens import accept, session, trace
+from ensemble_lab.tokens import accept, session, trace, verification
 from ensemble_lab.tokens.accept import accept_tree
 from ensemble_lab.tokens.decode import decode, stream
 from ensemble_lab.tokens.drafts.base import Proposal
@@ -116,7 +116,7 @@ def first_round(target, draft, gamma, sampling):
         return ways
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(session, "sampled", every)
+        patched.setattr(verification, "sampled", every)
         made = iter(
             stream(
                 target,
@@ -167,7 +167,7 @@ WALKS = {
 
 @pytest.mark.parametrize("fault", WALKS)
 def test_enumeration_sees_a_wrong_walk(monkeypatch, fault):
-    monkeypatch.setattr(session, "accept_tree", mutant(accept_tree, *WALKS[fault]))
+    monkeypatch.setattr(verification, "accept_tree", mutant(accept_tree, *WALKS[fault]))
     tokens, parents, _ = TREES["two branches"]
     target, sampling = toy(0, vocabulary=FEW), Sampling(0.9)
     joint, _ = first_round(target, FixedTree(tokens, parents), len(tokens), sampling)
@@ -284,9 +284,10 @@ FAULTS = {
         "drafted = drafted",
     ),
     "a sibling's key stays": (cache.RowLayer, "take", sibling_stays, None),
-    "padding is accepted": (session, "accept_tree", "tree.parent)) & within", "tree.parent))"),
-    "no correction": (session, "accept_tree", "follow = choices.gather(1, last[:, None])[:, 0]",
-                      "follow = choices[:, 0]"),
+    "padding is accepted": (verification, "accept_tree",
+                            "tree.parent)) & within", "tree.parent))"),
+    "no correction": (verification, "accept_tree",
+                      "follow = choices.gather(1, last[:, None])[:, 0]", "follow = choices[:, 0]"),
 }  # fmt: skip
 
 

@@ -87,7 +87,12 @@ def padded(found: Sequence[Sequence[int]], kinds: Sequence[Sequence[int]], rows:
 
 
 class Draft(Protocol):
-    """The methods that a draft of your own must have."""
+    """The methods that a draft of your own must have.
+
+    Where it also has `observe(tokens, logits)`, that is called with what the target read in each
+    round: the text's last token and the drafted ones (B, k + 1), and its logits (B, k + 1, V). They
+    stand in the proposal's order, and padding is among them.
+    """
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
         """Read the prompts."""
