@@ -71,16 +71,16 @@ def coins(decoding, alpha=ALPHA):
     import torch
 
     session = decoding.session
-    accept = session._accept
+    accept = session.verify.chain
 
-    def tossed(logits, proposal):
-        accept(logits, proposal)  # for its time
+    def tossed(logits, proposal, texts):
+        accept(logits, proposal, texts)  # for its time
         k = proposal.tokens.shape[1]
         toss = torch.rand((len(logits), k), generator=session.generator, device=logits.device)
         accepted = (toss < alpha).long().cumprod(-1).sum(-1)
         return accepted, logits.argmax(-1).gather(1, accepted[:, None])[:, 0]
 
-    session._accept = tossed
+    session.verify.chain = tossed
 
 
 def models(quick):

@@ -17,6 +17,7 @@ from ensemble_lab.tokens.drafts.head import FeatureHead, HeadDraft
 from ensemble_lab.tokens.drafts.lookup import LookupDraft
 from ensemble_lab.tokens.drafts.model import ModelDraft
 from ensemble_lab.tokens.drafts.ngram import NgramDraft
+from ensemble_lab.tokens.drafts.trees import DraftTree, TreeDraft
 from ensemble_lab.tokens.reading.compiled import COMPILED
 from ensemble_lab.tokens.reading.packed import packed
 from ensemble_lab.tokens.reading.reader import Reader
@@ -44,9 +45,14 @@ def resolved(
     kinds = COMPILED if compiled else {kind: kind for kind in COMPILED}
     if isinstance(draft, str):
         draft = named(draft, target)
+    if isinstance(draft, DraftTree):
+        reader, base = resolved(target, of_tree(draft, target), rows, compiled)
+        return reader, TreeDraft(base, draft)
     if isinstance(draft, EarlyExit):
         reader = kinds[SplitReader](model, *shape, draft.layers)
         return reader, EarlyExitDraft(reader)
+    if hasattr(draft, "attach_to"):  # a setting that chooses a reader and makes a draft for it
+        return draft.attach_to(target, model, shape, kinds)
     check_tables(draft, target)
     if isinstance(draft, FeatureHead | TurnsDraft):
         reader = kinds[StateReader](model, *shape)
@@ -79,6 +85,18 @@ def named(name: str, target: LanguageModel):
     table = shipped(target, NgramDraft, target.tokenizer)
     stacked = StackedDraft(LookupDraft(), table)
     return stacked if name == "ngram" else TurnsDraft(stacked, shipped(target, FeatureHead, target))
+
+
+def of_tree(tree: DraftTree, target: LanguageModel):
+    """What drafts a tree: a head or a model."""
+    if isinstance(tree.draft, str) and tree.draft == "head":
+        return shipped(target, FeatureHead, target)
+    if isinstance(tree.draft, FeatureHead | LanguageModel) or hasattr(tree.draft, "config"):
+        return tree.draft
+    raise ModelError(
+        f'a tree of draft={shown(tree.draft, 60)}: give "head", a draft model or a FeatureHead;'
+        " other drafts write chains"
+    )
 
 
 def shipped(target: LanguageModel, kind: type, fits):

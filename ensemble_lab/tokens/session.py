@@ -10,20 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from ensemble_lab.instruments.spans import clock_on
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.finite import not_finite
-from ensemble_lab.tokens.accept import (
-    NO_TOKEN,
-    TWINS,
-    accept_block,
-    accept_greedy,
-    accept_sampled,
-    accept_tree,
-    likeliest,
-)
-from ensemble_lab.tokens.coupling import coupled
+from ensemble_lab.tokens.accept import NO_TOKEN
+from ensemble_lab.tokens.accept_trees import TWINS
 from ensemble_lab.tokens.lengths import AdaptiveLength
 from ensemble_lab.tokens.reading.rows import on_device
-from ensemble_lab.tokens.sampling import sampled
 from ensemble_lab.tokens.trees import tree_of
+from ensemble_lab.tokens.verification import Verification
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +25,6 @@ if TYPE_CHECKING:
     from ensemble_lab.tokens.reading.reader import Reader
     from ensemble_lab.tokens.reading.rows import Rows
     from ensemble_lab.tokens.sampling import Sampling
-    from ensemble_lab.tokens.trees import Tree
 
 
 @dataclass(frozen=True)
@@ -110,7 +101,7 @@ class Session:
 
         self.reader, self.rows, self.sampling, self.generator = reader, rows, sampling, generator
         self.draft, self.draft_length = draft, length
-        self.weights, self.verification = weights, verification
+        self.weights, self.verify = weights, Verification(verification, sampling, generator)
         self.limits, self.ends = list(limits), set(ends)
         device = rows.tokens.device
         self._limits = torch.tensor(self.limits, device=device)
@@ -154,12 +145,14 @@ class Session:
         else:  # it continues where the draft stopped
             logits = self.reader.resume(tokens, at, proposal.states)
         clock.mark()
+        if hasattr(self.draft, "observe"):
+            self.draft.observe(tokens, logits)
 
         # 3. Accept: how many drafted tokens, and the target's own token after them.
         if tree is None:
-            accepted, follow = self._accept(logits, proposal)  # (B,), (B,)
+            accepted, follow = self.verify.chain(logits, proposal, rows.texts)  # (B,), (B,)
         else:  # the accepted path comes first, in the proposal as in the cache
-            accepted, follow, path = self._walk(logits, proposal, tree)
+            accepted, follow, path = self.verify.tree(logits, proposal, rows.texts, tree)
             drafted = drafted.gather(1, path)
             self.reader.settle(path, at.ahead(1))
 
@@ -198,38 +191,13 @@ class Session:
         asked = 0 if self.draft is None else min(self.draft_length.ask(), room)
         if asked < 1:
             return Proposal(self.rows.tokens[:, :0], [0] * len(self.rows))
-        proposal = self.draft.propose(self.rows, asked)
+        propose = self.draft.chain if self.draft_length.as_chain else self.draft.propose
+        proposal = propose(self.rows, asked)
         keep = max(self.draft_length.keep(proposal.kinds_of(i)) for i in on)
         if proposal.parents is not None and isinstance(self.draft_length, AdaptiveLength):
             raise ModelError("the best size of a draft tree is not measured: give a gamma")
         counts = [min(n, keep) if self.running[i] else 0 for i, n in enumerate(proposal.counts)]
         return proposal.cut(counts, keep)
-
-    def _accept(self, logits: torch.Tensor, proposal: Proposal):
-        """How many drafted tokens are accepted (B,), and the target's own after them (B,)."""
-        count = on_device(proposal.counts, logits.device)
-        if self.sampling.greedy:
-            return accept_greedy(likeliest(logits), proposal.tokens, count)
-        p = self.sampling.distribution(logits)
-        proposal.check_size(p.shape[-1])
-        if self.verification == "coupled":
-            return accept_greedy(self._drawn(p), proposal.tokens, count)
-        accept = accept_block if self.verification == "block" else accept_sampled
-        return accept(p, proposal.tokens, count, proposal.probabilities, self.generator)
-
-    def _walk(self, logits: torch.Tensor, proposal: Proposal, tree: Tree):
-        """The same for a tree, and the drafted tokens' order (B, k), the accepted ones first."""
-        count, rule = on_device(proposal.counts, logits.device), self.sampling
-        chosen = likeliest(logits) if rule.greedy else self._drawn(rule.distribution(logits), tree)
-        return accept_tree(chosen, proposal.tokens, count, tree)
-
-    def _drawn(self, p: torch.Tensor, tree: Tree | None = None) -> torch.Tensor:
-        """The target's tokens (B, k + 1), `NO_TOKEN` where p (B, k + 1, V) is NaN."""
-        if self.verification == "coupled":
-            tokens = coupled(p, self.generator.initial_seed(), self.rows.texts, tree)
-        else:
-            tokens = sampled(p, self.generator)
-        return tokens.where(p[..., 0] >= 0, NO_TOKEN)
 
     def _continue(self, written: Sequence[Written]) -> None:
         """Add to the texts on the host, and find which of them continue."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import ensemble_lab as lab
-from ensemble_lab.tokens import session
+from ensemble_lab.tokens import verification
 from ensemble_lab.tokens.decode import decode, stream
 from ensemble_lab.tokens.sampling import Sampling
 from tests.support.toy_lm import (
@@ -110,8 +110,8 @@ def test_fewer_bits_part_only_at_near_ties(device, dtype, as_one):
 
 def test_the_margin_sees_a_planted_fault(device, monkeypatch):
     wrong = "choices.gather(1, (accepted - 1).clamp(min=0)[:, None])"
-    fault = mutant(session.accept_greedy, "choices.gather(1, accepted[:, None])", wrong)
-    monkeypatch.setattr(session, "accept_greedy", fault)
+    fault = mutant(verification.accept_greedy, "choices.gather(1, accepted[:, None])", wrong)
+    monkeypatch.setattr(verification, "accept_greedy", fault)
     assert max(gaps(device, "float32", False)) > MOST["float32"]
 
 
@@ -140,8 +140,8 @@ def test_samples_follow_the_targets_distribution(device, draft):
 
 
 def test_the_distribution_sees_a_planted_fault(device, monkeypatch):
-    fault = mutant(session.accept_sampled, "r * at_q < at_p", "r * at_p < at_q")
-    monkeypatch.setattr(session, "accept_sampled", fault)
+    fault = mutant(verification.accept_sampled, "r * at_q < at_p", "r * at_p < at_q")
+    monkeypatch.setattr(verification, "accept_sampled", fault)
     assert p_of_samples(device, "model") < LEVEL
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ensemble_lab as lab
-from ensemble_lab.tokens import blocks, session
+from ensemble_lab.tokens import blocks, verification
 from ensemble_lab.tokens.accept import NO_TOKEN, accept_block
 from ensemble_lab.tokens.blocks import block_round, expected_accepted
 from ensemble_lab.tokens.decode import decode
@@ -153,7 +153,7 @@ ENGINE_FAULTS = {
 
 @pytest.mark.parametrize("fault", ENGINE_FAULTS)
 def test_the_statistics_see_a_planted_fault(monkeypatch, by_block, fault):
-    monkeypatch.setattr(session, "accept_block", mutant(accept_block, *ENGINE_FAULTS[fault]))
+    monkeypatch.setattr(verification, "accept_block", mutant(accept_block, *ENGINE_FAULTS[fault]))
     assert by_block("model", 3, 1) < LEVEL
 
 

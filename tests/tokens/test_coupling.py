@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ensemble_lab.tokens import session
+from ensemble_lab.tokens import verification
 from ensemble_lab.tokens.coupling import coupled
 from ensemble_lab.tokens.decode import decode
 from ensemble_lab.tokens.sampling import Sampling
@@ -87,7 +87,7 @@ LAW_FAULTS = {
 
 @pytest.mark.parametrize("fault", LAW_FAULTS)
 def test_the_statistics_see_a_planted_fault(monkeypatch, fault):
-    monkeypatch.setattr(session, "coupled", mutant(coupled, *LAW_FAULTS[fault]))
+    monkeypatch.setattr(verification, "coupled", mutant(coupled, *LAW_FAULTS[fault]))
     assert p_of_texts() < LEVEL
 
 
@@ -99,7 +99,7 @@ TEXT_FAULTS = {
 
 @pytest.mark.parametrize("fault", TEXT_FAULTS)
 def test_the_comparison_sees_a_planted_fault(monkeypatch, fault):
-    monkeypatch.setattr(session, "coupled", mutant(coupled, *TEXT_FAULTS[fault]))
+    monkeypatch.setattr(verification, "coupled", mutant(coupled, *TEXT_FAULTS[fault]))
     assert texts(FORKED, 5)[0] != texts(None, None)[0]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from ensemble_lab.tokens import accept, plain, session
+from ensemble_lab.tokens import accept, plain, verification
 from ensemble_lab.tokens.decode import decode, stream
 from ensemble_lab.tokens.drafts.base import Proposal
 from ensemble_lab.tokens.plain import one_round, speculative
@@ -152,7 +152,7 @@ def test_greedy_rounds_are_plain(prompts, gamma):
 
 def test_the_comparison_sees_a_planted_fault(monkeypatch):
     old, new = "accepted = passes.cumprod(-1).sum(-1)", "accepted = passes.cumprod(-1).sum(-1) // 2"
-    monkeypatch.setattr(session, "accept_greedy", mutant(accept.accept_greedy, old, new))
+    monkeypatch.setattr(verification, "accept_greedy", mutant(accept.accept_greedy, old, new))
     with pytest.raises(AssertionError):  # the text is the same, the rounds are not
         check_greedy(RAGGED, 4, toy(0))
 

@@ -9,7 +9,7 @@ import transformers
 
 from ensemble_lab.core.errors import UnknownName
 from ensemble_lab.models.errors import ModelError, NotEnoughMemory
-from ensemble_lab.tokens import session
+from ensemble_lab.tokens import verification
 from ensemble_lab.tokens.decode import decode, stream
 from ensemble_lab.tokens.drafts.lookup import LookupDraft
 from ensemble_lab.tokens.lengths import AdaptiveLength
@@ -189,13 +189,13 @@ def test_other_families_are_read_as_they_are_or_refused(name, draft, monkeypatch
     settings = {"max_position_embeddings": 64, "initializer_range": 0.5, **FAMILIES[name]}
     model = small(name, num_key_value_heads=1, **settings).double()
     seen = []
-    accept = session.Session._accept
+    chain = verification.Verification.chain
 
-    def spied(self, logits, proposal):
-        seen.append((list(self.rows.texts[0]), proposal.tokens[0].tolist(), logits[0]))
-        return accept(self, logits, proposal)
+    def spied(self, logits, proposal, texts):
+        seen.append((list(texts[0]), proposal.tokens[0].tolist(), logits[0]))
+        return chain(self, logits, proposal, texts)
 
-    monkeypatch.setattr(session.Session, "_accept", spied)
+    monkeypatch.setattr(verification.Verification, "chain", spied)
     try:
         decode(language_model(model), [1, 2, 3, 1, 2], draft, gamma=3, max_new_tokens=8)
     except ModelError as error:

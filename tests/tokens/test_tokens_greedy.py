@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ensemble_lab.models import load
 from ensemble_lab.models.weights.gguf_wheel import cache_folder
-from ensemble_lab.tokens import session
+from ensemble_lab.tokens import verification
 from ensemble_lab.tokens.decode import decode
 from ensemble_lab.tokens.drafts.model import ModelDraft
 from tests.support.toy_lm import batch_by_generate, language_model, mutant, network, toy_head
@@ -220,11 +220,11 @@ def test_fewer_bits_part_only_at_near_ties(dtype):
 
 def test_the_margin_sees_a_planted_fault(monkeypatch):
     fault = mutant(
-        session.accept_greedy,
+        verification.accept_greedy,
         "choices.gather(1, accepted[:, None])",
         "choices.gather(1, (accepted - 1).clamp(min=0)[:, None])",
     )
-    monkeypatch.setattr(session, "accept_greedy", fault)
+    monkeypatch.setattr(verification, "accept_greedy", fault)
     assert max(gaps(torch.float32, count=5)) > MARGINS[torch.float32]
 
 

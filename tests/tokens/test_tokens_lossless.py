@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy.stats import chi2
 
-from ensemble_lab.tokens import accept, session
+from ensemble_lab.tokens import accept, session, verification
 from ensemble_lab.tokens.drafts.base import Proposal
 from ensemble_lab.tokens.drafts.combined import TurnsDraft
 from ensemble_lab.tokens.drafts.head import HeadDraft
@@ -179,7 +179,7 @@ class OnlyGood(FixedLength):
 
 def test_what_was_drawn_does_not_decide_whether_it_is_verified(monkeypatch):
     """Else good tokens would be proposed more often than their recorded probability."""
-    monkeypatch.setattr(import_module("ensemble_lab.tokens.decode"), "FixedLength", OnlyGood)
+    monkeypatch.setattr(import_module("ensemble_lab.tokens.choosing"), "FixedLength", OnlyGood)
     settings = {"gamma": 2, "max_new_tokens": 5, **RULES[1]}
     target, prompt = toy(0, hidden=8), [1, 2, 3]
     # A row a batch, for a batch verifies what any of its rows wants.
@@ -203,17 +203,17 @@ def stale_keys_stay(self, keys, values, *args, **kwargs):
 
 
 FAULTS = {
-    "ratio reversed": (session, "accept_sampled", "r * at_q < at_p", "r * at_p < at_q"),
-    "always accepted": (session, "accept_sampled", "(r * at_q < at_p) & ", ""),
+    "ratio reversed": (verification, "accept_sampled", "r * at_q < at_p", "r * at_p < at_q"),
+    "always accepted": (verification, "accept_sampled", "(r * at_q < at_p) & ", ""),
     "correction from p": (
-        session,
+        verification,
         "accept_sampled",
         "residual(behind, q, drafted, accepted, rows)",
         "behind",
     ),
     "residual at the wrong place": (accept, "residual", "q[rows, at]", "q[rows, at * 0]"),
     "bonus one place early": (
-        session,
+        verification,
         "accept_sampled",
         "behind = p[rows, accepted]",
         "behind = p[rows, torch.where(accepted == count, accepted - 1, accepted).clamp(min=0)]",
