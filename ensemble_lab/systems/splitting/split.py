@@ -71,10 +71,10 @@ def split(
 
     Notes
     -----
-    Stages have as many threads as PyTorch has here. Where that is as many as there are cores, the
-    client's threads take some milliseconds of each token from the first stage, because they wait
-    actively after their work. Under Linux, ``GOMP_SPINCOUNT=20000`` in the environment before
-    Python starts avoids that.
+    Stages have as many threads as PyTorch has here. Where that is as many as there are cores,
+    threads of the client must not wait actively while a stage computes. With GNU's OpenMP, which
+    PyTorch has under Linux, they are ended at each message. With LLVM's or Intel's,
+    ``KMP_BLOCKTIME=0`` in the environment before Python starts does the same.
 
     References
     ----------
