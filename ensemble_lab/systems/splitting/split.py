@@ -33,7 +33,8 @@ def split(
     This process stays the client: it keeps embeddings and head, chooses the tokens, and keeps what
     each stage has read. It shares its machine with the first stage; each further stage is behind a
     link. A stage that is lost is replaced, and the text is the same; in bfloat16 except at
-    near-ties, because its successor reads many tokens at once.
+    near-ties, because its successor reads many tokens at once. Stages keep the weights that the
+    model has now: one that is trained further, or changed otherwise, is split again.
 
     Parameters
     ----------
