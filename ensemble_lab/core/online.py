@@ -107,6 +107,35 @@ class OnlinePolicy(ABC):
         ValueError
             A delay that is not a whole number from 0 up, or a choice that names no model.
         """
+        _, chosen, called = self._replayed(outcomes, delay, seed)
+        absent = outcomes.absent[np.arange(len(outcomes)), chosen]
+        return graded(
+            Choice(np.where(absent, ABSTAINED, chosen), called),
+            outcomes,
+            (tuple(range(len(outcomes.models))),),
+            parallel,
+        )
+
+    def learned(
+        self, outcomes: Outcomes, *, delay: int | Sequence[int] = 0, seed: int = 0
+    ) -> Learner:
+        """The learner after it has answered every item of recorded outcomes, for those to come.
+
+        Parameters
+        ----------
+        outcomes, delay, seed
+            As in `decide`. The next item has the time n; feedback that arrives later than that
+            is not learned.
+
+        Raises
+        ------
+        ValueError
+            As in `decide`.
+        """
+        return self._replayed(outcomes, delay, seed)[0]
+
+    def _replayed(self, outcomes: Outcomes, delay, seed: int):
+        """The learner after all items, whom it chose (n,), and whom it asked (n, m)."""
         check_outcomes(outcomes)
         n, m = outcomes.correct.shape
         late = _delays(delay, n)
@@ -119,23 +148,19 @@ class OnlinePolicy(ABC):
             for name, values in zip(Feedback._fields[2:], _revealed(outcomes), strict=True)
         }
         chosen, called, due = np.full(n, ABSTAINED), np.zeros((n, m), bool), []
-        for time in range(n):
+        for time in range(n + 1):
             while due and due[0][0] <= time:  # feedback since the last item
                 _, asked, model = heapq.heappop(due)
                 cells = (float(values[asked, model]) for values in known.values())
                 learner.learn(Feedback(asked, model, *cells))
+            if time == n:
+                break
             asked = _asked(learner.choose({k: v[time] for k, v in features.items()}, time), m)
             called[time, asked] = True
             chosen[time] = asked[0]
             for model in asked:
                 heapq.heappush(due, (time + 1 + late[time], time, model))
-        absent = outcomes.absent[np.arange(n), chosen]
-        return graded(
-            Choice(np.where(absent, ABSTAINED, chosen), called),
-            outcomes,
-            (tuple(range(m)),),
-            parallel,
-        )
+        return learner, chosen, called
 
 
 def _revealed(outcomes: Outcomes) -> tuple:
