@@ -10,6 +10,7 @@ from .drafts.base import Draft as Draft
 from .drafts.base import Proposal as Proposal
 from .drafts.head import FeatureHead as FeatureHead
 from .drafts.trees import DraftTree as DraftTree
+from .hits import hits_by_depth as hits_by_depth
 from .lengths import best_gamma as best_gamma
 from .lengths import speedup as speedup
 from .lossy import Lenience as Lenience

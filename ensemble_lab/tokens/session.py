@@ -155,6 +155,8 @@ class Session:
         else:  # the accepted path comes first, in the proposal as in the cache
             accepted, follow, path = self.verify.tree(logits, proposal, rows.texts, tree)
             drafted = drafted.gather(1, path)
+            if device.type == "cpu":  # on a GPU the host would wait for the number
+                path = path[:, : int(accepted.max())]
             self.reader.settle(path, at.ahead(1))
 
         # 4. Write these tokens, up to an end of the text or to its limit.
