@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -81,6 +82,12 @@ def exact_divergence(
             raise ValueError(f"{name}={value}; it takes whole numbers from 1 up")
     if not len(tokens):
         raise ValueError(f"tokens={shown(tokens)}; give a text of at least one token")
+    size = len(target(list(tokens))[-1])
+    if n * math.log(max(size, 2)) > math.log(MOST_TEXTS):
+        raise ValueError(
+            f"n={n} with {size:,} tokens makes more than {MOST_TEXTS:,} texts; use a smaller n or"
+            " fewer tokens"
+        )
     # The texts so far, with how many of the round's tokens were drafted: their chance, and the
     # target's chance of the text.
     ways = {((), 0): (1.0, 1.0)}
@@ -91,11 +98,6 @@ def exact_divergence(
                 torch.as_tensor(model([*tokens, *text])[-1], dtype=torch.float64)
                 for model in (target, draft)
             )
-            if len(ways) * len(p) > MOST_TEXTS * (gamma + 1):
-                raise ValueError(
-                    f"n={n} with {len(p):,} tokens makes more than {MOST_TEXTS:,} texts; use a"
-                    " smaller n or fewer tokens"
-                )
             stayed, ended = _parts(rule, p, q, i < gamma)
             for x, (a, b, c) in enumerate(zip(stayed, ended, p.tolist(), strict=True)):
                 for place, chance in ((i + 1, a), (0, b)):
@@ -104,11 +106,11 @@ def exact_divergence(
                         way[0] += share * chance
                         way[1] = at_target * c
         ways = longer
-    law = defaultdict(lambda: [0.0, 0.0])
+    written = defaultdict(lambda: [0.0, 0.0])
     for (text, _), (share, at_target) in ways.items():
-        law[text][0] += share
-        law[text][1] = at_target
-    made, exact = torch.tensor(list(law.values()), dtype=torch.float64).T
+        written[text][0] += share
+        written[text][1] = at_target
+    made, exact = torch.tensor(list(written.values()), dtype=torch.float64).T
     # A text that the rule never writes counts too: its share of the target is missing.
     missing = max(1 - float(exact.sum()), 0.0)
     distance = float((made - exact).abs().sum() + missing) / 2
@@ -182,9 +184,9 @@ def measured_divergence(
         at = 0
         for one in made.rounds:
             for i in range(len(one.tokens)):
-                law = sum(map(torch.tensor, _parts(rule, p[at], q[at], i < len(one.proposed))))
-                distance = float((law - p[at].cpu()).abs().sum()) / 2
-                found.append((_kl(law, p[at].cpu()), distance))
+                written = sum(map(torch.tensor, _parts(rule, p[at], q[at], i < len(one.proposed))))
+                distance = float((written - p[at].cpu()).abs().sum()) / 2
+                found.append((_kl(written, p[at].cpu()), distance))
                 at += 1
     return Divergence(*(sum(values) / len(found) for values in zip(*found, strict=True)))
 
@@ -200,13 +202,14 @@ def _parts(rule: Lossy, p: torch.Tensor, q: torch.Tensor, drafted: bool) -> tupl
     return stayed.double().tolist(), ended.double().tolist()
 
 
-def _kl(law: torch.Tensor, p: torch.Tensor) -> float:
+def _kl(written: torch.Tensor, p: torch.Tensor) -> float:
     import torch
 
-    inside = law > 0
-    return max(float(torch.xlogy(law[inside], law[inside] / p[inside]).sum()), 0.0)
+    inside = written > 0
+    return max(float(torch.xlogy(written[inside], written[inside] / p[inside]).sum()), 0.0)
 
 
 def _check_rule(rule) -> None:
     if not isinstance(rule, Lossy):
-        raise ValueError(f"rule={shown(rule)}; give Typical(), Lenience(0.5) or Mixture(0.5)")
+        named = rule.__name__ if isinstance(rule, type) else shown(rule)
+        raise ValueError(f"rule={named}; give Typical(), Lenience(0.5) or Mixture(0.5)")

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from ensemble_lab.tokens.trees import Tree
 
 VERIFICATIONS = ("token", "block", "coupled", "typical")
-UNSET = {"lenience": "Lenience(0.5)", "mixture": "Mixture(0.5)"}
+RULES = {"Typical": "Typical()", "Lenience": "Lenience(0.5)", "Mixture": "Mixture(0.5)"}
+UNSET = {"lenience": RULES["Lenience"], "mixture": RULES["Mixture"]}
 
 
 def checked_rule(verification: str | Lossy, sampling: Sampling) -> str | Lossy:
@@ -44,6 +45,9 @@ def checked_rule(verification: str | Lossy, sampling: Sampling) -> str | Lossy:
         raise ValueError(
             f"verification={verification!r} needs a number: give {UNSET[verification]} instead"
         )
+    if isinstance(verification, type) and issubclass(verification, Lossy):
+        name = verification.__name__
+        raise ValueError(f"verification={name} is a class: give a rule, such as {RULES[name]}")
     rule = verification
     if not isinstance(rule, Lossy):
         check_known(rule, VERIFICATIONS, "verification", "package")

@@ -20,8 +20,8 @@ NUMBERS = (0, -1, 1.5, "2", True, None, math.nan, 10**6)
 @contract("verify_children", "children_distribution", "best_shape", "shape_tokens")
 @pytest.mark.parametrize("form", [list, tuple, np.array, pd.Series])
 def test_distributions_and_chances_come_in_any_form(form):
-    law, accepted = lab.children_distribution(form(P), form(Q), np.int64(2))
-    assert np.allclose(law, P) and accepted == pytest.approx(107 / 140)
+    chances, accepted = lab.children_distribution(form(P), form(Q), np.int64(2))
+    assert np.allclose(chances, P) and accepted == pytest.approx(107 / 140)
     rng = np.random.default_rng(0)
     index, token = lab.verify_children(form(P), form(Q), form([3, 2]), rng)
     assert index in (None, 0, 1) and 0 <= token < 4

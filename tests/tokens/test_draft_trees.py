@@ -237,7 +237,7 @@ def walked(p, q, tokens, parents, r):
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_the_walk_is_that_of_the_plain_rule(data):
-    """With the same random numbers: whose law is exact is this rule's walk at every node."""
+    """With the same random numbers: whose chances is exact is this rule's walk at every node."""
     size, k = 5, data.draw(st.integers(1, 7))
     count, seed = data.draw(st.integers(0, k)), data.draw(st.integers(0, 10**6))
     parents = [data.draw(st.integers(-1, j - 1)) for j in range(k)]

@@ -1,4 +1,4 @@
-"""Lossy rules: their laws exactly, the engine against them, and what is refused.
+"""Lossy rules: their distributions exactly, the engine against them, and what is refused.
 
 The familywise level of the statistics is 0.001.
 """
@@ -29,8 +29,8 @@ LEVEL = 0.001 / 12
 RULES = (Typical(), Typical(0.4, 0.9), Lenience(0.5), Lenience(1), Mixture(0.3), Mixture(1))
 
 
-def law_of(rule, p, q):
-    """The law (V,) of a drafted token's place."""
+def distribution_of(rule, p, q):
+    """The chances (V,) of a drafted token's place."""
     return np.sum(_parts(rule, *map(torch.tensor, (p, q)), True), 0)
 
 
@@ -51,7 +51,7 @@ def test_typical_acceptance_by_hand():
 
 def test_lenience_by_hand():
     """Accepted are min(q, p / 0.5) = (1/2, 1/4), and the rest (0, 5/8) takes all that is left."""
-    assert law_of(Lenience(0.5), [0.25, 0.75], [0.75, 0.25]).tolist() == [0.5, 0.5]
+    assert distribution_of(Lenience(0.5), [0.25, 0.75], [0.75, 0.25]).tolist() == [0.5, 0.5]
     models = [lambda tokens, x=x: np.array([x] * len(tokens)) for x in ([0.25, 0.75], [0.75, 0.25])]
     found = exact_divergence(*models, [0], 1, 1, Lenience(0.5))
     assert found == pytest.approx((0.5 * math.log(4 / 3), 0.25))
@@ -62,14 +62,14 @@ weights = st.lists(st.integers(0, 6), min_size=1, max_size=5)
 
 @settings(deadline=None)
 @given(weights, weights, st.floats(0.05, 1), st.floats(0, 1))
-def test_the_law_of_a_place_keeps_its_promises(a, b, factor, weight):
+def test_the_distribution_of_a_place_keeps_its_promises(a, b, factor, weight):
     pairs = [(x + (i == 0), y + (i == 0)) for i, (x, y) in enumerate(zip(a, b))]
     p, q = (np.array(x, float) / sum(x) for x in zip(*pairs))
-    lenient = law_of(Lenience(factor), p, q)
+    lenient = distribution_of(Lenience(factor), p, q)
     assert lenient.sum() == pytest.approx(1) and (lenient <= p / factor + 1e-9).all()
-    assert np.abs(law_of(Lenience(1), p, q) - p).max() < 1e-9
+    assert np.abs(distribution_of(Lenience(1), p, q) - p).max() < 1e-9
     mixed = weight * p + (1 - weight) * q
-    assert np.abs(law_of(Mixture(weight), p, q) - mixed).max() < 1e-9
+    assert np.abs(distribution_of(Mixture(weight), p, q) - mixed).max() < 1e-9
 
 
 # Several tokens, by another enumeration
@@ -103,7 +103,7 @@ def plain_round(rule, p_of, q_of, tokens, gamma, rng):
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_the_divergence_is_that_of_the_rounds(rule, gamma, n):
     target, draft = table(0, zeros=0), table(100, zeros=0)
-    law = Counter()
+    chances = Counter()
 
     def play(rng):
         added = []
@@ -112,9 +112,9 @@ def test_the_divergence_is_that_of_the_rounds(rule, gamma, n):
         return tuple(added[:n])
 
     for share, text in every_way(play):
-        law[text] += share
+        chances[text] += share
     made, exact = np.zeros((SIZE,) * n), joint(target, n)
-    for text, share in law.items():
+    for text, share in chances.items():
         made[text] = share
     found = exact_divergence(target, draft, list(PROMPT), gamma, n, rule)
     inside = made > 0
@@ -130,7 +130,7 @@ def test_the_divergence_is_that_of_the_rounds(rule, gamma, n):
 
 
 def seen_by(rule, rows=40_000, size=4):
-    """Counts of the token of a place, and its law."""
+    """Counts of the token of a place, and its chances."""
     rng = np.random.default_rng(0)
     p, q = rng.dirichlet(np.ones(size) * 0.7, 2), rng.dirichlet(np.ones(size) * 0.7, 2)
     generator = torch.Generator().manual_seed(0)
@@ -142,16 +142,16 @@ def seen_by(rule, rows=40_000, size=4):
     accepted, follow = lossy.accept_lossy(rule, target, drafted, count.long(), q_given, generator)
     first = torch.where(accepted == 1, drafted[:, 0], follow)
     place, bonus = (
-        law_of(rule, p[0], q[0]),
+        distribution_of(rule, p[0], q[0]),
         np.array(_parts(rule, *map(torch.tensor, (p[1], q[1])), False)[1]),
     )
     free = np.array(_parts(rule, *map(torch.tensor, (p[0], q[0])), False)[1])
     pairs = [(first[count], place), (first[~count], free), (follow[accepted == 1], bonus)]
-    return [(torch.bincount(x, minlength=size), torch.tensor(law)) for x, law in pairs]
+    return [(torch.bincount(x, minlength=size), torch.tensor(chances)) for x, chances in pairs]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
-def test_the_engine_follows_the_law(rule):
+def test_the_engine_follows_the_distribution(rule):
     assert p_value(*seen_by(rule)) > LEVEL
 
 
@@ -173,7 +173,7 @@ def test_the_statistics_see_a_planted_fault(monkeypatch, fault):
 
 
 def mixed_distribution(target, draft, sampling, weight, prompt, n):
-    size, law = target.model.config.vocab_size, torch.ones(1, dtype=torch.float64)
+    size, chances = target.model.config.vocab_size, torch.ones(1, dtype=torch.float64)
     for i in range(n):
         prefixes = [[*prompt, *rest] for rest in itertools.product(range(size), repeat=i)]
         with torch.inference_mode():
@@ -181,8 +181,8 @@ def mixed_distribution(target, draft, sampling, weight, prompt, n):
                 sampling.distribution(one.model(torch.tensor(prefixes)).logits[:, -1])
                 for one in (target, draft)
             )
-        law = (law[:, None] * (weight * p + (1 - weight) * q)).flatten()
-    return law.reshape((size,) * n)
+        chances = (chances[:, None] * (weight * p + (1 - weight) * q)).flatten()
+    return chances.reshape((size,) * n)
 
 
 @pytest.mark.parametrize("gamma", [1, 2, 5, None])
