@@ -5,6 +5,10 @@ from .decode import stream as stream
 from .drafts.base import Draft as Draft
 from .drafts.base import Proposal as Proposal
 from .drafts.head import FeatureHead as FeatureHead
+from .drafts.intersection import IntersectionDraft as IntersectionDraft
+from .drafts.parallel_heads import ParallelHeads as ParallelHeads
+from .drafts.strings import StringDraft as StringDraft
+from .drafts.vocabularies import common_tokens as common_tokens
 from .lengths import best_gamma as best_gamma
 from .lengths import speedup as speedup
 from .measure import measure_pair as measure_pair
