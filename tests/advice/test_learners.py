@@ -110,5 +110,5 @@ def test_learned_hears_what_arrives_before_the_next_item():
     table = replace(TABLE.take(np.arange(10)), features={}, group=None)
     policy = lab.UCB1()
     assert not policy.learned(table).pending
-    assert sorted(policy.learned(table, delay=2).pending) == [8, 9]
+    assert [item for item, _ in sorted(policy.learned(table, delay=2).pending)] == [8, 9]
     assert policy.learned(table, delay=2).graded.sum() == 8
