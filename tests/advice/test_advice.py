@@ -191,6 +191,9 @@ def test_clocks_are_numbers_and_dates():
     assert np.array_equal(found.scores.fold, advise(time="hour").scores.fold)
     with pytest.raises(ValueError, match="'noon' for item 'q7', which is neither a number nor"):
         advise(time=[*dates[:7], "noon", *dates[8:]])
+    # pandas-dev/pandas#37895: days and months change places in the middle of a column.
+    with pytest.raises(ValueError, match="'02/01/2026' for item 'q0', which is neither"):
+        advise(time=["02/01/2026", "13/01/2026"] * 150)
 
 
 def test_a_budget_below_the_cheapest_is_refused_with_its_price():
