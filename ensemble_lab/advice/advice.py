@@ -121,7 +121,8 @@ class Advice(Frozen):
         against += f" {percent(self.best_single.accuracy)}"
         if not np.isnan(self.mean_cost.value) and single["cost"] > 0:
             share = self.mean_cost.value / single["cost"]
-            return f"{text} at {100 * share:.3g} % of the price of {against}."
+            part = f"{100 * share:.3g} % of" if share < 9.995 else f"{share:,.0f} times"
+            return f"{text} at {part} the price of {against}."
         return f"{text}, against {against}."
 
     def bargain(self) -> str:

@@ -14,6 +14,7 @@ from ensemble_lab.advice.picture import PER
 from ensemble_lab.advice.prices import turning_prices
 from ensemble_lab.advice.words import percent
 from ensemble_lab.core.errors import excerpt
+from ensemble_lab.core.online import OnlinePolicy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +116,9 @@ def _hardness(advice: Advice) -> str:
 
 def waits_of(advice: Advice) -> list[str]:
     """Latencies under load, as parts of a page; none where no latency is known."""
+    if isinstance(advice.policy, OnlinePolicy) and advice.outcomes.latency is not None:
+        text = "Waiting is not simulated for a policy that learns: its calls depend on the grades."
+        return [paragraph(text)]
     found = changes.by_rate(advice)
     if not len(found):
         return []

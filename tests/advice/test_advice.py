@@ -185,6 +185,14 @@ def test_time_that_goes_backwards_is_put_in_order_and_said():
     assert "online" in {c.family for c in found.candidates}
 
 
+def test_a_price_that_is_many_times_higher_is_no_percentage():
+    found = advise()
+    for value, words in ((25.0, "at 250 % of the price of big"), (150, "at 15 times the price of"),
+                         (12_340, "at 1,234 times the price of big")):  # fmt: skip
+        cost = found.mean_cost._replace(value=float(value))
+        assert words in replace(found, mean_cost=cost).sentence()
+
+
 def test_clocks_are_numbers_and_dates():
     dates = [f"2026-01-{1 + i // 24:02d}T{i % 24:02d}:00:00Z" for i in range(300)]
     found = advise(time=dates)
