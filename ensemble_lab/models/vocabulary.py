@@ -50,20 +50,6 @@ def check_vocabulary(about: Mapping, which: str, tokenizer: PreTrainedTokenizerB
         )
 
 
-def check_same_tokens(target: LanguageModel, draft: LanguageModel) -> None:
-    """Raise `ModelError` where an id is one token of the target and another of the draft.
-
-    One of the two vocabularies may have more tokens than the other, such as those of a chat.
-    """
-    if different := different_tokens(target, draft):
-        token, there, here = different
-        raise ModelError(
-            f"the draft ({shown(draft.weights, 40)}) has another tokenizer than the target:"
-            f" {token} is {there} there and {here} here; a draft must write the target's own"
-            " tokens: use one of its family, or draft='lookup'"
-        )
-
-
 def different_tokens(target: LanguageModel, draft: LanguageModel) -> tuple[str, str, str] | None:
     """The first token that the two number differently, what it is in the draft and in the target.
 

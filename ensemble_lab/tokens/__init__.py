@@ -6,9 +6,11 @@ from ensemble_lab.core.missing import installed, stand_in
 
 _loaded, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
+HEADS = {"FeatureHead": ("load", "read"), "ParallelHeads": ("fit", "read")}
+
 
 def __getattr__(name: str):
-    # This class is one of torch's modules, so it cannot even be defined without torch.
-    if name == "FeatureHead" and not (installed("torch") and installed("transformers")):
-        return stand_in(name, ("load", "read"), "torch", "transformers")
+    # These classes are torch's modules, so they cannot even be defined without torch.
+    if name in HEADS and not (installed("torch") and installed("transformers")):
+        return stand_in(name, HEADS[name], "torch", "transformers")
     return _loaded(name)

@@ -9,7 +9,11 @@ from .divergences import measured_divergence as measured_divergence
 from .drafts.base import Draft as Draft
 from .drafts.base import Proposal as Proposal
 from .drafts.head import FeatureHead as FeatureHead
+from .drafts.intersection import IntersectionDraft as IntersectionDraft
+from .drafts.parallel_heads import ParallelHeads as ParallelHeads
+from .drafts.strings import StringDraft as StringDraft
 from .drafts.trees import DraftTree as DraftTree
+from .drafts.vocabularies import common_tokens as common_tokens
 from .hits import hits_by_depth as hits_by_depth
 from .lengths import best_gamma as best_gamma
 from .lengths import speedup as speedup

@@ -9,11 +9,12 @@ from weakref import WeakKeyDictionary
 from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import LanguageModel
-from ensemble_lab.models.vocabulary import check_same_tokens, check_vocabulary, is_known
+from ensemble_lab.models.vocabulary import check_vocabulary, different_tokens, is_known
 from ensemble_lab.tokens.drafts.base import Draft
 from ensemble_lab.tokens.drafts.combined import StackedDraft, TurnsDraft
 from ensemble_lab.tokens.drafts.early_exit import EarlyExitDraft
 from ensemble_lab.tokens.drafts.head import FeatureHead, HeadDraft
+from ensemble_lab.tokens.drafts.intersection import intersection_said_aloud
 from ensemble_lab.tokens.drafts.lookup import LookupDraft
 from ensemble_lab.tokens.drafts.model import ModelDraft
 from ensemble_lab.tokens.drafts.ngram import NgramDraft
@@ -60,6 +61,8 @@ def resolved(
     reader = kinds[Reader](model, *shape)
     if draft is None or (hasattr(draft, "begin") and hasattr(draft, "propose")):
         return reader, draft
+    if knows_its_tokens(draft, target) and different_tokens(target, draft):
+        return reader, intersection_said_aloud(target, draft)
     ahead, size = model_of(draft, target), target.model.config.vocab_size
     padded = None if ahead.config.vocab_size == size else size
     return reader, ModelDraft(packed(ahead), kinds[Reader], padded)
@@ -157,19 +160,23 @@ def check_tables(draft, target: LanguageModel) -> None:
                 )
 
 
+def knows_its_tokens(draft, target: LanguageModel) -> bool:
+    """Whether the tokens of both models can be compared."""
+    named = isinstance(draft, LanguageModel)
+    return named and is_known(target.tokenizer) and is_known(draft.tokenizer)
+
+
 def model_of(draft, target: LanguageModel):
     """The network of a draft model, which must write the target's tokens.
 
     Their tables may be padded to different sizes where both tokenizers are known.
     """
-    named = isinstance(draft, LanguageModel)
-    model = draft.model if named else draft
+    model = draft.model if isinstance(draft, LanguageModel) else draft
     if not hasattr(model, "config"):
         raise ValueError(
             f"draft={shown(draft)} is not a model, a model's name or an object with `propose`"
         )
-    if named and is_known(target.tokenizer) and is_known(draft.tokenizer):
-        check_same_tokens(target, draft)
+    if knows_its_tokens(draft, target):
         return model
     ours, theirs = target.model.config.vocab_size, model.config.vocab_size
     if ours != theirs:
