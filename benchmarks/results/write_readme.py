@@ -289,7 +289,8 @@ def of_decoding(record):
         near = "; ours with {draft}; the target's likeliest: {ours:.1%} of our tokens, {peer:.1%}"
         text = record.get("same_text")
         judged = near.format(draft=record["draft"], **text) + " of the peer's" if text else ""
-        return shown + compiled + judged
+        few = record.get("ratio_in_four_bits")
+        return shown + compiled + judged + (f"; {few:.3g} in four bits" if few else "")
     if "by_draft" in record:
         form = "; {}: {:.3g} with alpha {:.2g}, c {:.2g}, v {:.3g}"
         keys = ("share", "alpha", "c", "v")
