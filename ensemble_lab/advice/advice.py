@@ -45,7 +45,7 @@ class Advice(Frozen):
     Parameters
     ----------
     outcomes : Outcomes
-        The rows and models that were compared.
+        The rows and models that were compared, in the order of time where there is a clock.
     candidates : tuple of Candidate
     scores : Scores
         What each candidate did on rows that it was not fitted on.
@@ -267,6 +267,9 @@ def advise(
             f"time goes backwards {counted(back.size, 'time')}, first after item"
             f" {excerpt(str(outcomes.items[back[0]]), 40)}: the rows were put in order."
         )
+        order = np.argsort(when, kind="stable")
+        outcomes, when = outcomes.take(order), when[order]
+        group = None if group is None else group[order]
     tried = candidates(outcomes, thorough, budget=budget, online=when is not None)
     most = len(outcomes) if thorough else MOST_FITTED
     scores = score(outcomes, tried, folds, group, when, seed, most_fitted=most, progress=progress)

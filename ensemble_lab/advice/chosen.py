@@ -11,16 +11,17 @@ import warnings
 
 import numpy as np
 
+from ensemble_lab.advice.weighting import corrected_mean, predictions, weighted_mean
 from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy
 from ensemble_lab.core.required import check_outcomes, require
-from ensemble_lab.core.shares import share_interval
 
 FEW = 30  # items that the weights are worth: with fewer the interval is not to be trusted
 RARE = 0.01  # a smaller propensity lets one item stand for more than a hundred
 LEAST = 1e-100  # what is smaller is no chance that a router had
 ROUNDED = 1e-6  # a chance in 32 bits may be so much above 1
+ESTIMATES = ("self-normalised", "inverse propensity", "doubly robust")
 COMPARED = 0.05  # share of the items that two models must share for a comparison
 FIX = (
     "send a random 5 % of the traffic to all models and give these rows, or log how likely each"
@@ -52,11 +53,18 @@ def refuse_only_chosen(outcomes: Outcomes) -> None:
         )
 
 
-def accuracy_from_choices(outcomes: Outcomes, propensity, policies=None):
+def accuracy_from_choices(
+    outcomes: Outcomes, propensity, policies=None, *, estimate=ESTIMATES[0], predicted=None
+):
     """Accuracy of each model on all items, from a log in which one model answered each.
 
-    Self-normalised inverse propensity weighting (Hajek, 1971; Swaminathan and Joachims, 2015): the
-    mean of the grades, each with the weight one over the propensity of its choice.
+    Every grade has the weight one over the propensity of its choice. The *self-normalised* estimate
+    (Hajek, 1971; Swaminathan and Joachims, 2015) is the weighted mean of the grades: it stays
+    between 0 and 1 and is unbiased only for many items. *Inverse propensity* (Horvitz and Thompson,
+    1952) divides the weighted sum by the number of items instead: it is unbiased, has a greater
+    variance, and may be above 1. The *doubly robust* estimate (Dudik, Langford and Li, 2011) takes
+    the mean of predicted grades and corrects it by their weighted errors: it is unbiased too, and
+    the better the predictions, the smaller its variance.
 
     Parameters
     ----------
@@ -68,21 +76,28 @@ def accuracy_from_choices(outcomes: Outcomes, propensity, policies=None):
     policies : mapping of name to Policy, optional
         Fitted policies that choose one model by what is known before it is asked, such as routers:
         each gets a row too.
+    estimate : {"self-normalised", "inverse propensity", "doubly robust"}
+    predicted : array-like (n, m), optional
+        A predicted grade of every model on every item, for the doubly robust estimate: such as the
+        `scores` of a router that was fitted on other items. Fitted on the same ones, it has seen
+        the grades that correct it.
 
     Returns
     -------
     pandas.DataFrame
-        A row a model or policy: `accuracy` with `low` and `high` (95 %, from the linearised
-        variance; Korn and Graubard, 1998); `items`, those on which the log chose as it would;
-        `effective`, how many items of equal weight tell as much, (sum w)^2 / sum w^2 (Kish, 1965);
-        `smallest`, the least propensity among them; and `share`, the mean weight over all items,
-        near 1 where the model could have been chosen everywhere.
+        A row a model or policy: `accuracy` with `low` and `high` (95 %; of the self-normalised
+        estimate from the linearised variance, Korn and Graubard, 1998; else from the normal
+        distribution, and unknown for fewer than two items); `items`, those on which the log chose
+        as it would; `effective`, how many items of equal weight tell as much, (sum w)^2 / sum w^2
+        (Kish, 1965); `smallest`, the least propensity among them; and `share`, the mean weight over
+        all items, near 1 where the model could have been chosen everywhere.
 
     Raises
     ------
     TypeError, ValueError
         No grades; an item with two answers; propensities that are not chances, or all 1; a policy
-        that asks more than one model.
+        that asks more than one model; an unknown estimate; predictions that are missing, not
+        finite, or not used.
 
     Warns
     -----
@@ -98,8 +113,17 @@ def accuracy_from_choices(outcomes: Outcomes, propensity, policies=None):
     >>> with warnings.catch_warnings(action="ignore"):
     ...     accuracy_from_choices(log, [0.9, 0.1, 0.9, 0.5]).accuracy.round(3).tolist()
     [1.0, 0.167]
+    >>> with warnings.catch_warnings(action="ignore"):  # (1 + 1) / 0.9 / 4 and 1 / 0.5 / 4
+    ...     accuracy_from_choices(log, [0.9, 0.1, 0.9, 0.5],
+    ...                           estimate="inverse propensity").accuracy.round(3).tolist()
+    [0.556, 0.5]
     """
     import pandas as pd
+
+    if estimate not in ESTIMATES:
+        raise ValueError(
+            f"estimate is {shown(estimate, 40)}; give one of {', '.join(map(repr, ESTIMATES))}"
+        )
 
     correct = require(outcomes, "correct", "accuracy_from_choices")
     asked = ~outcomes.absent
@@ -110,6 +134,7 @@ def accuracy_from_choices(outcomes: Outcomes, propensity, policies=None):
             " or compare the models on these"
         )
     chance = _chances(outcomes, propensity, asked)
+    guess = predictions(predicted, outcomes, needed=estimate == ESTIMATES[2])
     answered = asked.any(axis=1)
     model = np.where(answered, asked.argmax(axis=1), -1)
     grade = np.where(answered, correct[np.arange(len(model)), model], np.nan)
@@ -119,40 +144,17 @@ def accuracy_from_choices(outcomes: Outcomes, propensity, policies=None):
         if name in wanted:
             raise ValueError(f"policies has {shown(name, 40)}, which is a model; rename the policy")
         wanted[name] = _chosen_by(name, policy, outcomes)
-    total = int((answered & ~np.isnan(grade)).sum())
+    counted = answered & ~np.isnan(grade)
     rows = []
     for name, columns in wanted.items():
-        same = answered & (model == columns) & ~np.isnan(grade)
-        rows.append({"model": name} | _weighted(grade[same], chance[same], total))
+        same = counted & (model == columns)
+        rows.append({"model": name} | weighted_mean(grade[same], chance[same], counted.sum()))
+        if estimate != ESTIMATES[0]:
+            base = guess[np.arange(len(columns)), columns]  # (n,)
+            rows[-1] |= corrected_mean(base[counted], same[counted], grade[counted],
+                                       chance[counted])  # fmt: skip
         _say_doubts(rows[-1])
     return pd.DataFrame(rows)
-
-
-def _weighted(grade: np.ndarray, chance: np.ndarray, total: int) -> dict:
-    """The mean of the grades (k,) with weights one over `chance`, of `total` items."""
-    if not len(grade):
-        known = {"accuracy": np.nan, "low": np.nan, "high": np.nan, "items": 0}
-        return known | {"effective": 0.0, "smallest": np.nan, "share": 0.0}
-    smallest = float(chance.min())
-    weight = smallest / chance  # a mean needs no more than their ratios, which cannot overflow
-    whole = weight.sum()
-    mean = (weight * grade).sum() / whole
-    variance = (weight**2 * (grade - mean) ** 2).sum() / whole**2
-    effective = float(whole**2 / (weight**2).sum())
-    # Near 1 a symmetric interval is too short. Korn and Graubard (1998): that of a plain share, of
-    # as many items as would have this variance, and no more than the weights are worth.
-    spread = mean * (1 - mean)  # 0 also where the weights of all others are lost to rounding
-    worth = min(spread / variance, effective) if variance > 0 and spread > 0 else effective
-    low, high = share_interval(float(mean), worth)
-    return {
-        "accuracy": float(mean),
-        "low": float(low),
-        "high": float(high),
-        "items": len(grade),
-        "effective": effective,
-        "smallest": smallest,
-        "share": float(whole / total / smallest),
-    }
 
 
 def _chances(outcomes: Outcomes, propensity, asked: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
+from ensemble_lab.advice.bandits import bandits
 from ensemble_lab.advice.recipes import (
     AgreeThenAsk,
     AmongBest,
@@ -26,7 +27,6 @@ from ensemble_lab.answers.routing.budgeted import BudgetRouter
 from ensemble_lab.answers.routing.features import numeric_names
 from ensemble_lab.answers.routing.groups import ClusterRouter, GroupRouter
 from ensemble_lab.answers.routing.labels import LabelRouter
-from ensemble_lab.answers.routing.leader import FollowTheLeader
 from ensemble_lab.answers.routing.neighbours import DynamicSelection, NeighbourRouter
 from ensemble_lab.answers.routing.predicted import FactorRouter, GapRouter, QualityRouter
 from ensemble_lab.answers.stacking import MOST_LABELS, StackedAnswers
@@ -116,7 +116,7 @@ def candidates(
         *_committees(outcomes, thorough),
     ]
     if online:
-        found.append(Candidate("follow the leader", "online", FollowTheLeader()))
+        found += (Candidate(k, "online", v) for k, v in bandits(outcomes, thorough).items())
     return tuple(singles + found)
 
 

@@ -35,6 +35,8 @@ def described(policy: Policy | OnlinePolicy, name: str) -> str:
             f"ask {excerpt(policy.big, 40)} where {excerpt(policy.small, 40)} is right with a"
             f" predicted chance below {policy.threshold:g}, else {excerpt(policy.small, 40)}"
         )
+    if isinstance(policy, OnlinePolicy):
+        return f"let {name} choose a model for each request, and tell it the grades"
     members = getattr(policy, "members", None) or getattr(policy, "order", None)
     return f"use the {name}" + (f" ({listed(members)})" if members else "")
 

@@ -11,6 +11,7 @@ import heapq
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from numbers import Integral
 from typing import Any, NamedTuple, Protocol
 
@@ -49,7 +50,11 @@ class Learner(Protocol):
     """What `OnlinePolicy.begin` returns: it stores what is learned."""
 
     def choose(self, features: Mapping[str, Any], time: int) -> Sequence[int]:
-        """Positions of the models to ask, each once; the first one's answer is given."""
+        """Positions of the models to ask, each once; the first one's answer is given.
+
+        Empty where no model is asked. A learner may also take the keywords `available` and
+        `prices`: a flag and a price in USD of each model, as they are at this time.
+        """
 
     def learn(self, feedback: Feedback) -> None:
         """Learn from the feedback on one reply."""
@@ -81,6 +86,8 @@ class OnlinePolicy(ABC):
         delay: int | Sequence[int] = 0,
         seed: int = 0,
         parallel: bool = True,
+        available=None,
+        prices=None,
     ) -> Decision:
         """Replay the policy on recorded outcomes, item by item in the order of the table.
 
@@ -96,16 +103,22 @@ class OnlinePolicy(ABC):
             Of the learner's random numbers.
         parallel : bool
             Whether models asked together run at the same time, as in `Policy.decide`.
+        available : array-like of bool, (n, m) or (m,), optional
+            Which models can be asked at each item; all by default.
+        prices : array-like of float, (n, m) or (m,), optional
+            USD of a reply, as the policy is told before it chooses. It learns the recorded cost
+            after it, where it asked.
 
         Returns
         -------
         Decision
-            An item whose first model is absent there is not answered.
+            An item is not answered where its first model is absent or no model was asked.
 
         Raises
         ------
         ValueError
-            A delay that is not a whole number from 0 up, or a choice that names no model.
+            A delay that is not a whole number from 0 up, a choice of no such model, flags or
+            prices of another shape or for a policy that takes none.
         """
         check_outcomes(outcomes)
         n, m = outcomes.correct.shape
@@ -118,18 +131,21 @@ class OnlinePolicy(ABC):
             name: np.full((n, m), np.nan) if values is None else values
             for name, values in zip(Feedback._fields[2:], _revealed(outcomes), strict=True)
         }
+        offers = _offers(learner, {"available": available, "prices": prices}, n, m)
         chosen, called, due = np.full(n, ABSTAINED), np.zeros((n, m), bool), []
         for time in range(n):
             while due and due[0][0] <= time:  # feedback since the last item
                 _, asked, model = heapq.heappop(due)
                 cells = (float(values[asked, model]) for values in known.values())
                 learner.learn(Feedback(asked, model, *cells))
-            asked = _asked(learner.choose({k: v[time] for k, v in features.items()}, time), m)
+            offer = {name: rows[time] for name, rows in offers.items()}
+            known_now = {name: column[time] for name, column in features.items()}
+            asked = _asked(learner.choose(known_now, time, **offer), m)
             called[time, asked] = True
-            chosen[time] = asked[0]
+            chosen[time] = asked[0] if asked else ABSTAINED
             for model in asked:
                 heapq.heappush(due, (time + 1 + late[time], time, model))
-        absent = outcomes.absent[np.arange(n), chosen]
+        absent = outcomes.absent[np.arange(n), chosen]  # the last model where none was asked
         return graded(
             Choice(np.where(absent, ABSTAINED, chosen), called),
             outcomes,
@@ -145,14 +161,28 @@ def _revealed(outcomes: Outcomes) -> tuple:
 def _asked(choice, m: int) -> list[int]:
     """The positions that a learner chose, checked."""
     asked = [choice] if isinstance(choice, Integral) else several(choice, "choose(…)")
-    if not asked:
-        raise ValueError("choose(…) named no model; name at least one, by its position")
     for model in asked:
         if not isinstance(model, Integral) or isinstance(model, bool) or not 0 <= model < m:
             raise ValueError(f"choose(…) named {shown(model)}; models are 0 to {m - 1}")
     if len(set(asked)) < len(asked):
         raise ValueError(f"choose(…) named a model twice: {shown(asked)}; name each once")
     return [int(model) for model in asked]
+
+
+def _offers(learner: Learner, given: dict, n: int, m: int) -> dict[str, np.ndarray]:
+    """What is said before each choice, a row an item, in shape (n, m)."""
+    offers = {name: np.asarray(values) for name, values in given.items() if values is not None}
+    for name, values in offers.items():
+        if values.shape not in ((m,), (n, m)):
+            raise ValueError(
+                f"{name} has the shape {values.shape}; give ({m},), one for each model, or"
+                f" ({n}, {m}), a row an item"
+            )
+        if name not in signature(learner.choose).parameters:
+            raise ValueError(
+                f"this policy takes no {name}; give a bandit that does, such as Thompson"
+            )
+    return {name: np.broadcast_to(values, (n, m)) for name, values in offers.items()}
 
 
 def _delays(delay, n: int) -> list[int]:

@@ -1,5 +1,7 @@
 from .blocks import block_round as block_round
 from .blocks import expected_accepted as expected_accepted
+from .branches import children_distribution as children_distribution
+from .branches import verify_children as verify_children
 from .decode import decode as decode
 from .decode import stream as stream
 from .drafts.base import Draft as Draft
@@ -8,10 +10,13 @@ from .drafts.head import FeatureHead as FeatureHead
 from .drafts.intersection import IntersectionDraft as IntersectionDraft
 from .drafts.parallel_heads import ParallelHeads as ParallelHeads
 from .drafts.strings import StringDraft as StringDraft
+from .drafts.trees import DraftTree as DraftTree
 from .drafts.vocabularies import common_tokens as common_tokens
 from .lengths import best_gamma as best_gamma
 from .lengths import speedup as speedup
 from .measure import measure_pair as measure_pair
 from .plain import one_round as one_round
 from .plain import speculative as speculative
+from .shapes import best_shape as best_shape
+from .shapes import shape_tokens as shape_tokens
 from .tracing import trace as trace

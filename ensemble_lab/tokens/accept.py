@@ -15,10 +15,7 @@ from ensemble_lab.tokens.sampling import sampled
 if TYPE_CHECKING:
     import torch
 
-    from ensemble_lab.tokens.trees import Tree
-
 NO_TOKEN = -1  # where the target has no distribution
-TWINS = -2  # where a draft tree is not valid
 
 
 def accept_greedy(
@@ -42,7 +39,7 @@ def accept_greedy(
     follow : (B,)
         The target's own token after them: correction or bonus; negative where there is none.
     """
-    passes = (drafted == choices[:, :-1]) & _within(drafted, count)
+    passes = (drafted == choices[:, :-1]) & within(drafted, count)
     accepted = passes.cumprod(-1).sum(-1)
     return accepted, choices.gather(1, accepted[:, None])[:, 0]
 
@@ -82,7 +79,7 @@ def accept_sampled(
     at_p = p[:, :-1].gather(2, drafted[..., None])[..., 0]  # (B, k)
     at_q = 1.0 if q is None else q.gather(2, drafted[..., None])[..., 0]
     r = torch.rand(drafted.shape, generator=generator, device=p.device, dtype=p.dtype)
-    passes = (r * at_q < at_p) & _within(drafted, count)  # r < p / q: never where p is 0
+    passes = (r * at_q < at_p) & within(drafted, count)  # r < p / q: never where p is 0
     accepted = passes.cumprod(-1).sum(-1)
     rows = torch.arange(len(p), device=p.device)
     behind = p[rows, accepted]  # (B, V): the distribution after the accepted tokens
@@ -128,55 +125,13 @@ def accept_block(
     at_end = place == count[:, None]
     h = torch.where(at_end, kept[:, 1:], torch.nn.functional.pad(inside[:, 1:], (0, 1)))
     r = torch.rand(drafted.shape, generator=generator, device=p.device, dtype=p.dtype)
-    accepted = ((r < h) & _within(drafted, count)).mul(place).amax(-1)  # the longest that passes
+    accepted = ((r < h) & within(drafted, count)).mul(place).amax(-1)  # the longest that passes
     rows = torch.arange(len(p), device=p.device)
     behind = p[rows, accepted]  # (B, V)
     share = kept[rows, accepted][:, None] * behind
     rejected = accepted < count
     left = torch.where(rejected[:, None], residual(share, q, drafted, accepted, rows), behind)
     return accepted, sampled(left, generator).where(behind[:, 0] >= 0, NO_TOKEN)
-
-
-def accept_tree(
-    choices: torch.Tensor, drafted: torch.Tensor, count: torch.Tensor, tree: Tree
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Follow the tree as long as a child holds the token that the target chose.
-
-    The target's choices are drawn from p, each at its place, so the text is too. Whether a child
-    holds a choice decides only how many tokens are accepted, not what is written.
-
-    Parameters
-    ----------
-    choices : (B, k + 1)
-        The target's token after the last one and after each drafted one; `NO_TOKEN` where its
-        logits are not finite.
-    drafted : (B, k)
-    count : (B,)
-        How many of the k were drafted in each row; the rest is padding.
-    tree : Tree
-
-    Returns
-    -------
-    accepted, follow : (B,), (B,)
-        As in `accept_greedy`; `follow` is `TWINS` where a token has two children that are the
-        same.
-    path : (B, k)
-        The indices of the drafted tokens, the accepted ones first and in their order.
-    """
-    import torch
-
-    within = _within(drafted, count)
-    right = (drafted == choices.gather(1, tree.parent)) & within  # (B, k)
-    right = torch.nn.functional.pad(right, (1, 0), value=True)  # (B, k + 1), with the root
-    accepted = ~(tree.sees & ~right[:, None]).any(-1)  # (B, k + 1): so are all its ancestors
-    last = (accepted * torch.arange(accepted.shape[1], device=drafted.device)).amax(-1)
-    follow = choices.gather(1, last[:, None])[:, 0]
-    same = (drafted[:, None] == drafted[..., None]) & (
-        tree.parent[:, None] == tree.parent[..., None]
-    )
-    twins = (same & within[:, None] & within[..., None]).tril(-1).flatten(1).any(-1)  # (B,)
-    path = (~accepted[:, 1:]).int().argsort(stable=True)
-    return (accepted.sum(-1) - 1) * ~twins, follow.where(~twins, TWINS), path
 
 
 def likeliest(logits: torch.Tensor) -> torch.Tensor:
@@ -201,7 +156,8 @@ def residual(p, q, drafted, at, rows) -> torch.Tensor:
     return left.where(left.sum(-1, keepdim=True) > 0, p)
 
 
-def _within(drafted: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+def within(drafted: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """Which of the drafted tokens (B, k) are no padding."""
     import torch
 
     return torch.arange(drafted.shape[1], device=drafted.device) < count[:, None]

@@ -105,7 +105,7 @@ def expected_accepted(
     130/81 166/81
     """
     check_known(verification, ("token", "block"), "verification", "package")
-    p, q = _distribution("p", p), _distribution("q", q)
+    p, q = checked_distribution("p", p), checked_distribution("q", q)
     if len(p) != len(q):
         raise ValueError(f"p has {len(p)} tokens and q has {len(q)}: give both the same vocabulary")
     if whole(gamma, "gamma") < 0:
@@ -129,7 +129,7 @@ def expected_accepted(
     return expected
 
 
-def _distribution(name: str, values: Sequence[Real]) -> list[Real]:
+def checked_distribution(name: str, values: Sequence[Real]) -> list[Real]:
     """A distribution in plain Python.
 
     Raises

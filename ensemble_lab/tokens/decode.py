@@ -11,7 +11,7 @@ from ensemble_lab.core.missing import require
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.settings import seed_of, whole
 from ensemble_lab.models.token_ids import tokens_of
-from ensemble_lab.tokens.lengths import AdaptiveLength, FixedLength
+from ensemble_lab.tokens.choosing import length_of
 from ensemble_lab.tokens.prompts import check_room, limits_of
 from ensemble_lab.tokens.reading.rows import Rows
 from ensemble_lab.tokens.sampling import Sampling
@@ -127,8 +127,8 @@ def decode(
     draft : LanguageModel, str or Draft, optional
         A model with the target's vocabulary; ``"lookup"``; ``"ngram"``, lookup and then a table of
         smollm2's own text; ``"head"``, the same and smollm2's feature-level head where no match is
-        certain; ``"early-exit:8"`` for the target's first eight layers; a `FeatureHead`; or an
-        object with `begin` and `propose`.
+        certain; ``"early-exit:8"`` for the target's first eight layers; a `FeatureHead`; a
+        `DraftTree` of a model or a head; or an object with `begin` and `propose`.
     **settings
         As in `stream`.
 
@@ -225,7 +225,7 @@ def stream(
     if whole(max_new_tokens, "max_new_tokens") < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
     rule, seed = checked_rule(verification), seed_of(seed)
-    length = AdaptiveLength() if gamma is None else FixedLength(gamma)
+    length = length_of(gamma, draft)
     encoded, alone = tokens_of(target, prompts)
     limits = limits_of(target, encoded, max_new_tokens)
     capacity = max(limits) + min(length.most, max_new_tokens) + 1

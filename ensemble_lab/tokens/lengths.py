@@ -94,6 +94,7 @@ class FixedLength:
     """
 
     gamma: int
+    as_chain = False  # a draft that can propose trees does
 
     def __post_init__(self):
         if whole(self.gamma, "gamma") < 1:
@@ -129,6 +130,8 @@ class AdaptiveLength:
     most : int
         The most tokens to draft.
     """
+
+    as_chain = False
 
     def __init__(self, most: int = 10):
         if whole(most, "most") < 1:

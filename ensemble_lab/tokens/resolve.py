@@ -18,6 +18,7 @@ from ensemble_lab.tokens.drafts.intersection import intersection_said_aloud
 from ensemble_lab.tokens.drafts.lookup import LookupDraft
 from ensemble_lab.tokens.drafts.model import ModelDraft
 from ensemble_lab.tokens.drafts.ngram import NgramDraft
+from ensemble_lab.tokens.drafts.trees import DraftTree, TreeDraft
 from ensemble_lab.tokens.reading.compiled import COMPILED
 from ensemble_lab.tokens.reading.packed import packed
 from ensemble_lab.tokens.reading.reader import Reader
@@ -45,6 +46,9 @@ def resolved(
     kinds = COMPILED if compiled else {kind: kind for kind in COMPILED}
     if isinstance(draft, str):
         draft = named(draft, target)
+    if isinstance(draft, DraftTree):
+        reader, base = resolved(target, of_tree(draft, target), rows, compiled)
+        return reader, TreeDraft(base, draft)
     if isinstance(draft, EarlyExit):
         reader = kinds[SplitReader](model, *shape, draft.layers)
         return reader, EarlyExitDraft(reader)
@@ -57,7 +61,7 @@ def resolved(
     reader = kinds[Reader](model, *shape)
     if draft is None or (hasattr(draft, "begin") and hasattr(draft, "propose")):
         return reader, draft
-    if knows_its_tokens(draft, target) and different_tokens(target, draft):
+    if has_other_tokens(draft, target):
         return reader, intersection_said_aloud(target, draft)
     ahead, size = model_of(draft, target), target.model.config.vocab_size
     padded = None if ahead.config.vocab_size == size else size
@@ -84,6 +88,23 @@ def named(name: str, target: LanguageModel):
     table = shipped(target, NgramDraft, target.tokenizer)
     stacked = StackedDraft(LookupDraft(), table)
     return stacked if name == "ngram" else TurnsDraft(stacked, shipped(target, FeatureHead, target))
+
+
+def of_tree(tree: DraftTree, target: LanguageModel):
+    """What drafts a tree: a head or a model."""
+    if isinstance(tree.draft, str) and tree.draft == "head":
+        return shipped(target, FeatureHead, target)
+    if has_other_tokens(tree.draft, target):
+        raise ModelError(
+            f"a tree of a draft ({shown(tree.draft.weights, 40)}) with another tokenizer than the"
+            " target: give the model itself as the draft, for a chain of the tokens of both"
+        )
+    if isinstance(tree.draft, FeatureHead | LanguageModel) or hasattr(tree.draft, "config"):
+        return tree.draft
+    raise ModelError(
+        f'a tree of draft={shown(tree.draft, 60)}: give "head", a draft model or a FeatureHead;'
+        " other drafts write chains"
+    )
 
 
 def shipped(target: LanguageModel, kind: type, fits):
@@ -140,6 +161,11 @@ def knows_its_tokens(draft, target: LanguageModel) -> bool:
     """Whether the tokens of both models can be compared."""
     named = isinstance(draft, LanguageModel)
     return named and is_known(target.tokenizer) and is_known(draft.tokenizer)
+
+
+def has_other_tokens(draft, target: LanguageModel) -> bool:
+    """Whether a draft model is known to have another tokenizer than the target."""
+    return knows_its_tokens(draft, target) and different_tokens(target, draft) is not None
 
 
 def model_of(draft, target: LanguageModel):

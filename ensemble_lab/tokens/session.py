@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from ensemble_lab.instruments.spans import clock_on
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.finite import not_finite
-from ensemble_lab.tokens.accept import NO_TOKEN, TWINS
+from ensemble_lab.tokens.accept import NO_TOKEN
+from ensemble_lab.tokens.accept_trees import TWINS
 from ensemble_lab.tokens.lengths import AdaptiveLength
 from ensemble_lab.tokens.reading.rows import on_device
 from ensemble_lab.tokens.trees import tree_of
@@ -190,7 +191,8 @@ class Session:
         asked = 0 if self.draft is None else min(self.draft_length.ask(), room)
         if asked < 1:
             return Proposal(self.rows.tokens[:, :0], [0] * len(self.rows))
-        proposal = self.draft.propose(self.rows, asked)
+        propose = self.draft.chain if self.draft_length.as_chain else self.draft.propose
+        proposal = propose(self.rows, asked)
         keep = max(self.draft_length.keep(proposal.kinds_of(i)) for i in on)
         if proposal.parents is not None and isinstance(self.draft_length, AdaptiveLength):
             raise ModelError("the best size of a draft tree is not measured: give a gamma")

@@ -46,19 +46,15 @@ def tree_of(proposal: Proposal) -> Tree | None:
     Raises
     ------
     ModelError
-        The tree has probabilities or states, or a parent that does not come before its child.
+        The tree has states, or a parent that does not come before its child.
     """
     if proposal.parents is None:
         return None
-    for what, why in (
-        ("probabilities", "only tokens that the draft is certain of can be verified as a tree"),
-        ("states", "early exit reads a chain"),
-    ):
-        if getattr(proposal, what) is not None:
-            raise ModelError(
-                f"a draft tree with `{what}`: {why}; leave out `{what}`, or propose a chain"
-                " (parents=None)"
-            )
+    if proposal.states is not None:
+        raise ModelError(
+            "a draft tree with `states`: early exit reads a chain; leave out `states`, or propose a"
+            " chain (parents=None)"
+        )
     many, k = proposal.tokens.shape
     if len(proposal.parents) != many:
         raise ModelError(f"parents for {len(proposal.parents)} rows; there are {many}: give each")

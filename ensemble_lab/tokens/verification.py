@@ -11,9 +11,9 @@ from ensemble_lab.tokens.accept import (
     accept_block,
     accept_greedy,
     accept_sampled,
-    accept_tree,
     likeliest,
 )
+from ensemble_lab.tokens.accept_trees import accept_branches, accept_tree
 from ensemble_lab.tokens.coupling import coupled
 from ensemble_lab.tokens.reading.rows import on_device
 from ensemble_lab.tokens.sampling import sampled
@@ -68,12 +68,14 @@ class Verification:
         tree: Tree,
     ):
         """The same for a tree, and the drafted tokens' order (B, k), the accepted ones first."""
-        count = on_device(proposal.counts, logits.device)
+        drafted, count = proposal.tokens, on_device(proposal.counts, logits.device)
         if self.sampling.greedy:
-            chosen = likeliest(logits)
-        else:
-            chosen = self._drawn(self.sampling.distribution(logits), texts, tree)
-        return accept_tree(chosen, proposal.tokens, count, tree)
+            return accept_tree(likeliest(logits), drafted, count, tree)
+        p, q = self.sampling.distribution(logits), proposal.probabilities
+        proposal.check_size(p.shape[-1])
+        if q is None or self.rule == "coupled":
+            return accept_tree(self._drawn(p, texts, tree), drafted, count, tree)
+        return accept_branches(p, drafted, count, q, tree, self.generator)
 
     def _drawn(self, p: torch.Tensor, texts, tree: Tree | None = None) -> torch.Tensor:
         """The target's tokens (B, k + 1), `NO_TOKEN` where p (B, k + 1, V) is NaN."""

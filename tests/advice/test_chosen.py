@@ -1,5 +1,6 @@
 """Logs in which only the chosen model answered, made from whole tables whose truth is known."""
 
+import itertools
 import warnings
 from dataclasses import replace
 from functools import cache
@@ -150,3 +151,104 @@ class AskBoth(lab.Policy):
     def choose(self, outcomes):
         n = len(outcomes)
         return lab.Choice(np.zeros(n, int), np.ones((n, 2), bool))
+
+
+# -- inverse propensity and doubly robust estimates -----------------------------------------------
+
+
+class ByContext(lab.Policy):
+    """Asks the model that is written beside the item."""
+
+    def choose(self, outcomes):
+        column = np.asarray(outcomes.features["wanted"], int)
+        return lab.Choice(column, np.eye(3, dtype=bool)[column])
+
+
+@pytest.mark.parametrize("estimate", ["inverse propensity", "doubly robust"])
+def test_they_are_unbiased_by_enumeration_of_all_logs(estimate):
+    """3 models, 4 contexts: the mean over all 81 logs, each with its probability, is the truth."""
+    rng = np.random.default_rng(0)
+    grade, chance = rng.random((4, 3)), rng.dirichlet(np.ones(3), 4)
+    wanted = np.array([2, 0, 1, 0])
+    guess = rng.random((4, 3)) if estimate == "doubly robust" else None  # wrong on purpose
+    truth = [*grade.mean(axis=0), grade[np.arange(4), wanted].mean()]
+    found, normalised, mass = np.zeros(4), np.zeros(4), 0.0
+    for arms in itertools.product(range(3), repeat=4):
+        seen = np.eye(3, dtype=bool)[list(arms)]
+        log = lab.Outcomes(models=["a", "b", "c"], items=range(4), features={"wanted": wanted},
+                           correct=np.where(seen, grade, np.nan))  # fmt: skip
+        log_chance = chance[np.arange(4), arms]
+        with warnings.catch_warnings(action="ignore"):
+            table = accuracy_from_choices(
+                log, log_chance, {"p": ByContext()}, estimate=estimate, predicted=guess
+            )
+            usual = accuracy_from_choices(log, log_chance, {"p": ByContext()})
+        found += log_chance.prod() * table.accuracy.to_numpy()
+        normalised += log_chance.prod() * usual.accuracy.fillna(0).to_numpy()
+        mass += log_chance.prod()
+    assert mass == pytest.approx(1)
+    np.testing.assert_allclose(found, truth, rtol=1e-12)
+    assert np.abs(normalised - truth).max() > 0.1  # what is not unbiased does not pass
+
+
+def test_inverse_propensity_and_doubly_robust_by_hand():
+    """(0 / 0.1 + 1 / 0.5) / 3; with predictions of 0.5: 0.5 + (-0.5 / 0.1 + 0.5 / 0.5) / 3."""
+    nan = np.nan
+    log = lab.Outcomes(models=["a", "b"], items=range(3), correct=[[0, nan], [1, nan], [nan, 1]])
+    with warnings.catch_warnings(action="ignore"):
+        plain, robust = (
+            accuracy_from_choices(log, [0.1, 0.5, 0.5], estimate=name, predicted=guess)
+            for name, guess in (
+                ("inverse propensity", None),
+                ("doubly robust", np.full((3, 2), 0.5)),
+            )
+        )
+    assert plain.accuracy.tolist() == pytest.approx([2 / 3, 2 / 3])
+    assert robust.accuracy.tolist() == pytest.approx([0.5 - 4 / 3, 0.5 + 1 / 3])
+    half = 1.959964 * np.std([0, 2, 0], ddof=1) / np.sqrt(3)
+    assert plain.high[0] - plain.accuracy[0] == pytest.approx(half, rel=1e-6)
+    assert np.isnan(plain.low[1]) and np.isnan(robust.high[1])  # one item has no spread
+
+
+def test_good_predictions_narrow_the_interval_and_all_intervals_hold_the_truth():
+    """400 items, two kinds; the log sends 4 of 5 hard ones to the second model."""
+    hard = np.arange(400) % 2 == 0
+    share = np.where(hard[:, None], [0.3, 0.8], [0.7, 0.6])  # of right answers
+    second = np.where(hard, 0.8, 0.2)
+    features, truth = {"hard": hard.astype(int)}, [0.5, 0.7, 0.45]  # the last: against the log
+    found = {"inverse propensity": [], "doubly robust": []}
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        taken = rng.random(400) < second
+        seen = np.where(np.stack([~taken, taken], axis=1), rng.random((400, 2)) < share, np.nan)
+        log = lab.Outcomes(models=TWO, items=range(400), correct=seen, features=features)
+        chance = np.where(taken, second, 1 - second)
+        for name, rows in found.items():
+            guess = share if name == "doubly robust" else None
+            with warnings.catch_warnings(action="ignore"):
+                rows.append(accuracy_from_choices(
+                    log, chance, {"against": ByHard()}, estimate=name, predicted=guess
+                ))  # fmt: skip
+    width = {}
+    for name, rows in found.items():
+        low, high = (np.array([row[side] for row in rows]) for side in ("low", "high"))
+        inside = ((low <= truth) & (truth <= high)).mean(axis=0)
+        assert inside.min() > 0.9, (name, inside)
+        width[name] = (high - low).mean(axis=0)
+    assert (width["doubly robust"] < 0.9 * width["inverse propensity"]).all(), width
+
+
+def test_estimates_and_predictions_that_do_not_go_together_are_refused():
+    log, chance = log_of(0)
+    guess = np.full((len(log), 2), 0.5)
+    for settings, message in [
+        ({"estimate": "ips"}, "estimate is 'ips'; give one of"),
+        ({"estimate": ["doubly robust"]}, "give one of"),
+        ({"estimate": "doubly robust"}, "needs predicted"),
+        ({"predicted": guess}, "alone; give both"),
+        ({"estimate": "doubly robust", "predicted": guess[:5]}, r"the shape \(5, 2\); give"),
+        ({"estimate": "doubly robust", "predicted": guess * np.nan}, "has nan; give finite"),
+        ({"estimate": "doubly robust", "predicted": "mean"}, "'mean'; give an array"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            accuracy_from_choices(log, chance, **settings)

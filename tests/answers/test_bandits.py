@@ -243,7 +243,7 @@ def test_a_drawn_prediction_is_that_of_drawn_weights():
         for arm in (0, 1)
     ]
     share = np.mean(drawn[0] > drawn[1])
-    asked = np.mean([learner._arm([1, 0.7]) == 0 for _ in range(20_000)])
+    asked = np.mean([learner._scores([1, 0.7]).argmax() == 0 for _ in range(20_000)])
     assert 0.1 < share < 0.9 and abs(asked - share) < 4 * math.sqrt(0.5 / 20_000)
 
 

@@ -69,6 +69,12 @@ def test_propensities_come_in_any_form():
         | {"every model": lambda: lab.accuracy_from_choices(known, chance)}
         | {f"policies {x!r}": lambda x=x: lab.accuracy_from_choices(log, chance, {"p": x})
            for x in ("vote", 3, lab.MajorityVote, lab.Cascade(("small", "big"), (0.5,)))}
+        | {f"estimate {x!r}": lambda x=x: lab.accuracy_from_choices(log, chance, estimate=x)
+           for x in (None, "ips", 0, ["doubly robust"], "doubly robust")}
+        | {f"predicted {x!r:.20}": lambda x=x: lab.accuracy_from_choices(
+               log, chance, estimate="doubly robust", predicted=x)
+           for x in ("mean", 0.5, [0.5, 0.5], [[math.nan, 0.5]] * 200, [["a", "b"]] * 200)}
+        | {"not used": lambda: lab.accuracy_from_choices(log, chance, predicted=known.correct)}
     )  # fmt: skip
 
 

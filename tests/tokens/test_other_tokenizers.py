@@ -351,6 +351,12 @@ def test_equal_sizes_with_other_tokens_are_not_taken_for_the_same():
     assert mine.compared
 
 
+def test_a_tree_of_another_tokenizer_is_refused():
+    target, draft = toys()
+    with pytest.raises(ModelError, match="a tree of a draft .*another tokenizer"):
+        decode(target, PROMPTS, lab.DraftTree(draft, nodes=4), gamma=4, max_new_tokens=4)
+
+
 def test_vocabularies_with_nothing_or_little_in_common_are_refused():
     target, draft = toys("abcdef", "uvwxyz")
     little = model_of(Pieces(*map(chr, range(200, 240)), "a"), 1)

@@ -61,7 +61,7 @@ class NowAndThen(FixedLength):
 
 def test_after_plain_rounds_it_catches_up(monkeypatch):
     """Where drafting does not pay it is asked now and then, and must read all that came."""
-    monkeypatch.setattr(import_module("ensemble_lab.tokens.decode"), "FixedLength", NowAndThen)
+    monkeypatch.setattr(import_module("ensemble_lab.tokens.choosing"), "FixedLength", NowAndThen)
     target = toy(0)
     head = head_of(target, seed=8)
     for prompt, made in zip(PROMPTS, decode(target, PROMPTS, head, gamma=3, max_new_tokens=40)):

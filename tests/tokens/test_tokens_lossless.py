@@ -179,7 +179,7 @@ class OnlyGood(FixedLength):
 
 def test_what_was_drawn_does_not_decide_whether_it_is_verified(monkeypatch):
     """Else good tokens would be proposed more often than their recorded probability."""
-    monkeypatch.setattr(import_module("ensemble_lab.tokens.decode"), "FixedLength", OnlyGood)
+    monkeypatch.setattr(import_module("ensemble_lab.tokens.choosing"), "FixedLength", OnlyGood)
     settings = {"gamma": 2, "max_new_tokens": 5, **RULES[1]}
     target, prompt = toy(0, hidden=8), [1, 2, 3]
     # A row a batch, for a batch verifies what any of its rows wants.

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble_lab.models.errors import ModelError
-from ensemble_lab.tokens import accept, session, trace, verification
-from ensemble_lab.tokens.accept import accept_tree
+from ensemble_lab.tokens import session, trace, verification
+from ensemble_lab.tokens.accept_trees import TWINS, accept_tree
 from ensemble_lab.tokens.decode import decode, stream
 from ensemble_lab.tokens.drafts.base import Proposal
 from ensemble_lab.tokens.lengths import FixedLength
@@ -158,8 +158,8 @@ def test_the_first_tokens_follow_the_target_exactly(name):
 
 
 WALKS = {
-    "padding and all accepted": ("right = (drafted == choices.gather(1, tree.parent)) & within",
-                                 "right = within"),
+    "padding and all accepted": ("right = (drafted == choices.gather(1, tree.parent)) & real",
+                                 "right = real"),
     "ancestors do not count": ("~(tree.sees & ~right[:, None]).any(-1)", "right"),
     "another node's choice": ("choices.gather(1, last[:, None])", "choices.roll(-1, 1)"),
 }  # fmt: skip
@@ -285,7 +285,7 @@ FAULTS = {
     ),
     "a sibling's key stays": (cache.RowLayer, "take", sibling_stays, None),
     "padding is accepted": (verification, "accept_tree",
-                            "tree.parent)) & within", "tree.parent))"),
+                            "tree.parent)) & real", "tree.parent))"),
     "no correction": (verification, "accept_tree",
                       "follow = choices.gather(1, last[:, None])[:, 0]", "follow = choices[:, 0]"),
 }  # fmt: skip
@@ -369,7 +369,7 @@ def test_the_walk_is_the_walk(data):
     found = accept_tree(choices, tokens, torch.tensor([count]), tree)
     pairs = list(zip(parents[:count], tokens[0].tolist()))
     if len(set(pairs)) < count:
-        assert found[0].item() == 0 and found[1].item() == accept.TWINS
+        assert found[0].item() == 0 and found[1].item() == TWINS
         return
     at, path = -1, []
     while (at, choices[0, at + 1].item()) in pairs:
@@ -393,10 +393,6 @@ def proposing(**changes):
 
 
 REFUSED = {
-    "probabilities": (
-        {"probabilities": lambda p: torch.full((*p.tokens.shape, 6), 1 / 6).double()},
-        "a draft tree with `probabilities`.*certain.*leave out",
-    ),
     "states": (
         {"states": lambda p: torch.zeros(*p.tokens.shape, 16).double()},
         "a draft tree with `states`.*leave out",

@@ -1,34 +1,24 @@
-"""What all bandits have in common: one model an item, checked feedback, a state in a file.
-
-A model that was asked and never graded has no mean. It is treated as if its replies were wrong,
-until its first grade. So a model that is never available is asked less and less.
-"""
+"""The settings of every bandit: they begin a learner, or resume one from its file."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from numbers import Integral, Real
+from abc import abstractmethod
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ensemble_lab.answers.online.learner import FORMAT, BanditLearner, described
 from ensemble_lab.core.errors import excerpt, shown
-from ensemble_lab.core.online import Feedback, OnlinePolicy
-from ensemble_lab.core.policy import model_names
-from ensemble_lab.core.whole import write_whole
-
-FORMAT = "ensemble_lab bandit 1"
+from ensemble_lab.core.online import OnlinePolicy
+from ensemble_lab.core.policy import model_names, ranged
 
 
 @dataclass(frozen=True)
-class Bandit(OnlinePolicy):
-    """An online policy that asks one model an item. Subclasses define `_learner`."""
+class Learning(OnlinePolicy):
+    """An online policy whose learner goes into a file. Subclasses define `_learner`."""
 
     @abstractmethod
     def _learner(self, models: tuple[str, ...], rng: np.random.Generator) -> BanditLearner:
@@ -68,7 +58,7 @@ class Bandit(OnlinePolicy):
             found = json.loads(Path(path).read_bytes())
             if not isinstance(found, dict) or found.get("format") != FORMAT:
                 raise ValueError("it was not written by save")
-            for name, now in (("policy", self._described()), ("models", list(models))):
+            for name, now in (("policy", described(self)), ("models", list(models))):
                 if found[name] != now:
                     raise ValueError(f"its {name} is {shown(found[name])}, not {shown(now)}")
             learner = self.begin(models, np.random.default_rng())
@@ -81,123 +71,14 @@ class Bandit(OnlinePolicy):
             ) from None
         return learner
 
-    def _described(self) -> list:
-        return [type(self).__name__, json.loads(json.dumps(asdict(self)))]
 
+@dataclass(frozen=True)
+class Bandit(Learning):
+    """Asks one model an item: the one with the best score, less `cost_weight` times its price.
 
-class BanditLearner(ABC):
-    """What a bandit has learned. Subclasses define `_arm` and `_learn`, and list their `ARRAYS`."""
+    The scores are estimates of accuracies, so a price that changes is followed at once: nothing has
+    to be learned again.
+    """
 
-    ARRAYS: tuple[str, ...] = ("asked", "graded")  # what `save` writes
-
-    def __init__(self, policy: Bandit, models: tuple[str, ...], rng: np.random.Generator):
-        self.policy, self.models, self.rng, m = policy, models, rng, len(models)
-        self.asked, self.graded = np.zeros(m), np.zeros(m)
-        self.last = -1  # time of the newest item
-        self.pending: dict[int, tuple[int, Any]] = {}  # by time: the model, and what was known
-
-    def choose(self, features: Mapping[str, Any], time: int) -> tuple[int]:
-        """The position of the model to ask.
-
-        Raises
-        ------
-        ValueError
-            A time that is no whole number, or not later than the last one.
-        """
-        if not isinstance(time, Integral) or isinstance(time, bool) or time < 0:
-            raise ValueError(f"time is {shown(time)}; give the item's place in the stream")
-        if time <= self.last:
-            raise ValueError(
-                f"time is {shown(time)} after {self.last}; give each item a later time"
-            )
-        context = self._context(features)
-        arm = int(self._arm(context))
-        self.last = time = int(time)
-        self.pending[time] = arm, context
-        self.asked[arm] += 1
-        return (arm,)
-
-    def learn(self, feedback: Feedback) -> None:
-        """Learn from one grade; it may come late. A grade of NaN is unknown and teaches nothing.
-
-        Give 0, not NaN, for a model that failed to answer, if a failure counts.
-
-        Raises
-        ------
-        ValueError
-            A reply that was not asked for, or that has been graded; a grade outside 0 to 1; a
-            negative cost or latency.
-        """
-        time, model, grade, cost, latency = feedback
-        for name, value in (("grade", grade), ("cost", cost), ("latency", latency)):
-            if isinstance(value, bool) or not isinstance(value, Real) or value < 0:
-                raise ValueError(f"{name} is {shown(value)}; give a number from 0 up, or NaN")
-        if grade > 1:
-            raise ValueError(f"grade is {shown(grade)}; grades lie between 0 and 1")
-        try:
-            arm, context = self.pending[time]
-        except (KeyError, TypeError):
-            raise ValueError(
-                f"no reply at time {shown(time)} waits for its grade; give each grade once"
-            ) from None
-        if model != arm:
-            raise ValueError(f"at time {time} model {arm} was asked, not {shown(model)}; name it")
-        del self.pending[time]
-        if not math.isnan(grade):
-            self.graded[arm] += 1
-            self._learn(arm, context, float(grade))
-
-    def save(self, path: str | os.PathLike) -> Path:
-        """Write everything that was learned, and the state of `rng`, to a JSON file.
-
-        The file is complete or the old one is kept. `resume` of the policy reads it.
-        """
-        rng = self.rng.bit_generator.state
-        if rng["bit_generator"] != "PCG64":
-            raise ValueError(f"the rng is a {rng['bit_generator']}; begin with default_rng(seed)")
-        found = {
-            "format": FORMAT,
-            "policy": self.policy._described(),
-            "models": list(self.models),
-            "rng": rng,
-            "last": self.last,
-            "pending": [[time, *asked] for time, asked in self.pending.items()],
-            "learned": {name: getattr(self, name).tolist() for name in self.ARRAYS},
-            **self._more(),
-        }
-        return write_whole(path, json.dumps(found, allow_nan=False))
-
-    def _restore(self, found: Mapping) -> None:
-        self.rng.bit_generator.state = found["rng"]
-        for name in self.ARRAYS:
-            values = np.array(found["learned"][name], float)
-            if values.shape != getattr(self, name).shape or not np.isfinite(values).all():
-                raise ValueError(f"its {name} does not fit {len(self.models)} models")
-            setattr(self, name, values)
-        self.last = found["last"]
-        self.pending = {time: (arm, context) for time, arm, context in found["pending"]}
-        whole = [self.last, *(number for time, (arm, _) in self.pending.items()
-                              for number in (time, arm))]  # fmt: skip
-        if not all(type(number) is int for number in whole) or not all(
-            0 <= time <= self.last and 0 <= arm < len(self.models)
-            for time, (arm, _) in self.pending.items()
-        ):
-            raise ValueError("its pending replies are of no item or no model")
-        if (self.asked < self.graded).any() or (self.graded < 0).any():
-            raise ValueError("it has more grades than replies")
-
-    def _context(self, features: Mapping[str, Any]) -> Any:
-        """What is kept of an item until its grade comes; JSON must hold it."""
-        return None
-
-    @abstractmethod
-    def _arm(self, context: Any) -> int:
-        """The model to ask."""
-
-    @abstractmethod
-    def _learn(self, arm: int, context: Any, grade: float) -> None:
-        """Take the grade of a model that was asked."""
-
-    def _more(self) -> dict:
-        """What `save` writes besides the arrays."""
-        return {}
+    _: KW_ONLY
+    cost_weight: float = ranged(0.0, 0, 1e9, "accuracy that is worth 1 USD")

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ensemble_lab.answers.online.bandit import Bandit, BanditLearner
+from ensemble_lab.answers.online.bandit import Bandit
+from ensemble_lab.answers.online.learner import BanditLearner
 from ensemble_lab.core.errors import check_known, several, shown
 from ensemble_lab.core.policy import ranged
 
@@ -148,7 +149,7 @@ class _LinearLearner(BanditLearner):
             x += [float(features["group"] == group) for group in self.policy.groups]
         return x
 
-    def _arm(self, context: list[float]) -> int:
+    def _scores(self, context: list[float]) -> np.ndarray:
         x = np.array(context)
         spread = self.inverse @ x  # (m, d)
         # As if wrong, until the first grade: each reply to such an item would add xx' to A.
@@ -156,7 +157,7 @@ class _LinearLearner(BanditLearner):
         variance = spread @ x
         deviation = np.sqrt(variance / (1 + unseen * variance))
         mean = np.einsum("md,md->m", spread, self.moment)  # x' A^-1 moment
-        return (mean + self.policy.scale * self.policy._explore(deviation, self.rng)).argmax()
+        return mean + self.policy.scale * self.policy._explore(deviation, self.rng)
 
     def _learn(self, arm: int, context: list[float], grade: float) -> None:
         x = np.array(context)
@@ -164,10 +165,11 @@ class _LinearLearner(BanditLearner):
         self.inverse[arm] -= np.outer(spread, spread) / (1 + x @ spread)
         self.moment[arm] += grade * x
 
-    def _restore(self, found: Mapping) -> None:
-        super()._restore(found)
+    def _restore_state(self, found: Mapping) -> None:
+        super()._restore_state(found)
         if not np.linalg.eigvalsh(self.inverse).min() > 0:
             raise ValueError("its inverse matrices are not positive definite")
-        for _, context in self.pending.values():
-            if not isinstance(context, list) or len(context) != self.moment.shape[1]:
-                raise ValueError("its pending replies have other features")
+
+    def _check_context(self, context: Any) -> None:
+        if not isinstance(context, list) or len(context) != self.moment.shape[1]:
+            raise ValueError("its pending replies have other features")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble_lab.answers.online.bandit import Bandit, BanditLearner
+from ensemble_lab.answers.online.bandit import Bandit
+from ensemble_lab.answers.online.learner import BanditLearner
 from ensemble_lab.core.policy import ranged
 
 
@@ -74,6 +75,7 @@ class UCB1(Bandit):
 
 class _Means(BanditLearner):
     ARRAYS = ("asked", "graded", "total")
+    TRIES_ALL = True
 
     def __init__(self, policy: Bandit, models: tuple[str, ...], rng: np.random.Generator):
         super().__init__(policy, models, rng)
@@ -85,20 +87,16 @@ class _Means(BanditLearner):
     def _mean(self) -> np.ndarray:
         return self.total / np.maximum(self.graded, 1)  # (m,), 0 where nothing is graded
 
-    def _arm(self, context: None) -> int:
-        first = self.asked.argmin()
-        return first if self.asked[first] == 0 else self._next()
-
 
 class _Greedy(_Means):
-    def _next(self) -> int:
+    def _scores(self, context: None) -> np.ndarray:
         if self.rng.random() < self.policy.epsilon:
-            return self.rng.random(len(self.models)).argmax()  # each model equally often
-        return np.where(self.graded > 0, self._mean(), -1.0).argmax()
+            return self.rng.random(len(self.models))  # each model equally often
+        return np.where(self.graded > 0, self._mean(), -1.0)
 
 
 class _Bounds(_Means):
-    def _next(self) -> int:
-        n = np.where(self.graded > 0, self.graded, self.asked)
-        width = np.sqrt(2 * np.log(self.asked.sum()) / n)
-        return (self._mean() + self.policy.scale * width).argmax()
+    def _scores(self, context: None) -> np.ndarray:
+        n = np.where(self.graded > 0, self.graded, np.maximum(self.asked, 1))
+        width = np.sqrt(2 * np.log(np.maximum(self.asked.sum(), 1)) / n)
+        return self._mean() + self.policy.scale * width

@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from ensemble_lab.answers.online.bandit import Bandit, BanditLearner
+from ensemble_lab.answers.online.bandit import Bandit
+from ensemble_lab.answers.online.learner import BanditLearner
 from ensemble_lab.core.errors import check_known, shown
 from ensemble_lab.core.policy import ranged
 
@@ -113,8 +114,8 @@ class _Thompson(BanditLearner):
         beta[1, never] += self.asked[never]  # as if wrong, until the first grade
         return beta
 
-    def _arm(self, group: Any) -> int:
-        return self.rng.beta(*self._beta(group)).argmax()
+    def _scores(self, group: Any) -> np.ndarray:
+        return self.rng.beta(*self._beta(group))
 
     def _learn(self, arm: int, group: Any, grade: float) -> None:
         place, policy = self._place(group), self.policy
@@ -128,15 +129,15 @@ class _Thompson(BanditLearner):
                 left = self.counts[place, :, arm] - (grade, 1 - grade)
                 self.counts[place, :, arm] = np.maximum(left, 0)  # not -1e-17
 
-    def _more(self) -> dict:
-        return {
+    def _state(self) -> dict:
+        return super()._state() | {
             "groups": list(self.groups),
             "counts": self.counts.tolist(),
             "newest": list(self.newest),
         }
 
-    def _restore(self, found: Mapping) -> None:
-        super()._restore(found)
+    def _restore_state(self, found: Mapping) -> None:
+        super()._restore_state(found)
         self.groups = {group: place for place, group in enumerate(found["groups"])}
         shape = (len(self.groups), 2, len(self.models))
         counts = np.array(found["counts"], float).reshape(shape)
@@ -147,3 +148,9 @@ class _Thompson(BanditLearner):
         if not all(g in range(shape[0]) and arm in range(shape[2]) and 0 <= grade <= 1
                    for g, arm, grade in self.newest):  # fmt: skip
             raise ValueError("its window has a grade of no group or no model")
+
+    def _take(self, old: Self, moved: Mapping[int, int]) -> None:
+        self.groups = dict(old.groups)
+        self.counts = np.zeros((len(self.groups), 2, len(self.models)))
+        self.counts[:, :, list(moved.values())] = old.counts[:, :, list(moved)]
+        self.newest = deque((g, moved[arm], grade) for g, arm, grade in old.newest if arm in moved)

@@ -33,7 +33,9 @@ class Proposal:
     counts : list of int
         How many of the k each row has; 0 is allowed.
     probabilities : (B, k, V) tensor, optional
-        What each token was sampled from; None where the draft was certain of it.
+        What each token was sampled from; None where the draft was certain of it. The children of a
+        token in a tree are sampled without replacement from one distribution, which stands at each
+        of them; a child to which it gives 0 is passed over.
     kinds : list of list of int, optional
         Kind of each token, by which an adaptive length separates good proposals from poor ones; by
         default they are all of one kind.
@@ -43,7 +45,7 @@ class Proposal:
     parents : (B, k) list of list of int, optional
         Makes a tree of each row's tokens: the index of the token before each, -1 for the text's
         last one. Parents come before their children, and the children of a token differ. By default
-        the tokens are a chain. A tree has neither `probabilities` nor `states`.
+        the tokens are a chain. A tree has no `states`.
     """
 
     tokens: torch.Tensor

@@ -21,10 +21,9 @@ from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.vocabulary import check_vocabulary
 from ensemble_lab.models.weights.safetensors_head import read_saved
 from ensemble_lab.tokens.drafts.base import Proposal
+from ensemble_lab.tokens.drafts.head_reader import HeadReader
 from ensemble_lab.tokens.drafts.model import ModelDraft
 from ensemble_lab.tokens.drafts.ngram import shipped_draft
-from ensemble_lab.tokens.reading.cache import RowCache
-from ensemble_lab.tokens.reading.reader import Reader
 from ensemble_lab.tokens.reading.states import StateReader
 
 if TYPE_CHECKING:
@@ -165,39 +164,6 @@ class FeatureHead(nn.Module):
         return read_saved(path, "pt", made, "feature-level head", "FeatureHead")
 
 
-class HeadReader(Reader):
-    """Reads tokens as a `Reader` does, each with the target's state after the token before it.
-
-    Its logits are over the head's reduced vocabulary.
-
-    Where the target has not read yet, the state is the head's own estimate. The target's state is
-    later written over it.
-    """
-
-    def __init__(self, head: FeatureHead, target: StateReader, rows: int, capacity: int):
-        self.head, self.target, self.capacity = head, target, capacity
-        self.model = head.trunk  # `_place` takes its number format
-        self.cache = RowCache(head.config.num_hidden_layers, rows, capacity)
-
-    def read(self, tokens, at):
-        states = self._states(tokens, at)
-        self.target.keep(states[:, -1:], at.start + tokens.shape[1] - 1)
-        return self.head.logits(states)  # (B, k, R)
-
-    def fill(self, tokens, at):
-        self._states(tokens, at)
-
-    def _states(self, tokens, at):
-        positions, mask = self._place(tokens.shape[1], at)
-        return self.head.step(
-            self.target.behind(positions - 1),
-            tokens,
-            position_ids=positions,
-            attention_mask=mask,
-            past_key_values=self.cache,
-        )
-
-
 class HeadDraft(ModelDraft):
     """A `FeatureHead` as a draft.
 
@@ -233,12 +199,9 @@ class HeadDraft(ModelDraft):
         self.chance = self.chance * logits.softmax(-1).amax(-1)  # (B,)
         return bool(self.chance.max() > LIKELY)
 
-    def draw(self, logits: torch.Tensor):
-        """A token (B,) for logits (B, R), and its distribution q (B, V).
+    def ids_of(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.ids[tokens]
 
-        It is 0 outside the reduced vocabulary.
-        """
-        token, q = super().draw(logits)
-        if q is not None:
-            q = q.new_zeros(len(q), self.size).index_copy_(1, self.ids, q)
-        return self.ids[token], q
+    def widened(self, q: torch.Tensor) -> torch.Tensor:
+        """Distributions (…, V) that are 0 outside the reduced vocabulary."""
+        return q.new_zeros(*q.shape[:-1], self.size).index_copy_(-1, self.ids, q)

@@ -51,12 +51,22 @@ class ModelDraft:
 
     def draw(self, logits: torch.Tensor):
         """A token (B,) for logits (B, V), and the distribution q (B, V) that it was drawn from."""
+        token, q = draw(self.usable(logits), self.sampling, self.generator)
+        return self.ids_of(token), None if q is None else self.widened(q)
+
+    def usable(self, logits: torch.Tensor) -> torch.Tensor:
+        """The logits of the ids that it can propose."""
+        return logits[..., : self.table]
+
+    def ids_of(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The target's ids of places among the logits."""
+        return tokens
+
+    def widened(self, q: torch.Tensor) -> torch.Tensor:
+        """Distributions over the target's ids, 0 where the draft has none."""
         from torch.nn.functional import pad
 
-        token, q = draw(logits[:, : self.table], self.sampling, self.generator)
-        if q is not None and self.table is not None:
-            q = pad(q, (0, self.table - q.shape[1]))
-        return token, q
+        return q if self.table is None else pad(q, (0, self.table - q.shape[-1]))
 
     def goes_on(self, logits: torch.Tensor) -> bool:
         """Whether to draft another token after the one of these logits: always, up to the limit."""
@@ -70,7 +80,7 @@ class ModelDraft:
         """
         return new + 1 if paused else 2
 
-    def _catch_up(self, rows: Rows) -> int:
+    def catch_up(self, rows: Rows) -> int:
         """Read new tokens except the last few; returns how many are left."""
         new = max(len(text) - was for text, was in zip(rows.texts, self.lengths, strict=True))
         stale = self.stale(new, rows.rounds > self.round + 1)
@@ -80,15 +90,20 @@ class ModelDraft:
             self.reader.fill(*rows.last(stale))
         return few
 
+    def within_context(self, rows: Rows, most: int) -> int:
+        """How many tokens it can draft: it may have a shorter context than its target."""
+        context = getattr(self.model.config, "max_position_embeddings", None)
+        if context is None:
+            return most
+        return min(most, context - max(len(text) for text in rows.texts))
+
     def propose(self, rows: Rows, most: int) -> Proposal:
         import torch
 
-        context = getattr(self.model.config, "max_position_embeddings", None)
-        if context is not None:  # a draft may have a shorter context than its target
-            most = min(most, context - max(len(text) for text in rows.texts))
+        most = self.within_context(rows, most)
         if most < 1:
             return padded([[]] * len(rows), [[]] * len(rows), rows)
-        behind = self._catch_up(rows)
+        behind = self.catch_up(rows)
         tokens, at = rows.last(behind)
         drafted, probabilities = [], []
         for _ in range(most):

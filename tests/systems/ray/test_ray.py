@@ -54,7 +54,7 @@ def test_a_real_ray_replays_records_and_serves_as_this_process_does(with_ray, tm
     }
     done = subprocess.run(
         [with_ray, SCRIPT, tmp_path, str(port)],
-        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300,
+        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     seen = loads(done.stdout.splitlines()[-1])
