@@ -14,7 +14,7 @@ from ensemble_lab.tokens.drafts.base import Draft
 from ensemble_lab.tokens.drafts.combined import StackedDraft, TurnsDraft
 from ensemble_lab.tokens.drafts.early_exit import EarlyExitDraft
 from ensemble_lab.tokens.drafts.head import FeatureHead, HeadDraft
-from ensemble_lab.tokens.drafts.intersection import intersection_said_aloud
+from ensemble_lab.tokens.drafts.intersection import announced_intersection
 from ensemble_lab.tokens.drafts.lookup import LookupDraft
 from ensemble_lab.tokens.drafts.model import ModelDraft
 from ensemble_lab.tokens.drafts.ngram import NgramDraft
@@ -62,7 +62,7 @@ def resolved(
     if draft is None or (hasattr(draft, "begin") and hasattr(draft, "propose")):
         return reader, draft
     if has_other_tokens(draft, target):
-        return reader, intersection_said_aloud(target, draft)
+        return reader, announced_intersection(target, draft)
     ahead, size = model_of(draft, target), target.model.config.vocab_size
     padded = None if ahead.config.vocab_size == size else size
     return reader, ModelDraft(packed(ahead), kinds[Reader], padded)

@@ -259,7 +259,7 @@ def asked(make, target, draft, text, most, rule):
         return mine.propose(rows, most)
 
 
-def test_the_law_of_a_round_and_alpha_exactly():
+def test_the_distribution_of_a_round_and_alpha_exactly():
     """Every draft and every verdict is enumerated: the first token follows p to 1e-12."""
     target, draft = toys()
     rule = Sampling(1.0)
@@ -274,15 +274,15 @@ def test_the_law_of_a_round_and_alpha_exactly():
         return [q]
 
     for prompt in PROMPTS:
-        law, accepted = np.zeros(6), 0.0
+        found, accepted = np.zeros(6), 0.0
         for chance, (drafted, n, follow) in every_way(
             lambda rng, prompt=prompt: one_round(p_of, q_of, prompt, 2, rng)
         ):
-            law[drafted[0] if n else follow] += chance
+            found[drafted[0] if n else follow] += chance
             accepted += chance * (n > 0)
         p, [q] = p_of(prompt)[-1], q_of(prompt)
         common = common_tokens(target, draft).target
-        assert np.allclose(law, p, atol=1e-12) and math.isclose(q.sum(), 1, abs_tol=1e-12)
+        assert np.allclose(found, p, atol=1e-12) and math.isclose(q.sum(), 1, abs_tol=1e-12)
         assert math.isclose(accepted, np.minimum(p, q)[list(common)].sum(), abs_tol=1e-12)
         assert not np.delete(q, common).any()
 
@@ -327,7 +327,7 @@ def test_a_word_at_the_end_is_left_out():
 # Bad input
 
 
-def said_aloud(call):
+def with_warnings(call):
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         made = call()
@@ -337,7 +337,7 @@ def said_aloud(call):
 def test_decode_takes_the_intersection_and_says_so():
     target, draft = toys()
     plain = decode(target, PROMPTS, max_new_tokens=12)
-    made, said = said_aloud(lambda: decode(target, PROMPTS, draft, gamma=2, max_new_tokens=12))
+    made, said = with_warnings(lambda: decode(target, PROMPTS, draft, gamma=2, max_new_tokens=12))
     assert [one.tokens for one in made] == [one.tokens for one in plain]
     [text] = said
     assert "4 tokens are in both" in text and "StringDraft" in text and len(text) <= 300
