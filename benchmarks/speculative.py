@@ -13,7 +13,7 @@ milliseconds a generated token, because in bfloat16 two texts may part and end e
 from functools import cache, partial
 from pathlib import Path
 
-from benchmarks.parts import beside_engines
+from benchmarks.parts import beside_engines, trees
 from benchmarks.parts.accounts import host_percent, middle_of
 from benchmarks.parts.compare import record, side_by_side
 from benchmarks.parts.decoders import ours, theirs
@@ -144,6 +144,11 @@ def draft_vs_assisted(quick):
     )
 
 
+def tree_vs_chain(quick):
+    """The same head: the quickest of a few small trees against its quickest chain."""
+    return trees.tree_vs_chain(bench(quick))
+
+
 def share_of_formula(quick):
     """Speedup measured over speedup expected, a share for every draft and prompt.
 
@@ -267,6 +272,7 @@ RECORDS = {
     "share-of-formula": share_of_formula,
     "host-share": host_share,
     "draft-vs-assisted": draft_vs_assisted,
+    "tree-vs-chain": tree_vs_chain,
     "compiled-vs-eager": compiled_vs_eager,
     "first-token": first_token,
     **{name: partial(beside_engine, name) for name in beside_engines.RECORDS},

@@ -20,6 +20,7 @@ from ensemble_lab.advice.outlook import changes_of, seconds, usd, waits_of
 from ensemble_lab.advice.picture import PER, frontier_picture
 from ensemble_lab.advice.words import bargain_told, counted, percent
 from ensemble_lab.core.errors import excerpt, shown
+from ensemble_lab.core.online import OnlinePolicy
 from ensemble_lab.core.whole import write_whole
 
 MOST_ROWS = 200  # candidates in the table of the page
@@ -134,6 +135,18 @@ def _usage(advice: Advice, saved: Sequence[Path]) -> list[str]:
                           " file that ensemble-lab serve takes.")]  # fmt: skip
     main = saved[0].name
     names = ", ".join(file.name for file in saved)
+    if isinstance(advice.policy, OnlinePolicy):
+        live = (
+            "import ensemble_lab as lab\n\n"
+            f"learner = lab.load_learner({main!r})  # continues after the last row\n"
+            "time = learner.last + 1\n"
+            "(place,) = learner.choose({…}, time)  # with what is known of the request\n"
+            "print(learner.models[place])  # ask this model\n"
+            "learner.learn(lab.Feedback(time, place, grade, cost, latency))  # now or later\n"
+            f"learner.save({saved[-1].name!r})"
+        )
+        text = f"The policy and what it has learned are in {names}. It learns from grades, so your"
+        return [paragraph(f"{text} program asks it for each request:"), code(live)]
     text = f"The policy is in {names}. Put the addresses of your models into {main}, then:"
     serve = f"ensemble-lab serve {main}"
     live = (

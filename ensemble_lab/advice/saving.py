@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 import ensemble_lab
+from ensemble_lab.advice.learners import save_learner
 from ensemble_lab.answers.refit import save_recipe
 from ensemble_lab.answers.saved import save_policy
 from ensemble_lab.answers.toml import key, settings_of, written
 from ensemble_lab.core.errors import excerpt, shown
+from ensemble_lab.core.online import OnlinePolicy
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy
 from ensemble_lab.core.required import check_outcomes
@@ -20,13 +22,13 @@ from ensemble_lab.core.whole import write_whole
 PORT = 8001  # of the first model, as long as nobody says where it is
 
 
-def save_advised(policy: Policy, path: str | Path, outcomes: Outcomes) -> list[Path]:
-    """Write a policy for `ensemble-lab serve` and for `load_policy`.
+def save_advised(policy: Policy | OnlinePolicy, path: str | Path, outcomes: Outcomes) -> list[Path]:
+    """Write a policy for `ensemble-lab serve` and `load_policy`, or a bandit for `load_learner`.
 
     Parameters
     ----------
-    policy : Policy
-        Fitted.
+    policy : Policy or OnlinePolicy
+        Fitted. A bandit is written with what it learns from the rows, in the order of the table.
     path : path
         Of a TOML file. The addresses of the models in it are to be filled in by hand.
     outcomes : Outcomes
@@ -37,12 +39,13 @@ def save_advised(policy: Policy, path: str | Path, outcomes: Outcomes) -> list[P
     list of Path
         The TOML file and, where the policy learned more than settings, ``NAME.policy.json`` with
         its arrays. Of an estimator that no file can hold a recipe is written, ``NAME.recipe.toml``
-        with ``NAME.table.parquet``, and loading fits it again.
+        with ``NAME.table.parquet``, and loading fits it again. What a bandit has learned is in
+        ``NAME.state.json``.
 
     Raises
     ------
     ValueError
-        A policy that is not of this package, or that learns while it answers.
+        A policy that is not of this package, or that learns while it answers and has no state.
 
     Examples
     --------
@@ -54,19 +57,18 @@ def save_advised(policy: Policy, path: str | Path, outcomes: Outcomes) -> list[P
     Cascade(order=('DeepSpeech', 'Microsoft'), thresholds=(0.66,), abstain=None)
     """
     check_outcomes(outcomes)
-    if not isinstance(policy, Policy):
+    if not isinstance(policy, Policy | OnlinePolicy):
         given = f"a {type(policy).__name__}"
         if isinstance(policy, type):
             given = f"the class {policy.__name__}"
         if isinstance(getattr(policy, "policy", None), Policy):  # an Advice, or a Candidate
             raise ValueError(f"this is {given}, which has a policy; give its policy: .policy")
-        raise ValueError(
-            f"{given} learns while it answers, or is no policy, so no file can hold it;"
-            " keep the program that makes it"
-        )
+        raise ValueError(f"{given} is no policy; give the policy of an advice: advice.policy")
     if not isinstance(path, str | Path) or Path(path).suffix != ".toml":
         raise ValueError(f"path is {shown(path, 60)}; give the name of a .toml file")
     path = Path(path)
+    if isinstance(policy, OnlinePolicy):
+        return save_learner(policy, path, outcomes)
     files, table = [path], settings_of(policy)
     if table is None:
         stored = path.with_suffix(".policy.json")

@@ -12,31 +12,38 @@ from typing import Any
 
 from ensemble_lab import answers
 from ensemble_lab.core.errors import nearest, shown
+from ensemble_lab.core.online import OnlinePolicy
 from ensemble_lab.core.policy import Policy
 
 PLAIN = (bool, int, float, str)
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def kinds() -> dict[str, type[Policy]]:
-    """Every policy class of this level by its name."""
+def kinds(of: type = Policy) -> dict[str, type]:
+    """Every policy class of this level by its name; with `of=OnlinePolicy` those that learn."""
     exported = {name: getattr(answers, name) for name in answers.__all__}
     return {
         name: made
         for name, made in exported.items()
-        if isinstance(made, type) and issubclass(made, Policy)
+        if isinstance(made, type) and issubclass(made, of)
     }
 
 
-def policy_of_kind(table: Mapping[str, Any]) -> Policy:
+def policy_of_kind(table: Mapping[str, Any], of: type = Policy) -> Any:
     """The policy of a table with its ``kind`` and its settings.
 
     Raises
     ------
     ValueError
-        No such kind or setting: the nearest is named. A setting that it needs is not given.
+        No such kind or setting: the nearest is named. A setting that it needs is not given. A kind
+        that learns while it answers, where one that is fitted is wanted.
     """
-    known, kind = kinds(), table.get("kind")
+    known, kind = kinds(of), table.get("kind")
+    if of is Policy and kind in list(kinds(OnlinePolicy)):
+        raise ValueError(
+            f"{kind} learns from the grades of its replies, so it needs a program that grades them:"
+            " load_learner(path) continues it there"
+        )
     if not isinstance(kind, str) or kind not in known:
         raise ValueError(f"no policy {shown(kind, 40)}{nearest(kind, known)}")
     settings = {key: value for key, value in table.items() if key != "kind"}
@@ -51,12 +58,13 @@ def policy_of_kind(table: Mapping[str, Any]) -> Policy:
     return known[kind](**{key: _frozen(value) for key, value in settings.items()})
 
 
-def settings_of(policy: Policy) -> dict[str, Any] | None:
+def settings_of(policy: Policy | OnlinePolicy) -> dict[str, Any] | None:
     """The table that `policy_of_kind` reads as an equal policy; None where it holds more.
 
     A learned part, such as a router's, is more than settings: `save_policy` keeps it.
     """
-    if kinds().get(type(policy).__name__) is not type(policy):
+    of = OnlinePolicy if isinstance(policy, OnlinePolicy) else Policy
+    if kinds(of).get(type(policy).__name__) is not type(policy):
         return None
     table: dict[str, Any] = {"kind": type(policy).__name__}
     for f in fields(policy):

@@ -120,6 +120,36 @@ class OnlinePolicy(ABC):
             A delay that is not a whole number from 0 up, a choice of no such model, flags or
             prices of another shape or for a policy that takes none.
         """
+        offers = {"available": available, "prices": prices}
+        _, chosen, called = self._replayed(outcomes, delay, seed, offers)
+        absent = outcomes.absent[np.arange(len(outcomes)), chosen]
+        return graded(
+            Choice(np.where(absent, ABSTAINED, chosen), called),
+            outcomes,
+            (tuple(range(len(outcomes.models))),),
+            parallel,
+        )
+
+    def learned(
+        self, outcomes: Outcomes, *, delay: int | Sequence[int] = 0, seed: int = 0
+    ) -> Learner:
+        """The learner after it has answered every item of recorded outcomes, for those to come.
+
+        Parameters
+        ----------
+        outcomes, delay, seed
+            As in `decide`. The next item has the time n; feedback that arrives later than that
+            is not learned.
+
+        Raises
+        ------
+        ValueError
+            As in `decide`.
+        """
+        return self._replayed(outcomes, delay, seed, {})[0]
+
+    def _replayed(self, outcomes: Outcomes, delay, seed: int, offers: dict):
+        """The learner after all items, whom it chose (n,), and whom it asked (n, m)."""
         check_outcomes(outcomes)
         n, m = outcomes.correct.shape
         late = _delays(delay, n)
@@ -131,13 +161,15 @@ class OnlinePolicy(ABC):
             name: np.full((n, m), np.nan) if values is None else values
             for name, values in zip(Feedback._fields[2:], _revealed(outcomes), strict=True)
         }
-        offers = _offers(learner, {"available": available, "prices": prices}, n, m)
+        offers = _offers(learner, offers, n, m)
         chosen, called, due = np.full(n, ABSTAINED), np.zeros((n, m), bool), []
-        for time in range(n):
+        for time in range(n + 1):
             while due and due[0][0] <= time:  # feedback since the last item
                 _, asked, model = heapq.heappop(due)
                 cells = (float(values[asked, model]) for values in known.values())
                 learner.learn(Feedback(asked, model, *cells))
+            if time == n:
+                break
             offer = {name: rows[time] for name, rows in offers.items()}
             known_now = {name: column[time] for name, column in features.items()}
             asked = _asked(learner.choose(known_now, time, **offer), m)
@@ -145,13 +177,7 @@ class OnlinePolicy(ABC):
             chosen[time] = asked[0] if asked else ABSTAINED
             for model in asked:
                 heapq.heappush(due, (time + 1 + late[time], time, model))
-        absent = outcomes.absent[np.arange(n), chosen]  # the last model where none was asked
-        return graded(
-            Choice(np.where(absent, ABSTAINED, chosen), called),
-            outcomes,
-            (tuple(range(m)),),
-            parallel,
-        )
+        return learner, chosen, called
 
 
 def _revealed(outcomes: Outcomes) -> tuple:

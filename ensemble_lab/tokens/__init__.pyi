@@ -4,6 +4,8 @@ from .branches import children_distribution as children_distribution
 from .branches import verify_children as verify_children
 from .decode import decode as decode
 from .decode import stream as stream
+from .divergences import exact_divergence as exact_divergence
+from .divergences import measured_divergence as measured_divergence
 from .drafts.base import Draft as Draft
 from .drafts.base import Proposal as Proposal
 from .drafts.head import FeatureHead as FeatureHead
@@ -12,8 +14,12 @@ from .drafts.parallel_heads import ParallelHeads as ParallelHeads
 from .drafts.strings import StringDraft as StringDraft
 from .drafts.trees import DraftTree as DraftTree
 from .drafts.vocabularies import common_tokens as common_tokens
+from .hits import hits_by_depth as hits_by_depth
 from .lengths import best_gamma as best_gamma
 from .lengths import speedup as speedup
+from .lossy import Lenience as Lenience
+from .lossy import Mixture as Mixture
+from .lossy import Typical as Typical
 from .measure import measure_pair as measure_pair
 from .plain import one_round as one_round
 from .plain import speculative as speculative

@@ -8,7 +8,7 @@ the child. The token that comes out follows the target's distribution.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from math import perm
 from numbers import Real
 
@@ -56,20 +56,17 @@ def verify_children(
     (1, 0)
     """
     p, q = (np.array(one, float) for one in _pair(p, q))
-    try:
-        asked = list(children)
-        drawn = [x for x in asked if not 0 <= x < len(q) or not q[x] > 0 or x != int(x)]
-        if drawn or len(set(asked)) < len(asked):
-            raise ValueError
-    except (TypeError, ValueError):
+    asked = children_of(children)
+    wrong = [x for x in asked if not 0 <= x < len(q) or not q[x] > 0]
+    if wrong or len(set(asked)) < len(asked):
         raise ValueError(
             f"children={shown(children)}; give different tokens from 0 to {len(q) - 1} that q can"
             " give, in the order in which they were drawn"
-        ) from None
+        )
     for i, x in enumerate(asked):
         # 1. A child is accepted with probability min(1, p(x) / q(x)).
         if rng.random() < p[x] / q[x]:
-            return i, int(x)
+            return i, x
         # 2. If it is rejected, the target wants what the draft proposes too rarely ...
         p = np.maximum(p - q, 0)
         p = p / p.sum()
@@ -123,28 +120,41 @@ def children_distribution(
             f"{children} children of {len(q):,} tokens come in more than {MOST_ORDERS:,} orders;"
             " use fewer children or tokens"
         )
-    law = _of_children(p, q, children)
-    return law[:-1], law[-1]
+    chances = _of_children(p, q, children)
+    return chances[:-1], chances[-1]
+
+
+def children_of(children: Sequence[int]) -> list[int]:
+    """The children as whole numbers.
+
+    Raises
+    ------
+    ValueError
+        They are none.
+    """
+    if isinstance(children, str | bytes | Mapping | Set) or not isinstance(children, Iterable):
+        raise ValueError(f"children={shown(children)}; give a list of tokens, such as [3, 0]")
+    return [whole(x, "a child") for x in children]
 
 
 def _of_children(p: list[Real], q: list[Real], children: int) -> list[Real]:
     """The chance of each token (V,), and behind them that a child is accepted."""
     if not children:
         return [*p, 0]
-    law = [0] * (len(p) + 1)
+    chances = [0] * (len(p) + 1)
     excess = [max(a - b, 0) for a, b in zip(p, q, strict=True)]
     total = sum(excess)
     rest = [x / total for x in excess] if total else p
     for x, share in enumerate(q):
         kept = min(p[x], share)
-        law[x] += kept
-        law[-1] += kept
+        chances[x] += kept
+        chances[-1] += kept
         if share > kept:  # rejected: go on with the next child
             others = 1 - share
             behind = [0 if i == x else b / others for i, b in enumerate(q)] if others else q
             for i, chance in enumerate(_of_children(rest, behind, children - 1)):
-                law[i] += (share - kept) * chance
-    return law
+                chances[i] += (share - kept) * chance
+    return chances
 
 
 def _pair(p, q) -> tuple[list[Real], list[Real]]:

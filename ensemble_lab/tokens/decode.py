@@ -20,6 +20,7 @@ from ensemble_lab.tokens.verification import checked_rule
 
 if TYPE_CHECKING:
     from ensemble_lab.models.language import Prompt
+    from ensemble_lab.tokens.lossy import Lossy
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,10 @@ def decode(
         hides are left out. Several prompts come as a list, tuple, generator, array or column, and
         are decoded as one batch.
     draft : LanguageModel, str or Draft, optional
-        A model with the target's vocabulary; ``"lookup"``; ``"ngram"``, lookup and then a table of
-        smollm2's own text; ``"head"``, the same and smollm2's feature-level head where no match is
-        certain; ``"early-exit:8"`` for the target's first eight layers; a `FeatureHead`; a
+        A model, which proposes only common tokens where its tokenizer is another (with a warning,
+        see `IntersectionDraft`); ``"lookup"``; ``"ngram"``, lookup and then a table of smollm2's
+        own text; ``"head"``, the same and smollm2's feature-level head where no match is certain;
+        ``"early-exit:8"`` for the target's first eight layers; a `FeatureHead`; `ParallelHeads`; a
         `DraftTree` of a model or a head; or an object with `begin` and `propose`.
     **settings
         As in `stream`.
@@ -174,7 +176,7 @@ def stream(
     max_new_tokens: int = 128,
     seed: int | None = None,
     compiled: bool = False,
-    verification: str = "token",
+    verification: str | Lossy = "token",
 ) -> Decoding:
     """Generate round by round: iterate, and read `generations` at any time.
 
@@ -195,12 +197,13 @@ def stream(
     compiled : bool
         Run the layers of the target and of a draft model through `torch.compile`: quicker steps
         after some seconds of compiling. Later calls with the same model do not compile again.
-    verification : {"token", "block", "coupled"}
-        How drafted tokens are verified where tokens are sampled; each keeps the target's
-        distribution. Those that a draft sampled are verified one by one, or together, by which at
-        least as many are expected to be accepted (`block_round`). With "coupled" the random numbers
-        of a token are those of its position: a seed gives the same text with any draft, any
-        `gamma`, and without a draft. For drafts that sample, fewer tokens are then accepted.
+    verification : {"token", "block", "coupled", "typical"}, `Typical`, `Lenience` or `Mixture`
+        How drafted tokens are verified where tokens are sampled. The first three keep the target's
+        distribution, the others change it (`measured_divergence`). Tokens that a draft sampled are
+        verified one by one with "token", or together with "block", by which at least as many are
+        expected to be accepted (`block_round`). With "coupled" the random numbers of a token are
+        those of its position: a seed gives the same text with any draft, any `gamma`, and without a
+        draft. For drafts that sample, fewer tokens are then accepted.
 
     Returns
     -------
@@ -209,10 +212,11 @@ def stream(
     Raises
     ------
     ModelError
-        A target or draft that cannot be read by position, different vocabularies, something that is
-        not a prompt, a prompt without any token (an empty text has one where the tokenizer begins
-        every text with it) or one that fills the context, a token that the target does not know,
-        too little memory, or no compiler; and, during decoding, logits that are NaN or infinite.
+        A target or draft that cannot be read by position, vocabularies with little or nothing in
+        common, something that is not a prompt, a prompt without any token (an empty text has one
+        where the tokenizer begins every text with it) or one that fills the context, a token that
+        the target does not know, too little memory, or no compiler; and, during decoding, logits
+        that are NaN or infinite.
     ValueError
         A setting out of its range, or an unknown verification.
     """
@@ -224,7 +228,7 @@ def stream(
     sampling = Sampling(temperature, top_k, top_p)
     if whole(max_new_tokens, "max_new_tokens") < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
-    rule, seed = checked_rule(verification), seed_of(seed)
+    rule, seed = checked_rule(verification, sampling), seed_of(seed)
     length = length_of(gamma, draft)
     encoded, alone = tokens_of(target, prompts)
     limits = limits_of(target, encoded, max_new_tokens)

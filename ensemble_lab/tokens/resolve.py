@@ -107,6 +107,14 @@ def of_tree(tree: DraftTree, target: LanguageModel):
     )
 
 
+def head_of_tree(tree: DraftTree, target: LanguageModel) -> FeatureHead:
+    """The head that drafts a tree; raises `ModelError` where it is another draft."""
+    head = of_tree(tree, target)
+    if not isinstance(head, FeatureHead):
+        raise ModelError(f'head={shown(tree.draft, 60)} is no head: give "head" or a FeatureHead')
+    return head
+
+
 def shipped(target: LanguageModel, kind: type, fits):
     """The shipped draft of a kind for smollm2, read and checked once for each target."""
     kept = _shipped.setdefault(target.model, {})

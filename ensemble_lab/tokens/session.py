@@ -110,6 +110,7 @@ class Session:
 
     def begin(self) -> None:
         """Read the prompts, get the reader ready for rounds, and start the draft."""
+        self.verify.check_draft(self.draft)
         rows, most = self.rows, 0
         if self.draft is not None:
             room = max(limit - len(t) for t, limit in zip(rows.texts, self.limits, strict=True))
@@ -154,6 +155,8 @@ class Session:
         else:  # the accepted path comes first, in the proposal as in the cache
             accepted, follow, path = self.verify.tree(logits, proposal, rows.texts, tree)
             drafted = drafted.gather(1, path)
+            if device.type == "cpu":  # on a GPU the host would wait for the number
+                path = path[:, : int(accepted.max())]
             self.reader.settle(path, at.ahead(1))
 
         # 4. Write these tokens, up to an end of the text or to its limit.
@@ -189,15 +192,18 @@ class Session:
         on = [i for i, running in enumerate(self.running) if running]
         room = max(self.limits[i] - len(self.rows.texts[i]) for i in on) - 1
         asked = 0 if self.draft is None else min(self.draft_length.ask(), room)
-        if asked < 1:
+        further = self.verify.further
+        if asked + further < 1:
             return Proposal(self.rows.tokens[:, :0], [0] * len(self.rows))
         propose = self.draft.chain if self.draft_length.as_chain else self.draft.propose
-        proposal = propose(self.rows, asked)
+        proposal = propose(self.rows, asked + further)
+        if further:  # the last token is not verified, but the target needs its probabilities
+            proposal = proposal.without_last()
         keep = max(self.draft_length.keep(proposal.kinds_of(i)) for i in on)
         if proposal.parents is not None and isinstance(self.draft_length, AdaptiveLength):
             raise ModelError("the best size of a draft tree is not measured: give a gamma")
         counts = [min(n, keep) if self.running[i] else 0 for i, n in enumerate(proposal.counts)]
-        return proposal.cut(counts, keep)
+        return proposal.cut(counts, keep, further)
 
     def _continue(self, written: Sequence[Written]) -> None:
         """Add to the texts on the host, and find which of them continue."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import cache
 from numbers import Real
 
@@ -186,7 +186,6 @@ def checked_chances(chances: Sequence[Real]) -> list[Real]:
 
 def _listed(values):
     """A list of values, or what is none as it is."""
-    try:
-        return [values] if isinstance(values, str | bytes) else list(values)
-    except TypeError:
+    if isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable):
         return values
+    return list(values)

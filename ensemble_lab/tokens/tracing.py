@@ -119,6 +119,9 @@ class HeardDraft:
     def __init__(self, draft):
         self.draft = draft
 
+    def __getattr__(self, name: str):
+        return getattr(self.draft, name)
+
     def propose(self, rows, most: int):
         proposal = self.draft.propose(rows, most)
         if proposal.parents is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ensemble_lab.core.errors import check_known
+from ensemble_lab.core.errors import check_known, shown
+from ensemble_lab.models.errors import ModelError
 from ensemble_lab.tokens.accept import (
     NO_TOKEN,
     accept_block,
@@ -15,23 +16,48 @@ from ensemble_lab.tokens.accept import (
 )
 from ensemble_lab.tokens.accept_trees import accept_branches, accept_tree
 from ensemble_lab.tokens.coupling import coupled
+from ensemble_lab.tokens.drafts.trees import TreeDraft
+from ensemble_lab.tokens.lossy import Lossy, Typical, accept_lossy
 from ensemble_lab.tokens.reading.rows import on_device
 from ensemble_lab.tokens.sampling import sampled
 
 if TYPE_CHECKING:
     import torch
 
-    from ensemble_lab.tokens.drafts.base import Proposal
+    from ensemble_lab.tokens.drafts.base import Draft, Proposal
     from ensemble_lab.tokens.sampling import Sampling
     from ensemble_lab.tokens.trees import Tree
 
-VERIFICATIONS = ("token", "block", "coupled")
+VERIFICATIONS = ("token", "block", "coupled", "typical")
+RULES = {"Typical": "Typical()", "Lenience": "Lenience(0.5)", "Mixture": "Mixture(0.5)"}
+UNSET = {"lenience": RULES["Lenience"], "mixture": RULES["Mixture"]}
 
 
-def checked_rule(verification: str) -> str:
-    """The rule of a name; raises `ValueError` where there is none."""
-    check_known(verification, VERIFICATIONS, "verification", "package")
-    return verification
+def checked_rule(verification: str | Lossy, sampling: Sampling) -> str | Lossy:
+    """The rule that is asked for.
+
+    Raises
+    ------
+    ValueError
+        There is none of this name, or a lossy one with greedy decoding.
+    """
+    if isinstance(verification, str) and verification in UNSET:
+        raise ValueError(
+            f"verification={verification!r} needs a number: give {UNSET[verification]} instead"
+        )
+    if isinstance(verification, type) and issubclass(verification, Lossy):
+        name = verification.__name__
+        raise ValueError(f"verification={name} is a class: give a rule, such as {RULES[name]}")
+    rule = verification
+    if not isinstance(rule, Lossy):
+        check_known(rule, VERIFICATIONS, "verification", "package")
+        rule = Typical() if rule == "typical" else rule
+    if isinstance(rule, Lossy) and sampling.greedy:
+        raise ValueError(
+            f"verification={shown(verification)} compares chances, and at temperature 0 there are"
+            ' none: give a temperature above 0, or verification="token"'
+        )
+    return rule
 
 
 class Verification:
@@ -39,14 +65,27 @@ class Verification:
 
     Parameters
     ----------
-    rule : str
-        As `verification` in `stream`.
+    rule : str or Lossy
+        As `checked_rule` gives it.
     sampling : Sampling
     generator : torch.Generator
     """
 
-    def __init__(self, rule: str, sampling: Sampling, generator: torch.Generator):
+    def __init__(self, rule: str | Lossy, sampling: Sampling, generator: torch.Generator):
         self.rule, self.sampling, self.generator = rule, sampling, generator
+        self.further = rule.further if isinstance(rule, Lossy) else 0
+
+    def check_draft(self, draft: Draft | None) -> None:
+        """Raise `ModelError` for a draft that the rule cannot verify."""
+        if isinstance(self.rule, Lossy) and isinstance(draft, TreeDraft):
+            raise ModelError(
+                f"verification={shown(self.rule)} verifies chains: give the draft without a tree"
+            )
+        if self.further and not getattr(draft, "samples", False):
+            raise ModelError(
+                f"verification={shown(self.rule)} needs a draft with probabilities everywhere: give"
+                ' a draft model, a FeatureHead or "early-exit:8"'
+            )
 
     def chain(self, logits: torch.Tensor, proposal: Proposal, texts: Sequence[Sequence[int]]):
         """For logits (B, k + 1, V): how many are accepted (B,), and the token after them (B,)."""
@@ -57,6 +96,9 @@ class Verification:
         proposal.check_size(p.shape[-1])
         if self.rule == "coupled":
             return accept_greedy(self._drawn(p, texts), proposal.tokens, count)
+        if isinstance(self.rule, Lossy):
+            q = proposal.probabilities
+            return accept_lossy(self.rule, p, proposal.tokens, count, q, self.generator)
         accept = accept_block if self.rule == "block" else accept_sampled
         return accept(p, proposal.tokens, count, proposal.probabilities, self.generator)
 
@@ -73,6 +115,10 @@ class Verification:
             return accept_tree(likeliest(logits), drafted, count, tree)
         p, q = self.sampling.distribution(logits), proposal.probabilities
         proposal.check_size(p.shape[-1])
+        if isinstance(self.rule, Lossy):
+            raise ModelError(
+                f"verification={shown(self.rule)} verifies chains: propose one (parents=None)"
+            )
         if q is None or self.rule == "coupled":
             return accept_tree(self._drawn(p, texts, tree), drafted, count, tree)
         return accept_branches(p, drafted, count, q, tree, self.generator)

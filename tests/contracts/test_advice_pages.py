@@ -100,6 +100,26 @@ def test_pages_and_policies_go_to_files(tmp_path):
     assert not (tmp_path / "c.toml").exists() and not (tmp_path / "c.html").exists()
 
 
+@contract("load_learner", "save_advised")
+def test_learners_come_from_files_of_save_advised(tmp_path):
+    known, path = table(30), tmp_path / "a.toml"
+    files = lab.save_advised(lab.UCB1(), str(path), known)
+    for there in (path, str(path)):
+        learner = lab.load_learner(there)
+        assert learner.models == known.models and learner.last == 29
+        assert learner.choose({}, 30) == lab.UCB1().learned(known).choose({}, 30)
+    other = tmp_path / "b.toml"
+    other.write_text("[policies.advised]\nkind = 'UCB1'\n", "utf-8")
+    binary = tmp_path / "c.toml"
+    binary.write_bytes(b"\xff\x00")
+    collected(
+        {f"path {x!r}": lambda x=x: lab.load_learner(x)
+         for x in (None, 3, "none.toml", tmp_path, files[1], other, binary)}
+        | {"online without state": lambda: lab.save_advised(lab.FollowTheLeader(), path, known)}
+        | {"a class": lambda: lab.save_advised(lab.UCB1, path, known)}
+    )  # fmt: skip
+
+
 def log_of_two(n=200, models=("small", "big"), **changed):
     """A log in which a fair coin chose one of two models, and its propensities."""
     known = table(n)

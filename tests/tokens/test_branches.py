@@ -27,26 +27,26 @@ def children_of(q, many, rng):
     return found
 
 
-def law_of(p, q, many):
-    """The law of `verify_children` and how often it accepts, over all that can happen."""
-    law, accepted = np.zeros(len(p)), 0.0
+def distribution_of(p, q, many):
+    """The chances of `verify_children` and how often it accepts, over all that can happen."""
+    chances, accepted = np.zeros(len(p)), 0.0
 
     def play(rng):
         return branches.verify_children(p, q, children_of(q, many, rng), rng)
 
     for share, (index, token) in every_way(play):
-        law[token] += share
+        chances[token] += share
         accepted += share * (index is not None)
-    return law, accepted
+    return chances, accepted
 
 
 @pytest.mark.parametrize(
     "children, exact", [(1, "3/5"), (2, "107/140"), (3, "14117/16800"), (4, 1)]
 )
 def test_the_worked_pair(children, exact):
-    law, accepted = children_distribution(P, Q, children)
-    assert law == P and accepted == Fraction(exact)
-    found = law_of(P, Q, children)
+    chances, accepted = children_distribution(P, Q, children)
+    assert chances == P and accepted == Fraction(exact)
+    found = distribution_of(P, Q, children)
     assert np.abs(found[0] - np.array(P, float)).max() < 1e-12
     assert found[1] == pytest.approx(float(Fraction(exact)), abs=1e-12)
 
@@ -56,13 +56,13 @@ weights = st.lists(st.integers(0, 5), min_size=1, max_size=4)
 
 @settings(max_examples=60, deadline=None)
 @given(weights, weights, st.integers(0, 4))
-def test_the_law_is_the_targets_for_any_pair(a, b, children):
+def test_the_distribution_is_the_targets_for_any_pair(a, b, children):
     pairs = [(x + (i == 0), y + (i == 0)) for i, (x, y) in enumerate(zip(a, b))]
     p, q = ([Fraction(x, sum(v)) for x in v] for v in zip(*pairs))
-    law, accepted = children_distribution(p, q, children)
-    assert law == p
+    chances, accepted = children_distribution(p, q, children)
+    assert chances == p
     assert accepted >= (children_distribution(p, q, children - 1)[1] if children else 0)
-    found = law_of(p, q, children)
+    found = distribution_of(p, q, children)
     assert np.abs(found[0] - np.array(p, float)).max() < 1e-9
     assert found[1] == pytest.approx(float(accepted), abs=1e-9)
 
@@ -77,15 +77,15 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_enumeration_sees_a_planted_fault(monkeypatch, fault):
     monkeypatch.setattr(branches, "verify_children", mutant(verify_children, *FAULTS[fault]))
-    assert np.abs(law_of(P, Q, 2)[0] - np.array(P, float)).max() > 1e-3
+    assert np.abs(distribution_of(P, Q, 2)[0] - np.array(P, float)).max() > 1e-3
 
 
-def test_the_fault_that_everybody_makes_has_this_law(monkeypatch):
+def test_the_fault_that_everybody_makes_has_this_distribution(monkeypatch):
     """Children drawn without replacement, and verified as if with it."""
     fault = mutant(verify_children, *FAULTS["the child stays in q"])
     monkeypatch.setattr(branches, "verify_children", fault)
     exact = [Fraction(699, 1960), Fraction(673, 1960), Fraction(1, 5), Fraction(1, 10)]
-    assert np.abs(law_of(P, Q, 2)[0] - np.array(exact, float)).max() < 1e-12
+    assert np.abs(distribution_of(P, Q, 2)[0] - np.array(exact, float)).max() < 1e-12
 
 
 # Shapes

@@ -17,7 +17,9 @@ from ensemble_lab.tokens.branches import verify_children
 from ensemble_lab.tokens.choosing import TreeOrChain
 from ensemble_lab.tokens.decode import decode, stream
 from ensemble_lab.tokens.drafts.base import Proposal
+from ensemble_lab.tokens.drafts.lookup import LookupDraft
 from ensemble_lab.tokens.drafts.trees import DraftTree
+from ensemble_lab.tokens.hits import hits_by_depth
 from ensemble_lab.tokens.sampling import Sampling
 from ensemble_lab.tokens.trees import tree_of
 from tests.support.toy_lm import counted, drawn, exact_distribution, mutant, p_value, toy, toy_head
@@ -191,7 +193,7 @@ def test_sampled_texts_follow_the_target(kind, plan, rule):
 FAULTS = {
     "the child stays in q": ("left.scatter(1, x[:, None], 0.0)", "left"),
     "p stays": ("torch.where(wrong, excess, rest)", "rest"),
-    "another parent's q": ("(child & first)[:, None]", "(first & first)[:, None]"),
+    "another parent's q": ("q[:, j], left)", "q[:, 0], left)"),
 }
 
 
@@ -235,7 +237,7 @@ def walked(p, q, tokens, parents, r):
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_the_walk_is_that_of_the_plain_rule(data):
-    """With the same random numbers: whose law is exact is this rule's walk at every node."""
+    """With the same random numbers: whose chances is exact is this rule's walk at every node."""
     size, k = 5, data.draw(st.integers(1, 7))
     count, seed = data.draw(st.integers(0, k)), data.draw(st.integers(0, 10**6))
     parents = [data.draw(st.integers(-1, j - 1)) for j in range(k)]
@@ -318,6 +320,46 @@ def test_chains_and_trees_in_turn_write_the_plain_text(monkeypatch, kind):
     ]
     sizes = [len(r.proposed) for r in made[0].rounds]
     assert 12 in sizes and any(a != b for a, b in pairwise(sizes))
+
+
+# What decides about trees, and what a draft may see
+
+
+def test_hits_by_depth_are_those_of_the_definition():
+    target = toy(0)
+    head, prompts = draft_of("head", target), RAGGED[1:3]
+    found = hits_by_depth(target, prompts, head, most=3, depth=3, max_new_tokens=9)
+    counts, tried = torch.zeros(3, 3), torch.zeros(3, 1)
+    for prompt in prompts:
+        text = [*prompt, *decode(target, prompt, max_new_tokens=9).tokens]
+        for root in range(len(prompt), len(text)):
+            for d in range(min(3, len(text) - root)):
+                path = text[root : root + d]
+                scores = chances_behind("head", target, head, text[:root], path)
+                likely = [IDS[i] for i in scores.topk(3).indices]
+                tried[d] += 1
+                if text[root + d] in likely:
+                    counts[d, likely.index(text[root + d])] += 1
+    assert found == pytest.approx((counts / tried).numpy(), abs=1e-6) and found[1].sum() > 0
+
+
+def test_a_draft_observes_what_the_target_read():
+    target, seen = toy(0), []
+
+    class Watching(LookupDraft):
+        def observe(self, tokens, logits):
+            seen.append((tokens.clone(), logits.clone()))
+
+    prompt = [1, 2, 3, 1, 2, 3, 1, 2]
+    made = decode(target, prompt, Watching(), gamma=3, max_new_tokens=12)
+    assert len(seen) == len(made.rounds)
+    text = list(prompt)
+    for (tokens, logits), one in zip(seen, made.rounds):
+        assert tokens[0].tolist() == [text[-1], *one.proposed]
+        whole = torch.tensor([[*text, *one.proposed]])
+        exact = target.model(whole, use_cache=False).logits[0, len(text) - 1 :]
+        torch.testing.assert_close(logits[0], exact, rtol=0, atol=1e-9)
+        text += one.tokens
 
 
 # What is refused

@@ -141,6 +141,10 @@ def settings_of(found: Mapping[str, Any], folder: Path = Path()) -> Settings:
     share = _placed("the file", share_of, found.get("retries", RETRIES), "retries")
     budget = Budget(share, first=FIRST)
     tables = {what: _tables(found, what) for what in ("models", "policies")}
+    policies = {
+        name: _placed(f"[policies.{name}]", policy_of, table, folder)
+        for name, table in tables["policies"].items()
+    }
     if not tables["models"]:
         raise SettingsError("there is no model; add a table such as [models.small]")
     for name in tables["policies"]:
@@ -149,10 +153,6 @@ def settings_of(found: Mapping[str, Any], folder: Path = Path()) -> Settings:
     models = {
         name: _placed(f"[models.{name}]", member_of, table, (host, port), budget)
         for name, table in tables["models"].items()
-    }
-    policies = {
-        name: _placed(f"[policies.{name}]", policy_of, table, folder)
-        for name, table in tables["policies"].items()
     }
     _placed("the models", check_verifiers, models)
     for name, served in policies.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 import threading
 import weakref
@@ -48,7 +49,7 @@ class Split:
         self.model, self.bits, self.room = model, bits, room
         self._links, self._spans = links, spans
         self._wanted, self._patience, self._timeout = spares, patience, timeout
-        self._texts = itertools.count(1)
+        self._texts, self._process = itertools.count(1), os.getpid()
         self._folder = tempfile.TemporaryDirectory(prefix="stages-")
         self._file = Path(self._folder.name) / "layers.safetensors"
         self._threads = torch.get_num_threads()
@@ -185,9 +186,11 @@ class Split:
     # What a text asks of its stages.
 
     def check_open(self) -> None:
-        """Raise `StageFailed` after `close`."""
+        """Raise `StageFailed` after `close`, and where the program was forked since."""
         if not self._close.alive:
             raise StageFailed("this split model is closed; make another one with split(…)")
+        if os.getpid() != self._process:  # a socket that was forked never gets an answer
+            raise StageFailed("this is of the process that forked this one; make another split(…)")
 
     def next_text(self) -> int:
         """A number that no text had before."""

@@ -58,6 +58,9 @@ class Connection:
         self._socket.heartbeat_ivl = round(1000 * patience / 4)
         self._socket.heartbeat_timeout = round(1000 * patience * 3 / 4)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
         self._socket.connect(address)
 
     def close(self) -> None:
@@ -125,14 +128,9 @@ class Connection:
 
     def _receive(self, kind: int, call: int, timeout: float) -> tuple[Header, memoryview]:
         """The reply to a call; older replies, which nobody waits for any more, are dropped."""
-        import zmq
-
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
         end = time.monotonic() + timeout
         while True:
-            ready = dict(poller.poll(max(0.0, 1000 * (end - time.monotonic()))))
+            ready = dict(self._poller.poll(max(0.0, 1000 * (end - time.monotonic()))))
             if self._socket in ready:
                 frames = self._socket.recv_multipart()
                 self.received += sum(map(len, frames))

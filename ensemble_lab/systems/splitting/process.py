@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 
 from ensemble_lab.core.errors import excerpt
@@ -43,7 +44,8 @@ class StageProcess:
         known = os.pathsep.join([str(PACKAGE), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "ensemble_lab.systems.splitting.stage", str(file)),
+                # -P: a random.py in the working directory is not the standard library's.
+                *(sys.executable, "-P", "-m", "ensemble_lab.systems.splitting.stage", str(file)),
                 *("--port", str(port), "--threads", str(threads)),
             ],
             stdin=subprocess.PIPE,  # which is closed with this process, however that ends
@@ -76,12 +78,8 @@ class StageProcess:
         if self._address is None:
             late = threading.Timer(START, self.process.kill)
             late.start()
-            line = self.process.stdout.readline()
+            told = _told(self.process.stdout)
             late.cancel()
-            try:
-                told = json.loads(line or b"{}")
-            except ValueError:
-                told = {}
             if "port" not in told:
                 self.kill()
                 raise StageFailed(f"a stage did not start: {told.get('error') or self._said()}")
@@ -98,6 +96,18 @@ class StageProcess:
         lines = self._log.read().decode(errors="replace").strip().splitlines()
         errors = [line for line in lines if "Error" in line] or lines
         return excerpt(errors[-1], 200) if errors else f"it ended with {self.process.returncode}"
+
+
+def _told(lines: Iterable[bytes]) -> dict:
+    """The first line that is the stage's; a sitecustomize of the user may print others before."""
+    for line in lines:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(told, dict) and told.keys() & {"port", "error"}:
+            return told
+    return {}
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -33,7 +33,8 @@ def split(
     This process stays the client: it keeps embeddings and head, chooses the tokens, and keeps what
     each stage has read. It shares its machine with the first stage; each further stage is behind a
     link. A stage that is lost is replaced, and the text is the same; in bfloat16 except at
-    near-ties, because its successor reads many tokens at once.
+    near-ties, because its successor reads many tokens at once. Stages keep the weights that the
+    model has now: one that is trained further, or changed otherwise, is split again.
 
     Parameters
     ----------
@@ -71,10 +72,10 @@ def split(
 
     Notes
     -----
-    Stages have as many threads as PyTorch has here. Where that is as many as there are cores, the
-    client's threads take some milliseconds of each token from the first stage, because they wait
-    actively after their work. Under Linux, ``GOMP_SPINCOUNT=20000`` in the environment before
-    Python starts avoids that.
+    Stages have as many threads as PyTorch has here. Where that is as many as there are cores,
+    threads of the client must not wait actively while a stage computes. With GNU's OpenMP, which
+    PyTorch has under Linux, they are ended at each message. With LLVM's or Intel's,
+    ``KMP_BLOCKTIME=0`` in the environment before Python starts does the same.
 
     References
     ----------

@@ -87,7 +87,8 @@ class Stage:
             self.caches.popitem(last=False)
         if header.position > cache.length:
             return header._replace(kind=FORGOTTEN, rows=0), b""
-        cache.cropped(header.position)
+        if header.position < cache.length:
+            cache.cropped(header.position)
         start = time.perf_counter()
         states = self.layers(bytes_to_states(header, buffer), cache)[-header.want :]
         made = states_to_bytes(states, self.bits or None)

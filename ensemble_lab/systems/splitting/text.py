@@ -22,6 +22,7 @@ from ensemble_lab.models.finite import LEAST, GumbelMax, not_finite
 from ensemble_lab.systems.splitting.ends import embed, head
 from ensemble_lab.systems.splitting.failures import Forgotten, StageFailed
 from ensemble_lab.systems.splitting.measured import Recovery, Step
+from ensemble_lab.systems.splitting.waiting import rest_threads
 from ensemble_lab.systems.splitting.wire import (
     DTYPES,
     STEP,
@@ -118,6 +119,7 @@ class Text:
             try:
                 header, buffer = self._request(i, rows)
                 call = slot.connection.send(header, buffer)
+                rest_threads()  # the stage needs the cores now
                 reply, states = slot.connection.receive(call, header, split.bits_behind(i))
             except StageFailed as error:
                 sent += slot.connection.sent - before[0]

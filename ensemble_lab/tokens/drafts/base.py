@@ -64,10 +64,25 @@ class Proposal:
         alike = self.kinds is None or self.probabilities is not None
         return [0] * self.counts[row] if alike else self.kinds[row]
 
-    def cut(self, counts: Sequence[int], k: int) -> Proposal:
-        """The first k tokens, of which each row has so many."""
-        q = None if self.probabilities is None else self.probabilities[:, :k]
+    def cut(self, counts: Sequence[int], k: int, further: int = 0) -> Proposal:
+        """The first k tokens, of which each row has so many, and probabilities `further` on."""
+        q = None if self.probabilities is None else self.probabilities[:, : k + further]
         return replace(self, tokens=self.tokens[:, :k], counts=counts, probabilities=q)
+
+    def without_last(self) -> Proposal:
+        """The same without the last token of each row, but with its probabilities.
+
+        Raises
+        ------
+        ModelError
+            A row has no token.
+        """
+        if self.probabilities is None or min(self.counts) < 1:
+            raise ModelError(
+                "a mixture needs the draft's probabilities at every position, and here the draft"
+                " gives none: its context may be full; use a smaller max_new_tokens"
+            )
+        return self.cut([n - 1 for n in self.counts], self.tokens.shape[1] - 1, 1)
 
     def check_size(self, size: int) -> None:
         """Raise `ModelError` unless there are `size` probabilities a token, or none at all."""

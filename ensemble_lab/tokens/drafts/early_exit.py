@@ -23,6 +23,8 @@ class EarlyExitDraft:
         The target.
     """
 
+    samples = True  # it gives probabilities for every token
+
     def __init__(self, reader: SplitReader):
         self.reader = reader
 

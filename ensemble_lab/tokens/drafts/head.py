@@ -182,7 +182,7 @@ class HeadDraft(ModelDraft):
 
     def __init__(self, head: FeatureHead, target: StateReader, choosy: bool = False):
         super().__init__(head.trunk, lambda _, *shape: HeadReader(head, target, *shape))
-        self.ids, self.size, self.choosy = head.ids, head.size, choosy
+        self.head, self.ids, self.size, self.choosy = head, head.ids, head.size, choosy
 
     def propose(self, rows: Rows, most: int) -> Proposal:
         self.looks = self.choosy and self.sampling.greedy and self.ids.device.type == "cpu"

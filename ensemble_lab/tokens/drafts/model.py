@@ -30,6 +30,7 @@ class ModelDraft:
         distribution is normalised, and ids that it lacks have probability 0.
     """
 
+    samples = True  # it gives probabilities for every token
     at_once = 2  # tokens that are read together with what comes next
 
     def __init__(

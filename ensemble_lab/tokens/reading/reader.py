@@ -52,6 +52,8 @@ class Reader:
 
     def settle(self, path: torch.Tensor, at: At) -> None:
         """Keep a tree's accepted path: what was read at `at` + `path` (B, k) moves to `at` on."""
+        if stands(path):
+            return
         for layer in self.cache.layers:
             layer.take(*moved(path, at))
 
@@ -100,6 +102,13 @@ def moved(path: torch.Tensor, at: At) -> tuple[torch.Tensor, torch.Tensor]:
 
     start = at.start[:, None]
     return start + path, start + torch.arange(path.shape[1], device=path.device)
+
+
+def stands(path: torch.Tensor) -> bool:
+    """Whether a path (B, k) is known to lie where it belongs; a GPU is not asked."""
+    import torch
+
+    return path.device.type == "cpu" and bool((path == torch.arange(path.shape[1])).all())
 
 
 class ShortReader:
