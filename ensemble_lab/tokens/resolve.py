@@ -14,7 +14,7 @@ from ensemble_lab.tokens.drafts.base import Draft
 from ensemble_lab.tokens.drafts.combined import StackedDraft, TurnsDraft
 from ensemble_lab.tokens.drafts.early_exit import EarlyExitDraft
 from ensemble_lab.tokens.drafts.head import FeatureHead, HeadDraft
-from ensemble_lab.tokens.drafts.intersection import intersection_said_aloud
+from ensemble_lab.tokens.drafts.intersection import announced_intersection
 from ensemble_lab.tokens.drafts.lookup import LookupDraft
 from ensemble_lab.tokens.drafts.model import ModelDraft
 from ensemble_lab.tokens.drafts.ngram import NgramDraft
@@ -61,8 +61,8 @@ def resolved(
     reader = kinds[Reader](model, *shape)
     if draft is None or (hasattr(draft, "begin") and hasattr(draft, "propose")):
         return reader, draft
-    if knows_its_tokens(draft, target) and different_tokens(target, draft):
-        return reader, intersection_said_aloud(target, draft)
+    if has_other_tokens(draft, target):
+        return reader, announced_intersection(target, draft)
     ahead, size = model_of(draft, target), target.model.config.vocab_size
     padded = None if ahead.config.vocab_size == size else size
     return reader, ModelDraft(packed(ahead), kinds[Reader], padded)
@@ -94,6 +94,11 @@ def of_tree(tree: DraftTree, target: LanguageModel):
     """What drafts a tree: a head or a model."""
     if isinstance(tree.draft, str) and tree.draft == "head":
         return shipped(target, FeatureHead, target)
+    if has_other_tokens(tree.draft, target):
+        raise ModelError(
+            f"a tree of a draft ({shown(tree.draft.weights, 40)}) with another tokenizer than the"
+            " target: give the model itself as the draft, for a chain of the tokens of both"
+        )
     if isinstance(tree.draft, FeatureHead | LanguageModel) or hasattr(tree.draft, "config"):
         return tree.draft
     raise ModelError(
@@ -164,6 +169,11 @@ def knows_its_tokens(draft, target: LanguageModel) -> bool:
     """Whether the tokens of both models can be compared."""
     named = isinstance(draft, LanguageModel)
     return named and is_known(target.tokenizer) and is_known(draft.tokenizer)
+
+
+def has_other_tokens(draft, target: LanguageModel) -> bool:
+    """Whether a draft model is known to have another tokenizer than the target."""
+    return knows_its_tokens(draft, target) and different_tokens(target, draft) is not None
 
 
 def model_of(draft, target: LanguageModel):
