@@ -145,7 +145,7 @@ class OnlinePolicy(ABC):
             chosen[time] = asked[0] if asked else ABSTAINED
             for model in asked:
                 heapq.heappush(due, (time + 1 + late[time], time, model))
-        absent = outcomes.absent[np.arange(n), chosen]  # the last model where none was asked
+        absent = outcomes.absent[np.arange(n), np.maximum(chosen, 0)]
         return graded(
             Choice(np.where(absent, ABSTAINED, chosen), called),
             outcomes,
