@@ -8,7 +8,7 @@ import ensemble_lab as lab
 from benchmarks.parts.compare import record, side_by_side
 
 ARMS = 29
-RUNS = 40  # of each memory
+RUNS = 20  # of each memory
 MEMORIES = {
     "none": lab.Thompson(),
     "discount .999": lab.Thompson(discount=0.999),

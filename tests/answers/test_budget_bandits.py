@@ -144,15 +144,15 @@ def test_every_item_is_answered_while_the_cheapest_model_can_be_paid(seed):
 
 
 def test_more_money_buys_more_and_beats_a_random_mixture():
-    """A mixture of cheap and dear at the same price is the line that a policy must beat."""
+    """A mixture of cheap and expensive at the same price is the line that a policy must beat."""
     rng = np.random.default_rng(0)
     gains, n = [], 2000
     for seed in range(5):
-        easy = rng.random(n) < 0.5  # both are right; else only the dear one is, mostly
+        easy = rng.random(n) < 0.5  # both are right; else only the expensive one is, mostly
         correct = np.stack([easy, easy | (rng.random(n) < 0.8)], axis=1).astype(float)
         outcomes = lab.Outcomes(models=["a", "b"], items=range(n), correct=correct,
                                 features={"easy": easy.astype(int)})  # fmt: skip
-        budget = 0.1 * n + 0.45 * n * 0.9  # for 45 % dear answers
+        budget = 0.1 * n + 0.45 * n * 0.9  # for 45 % expensive answers
         policy = lab.BudgetBandit(budget, n, lab.LinUCB(features=("easy",), scale=1.0))
         found = policy.decide(outcomes, seed=seed, prices=[0.1, 1.0])
         mixed = correct.mean(axis=0) @ [0.55, 0.45]

@@ -78,7 +78,8 @@ class BudgetBandit(Learning):
 def check_estimates(of: Any, kind: str) -> None:
     """Refuse what is no bandit, or one that weighs prices itself."""
     if not isinstance(of, Bandit):
-        raise ValueError(f"{kind}.of is {shown(of)}; give a bandit such as Thompson()")
+        given = f"the class {of.__name__}" if isinstance(of, type) else shown(of)
+        raise ValueError(f"{kind}.of is {given}; give a bandit such as Thompson()")
     if of.cost_weight:
         raise ValueError(f"{kind}.of has cost_weight {of.cost_weight:g}; give 0: prices count once")
 

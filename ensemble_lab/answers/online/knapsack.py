@@ -64,8 +64,8 @@ def knapsack_bound(values, prices, budget: float) -> float:
                        for a in (value, price))  # fmt: skip
         return total, paid, None
 
-    share, dear, cheap = _best_mixture(bought, (0.0, 0.0, None), float(limit))
-    return share * dear[0] + (1 - share) * cheap[0]
+    share, expensive, cheap = _best_mixture(bought, (0.0, 0.0, None), float(limit))
+    return share * expensive[0] + (1 - share) * cheap[0]
 
 
 def subset_mixture(
@@ -95,30 +95,30 @@ def subset_mixture(
     nothing = total(np.zeros(0, int))
     cheap = total(np.argsort(price, kind="stable")[:size]) if exact else nothing
     if cheap[1] > budget:  # as many cannot be paid: ask them now and then
-        share, dear, cheap = budget / cheap[1], cheap, nothing
+        share, expensive, cheap = budget / cheap[1], cheap, nothing
     else:
-        share, dear, cheap = _best_mixture(best, cheap, budget)
-    return [(p, found[2]) for p, found in ((share, dear), (1 - share, cheap)) if p > 0]
+        share, expensive, cheap = _best_mixture(best, cheap, budget)
+    return [(p, found[2]) for p, found in ((share, expensive), (1 - share, cheap)) if p > 0]
 
 
 def _best_mixture(best, cheap: tuple, budget: float) -> tuple[float, tuple, tuple]:
     """How much of which two choices: (share, one, other), each (value, price, choice).
 
     `best` gives the best choice at a multiplier, and `cheap` one that the budget pays. The
-    multiplier at which a dear and a cheap choice are equal is tried; a better one replaces one of
-    them. When none is better, both are optimal, and so is the mixture that spends the budget.
+    multiplier at which both choices are equally good is tried; a better one replaces one of them.
+    When none is better, both are optimal, and so is the mixture that spends the budget.
     """
-    dear = best(0.0)
-    if dear[1] <= budget:
-        return 1.0, dear, cheap
+    expensive = best(0.0)
+    if expensive[1] <= budget:
+        return 1.0, expensive, cheap
     while True:
-        multiplier = (dear[0] - cheap[0]) / (dear[1] - cheap[1])
+        multiplier = (expensive[0] - cheap[0]) / (expensive[1] - cheap[1])
         found = best(multiplier)
-        gain = (found[0] - dear[0]) - multiplier * (found[1] - dear[1])
-        if gain <= 1e-12 * max(abs(dear[0]), abs(cheap[0]), 1e-300):  # rounding
-            return (budget - cheap[1]) / (dear[1] - cheap[1]), dear, cheap
+        gain = (found[0] - expensive[0]) - multiplier * (found[1] - expensive[1])
+        if gain <= 1e-12 * max(abs(expensive[0]), abs(cheap[0]), 1e-300):  # rounding
+            return (budget - cheap[1]) / (expensive[1] - cheap[1]), expensive, cheap
         if found[1] > budget:
-            dear = found
+            expensive = found
         else:
             cheap = found
 
