@@ -2,9 +2,13 @@ from .blocks import block_round as block_round
 from .blocks import expected_accepted as expected_accepted
 from .decode import decode as decode
 from .decode import stream as stream
+from .drafts.automaton import SuffixAutomaton as SuffixAutomaton
 from .drafts.base import Draft as Draft
 from .drafts.base import Proposal as Proposal
 from .drafts.head import FeatureHead as FeatureHead
+from .drafts.jacobi import JacobiDraft as JacobiDraft
+from .drafts.recycling import RecyclingDraft as RecyclingDraft
+from .drafts.suffix import SuffixDraft as SuffixDraft
 from .lengths import best_gamma as best_gamma
 from .lengths import speedup as speedup
 from .measure import measure_pair as measure_pair

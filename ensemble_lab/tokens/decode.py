@@ -125,10 +125,10 @@ def decode(
         hides are left out. Several prompts come as a list, tuple, generator, array or column, and
         are decoded as one batch.
     draft : LanguageModel, str or Draft, optional
-        A model with the target's vocabulary; ``"lookup"``; ``"ngram"``, lookup and then a table of
-        smollm2's own text; ``"head"``, the same and smollm2's feature-level head where no match is
-        certain; ``"early-exit:8"`` for the target's first eight layers; a `FeatureHead`; or an
-        object with `begin` and `propose`.
+        A model with the target's vocabulary; ``"lookup"``; ``"suffix"``, a `SuffixDraft` without a
+        corpus; ``"ngram"``, lookup and then a table of smollm2's own text; ``"head"``, the same and
+        smollm2's feature-level head where no match is certain; ``"early-exit:8"`` for the target's
+        first eight layers; a `FeatureHead`; or an object with `begin` and `propose`.
     **settings
         As in `stream`.
 
