@@ -127,10 +127,11 @@ def decode(
         are decoded as one batch.
     draft : LanguageModel, str or Draft, optional
         A model, which proposes only common tokens where its tokenizer is another (with a warning,
-        see `IntersectionDraft`); ``"lookup"``; ``"ngram"``, lookup and then a table of smollm2's
-        own text; ``"head"``, the same and smollm2's feature-level head where no match is certain;
-        ``"early-exit:8"`` for the target's first eight layers; a `FeatureHead`; `ParallelHeads`; a
-        `DraftTree` of a model or a head; or an object with `begin` and `propose`.
+        see `IntersectionDraft`); ``"lookup"``; ``"suffix"``, a `SuffixDraft` without a corpus;
+        ``"ngram"``, lookup and then a table of smollm2's own text; ``"head"``, the same and
+        smollm2's feature-level head where no match is certain; ``"early-exit:8"`` for the target's
+        first eight layers; a `FeatureHead`; `ParallelHeads`; a `DraftTree` of a model or a head; or
+        an object with `begin` and `propose`.
     **settings
         As in `stream`.
 

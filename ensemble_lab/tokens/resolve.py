@@ -18,6 +18,8 @@ from ensemble_lab.tokens.drafts.intersection import announced_intersection
 from ensemble_lab.tokens.drafts.lookup import LookupDraft
 from ensemble_lab.tokens.drafts.model import ModelDraft
 from ensemble_lab.tokens.drafts.ngram import NgramDraft
+from ensemble_lab.tokens.drafts.recycling import RecyclingDraft
+from ensemble_lab.tokens.drafts.suffix import SuffixDraft
 from ensemble_lab.tokens.drafts.trees import DraftTree, TreeDraft
 from ensemble_lab.tokens.reading.compiled import COMPILED
 from ensemble_lab.tokens.reading.packed import packed
@@ -27,7 +29,7 @@ from ensemble_lab.tokens.reading.split import SplitReader
 from ensemble_lab.tokens.reading.states import StateReader
 
 _shipped: WeakKeyDictionary = WeakKeyDictionary()  # by target, to which a head is attached
-NAMED = ("lookup", "ngram", "head", "early-exit:8")
+NAMED = ("lookup", "suffix", "ngram", "head", "early-exit:8")
 
 
 def resolved(
@@ -85,6 +87,8 @@ def named(name: str, target: LanguageModel):
     check_known(name, NAMED, "draft", "package")
     if name == "lookup":
         return LookupDraft()
+    if name == "suffix":
+        return SuffixDraft()
     table = shipped(target, NgramDraft, target.tokenizer)
     stacked = StackedDraft(LookupDraft(), table)
     return stacked if name == "ngram" else TurnsDraft(stacked, shipped(target, FeatureHead, target))
@@ -151,7 +155,7 @@ def check_about(about: Mapping, which: str, target: LanguageModel) -> bool:
 
 
 def check_tables(draft, target: LanguageModel) -> None:
-    """Raise `ModelError` where an n-gram table holds tokens that the target does not have."""
+    """Raise `ModelError` where a table or a corpus holds tokens that the target does not have."""
     for part in (draft, getattr(draft, "first", None), getattr(draft, "second", None)):
         if isinstance(part, StackedDraft) and part is not draft:
             check_tables(part, target)
@@ -163,6 +167,18 @@ def check_tables(draft, target: LanguageModel) -> None:
                     f"the n-gram table holds the token id {part.table.highest}; the target knows"
                     f" 0 to {size - 1:,}: use the table of its own tokenizer, or draft='lookup'"
                 )
+    size = target.model.config.vocab_size
+    if isinstance(draft, SuffixDraft) and draft.highest >= size:
+        raise ModelError(
+            f"the corpus holds the token id {draft.highest}; the target knows 0 to {size - 1:,}:"
+            " use texts of its own tokenizer, or draft='suffix'"
+        )
+    if isinstance(draft, RecyclingDraft) and draft.candidates is not None:
+        if len(draft.candidates) != size:
+            raise ModelError(
+                f"the draft's table was made with a target of {len(draft.candidates):,} tokens;"
+                f" this one has {size:,}: make a new RecyclingDraft"
+            )
 
 
 def knows_its_tokens(draft, target: LanguageModel) -> bool:
