@@ -76,7 +76,7 @@ CORRECTION_MISTAKES = (
 
 
 def _children():
-    """Random laws with two different children; targets that exclude one of them."""
+    """Random distributions with two different children; targets that exclude one of them."""
     rng = np.random.default_rng(0)
     for mixed in (0.0, 0.3, 0.7) * 150:
         p = rng.dirichlet(np.ones(5))

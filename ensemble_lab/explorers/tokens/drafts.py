@@ -242,7 +242,7 @@ def choices(panel: Panel, state: State) -> list[Mark]:
     found = ranks(state["text"], state["draft"])
     at = np.arange(len(found))
     inside = at < state["width"]
-    kinds = (inside, SMALL, "drafted"), (~inside, WRONG, "not drafted")
+    kinds = (inside, SMALL, "within the width"), (~inside, WRONG, "beyond it")
     return [
         panel.bars(at[which], found[which], colour, name, key=False, hovertemplate="%{y:.0%}",
                    marker={"pattern": {"shape": "x" if colour == WRONG else ""}})
