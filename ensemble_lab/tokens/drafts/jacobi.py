@@ -19,8 +19,8 @@ class JacobiDraft:
 
     Each pass puts the target's likeliest token in the place of every guess. What follows a wrong
     guess may be wrong too, but the first place is always right: after k passes at least k tokens
-    are, and the text is the greedy one. As a wrong guess seldom leads to a right token further on,
-    the speed is about that of plain decoding.
+    are, and the text is the greedy one. A wrong guess seldom leads to a right token further on, so
+    few tokens are gained, and reading the guesses takes time: expect no speedup.
 
     Give `decode` the number of guessed tokens as `gamma`. At the beginning, and where the guesses
     have run out, a guess is the text's last token.
