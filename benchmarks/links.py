@@ -51,7 +51,7 @@ def _overhead(model, threads, quick):
 
     torch.set_num_threads(threads)
     ids, most, rounds = model.token_ids(PROMPT), 4 if quick else 20, 1 if quick else ROUNDS
-    with lab.split(model, 15, spares=0) as stages:
+    with lab.split(model, 15, spares=0, patience=30) as stages:
         layers = Layers(stages._file, 0, 30)
         whole, split, rates = [], [], []
         for i in range(rounds + 1):

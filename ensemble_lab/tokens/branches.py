@@ -68,8 +68,9 @@ def verify_children(
         if rng.random() < p[x] / q[x]:
             return i, x
         # 2. If it is rejected, the target wants what the draft proposes too rarely ...
+        before = p
         p = np.maximum(p - q, 0)
-        p = p / p.sum()
+        p = p / p.sum() if p.any() else before  # nothing is left where both differ by rounding
         # 3. ... and the next child was drawn from the draft without this one.
         q[x] = 0
         q = q / q.sum() if q.any() else q

@@ -139,8 +139,8 @@ def test_sampled_rounds_follow_plain_blocks(by_block, case):
 
 ENGINE_FAULTS = {
     "a contiguous prefix": (
-        "((r < h) & _within(drafted, count)).mul(place).amax(-1)",
-        "((r < h) & _within(drafted, count)).cumprod(-1).sum(-1)",
+        "((r < h) & within(drafted, count)).mul(place).amax(-1)",
+        "((r < h) & within(drafted, count)).cumprod(-1).sum(-1)",
     ),
     "residual of tokens": ("share = kept[rows, accepted][:, None] * behind", "share = behind"),
     "acceptance of tokens": (
