@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 import ensemble_lab as lab
 from benchmarks.explorers import slider_of
+from benchmarks.parts.bandits import bandit_memory, bandit_steps
 from benchmarks.parts.compare import record, side_by_side
 from benchmarks.parts.prompts import read_prompts
 from benchmarks.parts.speculating import FROZEN
@@ -289,4 +290,6 @@ RECORDS = {
     "aiq-vs-cubic": aiq_vs_cubic,
     "slowest-router-decisions": slowest_decisions,
     "slowest-router-fit": slowest_fit,
+    "bandit-steps": bandit_steps,
+    "bandit-memory": bandit_memory,
 }

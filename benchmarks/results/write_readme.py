@@ -249,6 +249,11 @@ def extra(record):
         own = record["with_embedding_a_second"]
         embedded = f"; with the embedding {own:g} a second on one core" if own else ""
         return f"; slowest {slowest}{embedded}; published with the embedding: {published}"
+    if "others_a_second" in record:
+        return f"; {record['a_second']:,} steps a second on {record['arms']} models"
+    if "memories" in record:
+        form = "; {}: recovers in {recovers_in_share:.0%} of the runs"
+        return "".join(form.format(name, **of) for name, of in record["memories"].items())
     if "slowest_s" in record:
         return f"; slowest {record['slowest']} {record['slowest_s']:.3g} s"
     if "shares_asked" in record:

@@ -46,10 +46,13 @@ from .diversity import disagreement as disagreement
 from .diversity import error_correlation as error_correlation
 from .diversity import mean_pairwise as mean_pairwise
 from .diversity import q_statistic as q_statistic
+from .online.budget import BudgetBandit as BudgetBandit
+from .online.knapsack import knapsack_bound as knapsack_bound
 from .online.linear import LinThompson as LinThompson
 from .online.linear import LinUCB as LinUCB
 from .online.means import UCB1 as UCB1
 from .online.means import EpsilonGreedy as EpsilonGreedy
+from .online.subsets import CombinatorialBandit as CombinatorialBandit
 from .online.thompson import Thompson as Thompson
 from .routing.budgeted import BudgetRouter as BudgetRouter
 from .routing.cached import CachedRouter as CachedRouter

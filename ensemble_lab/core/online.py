@@ -122,7 +122,7 @@ class OnlinePolicy(ABC):
         """
         offers = {"available": available, "prices": prices}
         _, chosen, called = self._replayed(outcomes, delay, seed, offers)
-        absent = outcomes.absent[np.arange(len(outcomes)), chosen]
+        absent = outcomes.absent[np.arange(len(outcomes)), np.maximum(chosen, 0)]
         return graded(
             Choice(np.where(absent, ABSTAINED, chosen), called),
             outcomes,

@@ -74,6 +74,8 @@ def test_live_models_are_asked_as_in_the_replay(policy):
         reply = lab.run(lab.Cascade((MODELS[arm],)), models, time)
         learner.learn(feedback(time, arm, float(reply.answers[0])))
         assert policy.decide(outcomes.take(range(time + 1))).chosen[-1] == arm
+    with pytest.raises(TypeError, match="keep the learner of begin"):
+        lab.run(policy, models, 0)
 
 
 @settings(max_examples=40, deadline=None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -12,16 +14,18 @@ import ensemble_lab as lab
 from tests.contracts.forms import arrays
 from tests.contracts.hostile import examples, tables
 from tests.contracts.registry import collected, contract, quiet
-from tests.support.policies import bandits
+from tests.support.policies import bandits, budget_bandits
 
 NAMES = ("EpsilonGreedy", "UCB1", "Thompson", "LinUCB", "LinThompson")
+BUDGETS = ("BudgetBandit", "CombinatorialBandit")
 
 
 def test_every_bandit_is_here():
     assert {type(policy).__name__ for policy in bandits()} == set(NAMES)
+    assert {type(policy).__name__ for policy in budget_bandits()} == set(BUDGETS)
 
 
-@contract(*NAMES)
+@contract(*NAMES, *BUDGETS)
 @examples(40)
 @given(table=tables(answers=False, graded=True, facts=False), data=st.data())
 def test_names_of_models_and_items_change_nothing(table, data):
@@ -44,11 +48,13 @@ def test_names_of_models_and_items_change_nothing(table, data):
         features=features,
         group=group,
     )
-    policy, seed = data.draw(st.sampled_from(bandits())), data.draw(st.integers(0, 99))
+    every = bandits() + budget_bandits()
+    policy, seed = data.draw(st.sampled_from(every)), data.draw(st.integers(0, 99))
     with quiet():
-        one, other = policy.decide(plain, seed=seed), policy.decide(odd, seed=seed)
+        one, other = (policy.decide(x, seed=seed, prices=np.full(m, 0.1)) for x in (plain, odd))
     np.testing.assert_array_equal(one.called, other.called)
-    assert (one.called.sum(axis=1) == 1).all()
+    if type(policy).__name__ != "CombinatorialBandit":
+        assert (one.called.sum(axis=1) == 1).all()
 
 
 @contract(*NAMES)
@@ -91,3 +97,63 @@ def test_bandits_refuse_what_is_no_table_no_state_and_no_feedback(tmp_path):
             calls[f"{kind.__name__} x {x!r}"] = lambda k=learner, x=x: k.choose({"x": x}, 0)
         calls[f"{kind.__name__} no x"] = lambda k=learner: k.choose({"y": 1}, 0)
     collected(calls)
+
+
+@contract(*NAMES, *BUDGETS)
+def test_prices_and_models_that_users_of_bandits_bring():
+    """As reported to libraries of bandits and gateways.
+
+    A subset of the models at this moment, one that joins, names instead of positions, prices of the
+    wrong sign or unknown, a price for too few models, and flags as numbers or texts.
+    """
+    calls, known = {}, {"length": 0.5, "group": "law"}
+    for policy in bandits() + budget_bandits():
+        kind = repr(policy)
+        learner = policy.begin(("a", "b"), np.random.default_rng(0))
+        for form in (list, tuple, np.array):  # any form of the same flags and prices
+            one = policy.begin(("a", "b"), np.random.default_rng(0))
+            asked = one.choose(known, 0, available=form([False, True]), prices=form([0.1, 0.2]))
+            assert asked in ((1,), ()) and (asked or "Combinatorial" in kind)
+        assert learner.with_models(("b", "c", "a")).models == ("b", "c", "a")
+        wrong = (-1, "0.1", [0.1], [0.1, -0.1], [0.1, math.nan], [0.1, math.inf], {"a": 1},
+                 [[0.1, 0.2]], ["x", "y"], [None, 1])  # fmt: skip
+        calls |= {
+            f"{kind} prices {x!r}": lambda k=learner, x=x: k.choose(known, 0, prices=x)
+            for x in wrong
+        }
+        calls |= {
+            f"{kind} available {x!r}": lambda k=learner, x=x: k.choose(
+                known, 0, available=x, prices=[0.1, 0.2]
+            )
+            for x in (True, "a", ["a", "b"], [1, 0], [True], [True, None], {"a": True})
+        }
+        calls |= {
+            f"{kind} with models {x!r}": lambda k=learner, x=x: k.with_models(x)
+            for x in ((), "ab", ("a", "a"), (1, 2), None)
+        }
+    for kind in (lab.BudgetBandit, lab.CombinatorialBandit):
+        for x in (-1, "1", None, math.nan, math.inf):
+            calls[f"{kind.__name__} budget {x!r}"] = lambda k=kind, x=x: k(budget=x)
+        for x in (None, "Thompson", lab.Thompson, lab.MajorityVote(), lab.UCB1(cost_weight=1.0)):
+            calls[f"{kind.__name__} of {x!r}"] = lambda k=kind, x=x: k(of=x)
+    for x in (0, -1, 2.5, "9", None, True):
+        calls[f"horizon {x!r}"] = lambda x=x: lab.BudgetBandit(horizon=x)
+        calls[f"size {x!r}"] = lambda x=x: lab.CombinatorialBandit(size=x)
+    for x in ("AWC", None, 1, ["any"]):
+        calls[f"reward {x!r}"] = lambda x=x: lab.CombinatorialBandit(reward=x)
+    collected(calls)
+
+
+@contract("knapsack_bound")
+def test_knapsacks_of_other_forms_and_what_are_none():
+    value, price = [[0.5, 1.0], [0.9, 1.0]], [1, 3]
+    true = lab.knapsack_bound(value, price, 4)
+    for form in (np.array, pd.DataFrame, tuple, np.float32):
+        assert lab.knapsack_bound(form(value), price, 4) == pytest.approx(true)
+    wrong = {
+        "values": [(x, price, 1) for x in (None, 3, "v", [1, 2], [[math.nan, 1]], [["a", "b"]])],
+        "prices": [(value, x, 1) for x in (None, 3, "p", [1], [1, -1], [1, math.nan], [[1, 2]])],
+        "budget": [(value, price, x) for x in (None, -1, "1$", math.nan, math.inf, [1])],
+    }
+    collected({f"{name} {g!r}": lambda g=g: lab.knapsack_bound(*g)
+               for name, cases in wrong.items() for g in cases})  # fmt: skip

@@ -27,6 +27,7 @@ NIGHTLY = ("import", "first-figure", "notebooks")
 WITH_PEER = {  # optional peers
     "smollm2-vs-flashspec": "flashspec",
     "stopping-replay": "adaptive_consistency",
+    "bandit-steps": "mabwiser",
 }
 
 

@@ -85,6 +85,18 @@ def bandits():
     ]
 
 
+def budget_bandits():
+    """Bandits that need prices; those of the items above are about 0.1 to 0.3 USD."""
+    return [
+        lab.BudgetBandit(budget=90.0, horizon=200),
+        lab.BudgetBandit(budget=200.0, horizon=300, of=lab.UCB1(scale=0.3)),
+        lab.BudgetBandit(90.0, 200, lab.LinUCB(features=("length",), groups=("law", "math"))),
+        lab.CombinatorialBandit("any", size=2, budget=0.4),
+        lab.CombinatorialBandit("sum", size=2, budget=0.5, of=lab.LinThompson()),
+        lab.CombinatorialBandit("all", size=1, budget=0.3, of=lab.UCB1(scale=0.3)),
+    ]
+
+
 def names_of_all_policies():
     """Every concrete policy that the package exports."""
     exported = (getattr(lab, name) for name in lab.__all__)

@@ -11,7 +11,7 @@ import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -31,8 +31,10 @@ FORMAT = "ensemble_lab bandit 1"
 
 
 def described(policy: Learning) -> list:
-    """The policy as it stands in a file."""
-    return [type(policy).__name__, json.loads(json.dumps(asdict(policy)))]
+    """The policy as it stands in a file: its kind and its settings."""
+    settings = {f.name: getattr(policy, f.name) for f in fields(policy)}
+    settings |= {k: described(v) for k, v in settings.items() if is_dataclass(v)}
+    return [type(policy).__name__, json.loads(json.dumps(settings, default=np.generic.item))]
 
 
 class BanditLearner(ABC):
@@ -129,7 +131,8 @@ class BanditLearner(ABC):
         """The learner from now on for other models: a new one joins, one that has left is dropped.
 
         Models that stay keep all that was learned of them. Replies of the others that still wait
-        for a grade are forgotten. Use the returned learner, and no longer this one.
+        for a grade are forgotten. Use the returned learner, and no longer this one. A policy of
+        little optimism, such as LinUCB with a small scale, may never ask the new one.
 
         Parameters
         ----------

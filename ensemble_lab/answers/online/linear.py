@@ -71,7 +71,8 @@ class LinUCB(_Linear):
     References
     ----------
     Li, Chu, Langford and Schapire, A contextual-bandit approach to personalized news article
-    recommendation, WWW 2010, algorithm 1.
+    recommendation, WWW 2010, algorithm 1. With `cost_weight`: Nguyen et al., MetaLLM: A
+    High-performant and Cost-efficient Dynamic Framework for Wrapping LLMs, arXiv 2407.10834.
 
     Examples
     --------

@@ -12,6 +12,7 @@ import numpy as np
 
 from ensemble_lab.core.decision import Decision, graded
 from ensemble_lab.core.errors import check_known, shown
+from ensemble_lab.core.online import OnlinePolicy
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy
 from ensemble_lab.core.reading.grading import warn_unequal
@@ -195,6 +196,12 @@ def run(
     Decision
         Of one item.
     """
+    if isinstance(policy, OnlinePolicy):
+        raise TypeError(
+            f"{type(policy).__name__} learns from one item to the next: keep the learner of"
+            " begin(models, rng), ask the models of its choose(features, time), and give it the"
+            " grades by learn(feedback)"
+        )
     if not isinstance(policy, Policy):
         raise TypeError(
             f"policy is {shown(policy)}; give one such as Cascade(('small', 'big'), (0.8,))"
