@@ -91,8 +91,11 @@ def test_presets_show_what_they_promise(shown):
     assert isinstance(shown.presets["never forgets"], Failing)
     kept = shown.found(shown.preset("never forgets"))
     assert kept.share(1)[:, -1].mean() < 0.5
-    greedy = shown.found(shown.preset("greedy in June"))
-    assert np.isfinite(greedy.noticed).sum() < 5
+    still, keeps = (shown.found(shown.state(stream=replay.STILL, discount=d)) for d in (0.9, 1.0))
+    assert isinstance(shown.presets["nothing changes"], Failing)
+    assert still.regret[:, -1].mean() > keeps.regret[:, -1].mean() + 50
+    greedy = shown.found(shown.state(policy=replay.GREEDY))
+    assert np.isfinite(greedy.noticed).sum() < 5  # what it does not ask, it never learns
     assert "28 models" not in shown.drawn(shown.state()).finding
     assert (
         "right answers lost (250 at random)" in shown.drawn(shown.preset("never forgets")).finding

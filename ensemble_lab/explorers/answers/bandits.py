@@ -9,7 +9,6 @@ from ensemble_lab.explorers.answers.bandits_replay import (
     DEARER,
     DISCOUNTS,
     FAILS,
-    GREEDY,
     JUNE,
     POLICIES,
     POOL,
@@ -81,7 +80,7 @@ def explorer() -> Explorer:
             "price rises": {"stream": DEARER, "question": 1100},
             "28 models": {"stream": POOL, "question": QUESTIONS, "discount": 1.0},
             "bounds on 28": Failing(stream=POOL, question=QUESTIONS, policy=UCB, discount=1.0),
-            "greedy in June": Failing(question=QUESTIONS, policy=GREEDY, discount=1.0),
+            "nothing changes": Failing(stream=STILL, question=QUESTIONS, discount=0.9),
         },
         sequence="question",
         opens={"question": 1400},
@@ -116,8 +115,9 @@ def draw(found: Bandits, state: State) -> Picture:
     panels = mosaic(
         "regret beliefs calls",
         widths=(9, 9, 8),
-        regret=Axes(time(), axis("", 0, top), "Right answers lost", 48, 78),
-        beliefs=Axes(shares("accuracy"), axis("", 0, HIGH, showticklabels=False),
+        regret=Axes(time(), axis("", -0.03 * top, top), "Right answers lost", 48, 78),
+        beliefs=Axes(shares("accuracy", -0.04, 1.04),
+                     axis("", 0, HIGH, showticklabels=False, showgrid=False),
                      "Beliefs (first run)", 18, 14),
         calls=Axes(time(), shares("", -0.03, 1.05), "Of the last 100", 48, 66),
     )  # fmt: skip
@@ -153,13 +153,15 @@ def beliefs(panel: Panel, found: Bandits, state: State) -> list[Mark]:
     rest = np.column_stack([height[2:], np.full(len(height) - 2, np.nan)]).ravel()
     x = np.tile(np.append(ACCURACIES, np.nan), len(height) - 2)
     now = found.accuracy[int(state["question"] > CHANGE)]
-    marks = [panel.curve(x, rest, ORACLE, "belief, other models", width=1, label="")]
+    marks = [panel.curve(x, rest, ORACLE, "belief, other models", width=1, label="",
+                         line={"dash": "solid"})]  # fmt: skip
     for j, meaning, name in ((1, SMALL, second), (0, BIG, first)):
         marks += [
             panel.curve(ACCURACIES, height[j], meaning, f"belief, model {j + 1}", label=""),
             panel.points([now[j]], [0.02], meaning, f"true, model {j + 1}", key=False),
-            panel.label(ACCURACIES[height[j].argmax()], 1.0, name, meaning),
-        ]
+            panel.label(ACCURACIES[height[j].argmax()], 1.0, name, meaning,
+                        xanchor="center", xshift=0, yshift=18 - 16 * j),
+        ]  # fmt: skip
     return marks
 
 
