@@ -51,7 +51,12 @@ FAMILIES = [
     Family("big-little", "answers", "Cascade LearnedSelector", "02_cascades"),
     Family("model selection", "answers", "frontier BudgetRouter Router", "03_routing"),
     Family("routing", "answers", "QualityRouter NeighbourRouter GapRouter", "03_routing"),
-    Family("bandits", "answers", "UCB1 Thompson LinUCB BudgetBandit CombinatorialBandit", "04"),
+    Family(
+        "bandits",
+        "answers",
+        "UCB1 Thompson LinUCB BudgetBandit CombinatorialBandit",
+        "04_routing_while_the_world_moves",
+    ),
     Family("committees", "answers", "AdaptiveConsistency MixtureOfAgents", "17_committees"),
     Family("speculative decoding", "tokens", "decode speculative", "05_speculative_decoding"),
     Family("big-little decoding", "tokens", "", "07"),

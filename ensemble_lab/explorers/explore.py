@@ -21,6 +21,7 @@ EXPLORERS = {
     "votes": "ensemble_lab.explorers.answers.votes.votes",
     "cascade": "ensemble_lab.explorers.answers.cascades.cascades",
     "routing": "ensemble_lab.explorers.answers.routing",
+    "bandits": "ensemble_lab.explorers.answers.bandits",
     "stopping": "ensemble_lab.explorers.answers.stopping",
     "verifier": "ensemble_lab.explorers.answers.verifier",
     "rounds": "ensemble_lab.explorers.tokens.rounds",
@@ -55,9 +56,9 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
         Yours or the catalogue's. ``"escalate"`` and ``"routing"`` have their own; ``"condorcet"``,
         ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"``, ``"negative-correlation"``,
         ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"``, ``"engine"``,
-        ``"queues"``, ``"serving"``, ``"split"``, ``"drafts"``, ``"stopping"`` and ``"verifier"``
-        take none; ``"rounds"`` takes traces and ``"speedup"`` measured pairs instead, or has its
-        own.
+        ``"queues"``, ``"serving"``, ``"split"``, ``"drafts"``, ``"stopping"``, ``"bandits"`` and
+        ``"verifier"`` take none; ``"rounds"`` takes traces and ``"speedup"`` measured pairs
+        instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 
