@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ensemble_lab.answers.online.bandit import BanditLearner
+from ensemble_lab.answers.online.learner import LARGEST, BanditLearner
 from ensemble_lab.answers.online.linear import LinThompson, LinUCB
 from ensemble_lab.answers.online.means import UCB1, EpsilonGreedy
 from ensemble_lab.answers.online.thompson import Thompson
 from ensemble_lab.answers.routing.features import numbers, numeric_names
+from ensemble_lab.core.errors import shown
 from ensemble_lab.core.online import Feedback, OnlinePolicy
 from ensemble_lab.core.outcomes import Outcomes
 
@@ -113,18 +114,27 @@ class ScaledLearner:
         """Time of the newest item."""
         return self.of.last
 
-    def choose(self, features: Mapping[str, Any], time: int) -> tuple[int]:
+    def choose(
+        self, features: Mapping[str, Any], time: int, *, available=None, prices=None
+    ) -> tuple[int, ...]:
         """The position of the model to ask; features that are no numbers are refused there."""
+        if not hasattr(features, "keys"):
+            raise ValueError(f"features are {shown(features)}; give a mapping, such as {{}}")
         policy, seen = self.policy, dict(features)
         for name, centre, spread in zip(policy.of.features, policy.centre, policy.spread,
                                         strict=True):  # fmt: skip
-            if isinstance(seen.get(name), Real | np.bool_):
-                seen[name] = (float(seen[name]) - centre) / spread
-        return self.of.choose(seen, time)
+            value = seen.get(name)
+            if isinstance(value, Real | np.bool_) and -LARGEST <= value <= LARGEST:
+                seen[name] = (float(value) - centre) / spread
+        return self.of.choose(seen, time, available=available, prices=prices)
 
     def learn(self, feedback: Feedback) -> None:
         """Learn from one grade."""
         self.of.learn(feedback)
+
+    def with_models(self, models: tuple[str, ...]) -> ScaledLearner:
+        """The learner from now on for other models; see `BanditLearner.with_models`."""
+        return ScaledLearner(self.policy, self.of.with_models(models))
 
     def save(self, path: str | os.PathLike):
         """Write what was learned, without the scale, to a JSON file."""

@@ -166,6 +166,8 @@ def _chances(outcomes: Outcomes, propensity, asked: np.ndarray) -> np.ndarray:
                 f" {excerpt(known, 80)}"
             )
         propensity = outcomes.features[propensity]
+    if np.ma.is_masked(propensity):
+        raise ValueError("propensity has masked entries, which are unknown; fill them in")
     try:
         chance = np.asarray(propensity, float)
     except (TypeError, ValueError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from numbers import Number
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from ensemble_lab.core.errors import check_known, several, shown
 from ensemble_lab.core.outcomes import Outcomes
 
 YEAR_FIRST = re.compile(r"\s*\d{4}\D")
+EXACT, LARGEST = 2**53, sys.float_info.max
 
 
 def column(outcomes: Outcomes, values, what: str) -> list:
@@ -84,7 +87,10 @@ def clock(outcomes: Outcomes, values) -> np.ndarray | None:
         return None
     listed = column(outcomes, values, "time")
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in listed):
-        times = np.array(listed, float)
+        if all(isinstance(value, int) for value in listed) and max(map(abs, listed)) > EXACT:
+            first = min(listed)  # nanoseconds since 1970 have more digits than a float
+            listed = [value - first for value in listed]
+        times = np.array([value if abs(value) < LARGEST else np.inf for value in listed], float)
     elif all(isinstance(value, str) and _is_number(value) for value in listed):
         times = np.array([float(value) for value in listed])  # "9" is before "10"
     else:
@@ -105,7 +111,7 @@ def _is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return True
+    return "_" not in text  # 1_0 is ten in Python alone
 
 
 def _dates(outcomes: Outcomes, listed: list) -> np.ndarray:
@@ -113,7 +119,11 @@ def _dates(outcomes: Outcomes, listed: list) -> np.ndarray:
     import pandas as pd
 
     # 02/01/2026 is the second of January or the first of February: years must come first.
-    clear = [one if not isinstance(one, str) or YEAR_FIRST.match(one) else None for one in listed]
+    # And a number beside dates would be nanoseconds since 1970.
+    clear = [
+        None if isinstance(one, Number) or (isinstance(one, str) and not YEAR_FIRST.match(one))
+        else one for one in listed
+    ]  # fmt: skip
     read = pd.to_datetime(pd.Series(clear, dtype=object), utc=True, errors="coerce", format="mixed")
     if read.isna().any():
         row = int(read.isna().to_numpy().argmax())
@@ -126,6 +136,8 @@ def _dates(outcomes: Outcomes, listed: list) -> np.ndarray:
 
 def of_rows(values, rows: np.ndarray):
     """Values that were given one a row, without the rows that are left out."""
-    if values is None or isinstance(values, str) or len(values) != len(rows):
+    if values is None or isinstance(values, str):
         return values
-    return [value for value, kept in zip(values, rows, strict=True) if kept]
+    if not isinstance(values, np.ndarray):  # whose dates must stay dates
+        values = np.fromiter(several(values, "values of the rows"), object)
+    return values[rows] if values.shape[:1] == rows.shape else values

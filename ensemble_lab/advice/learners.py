@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 import ensemble_lab
 from ensemble_lab.advice.bandits import Scaled, ScaledLearner
 from ensemble_lab.answers.online.bandit import Bandit, BanditLearner
+from ensemble_lab.answers.online.linear import LinThompson, LinUCB
 from ensemble_lab.answers.toml import policy_of_kind, read_toml, settings_of, written
 from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.core.online import OnlinePolicy
@@ -28,6 +30,7 @@ def save_learner(policy: OnlinePolicy, path: Path, outcomes: Outcomes) -> list[P
             " makes it, or take a bandit such as EpsilonGreedy(0.0), which follows the leader"
         )
     state = path.with_suffix(".state.json")
+    _refuse_further(state, len(outcomes))
     policy.learned(outcomes).save(state)
     if isinstance(policy, Scaled):
         table |= {"centre": policy.centre, "spread": policy.spread}
@@ -40,6 +43,19 @@ def save_learner(policy: OnlinePolicy, path: Path, outcomes: Outcomes) -> list[P
     ]
     write_whole(path, "\n".join(text) + written({"policies.advised": table}))
     return [path, state]
+
+
+def _refuse_further(state: Path, n: int) -> None:
+    """Refuse to overwrite a state that a program has continued beyond the n rows of the table."""
+    try:
+        last = json.loads(state.read_bytes())["last"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return
+    if isinstance(last, int) and last >= n:
+        raise ValueError(
+            f"{shown(state.name, 60)} has learned from items up to {shown(last)}, more than the {n}"
+            " of this table; move it away, or give another name"
+        )
 
 
 def load_learner(path: str | Path) -> BanditLearner | ScaledLearner:
@@ -89,6 +105,8 @@ def load_learner(path: str | Path) -> BanditLearner | ScaledLearner:
                 "it has no state of a policy that learns; load_policy reads the other ones"
             )
         state, models = path.parent / table["state"], table.get("models")
+        if Path(table["state"]).name != table["state"]:
+            raise ValueError(f"its state {shown(table['state'], 60)} is no file beside it")
         if not isinstance(models, list):
             raise ValueError(f"its models are {shown(models, 60)}; list their names")
         settings = {name: value for name, value in table.items() if name not in OWN}
@@ -96,9 +114,11 @@ def load_learner(path: str | Path) -> BanditLearner | ScaledLearner:
         if not isinstance(policy, Bandit):
             raise ValueError(f"{type(policy).__name__} has no state")
         if "centre" in table or "spread" in table:
+            if not isinstance(policy, LinUCB | LinThompson):
+                raise ValueError(f"a {type(policy).__name__} reads no numbers to be scaled")
             policy = Scaled(policy, *(_scale(table, name, policy) for name in OWN[2:]))
         return policy.resume(state, tuple(models))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         why = excerpt(str(error.args[0] if error.args else error), 250)
         raise ValueError(f"{shown(path.name, 40)} cannot be continued: {why}") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
+from ensemble_lab.core.by_model import by_model
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.shares import share_interval
@@ -28,8 +29,9 @@ def predictions(predicted, outcomes: Outcomes, needed: bool) -> np.ndarray:
             "the doubly robust estimate needs predicted: a grade of every model on every item, such"
             " as router.scores(log) of a router that was fitted on other items"
         )
+    guess = by_model(predicted, outcomes.models, "predicted")
     try:
-        guess = np.asarray(predicted, float)
+        guess = guess.astype(float)
     except (TypeError, ValueError):
         raise ValueError(f"predicted is {shown(predicted, 60)}; give an array of numbers") from None
     if guess.shape != shape:

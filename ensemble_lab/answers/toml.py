@@ -91,6 +91,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"it is not TOML: {error}") from None
+    except RecursionError:
+        raise ValueError("it is not TOML of this package: its lists are nested too deep") from None
 
 
 def written(tables: Mapping[str, Mapping[str, Any]]) -> str:

@@ -17,8 +17,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ensemble_lab.core.by_model import by_model
 from ensemble_lab.core.decision import ABSTAINED, Choice, Decision, graded
 from ensemble_lab.core.errors import several, shown
+from ensemble_lab.core.intervals import checked_seed
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.policy import Policy
 from ensemble_lab.core.required import check_outcomes
@@ -131,13 +133,19 @@ class OnlinePolicy(ABC):
         )
 
     def learned(
-        self, outcomes: Outcomes, *, delay: int | Sequence[int] = 0, seed: int = 0
+        self,
+        outcomes: Outcomes,
+        *,
+        delay: int | Sequence[int] = 0,
+        seed: int = 0,
+        available=None,
+        prices=None,
     ) -> Learner:
         """The learner after it has answered every item of recorded outcomes, for those to come.
 
         Parameters
         ----------
-        outcomes, delay, seed
+        outcomes, delay, seed, available, prices
             As in `decide`. The next item has the time n; feedback that arrives later than that
             is not learned.
 
@@ -146,7 +154,8 @@ class OnlinePolicy(ABC):
         ValueError
             As in `decide`.
         """
-        return self._replayed(outcomes, delay, seed, {}, after=True)[0]
+        offers = {"available": available, "prices": prices}
+        return self._replayed(outcomes, delay, seed, offers, after=True)[0]
 
     def _replayed(self, outcomes: Outcomes, delay, seed: int, offers: dict, after: bool = False):
         """The learner, whom it chose (n,), and whom it asked (n, m).
@@ -156,7 +165,7 @@ class OnlinePolicy(ABC):
         check_outcomes(outcomes)
         n, m = outcomes.correct.shape
         late = _delays(delay, n)
-        learner = self.begin(outcomes.models, np.random.default_rng(seed))
+        learner = self.begin(outcomes.models, np.random.default_rng(checked_seed(seed)))
         features = {name: column.tolist() for name, column in outcomes.features.items()}
         if outcomes.group is not None:
             features.setdefault("group", outcomes.group.tolist())
@@ -164,7 +173,7 @@ class OnlinePolicy(ABC):
             name: np.full((n, m), np.nan) if values is None else values
             for name, values in zip(Feedback._fields[2:], _revealed(outcomes), strict=True)
         }
-        offers = _offers(learner, offers, n, m)
+        offers = _offers(learner, offers, n, outcomes.models)
         chosen, called, due = np.full(n, ABSTAINED), np.zeros((n, m), bool), []
         for time in range(n + after):
             while due and due[0][0] <= time:  # feedback since the last item
@@ -198,9 +207,12 @@ def _asked(choice, m: int) -> list[int]:
     return [int(model) for model in asked]
 
 
-def _offers(learner: Learner, given: dict, n: int, m: int) -> dict[str, np.ndarray]:
+def _offers(learner: Learner, given: dict, n: int, models: tuple[str, ...]):
     """What is said before each choice, a row an item, in shape (n, m)."""
-    offers = {name: np.asarray(values) for name, values in given.items() if values is not None}
+    m = len(models)
+    offers = {
+        name: by_model(values, models, name) for name, values in given.items() if values is not None
+    }
     for name, values in offers.items():
         if values.shape not in ((m,), (n, m)):
             raise ValueError(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.outcomes import Outcomes
+from ensemble_lab.core.reading.foreign import refuse_foreign_text
 from ensemble_lab.core.reading.guess import as_frame
 from ensemble_lab.core.reading.headers import listening, say, tell
 from ensemble_lab.core.reading.joining import joined
@@ -174,6 +175,8 @@ def _is_ours(path: Path) -> bool:
         import pyarrow.parquet as pq
 
         with refusal(path):
+            with open(path, "rb") as file:
+                refuse_foreign_text(file.read(500))
             return b"ensemble_lab" in (pq.read_schema(path).metadata or {})
     if kind_of(path) not in (".jsonl", ".ndjson"):
         return False

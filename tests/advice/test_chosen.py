@@ -252,3 +252,24 @@ def test_estimates_and_predictions_that_do_not_go_together_are_refused():
     ]:
         with pytest.raises(ValueError, match=message):
             accuracy_from_choices(log, chance, **settings)
+
+
+def test_predictions_in_a_frame_are_read_by_the_names_of_the_models():
+    import pandas as pd
+
+    nan = np.nan
+    log = lab.Outcomes(models=["small", "big"], items=range(3),
+                       correct=[[1, nan], [nan, 0], [1, nan]])  # fmt: skip
+    guess = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
+    frame = pd.DataFrame(guess[:, ::-1], columns=["big", "small"])
+    with warnings.catch_warnings(action="ignore"):
+        one, two = (
+            accuracy_from_choices(log, [0.5] * 3, estimate="doubly robust", predicted=given)
+            for given in (guess, frame)
+        )
+    assert one.accuracy.tolist() == two.accuracy.tolist()
+    masked = np.ma.masked_array(guess, mask=guess > 0.85)
+    with pytest.raises(ValueError, match="predicted have masked entries"):
+        accuracy_from_choices(log, [0.5] * 3, estimate="doubly robust", predicted=masked)
+    with pytest.raises(ValueError, match="propensity has masked entries"):
+        accuracy_from_choices(log, np.ma.masked_array([0.5] * 3, mask=[1, 0, 0]))

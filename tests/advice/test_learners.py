@@ -112,3 +112,49 @@ def test_learned_hears_what_arrives_before_the_next_item():
     assert not policy.learned(table).pending
     assert [item for item, _ in sorted(policy.learned(table, delay=2).pending)] == [8, 9]
     assert policy.learned(table, delay=2).graded.sum() == 8
+
+
+@pytest.mark.parametrize(
+    "old, new, why",
+    [
+        ('"advised.state.json"', '"../other/advised.state.json"', "no file beside it"),
+        ("[policies.advised]", "z = " + "[" * 100_000 + "\n[policies.advised]", "nested too deep"),
+        ("models =", "centre = []\nspread = []\nmodels =", "a Thompson reads no numbers"),
+    ],
+)
+def test_a_file_that_was_edited_is_refused(old, new, why, tmp_path):
+    (tmp_path / "other").mkdir()
+    path = tmp_path / "other" / "advised.toml"
+    lab.save_advised(lab.Thompson(), path, TABLE)
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+    with pytest.raises(ValueError, match=f"'advised.toml' cannot be continued: .*{why}"):
+        lab.load_learner(path)
+
+
+def test_a_linear_learner_hears_who_is_available_and_who_joins(tmp_path):
+    path = tmp_path / "advised.toml"
+    lab.save_advised(bandits(TABLE)["LinUCB"], path, TABLE)
+    learner, n = lab.load_learner(path), len(TABLE)
+    known = {name: values[0] for name, values in TABLE.features.items()} | {"group": TABLE.group[0]}
+    for place in range(3):
+        flags = [place == other for other in range(3)]
+        assert learner.choose(known, n + place, available=flags) == (place,)
+    more = learner.with_models((*learner.models, "new"))
+    assert more.models[-1] == "new" and more.last == n + 2
+    assert more.choose(known, n + 3, available=[False] * 3 + [True]) == (3,)
+    with pytest.raises(ValueError, match="give a mapping"):
+        more.choose(None, n + 4)
+
+
+def test_what_a_program_has_learned_further_is_not_overwritten(tmp_path):
+    path = tmp_path / "advised.toml"
+    _, state = lab.save_advised(lab.UCB1(), path, TABLE)
+    lab.save_advised(lab.UCB1(), path, TABLE)  # nothing is lost: the same again
+    learner, n = lab.load_learner(path), len(TABLE)
+    learner.choose({}, n)
+    before = learner.save(state).read_bytes()
+    with pytest.raises(ValueError, match=f"learned from items up to {n}, more .* move it away"):
+        lab.save_advised(lab.UCB1(), path, TABLE)
+    assert state.read_bytes() == before

@@ -178,6 +178,21 @@ def test_what_is_in_doubt_is_refused_with_its_name(tmp_path, report):
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.json", "t.jsonl", "t.parquet"])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("\ufeff<!DOCTYPE html><html>Sign in</html>", "it is a web page"),
+        ('<?xml version="1.0"?>\n<html>Sign in</html>', "it is a web page"),
+        ("<!-- saved -->\n<!doctype HTML><html>Sign in</html>", "it is a web page"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 3\n", "git lfs pull"),
+    ],
+)
+def test_a_page_or_a_pointer_is_named_whatever_the_file_is_called(tmp_path, name, text, words):
+    with pytest.raises(ValueError, match=words):
+        lab.read_table(write(tmp_path, name, text))
+
+
 EVENTS = [{"spec": {"completion_fns": ["m"], "eval_name": "e", "run_id": "r"}}]
 EVENTS += [
     {"run_id": "r", "event_id": i, "sample_id": f"e.{i}", "type": "match", "created_by": "",

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from ensemble_lab.answers.online.bandit import Bandit, Learning
-from ensemble_lab.answers.online.learner import BanditLearner
+from ensemble_lab.answers.online.learner import LARGEST, BanditLearner
 from ensemble_lab.answers.online.thompson import Thompson
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.policy import ranged
@@ -119,7 +119,9 @@ class Estimating(BanditLearner):
 
     def _restore_state(self, found: Mapping) -> None:
         super()._restore_state(found)
-        self.of._restore_state(found["of"])
+        self.of._restore_state(found["of"] | {"last": found["last"]})
+        if not all(np.array_equal(getattr(self, k), getattr(self.of, k)) for k in self.ARRAYS):
+            raise ValueError("its replies are not those of its bandit")
 
     def _take(self, old: Self, moved: Mapping[int, int]) -> None:
         self.of = old.of.with_models(self.models)
@@ -167,7 +169,7 @@ class _Budgeted(Estimating):
 
     def _threshold(self, free: float, more: np.ndarray) -> float:
         """The gain in accuracy that one USD more must bring."""
-        steps = more[np.isfinite(more) & (more > 0)]
+        steps = more[np.isfinite(more) & (more > 1e-100)]
         if not len(steps):
             return 0.0
         least, greatest = self.policy.least / steps.max(), 1 / steps.min()
@@ -188,11 +190,13 @@ class _Budgeted(Estimating):
 
     def _restore_state(self, found: Mapping) -> None:
         super()._restore_state(found)
-        self.spent, self.extra = float(found["spent"]), float(found["extra"])
-        self.reserved = {(time, arm): float(price) for time, arm, price in found["reserved"]}
+        self.spent, self.extra = found["spent"], found["extra"]
+        self.reserved = {(time, arm): price for time, arm, price in found["reserved"]}
         usd = [self.spent, self.extra, *self.reserved.values()]
-        if not all(0 <= number < math.inf for number in usd):
+        if not all(type(x) in (int, float) and 0 <= x <= LARGEST for x in usd):
             raise ValueError("its USD are negative or unknown")
+        if self.extra > (self.spent + math.fsum(self.reserved.values())) * (1 + 1e-9):
+            raise ValueError("its extra is more than it spent")
         if list(self.reserved) != [tuple(asked[:2]) for asked in found["pending"]]:
             raise ValueError("its USD set aside are not those of its pending replies")
 

@@ -48,12 +48,15 @@ def knapsack_bound(values, prices, budget: float) -> float:
             f"values have the shape {value.shape} and prices {price.shape}; give (n, m), items by"
             " models, and the same or (m,)"
         )
+    if not value.shape[1]:
+        raise ValueError(f"values have the shape {value.shape}; give at least one model")
     if (price < 0).any():
         raise ValueError(f"prices have {shown(price.min())}; give USD from 0 up")
     limit = _numbers(budget, "budget")
     if limit.ndim or limit < 0:
         raise ValueError(f"budget is {shown(budget)}; give USD from 0 up")
-    price = np.broadcast_to(price, value.shape)
+    unit = -np.frexp(price.max(initial=0.0))[1]  # a power of 2: no digit is lost
+    price, limit = np.broadcast_to(np.ldexp(price, unit), value.shape), np.ldexp(limit, unit)
 
     def bought(multiplier: float) -> tuple[float, float, None]:
         """Total value and price where each item takes the best of its models, or none."""
@@ -115,7 +118,8 @@ def _best_mixture(best, cheap: tuple, budget: float) -> tuple[float, tuple, tupl
         multiplier = (expensive[0] - cheap[0]) / (expensive[1] - cheap[1])
         found = best(multiplier)
         gain = (found[0] - expensive[0]) - multiplier * (found[1] - expensive[1])
-        if gain <= 1e-12 * max(abs(expensive[0]), abs(cheap[0]), 1e-300):  # rounding
+        # Rounding; and NaN, where a multiplier is too great for a number.
+        if not gain > 1e-12 * max(abs(expensive[0]), abs(cheap[0]), 1e-300):
             return (budget - cheap[1]) / (expensive[1] - cheap[1]), expensive, cheap
         if found[1] > budget:
             expensive = found
@@ -124,6 +128,8 @@ def _best_mixture(best, cheap: tuple, budget: float) -> tuple[float, tuple, tupl
 
 
 def _numbers(values, name: str) -> np.ndarray:
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} have masked entries, which are unknown; fill them in")
     try:
         found = np.asarray(values, float)
     except (TypeError, ValueError):

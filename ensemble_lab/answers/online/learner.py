@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ensemble_lab.answers.online.bandit import Learning
 
 FORMAT = "ensemble_lab bandit 1"
+LARGEST = sys.float_info.max  # also of whole numbers, which have no infinity
 
 
 def described(policy: Learning) -> list:
@@ -42,6 +44,7 @@ class BanditLearner(ABC):
 
     ARRAYS: tuple[str, ...] = ("asked", "graded")  # what `save` writes; the first axis is (m,)
     TRIES_ALL = False  # whether each model is asked once first
+    at_random = False  # whether the newest scores are no estimates: then prices do not count
 
     def __init__(self, policy: Learning, models: tuple[str, ...], rng: np.random.Generator):
         self.policy, self.models, self.rng, m = policy, models, rng, len(models)
@@ -77,11 +80,13 @@ class BanditLearner(ABC):
             raise ValueError(
                 f"time is {shown(time)} after {self.last}; give each item a later time"
             )
+        if not hasattr(features, "keys"):
+            raise ValueError(f"features are {shown(features)}; give a mapping, such as {{}}")
         context = self._context(features)
         if available is not None:
-            available = flags(available, len(self.models))
+            available = flags(available, self.models)
         if prices is not None:
-            prices = usd(prices, len(self.models))
+            prices = usd(prices, self.models)
         time = int(time)
         if available is not None and not available.any():
             asked = ()
@@ -102,11 +107,17 @@ class BanditLearner(ABC):
         ------
         ValueError
             A reply that was not asked for, or that has been graded; a grade outside 0 to 1; a
-            negative cost or latency.
+            negative or infinite cost or latency.
         """
-        time, model, grade, cost, latency = feedback
+        try:
+            time, model, grade, cost, latency = feedback
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"feedback is {shown(feedback)}; give Feedback(time, model, grade, cost, latency)"
+            ) from None
         for name, value in (("grade", grade), ("cost", cost), ("latency", latency)):
-            if isinstance(value, bool) or not isinstance(value, float | Real) or value < 0:
+            known = isinstance(value, float | Real) and not isinstance(value, bool)
+            if not known or value < 0 or value > LARGEST:
                 raise ValueError(f"{name} is {shown(value)}; give a number from 0 up, or NaN")
         if grade > 1:
             raise ValueError(f"grade is {shown(grade)}; grades lie between 0 and 1")
@@ -174,11 +185,12 @@ class BanditLearner(ABC):
 
     def _restore(self, found: Mapping) -> None:
         self.rng.bit_generator.state = found["rng"]
-        self._restore_state(found)
         self.last = found["last"]
+        if type(self.last) is not int or not -1 <= self.last < 2**63:
+            raise ValueError(f"its last is {shown(self.last)}, which is the time of no item")
+        self._restore_state(found)
         self.pending = {(time, arm): context for time, arm, context in found["pending"]}
-        whole = [self.last, *(number for asked in self.pending for number in asked)]
-        if not all(type(number) is int for number in whole) or not all(
+        if not all(type(number) is int for asked in self.pending for number in asked) or not all(
             0 <= time <= self.last and 0 <= arm < len(self.models) for time, arm in self.pending
         ):
             raise ValueError("its pending replies are of no item or no model")
@@ -193,6 +205,9 @@ class BanditLearner(ABC):
             setattr(self, name, values)
         if (self.asked < self.graded).any() or (self.graded < 0).any():
             raise ValueError("it has more grades than replies")
+        counts = np.stack([self.asked, self.graded])
+        if (counts % 1).any() or (counts > found["last"] + 1).any():
+            raise ValueError("its numbers of replies are not those of its items")
 
     def _state(self) -> dict:
         """What `save` writes of all that was learned; `_restore_state` reads it."""
@@ -210,20 +225,18 @@ class BanditLearner(ABC):
         self, time: int, context: Any, available: np.ndarray | None, prices: np.ndarray | None
     ) -> tuple[int, ...]:
         """The models to ask, of which at least one is available."""
-        if self.TRIES_ALL:
-            new = self.asked == 0 if available is None else (self.asked == 0) & available
-            if new.any():
-                return (int(new.argmax()),)
+        usable = np.arange(len(self.models)) if available is None else np.flatnonzero(available)
+        if self.TRIES_ALL and (new := usable[self.asked[usable] == 0]).size:
+            return (int(new[0]),)
+        weight = self.policy.cost_weight
+        if weight and prices is None:
+            raise ValueError(
+                f"cost_weight is {weight:g} and no prices are given; choose(…, prices=[…])"
+            )
         scores = self._scores(context)
-        if weight := self.policy.cost_weight:
-            if prices is None:
-                raise ValueError(
-                    f"cost_weight is {weight:g} and no prices are given; choose(…, prices=[…])"
-                )
+        if weight and not self.at_random:
             scores = scores - weight * prices
-        if available is not None:
-            scores = np.where(available, scores, -np.inf)
-        return (int(scores.argmax()),)
+        return (int(usable[scores[usable].argmax()]),)
 
     @abstractmethod
     def _scores(self, context: Any) -> np.ndarray:

@@ -20,6 +20,8 @@ from ensemble_lab.answers.online.learner import BanditLearner
 from ensemble_lab.core.errors import check_known, several, shown
 from ensemble_lab.core.policy import ranged
 
+MOST = 1e6  # greater features would cost more digits of an inverse matrix than there are
+
 
 @dataclass(frozen=True)
 class _Linear(Bandit):
@@ -142,8 +144,10 @@ class _LinearLearner(BanditLearner):
         for name in self.policy.features:
             check_known(name, features, "feature", "item")
             value = features[name]
-            if not isinstance(value, Real | np.bool_) or not math.isfinite(value):
+            if not isinstance(value, Real | np.bool_) or not abs(value) < math.inf:
                 raise ValueError(f"{shown(name)} is {shown(value)}; give a finite number")
+            if abs(value) > MOST:
+                raise ValueError(f"{shown(name)} is {shown(value)}; scale it to about -1 to 1")
             x.append(float(value))
         if self.policy.groups:
             check_known("group", features, "feature", "item")
@@ -155,7 +159,7 @@ class _LinearLearner(BanditLearner):
         spread = self.inverse @ x  # (m, d)
         # As if wrong, until the first grade: each reply to such an item would add xx' to A.
         unseen = np.where(self.graded > 0, 0, self.asked)
-        variance = spread @ x
+        variance = np.maximum(spread @ x, 0)  # not -1e-17
         deviation = np.sqrt(variance / (1 + unseen * variance))
         mean = np.einsum("md,md->m", spread, self.moment)  # x' A^-1 moment
         return mean + self.policy.scale * self.policy._explore(deviation, self.rng)
@@ -168,9 +172,18 @@ class _LinearLearner(BanditLearner):
 
     def _restore_state(self, found: Mapping) -> None:
         super()._restore_state(found)
-        if not np.linalg.eigvalsh(self.inverse).min() > 0:
+        eigenvalues = np.linalg.eigvalsh(self.inverse) * self.policy.ridge
+        symmetric = np.allclose(self.inverse, self.inverse.transpose(0, 2, 1))
+        if not symmetric or eigenvalues.min() <= 0 or eigenvalues.max() > 1 + 1e-6:
             raise ValueError("its inverse matrices are not positive definite")
+        constant = self.moment[:, 0]  # the sum of the grades
+        if (constant < 0).any() or (constant > self.graded * (1 + 1e-9)).any():
+            raise ValueError("its moment is not that of grades between 0 and 1")
 
     def _check_context(self, context: Any) -> None:
-        if not isinstance(context, list) or len(context) != self.moment.shape[1]:
+        if (
+            not isinstance(context, list)
+            or len(context) != self.moment.shape[1]
+            or not all(type(x) in (int, float) and abs(x) <= MOST for x in context)
+        ):
             raise ValueError("its pending replies have other features")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,13 +85,19 @@ class _Means(BanditLearner):
     def _learn(self, arm: int, context: None, grade: float) -> None:
         self.total[arm] += grade
 
+    def _restore_state(self, found: Mapping) -> None:
+        super()._restore_state(found)
+        if (self.total < 0).any() or (self.total > self.graded * (1 + 1e-9)).any():
+            raise ValueError("its total is not that of grades between 0 and 1")
+
     def _mean(self) -> np.ndarray:
         return self.total / np.maximum(self.graded, 1)  # (m,), 0 where nothing is graded
 
 
 class _Greedy(_Means):
     def _scores(self, context: None) -> np.ndarray:
-        if self.rng.random() < self.policy.epsilon:
+        self.at_random = self.rng.random() < self.policy.epsilon
+        if self.at_random:
             return self.rng.random(len(self.models))  # each model equally often
         return np.where(self.graded > 0, self._mean(), -1.0)
 

@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from ensemble_lab.core.by_model import by_model
 from ensemble_lab.core.errors import shown
 
+MOST = 1e12  # USD of a reply: its products with weights and item numbers stay finite
 
-def flags(available, m: int) -> np.ndarray:
-    """The flags of m models as an array, (m,).
+
+def flags(available, models: Sequence[str]) -> np.ndarray:
+    """The flags of m models as an array, (m,); those of a series are found by name.
 
     Raises
     ------
     ValueError
         Not a True or False for each model.
     """
-    found = np.asarray(available)
-    if found.shape != (m,) or found.dtype != bool:
+    found = by_model(available, models, "available")
+    if found.shape != (len(models),) or any(type(one) is not bool for one in found.tolist()):
         raise ValueError(
-            f"available is {shown(available)}; give True or False for each of {m} models"
+            f"available is {shown(available)}; give True or False for each of {len(models)} models"
         )
-    return found
+    return found.astype(bool)
 
 
-def usd(prices, m: int) -> np.ndarray:
-    """The prices of m models as an array, (m,).
+def usd(prices, models: Sequence[str]) -> np.ndarray:
+    """The prices of m models as an array, (m,); those of a series are found by name.
 
     Raises
     ------
     ValueError
-        Not a price for each model, or one that is negative, infinite or unknown.
+        Not a price for each model, or one that is negative, above 1e12 or unknown.
     """
+    found = by_model(prices, models, "prices")
     try:
-        found = np.asarray(prices, float)
+        found = np.zeros(0) if found.dtype.kind in "bcmM" else found.astype(float)
     except (TypeError, ValueError):
         found = np.zeros(0)
-    if found.shape != (m,) or not (found >= 0).all() or np.isinf(found).any():
-        raise ValueError(f"prices are {shown(prices)}; give USD from 0 up for each of {m} models")
+    if found.shape != (len(models),) or not ((found >= 0) & (found <= MOST)).all():
+        raise ValueError(
+            f"prices are {shown(prices)}; give USD from 0 up to 1e12 for each of {len(models)}"
+            " models"
+        )
     return found

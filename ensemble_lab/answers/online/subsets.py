@@ -68,7 +68,7 @@ class CombinatorialBandit(Learning):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.reward not in REWARDS:
+        if not isinstance(self.reward, str) or self.reward not in REWARDS:
             raise ValueError(
                 f"CombinatorialBandit.reward is {shown(self.reward)}; give one of"
                 f" {', '.join(map(repr, REWARDS))}"
@@ -102,6 +102,11 @@ class CombinatorialBandit(Learning):
         return np.where(enough, np.where(called, right, 1.0).prod(axis=1), 0.0)
 
     def _learner(self, models: tuple[str, ...], rng: np.random.Generator) -> _Subsets:
+        if self.reward == "all" and self.size > len(models):  # then none would ever be asked
+            raise ValueError(
+                f"CombinatorialBandit asks exactly {self.size} models, and there are"
+                f" {len(models)}; give a size of at most {len(models)}"
+            )
         return _Subsets(self, models, rng)
 
 

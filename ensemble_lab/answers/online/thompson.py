@@ -95,6 +95,12 @@ class _Thompson(BanditLearner):
             raise ValueError(f"{shown(name)} is {shown(group)}; give a text, a number or None")
         return None if group != group else group  # NaN, which is not equal to itself
 
+    def _check_context(self, context: Any) -> None:
+        if not isinstance(context, str | int | float | None) or (
+            isinstance(context, float) and not math.isfinite(context)
+        ):
+            raise ValueError(f"it has the group {shown(context)}")
+
     def _place(self, group: Any) -> int:
         if group not in self.groups:
             self.groups[group] = len(self.groups)
@@ -138,16 +144,30 @@ class _Thompson(BanditLearner):
 
     def _restore_state(self, found: Mapping) -> None:
         super()._restore_state(found)
+        if not isinstance(found["groups"], list):
+            raise ValueError("its groups are no list")
         self.groups = {group: place for place, group in enumerate(found["groups"])}
+        for group in self.groups:
+            self._check_context(group)
         shape = (len(self.groups), 2, len(self.models))
         counts = np.array(found["counts"], float).reshape(shape)
+        total = counts.sum(axis=(0, 1))  # (m,)
+        most = self.graded * (1 + 1e-9) + 1e-9
         if len(self.groups) != len(found["groups"]) or not (counts >= 0).all():
             raise ValueError("its counts do not fit its groups")
+        if not (total <= most).all():
+            raise ValueError("its counts are more than its grades")
         self.counts = counts
         self.newest = deque((int(g), int(arm), float(grade)) for g, arm, grade in found["newest"])
         if not all(g in range(shape[0]) and arm in range(shape[2]) and 0 <= grade <= 1
                    for g, arm, grade in self.newest):  # fmt: skip
             raise ValueError("its window has a grade of no group or no model")
+        most = self.policy.window or 0
+        arms = np.array([arm for _, arm, _ in self.newest], int)
+        if len(self.newest) > most or (
+            most and not np.allclose(np.bincount(arms, minlength=shape[2]), total)
+        ):
+            raise ValueError("its window does not fit its counts")
 
     def _take(self, old: Self, moved: Mapping[int, int]) -> None:
         self.groups = dict(old.groups)

@@ -15,8 +15,8 @@ def refuse_foreign_text(data: bytes) -> None:
     ------
     ValueError
     """
-    start = data[:200].lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html")):
+    start = data[:500].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith(b"<") and (b"<!doctype html" in start or b"<html" in start):
         raise ValueError(
             "it is a web page, perhaps one that asks you to sign in; download the file itself"
         )

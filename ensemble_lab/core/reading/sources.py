@@ -67,13 +67,13 @@ def columns_in(
             fix = "samples_df of inspect_ai.analysis makes a frame of it; save that as parquet"
         raise ValueError(f"it is not one of {kinds}, nor one of these texts .gz: {fix}")
     data = in_utf8(content(path), dialect.encoding)
+    refuse_foreign_text(data)
     if kind in JSONS:
         rows = json_rows(data, lines=kind != ".json")
         if rows and is_samples(rows[0]):
             return sample_columns([path], metric, filter)
         refuse_foreign(rows)
         return json_columns(rows)
-    refuse_foreign_text(data)
     if dialect.separator is not None:
         return separated(data, dialect.separator)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):

@@ -81,8 +81,10 @@ class StageProcess:
         if self._address is None:
             late = threading.Timer(START, self.process.kill)
             late.start()
-            told = _told(self.process.stdout)
-            late.cancel()
+            try:
+                told = _told(self.process.stdout)
+            finally:  # also after Ctrl-C: a program does not end while a timer waits
+                late.cancel()
             if "port" not in told:
                 self.kill()
                 raise StageFailed(f"a stage did not start: {told.get('error') or self._said()}")

@@ -104,3 +104,18 @@ def test_a_stage_that_was_given_a_users_file_keeps_it(tmp_path):
     command = [sys.executable, "-m", "ensemble_lab.systems.splitting.stage", tmp_path / "layers"]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=60, capture_output=True)
     assert ended.returncode == 0 and (tmp_path / "layers").exists()
+
+
+def test_ctrl_c_while_a_stage_starts_leaves_no_timer_that_would_delay_the_end(monkeypatch):
+    def interrupted(lines):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ensemble_lab.systems.splitting.process._told", interrupted)
+    stage = StageProcess("any")
+    with pytest.raises(KeyboardInterrupt):
+        stage.address()
+    stage.kill()
+    timers = [t for t in threading.enumerate() if isinstance(t, threading.Timer)]
+    for timer in timers:
+        timer.join(5)  # a cancelled one ends at once
+    assert not any(timer.is_alive() for timer in timers)
