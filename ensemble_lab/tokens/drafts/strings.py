@@ -9,7 +9,7 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.vocabulary import is_known
-from ensemble_lab.tokens.drafts.base import Proposal, padded
+from ensemble_lab.tokens.drafts.base import Proposal, check_begun, padded
 from ensemble_lab.tokens.drafts.vocabularies import NO_CHARACTER, bare, text_of
 
 if TYPE_CHECKING:
@@ -66,10 +66,11 @@ class StringDraft:
         from ensemble_lab.tokens.drafts.retokenized import RetokenizedReader
         from ensemble_lab.tokens.reading.packed import packed
 
-        model = packed(self.draft.model)
+        self.rows, model = rows, packed(self.draft.model)
         self.reader = RetokenizedReader(model, self.draft.tokenizer, len(rows))
 
     def propose(self, rows: Rows, most: int) -> Proposal:
+        check_begun(self.rows, rows)
         texts = [text_of(self.target.tokenizer, text) for text in rows.texts]
         tokens = self.reader.encode(texts)
         room = self.reader.room(tokens, most + 1)  # one more shows whether the last word is whole
