@@ -92,6 +92,17 @@ def test_a_draft_that_was_made_for_another_target(kind):
     assert decode(again, [0], draft, **ASKED).tokens == decode(FOUR, [0], max_new_tokens=20).tokens
 
 
+def test_a_tokenizer_with_tokens_beyond_the_targets_table():
+    """The draft's text would be the token 3, 'ab', which the target cannot read."""
+    target = LanguageModel(
+        network(4, 1, vocabulary=3), Pieces("a", "b", " ", "ab", "ba", "a b"), "a small table"
+    )
+    draft = LanguageModel(network(50, 1, vocabulary=3), Pieces("a", "b", " "), "letters")
+    settings = {"gamma": 6, "max_new_tokens": 20}
+    made = decode(target, [0, 1, 2], StringDraft(target, draft), **settings)
+    assert made.tokens == decode(target, [0, 1, 2], max_new_tokens=20).tokens
+
+
 # Files
 
 

@@ -199,9 +199,11 @@ class ParallelHeads(nn.Module):
 
 def check_hits(hits, heads: int) -> None:
     """Raise `ValueError` unless `hits` are empty, or a list of shares for each head."""
-    rows = hits if isinstance(hits, list) else [hits]
+    rows = hits if isinstance(hits, list | tuple) else [hits]
     shares = all(
-        isinstance(row, list) and row and all(isinstance(x, Real) and 0 <= x <= 1 for x in row)
+        isinstance(row, list | tuple)
+        and row
+        and all(isinstance(x, Real) and 0 <= x <= 1 for x in row)
         for row in rows
     )
     if rows and not (shares and len(rows) == heads):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
@@ -102,7 +103,9 @@ class StringDraft:
         new, tokenizer = then[len(now) :].rstrip(NO_CHARACTER), self.target.tokenizer
         words = re.match(r".*\S(?=\s)", new, re.DOTALL)
         tokens = continuation(tokenizer, text[-BEHIND:], words.group() if words else new)
-        return tokens if words else tokens[:-1]
+        size = self.target.model.config.vocab_size  # a tokenizer may have tokens beyond the table
+        known = list(takewhile(lambda token: token < size, tokens))
+        return known if words or known != tokens else tokens[:-1]
 
 
 def continuation(tokenizer: PreTrainedTokenizerBase, text: str, new: str) -> list[int]:
