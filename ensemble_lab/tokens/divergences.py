@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.missing import require
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.prompts import read_prompts
 from ensemble_lab.models.settings import whole
 from ensemble_lab.models.token_ids import tokens_of
+from ensemble_lab.tokens.blocks import checked_distribution
 from ensemble_lab.tokens.lossy import Lossy
 from ensemble_lab.tokens.sampling import Sampling
 
@@ -62,7 +63,8 @@ def exact_divergence(
     Raises
     ------
     ValueError
-        A number out of its range, an empty text, too many texts, or no rule.
+        A number out of its range, an empty text, too many texts, models that give no distributions
+        over the same tokens, or no rule.
 
     Examples
     --------
@@ -80,9 +82,10 @@ def exact_divergence(
     for name, value in (("gamma", gamma), ("n", n)):
         if whole(value, name) < 1:
             raise ValueError(f"{name}={value}; it takes whole numbers from 1 up")
-    if not len(tokens):
+    tokens = several(tokens, "tokens")
+    if not tokens:
         raise ValueError(f"tokens={shown(tokens)}; give a text of at least one token")
-    size = len(target(list(tokens))[-1])
+    size = len(_next("target", target, tokens))
     if n * math.log(max(size, 2)) > math.log(MOST_TEXTS):
         raise ValueError(
             f"n={n} with {size:,} tokens makes more than {MOST_TEXTS:,} texts; use a smaller n or"
@@ -95,8 +98,8 @@ def exact_divergence(
         longer = defaultdict(lambda: [0.0, 0.0])
         for (text, i), (share, at_target) in ways.items():
             p, q = (
-                torch.as_tensor(model([*tokens, *text])[-1], dtype=torch.float64)
-                for model in (target, draft)
+                torch.tensor(_next(name, model, [*tokens, *text], size), dtype=torch.float64)
+                for name, model in (("target", target), ("draft", draft))
             )
             stayed, ended = _parts(rule, p, q, i < gamma)
             for x, (a, b, c) in enumerate(zip(stayed, ended, p.tolist(), strict=True)):
@@ -139,7 +142,7 @@ def measured_divergence(
     ----------
     target : LanguageModel
     draft : LanguageModel
-        With a vocabulary of the same size.
+        With the target's tokens.
     prompts, gamma, temperature, top_k, top_p, max_new_tokens, seed
         As in `stream`.
     rule : Lossy
@@ -148,18 +151,31 @@ def measured_divergence(
     Raises
     ------
     ModelError, ValueError
-        As in `stream`, and for vocabularies of different sizes or no rule.
+        As in `stream`, and for other tokens, a draft that is no model, or no rule.
     """
     require("a divergence", "torch", "transformers")
     import torch
 
+    from ensemble_lab.models.language import LanguageModel
     from ensemble_lab.tokens.decode import decode
+    from ensemble_lab.tokens.resolve import has_other_tokens
 
     _check_rule(rule)
+    for name, one in (("target", target), ("draft", draft)):
+        if not isinstance(one, LanguageModel):
+            raise ModelError(
+                f"the {name} is {shown(one, 60)}: give what load makes, as its distribution is read"
+                " at every token"
+            )
     sizes = [one.model.config.vocab_size for one in (target, draft)]
     if sizes[0] != sizes[1]:
         raise ModelError(
             f"the draft's vocabulary has {sizes[1]:,} tokens, the target's {sizes[0]:,}: their"
+            " distributions cannot be compared"
+        )
+    if has_other_tokens(draft, target):
+        raise ModelError(
+            f"the draft ({shown(draft.weights, 40)}) has another tokenizer than the target: their"
             " distributions cannot be compared"
         )
     sampling, found = Sampling(temperature, top_k, top_p), []
@@ -189,6 +205,17 @@ def measured_divergence(
                 found.append((_kl(written, p[at].cpu()), distance))
                 at += 1
     return Divergence(*(sum(values) / len(found) for values in zip(*found, strict=True)))
+
+
+def _next(name: str, model: Model, tokens: list[int], size: int | None = None) -> list[float]:
+    """The distribution (V,) of the token after a text."""
+    found = checked_distribution(f"{name}(tokens)[-1]", model(tokens)[-1])
+    if size not in (None, len(found)):
+        raise ValueError(
+            f"the {name} gives {len(found)} chances of the next token, and the target {size}: give"
+            " models of the same vocabulary"
+        )
+    return found
 
 
 def _parts(rule: Lossy, p: torch.Tensor, q: torch.Tensor, drafted: bool) -> tuple[list, list]:

@@ -75,7 +75,7 @@ class Typical(Lossy):
         import torch
 
         entropy = -torch.xlogy(aim, aim).sum(-1, keepdim=True)
-        least = (self.delta * (-entropy).exp()).clamp(max=self.epsilon)
+        least = (float(self.delta) * (-entropy).exp()).clamp(max=float(self.epsilon))
         return (aim > least).to(aim.dtype)
 
     def rest(self, aim, q):
@@ -111,10 +111,10 @@ class Lenience(Lossy):
         _check_share("factor", self.factor)
 
     def chances(self, aim, q):
-        return _ratio(aim, self.factor * q)
+        return _ratio(aim, float(self.factor) * q)
 
     def rest(self, aim, q):
-        return _excess(aim, self.factor * q)
+        return _excess(aim, float(self.factor) * q)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,8 @@ class Mixture(Lossy):
             raise ValueError(f"weight={self.weight} is not in [0, 1]; 1 is the target's text")
 
     def aim(self, p, q):
-        return self.weight * p + (1 - self.weight) * q
+        weight = float(self.weight)
+        return weight * p + (1 - weight) * q
 
 
 def accept_lossy(
@@ -177,8 +178,8 @@ def accept_lossy(
 
 
 def _ratio(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """min(1, p / q); 1 where q is 0."""
-    return (p / q).where(q > 0, 1.0).clamp(max=1)
+    """min(1, p / q); 1 where q is 0, NaN where it is NaN: such a token is rejected."""
+    return (p / q).where(q != 0, 1.0).clamp(max=1)
 
 
 def _excess(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:

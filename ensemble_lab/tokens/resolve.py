@@ -14,11 +14,12 @@ from ensemble_lab.tokens.drafts.base import Draft
 from ensemble_lab.tokens.drafts.combined import StackedDraft, TurnsDraft
 from ensemble_lab.tokens.drafts.early_exit import EarlyExitDraft
 from ensemble_lab.tokens.drafts.head import FeatureHead, HeadDraft
-from ensemble_lab.tokens.drafts.intersection import announced_intersection
+from ensemble_lab.tokens.drafts.intersection import IntersectionDraft, announced_intersection
 from ensemble_lab.tokens.drafts.lookup import LookupDraft
 from ensemble_lab.tokens.drafts.model import ModelDraft
 from ensemble_lab.tokens.drafts.ngram import NgramDraft
 from ensemble_lab.tokens.drafts.recycling import RecyclingDraft
+from ensemble_lab.tokens.drafts.strings import StringDraft
 from ensemble_lab.tokens.drafts.suffix import SuffixDraft
 from ensemble_lab.tokens.drafts.trees import DraftTree, TreeDraft
 from ensemble_lab.tokens.reading.compiled import COMPILED
@@ -155,7 +156,7 @@ def check_about(about: Mapping, which: str, target: LanguageModel) -> bool:
 
 
 def check_tables(draft, target: LanguageModel) -> None:
-    """Raise `ModelError` where a table or a corpus holds tokens that the target does not have."""
+    """Raise `ModelError` where a draft holds tokens that the target does not have."""
     for part in (draft, getattr(draft, "first", None), getattr(draft, "second", None)):
         if isinstance(part, StackedDraft) and part is not draft:
             check_tables(part, target)
@@ -173,6 +174,15 @@ def check_tables(draft, target: LanguageModel) -> None:
             f"the corpus holds the token id {draft.highest}; the target knows 0 to {size - 1:,}:"
             " use texts of its own tokenizer, or draft='suffix'"
         )
+    if isinstance(draft, IntersectionDraft | StringDraft) and draft.target is not target:
+        same = size == draft.target.model.config.vocab_size and is_known(target.tokenizer)
+        if not same or has_other_tokens(draft.target, target):
+            kind = type(draft).__name__
+            raise ModelError(
+                f"the {kind} was made for {shown(draft.target.weights, 40)}, and"
+                f" {shown(target.weights, 40)} has other tokens: make one with {kind}(target,"
+                " draft)"
+            )
     if isinstance(draft, RecyclingDraft) and draft.candidates is not None:
         if len(draft.candidates) != size:
             raise ModelError(

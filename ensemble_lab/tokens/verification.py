@@ -47,7 +47,8 @@ def checked_rule(verification: str | Lossy, sampling: Sampling) -> str | Lossy:
         )
     if isinstance(verification, type) and issubclass(verification, Lossy):
         name = verification.__name__
-        raise ValueError(f"verification={name} is a class: give a rule, such as {RULES[name]}")
+        rule = RULES.get(name, f"{name}()")
+        raise ValueError(f"verification={name} is a class: give a rule, such as {rule}")
     rule = verification
     if not isinstance(rule, Lossy):
         check_known(rule, VERIFICATIONS, "verification", "package")

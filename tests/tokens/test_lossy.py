@@ -6,6 +6,7 @@ The familywise level of the statistics is 0.001.
 import itertools
 import math
 from collections import Counter
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -16,13 +17,24 @@ from hypothesis import strategies as st
 import ensemble_lab as lab
 from ensemble_lab.core.errors import UnknownName
 from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.tokens import lossy
 from ensemble_lab.tokens.decode import decode
 from ensemble_lab.tokens.divergences import _parts, exact_divergence, measured_divergence
 from ensemble_lab.tokens.drafts.trees import DraftTree
 from ensemble_lab.tokens.lossy import Lenience, Mixture, Typical, accept_lossy
 from ensemble_lab.tokens.sampling import Sampling
-from tests.support.toy_lm import counted, drawn, every_way, mutant, p_value, toy, toy_head
+from tests.support.tokenizers import Pieces
+from tests.support.toy_lm import (
+    counted,
+    drawn,
+    every_way,
+    mutant,
+    network,
+    p_value,
+    toy,
+    toy_head,
+)
 from tests.tokens.test_plain import PROMPT, SIZE, joint, table
 
 LEVEL = 0.001 / 12
@@ -298,3 +310,91 @@ def test_what_no_divergence_can_be_told_of():
         exact_divergence(*models, [], 1, 1, Typical())
     with pytest.raises(ModelError, match="vocabulary has 5 tokens, the target's 6"):
         measured_divergence(toy(0), toy(0, vocabulary=5), [[1]], Typical())
+
+
+# What a rule does with odd numbers
+
+
+@pytest.mark.parametrize("rule", [Lenience(1), Lenience(0.5), Typical(1, 1)], ids=str)
+def test_tokens_that_a_draft_cannot_give_a_chance_are_not_taken(rule):
+    """With a NaN in q: what is written follows p, and is not what the draft proposed."""
+    p = torch.tensor([0.1, 0.2, 0.7], dtype=torch.float64).expand(4000, 2, 3)
+    drafted, count = torch.zeros(4000, 1, dtype=torch.long), torch.ones(4000, dtype=torch.long)
+    q = torch.full((4000, 1, 3), float("nan"), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    accepted, follow = accept_lossy(rule, p, drafted, count, q, generator)
+    assert not accepted.any()
+    assert p_value((torch.bincount(follow, minlength=3), p[0, 0])) > LEVEL
+
+
+@pytest.mark.parametrize(
+    "made, plain",
+    [
+        (Lenience(Fraction(1, 2)), Lenience(0.5)),
+        (Typical(Fraction(1, 4), Fraction(1, 2)), Typical(0.25, 0.5)),
+        (Mixture(Fraction(1, 2)), Mixture(0.5)),
+    ],
+    ids=str,
+)
+def test_fractions_are_numbers(made, plain):
+    settings = {"gamma": 3, "max_new_tokens": 8, "temperature": 1.0, "seed": 0}
+    both = [
+        decode(toy(0), [1], toy(1, layers=1), verification=r, **settings) for r in (made, plain)
+    ]
+    assert both[0].tokens == both[1].tokens
+
+
+def test_a_class_of_ones_own_is_no_rule():
+    class Mine(lossy.Lossy):
+        pass
+
+    with pytest.raises(ValueError, match=r"verification=Mine is a class: give a rule.*Mine\(\)"):
+        decode(toy(0), [1], toy(1, layers=1), temperature=1.0, verification=Mine)
+
+
+GOOD = [0.5, 0.25, 0.25]
+
+
+@pytest.mark.parametrize("which", ["target", "draft"])
+@pytest.mark.parametrize("wrong", [[2.0, 3, 1], [-1, 2, 0], [0.5, float("nan"), 0.5], [0.3] * 3])
+def test_models_that_give_no_distribution(which, wrong):
+    given = {"target": GOOD, "draft": GOOD, which: wrong}
+    models = [lambda tokens, x=x: np.array([x] * len(tokens)) for x in given.values()]
+    with pytest.raises(ValueError, match=rf"{which}\(tokens\)\[-1\]=.*is not a distribution"):
+        exact_divergence(*models, [0], 1, 1, Lenience(0.5))
+
+
+@pytest.mark.parametrize("other", [[1.0], [0.5, 0.5]])
+def test_models_of_two_vocabularies(other):
+    models = [lambda tokens, x=x: np.array([x] * len(tokens)) for x in (GOOD, other)]
+    with pytest.raises(ValueError, match=f"draft gives {len(other)} chances.*and the target 3"):
+        exact_divergence(*models, [0], 1, 1, Lenience(0.5))
+
+
+@pytest.mark.parametrize("tokens", [5, None, "ab"])
+def test_a_text_that_is_none(tokens):
+    models = [lambda tokens: np.array([GOOD] * len(tokens))] * 2
+    with pytest.raises(ValueError, match="tokens"):
+        exact_divergence(*models, tokens, 1, 1, Lenience(0.5))
+
+
+def test_the_last_distribution_of_a_model_that_gives_only_one():
+    with pytest.raises(ValueError, match="is not a distribution"):
+        exact_divergence(*[lambda tokens: np.array(GOOD)] * 2, [0], 1, 1, Lenience(0.5))
+
+
+def test_drafts_whose_distribution_cannot_be_read():
+    for draft in ("lookup", None, toy_head(24, toy(0).model.config, (0, 1, 2, 4))):
+        with pytest.raises(ModelError, match="the draft is .*give what load makes"):
+            measured_divergence(toy(0), draft, [[1]], Lenience(0.5))
+    with pytest.raises(ModelError, match="the target is .*give what load makes"):
+        measured_divergence("tiny", toy(0), [[1]], Lenience(0.5))
+
+
+def test_a_draft_of_another_tokenizer_with_as_many_tokens():
+    first, second = (
+        LanguageModel(network(i, 1, vocabulary=3), Pieces(*letters), "letters")
+        for i, letters in enumerate(("abc", "bac"))
+    )
+    with pytest.raises(ModelError, match="has another tokenizer than the target"):
+        measured_divergence(first, second, [[0]], Lenience(0.5))

@@ -66,13 +66,13 @@ def header(path: Path) -> dict[str, int]:
 
 
 def read_saved(
-    path: Path, framework: str, make: Callable[[dict, dict], T], what: str, by: str
+    path: str | Path, framework: str, make: Callable[[dict, dict], T], what: str, by: str
 ) -> T:
     """The object that `make` builds from a file's tensors and its metadata "about".
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
     framework : {"pt", "numpy"}
         The framework of the tensors that `make` takes.
     make : callable
@@ -87,6 +87,7 @@ def read_saved(
     """
     from safetensors import safe_open
 
+    path = Path(path)
     header(path)  # before anything is opened
     try:
         with safe_open(path, framework) as file:

@@ -103,6 +103,15 @@ def padded(found: Sequence[Sequence[int]], kinds: Sequence[Sequence[int]], rows:
     return Proposal(tokens, counts, kinds=kinds)
 
 
+def check_begun(begun: Rows, rows: Rows) -> None:
+    """Raise `ModelError` where a draft that follows one stream is asked to go on with another."""
+    if begun is not rows:
+        raise ModelError(
+            "this draft has begun another stream since, and follows one at a time: give each stream"
+            " a draft of its own"
+        )
+
+
 class Draft(Protocol):
     """The methods that a draft of your own must have.
 

@@ -40,19 +40,19 @@ def fitted(
     given, _ = tokens_of(target, prompts)
     if len(given) < 2 * HELD_OUT:
         raise ModelError(f"{len(given)} prompts are too few to train and judge: give 16 or more")
-    seed = torch.seed() % 2**32 if seed_of(seed) is None else seed
+    seed = torch.Generator().seed() % 2**32 if seed_of(seed) is None else seed
     left_out = given[::HELD_OUT]
     learned = [one for i, one in enumerate(given) if i % HELD_OUT]
     how = {"max_new_tokens": max_new_tokens, "seed": seed}
     texts = written(target, learned[::2], **how)
     texts += written(target, learned[1::2], temperature=1.0, **how)
     states, tokens = examples(target, texts, heads)
+    judged = examples(target, written(target, left_out, **how), heads)  # too short is said here
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made = ParallelHeads(states.shape[1], heads).to(target.device)
         _train(made, target, states, tokens, steps, progress)
     known = is_known(target.tokenizer)
-    judged = examples(target, written(target, left_out, **how), heads)
     made.about = {
         "weights": target.weights,
         **({"vocabulary": vocabulary_fingerprint(target.tokenizer)} if known else {}),

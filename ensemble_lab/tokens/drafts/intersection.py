@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.tokens.drafts.base import Proposal, draw, padded
+from ensemble_lab.tokens.drafts.base import Proposal, check_begun, draw, padded
 from ensemble_lab.tokens.drafts.vocabularies import NO_CHARACTER, common_tokens, text_of
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class IntersectionDraft:
         from ensemble_lab.tokens.drafts.retokenized import RetokenizedReader
         from ensemble_lab.tokens.reading.packed import packed
 
-        self.sampling, self.generator = sampling, generator
+        self.rows, self.sampling, self.generator = rows, sampling, generator
         model, device = packed(self.draft.model), self.draft.model.device
         self.theirs = torch.tensor(self.common.draft, device=device)
         self.ours = torch.tensor(self.common.target, device=rows.tokens.device)
@@ -76,6 +76,7 @@ class IntersectionDraft:
     def propose(self, rows: Rows, most: int) -> Proposal:
         import torch
 
+        check_begun(self.rows, rows)
         texts = [text_of(self.target.tokenizer, text) for text in rows.texts]
         tokens = self.reader.encode(texts)
         most = self.reader.room(tokens, most)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ensemble_lab.tokens.drafts.base import padded
+from ensemble_lab.tokens.drafts.base import check_begun, padded
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +43,7 @@ class JacobiDraft:
         self.passes: list[list[tuple[int, list[int]]]] = [[] for _ in rows.texts]
 
     def propose(self, rows: Rows, most: int) -> Proposal:
+        check_begun(self._rows, rows)
         found = []
         for i, text in enumerate(rows.texts):
             known = self._corrected[i][len(text) - self._from[i] :][:most]

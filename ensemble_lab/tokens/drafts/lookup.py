@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from ensemble_lab.tokens.reading.rows import Rows
     from ensemble_lab.tokens.sampling import Sampling
-from ensemble_lab.tokens.drafts.base import Proposal, padded
+from ensemble_lab.tokens.drafts.base import Proposal, check_begun, padded
 
 
 class LookupDraft:
@@ -36,10 +36,12 @@ class LookupDraft:
         self.longest, self.shortest = longest, shortest
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
+        self.rows = rows
         self.after = [{} for _ in rows.texts]  # n-gram to the position after it, the latest
         self.known = [0] * len(rows.texts)
 
     def propose(self, rows: Rows, most: int) -> Proposal:
+        check_begun(self.rows, rows)
         found = [self._row(i, text, most) for i, text in enumerate(rows.texts)]
         kinds = [[size] * len(tokens) for tokens, size in found]
         return padded([tokens for tokens, _ in found], kinds, rows)

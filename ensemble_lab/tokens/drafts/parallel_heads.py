@@ -11,6 +11,7 @@ import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.settings import whole
 from ensemble_lab.models.vocabulary import is_known, vocabulary_fingerprint
@@ -70,6 +72,7 @@ class ParallelHeads(nn.Module):
         if whole(heads, "heads") < 1:
             raise ValueError(f"heads={heads} propose nothing; use 1 or more")
         self.about = dict(about or {})
+        check_hits(self.hits, heads)
         self.up = nn.Parameter(torch.randn(heads, width, WIDER * width) / width**0.5)
         self.down = nn.Parameter(torch.zeros(heads, WIDER * width, width))
 
@@ -130,7 +133,7 @@ class ParallelHeads(nn.Module):
 
     @property
     def hits(self) -> list[list[float]]:
-        return self.about.get("hits", [])
+        return self.about.get("hits") or []
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """States (n, K, D) for the target's head, from its states (n, D)."""
@@ -168,7 +171,7 @@ class ParallelHeads(nn.Module):
         ready = copy.deepcopy(self).to(network.device, network.dtype).eval()
         return reader, HeadsDraft(ready, reader, branches)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write as safetensors in bfloat16, without the target's own weights."""
         from safetensors.torch import save_file
 
@@ -176,7 +179,7 @@ class ParallelHeads(nn.Module):
         save_file(weights, path, metadata={"about": json.dumps(self.about, sort_keys=True)})
 
     @classmethod
-    def read(cls, path: Path) -> ParallelHeads:
+    def read(cls, path: str | Path) -> ParallelHeads:
         """Read what `save` wrote.
 
         Raises
@@ -192,6 +195,21 @@ class ParallelHeads(nn.Module):
             return found.eval()
 
         return read_saved(path, "pt", made, "parallel heads", "ParallelHeads")
+
+
+def check_hits(hits, heads: int) -> None:
+    """Raise `ValueError` unless `hits` are empty, or a list of shares for each head."""
+    rows = hits if isinstance(hits, list | tuple) else [hits]
+    shares = all(
+        isinstance(row, list | tuple)
+        and row
+        and all(isinstance(x, Real) and 0 <= x <= 1 for x in row)
+        for row in rows
+    )
+    if rows and not (shares and len(rows) == heads):
+        raise ValueError(
+            f"hits={shown(hits, 80)} of {heads} heads: give each a list of shares from 0 to 1"
+        )
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.vocabulary import is_known
-from ensemble_lab.tokens.drafts.base import Proposal, padded
+from ensemble_lab.tokens.drafts.base import Proposal, check_begun, padded
 from ensemble_lab.tokens.drafts.vocabularies import NO_CHARACTER, bare, text_of
 
 if TYPE_CHECKING:
@@ -66,10 +67,11 @@ class StringDraft:
         from ensemble_lab.tokens.drafts.retokenized import RetokenizedReader
         from ensemble_lab.tokens.reading.packed import packed
 
-        model = packed(self.draft.model)
+        self.rows, model = rows, packed(self.draft.model)
         self.reader = RetokenizedReader(model, self.draft.tokenizer, len(rows))
 
     def propose(self, rows: Rows, most: int) -> Proposal:
+        check_begun(self.rows, rows)
         texts = [text_of(self.target.tokenizer, text) for text in rows.texts]
         tokens = self.reader.encode(texts)
         room = self.reader.room(tokens, most + 1)  # one more shows whether the last word is whole
@@ -101,7 +103,9 @@ class StringDraft:
         new, tokenizer = then[len(now) :].rstrip(NO_CHARACTER), self.target.tokenizer
         words = re.match(r".*\S(?=\s)", new, re.DOTALL)
         tokens = continuation(tokenizer, text[-BEHIND:], words.group() if words else new)
-        return tokens if words else tokens[:-1]
+        size = self.target.model.config.vocab_size  # a tokenizer may have tokens beyond the table
+        known = list(takewhile(lambda token: token < size, tokens))
+        return known if words or known != tokens else tokens[:-1]
 
 
 def continuation(tokenizer: PreTrainedTokenizerBase, text: str, new: str) -> list[int]:

@@ -18,10 +18,10 @@ from ensemble_lab.core.missing import require
 from ensemble_lab.core.whole import moved_to
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.settings import number, whole
-from ensemble_lab.models.vocabulary import check_vocabulary, vocabulary_fingerprint
+from ensemble_lab.models.vocabulary import check_vocabulary, is_known, vocabulary_fingerprint
 from ensemble_lab.models.weights.safetensors_head import read_saved
 from ensemble_lab.tokens.drafts.automaton import ROOT, SuffixAutomaton
-from ensemble_lab.tokens.drafts.base import padded
+from ensemble_lab.tokens.drafts.base import check_begun, padded
 
 if TYPE_CHECKING:
     import torch
@@ -83,6 +83,7 @@ class SuffixDraft:
         self.factor, self.most_tokens = factor, most_tokens
         self.texts: deque[list[int]] = deque()  # of the corpus, the oldest first
         self._outputs: list[tuple[list[int], int]] = []  # texts of the last use, their prompts
+        self._match: list[tuple[int, int]] = []  # of each row, the longest suffix in the corpus
         self.corpus = SuffixAutomaton()
         for text in several(corpus, "corpus"):
             self.add(text)
@@ -103,6 +104,7 @@ class SuffixDraft:
             while sum(map(len, self.texts)) > self.most_tokens // 2:
                 self.texts.popleft()
             self.corpus = SuffixAutomaton()  # an automaton cannot forget
+            self._match = [(ROOT, 0) for _ in self._match]  # the old states are gone
             kept = list(self.texts)
         else:
             kept = [tokens]
@@ -113,18 +115,21 @@ class SuffixDraft:
 
     @property
     def highest(self) -> int:
-        """The highest token id in the corpus; -1 where it is empty."""
-        return max(self.corpus.next[ROOT], default=-1)
+        """The highest token id in the corpus and the last outputs; -1 where there is none."""
+        outputs = (token for text, prompt in self._outputs for token in text[prompt:])
+        return max([*self.corpus.next[ROOT], *outputs], default=-1)
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
         self._keep_outputs()
         self._outputs = [(text, len(text)) for text in rows.texts]
+        self._rows = rows
         self._own = [SuffixAutomaton() for _ in rows.texts]
-        self._match = [(ROOT, 0) for _ in rows.texts]  # the longest suffix in the corpus
+        self._match = [(ROOT, 0) for _ in rows.texts]
         for i, text in enumerate(rows.texts):
             self._read(i, text)
 
     def propose(self, rows: Rows, most: int) -> Proposal:
+        check_begun(self._rows, rows)
         found = [self._row(i, text, most) for i, text in enumerate(rows.texts)]
         return padded([tokens for tokens, _ in found], [kinds for _, kinds in found], rows)
 
@@ -136,10 +141,16 @@ class SuffixDraft:
         path : str or Path
         tokenizer : PreTrainedTokenizerBase
             Whose ids they are; `load` compares it.
+
+        Raises
+        ------
+        ModelError
+            The tokenizer cannot list its tokens.
         """
         require("a corpus", "safetensors")
         from safetensors.numpy import save
 
+        _check_known(tokenizer)
         self._keep_outputs()
         tokens = np.array([token for text in self.texts for token in [*text, END]], np.int32)
         about = {"vocabulary": vocabulary_fingerprint(tokenizer), "weights": "its own model"}
@@ -162,9 +173,11 @@ class SuffixDraft:
         Raises
         ------
         ModelError
-            The file is damaged or holds something else, or its tokens are of another tokenizer.
+            The file is damaged or holds something else, or its tokens are of another tokenizer,
+            or of one that cannot list its tokens.
         """
         require("a corpus", "safetensors")
+        _check_known(tokenizer)
         texts, about = read_saved(Path(path), "numpy", _texts, "corpus", "SuffixDraft")
         check_vocabulary(about, f"the corpus {shown(str(path))}", tokenizer)
         return cls(texts, **settings)
@@ -172,7 +185,7 @@ class SuffixDraft:
     def _keep_outputs(self) -> None:
         for text, prompt in self._outputs:
             self.add(text[prompt:])
-        self._outputs = []
+        self._outputs = [(text, len(text)) for text, _ in self._outputs]  # it may still be written
 
     def _read(self, i: int, text: list[int]) -> None:
         """Take in what was added to a row since the last time."""
@@ -208,6 +221,14 @@ def kind_of(length: int, share: float, elsewhere: bool) -> int:
     return 2 * (3 * min(length, 5) + (share > 0.5) + (share == 1)) + elsewhere - 3
 
 
+def _check_known(tokenizer) -> None:
+    if not is_known(tokenizer):
+        raise ModelError(
+            f"tokenizer={shown(tokenizer, 60)} does not list its tokens: give the target's, such as"
+            " target.tokenizer"
+        )
+
+
 def _id(token) -> int:
     if 0 <= whole(token, "a token of the corpus") < TOKENS:
         return int(token)
@@ -219,5 +240,9 @@ def _texts(tensors: dict, about: dict) -> tuple[list[list[int]], dict]:
     tokens = tensors["tokens"]
     if tokens.ndim != 1 or tokens.dtype != np.int32 or (len(tokens) and tokens[-1] != END):
         raise ModelError("its tokens are not texts of ids that end with -1")
+    if (tokens < END).any():
+        raise ModelError(f"its tokens hold {tokens.min()}; ids are whole numbers from 0 up")
+    if not all(isinstance(about[name], str) for name in ("vocabulary", "weights")):
+        raise ModelError("it does not say whose tokens it holds")
     ends = np.flatnonzero(tokens == END)
     return [part[:-1].tolist() for part in np.split(tokens, ends + 1)[:-1]], about
