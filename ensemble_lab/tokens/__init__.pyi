@@ -29,4 +29,5 @@ from .plain import one_round as one_round
 from .plain import speculative as speculative
 from .shapes import best_shape as best_shape
 from .shapes import shape_tokens as shape_tokens
+from .together.cascades import SpeculativeCascade as SpeculativeCascade
 from .tracing import trace as trace
