@@ -29,6 +29,7 @@ from .plain import one_round as one_round
 from .plain import speculative as speculative
 from .shapes import best_shape as best_shape
 from .shapes import shape_tokens as shape_tokens
+from .together.bild import big_little as big_little
 from .together.cascades import SpeculativeCascade as SpeculativeCascade
 from .together.combinations import Averaging as Averaging
 from .together.combinations import ContrastiveDecoding as ContrastiveDecoding

@@ -130,3 +130,28 @@ def test_members_are_measured_or_refused(pair):
         | {f"prompts {x!r}": lambda x=x: lab.measure_members(both, x) for x in (None, 1, [])}
         | {"draft": lambda: lab.measure_members(both, "a", "nothing")}
     )
+
+
+@contract("big_little")
+def test_two_models_write_by_turns_or_are_refused(pair):
+    right = lab.decode(pair[0], "The sea was", max_new_tokens=4).tokens
+    for prompt in ("The sea was", pair[0].token_ids("The sea was")):
+        for way in (
+            {"fallback": 2},
+            {"rollback": 0},
+            {"most": np.int64(1), "rollback": np.float32(0)},
+        ):
+            made = lab.big_little(*pair, prompt, max_new_tokens=4, **way)
+            assert made.tokens == right
+    wrong = (-0.1, math.nan, "0.1", None, True, [0.5])
+    calls = {
+        f"{name} {x!r}": lambda name=name, x=x: lab.big_little(*pair, "a", **{name: x})
+        for name in ("fallback", "rollback", "most", "max_new_tokens")
+        for x in wrong
+    }
+    collected(
+        calls
+        | {f"{x!r}": lambda x=x: lab.big_little(*pair, x) for x in (None, 1, ["a", "b"], [])}
+        | {f"large {x!r}": lambda x=x: lab.big_little(x, pair[1], "a") for x in (None, "tiny")}
+        | {f"small {x!r}": lambda x=x: lab.big_little(pair[0], x, "a") for x in (None, "tiny")}
+    )

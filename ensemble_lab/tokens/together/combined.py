@@ -69,7 +69,7 @@ class CombinedModel(LanguageModel):
         combination.check(len(self.models))
         first, *others = self.models
         for one in others:
-            _check_alike(first, one)
+            check_alike(first, one)
         if isinstance(combination, ContrastiveDecoding) and first.model is others[0].model:
             warnings.warn(
                 "the amateur is the expert: a contrast of a model with itself only leaves out"
@@ -107,7 +107,7 @@ class CombinedModel(LanguageModel):
         return Generation(made.text, made.tokens, tuple(chosen))
 
 
-def _check_alike(first: LanguageModel, other: LanguageModel) -> None:
+def check_alike(first: LanguageModel, other: LanguageModel) -> None:
     """Raise `ModelError` where two models cannot be read side by side."""
     names = f"{shown(first.weights, 40)} and {shown(other.weights, 40)}"
     if first.device != other.device:
