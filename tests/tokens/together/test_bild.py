@@ -10,7 +10,7 @@ from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.tokens.decode import decode
 from ensemble_lab.tokens.together.bild import big_little
-from tests.support.toy_lm import NO_WORDS, network, toy
+from tests.support.toy_lm import NO_WORDS, mutant, network, toy
 
 PROMPTS = ([4], [1, 2, 3], [5, 0, 5, 0, 5])
 
@@ -80,6 +80,29 @@ def test_identities(prompt):
     free = big_little(large, small, prompt, fallback=0, rollback=math.inf, **asked)
     assert [len(r.tokens) for r in free.rounds] == [1, 11, 11, 2]  # cut by the limit
     assert [r.accepted for r in free.rounds][:3] == [0, 10, 10]
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [("losses[i] > rollback", "losses[i] < rollback"),
+     ("if chance < fallback:", "if chance < 0:"),
+     (" and x != best[i]", ""),
+     ("[*drafted[:kept], best[kept]]", "[*drafted[:kept], best[-1]]")],
+)  # fmt: skip
+def test_planted_faults_are_seen(old, new):
+    large, small = toy(0), toy(1, layers=1)
+    wrong, found = mutant(big_little, old, new), False
+    for prompt in PROMPTS:
+        for asked in ((0.4, 1.5, 4), (0.4, 0.1, 4)):
+            way = dict(zip(("fallback", "rollback", "most"), asked), max_new_tokens=30)
+            text, rounds = plainly(large, small, prompt, *asked, 30)
+            for function, faulty in ((big_little, False), (wrong, True)):
+                made = function(large, small, prompt, **way)
+                same = made.tokens == text
+                same &= [(r.proposed, r.accepted) for r in made.rounds[1:]] == rounds
+                assert same or faulty
+            found |= not same
+    assert found
 
 
 def test_the_tiny_pair():
