@@ -29,4 +29,12 @@ from .plain import one_round as one_round
 from .plain import speculative as speculative
 from .shapes import best_shape as best_shape
 from .shapes import shape_tokens as shape_tokens
+from .together.bild import big_little as big_little
+from .together.cascades import SpeculativeCascade as SpeculativeCascade
+from .together.combinations import Averaging as Averaging
+from .together.combinations import ContrastiveDecoding as ContrastiveDecoding
+from .together.combinations import ProductOfExperts as ProductOfExperts
+from .together.combinations import ProxyTuning as ProxyTuning
+from .together.combined import CombinedModel as CombinedModel
+from .together.members import measure_members as measure_members
 from .tracing import trace as trace

@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from ensemble_lab.tokens.trees import Tree
 
 VERIFICATIONS = ("token", "block", "coupled", "typical")
-RULES = {"Typical": "Typical()", "Lenience": "Lenience(0.5)", "Mixture": "Mixture(0.5)"}
+RULES = {
+    "Typical": "Typical()",
+    "Lenience": "Lenience(0.5)",
+    "Mixture": "Mixture(0.5)",
+    "SpeculativeCascade": 'SpeculativeCascade("opt", 0.1)',
+}
 UNSET = {"lenience": RULES["Lenience"], "mixture": RULES["Mixture"]}
 
 

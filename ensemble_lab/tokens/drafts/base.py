@@ -79,7 +79,7 @@ class Proposal:
         """
         if self.probabilities is None or min(self.counts) < 1:
             raise ModelError(
-                "a mixture needs the draft's probabilities at every position, and here the draft"
+                "this rule needs the draft's probabilities at every position, and here the draft"
                 " gives none: its context may be full; use a smaller max_new_tokens"
             )
         return self.cut([n - 1 for n in self.counts], self.tokens.shape[1] - 1, 1)

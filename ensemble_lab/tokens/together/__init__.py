@@ -1,0 +1,1 @@
+"""Several models that write one text together."""
