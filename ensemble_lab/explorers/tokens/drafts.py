@@ -159,7 +159,7 @@ def places_of(tree: Tree, path: Sequence[int]) -> np.ndarray:
 
 
 def edges(panel: Panel, tree: Tree, path: Sequence[int], spots: np.ndarray) -> list[Mark]:
-    """Lines from parents to children; those of the accepted path are thick."""
+    """Lines from parents to children; those of the accepted path are thick, others dotted."""
 
     def lines(nodes) -> tuple[list, list]:
         x, y = [], []
@@ -171,10 +171,15 @@ def edges(panel: Panel, tree: Tree, path: Sequence[int], spots: np.ndarray) -> l
         return x, y
 
     others = [i for i in range(len(tree.tokens)) if i not in path]
-    drawn = (others, ORACLE, "drafted", 1), (path, SMALL, "accepted", 4)
-    marks = [panel.border(lines(nodes), *look, width=width) for nodes, *look, width in drawn]
-    solid = [{**mark.trace, "line": {**mark.trace["line"], "dash": "solid"}} for mark in marks]
-    return [replace(mark, said="", trace=one) for mark, one in zip(marks, solid, strict=True)]
+    found = []
+    for nodes, colour, said, width, dash in (
+        (others, ORACLE, "drafted", 1, "dot"),
+        (path, SMALL, "accepted", 4, "solid"),
+    ):
+        mark = panel.border(lines(nodes), colour, said, width=width)
+        line = {**mark.trace["line"], "dash": dash}
+        found.append(replace(mark, said="", trace={**mark.trace, "line": line}))
+    return found
 
 
 def tokens(panel: Panel, one: Text, place: int, tree: Tree, path, spots) -> list[dict]:
