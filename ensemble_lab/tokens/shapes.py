@@ -137,7 +137,7 @@ def checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
     ModelError
         They are no tree whose root is the text's last token.
     """
-    found = np.asarray(shape if isinstance(shape, np.ndarray) else _listed(shape), object)
+    found = np.asarray(_listed(shape), object)
     numbers = [int(x) for x in found.flat if isinstance(x, int | np.integer) and x is not True]
     good = found.ndim == 1 and len(numbers) == len(found) and 1 <= len(found) <= MOST_NODES
     if not good or any(not -1 <= parent < i for i, parent in enumerate(numbers)):
@@ -172,7 +172,7 @@ def checked_chances(chances: Sequence[Real]) -> list[Real]:
     ValueError
         They are none.
     """
-    found = chances.tolist() if isinstance(chances, np.ndarray) else _listed(chances)
+    found = _listed(chances)
     good = isinstance(found, list) and len(found) > 0
     good = good and all(
         isinstance(x, Real) and not isinstance(x, bool | np.bool_) and 0 <= x <= 1 for x in found
@@ -186,6 +186,8 @@ def checked_chances(chances: Sequence[Real]) -> list[Real]:
 
 def _listed(values):
     """A list of values, or what is none as it is."""
+    if hasattr(values, "tolist"):  # an array or a tensor
+        return values.tolist()
     if isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable):
         return values
     return list(values)

@@ -5,6 +5,7 @@ The familywise level of the statistics is 0.001.
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -21,6 +22,7 @@ from ensemble_lab.tokens.drafts.lookup import LookupDraft
 from ensemble_lab.tokens.drafts.trees import DraftTree
 from ensemble_lab.tokens.hits import hits_by_depth
 from ensemble_lab.tokens.sampling import Sampling
+from ensemble_lab.tokens.shapes import best_shape
 from ensemble_lab.tokens.trees import tree_of
 from tests.support.toy_lm import counted, drawn, exact_distribution, mutant, p_value, toy, toy_head
 
@@ -380,6 +382,12 @@ def test_a_draft_observes_what_the_target_read():
 def test_a_plan_that_cannot_be(plan, message):
     with pytest.raises((ModelError, ValueError), match=message):
         DraftTree("head", **plan)
+
+
+def test_shapes_and_chances_as_arrays_and_tensors():
+    for kind in (np.array, torch.tensor):
+        assert DraftTree("head", kind([-1, 0, -1])).shape == (-1, -1, 0)
+        assert best_shape(kind([0.6, 0.2]), 4) == (-1, -1, 0, 2)
 
 
 @pytest.mark.parametrize("draft", ["lookup", None, 3, "early-exit:1"])

@@ -66,6 +66,7 @@ def test_a_corpus_that_forgets_while_a_text_is_written():
     draft = SuffixDraft([prompt * 2], most_tokens=40)
     going = stream(toy(0), prompt, draft, **ASKED)
     draft.add([0] * 20)
+    draft.add([0])  # now only this one is left
     for _ in going:
         pass
     assert going.generations[0].tokens == decode(toy(0), prompt, max_new_tokens=20).tokens
