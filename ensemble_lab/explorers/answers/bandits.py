@@ -6,12 +6,12 @@ import numpy as np
 
 from ensemble_lab.explorers.answers.bandits_replay import (
     CHANGE,
-    PRICED,
     DISCOUNTS,
     FAILS,
     JUNE,
     POLICIES,
     POOL,
+    PRICED,
     QUESTIONS,
     RUNS,
     STILL,
