@@ -13,6 +13,7 @@ milliseconds a generated token, because in bfloat16 two texts may part and end e
 from functools import cache, partial
 from pathlib import Path
 
+import ensemble_lab as lab
 from benchmarks.parts import beside_engines, trees
 from benchmarks.parts.accounts import host_percent, middle_of
 from benchmarks.parts.compare import record, side_by_side
@@ -26,6 +27,7 @@ from benchmarks.parts.speculating import (
     FIXED,
     FROZEN,
     GAMMA,
+    NEW_TOKENS,
     PAIRS,
     PEER_ASSISTANCE,
     PEER_LOOKUPS,
@@ -149,6 +151,37 @@ def tree_vs_chain(quick):
     return trees.tree_vs_chain(bench(quick))
 
 
+def suffix_vs_lookup(quick):
+    """Suffix decoding with the answers to all other prompts as its corpus, against our lookup."""
+    model, prompts = bench(quick).target, bench(quick).prompts
+    most = 16 if quick else NEW_TOKENS
+    answers = [
+        (ids, list(made.tokens))
+        for of_kind in prompts.values()
+        for ids, made in zip(of_kind, lab.decode(model, of_kind, max_new_tokens=most), strict=True)
+    ]
+
+    def with_corpus(ids, *settings):
+        corpus = [answer for prompt, answer in answers if prompt != ids]
+        return ours(model, lab.SuffixDraft(corpus))(ids, *settings)
+
+    settings = {
+        "corpus": (with_corpus, PAIRS),
+        "alone": (ours(model, "suffix"), PAIRS),
+        "lookup": (ours(model, "lookup"), PAIRS),
+    }
+    runs = timed(settings, prompts, 0.0, quick, "suffix")
+    alone = {kind: found["ratio"] for kind, found in by_kind(runs["alone"], runs["lookup"]).items()}
+    return bench(quick).compared(
+        "suffix-vs-lookup",
+        runs["corpus"],
+        runs["lookup"],
+        "at least 1.05 on passage and summary",
+        "our prompt lookup",
+        ratio_without_corpus=alone,
+    )
+
+
 def share_of_formula(quick):
     """Speedup measured over speedup expected, a share for every draft and prompt.
 
@@ -269,6 +302,7 @@ RECORDS = {
     "worst-kind-vs-generate": worst_kind_vs_generate,
     "sampled-vs-generate": sampled_vs_generate,
     "lookup-vs-assisted": lookup_vs_assisted,
+    "suffix-vs-lookup": suffix_vs_lookup,
     "share-of-formula": share_of_formula,
     "host-share": host_share,
     "draft-vs-assisted": draft_vs_assisted,

@@ -188,6 +188,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("--budget", float, "USD", "most USD an item, in the mean"),
         ("--latency", float, "SECONDS", "most seconds an item, in the mean"),
         ("--risk", float, "SHARE", "choose by the accuracy that is missed with this chance"),
+        ("--rate", float, "PER_SECOND", "requests a second, to simulate how long people wait"),
         ("--cluster", str, "COLUMN", "rows that belong together, such as those of one user"),
         ("--time", str, "COLUMN", "a clock: each policy is judged on later rows"),
         ("--propensity", str, "COLUMN", "how likely the choice was, where one model answered each"),
@@ -195,6 +196,8 @@ def build_parser() -> argparse.ArgumentParser:
         ("--rows", int, "N", "how many rows to grade where nothing is graded; default: 300"),
     ):
         advise.add_argument(name, type=kind, metavar=unit, help=words)
+    advise.add_argument("--servers", metavar="N|MODEL=N", action="append",
+                        help="requests that a model answers at once; default: 4")  # fmt: skip
     advise.add_argument("--thorough", action="store_true", help="try more policies, on all rows")
     columns = advise.add_argument_group("columns, where they are not understood")
     for name in COLUMNS:
@@ -213,7 +216,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _advise(chosen) -> int:
-    from ensemble_lab.advice.command import advise_file
+    from ensemble_lab.advice.command import advise_file, servers_from
     from ensemble_lab.reports.request import plain
 
     given = {name: getattr(chosen, f"{name}_column") for name in COLUMNS}
@@ -221,12 +224,13 @@ def _advise(chosen) -> int:
     for name in ("answer", "correct"):  # one column, or one a model
         if given[name] and len(given[name]) == 1:
             given[name] = given[name][0]
-    limits = {name: getattr(chosen, name) for name in ("budget", "latency", "risk", "thorough")}
+    limits = {k: getattr(chosen, k) for k in ("budget", "latency", "risk", "rate", "thorough")}
     more = {} if chosen.rows is None else {"rows": chosen.rows}
     try:
         told = advise_file(
             chosen.table, chosen.out, given, cluster=chosen.cluster, time=chosen.time,
-            propensity=chosen.propensity, graded_rows=chosen.graded_rows, **limits, **more,
+            propensity=chosen.propensity, graded_rows=chosen.graded_rows,
+            servers=servers_from(chosen.servers), **limits, **more,
         )  # fmt: skip
     except (ValueError, LookupError, OSError) as error:
         _say(chosen, str(error))

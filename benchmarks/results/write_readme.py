@@ -294,7 +294,8 @@ def of_decoding(record):
         near = "; ours with {draft}; the target's likeliest: {ours:.1%} of our tokens, {peer:.1%}"
         text = record.get("same_text")
         judged = near.format(draft=record["draft"], **text) + " of the peer's" if text else ""
-        return shown + compiled + judged
+        few = record.get("ratio_in_four_bits")
+        return shown + compiled + judged + (f"; {few:.3g} in four bits" if few else "")
     if "by_draft" in record:
         form = "; {}: {:.3g} with alpha {:.2g}, c {:.2g}, v {:.3g}"
         keys = ("share", "alpha", "c", "v")
@@ -437,15 +438,15 @@ def ruled():
 def covered():
     """Whether advice kept its promise, table by table, from the record coverage."""
     [found] = [r for r in measured("advise") if r["name"] == "coverage"]
-    head = ("table", "accuracy in the interval", "cost in the interval", "promise - truth, points",
+    head = ("table", "accuracy in the interval", "the same, other rows", "cost in the interval",
+            "promise - truth, points", "the same, other rows", "without luck",
             "out-of-fold winner", "naive")  # fmt: skip
+    shares = ("coverage_accuracy", "coverage_other_rows", "coverage_cost")
+    kinds = ("", "_other_rows", "_other_rows_without_luck", "_out_of_fold", "_naive")
     rows = [f"| {' | '.join(head)} |", "|---|" + "--:|" * (len(head) - 1)]
     for name, of in [*found["tables"].items(), ("together", found["together"])]:
-        cells = [f"{of[key]:.1%}" for key in ("coverage_accuracy", "coverage_cost")]
-        cells += [
-            plus_minus(*of[f"points_too_high{kind}"], ".2f")
-            for kind in ("", "_out_of_fold", "_naive")
-        ]
+        cells = [f"{of[key]:.1%}" for key in shares]
+        cells += [plus_minus(*of[f"points_too_high{kind}"], ".2f") for kind in kinds]
         rows.append(f"| {name} | {' | '.join(cells)} |")
     how = f"{found['draws']} draws of each; ± is a standard error; naive: {found['peer_is']}."
     return "\n".join([*rows, "", how])

@@ -19,7 +19,7 @@ from ensemble_lab.advice.baselines import (
     rival_of,
 )
 from ensemble_lab.advice.columns import clock, clusters, of_rows
-from ensemble_lab.advice.limits import check_limits
+from ensemble_lab.advice.limits import check_limits, check_load
 from ensemble_lab.advice.pool import Candidate, candidates
 from ensemble_lab.advice.prices import Repriced, at_prices
 from ensemble_lab.advice.scores import MOST_FITTED, Scores, fitted, score
@@ -80,6 +80,10 @@ class Advice(Frozen):
         Every doubt, and everything that was left out or understood.
     limits : mapping of str to float
         ``budget``, ``latency`` and ``risk``, those that were given.
+    rate : float or None
+        Requests a second, where they were given.
+    servers : int, mapping of str to int, or None
+        Of every model, or of each, where they were given.
     """
 
     outcomes: Outcomes
@@ -101,6 +105,8 @@ class Advice(Frozen):
     what_not: str
     said: tuple[str, ...]
     limits: Mapping[str, float] = field(default_factory=dict)
+    rate: float | None = None
+    servers: int | Mapping[str, int] | None = None
 
     def sentence(self) -> str:
         """The advice in one sentence."""
@@ -115,7 +121,8 @@ class Advice(Frozen):
         against += f" {percent(self.best_single.accuracy)}"
         if not np.isnan(self.mean_cost.value) and single["cost"] > 0:
             share = self.mean_cost.value / single["cost"]
-            return f"{text} at {100 * share:.3g} % of the price of {against}."
+            part = f"{100 * share:.3g} % of" if share < 9.995 else f"{share:,.0f} times"
+            return f"{text} at {part} the price of {against}."
         return f"{text}, against {against}."
 
     def bargain(self) -> str:
@@ -187,6 +194,8 @@ def advise(
     risk: float | None = None,
     cluster=None,
     time=None,
+    rate: float | None = None,
+    servers: int | Mapping[str, int] | None = None,
     thorough: bool = False,
     seed: int = 0,
     progress: bool = True,
@@ -213,6 +222,11 @@ def advise(
     time : str or array-like (n,), optional
         A clock, by name or values: then every policy is judged on rows later than those of its fit,
         and policies that learn while they answer are tried.
+    rate : float, optional
+        Requests a second: how long people wait is simulated at this rate, and at half and one and a
+        half of it.
+    servers : int, or mapping of str to int, optional
+        How many requests each model answers at once in this simulation; 4 where none is given.
     thorough : bool
         Try more policies, fitted on all rows.
     seed : int
@@ -227,10 +241,10 @@ def advise(
     Raises
     ------
     ValueError
-        One model; too few graded rows; a budget below the cheapest policy; a cluster that is the
-        whole table; a clock that cannot be read.
+        One model; too few graded rows; a limit, rate or number of servers that is none; a budget
+        below the cheapest policy; a cluster that is the whole table; a clock that cannot be read.
     KeyError
-        A column that is not there.
+        A column or model that is not there.
 
     References
     ----------
@@ -252,6 +266,9 @@ def advise(
     seed = checked_seed(seed)
     whole = outcomes
     outcomes, said = checks.usable(outcomes)
+    check_load(rate, servers, whole.models)
+    if outcomes.latency is None and (rate, servers) != (None, None):
+        said.append("How long people wait cannot be simulated: no latency is recorded.")
     if len(outcomes) < len(whole):  # columns that are given as values lose the same rows
         rows = ~np.isnan(whole.correct).all(axis=1)
         cluster, time = of_rows(cluster, rows), of_rows(time, rows)
@@ -282,10 +299,12 @@ def advise(
         said.append(f"Each policy was fitted on {most:,} rows, drawn at random.")
     found = choose(scores, budget, latency, risk, seed=seed)
     return _assembled(outcomes, tried, scores, found, said, most, seed,
-                      {"budget": budget, "latency": latency, "risk": risk})  # fmt: skip
+                      {"budget": budget, "latency": latency, "risk": risk},
+                      {"rate": rate, "servers": servers})  # fmt: skip
 
 
-def _assembled(outcomes, tried, scores, found: Selection, said, most, seed, limits) -> Advice:
+def _assembled(outcomes, tried, scores, found: Selection, said, most, seed, limits,
+               load) -> Advice:  # fmt: skip
     by_name = {candidate.name: candidate for candidate in tried}
     families = {name: by_name[name].family for name in scores.names}
     singles = [j for j, name in enumerate(scores.names) if families[name] == "single"]
@@ -321,4 +340,5 @@ def _assembled(outcomes, tried, scores, found: Selection, said, most, seed, limi
         what_not=what_not(outcomes, scores, families, found.means, found.costs, single),
         said=tuple(said),
         limits={name: limit for name, limit in limits.items() if limit is not None},
+        **load,
     )

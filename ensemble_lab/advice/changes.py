@@ -7,6 +7,7 @@ traffic is the same matrix with other weights.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 HARD = 0.5  # an item is hard where at most this share of the models is right
 STEPS = np.linspace(0, 1, 21)  # shares of hard items that are tried
 SERVERS, LOADS = 4, (0.3, 0.6, 0.9)  # of each model, and of what they can do
+AROUND = (0.5, 1.0, 1.5)  # times the rate that was given
 
 
 def by_budget(advice: Advice) -> pd.DataFrame:
@@ -171,8 +173,9 @@ def by_price(advice: Advice) -> pd.DataFrame:
 def by_rate(advice: Advice, rng: int = 0) -> pd.DataFrame:
     """Latency of the advised policy and of the best single model when requests queue.
 
-    Each model has four servers, and requests come at random (Poisson) at rates up to nine tenths of
-    what four servers of the best single model can do.
+    Requests come at random (Poisson) at half, one and one and a half times the rate of the advice;
+    where it has none, at rates up to nine tenths of what the servers of the best single model can
+    do. Each model has the servers of the advice, else four.
 
     Returns
     -------
@@ -189,8 +192,12 @@ def by_rate(advice: Advice, rng: int = 0) -> pd.DataFrame:
     if latency is None or not isinstance(advice.policy, Policy) or not (latency > 0).all():
         return nothing
     single = advice.best_single.model
-    rates = [load * SERVERS / latency[:, outcomes.columns([single])[0]].mean() for load in LOADS]
-    servers = dict.fromkeys(outcomes.models, SERVERS)
+    servers = servers_of(advice)
+    if advice.rate is not None:
+        rates = [times * advice.rate for times in AROUND]
+    else:
+        most = servers[single] / latency[:, outcomes.columns([single])[0]].mean()
+        rates = [load * most for load in LOADS]
     table: dict[str, object] = {"rate": rates}
     for who, policy in (("advised", advice.policy), ("single", Cascade((single,)))):
         with warnings.catch_warnings(action="ignore"):  # of overload: the table shows it
@@ -198,3 +205,11 @@ def by_rate(advice: Advice, rng: int = 0) -> pd.DataFrame:
         for q in ("p50", "p99"):
             table[f"{who}_{q}"] = np.where(found["overloaded"], np.nan, found[q])
     return pd.DataFrame(table)
+
+
+def servers_of(advice: Advice) -> dict[str, int]:
+    """How many requests each model answers at once in the simulation."""
+    given = advice.servers
+    own = given if isinstance(given, Mapping) else {}
+    usual = SERVERS if given is None or isinstance(given, Mapping) else given
+    return {name: own.get(name, usual) for name in advice.outcomes.models}

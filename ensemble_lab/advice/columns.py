@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from ensemble_lab.core.errors import check_known, several, shown
 from ensemble_lab.core.outcomes import Outcomes
+
+YEAR_FIRST = re.compile(r"\s*\d{4}\D")
 
 
 def column(outcomes: Outcomes, values, what: str) -> list:
@@ -108,9 +112,9 @@ def _dates(outcomes: Outcomes, listed: list) -> np.ndarray:
     """Seconds (n,) of dates, in UTC where a zone is named."""
     import pandas as pd
 
-    read = pd.to_datetime(
-        pd.Series(listed, dtype=object), utc=True, errors="coerce", format="mixed"
-    )
+    # 02/01/2026 is the second of January or the first of February: years must come first.
+    clear = [one if not isinstance(one, str) or YEAR_FIRST.match(one) else None for one in listed]
+    read = pd.to_datetime(pd.Series(clear, dtype=object), utc=True, errors="coerce", format="mixed")
     if read.isna().any():
         row = int(read.isna().to_numpy().argmax())
         raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,6 +158,29 @@ def checked_place(out: str | Path) -> Path:
                         " another name, or move it away"
                     )
     return out
+
+
+def servers_from(texts: Sequence[str] | None) -> int | dict[str, int] | None:
+    """The servers that ``--servers 4`` names, or ``--servers small=2 --servers big=8``.
+
+    Raises
+    ------
+    ValueError
+        No whole number, a model twice, or both forms.
+    """
+    if not texts:
+        return None
+    found: dict[str, int] = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        if not number.isascii() or not number.isdigit() or len(number) > 7 or name in found:
+            raise ValueError(
+                f"--servers {shown(text, 60)}; give a whole number, or MODEL=NUMBER once a model"
+            )
+        found[name] = int(number)
+    if "" in found and len(found) > 1:
+        raise ValueError(f"--servers {shown(texts, 60)}; give one number, or one for each model")
+    return found.get("", found)
 
 
 def _is_own_table(path: str | Path) -> bool:

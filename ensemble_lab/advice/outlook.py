@@ -14,6 +14,7 @@ from ensemble_lab.advice.picture import PER
 from ensemble_lab.advice.prices import turning_prices
 from ensemble_lab.advice.words import percent
 from ensemble_lab.core.errors import excerpt
+from ensemble_lab.core.online import OnlinePolicy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +116,9 @@ def _hardness(advice: Advice) -> str:
 
 def waits_of(advice: Advice) -> list[str]:
     """Latencies under load, as parts of a page; none where no latency is known."""
+    if isinstance(advice.policy, OnlinePolicy) and advice.outcomes.latency is not None:
+        text = "Waiting is not simulated for a policy that learns: its calls depend on the grades."
+        return [paragraph(text)]
     found = changes.by_rate(advice)
     if not len(found):
         return []
@@ -126,12 +130,34 @@ def waits_of(advice: Advice) -> list[str]:
         rows = [[f"{r.rate:.3g}", *map(seconds, r[2:6])] for r in found.itertuples()]
         header = ["requests a second", "advised: median", "99 % within",
                   f"{excerpt(single, 30)}: median", "99 % within"]  # fmt: skip
-    text = (
-        f"Simulated: requests come at random, each model has {changes.SERVERS} servers and the"
-        " latencies of the table. Where models are hosted by others and do not queue, the table's"
-        " latencies are what counts."
+    servers = changes.servers_of(advice)
+    used = [name for name in servers if name in _asked(advice)]
+    counts = {servers[name] for name in used}
+    each = f"each model has {_servers(counts.pop())}" if len(counts) == 1 else ", ".join(
+        f"{excerpt(name, 30)} has {_servers(servers[name])}" for name in used)  # fmt: skip
+    assumed = {"--rate": advice.rate, "--servers": advice.servers}
+    assumed = [name for name, value in assumed.items() if value is None]
+    text = f"Simulated: requests come at random, {each}, and each call takes a time of the table."
+    if assumed:
+        what = {"--rate": "The rates", "--servers": "The servers"}
+        text += f" {' and '.join(what[name] for name in assumed).replace('and The', 'and the')} are"
+        text += f" assumed: give yours with {' and '.join(assumed)}."
+    text += (
+        " Where models are hosted by others and do not queue, the table's latencies are what"
+        " counts."
     )
     return [paragraph(text), table(header, rows, "Seconds from a request to its answer")]
+
+
+def _asked(advice: Advice) -> list[str]:
+    """The models that are simulated: those of the advised policy, and the best single one."""
+    called = advice.policy.decide(advice.outcomes).called.any(axis=0)
+    names = [name for name, own in zip(advice.outcomes.models, called, strict=True) if own]
+    return [*names, advice.best_single.model]
+
+
+def _servers(count: int) -> str:
+    return f"{count:,} server" + ("" if count == 1 else "s")
 
 
 def usd(cost: float) -> str:

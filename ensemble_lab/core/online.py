@@ -146,10 +146,13 @@ class OnlinePolicy(ABC):
         ValueError
             As in `decide`.
         """
-        return self._replayed(outcomes, delay, seed, {})[0]
+        return self._replayed(outcomes, delay, seed, {}, after=True)[0]
 
-    def _replayed(self, outcomes: Outcomes, delay, seed: int, offers: dict):
-        """The learner after all items, whom it chose (n,), and whom it asked (n, m)."""
+    def _replayed(self, outcomes: Outcomes, delay, seed: int, offers: dict, after: bool = False):
+        """The learner, whom it chose (n,), and whom it asked (n, m).
+
+        With `after` it also hears what arrives between the last item and the next one.
+        """
         check_outcomes(outcomes)
         n, m = outcomes.correct.shape
         late = _delays(delay, n)
@@ -163,7 +166,7 @@ class OnlinePolicy(ABC):
         }
         offers = _offers(learner, offers, n, m)
         chosen, called, due = np.full(n, ABSTAINED), np.zeros((n, m), bool), []
-        for time in range(n + 1):
+        for time in range(n + after):
             while due and due[0][0] <= time:  # feedback since the last item
                 _, asked, model = heapq.heappop(due)
                 cells = (float(values[asked, model]) for values in known.values())

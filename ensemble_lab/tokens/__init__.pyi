@@ -6,12 +6,16 @@ from .decode import decode as decode
 from .decode import stream as stream
 from .divergences import exact_divergence as exact_divergence
 from .divergences import measured_divergence as measured_divergence
+from .drafts.automaton import SuffixAutomaton as SuffixAutomaton
 from .drafts.base import Draft as Draft
 from .drafts.base import Proposal as Proposal
 from .drafts.head import FeatureHead as FeatureHead
 from .drafts.intersection import IntersectionDraft as IntersectionDraft
+from .drafts.jacobi import JacobiDraft as JacobiDraft
 from .drafts.parallel_heads import ParallelHeads as ParallelHeads
+from .drafts.recycling import RecyclingDraft as RecyclingDraft
 from .drafts.strings import StringDraft as StringDraft
+from .drafts.suffix import SuffixDraft as SuffixDraft
 from .drafts.trees import DraftTree as DraftTree
 from .drafts.vocabularies import common_tokens as common_tokens
 from .hits import hits_by_depth as hits_by_depth

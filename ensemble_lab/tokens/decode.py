@@ -126,10 +126,12 @@ def decode(
         hides are left out. Several prompts come as a list, tuple, generator, array or column, and
         are decoded as one batch.
     draft : LanguageModel, str or Draft, optional
-        A model with the target's vocabulary; ``"lookup"``; ``"ngram"``, lookup and then a table of
-        smollm2's own text; ``"head"``, the same and smollm2's feature-level head where no match is
-        certain; ``"early-exit:8"`` for the target's first eight layers; a `FeatureHead`; a
-        `DraftTree` of a model or a head; or an object with `begin` and `propose`.
+        A model, which proposes only common tokens where its tokenizer is another (with a warning,
+        see `IntersectionDraft`); ``"lookup"``; ``"suffix"``, a `SuffixDraft` without a corpus;
+        ``"ngram"``, lookup and then a table of smollm2's own text; ``"head"``, the same and
+        smollm2's feature-level head where no match is certain; ``"early-exit:8"`` for the target's
+        first eight layers; a `FeatureHead`; `ParallelHeads`; a `DraftTree` of a model or a head; or
+        an object with `begin` and `propose`.
     **settings
         As in `stream`.
 
@@ -211,10 +213,11 @@ def stream(
     Raises
     ------
     ModelError
-        A target or draft that cannot be read by position, different vocabularies, something that is
-        not a prompt, a prompt without any token (an empty text has one where the tokenizer begins
-        every text with it) or one that fills the context, a token that the target does not know,
-        too little memory, or no compiler; and, during decoding, logits that are NaN or infinite.
+        A target or draft that cannot be read by position, vocabularies with little or nothing in
+        common, something that is not a prompt, a prompt without any token (an empty text has one
+        where the tokenizer begins every text with it) or one that fills the context, a token that
+        the target does not know, too little memory, or no compiler; and, during decoding, logits
+        that are NaN or infinite.
     ValueError
         A setting out of its range, or an unknown verification.
     """

@@ -66,10 +66,10 @@ def exact_divergence(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ensemble_lab.tokens import Lenience
     >>> p, q = [0.25, 0.75], [0.75, 0.25]
     >>> models = [lambda tokens, x=x: np.array([x] * len(tokens)) for x in (p, q)]
-    >>> import numpy as np
     >>> exact_divergence(*models, [0], 1, 1, Lenience(0.5)).total_variation
     0.25
     """

@@ -55,7 +55,7 @@ def hits_by_depth(
     ModelError, ValueError
         As in `decode`, or a number below 1.
     """
-    require("the hits of a head", "torch", "transformers")
+    require("counting the hits of a head", "torch", "transformers")
     import torch
     from tqdm import tqdm
 

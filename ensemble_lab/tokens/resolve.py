@@ -14,10 +14,12 @@ from ensemble_lab.tokens.drafts.base import Draft
 from ensemble_lab.tokens.drafts.combined import StackedDraft, TurnsDraft
 from ensemble_lab.tokens.drafts.early_exit import EarlyExitDraft
 from ensemble_lab.tokens.drafts.head import FeatureHead, HeadDraft
-from ensemble_lab.tokens.drafts.intersection import intersection_said_aloud
+from ensemble_lab.tokens.drafts.intersection import announced_intersection
 from ensemble_lab.tokens.drafts.lookup import LookupDraft
 from ensemble_lab.tokens.drafts.model import ModelDraft
 from ensemble_lab.tokens.drafts.ngram import NgramDraft
+from ensemble_lab.tokens.drafts.recycling import RecyclingDraft
+from ensemble_lab.tokens.drafts.suffix import SuffixDraft
 from ensemble_lab.tokens.drafts.trees import DraftTree, TreeDraft
 from ensemble_lab.tokens.reading.compiled import COMPILED
 from ensemble_lab.tokens.reading.packed import packed
@@ -27,7 +29,7 @@ from ensemble_lab.tokens.reading.split import SplitReader
 from ensemble_lab.tokens.reading.states import StateReader
 
 _shipped: WeakKeyDictionary = WeakKeyDictionary()  # by target, to which a head is attached
-NAMED = ("lookup", "ngram", "head", "early-exit:8")
+NAMED = ("lookup", "suffix", "ngram", "head", "early-exit:8")
 
 
 def resolved(
@@ -61,8 +63,8 @@ def resolved(
     reader = kinds[Reader](model, *shape)
     if draft is None or (hasattr(draft, "begin") and hasattr(draft, "propose")):
         return reader, draft
-    if knows_its_tokens(draft, target) and different_tokens(target, draft):
-        return reader, intersection_said_aloud(target, draft)
+    if has_other_tokens(draft, target):
+        return reader, announced_intersection(target, draft)
     ahead, size = model_of(draft, target), target.model.config.vocab_size
     padded = None if ahead.config.vocab_size == size else size
     return reader, ModelDraft(packed(ahead), kinds[Reader], padded)
@@ -85,6 +87,8 @@ def named(name: str, target: LanguageModel):
     check_known(name, NAMED, "draft", "package")
     if name == "lookup":
         return LookupDraft()
+    if name == "suffix":
+        return SuffixDraft()
     table = shipped(target, NgramDraft, target.tokenizer)
     stacked = StackedDraft(LookupDraft(), table)
     return stacked if name == "ngram" else TurnsDraft(stacked, shipped(target, FeatureHead, target))
@@ -94,6 +98,11 @@ def of_tree(tree: DraftTree, target: LanguageModel):
     """What drafts a tree: a head or a model."""
     if isinstance(tree.draft, str) and tree.draft == "head":
         return shipped(target, FeatureHead, target)
+    if has_other_tokens(tree.draft, target):
+        raise ModelError(
+            f"a tree of a draft ({shown(tree.draft.weights, 40)}) with another tokenizer than the"
+            " target: give the model itself as the draft, for a chain of the tokens of both"
+        )
     if isinstance(tree.draft, FeatureHead | LanguageModel) or hasattr(tree.draft, "config"):
         return tree.draft
     raise ModelError(
@@ -146,7 +155,7 @@ def check_about(about: Mapping, which: str, target: LanguageModel) -> bool:
 
 
 def check_tables(draft, target: LanguageModel) -> None:
-    """Raise `ModelError` where an n-gram table holds tokens that the target does not have."""
+    """Raise `ModelError` where a table or a corpus holds tokens that the target does not have."""
     for part in (draft, getattr(draft, "first", None), getattr(draft, "second", None)):
         if isinstance(part, StackedDraft) and part is not draft:
             check_tables(part, target)
@@ -158,12 +167,29 @@ def check_tables(draft, target: LanguageModel) -> None:
                     f"the n-gram table holds the token id {part.table.highest}; the target knows"
                     f" 0 to {size - 1:,}: use the table of its own tokenizer, or draft='lookup'"
                 )
+    size = target.model.config.vocab_size
+    if isinstance(draft, SuffixDraft) and draft.highest >= size:
+        raise ModelError(
+            f"the corpus holds the token id {draft.highest}; the target knows 0 to {size - 1:,}:"
+            " use texts of its own tokenizer, or draft='suffix'"
+        )
+    if isinstance(draft, RecyclingDraft) and draft.candidates is not None:
+        if len(draft.candidates) != size:
+            raise ModelError(
+                f"the draft's table was made with a target of {len(draft.candidates):,} tokens;"
+                f" this one has {size:,}: make a new RecyclingDraft"
+            )
 
 
 def knows_its_tokens(draft, target: LanguageModel) -> bool:
     """Whether the tokens of both models can be compared."""
     named = isinstance(draft, LanguageModel)
     return named and is_known(target.tokenizer) and is_known(draft.tokenizer)
+
+
+def has_other_tokens(draft, target: LanguageModel) -> bool:
+    """Whether a draft model is known to have another tokenizer than the target."""
+    return knows_its_tokens(draft, target) and different_tokens(target, draft) is not None
 
 
 def model_of(draft, target: LanguageModel):

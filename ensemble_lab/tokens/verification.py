@@ -43,7 +43,7 @@ def checked_rule(verification: str | Lossy, sampling: Sampling) -> str | Lossy:
     """
     if isinstance(verification, str) and verification in UNSET:
         raise ValueError(
-            f"verification={verification!r} needs a number: give {UNSET[verification]} instead"
+            f"verification={shown(verification)} needs a number: give {UNSET[verification]} instead"
         )
     if isinstance(verification, type) and issubclass(verification, Lossy):
         name = verification.__name__

@@ -185,12 +185,23 @@ def test_time_that_goes_backwards_is_put_in_order_and_said():
     assert "online" in {c.family for c in found.candidates}
 
 
+def test_a_price_that_is_many_times_higher_is_no_percentage():
+    found = advise()
+    for value, words in ((25.0, "at 250 % of the price of big"), (150, "at 15 times the price of"),
+                         (12_340, "at 1,234 times the price of big")):  # fmt: skip
+        cost = found.mean_cost._replace(value=float(value))
+        assert words in replace(found, mean_cost=cost).sentence()
+
+
 def test_clocks_are_numbers_and_dates():
     dates = [f"2026-01-{1 + i // 24:02d}T{i % 24:02d}:00:00Z" for i in range(300)]
     found = advise(time=dates)
     assert np.array_equal(found.scores.fold, advise(time="hour").scores.fold)
     with pytest.raises(ValueError, match="'noon' for item 'q7', which is neither a number nor"):
         advise(time=[*dates[:7], "noon", *dates[8:]])
+    # pandas-dev/pandas#37895: days and months change places in the middle of a column.
+    with pytest.raises(ValueError, match="'02/01/2026' for item 'q0', which is neither"):
+        advise(time=["02/01/2026", "13/01/2026"] * 150)
 
 
 def test_a_budget_below_the_cheapest_is_refused_with_its_price():

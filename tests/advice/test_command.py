@@ -65,10 +65,18 @@ def test_no_router_learns_from_the_columns_of_the_command(frame, tmp_path, monke
     assert list(np.diff(seen["time"])) == [60.0] * 119
 
 
+def test_servers_are_one_number_or_one_for_each_model():
+    assert command.servers_from(None) is None and command.servers_from(["4"]) == 4
+    assert command.servers_from(["a=b=2", "c=1"]) == {"a=b": 2, "c": 1}
+
+
 @pytest.mark.parametrize(
     "words, said",
     [(["--budget", "0.1"], "below the cheapest"), (["--risk", "2"], "risk=2"),
      (["--cluster", "nothing"], "nothing"), (["--propensity", "cost"], "cost"),
+     (["--rate", "-3"], "rate=-3"), (["--servers", "x"], "--servers 'x'"),
+     (["--servers", "2", "--servers", "gold=3"], "one number, or one for each model"),
+     (["--servers", "nobody=3"], "nobody"), (["--servers", "0"], "servers=0"),
      (["--graded-rows", "none.csv"], "none.csv"), (["--time", "gold"], "gold")],
 )  # fmt: skip
 def test_errors_are_one_line(frame, tmp_path, capsys, words, said):

@@ -3,6 +3,7 @@
 import html
 import math
 import re
+import warnings
 from dataclasses import replace
 from functools import cache
 
@@ -175,6 +176,26 @@ def test_waits_are_those_of_the_simulator():
     untimed = lab.advise(replace(priced(), latency=None), progress=False)
     assert not len(changes.by_rate(untimed))
     assert "How long do people wait?" not in words(advice_page(untimed))
+
+
+def test_waits_take_the_rate_and_the_servers_that_are_given():
+    servers = {name: 2 + j for j, name in enumerate(priced().models)}
+    given = lab.advise(priced(), budget=0.001, rate=0.5, servers=servers, progress=False)
+    table = changes.by_rate(given)
+    assert table["rate"].tolist() == [0.25, 0.5, 0.75]
+    with warnings.catch_warnings(action="ignore"):
+        alone = lab.under_load(given.policy, given.outcomes, servers, [0.25, 0.5, 0.75])
+    known = ~alone["overloaded"]
+    assert known.any() and np.allclose(alone["p99"][known], table["advised_p99"][known])
+    text = words(advice_page(given))
+    assert "servers" in text and "assumed: give yours" not in text
+    one = replace(given, servers=1)
+    assert "each model has 1 server, and" in words(advice_page(one))
+    usual = words(advice_page(replace(given, rate=None, servers=None)))
+    assert "each model has 4 servers" in usual
+    assert "The rates and the servers are assumed: give yours with --rate and --servers." in usual
+    half = words(advice_page(replace(given, servers=None)))
+    assert "The servers are assumed: give yours with --servers." in half
 
 
 def test_a_table_without_prices_and_times_has_a_page_too():

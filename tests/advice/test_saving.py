@@ -156,7 +156,7 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
                      tmp_path / "a.toml", outcomes)  # fmt: skip
     with pytest.raises(ValueError, match=r"give the name of a \.toml file"):
         save_advised(lab.MajorityVote(), tmp_path / "a.json", outcomes)
-    with pytest.raises(ValueError, match="learns while it answers"):
+    with pytest.raises(ValueError, match="a str is no policy"):
         save_advised("vote", tmp_path / "a.toml", outcomes)
     assert not list(tmp_path.glob("*.toml"))
 

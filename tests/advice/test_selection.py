@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ensemble_lab.advice.scores import Scores
 from ensemble_lab.advice.selection import choose
@@ -140,6 +142,48 @@ def test_the_promise_holds_where_that_of_the_winner_fails(c):
     assert covered(honest, 0.7) > 0.9 and abs(np.mean(honest, axis=0)[0] - 0.7) < 0.01
     if c == 30:
         assert covered(naive, 0.7) < 0.6 and np.mean(naive, axis=0)[0] > 0.76
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.booleans(), min_size=20, max_size=60), st.integers(2, 6))
+def test_copies_of_a_candidate_promise_what_it_does_alone(right, copies):
+    """There is no luck in a choice among equals, and nothing is taken off."""
+    own = np.array(right, "f4")[:, None]
+    one = choose(scores(own, None), draws=400)
+    many = choose(scores(np.repeat(own, copies, axis=1), None), draws=400)
+    assert many.accuracy == pytest.approx(one.accuracy) and many.chosen == "a"
+    # The mean over 400 draws of the rows left out, a third of all, is near the mean of all.
+    assert one.accuracy.value == pytest.approx(own.mean(), abs=5 * (1 / len(own) / 400) ** 0.5)
+
+
+def test_a_winner_by_far_loses_nothing():
+    """Where every bootstrap chooses alike, the promise is the candidate's own mean."""
+    rng = np.random.default_rng(2)
+    correct = rng.random((400, 5)) < [0.3, 0.3, 0.3, 0.3, 0.9]
+    found = choose(scores(correct, None))
+    assert found.shares[4] == 1
+    assert found.accuracy.value == pytest.approx(found.means[4], abs=0.002)
+
+
+def by_optimism(correct, draws, rng):
+    """The winner's mean less what a winner of a bootstrap loses on all rows (Efron, 1983)."""
+    n, means = len(correct), correct.mean(axis=0)
+    rows = rng.integers(0, n, (draws, n))
+    inside = correct[rows].mean(axis=1)
+    winners = inside.argmax(axis=1)
+    return means.max() - (inside[np.arange(draws), winners] - means[winners]).mean()
+
+
+def test_the_optimism_of_a_bootstrap_is_too_small_among_equals():
+    """Why the promise is of rows left out: to a bootstrap the candidates are not equal any more, so
+    its winner owes less to luck.
+    """
+    rng, kept, other = np.random.default_rng(4), [], []
+    for seed in range(60):
+        correct = rng.random((150, 20)) < 0.7
+        kept.append(choose(scores(correct, None), draws=300, seed=seed).accuracy.value)
+        other.append(by_optimism(correct, 300, rng))
+    assert abs(np.mean(kept) - 0.7) < 0.01 and np.mean(other) > 0.71
 
 
 @pytest.mark.parametrize("draws", [0, -1, 2.5, "9", True])

@@ -106,6 +106,19 @@ def at_an_end():
     )  # fmt: skip
 
 
+def tiny_hardly_notices():
+    network = (model := lab.load("tiny", dtype="float32")).model.model
+    long = "The old lighthouse stood by the sea, and the keeper read to the children. " * 12
+    lost = run("scales", network=network, model=model, long=long)["lost"]
+    return bool(len(lost) == 6 and (0 < lost.divergence).all() and (lost.divergence < 0.001).all())
+
+
+def changed_in_smollm2():
+    """One scale for all, and one a token; see also test_smollm2_needs_a_scale_for_each_token."""
+    model, text = lab.load("smollm2", dtype="bfloat16"), "The sea is a reflection of the sky. " * 4
+    return [100 * lab.cut_errors(model, text, 15, by)[0].changed for by in ("tensor", "token")]
+
+
 CLAIMS = [
     Claim("8 bits save {0.06} % of it, and half of a long prompt's transfer.", saved_by_8_bits,
           0.005),
@@ -128,6 +141,9 @@ CLAIMS = [
     Claim("slower on one machine, {0.66} times as quick, and {1.36} times as quick over a trip of"
           " 200 ms", gains_of_the_small_draft, 0.005),
     Claim("The longer the way, the nearer is the gain to $r$.", nearer_with_the_way),
+    Claim("`tiny` hardly notices.", tiny_hardly_notices),
+    Claim("the likeliest token at {97} % of the positions of a text, and one a token at {13} %",
+          changed_in_smollm2, 5),
     Claim("compute a token in the time of one machine", one_text_in_the_time_of_one_machine),
     Claim("Only *several* texts in flight keep both at work.", two_texts_keep_both_at_work),
     Claim("a device that needs 25 ms writes the answer sooner alone", sooner_alone),

@@ -38,6 +38,11 @@ def test_settings_that_are_wrong_are_refused():
         | {f"risk {x!r}": lambda x=x: advise(risk=x) for x in no_share}
         | {f"cluster {x!r}": lambda x=x: advise(cluster=x) for x in no_column}
         | {f"time {x!r}": lambda x=x: advise(time=x) for x in no_clock}
+        | {f"rate {x!r}": lambda x=x: advise(rate=x) for x in [*no_limit, 0]}
+        | {
+            f"servers {x!r}": lambda x=x: advise(servers=x)
+            for x in (0, -1, 1.5, "4", True, [4], {"none": 1}, {"big": 0}, {"big": None}, math.nan)
+        }
         | {f"seed {x!r}": lambda x=x: advise(seed=x) for x in ("1", -1, 0.5, True)}
         | {"below the cheapest": lambda: advise(budget=0.5)}
     )

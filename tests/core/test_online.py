@@ -120,7 +120,6 @@ def test_feedback_comes_when_it_is_due_and_of_the_asked_alone():
         Feedback(0, 1, 0.0, 2.0, nan),
         Feedback(1, 1, nan, 4.0, nan),
         (2, {"length": 9}),
-        Feedback(2, 0, 0.0, 5.0, nan),
     ]
     assert decision.called.tolist() == [[True, True], [False, True], [True, False]]
     assert decision.chosen.tolist() == [1, lab.core.decision.ABSTAINED, 0]  # absent: no answer

@@ -90,6 +90,20 @@ READ = {
     "stanfordnlp/dspy#8688 a table of an evaluation": (
         "d.csv", ",source_word,llm,expected,reasoning,is_correct\n0,chat,a,1,long,1\n",
         {"item": "source_word"}, {"correct": [[1]], "answer": None}),
+    "pandas-dev/pandas#47303 a line that names the sign, as Excel writes it": (
+        "t.csv", "sep=;\nid;model;correct\n1;a;1\n1;b;0\n", {}, {"correct": [[1, 0]]}),
+    "own: grades as words": (
+        "t.csv", "id,model,correct\n1,a,PASS\n1,b,FAIL\n", {}, {"correct": [[1, 0]]}),
+    "own: a table of RouterBench": (
+        "t.csv", "sample_id,prompt,eval_name,gpt,gpt|model_response,gpt|total_cost,claude,"
+        "claude|model_response,claude|total_cost,oracle_model_to_route_to\n"
+        "x.1,p,mmlu,1.0,A,0.01,0.0,B,0.002,gpt\n", {},
+        {"models": ("gpt", "claude"), "correct": [[1, 0]], "cost": [[0.01, 0.002]]}),
+    "own: log-probabilities": (
+        "t.csv", "id,model,correct,logprob\n1,a,1,0\n", {}, {"confidence": [[1.0]]}),
+    "own: times in milliseconds since 1970": (
+        "t.csv", "id,model,correct,created\n1,a,1,1767225600000\n", {},
+        {"features": {"time": [1767225600.0]}}),
 }  # fmt: skip
 
 
@@ -108,6 +122,8 @@ def test_what_people_have_is_read_as_what_it_says(tmp_path, report):
     for field, values in wanted.items():
         value = getattr(found, field)
         value = value.tolist() if isinstance(value, np.ndarray) else value
+        if field == "features":
+            value = {name: column.tolist() for name, column in value.items()}
         assert value == values, field
 
 
@@ -133,6 +149,24 @@ REFUSED = {
         "model,dataset,accuracy\na,mmlu,0.9\nb,mmlu,0.8\n", "name the item"),
     "own: a column of one model only": (
         "id,prediction,gold\n1,x,x\n", "no column names the model"),
+    "own: a sign of a currency in cells": (
+        "id,model,correct,cost\n1,a,1,$0.003\n", "not a number: '$0.003' for item 1"),
+    "own: a percentage": ("id,model,score\n1,a,95%\n", "a percentage is written as a share"),
+    "own: a judge's scale to ten": (
+        "id,model,score\n1,a,7\n1,b,10\n", "correct is 7 for item 1, model 'a'"),
+    "pandas-dev/pandas#37895 days before months": (
+        "id,model,correct,timestamp\n1,a,1,31/01/2026 10:00\n",
+        "'31/01/2026 10:00', which is no date such as"),
+    "own: a line of words above the header": (
+        "# written by a tool\nid,model,correct\n1,a,1\n", "rows do not fit its header"),
+    "own: a header of two rows": (",a,a,b,b\n,correct,cost,correct,cost\nq1,1,1,0,1\n",
+                                 "column 'a' occurs twice"),
+    "own: a dash for what is not known": (
+        "id,model,correct\n1,a,-\n", "leave it empty where the value is unknown"),
+    "own: a page that asks to sign in": (
+        "<!DOCTYPE html><html><body>Sign in</body></html>", "it is a web page"),
+    "own: a pointer of Git LFS": (
+        "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 3\n", "git lfs pull"),
 }  # fmt: skip
 
 
@@ -144,6 +178,37 @@ def test_what_is_in_doubt_is_refused_with_its_name(tmp_path, report):
     assert words in str(error.value)
 
 
+EVENTS = [{"spec": {"completion_fns": ["m"], "eval_name": "e", "run_id": "r"}}]
+EVENTS += [
+    {"run_id": "r", "event_id": i, "sample_id": f"e.{i}", "type": "match", "created_by": "",
+     "data": {"correct": True, "expected": "a", "picked": "a"}, "created_at": "2026-01-01"}
+    for i in range(2)
+]  # fmt: skip
+HELM = [
+    {"instance_id": f"id{i}", "train_trial_index": 0,
+     "stats": [{"name": {"name": "exact_match", "split": "test"}, "count": 1, "mean": 1.0}]}
+    for i in range(2)
+]  # fmt: skip
+BY_COLUMN = {"id": {"0": "q1", "1": "q2"}, "model": {"0": "a", "1": "a"}}
+
+FOREIGN = {
+    "openai/evals: events of a run": ("e.jsonl", lines(EVENTS), "item = sample_id, model = the"),
+    "openai/evals: events without the first line": ("e.jsonl", lines(EVENTS[1:]), "openai/evals"),
+    "stanford-crfm/helm#1181 statistics of a run": (
+        "h.json", json.dumps(HELM), "model = adapter_spec.model of run_spec.json"),
+    "own: a frame by column": ("f.json", json.dumps(BY_COLUMN), "orient='records'"),
+    "UKGovernmentBEIS/inspect_ai: a log": ("l.eval", "PK", "samples_df of inspect_ai.analysis"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("report", FOREIGN)
+def test_what_is_no_table_is_refused_with_how_to_make_one(tmp_path, report):
+    name, text, words = FOREIGN[report]
+    with pytest.raises(ValueError) as error:
+        lab.read_table(write(tmp_path, name, text))
+    assert words in str(error.value)
+
+
 DOUBTS = {
     "allenai/IFBench#33 a space at the end of a prompt": (
         "id,llm,acc\nq1,a,1\nq1 ,b,1\n", "items differ by spaces at their ends .*'q1 '"),
@@ -151,6 +216,8 @@ DOUBTS = {
         "id,llm,acc,latency\nq1,a,1,850\n", "read as seconds"),
     "own: a model that was chosen by a router": (
         "id,llm,acc\nq1,a,1\nq2,b,1\n", "answered by one model only"),
+    "own: a model that is written in two ways": (
+        "id,model,correct\nq1,GPT-4,1\nq1,gpt-4,0\n", "models differ by case only, .*'gpt-4'"),
     "own: bare names of models": ("id,a,b\nq1,1,0\n", "read as models"),
 }  # fmt: skip
 

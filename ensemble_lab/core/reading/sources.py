@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.reading.columns import Column
 from ensemble_lab.core.reading.dialect import SEPARATORS, in_utf8, separator_of
+from ensemble_lab.core.reading.foreign import refuse_foreign, refuse_foreign_text
 from ensemble_lab.core.reading.frames import columns_of
 from ensemble_lab.core.reading.harness import sample_columns, sample_files
 from ensemble_lab.core.reading.nested import json_columns, json_rows
@@ -62,13 +63,17 @@ def columns_in(
         fix = "save it as CSV UTF-8" if kind.startswith((".xls", ".ods")) else "rename it"
         if kind in (".pkl", ".pickle"):
             fix = "a pickle can run any code; where you trust it, save its frame as parquet"
+        if kind == ".eval":
+            fix = "samples_df of inspect_ai.analysis makes a frame of it; save that as parquet"
         raise ValueError(f"it is not one of {kinds}, nor one of these texts .gz: {fix}")
     data = in_utf8(content(path), dialect.encoding)
     if kind in JSONS:
         rows = json_rows(data, lines=kind != ".json")
         if rows and is_samples(rows[0]):
             return sample_columns([path], metric, filter)
+        refuse_foreign(rows)
         return json_columns(rows)
+    refuse_foreign_text(data)
     if dialect.separator is not None:
         return separated(data, dialect.separator)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):

@@ -67,6 +67,7 @@ def understood(
     for name, column in table:
         if name == "model":
             _doubt_spaces("models", column)
+            _doubt_case(column)
     _refuse_two_rows(item, dict(table).get("model"), whole, keys)
     table = [(name, _first(item, c) if name == TIME else c) for name, c in table]
     return found, [("item", item), *table]
@@ -80,6 +81,15 @@ def _doubt_spaces(what: str, column: Column) -> None:
         twice = next(text for text in texts if text != text.strip() and text.strip() in bare)
         say(f"{what} differ by spaces at their ends only, such as {shown(twice, 40)}; they are"
             " read as two")  # fmt: skip
+
+
+def _doubt_case(models: Column) -> None:
+    """Warn of two models whose names differ by case: often one model, written twice."""
+    found: dict[str, str] = {}
+    for text in dict.fromkeys(v.strip() for v in models.values if isinstance(v, str)):
+        if found.setdefault(text.casefold(), text) != text:
+            say(f"models differ by case only, such as {shown(text, 40)}; they are read as two")
+            return
 
 
 def _first(item: Column, time: Column) -> Column:

@@ -61,7 +61,7 @@ class Split:
             self._shape, self._digests = write_layers(model, self._file)
             check_whole(model, self._file, self._shape["layers"])
             for _ in range(len(spans) + spares):  # all start at once
-                self._spares.append(StageProcess(self._file, self._threads))
+                self.add_spare()
             for i in range(len(spans)):
                 self.slots.append(self._greeted(i, self._spares.pop(0)))
         except BaseException:
@@ -162,7 +162,7 @@ class Split:
     def add_spare(self) -> None:
         """Start another process that takes over from the next stage that is lost."""
         self.check_open()
-        self._spares.append(StageProcess(self._file, self._threads))
+        self._spares.append(StageProcess(self._file, self._threads, remove=True))
 
     def refill(self) -> None:
         """Start as many spare processes as are missing, so that they are ready for a next loss."""

@@ -30,9 +30,11 @@ class StageProcess:
         Threads of its arithmetic.
     port : int
         On loopback; 0 for a free one.
+    remove : bool
+        Whether it removes the file and its folder if it outlives this process.
     """
 
-    def __init__(self, file: Path, threads: int = 1, port: int = 0):
+    def __init__(self, file: Path, threads: int = 1, port: int = 0, remove: bool = False):
         self._log = tempfile.TemporaryFile()
         # Threads that wait for work would turn in circles and slow the stage that has some. So they
         # sleep, except between two operations of one step: GNU's threads turn some microseconds.
@@ -47,6 +49,7 @@ class StageProcess:
                 # -P: a random.py in the working directory is not the standard library's.
                 *(sys.executable, "-P", "-m", "ensemble_lab.systems.splitting.stage", str(file)),
                 *("--port", str(port), "--threads", str(threads)),
+                *(["--remove"] if remove else []),
             ],
             stdin=subprocess.PIPE,  # which is closed with this process, however that ends
             stdout=subprocess.PIPE,

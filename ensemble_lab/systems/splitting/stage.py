@@ -15,6 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -121,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path, help="the layers, as `write_layers` wrote them")
     parser.add_argument("--port", type=int, default=0, help="0 for a free one")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--remove", action="store_true", help="FILE and its folder, at the end")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
     socket = zmq.Context.instance().socket(zmq.ROUTER)
@@ -133,7 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     port = int(socket.last_endpoint.rpartition(b":")[2])
     print(json.dumps({"port": port}), flush=True)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    made = chosen.file if chosen.remove else None
+    threading.Thread(target=_end_with_parent, args=(made,), daemon=True).start()
     stage = Stage(chosen.file)
     while True:
         who, *frames = socket.recv_multipart()
@@ -141,10 +144,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             socket.send_multipart([who, *reply])
 
 
-def _end_with_parent() -> None:
-    """End when standard input does: the other end of that pipe dies with the client."""
+def _end_with_parent(made: Path | None) -> None:
+    """End when standard input does: the other end of that pipe dies with the client.
+
+    A client that was killed could not remove the file that it `made` and its folder.
+    """
     while os.read(sys.stdin.fileno(), 1024):
         pass
+    if made:
+        with suppress(OSError):  # another stage does the same
+            made.unlink(missing_ok=True)
+            made.parent.rmdir()
     os._exit(0)
 
 

@@ -108,7 +108,8 @@ class Draft(Protocol):
 
     Where it also has `observe(tokens, logits)`, that is called with what the target read in each
     round: the text's last token and the drafted ones (B, k + 1), and its logits (B, k + 1, V). They
-    stand in the proposal's order, and padding is among them.
+    stand in the proposal's order, and padding is among them. `samples = True` says that it gives
+    probabilities for every token, which a `Mixture` needs.
     """
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:

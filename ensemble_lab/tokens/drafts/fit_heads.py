@@ -100,7 +100,7 @@ def examples(
 def _train(made: ParallelHeads, target, states, tokens, steps: int, progress: bool) -> None:
     from tqdm.auto import tqdm
 
-    rows = target.model.lm_head.weight.detach().float()
+    rows = target.model.lm_head.weight.detach().float().clone()
     adam = torch.optim.AdamW(made.parameters(), RATE)
     plan = torch.optim.lr_scheduler.LinearLR(adam, 1.0, LAST, steps)
     try:

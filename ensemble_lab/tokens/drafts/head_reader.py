@@ -41,7 +41,7 @@ class HeadReader(Reader):
         self._states(tokens, at)
 
     def _below(self, tokens, at, tree):
-        """States (B, k + 1, D) after a tree, of which all but the leaves were read before."""
+        """States (B, k + 1, D) after a tree, of which all except the leaves were read before."""
         root = self.target.behind(at.start[:, None] - 1)
         parent = tree.parent[..., None].expand(-1, -1, root.shape[-1])
         return self._step(torch.cat([root, self.after.gather(1, parent)], 1), tokens, at, tree)

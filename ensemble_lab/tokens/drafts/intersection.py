@@ -98,7 +98,7 @@ class IntersectionDraft:
         return q.new_zeros(*q.shape[:2], size).index_copy_(2, self.ours, q)
 
 
-def intersection_said_aloud(target: LanguageModel, draft: LanguageModel) -> IntersectionDraft:
+def announced_intersection(target: LanguageModel, draft: LanguageModel) -> IntersectionDraft:
     """The draft, with a warning that only common tokens are proposed, and how many these are."""
     made = IntersectionDraft(target, draft)
     warnings.warn(

@@ -38,8 +38,14 @@ class RetokenizedReader:
         self.steps: list[torch.Tensor] = []
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of every text; an empty text is the model's token 0."""
-        return [one.encode(text) or [0] for one, text in zip(self.texts, texts, strict=True)]
+        """The tokens of every text.
+
+        An empty text is the model's token 0, and an id beyond its table is read as its last one:
+        this changes how good its proposals are, never the text.
+        """
+        last = self.model.config.vocab_size - 1
+        found = [one.encode(text) or [0] for one, text in zip(self.texts, texts, strict=True)]
+        return [[min(token, last) for token in row] for row in found]
 
     def room(self, tokens: Sequence[Sequence[int]], most: int) -> int:
         """How many of `most` tokens still fit into the model's context."""

@@ -3,9 +3,13 @@
 import math
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 import ensemble_lab as lab
@@ -65,3 +69,38 @@ def test_closing_while_another_thread_waits_for_a_stage_ends_its_text(tiny):
     stages.close()
     thread.join(20)
     assert not thread.is_alive() and len(found) == 1 and "closed" in found[0]
+
+
+CLIENT = """
+import time
+import ensemble_lab as lab
+stages = lab.split(lab.load("tiny", dtype="float32"), 2, spares=1)
+print(stages._file, *(one.pid for one in stages.stages), stages._spares[0].pid, flush=True)
+for _ in iter(int, 1):
+    next(stages.stream("The sea", 9))
+"""
+
+
+def test_a_client_that_is_killed_leaves_neither_stages_nor_weights():
+    """As a kernel is killed that took too much memory: the weights may be gigabytes."""
+    client = subprocess.Popen([sys.executable, "-c", CLIENT], stdout=subprocess.PIPE, text=True)
+    file, *pids = client.stdout.readline().split()
+    assert Path(file).is_file() and len(pids) == 3
+    time.sleep(0.5)
+    client.kill()
+    client.wait()
+    client.stdout.close()
+    end = time.monotonic() + 20
+    while time.monotonic() < end and (
+        Path(file).parent.exists() or any(psutil.pid_exists(int(pid)) for pid in pids)
+    ):
+        time.sleep(0.05)
+    assert not Path(file).parent.exists()
+    assert not any(psutil.pid_exists(int(pid)) for pid in pids)
+
+
+def test_a_stage_that_was_given_a_users_file_keeps_it(tmp_path):
+    (tmp_path / "layers").write_bytes(b"")
+    command = [sys.executable, "-m", "ensemble_lab.systems.splitting.stage", tmp_path / "layers"]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=60, capture_output=True)
+    assert ended.returncode == 0 and (tmp_path / "layers").exists()
