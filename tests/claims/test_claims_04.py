@@ -76,8 +76,8 @@ def follows_at_once():
     prices[500:, 1] *= 2
     there = np.ones((1000, 2), bool)
     there[500:700, 1] = False
-    dearer = asked_after(lab.Thompson(cost_weight=20.0), prices=prices)
-    return bool(dearer < 0.1 and asked_after(lab.Thompson(), available=there) == 0)
+    priced = asked_after(lab.Thompson(cost_weight=20.0), prices=prices)
+    return bool(priced < 0.1 and asked_after(lab.Thompson(), available=there) == 0)
 
 
 # -- exams ----------------------------------------------------------------------------------------

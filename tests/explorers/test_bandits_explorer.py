@@ -36,12 +36,12 @@ def test_a_discounted_run_is_the_policy():
 
 
 def test_a_price_is_followed_at_once_and_a_failure_is_not():
-    dearer = replay.bandits(replay.DEARER, replay.THOMPSON, 1.0)
+    priced = replay.bandits(replay.PRICED, replay.THOMPSON, 1.0)
     fails = replay.bandits(replay.FAILS, replay.THOMPSON, 1.0)
     first = slice(replay.CHANGE, replay.CHANGE + 20)
-    assert (dearer.chosen[:, first] == 0).mean() < 0.5 < (fails.chosen[:, first] == 0).mean()
+    assert (priced.chosen[:, first] == 0).mean() < 0.5 < (fails.chosen[:, first] == 0).mean()
     assert fails.accuracy[1, 0] == 0
-    assert dearer.value[1, 0] == pytest.approx(dearer.accuracy[1, 0] - replay.PRICE)
+    assert priced.value[1, 0] == pytest.approx(priced.accuracy[1, 0] - replay.PRICE)
 
 
 def test_regret_is_a_sum_and_a_share_a_count(shown):

@@ -8,12 +8,12 @@ import numpy as np
 
 from ensemble_lab.explorers.answers.bandits_replay import (
     CHANGE,
-    DEARER,
     DISCOUNTS,
     FAILS,
     JUNE,
     POLICIES,
     POOL,
+    PRICED,
     QUESTIONS,
     RUNS,
     STILL,
@@ -79,7 +79,7 @@ def explorer() -> Explorer:
             "June noticed": {"question": 1400},
             "never forgets": Failing(question=QUESTIONS, discount=1.0),
             "GPT-4 fails": {"stream": FAILS, "question": 1200},
-            "price rises": {"stream": DEARER, "question": 1100},
+            "price rises": {"stream": PRICED, "question": 1100},
             "28 models": {"stream": POOL, "question": QUESTIONS, "discount": 1.0},
             "bounds on 28": Failing(stream=POOL, question=QUESTIONS, policy=UCB, discount=1.0),
             "nothing changes": Failing(stream=STILL, question=QUESTIONS, discount=0.9),

@@ -9,7 +9,7 @@ import numpy as np
 
 from ensemble_lab.catalogue import load_outcomes
 
-JUNE, STILL, FAILS, DEARER, POOL = STREAMS = (
+JUNE, STILL, FAILS, PRICED, POOL = STREAMS = (
     "March, then June",
     "March only",
     "GPT-4 fails at 1,000",
@@ -83,7 +83,7 @@ def stream(name: str) -> tuple[tuple[str, str], np.ndarray, np.ndarray]:
     grades, prices = np.array(runs), np.zeros((2, runs[0].shape[1]))
     if name == FAILS:
         grades[:, CHANGE:, 0] = 0
-    if name == DEARER:
+    if name == PRICED:
         prices[1, 0] = PRICE
     return names, grades, prices
 
