@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import ensemble_lab as lab
 from ensemble_lab.catalogue import data_folder
 from ensemble_lab.explorers.tokens import drafts_replay as replay
-from ensemble_lab.explorers.tokens.drafts import DRAFTS, WIDTHS, places_of
+from ensemble_lab.explorers.tokens.drafts import ABOVE, DRAFTS, ROWS, WIDTHS, places_of
 from ensemble_lab.widgets.explorer import Failing
 from tests.support.any_state import named, views
 
@@ -99,6 +99,7 @@ def test_no_two_tokens_lie_on_each_other(case):
     tree = replay.cut(*case)
     spots = places_of(tree, replay.accepted(tree, replay.texts()[text].text[place:]))
     assert len({tuple(spot) for spot in spots.round(6).tolist()}) == len(spots)
+    assert (spots[:, 1] >= ABOVE).all() and (spots[:, 1] < ROWS - 1).all()  # own token, key
 
 
 def test_words_say_what_the_table_says(shown):

@@ -34,6 +34,7 @@ DRAFTS = ("lookup", "table", "small model", "head")
 WIDTHS, PLACES = (1, 2, 3, 4), range(1, 49)
 DEEP, ROWS = 8, 26  # columns of drafted tokens, and rows, that the tree's panel has
 LETTERS = 6  # of a token in a column
+ABOVE = 1.5  # rows from the accepted path up to the target's own token
 CHOICES = ("1st", "2nd", "3rd", "4th", "none")
 KEY = {"accepted": ACCEPTED, "rejected": REJECTED, "not looked at": UNREAD,
        "the target's own": BONUS}  # fmt: skip
@@ -154,7 +155,7 @@ def places_of(tree: Tree, path: Sequence[int]) -> np.ndarray:
         below = [(child, column + 1, not j) for j, child in enumerate(children[node])]
         stack += below[::-1]
     spots[:, 1] *= min(2.0, (ROWS - 4) / max(rows, 1))
-    spots[:, 1] += max(1.5, (ROWS - 2 - spots[:, 1].max()) / 2)
+    spots[:, 1] += max(ABOVE + 0.3, (ROWS - 2 - spots[:, 1].max()) / 2)
     return spots
 
 
@@ -196,7 +197,7 @@ def tokens(panel: Panel, one: Text, place: int, tree: Tree, path, spots) -> list
     own = one.words[one.text[end]] if end < len(one.text) else "end"
     last = spots[path[-1] if path else -1]
     if last[0] <= DEEP:
-        notes.append(_token(panel, last[0] + 1, last[1] - 1.1, own, BONUS))
+        notes.append(_token(panel, last[0] + 1, last[1] - ABOVE, own, BONUS))
     elif hidden := sum(column > DEEP for column, _ in spots.tolist()):
         more = sum(spots[node, 0] > DEEP for node in path)
         said = f"… {hidden} more, {more} accepted"
