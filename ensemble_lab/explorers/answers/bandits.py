@@ -138,10 +138,11 @@ def regret(panel: Panel, found: Bandits, state: State) -> list[Mark]:
     ends = tuple(np.quantile(now, [0.025, 0.975]).tolist())
     return [
         panel.curve(every + 1, found.at_random[every], ORACLE, "at random"),
-        panel.curve(every + 1, mean[every], COMBINED, "later", width=1, label=state["policy"]),
+        panel.curve(every + 1, mean[every], COMBINED, "later", width=1, label=state["policy"],
+                    line={"dash": "dot"}),
         panel.curve(every + 1, past, COMBINED, "so far", width=4, label=""),
         panel.here(state["question"], now.mean(), COMBINED, "now", ends=ends),
-    ]
+    ]  # fmt: skip
 
 
 def beliefs(panel: Panel, found: Bandits, state: State) -> list[Mark]:
