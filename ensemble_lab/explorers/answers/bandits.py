@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ensemble_lab.explorers.answers.bandits_replay import (
@@ -133,19 +131,18 @@ def draw(found: Bandits, state: State) -> Picture:
 
 
 def regret(panel: Panel, found: Bandits, state: State) -> list[Mark]:
-    """Up to now thick, later thin and dotted; beside choices at random."""
+    """Up to now thick, later thin; beside choices at random."""
     every = np.arange(0, QUESTIONS, 10)
     mean, now = found.regret.mean(axis=0), found.regret[:, state["question"] - 1]
     past = np.where(every < state["question"], mean[every], np.nan)
     ends = tuple(np.quantile(now, [0.025, 0.975]).tolist())
-    later = panel.curve(every + 1, mean[every], COMBINED, "later", width=1, label=state["policy"])
-    dotted = {**later.trace, "line": {**later.trace["line"], "dash": "dot"}}
     return [
         panel.curve(every + 1, found.at_random[every], ORACLE, "at random"),
-        replace(later, trace=dotted),
+        panel.curve(every + 1, mean[every], COMBINED, "later", width=1, label=state["policy"],
+                    line={"dash": "dot"}),
         panel.curve(every + 1, past, COMBINED, "so far", width=4, label=""),
         panel.here(state["question"], now.mean(), COMBINED, "now", ends=ends),
-    ]
+    ]  # fmt: skip
 
 
 def beliefs(panel: Panel, found: Bandits, state: State) -> list[Mark]:
