@@ -146,7 +146,7 @@ def test_a_draft_that_is_the_target_is_always_right(lengths):
 class Turns:
     """A draft length that pauses."""
 
-    most = 4
+    most, as_chain = 4, False
 
     def __init__(self):
         self.turn = 0
@@ -164,7 +164,7 @@ class Turns:
 
 def test_a_draft_that_paused_catches_up(monkeypatch):
     """What the target wrote alone is read by the draft before it goes on."""
-    monkeypatch.setattr(import_module("ensemble_lab.tokens.decode"), "AdaptiveLength", Turns)
+    monkeypatch.setattr(import_module("ensemble_lab.tokens.choosing"), "AdaptiveLength", Turns)
     ours = target("tied")
     [prompt] = prompts_of(2, [6])
     one = decode(ours, prompt, ours.model, max_new_tokens=30)
