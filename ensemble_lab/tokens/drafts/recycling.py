@@ -49,6 +49,11 @@ class RecyclingDraft:
     ValueError
         `keep` is out of its range.
 
+    Notes
+    -----
+    As the table grows, the same call proposes other tokens. Greedy text stays the same; sampled
+    text does with ``verification="coupled"``.
+
     References
     ----------
     Luo et al., Turning trash into treasure: accelerating inference of large language models with
