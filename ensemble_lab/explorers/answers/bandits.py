@@ -170,9 +170,9 @@ def calls(panel: Panel, found: Bandits, state: State) -> list[Mark]:
     """The share of each model in the last 100 questions, mean of the runs."""
     share = [found.share(j).mean(axis=0) for j in (0, 1)]
     others = 1 - share[0] - share[1]
-    several = found.value.shape[1] > 2
+    there = 1.0 if found.value.shape[1] > 2 else np.nan  # of two models there are no others
     return [
-        panel.curve(TIMES, others if several else others * np.nan, ORACLE, "share, other models",
+        panel.curve(np.array(TIMES) * there, others * there, ORACLE, "share, other models",
                     label="others"),
         panel.curve(TIMES, share[1], SMALL, "share, model 2", label=found.names[1]),
         panel.curve(TIMES, share[0], BIG, "share, model 1", label=found.names[0]),
