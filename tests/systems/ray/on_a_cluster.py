@@ -160,7 +160,7 @@ def open_ports():
 
 
 def under_load(address):
-    """Replicas of each model before, and the most that ran at once in up to 240 s of load."""
+    """Replicas of each model before, and the most that ran at once in up to 600 s of load."""
 
     from ray import serve  # here, for the package itself must be what imports Ray first
 
@@ -168,7 +168,7 @@ def under_load(address):
         models = serve.status().applications["ensemble-lab"].deployments
         return {name: one.replica_states.get("RUNNING", 0) for name, one in models.items()}
 
-    end, before = time.monotonic() + 240, running_replicas()
+    end, before = time.monotonic() + 600, running_replicas()
     most = Counter(before)
 
     def load(_):

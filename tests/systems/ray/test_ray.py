@@ -40,6 +40,7 @@ def with_ray(shared, installed):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a busy machine takes minutes to start a replica
 def test_a_real_ray_replays_records_and_serves_as_this_process_does(with_ray, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -54,7 +55,7 @@ def test_a_real_ray_replays_records_and_serves_as_this_process_does(with_ray, tm
     }
     done = subprocess.run(
         [with_ray, SCRIPT, tmp_path, str(port)],
-        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600,
+        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=840,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     seen = loads(done.stdout.splitlines()[-1])
