@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Combination:
+class Combination(ABC):
     """What the combinations have in common.
 
     Attributes
@@ -33,9 +34,9 @@ class Combination:
                 f" not {models}"
             )
 
+    @abstractmethod
     def combined(self, logits: Sequence[torch.Tensor]) -> torch.Tensor:
         """Log-probabilities (…, V) from the logits (…, V) of every model."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
