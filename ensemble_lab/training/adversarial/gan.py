@@ -34,7 +34,7 @@ class Adversarial:
 
     seeds: Iterable[int] = (0, 1, 2, 3, 4)
     steps: int = 2000
-    batch_size: int = 128
+    batch_size: int = 64
     latent: int = 2
     hidden: tuple[int, ...] = (64, 64)
     generator_rate: float = 1e-3
@@ -61,11 +61,13 @@ class Adversarial:
             object.__setattr__(self, name, count(getattr(self, name), name))
         for name in ("generator_rate", "discriminator_rate"):
             check_number(getattr(self, name), name, "a finite number above 0", above=0)
+            object.__setattr__(self, name, float(getattr(self, name)))
         check_number(self.average, "average", "a number from 0 to below 1", below=1)
         if not isinstance(self.betas, tuple | list) or len(self.betas) != 2:
             raise ValueError(f"betas={shown(self.betas)}: give two numbers, such as (0.5, 0.9)")
         for beta in self.betas:
             check_number(beta, "betas", "numbers from 0 to below 1", below=1)
+        object.__setattr__(self, "betas", tuple(map(float, self.betas)))
         check_choice(self.dtype, "dtype", ("float32", "float64"))
 
     def fit(self, X) -> Trained:
@@ -214,6 +216,9 @@ class WassersteinGAN(Adversarial):
         code 0.1 for points in the plane.
     n_critic : int
         Updates of the critic in a step.
+    discriminator_rate : float
+    betas : (float, float)
+        Without momentum, since a critic's target moves.
     **settings
         All others as in `GAN`; there is no `loss`.
 
@@ -228,7 +233,9 @@ class WassersteinGAN(Adversarial):
     et al., Improved training of Wasserstein GANs, NeurIPS 2017.
     """
 
-    n_critic: int = 5
+    n_critic: int = 3
+    discriminator_rate: float = 3e-3
+    betas: tuple[float, float] = (0.0, 0.9)
     penalty: float = 0.1
 
     def __post_init__(self):

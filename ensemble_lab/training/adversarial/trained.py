@@ -147,8 +147,8 @@ class Trained:
         if certain:
             warnings.warn(
                 f"the discriminators of seeds {excerpt(', '.join(certain))} are right about nearly"
-                f" every row: their loss is below {certain_below:g} in the last {WINDOW} steps. That"
-                " is no success, since it leaves the generators hardly anything to learn from: use"
+                f" every row: their loss is below {certain_below:g} in the last {WINDOW} steps."
+                " That is no success, since it leaves the generators hardly anything to learn from: use"
                 " a lower discriminator_rate, or WassersteinGAN",
                 stacklevel=3,
             )
