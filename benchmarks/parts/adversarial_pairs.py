@@ -1,6 +1,7 @@
-"""GANs of several seeds on a ring of eight Gaussians: in our one batch, and in a loop over seeds."""
+"""GANs of several seeds on a ring of eight Gaussians: in our one batch, and in a loop."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -68,7 +69,7 @@ class Pairs:
 
 def network(inputs, hidden, outputs):
     sizes, layers = [inputs, *hidden], []
-    for some, more in zip(sizes, sizes[1:], strict=False):
+    for some, more in pairwise(sizes):
         layers += [nn.Linear(some, more), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
 
