@@ -73,7 +73,7 @@ def test_a_real_ray_replays_records_and_serves_as_this_process_does(with_ray, tm
     assert seen["unknown"][0] == 404 and "did you mean 'big'" in seen["unknown"][1]
     statuses = [status for status, _ in seen["busy"]]
     assert set(statuses) == {200, 503} and [503, "1"] in seen["busy"]
-    assert seen["cancelled after"] < 2
+    assert seen["cancelled"]
     # Serve binds a port of each replica to all addresses; nothing else listens beyond loopback.
     assert len(seen["open"]) == 4 and set(seen["open"].values()) == {1}
     assert all(name.startswith("ray::ServeReplica:ensemble-lab:") for name in seen["open"])
