@@ -251,6 +251,13 @@ def extra(record):
         return f"; slowest {slowest}{embedded}; published with the embedding: {published}"
     if "others_a_second" in record:
         return f"; {record['a_second']:,} steps a second on {record['arms']} models"
+    if "guides" in record:
+        form = (
+            "; {}: alone {alone:.3g}, with a guide {guided:.3g} (gain {gain[mean]:+.2g} ±"
+            " {gain[error]:.2g}), router {router[mean]:.3g} ± {router[sd]:.2g} with"
+            " {strong_share[mean]:.0%} strong answers, random mixture {mixture[mean]:.3g}"
+        )
+        return "".join(form.format(name, **of) for name, of in record["guides"].items())
     if "memories" in record:
         form = "; {}: recovers in {recovers_in_share:.0%} of the runs"
         return "".join(form.format(name, **of) for name, of in record["memories"].items())
