@@ -36,5 +36,13 @@ from .together.combinations import ContrastiveDecoding as ContrastiveDecoding
 from .together.combinations import ProductOfExperts as ProductOfExperts
 from .together.combinations import ProxyTuning as ProxyTuning
 from .together.combined import CombinedModel as CombinedModel
+from .together.deferral import ConfidenceDeferral as ConfidenceDeferral
+from .together.deferral import LearnedDeferral as LearnedDeferral
+from .together.deferring import defer_tokens as defer_tokens
+from .together.deferring import measure_deferral as measure_deferral
+from .together.gates import fit_deferral as fit_deferral
+from .together.gates import token_differences as token_differences
+from .together.limited import Extrapolation as Extrapolation
+from .together.limited import limited_teacher as limited_teacher
 from .together.members import measure_members as measure_members
 from .tracing import trace as trace

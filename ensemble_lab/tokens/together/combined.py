@@ -31,7 +31,8 @@ class CombinedModel(LanguageModel):
         context is the shortest of theirs. Where tables are padded to different sizes, the ids that
         all have are used.
     combination : Combination
-        `Averaging`, `ProductOfExperts`, `ContrastiveDecoding` or `ProxyTuning`.
+        `Averaging`, `ProductOfExperts`, `ContrastiveDecoding`, `ProxyTuning`, `ConfidenceDeferral`,
+        `LearnedDeferral` or `Extrapolation`.
 
     Raises
     ------
