@@ -17,7 +17,6 @@ from ensemble_lab.tokens.divergences import Divergence
 from ensemble_lab.tokens.prompts import check_room, limits_of
 from ensemble_lab.tokens.sampling import Sampling, sampled
 from ensemble_lab.tokens.session import Round
-from ensemble_lab.tokens.together.bild import Text
 from ensemble_lab.tokens.together.combined import CombinedModel, check_alike
 from ensemble_lab.tokens.together.deferral import TokenDeferral
 from ensemble_lab.tokens.together.members import Member, distances
@@ -86,6 +85,8 @@ def defer_tokens(
     require("decoding", "torch", "transformers")
     import torch
 
+    from ensemble_lab.tokens.together.growing import GrowingText
+
     sampling, seed = Sampling(temperature, top_k, top_p), seed_of(seed)
     if (max_new_tokens := whole(max_new_tokens, "max_new_tokens")) < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
@@ -103,18 +104,18 @@ def defer_tokens(
     rounds, own, draft, prefill = [], [], 0.0, 0.0
     with torch.inference_mode():
         size = min(one.model.config.vocab_size for one in (large, small))
-        big, little = (Text(one, limit, size) for one in (large, small))
+        big, little = (GrowingText(one, limit, size) for one in (large, small))
         running = True
         while running:
             # 1. The small model reads what is new, and the rule looks at its distribution.
             begun = perf_counter()
-            scores = little.read(text)[-1:]  # (1, V)
+            scores = little.read(text)  # (1, V)
             asked = bool(rule.asks(scores))
             read = perf_counter()
 
             # 2. Where it asks, the large model reads what it has not read yet.
             if asked:
-                scores = big.read(text)[-1:]
+                scores = big.read(text)
             token = int(sampled(sampling.distribution(scores.log_softmax(-1)), generator))
             wrote = perf_counter()
 
