@@ -40,6 +40,7 @@ from .together.deferral import ConfidenceDeferral as ConfidenceDeferral
 from .together.deferral import LearnedDeferral as LearnedDeferral
 from .together.deferring import defer_tokens as defer_tokens
 from .together.deferring import measure_deferral as measure_deferral
+from .together.dola import DoLa as DoLa
 from .together.gates import fit_deferral as fit_deferral
 from .together.gates import token_differences as token_differences
 from .together.limited import Extrapolation as Extrapolation

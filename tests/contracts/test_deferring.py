@@ -1,4 +1,4 @@
-"""Models that defer single tokens: what their settings take, and what is refused."""
+"""Deferral, limited teacher and DoLa: what their settings take, and what is refused."""
 
 from __future__ import annotations
 
@@ -130,5 +130,33 @@ def test_what_cannot_be_deferred_is_refused(pair):
             "temperature": lambda: lab.defer_tokens(*pair, "a", rule, temperature=-1),
             "seed": lambda: lab.defer_tokens(*pair, "a", rule, seed="a"),
             "the same model": lambda: lab.fit_deferral(pair[0], pair[0], "a"),
+        }
+    )
+
+
+@contract("DoLa")
+@pytest.mark.parametrize("form", [list, tuple, np.array, pd.Series])
+def test_layers_come_in_any_form(pair, form):
+    right = lab.decode(pair[0], "The sea was", max_new_tokens=5).tokens
+    texts = set()
+    for layers in (form([1, 3]), form([3, 1])):
+        both = lab.CombinedModel([pair[0]], lab.DoLa(layers))
+        texts.add(lab.decode(both, "The sea was", "lookup", max_new_tokens=5).tokens)
+        none = lab.CombinedModel([pair[0]], lab.DoLa(layers, np.float32(0)))
+        assert lab.decode(none, "The sea was", max_new_tokens=5).tokens == right
+    assert len(texts) == 1
+
+
+@contract("DoLa")
+def test_layers_that_there_are_not_are_refused(pair):
+    layers = (0, 1, "12", (), (0,), (-1,), (1, 1), (1.5,), ("a",), (None,), (True,), {1: 2})
+    collected(
+        {f"layers {x!r}": lambda x=x: lab.DoLa(x) for x in layers}
+        | {f"beta {x!r}": lambda x=x: lab.DoLa(beta=x) for x in WRONG if x != 1.1}
+        | {f"alpha {x!r}": lambda x=x: lab.DoLa(alpha=x) for x in WRONG}
+        | {f"layer {x}": lambda x=x: lab.CombinedModel(pair[:1], lab.DoLa((x,))) for x in (4, 30)}
+        | {
+            "one layer": lambda: lab.CombinedModel(pair[1:], lab.DoLa()),
+            "two models": lambda: lab.CombinedModel(pair, lab.DoLa()),
         }
     )
