@@ -30,6 +30,8 @@ from .plain import speculative as speculative
 from .shapes import best_shape as best_shape
 from .shapes import shape_tokens as shape_tokens
 from .together.bild import big_little as big_little
+from .together.boosting import TokenBoosting as TokenBoosting
+from .together.boosting import boost_tokens as boost_tokens
 from .together.cascades import SpeculativeCascade as SpeculativeCascade
 from .together.combinations import Averaging as Averaging
 from .together.combinations import ContrastiveDecoding as ContrastiveDecoding
@@ -46,4 +48,5 @@ from .together.gates import token_differences as token_differences
 from .together.limited import Extrapolation as Extrapolation
 from .together.limited import limited_teacher as limited_teacher
 from .together.members import measure_members as measure_members
+from .together.scores import token_score as token_score
 from .tracing import trace as trace

@@ -160,3 +160,40 @@ def test_layers_that_there_are_not_are_refused(pair):
             "two models": lambda: lab.CombinedModel(pair, lab.DoLa()),
         }
     )
+
+
+@contract("boost_tokens", "TokenBoosting", "token_score")
+def test_experts_learn_from_texts_in_any_form(pair):
+    texts = ["The sea was calm.", "The sea was cold."]
+    ids = [pair[1].token_ids(text) for text in texts]
+    how = {"rounds": np.int64(1), "steps": 2, "rate": np.float32(0.01), "progress": False}
+    found = set()
+    for given in (texts, tuple(texts), np.array(texts), pd.Series(texts), ids):
+        made = lab.boost_tokens(pair[1], given, **how)
+        assert made.errors[0] < made.baseline and len(made.experts) == len(made.weights) == 1
+        score = lab.token_score(made.combined(), given)
+        assert score == pytest.approx(lab.token_score(made.experts[0], given))
+        found.add(round(score.loss, 9))
+    assert len(found) == 1
+
+
+@contract("boost_tokens", "token_score")
+def test_what_trains_no_expert_is_refused(pair):
+    wrong = (0, -1, math.nan, "4", None, True, [1])
+    weak, text = pair[1], "The sea was calm."
+    both = lab.CombinedModel(pair, lab.Averaging())
+    collected(
+        {
+            f"{name} {x!r}": lambda name=name, x=x: lab.boost_tokens(weak, text, **{name: x})
+            for name in ("rounds", "steps", "batch", "rate")
+            for x in wrong
+        }
+        | {f"base {x!r}": lambda x=x: lab.boost_tokens(x, text) for x in (None, "tiny", both)}
+        | {f"model {x!r}": lambda x=x: lab.token_score(x, text) for x in (None, "tiny", 1)}
+        | {f"texts {x!r}": lambda x=x: lab.boost_tokens(weak, x) for x in (None, 1, [], "", [[1]])}
+        | {f"text {x!r}": lambda x=x: lab.token_score(weak, x) for x in (None, 1, [], "", [[1]])}
+        | {
+            "seed": lambda: lab.boost_tokens(weak, text, seed="a"),
+            "long": lambda: lab.token_score(weak, [[5] * 600]),
+        }
+    )
