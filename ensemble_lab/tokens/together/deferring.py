@@ -81,6 +81,19 @@ def defer_tokens(
         As `decode` does, for models that do not fit together, and for several prompts.
     ValueError
         A setting out of its range, or no rule.
+
+    References
+    ----------
+    Hao et al., Hybrid SLM and LLM for edge-cloud collaborative inference, EdgeFM 2024. Zhang et
+    al., Fast and slow generating: an empirical study on large and small language models
+    collaborative decoding, 2024. In `big_little` (Kim et al., NeurIPS 2023, arXiv 2302.07863) the
+    large model also corrects what the small one wrote.
+
+    Examples
+    --------
+    >>> pair = load("tiny"), load("tiny-draft")  # doctest: +SKIP
+    >>> made = defer_tokens(*pair, "The sea was", ConfidenceDeferral())  # doctest: +SKIP
+    >>> sum(len(r.tokens) > r.accepted for r in made.rounds)  # calls of tiny  # doctest: +SKIP
     """
     require("decoding", "torch", "transformers")
     import torch

@@ -27,7 +27,7 @@ class TokenScore(NamedTuple):
     loss : float
         -log of the probability that it gives to the token, in nats, on average.
     tokens : int
-        All but the first of every text.
+        How many there are, without the first of every text.
     """
 
     error: float
