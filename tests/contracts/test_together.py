@@ -143,6 +143,9 @@ def test_two_models_write_by_turns_or_are_refused(pair):
         ):
             made = lab.big_little(*pair, prompt, max_new_tokens=4, **way)
             assert made.tokens == right
+            for many in ([prompt], (prompt, "The big model"), np.array(["The sea was", "a"])):
+                batch = lab.big_little(*pair, many, max_new_tokens=4, **way)
+                assert len(batch) == len(many) and batch[0].tokens == right
     wrong = (-0.1, math.nan, "0.1", None, True, [0.5])
     calls = {
         f"{name} {x!r}": lambda name=name, x=x: lab.big_little(*pair, "a", **{name: x})
@@ -151,7 +154,7 @@ def test_two_models_write_by_turns_or_are_refused(pair):
     }
     collected(
         calls
-        | {f"{x!r}": lambda x=x: lab.big_little(*pair, x) for x in (None, 1, ["a", "b"], [])}
+        | {f"{x!r}": lambda x=x: lab.big_little(*pair, x) for x in (None, 1, ["a", None], [])}
         | {f"large {x!r}": lambda x=x: lab.big_little(x, pair[1], "a") for x in (None, "tiny")}
         | {f"small {x!r}": lambda x=x: lab.big_little(pair[0], x, "a") for x in (None, "tiny")}
     )
