@@ -37,4 +37,6 @@ from .together.combinations import ProductOfExperts as ProductOfExperts
 from .together.combinations import ProxyTuning as ProxyTuning
 from .together.combined import CombinedModel as CombinedModel
 from .together.members import measure_members as measure_members
+from .together.union_decoding import decode_union as decode_union
+from .together.vocabulary_union import VocabularyUnion as VocabularyUnion
 from .tracing import trace as trace
