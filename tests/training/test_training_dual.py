@@ -70,9 +70,7 @@ def test_negatives_of_the_same_class_are_left_out(classes, seed):
         kept = [j for j in range(B) if j == i or classes[j] != classes[i]]
         each.append(sum(math.exp((scores[i, j] - scores[i, i]) / 0.2) for j in kept))
     expected = np.log(each).mean()
-    assert math.isclose(
-        lab.contrastive_loss(scores, 0.2, classes=classes), expected, rel_tol=1e-10
-    )
+    assert math.isclose(lab.contrastive_loss(scores, 0.2, classes=classes), expected, rel_tol=1e-10)
 
 
 def test_the_loss_of_the_networks_is_the_public_one():
@@ -84,9 +82,7 @@ def test_the_loss_of_the_networks_is_the_public_one():
                          leave_out=leave_out, symmetric=symmetric)  # fmt: skip
         first, second = outputs.chunk(2, -1)
         classes = targets[0] if leave_out else None
-        public = lab.contrastive_loss(
-            first @ second.mT, 0.1, classes=classes, symmetric=symmetric
-        )
+        public = lab.contrastive_loss(first @ second.mT, 0.1, classes=classes, symmetric=symmetric)
         assert torch.allclose(found, public, rtol=1e-5)
 
 
@@ -121,7 +117,7 @@ def halves():
 
 
 def test_halves_of_digits_find_each_other():
-    left, right, y = halves()
+    left, right, _ = halves()
     learned, held = slice(0, 600), slice(1000, 1100)
     encoder = lab.DualEncoder(members=3, epochs=12, random_state=0)
     encoder.fit(left[learned], right[learned])
@@ -301,7 +297,10 @@ def test_the_dense_model_is_that_of_torch(causal):
         )
         (one,), (out,) = block.qkv.parts, block.out.parts
         up, _, down = block.feed_forward.parts[0]
-        layer.self_attn.in_proj_weight.data, layer.self_attn.in_proj_bias.data = one.weight, one.bias
+        layer.self_attn.in_proj_weight.data, layer.self_attn.in_proj_bias.data = (
+            one.weight,
+            one.bias,
+        )
         for theirs, ours in ((layer.self_attn.out_proj, out), (layer.linear1, up),
                              (layer.linear2, down), (layer.norm1, block.before_attention.parts[0]),
                              (layer.norm2, block.before_feed_forward.parts[0])):  # fmt: skip
