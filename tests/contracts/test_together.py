@@ -183,6 +183,7 @@ def test_no_unions_are_refused(pair):
         for name, values in (
             ("top_k", wrong),
             ("max_new_tokens", (*wrong, None)),
+            ("gate", (-0.1, math.nan, "0.5", True, [1])),
             ("temperature", (-1, math.nan, math.inf, "1", None, True)),
             ("seed", (1.5, "1", 2**70)),
             ("weights", weights),
