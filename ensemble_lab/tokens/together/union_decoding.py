@@ -41,7 +41,7 @@ class UnionGeneration:
 
 
 def decode_union(
-    models: Sequence[LanguageModel],
+    models: Sequence[LanguageModel] | VocabularyUnion,
     prompt: Prompt,
     *,
     weights: Sequence[float] | None = None,
@@ -65,8 +65,8 @@ def decode_union(
 
     Parameters
     ----------
-    models : sequence of LanguageModel
-        As in `VocabularyUnion`.
+    models : sequence of LanguageModel or VocabularyUnion
+        As in `VocabularyUnion`; give one where several texts are to be written, to make it once.
     prompt
         One text or chat, not token ids. Each model reads it in its own way: with its own template,
         where it has one, and its own special tokens.
@@ -124,7 +124,7 @@ def decode_union(
         raise ValueError(f"gate={gate} is not a number from 0 up; use None to ask all models")
     if whole(max_new_tokens, "max_new_tokens") < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
-    union = VocabularyUnion(models)
+    union = models if isinstance(models, VocabularyUnion) else VocabularyUnion(models)
     rule.check(len(union.models))
     shares = shares_of(rule.weights, len(union.models))
     generator, seed = torch.Generator(union.models[0].device), seed_of(seed)
