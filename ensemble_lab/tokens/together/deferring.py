@@ -28,7 +28,7 @@ class Deferral(NamedTuple):
     Parameters
     ----------
     share : float
-        Of the tokens, those that the large model wrote, in [0, 1].
+        Of the tokens, those that the large model wrote or helped with, in [0, 1].
     large, small : Member
         Calls, seconds, and the divergence of the written distribution from the model's own.
     """
