@@ -18,7 +18,7 @@ from ensemble_lab.tokens.together.deferral import (
     check_threshold,
     features_of,
 )
-from ensemble_lab.tokens.together.scores import AT_ONCE, padded
+from ensemble_lab.tokens.together.judging import AT_ONCE, padded
 
 
 class Differences(NamedTuple):

@@ -205,7 +205,7 @@ def test_the_ends_are_texts_of_one_model():
     "old, new",
     [("rule.asks(scores)", "rule.asks(-scores)"),
      ("scores = big.read(text)", "scores = big.read([*text, 0])"),
-     ("own, draft = [], 0.0\n            else", "draft = 0.0\n            else"),
+     ("own, draft = [], 0.0\n                else", "draft = 0.0\n                else"),
      ("and token not in ends", "")],
 )  # fmt: skip
 def test_planted_faults_are_seen(old, new):
@@ -243,6 +243,22 @@ def test_calls_seconds_and_divergence_are_reported():
     assert [one.share for one in ends] == [0, 1]
     assert ends[0].small.divergence.total_variation == 0 == ends[0].large.calls
     assert ends[1].large.divergence.total_variation == 0 < ends[1].small.divergence.kl
+
+
+def test_an_interrupt_keeps_what_is_written(monkeypatch):
+    large, small, rule = *pair(), RULES["max probability"]
+    right = defer_tokens(large, small, [1, 2, 3], rule, max_new_tokens=14).tokens
+    draw, calls = deferring.sampled, []
+
+    def interrupted(p, generator):
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return draw(p, generator)
+
+    monkeypatch.setattr(deferring, "sampled", interrupted)
+    made = defer_tokens(large, small, [1, 2, 3], rule, max_new_tokens=14)
+    assert made.tokens == right[:7] == sum((r.tokens for r in made.rounds), ())
 
 
 # The gate
