@@ -51,4 +51,6 @@ from .together.limited import Extrapolation as Extrapolation
 from .together.limited import limited_teacher as limited_teacher
 from .together.limited import measure_limited_teacher as measure_limited_teacher
 from .together.members import measure_members as measure_members
+from .together.union_decoding import decode_union as decode_union
+from .together.vocabulary_union import VocabularyUnion as VocabularyUnion
 from .tracing import trace as trace
