@@ -165,6 +165,9 @@ def build_parser() -> argparse.ArgumentParser:
     report.set_defaults(run=_report)
 
     student = commands.add_parser("student", help="write notebooks without their solutions")
+    student.add_argument("--as", dest="version", default="student",
+                         choices=("student", "solution", "instructor", "nbgrader"),
+                         help="or solved, with all answers in sight, or for nbgrader")  # fmt: skip
     student.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="default: notebooks/*")
     student.add_argument("--out", required=True, metavar="DIR", help="folder for the notebooks")
     student.set_defaults(run=_student)
@@ -306,10 +309,10 @@ def _parameters(chosen) -> dict:
 
 def _student(chosen) -> int:
     from ensemble_lab.reports.request import RequestError, plain
-    from ensemble_lab.reports.student import student
+    from ensemble_lab.reports.versions import write_version
 
     try:
-        written = student(chosen.notebooks, chosen.out)
+        written = write_version(chosen.notebooks, chosen.out, chosen.version)
     except RequestError as error:
         _say(chosen, str(error))
         return 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,10 +57,19 @@ def student(notebooks: Sequence[str | Path], out: str | Path) -> list[Path]:
         No notebook, a folder that cannot be written or holds the sources, a solution that does
         not end, or one in a code cell.
     """
+    return written(notebooks, out, without_solutions)
+
+
+def written(
+    notebooks: Sequence[str | Path],
+    out: str | Path,
+    made: Callable[[NotebookNode, str], NotebookNode],
+) -> list[Path]:
+    """Write what `made` makes of each notebook and its name; nothing where one is refused."""
     paths = find_notebooks(notebooks)
-    stripped = [without_solutions(read_notebook(path), path.name) for path in paths]
+    books = [made(read_notebook(path), path.name) for path in paths]
     out = output_folder(out, paths)
-    return [_write(book, out / path.name) for book, path in zip(stripped, paths, strict=True)]
+    return [_write(book, out / path.name) for book, path in zip(books, paths, strict=True)]
 
 
 def without_solutions(notebook: NotebookNode, name: str) -> NotebookNode:

@@ -33,7 +33,7 @@ def exercises_of(notebook: NotebookNode) -> tuple[Exercise, ...]:
     for line in _lines(notebook):
         if isinstance(line, ast.ImportFrom) and (line.module or "").startswith(FOLDER):
             modules |= {name.asname or name.name: line.module for name in line.names}
-        elif call := _call(line):
+        elif call := call_of(line):
             check, function = call
             if check in modules:
                 found.append(Exercise(modules[check], check, function))
@@ -43,7 +43,7 @@ def exercises_of(notebook: NotebookNode) -> tuple[Exercise, ...]:
 def changed(notebook: NotebookNode, exercises: tuple[Exercise, ...]) -> dict[str, str]:
     """What became of the checks that a copy no longer has as they were, by their names."""
     lines = list(_lines(notebook))
-    calls = {f"{check}({function})" for check, function in filter(None, map(_call, lines))}
+    calls = {f"{check}({function})" for check, function in filter(None, map(call_of, lines))}
     said = {one.check: "its check was deleted or edited" for one in exercises
             if one.call not in calls}  # fmt: skip
     own = {name for line in lines for name in _names(line)}
@@ -67,8 +67,8 @@ def _lines(notebook: NotebookNode) -> Iterator[ast.stmt]:
                 continue
 
 
-def _call(line: ast.stmt) -> tuple[str, str] | None:
-    """Check and function of a line ``check_…(function)``."""
+def call_of(line: ast.stmt) -> tuple[str, str] | None:
+    """The names in a line ``check_…(function)``, None for another one."""
     call = getattr(line, "value", None) if isinstance(line, ast.Expr) else None
     if (
         isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
