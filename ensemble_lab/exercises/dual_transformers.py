@@ -98,8 +98,8 @@ check_contrastive = Check(
     cases=_batches,
     parts=[
         Part("a loss", _losses, LOSS_MISTAKES,
-             lambda at, scores, temperature: f"at temperature {temperature:g}, pair {at[0]} with the"
-             f" scores {', '.join(f'{s:g}' for s in scores[at[0]])}: the loss",
+             lambda at, scores, temperature: f"at temperature {temperature:g}, pair {at[0]} with"
+             f" the scores {', '.join(f'{s:g}' for s in scores[at[0]])}: the loss",
              asked="{} losses, one for each pair"),
     ],
     success="equal scores cost log B, and all that the towers can learn is to be less surprised",
