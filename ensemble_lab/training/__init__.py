@@ -15,5 +15,5 @@ MODULES = (
 
 def __getattr__(name: str):
     if name in MODULES and not installed("torch"):
-        return stand_in(name, (), "torch")
+        return stand_in(name, ("from_dense",) if name == "MixtureOfTransformers" else (), "torch")
     return _loaded(name)

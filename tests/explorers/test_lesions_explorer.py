@@ -57,10 +57,13 @@ def test_the_picture_says_what_the_table_says(shown, view):
     picture = shown.drawn(state)
     table, trace, found = picture.table(), named(picture), replay.lesioned(state["text"])
     first, second = state["first"], state["second"]
-    np.testing.assert_allclose(trace["without it"]["y"], table["loss without it"], atol=1e-5)
+    costs = np.maximum(table["costs alone"], explorer.TICKS[0])
+    np.testing.assert_allclose(trace["each block"]["y"], costs, atol=1e-5)
+    np.testing.assert_allclose(table["costs alone"], table["loss without it"] - found.whole)
     now = found.losses[first, second].mean()
-    assert trace["removed now"]["y"][0] == pytest.approx(now, abs=1e-5)
-    assert trace["first"]["y"][0] == pytest.approx(table["loss without it"][first], abs=1e-5)
+    cost = max(now - found.whole, explorer.TICKS[0])
+    assert trace["removed now"]["y"][0] == pytest.approx(cost, abs=1e-5)
+    assert trace["first"]["y"][0] == pytest.approx(costs[first], abs=1e-5)
     assert f"{now:.2f} nats a token" in picture.finding
     if first != second:
         row = table.loc[second]

@@ -15,7 +15,7 @@ from ensemble_lab.widgets.panels import Mark, Panel
 from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG, marker
 
-TICKS = (1, 2, 3, 5, 10, 20)  # nats a token
+TICKS = (0.05, 0.1, 0.3, 1, 3, 12)  # nats a token; less is drawn at the first
 WORST = 6  # tokens in sight
 LOST = 0.5  # nats a token; more is ruin
 SIGNS = {"\n": "↵", " ": "␣"}
@@ -77,22 +77,27 @@ def explorer() -> Explorer:
 
 
 def draw(found: Lesioned, state: State) -> Picture:
-    """The loss without each block, with each other block too, and the tokens that suffer."""
+    """What each block costs, what each costs with the first one, and the tokens that suffer."""
     who = state["first"], state["second"]
     worst = suffering(found, *who)
     block = axis("block", -0.7, BLOCKS - 0.3, tickvals=list(range(0, BLOCKS, 5)))
+    nats = log_axis("nats a token", TICKS, ticktext=["≤ 0.05", *map(str, TICKS[1:])])
     panels = mosaic(
         "alone alone / pair tokens",
         widths=(12, 8),
         heights=(10, 11),
-        alone=Axes(block, log_axis("nats a token", TICKS), "Without one block", 62, 84),
-        pair=Axes(block, log_axis("nats a token", TICKS), f"Without {who[0]} and another", 62),
-        tokens=Axes(axis("nats", 0, 25), rows_of([shown_token(found.tokens[i]) for i in worst]),
-                    "Suffer most", 78, 84),
-    )  # fmt: skip
+        alone=Axes(block, nats, "Cost of one block", 70),
+        pair=Axes(block, nats, f"Block {who[0]} and another", 70),
+        tokens=Axes(
+            axis("nats", 0, 25),
+            rows_of([shown_token(found.tokens[i]) for i in worst]),
+            "Suffer most",
+            78,
+        ),
+    )
     marks = panels.marks(found, *who, worst, alone=alone, pair=pair, tokens=tokens)
-    return panels.picture(marks, finding(found, *who), lambda: table(found, *who),
-                          also(found, *who, worst))  # fmt: skip
+    told = finding(found, *who), lambda: table(found, *who), also(found, *who, worst)
+    return panels.picture(marks, *told)
 
 
 def shown_token(token: str) -> str:
@@ -107,30 +112,33 @@ def suffering(found: Lesioned, first: int, second: int) -> np.ndarray:
 
 
 def alone(panel: Panel, found: Lesioned, first: int, second: int, worst) -> list[Mark]:
-    """The loss without each block by itself."""
-    blocks, losses = np.arange(BLOCKS), found.whole + found.single
-    second_look = marker(BIG) | {"symbol": "square-open", "line": {"width": 2, "color": BIG}}
+    """What is lost without each block by itself."""
+    blocks, costs = np.arange(BLOCKS), at_least(found.single)
+    square = marker(BIG) | {"symbol": "square-open", "line": {"width": 2, "color": BIG}}
     return [
-        panel.rule(found.whole, ORACLE, "all blocks"),
-        panel.curve(blocks, losses, SMALL, "without it", label="", width=2),
-        panel.points(blocks, losses, SMALL, "each block", size=6, key=False),
-        panel.points([second], losses[[second]], BIG, "second", size=15, key=False,
-                     look=second_look),
-        panel.here(first, losses[first], INK, "first", size=17),
-    ]  # fmt: skip
+        panel.curve(blocks, costs, SMALL, "each block", label=""),
+        panel.points(blocks, costs, SMALL, "a block", size=7, key=False),
+        panel.here(first, costs[first], INK, "first", size=17),
+        panel.points([second], costs[[second]], BIG, "second", size=14, key=False, look=square),
+    ]
 
 
 def pair(panel: Panel, found: Lesioned, first: int, second: int, worst) -> list[Mark]:
-    """The loss without the first block and each other one, and what their sum would be."""
+    """What is lost without the first block and each other one, and the sum of each alone."""
     blocks = np.arange(BLOCKS)
-    both, sums = found.whole + found.extra[first, :-1], found.whole + found.sums[first]
+    both, sums = at_least(found.extra[first, :-1]), at_least(found.sums[first])
     both[first] = sums[first] = np.nan
-    now = found.whole + found.extra[first, second]
+    now = at_least(found.extra[first, second])
     return [
-        panel.curve(blocks, both, COMBINED, "both, removed", label="", width=3),
-        panel.points(blocks, np.maximum(sums, TICKS[0]), ORACLE, "sum of each alone", size=7),
+        panel.curve(blocks, sums, ORACLE, "sum of each alone", label=""),
+        panel.points(blocks, both, COMBINED, "both", size=8),
         panel.here(second, now, INK, "removed now", size=17),
     ]
+
+
+def at_least(costs: np.ndarray) -> np.ndarray:
+    """Costs that a logarithmic axis can show."""
+    return np.maximum(costs, TICKS[0])
 
 
 def tokens(panel: Panel, found: Lesioned, first: int, second: int, worst) -> list[Mark]:

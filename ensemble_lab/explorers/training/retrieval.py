@@ -113,9 +113,9 @@ def draw(found: Recorded, state: State) -> Picture:
                    rows_of([""] * ROWS) | FRAMED | {"showticklabels": False},
                    "", 12),
         among=Axes(log_axis("candidates", (2, 5, 20, 100, 360)), shares("", 0, 1.04), "Best is", 52,
-                   40),
+                   56),
         batches=Axes(log_axis("pairs in a batch", BATCHES), shares("", 0, top),
-                     "Its own half", 52, 40),
+                     "Its own half", 52, 56),
     )  # fmt: skip
     marks = panels.marks(found, state, found=images, among=among, batches=batches)
     return panels.picture(marks, finding(found, state), lambda: table(found, state),

@@ -6,14 +6,18 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from ensemble_lab.core.errors import shown
+from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.missing import require
 from ensemble_lab.models.settings import number, whole
 from ensemble_lab.training.batched.losses import learns, weighted_mean
+from ensemble_lab.training.inputs.targets import as_array, numbers, one_a_row
 
 if TYPE_CHECKING:
     import torch
+
+NO_NEGATIVES = "a batch of {} has no negatives, so its loss is 0 and nothing is learned: "
 
 
 def contrastive_loss(
@@ -55,22 +59,23 @@ def contrastive_loss(
 
     Examples
     --------
-    >>> contrastive_loss([[1.0, 1.0], [1.0, 1.0]])
-    tensor(0.6931)
+    >>> round(contrastive_loss([[1.0, 1.0], [1.0, 1.0]]).item(), 4)  # log 2
+    0.6931
     """
     require("the contrastive loss", "torch")
     import torch
 
-    scores = torch.as_tensor(scores)
-    if not scores.is_floating_point():
-        scores = scores.float()
-    check_scores(scores)
+    checked = square(scores)
+    if not isinstance(scores, torch.Tensor):
+        scores = torch.as_tensor(checked.astype(float))
+    if scores.dtype not in (torch.float32, torch.float64):
+        scores = scores.float()  # half precision overflows where the temperature is low
     check_temperature(temperature)
     left_out = None
     if classes is not None:
-        codes = torch.as_tensor(class_codes(classes, scores.shape[-1]))
-        left_out = same_class(codes).to(scores.device)
-    return surprise(scores / temperature, left_out, symmetric).mean(-1)
+        left_out = same_class(torch.as_tensor(class_codes(classes, scores.shape[-1])))
+        left_out = left_out.to(scores.device)
+    return surprise(scores / float(temperature), left_out, symmetric).mean(-1)
 
 
 def recall_at_k(scores, k: int = 1):
@@ -100,10 +105,7 @@ def recall_at_k(scores, k: int = 1):
     >>> recall_at_k([[0.9, 0.1], [0.5, 0.5]])
     0.75
     """
-    if hasattr(scores, "detach"):
-        scores = scores.detach().cpu().double().numpy()
-    scores = numbers(scores)
-    check_scores(scores, least=1)
+    scores = square(scores, least=1)
     n = scores.shape[-1]
     if not 1 <= whole(k, "k") <= n:
         raise ValueError(f"k={shown(k)}: use a whole number from 1 to {n}, the number of columns")
@@ -149,13 +151,22 @@ def class_codes(classes, count: int) -> np.ndarray:
     ValueError
         Another number of them, or only one class, so that no negative is left.
     """
-    found = np.asarray(classes)
+    found = one_a_row(classes, "classes")
     if found.shape != (count,):
         raise ValueError(
             f"classes={shown(classes, 60)} is not one class for each of {count} pairs: give"
             f" {count} of them"
         )
-    names, codes = np.unique(found, return_inverse=True)
+    if (gaps := pd.isna(found)).any():
+        raise ValueError(
+            f"the class of pair {gaps.argmax()} is missing (NaN or None): leave such pairs out"
+        )
+    try:
+        names, codes = np.unique(found, return_inverse=True)
+    except TypeError:
+        raise ValueError(
+            f"classes={shown(classes, 60)} mixes kinds that have no order: make them one kind"
+        ) from None
     if len(names) < 2:
         raise ValueError(
             f"all pairs are of the class {shown(names.tolist()[0], 40)}, so no negative is left:"
@@ -173,37 +184,42 @@ def check_temperature(temperature) -> None:
         )
 
 
-def check_scores(scores, least: int = 2) -> None:
-    """Raise `ValueError` unless scores are finite (..., B, B), of `least` pairs or more."""
-    shape = tuple(scores.shape)
-    if len(shape) < 2 or shape[-1] != shape[-2]:
-        raise ValueError(
-            f"scores have the shape {shape}: give as many rows as columns, a first and a second"
-            " view of each pair"
-        )
-    if shape[-1] < least:
-        raise ValueError(
-            f"a batch of {shape[-1]} has no negatives, so its loss is 0 and nothing is learned:"
-            " give 2 pairs or more"
-        )
-    plain = scores.detach().cpu().double() if hasattr(scores, "detach") else scores
-    bad = np.argwhere(~np.isfinite(np.asarray(plain)))
-    if len(bad):
-        raise ValueError(
-            f"the score in row {bad[0][-2]}, column {bad[0][-1]} is NaN or infinite: look for such"
-            " numbers in the views, or use a lower learning rate"
-        )
-
-
-def numbers(values) -> np.ndarray:
-    """An array of numbers.
+def square(scores, least: int = 2) -> np.ndarray:
+    """Scores (..., B, B) as finite numbers, of `least` pairs or more.
 
     Raises
     ------
     ValueError
-        Something else, such as texts or rows of different length.
+        Something else, such as views of different length, one pair or NaN.
     """
+    found = array_of(scores, "scores", "give an array of numbers (n, n)")
+    if found.ndim < 2 or found.shape[-1] != found.shape[-2] or not found.size:
+        raise ValueError(
+            f"scores have the shape {found.shape}: give as many rows as columns, a first and a"
+            " second view of each pair"
+        )
+    if found.shape[-1] < least:
+        raise ValueError(NO_NEGATIVES.format(found.shape[-1]) + "give 2 pairs or more")
+    if len(bad := np.argwhere(~np.isfinite(found))):
+        raise ValueError(
+            f"the score in row {bad[0][-2]}, column {bad[0][-1]} is NaN or infinite: look for such"
+            " numbers in the views, or use a lower learning rate"
+        )
+    return found
+
+
+def array_of(values, what: str, fix: str) -> np.ndarray:
+    """Numbers of any kind as a numpy array; gaps are NaN.
+
+    Raises
+    ------
+    ValueError
+        Something else, such as texts or rows of different length; it ends in `fix`.
+    """
+    if not hasattr(values, "__array__"):
+        values = several(values, what)
     try:
-        return np.asarray(values, float)
-    except (TypeError, ValueError):
-        raise ValueError(f"scores={shown(values, 60)}: give an array of numbers (n, n)") from None
+        array = as_array(values)
+    except ValueError:
+        raise ValueError(f"{what} has rows of different length: {fix}") from None
+    return numbers(array, what, fix)

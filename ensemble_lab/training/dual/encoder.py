@@ -13,12 +13,15 @@ from ensemble_lab.core.missing import require
 from ensemble_lab.models.settings import number
 from ensemble_lab.training.batched.trainer import train_members
 from ensemble_lab.training.dual.contrastive import (
+    NO_NEGATIVES,
+    array_of,
     check_temperature,
     class_codes,
     in_batch,
     recall_at_k,
 )
 from ensemble_lab.training.inputs.settings import check_count, random_of
+from ensemble_lab.training.inputs.targets import check_order
 
 
 class DualEncoder(BaseEstimator):
@@ -102,6 +105,8 @@ class DualEncoder(BaseEstimator):
         from ensemble_lab.training.dual.towers import Towers
 
         self._check()
+        check_order(first, second, "second", "first")
+        check_order(first, y, "y", "first")
         first, second = view(first, "first"), view(second, "second")
         check_pairs(first, second)
         codes = np.zeros(len(first), int)
@@ -169,6 +174,7 @@ class DualEncoder(BaseEstimator):
 
     def recall(self, first, second, k: int = 1) -> np.ndarray:
         """Recall at k (members,): row i of one view is the partner of row i of the other."""
+        check_order(first, second, "second", "first")
         first, second = view(first, "first"), view(second, "second")
         check_pairs(first, second, least=1)
         return recall_at_k(self.similarity(first, second), k)
@@ -178,10 +184,7 @@ class DualEncoder(BaseEstimator):
             check_count(getattr(self, name), name, "give 1 or more")
         check_count(self.batch_size, "batch_size", "give 2 or more")
         if self.batch_size < 2:
-            raise ValueError(
-                f"batch_size={self.batch_size}: a batch of one has no negatives, so its loss is 0"
-                " and nothing is learned; give 2 or more"
-            )
+            raise ValueError(NO_NEGATIVES.format(1) + "give batch_size=2 or more")
         check_temperature(self.temperature)
         if not 0 < number(self.learning_rate, "learning_rate") < math.inf:
             raise ValueError(
@@ -197,13 +200,10 @@ def view(rows, name: str) -> np.ndarray:
     ValueError
         Something else, or NaN with its place.
     """
-    try:
-        found = np.asarray(rows, float)
-    except (TypeError, ValueError):
-        found = np.empty(0)
+    fix = "give an array of numbers (n, d)"
+    found = array_of(rows, f"the {name} view", fix)
     if found.ndim != 2 or not found.size:
-        what = f"has the shape {found.shape}" if found.size else f"is {shown(rows, 60)}"
-        raise ValueError(f"the {name} view {what}: give an array of numbers (n, d)")
+        raise ValueError(f"the {name} view has the shape {found.shape}: {fix}")
     bad = np.argwhere(~np.isfinite(found))
     if len(bad):
         i, j = bad[0]
@@ -222,7 +222,4 @@ def check_pairs(first, second, least: int = 2) -> None:
             " every pair, in one order"
         )
     if len(first) < least:
-        raise ValueError(
-            f"a batch of {len(first)} has no negatives, so its loss is 0 and nothing is learned:"
-            f" give {least} pairs or more"
-        )
+        raise ValueError(NO_NEGATIVES.format(len(first)) + "give 2 pairs or more")
