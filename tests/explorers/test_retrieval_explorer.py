@@ -81,8 +81,8 @@ def test_the_picture_says_what_the_table_says(shown, view):
     picture = shown.drawn(state)
     table, trace = picture.table(), named(picture)
     row = table.loc[state["candidates"]]
-    np.testing.assert_allclose(trace["its own half"]["y"] if "y" in trace["its own half"] else [],
-                               table["its own half"], atol=1e-5)  # fmt: skip
+    np.testing.assert_allclose(trace["own half found"]["y"], table["its own half"], atol=1e-5)
+    np.testing.assert_allclose(trace["digit found"]["y"], table["the same digit"], atol=1e-5)
     assert trace["here"]["y"][0] == pytest.approx(row["its own half"], abs=1e-5)
     assert trace["this batch"]["y"][0] == pytest.approx(row["its own half"], abs=1e-5)
     assert f"its own in {row['its own half']:.0%}" in picture.finding

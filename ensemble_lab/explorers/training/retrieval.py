@@ -13,6 +13,7 @@ from ensemble_lab.explorers.training.retrieval_replay import (
     TEMPERATURES,
     Recorded,
     halves,
+    mean_recall,
     recorded,
 )
 from ensemble_lab.widgets.axes import FRAMED, Axes, axis, log_axis, rows_of, shares
@@ -50,7 +51,8 @@ def found_of(state: State) -> Recorded:
 
 def recall(state: State, candidates: int | None = None) -> float:
     """The mean recall of a state."""
-    return float(found_of(state).recall(candidates or state["candidates"]).mean())
+    setting = state["negatives"], state["temperature"], state["batch"]
+    return mean_recall(*setting, candidates or state["candidates"])
 
 
 def best_recall(state: State) -> float:
@@ -165,8 +167,8 @@ def among(panel: Panel, found: Recorded, state: State) -> list[Mark]:
     same = np.array([found.same(many) for many in CANDIDATES])
     at = state["candidates"]
     return [
-        panel.curve(ways, own.mean(1), COMBINED, PARTNER, label="own", width=3),
-        panel.curve(ways, same.mean(1), SMALL, DIGIT, label="digit", width=3),
+        panel.curve(ways, own.mean(1), COMBINED, "own half found", label="own", width=3),
+        panel.curve(ways, same.mean(1), SMALL, "digit found", label="digit", width=3),
         panel.curve(ways, 1 / ways, ORACLE, "by chance", label="chance"),
         panel.here(at, found.recall(at), INK),
     ]

@@ -109,3 +109,9 @@ def recorded(negatives: str, temperature: float, batch: int) -> Recorded:
     first, second = np.split(vectors, 2, axis=1)
     return Recorded(row.better.reshape(MEMBERS, -1), row.same_digit.reshape(MEMBERS, -1),
                     first, second)  # fmt: skip
+
+
+@cache
+def mean_recall(negatives: str, temperature: float, batch: int, candidates: int) -> float:
+    """The recall of a setting, a mean over its encoders."""
+    return float(recorded(negatives, temperature, batch).recall(candidates).mean())
