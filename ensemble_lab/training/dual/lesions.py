@@ -166,9 +166,9 @@ class Reading:
     """A text as a model reads it, with the states before each block."""
 
     def __init__(self, model, text):
+        self.network = network_of(model)
         import torch
 
-        self.network = network_of(model)
         trunk = self.network.model
         self.ids, self.depth = token_row(model, text, least=2), len(trunk.layers)
         self.states, hooks = [], []

@@ -41,6 +41,7 @@ def residual_paths(model, text) -> dict[str, torch.Tensor]:
     ----------
     Veit, Wilber and Belongie, Residual networks behave like ensembles of relatively shallow
     networks, NeurIPS 2016. Elhage et al., A mathematical framework for transformer circuits, 2021.
+    Chang et al., Revisiting vision transformer from the view of path ensemble, ICCV 2023.
     """
     network = network_of(model)
     ids, trunk = token_row(model, text), network.model
