@@ -16,7 +16,7 @@ from ensemble_lab.widgets.picture import Picture, table_of
 from ensemble_lab.widgets.style import BIG, COMBINED, INK, ORACLE, SMALL, WRONG, marker
 
 TICKS = (0.05, 0.1, 0.3, 1, 3, 12)  # nats a token; less is drawn at the first
-WORST = 6  # tokens in sight
+WORST, MOST = 6, 40  # tokens in sight; nats that one may cost
 LOST = 0.5  # nats a token; more is ruin
 SIGNS = {"\n": "↵", " ": "␣"}
 
@@ -89,7 +89,7 @@ def draw(found: Lesioned, state: State) -> Picture:
         alone=Axes(block, nats, "Cost of one block", 70),
         pair=Axes(block, nats, f"Block {who[0]} and another", 70),
         tokens=Axes(
-            axis("nats", 0, 25),
+            axis("nats", 0, MOST),
             rows_of([shown_token(found.tokens[i]) for i in worst]),
             "Suffer most",
             78,
