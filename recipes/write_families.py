@@ -83,7 +83,12 @@ FAMILIES = [
         "12_another_models_output",
     ),
     Family("GAN", "training", "GAN WassersteinGAN", "13"),
-    Family("dual transformers", "training", "DualEncoder MixtureOfTransformers lesion", "14"),
+    Family(
+        "dual transformers",
+        "training",
+        "DualEncoder MixtureOfTransformers lesion",
+        "14_dual_transformers",
+    ),
     Family("submodels", "training", "EarlyExit NestedNetwork", "15_many_models_in_one"),
     Family("mixture of experts", "training", "MixtureOfExperts", "16_mixture_of_experts"),
     Family("split and distributed inference", "systems", "split best_cut", "18_split_inference"),

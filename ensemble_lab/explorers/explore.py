@@ -39,6 +39,8 @@ EXPLORERS = {
     "split": "ensemble_lab.explorers.systems.split",
     "submodels": "ensemble_lab.explorers.training.submodels",
     "experts": "ensemble_lab.explorers.training.experts",
+    "lesions": "ensemble_lab.explorers.training.lesions",
+    "retrieval": "ensemble_lab.explorers.training.retrieval",
 }
 # Name of a policy's base class to its explorer; the classes need not be imported for that.
 POLICIES = {"Cascade": "cascade", "BudgetCascade": "cascade", "_Selector": "cascade",
@@ -56,9 +58,9 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
         Yours or the catalogue's. ``"escalate"`` and ``"routing"`` have their own; ``"condorcet"``,
         ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"``, ``"negative-correlation"``,
         ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"``, ``"engine"``,
-        ``"queues"``, ``"serving"``, ``"split"``, ``"drafts"``, ``"stopping"``, ``"bandits"`` and
-        ``"verifier"`` take none; ``"rounds"`` takes traces and ``"speedup"`` measured pairs
-        instead, or has its own.
+        ``"queues"``, ``"serving"``, ``"split"``, ``"drafts"``, ``"stopping"``, ``"bandits"``,
+        ``"lesions"``, ``"retrieval"`` and ``"verifier"`` take none; ``"rounds"`` takes traces and
+        ``"speedup"`` measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 
