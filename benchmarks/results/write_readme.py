@@ -78,7 +78,11 @@ CLAIMS = (
     ("speculative", "worst-kind-vs-generate", "worst kind of prompt: {beside} `generate`."),
     ("speculative", "sampled-vs-generate", "Sampling: {beside} `generate`."),
     ("speculative", "lookup-vs-assisted", "Prompt lookup: {beside} transformers' own."),
-    ("speculative", "suffix-vs-lookup", "Suffix decoding over past answers: {beside} prompt lookup."),
+    (
+        "speculative",
+        "suffix-vs-lookup",
+        "Suffix decoding over past answers: {beside} prompt lookup.",
+    ),
     (
         "speculative",
         "draft-vs-assisted",
