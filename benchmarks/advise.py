@@ -117,7 +117,11 @@ def million_requests(quick):
     )  # fmt: skip
 
 
-TABLES_IN_TIME = {"advise-10k-x-30": thirty_models, "advise-1m-x-4": million_requests}
+TABLES_IN_TIME = {
+    "advise-10k-x-30": thirty_models,
+    "advise-10k-x-30-by-time": thirty_models,  # with a clock: folds forward in time, and bandits
+    "advise-1m-x-4": million_requests,
+}
 ALONE = """
 import resource, sys
 from benchmarks.advise import timed
@@ -130,9 +134,10 @@ print(seconds, rows, tried, kilobytes / 1024**2)
 def timed(name, quick):
     """Seconds of one advice, with the rows and the candidates that it compared."""
     table = TABLES_IN_TIME[name](quick)
+    clock = {"time": np.arange(len(table))} if name.endswith("-by-time") else {}
     with warnings.catch_warnings(), Meter() as meter:
         warnings.simplefilter("ignore")
-        advice = lab.advise(table, progress=False)
+        advice = lab.advise(table, progress=False, **clock)
     return meter.seconds, len(advice.outcomes), len(advice.scores.names)
 
 
@@ -156,6 +161,7 @@ def in_time(name, limit, quick):
 
 RECORDS = {
     "advise-10k-x-30": partial(in_time, "advise-10k-x-30", 60),
+    "advise-10k-x-30-by-time": partial(in_time, "advise-10k-x-30-by-time", 60),
     "advise-1m-x-4": partial(in_time, "advise-1m-x-4", 300),
     "coverage": coverage,
     "trial": trial,

@@ -81,6 +81,11 @@ CLAIMS = (
     ("speculative", "lookup-vs-assisted", "Prompt lookup: {beside} transformers' own."),
     (
         "speculative",
+        "suffix-vs-lookup",
+        "Suffix decoding over past answers: {beside} prompt lookup.",
+    ),
+    (
+        "speculative",
         "draft-vs-assisted",
         "A draft model: {beside} transformers' assisted decoding.",
     ),

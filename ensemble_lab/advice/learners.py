@@ -103,7 +103,7 @@ def load_learner(path: str | Path) -> BanditLearner | ScaledLearner:
     BanditLearner or ScaledLearner
         With ``models``; ``last``, the time of the newest item; ``choose(features, time)``, the
         position of the model to ask; ``learn(feedback)``; and ``save(path)``, which writes the
-        state again.
+        state again. One thread at a time: hold a lock around each of these calls.
 
     Raises
     ------

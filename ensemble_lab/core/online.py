@@ -49,7 +49,11 @@ class Feedback(NamedTuple):
 
 
 class Learner(Protocol):
-    """What `OnlinePolicy.begin` returns: it stores what is learned."""
+    """What `OnlinePolicy.begin` returns: it stores what is learned.
+
+    A learner is for one thread at a time. A server with several threads holds a lock around each
+    `choose` and each `learn`; between the two, while a model answers, it needs none.
+    """
 
     def choose(self, features: Mapping[str, Any], time: int) -> Sequence[int]:
         """Positions of the models to ask, each once; the first one's answer is given.

@@ -432,7 +432,15 @@ def test_thompson_on_mmlu_pro_loses_few_answers_to_the_best_fixed_model(streams)
 
 
 def test_ucb1_explores_28_models_for_too_long(streams):
-    assert abs(lab.UCB1().decide(streams[0]).accuracy - 0.604) < 0.008
+    """.597 ± .005 over orders: that is why three of them give .593 here and .605 there.
+
+    Not the reason are ties, who is first, ln(t + 1) (each within .003), or the 29th model, whose
+    absent replies cost .002 where they count as wrong. Another width would be seen at once.
+    """
+    found = accuracies(lab.UCB1(), streams)
+    assert abs(np.mean(found) - 0.597) < 0.006 and 0.002 < np.std(found, ddof=1) < 0.01
+    assert lab.UCB1(scale=0.5**0.5).decide(streams[0]).accuracy > 0.63
+    assert lab.UCB1(scale=1.5**0.5).decide(streams[0]).accuracy < 0.58
 
 
 def test_categories_cost_a_tenth_unless_they_share_what_is_learned(streams):

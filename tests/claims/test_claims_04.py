@@ -80,6 +80,44 @@ def follows_at_once():
     return bool(priced < 0.1 and asked_after(lab.Thompson(), available=there) == 0)
 
 
+@cache
+def march(kind):
+    """Shares of GPT-4 in each 250 numbers of March, and of right answers: means of the runs."""
+    calm, found = primes().select(models=list(MARCH)), []
+    price = calm.cost.mean(axis=0)
+    budget = 1000 * price.mean()
+    for s in range(RUNS):
+        stream = calm.take(np.random.default_rng(s).permutation(1000))
+        if kind == "joins":
+            who = joining(stream, s)
+        elif kind == "spends":
+            who = lab.Thompson().decide(stream, seed=s).chosen
+            who = np.where(np.cumsum(price[who]) <= budget, who, -1)
+        else:
+            who = lab.BudgetBandit(budget, 1000).decide(stream, seed=s, prices=price).chosen
+        right = (who >= 0) & (stream.correct[np.arange(1000), who] == 1)
+        found.append([*(who.reshape(4, 250) == 1).mean(axis=1), right.mean()])
+    return 100 * np.mean(found, axis=0)
+
+
+def joining(stream, s):
+    learner, who = lab.Thompson().begin(stream.models[:1], np.random.default_rng(s)), []
+    for t, grades in enumerate(stream.correct):
+        if t == 250:
+            learner = learner.with_models(stream.models)
+        who += learner.choose({}, t)
+        learner.learn(lab.Feedback(t, who[-1], grades[who[-1]], np.nan, np.nan))
+    return np.array(who)
+
+
+def a_coin():
+    return 100 * primes().select(models=list(MARCH)).accuracy().mean()
+
+
+def spends_early():
+    return bool((np.diff(march("keeps")[:4]) < 0).all() and march("keeps")[0] > 90)
+
+
 # -- exams ----------------------------------------------------------------------------------------
 
 
@@ -114,6 +152,12 @@ def percent(policy):
 
 def best_of_pool():
     return 100 * np.nan_to_num(many().correct).mean(axis=0).max()
+
+
+def spread_over_orders():
+    """In points, of UCB1: eight orders."""
+    orders = (np.random.default_rng(200 + s).permutation(len(many())) for s in range(8))
+    return 100 * np.std([right(lab.UCB1().decide(many().take(o))).mean() for o in orders], ddof=1)
 
 
 def four_times_the_regret():
@@ -177,6 +221,8 @@ CLAIMS = [
     Claim("is right on {67.9} %; UCB1 on {60.5} %",
           lambda: (percent(lab.Thompson()), percent(lab.UCB1())), 0.05),
     Claim("with four times the regret", four_times_the_regret),
+    Claim("differs by {0.5} points (a standard deviation) from order to order",
+          spread_over_orders, 0.15),
     Claim("half of its calls go to models that are not the best", half_of_the_calls),
     Claim("over orders its regret is spread more widely than that of the others",
           greedy_is_spread_more),
@@ -191,6 +237,12 @@ CLAIMS = [
           short_memory_is_quicker_and_worse_in_march),
     Claim("At 0.9 both months get worse", ten_grades_are_too_few),
     Claim("Within ten questions it asks the other model", follows_at_once),
+    Claim("{98} % of its first 250 numbers are its own", lambda: march("joins")[1], 0.5),
+    Claim("{44.5} % of all answers are right", lambda: march("spends")[4], 0.05),
+    Claim("keeps a cheap answer for each number to come and is right on {65.1} %",
+          lambda: march("keeps")[4], 0.05),
+    Claim("It spends early all the same", spends_early),
+    Claim("a coin that asks GPT-4 every other time would be right on {67.9} %", a_coin, 0.05),
     Claim("The plain means name the wrong model.", plain_means_are_wrong_and_weights_right),
     Claim("Questions of science are harder for both", lambda: bool(logged()[3].all())),
     Claim("The order is right again.", plain_means_are_wrong_and_weights_right),

@@ -25,7 +25,9 @@ class Learning(OnlinePolicy):
         """An untrained learner."""
 
     def begin(self, models: tuple[str, ...], rng: np.random.Generator) -> BanditLearner:
-        """An untrained learner with `choose`, `learn` and `save`.
+        """An untrained learner with `choose`, `learn` and `save`, for one thread at a time.
+
+        Where several threads answer, hold a lock around each of these calls.
 
         Parameters
         ----------

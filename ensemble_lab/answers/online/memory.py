@@ -56,7 +56,7 @@ class Trial(NamedTuple):
 
 
 class Remembering(BanditLearner):
-    """The learner of a `GuidedRouter`; `ask` is a step of it with live models."""
+    """The learner of a `GuidedRouter`; `ask` is a step of it with live models, one at a time."""
 
     def __init__(self, policy: GuidedRouter, models: tuple[str, ...], rng: np.random.Generator):
         super().__init__(policy, models, rng)
