@@ -39,6 +39,7 @@ EXPLORERS = {
     "split": "ensemble_lab.explorers.systems.split",
     "submodels": "ensemble_lab.explorers.training.submodels",
     "experts": "ensemble_lab.explorers.training.experts",
+    "gan": "ensemble_lab.explorers.training.gan",
 }
 # Name of a policy's base class to its explorer; the classes need not be imported for that.
 POLICIES = {"Cascade": "cascade", "BudgetCascade": "cascade", "_Selector": "cascade",
@@ -55,10 +56,10 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     outcomes : Outcomes, optional
         Yours or the catalogue's. ``"escalate"`` and ``"routing"`` have their own; ``"condorcet"``,
         ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"``, ``"negative-correlation"``,
-        ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"``, ``"engine"``,
-        ``"queues"``, ``"serving"``, ``"split"``, ``"drafts"``, ``"stopping"``, ``"bandits"`` and
-        ``"verifier"`` take none; ``"rounds"`` takes traces and ``"speedup"`` measured pairs
-        instead, or has its own.
+        ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"``, ``"gan"``,
+        ``"engine"``, ``"queues"``, ``"serving"``, ``"split"``, ``"drafts"``, ``"stopping"``,
+        ``"bandits"`` and ``"verifier"`` take none; ``"rounds"`` takes traces and ``"speedup"``
+        measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 
