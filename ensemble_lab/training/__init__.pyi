@@ -1,3 +1,12 @@
+from .adversarial.best import best_discriminator as best_discriminator
+from .adversarial.data import Ring as Ring
+from .adversarial.data import small_digits as small_digits
+from .adversarial.gan import GAN as GAN
+from .adversarial.gan import WassersteinGAN as WassersteinGAN
+from .adversarial.losses import gradient_penalty as gradient_penalty
+from .adversarial.metrics import frechet_distance as frechet_distance
+from .adversarial.metrics import modes_covered as modes_covered
+from .adversarial.metrics import precision_recall as precision_recall
 from .ambiguity import ambiguity_decomposition as ambiguity_decomposition
 from .ambiguity import optimal_weights as optimal_weights
 from .another_output.bigram import BigramModel as BigramModel
