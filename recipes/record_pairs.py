@@ -34,16 +34,17 @@ from ensemble_lab.training.adversarial.data import Ring
 from ensemble_lab.training.adversarial.gan import GAN, WassersteinGAN
 
 FOLDER = Path(__file__).resolve().parents[1] / "data/adversarial"
-RING = Ring(sd=0.05)
-ROWS = 20_000  # of the data that all pairs learn from
+METHODS = {"GAN": GAN, "WassersteinGAN": WassersteinGAN}
+RING = Ring(sd=0.1)
+ROWS = 10_000  # of the data that all pairs learn from
 
 
 def trained(kind: str, ratio: float, steps: int = STEPS[-1], progress: bool = True):
     """The pairs of five seeds, with all recorded states."""
-    method = WassersteinGAN if kind.startswith("WGAN") else GAN
+    method, settings = KINDS[kind]
     rates = {"generator_rate": 1e-3, "discriminator_rate": 1e-3 * ratio}
     how = {"seeds": SEEDS, "steps": steps, "record_every": 50, "progress": progress}
-    return method(**KINDS[kind], **rates, **how).fit(RING.sample(ROWS, rng=0))
+    return METHODS[method](**settings, **rates, **how).fit(RING.sample(ROWS, rng=0))
 
 
 def field_of(scores: np.ndarray, critic: bool) -> np.ndarray:

@@ -77,7 +77,7 @@ FAMILIES = [
         "filter_pairs token_chains",
         "12_another_models_output",
     ),
-    Family("GAN", "training", "", "13"),
+    Family("GAN", "training", "GAN WassersteinGAN", "13_adversarial_pairs"),
     Family("dual transformers", "training", "", "14"),
     Family("submodels", "training", "EarlyExit NestedNetwork", "15_many_models_in_one"),
     Family("mixture of experts", "training", "MixtureOfExperts", "16_mixture_of_experts"),

@@ -14,19 +14,20 @@ import numpy as np
 from ensemble_lab.catalogue import data_folder
 
 FILE = "ring.npz"
-# How a pair learns, as settings of `GAN` and `WassersteinGAN`.
+# How a pair learns: the method, and its settings where they are not the defaults.
 KINDS = {
-    "minimax": {"loss": "minimax"},
-    "non-saturating": {"loss": "non-saturating"},
-    "WGAN-GP, penalty 0.1": {"penalty": 0.1, "n_critic": 2},
-    "WGAN-GP, penalty 10": {"penalty": 10.0, "n_critic": 2},
+    "non-saturating": ("GAN", {}),
+    "minimax": ("GAN", {"loss": "minimax"}),
+    "WGAN-GP, penalty 0.1": ("WassersteinGAN", {}),
+    "WGAN-GP, penalty 10": ("WassersteinGAN", {"penalty": 10.0}),
 }
-RATIOS = (0.25, 1.0, 4.0)  # of the discriminator's learning rate over the generator's
+RATIOS = (0.3, 1.0, 3.0)  # of the discriminator's learning rate over the generator's
 SEEDS = range(5)
 STEPS = (0, 50, 100, 200, 300, 400, 600, 800, 1000, 1200, 1400, 1600, 1800, 2000)
 EVERY = 20  # steps of which a recorded loss is the mean
-SHOWN, JUDGED = 120, 2500  # samples that are drawn, and samples that are judged
-EDGE, CELLS = 3.0, 25  # the field reaches from -3 to 3, with so many cells a side
+LAST = 5  # recorded losses of which the one that is told is the mean
+SHOWN, JUDGED = 100, 2500  # samples that are drawn, and samples that are judged
+EDGE, CELLS = 3.0, 21  # the field reaches from -3 to 3, with so many cells a side
 SCALE = 10_000  # coordinates are whole numbers of 1/10000
 
 
@@ -42,8 +43,9 @@ class Recorded:
     critic: bool  # whether the discriminator gives a score instead of a probability
 
     def losses_at(self, step: int) -> np.ndarray:
-        """Losses (5, 2) of the steps up to there; of the first ones at step 0."""
-        return self.losses[:, :, max(0, -(-step // EVERY) - 1)]
+        """Losses (5, 2), means of the 100 steps up to there; of the first ones at step 0."""
+        end = max(1, -(-step // EVERY))
+        return self.losses[:, :, max(0, end - LAST) : end].mean(2)
 
     @property
     def chance(self) -> float:
