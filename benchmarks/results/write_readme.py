@@ -27,6 +27,7 @@ BENCHMARKS = (
     "training",
     "distillation",
     "submodels",
+    "pairs",
     "systems",
     "links",
     "gpu",
@@ -125,6 +126,7 @@ CLAIMS = (
         "A layer of eight experts: {beside} the quickest of transformers'.",
     ),
     ("submodels", "exits-saved", "Early exits: {beside} the whole network."),
+    ("pairs", "seeds-vs-loop", "{members} seeds of a GAN: {beside} a loop in plain PyTorch."),
     ("systems", "events-vs-simpy", "Events in a queue with ten servers: {beside} simpy."),
     (
         "systems",

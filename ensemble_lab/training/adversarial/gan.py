@@ -216,9 +216,6 @@ class WassersteinGAN(Adversarial):
         code 0.1 for points in the plane.
     n_critic : int
         Updates of the critic in a step.
-    discriminator_rate : float
-    betas : (float, float)
-        Without momentum, since a critic's target moves.
     **settings
         All others as in `GAN`; there is no `loss`.
 
@@ -234,8 +231,6 @@ class WassersteinGAN(Adversarial):
     """
 
     n_critic: int = 3
-    discriminator_rate: float = 3e-3
-    betas: tuple[float, float] = (0.0, 0.9)
     penalty: float = 0.1
 
     def __post_init__(self):

@@ -73,6 +73,10 @@ class Pairs:
             ..., 0
         ]
 
+    def networks(self) -> tuple[Weights, Weights, Weights]:
+        """Generators, discriminators and averaged generators."""
+        return self.generators, self.discriminators, self.averaged
+
     @property
     def latent(self) -> int:
         """How many numbers of noise a generator reads."""

@@ -58,7 +58,8 @@ class Trained:
     def more(self, steps: int) -> Trained:
         """Go on for so many steps, exactly as if it had not stopped.
 
-        Interrupted by the keyboard, it keeps what is learned, and can go on.
+        Interrupted by the keyboard, it keeps what is learned, and can go on: with the step that
+        was interrupted.
 
         Warns
         -----
@@ -88,7 +89,7 @@ class Trained:
                     if done or len(self.stopped) == len(self.seeds):
                         break
         except KeyboardInterrupt:
-            if losses:
+            if losses and self._training.step > self.last.step:
                 self._record(losses)
         self._warn_of_certainty()
         return self
@@ -109,7 +110,7 @@ class Trained:
         d, g = (torch.stack(of).double().cpu().numpy() for of in zip(*losses, strict=True))
         right = np.isfinite(d) & np.isfinite(g)  # (steps, m)
         for i, seed in enumerate(self.seeds):
-            broken = not all(bool(w[i].isfinite().all()) for of in self._all(now) for w in of)
+            broken = not all(bool(w[i].isfinite().all()) for of in now.networks() for w in of)
             if seed not in self.stopped and (broken or not right[:, i].all()):
                 first = self.steps + (len(d) if right[:, i].all() else int(right[:, i].argmin()))
                 self.stopped[seed] = first
@@ -117,16 +118,12 @@ class Trained:
             if seed in self.stopped:
                 row = self.stopped[seed] - self.steps
                 d[max(row, 0) :, i] = g[max(row, 0) :, i] = np.nan
-                for new, old in zip(self._all(now), self._all(before), strict=True):
+                for new, old in zip(now.networks(), before.networks(), strict=True):
                     for w, kept in zip(new, old, strict=True):
                         w[i] = kept[i]
         self.discriminator_losses = np.concatenate([self.discriminator_losses, d])
         self.generator_losses = np.concatenate([self.generator_losses, g])
         self.states.append(now)
-
-    @staticmethod
-    def _all(pairs: Pairs):
-        return pairs.generators, pairs.discriminators, pairs.averaged
 
     def _warn_of_nan(self, seed: int, step: int, kept: int) -> None:
         rates = self._how.generator_rate, self._how.discriminator_rate
@@ -148,7 +145,7 @@ class Trained:
             warnings.warn(
                 f"the discriminators of seeds {excerpt(', '.join(certain))} are right about nearly"
                 f" every row: their loss is below {certain_below:g} in the last {WINDOW} steps."
-                " That is no success, since it leaves the generators hardly anything to learn from: use"
-                " a lower discriminator_rate, or WassersteinGAN",
+                " That is no success: it leaves the generators hardly anything to learn from. Use a"
+                " lower discriminator_rate, or WassersteinGAN",
                 stacklevel=3,
             )

@@ -11,6 +11,7 @@ from ensemble_lab.training.adversarial.networks import Weights, forward, initial
 from ensemble_lab.training.adversarial.states import Pairs
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from ensemble_lab.training.adversarial.gan import Adversarial
@@ -102,10 +103,10 @@ class Training:
         return self.generators, self.discriminators, self.averaged
 
 
-def update(optimiser, weights: Weights, loss: Tensor) -> None:
+def update(optimiser: torch.optim.Optimizer, weights: Weights, loss: Tensor) -> None:
     """One step down the losses (m,); a seed's gradient is of its own loss alone."""
-    import torch
-
-    for w, slope in zip(weights, torch.autograd.grad(loss.sum(), weights), strict=True):
-        w.grad = slope
+    optimiser.zero_grad()
+    # `backward` lays gradients out as the weights are, as fused Adam needs; `autograd.grad` does
+    # not. It leaves all other weights without a gradient.
+    loss.sum().backward(inputs=weights)
     optimiser.step()
