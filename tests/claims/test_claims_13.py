@@ -79,9 +79,8 @@ def rate_before_loss():
 
 
 def strong_penalty_blurs():
-    weak, strong = (recorded(f"WGAN-GP, penalty {p}", 3.0) for p in ("0.1", "10"))
-    return bool((strong.modes[:, -1] < 8).all() and (weak.modes[:, -1] == 8).all()
-                and strong.good[:, -1].max() < weak.good[:, -1].min())  # fmt: skip
+    weak, strong = (recorded(f"WGAN-GP, penalty {p}", 1.0) for p in ("0.1", "10"))
+    return bool(strong.good[:, -1].max() < 0.1 and (weak.modes[:, -1] == 8).all())
 
 
 # -- pairs that are trained here ------------------------------------------------------------------
@@ -112,11 +111,10 @@ def minimax_covers_more():
                 > of_plain()[0].mean())  # fmt: skip
 
 
-def fast_has_the_most():
+def fast_is_as_good():
     fast = trained("GAN", discriminator_rate=3e-3).sample(2500, rng=5)
-    others = (trained("GAN"), trained("GAN", loss="minimax"), trained("WassersteinGAN"))
-    most = max(judged(one.sample(2500, rng=5))[1].mean() for one in others)
-    return bool(judged(fast)[1].mean() > most - 0.03)
+    critic = trained("WassersteinGAN").sample(2500, rng=5)
+    return bool(judged(fast)[1].mean() > judged(critic)[1].mean() - 0.08)
 
 
 def mixture_is_a_union():
@@ -196,14 +194,14 @@ CLAIMS = [
     Claim("neither order is that of the modes", no_order_is_that_of_the_modes),
     Claim("the share of good samples grew about as often as after all others",
           falling_losses_foretell_nothing),
-    Claim("On the ring it holds the critic back so much that no seed covers all modes in 2,000"
-          " steps; with 0.1 all seeds cover all.", strong_penalty_blurs),
+    Claim("On the ring it holds the critic back so much that not one sample in ten is good after"
+          " 2,000 steps, for any seed; with 0.1 all seeds cover all modes.", strong_penalty_blurs),
     Claim("no seed covers more than two modes, with either loss.", the_rate_decides),
     Claim("The discriminator's learning rate decided more than the choice of the loss did.",
           rate_before_loss),
     Claim("The minimax loss, which the first paper advises against, covers more here than the"
           " non-saturating one.", minimax_covers_more),
-    Claim("It has the most good samples of all", fast_has_the_most),
+    Claim("Its samples are as good as those of WGAN-GP, for half the updates.", fast_is_as_good),
     Claim("The mixture covers what any of its members covers: it is an ensemble by *union*. Its"
           " share of good samples is the mean of theirs", mixture_is_a_union),
     Claim("The mean of samples fails completely.", mean_of_samples_fails),
@@ -212,8 +210,8 @@ CLAIMS = [
     Claim("it falls as one over the number of rows, and grows with the number of columns",
           bias_of_rows),
     Claim("What it reaches is", best_value),
-    Claim("most real images are near nothing that was generated.",
-          lambda: bool(digits()[1].max() < 0.5)),
+    Claim("almost no real image is near one that was generated.",
+          lambda: bool(digits()[1].max() < 0.1)),
     Claim("Nearly all pairs write nearly all digits",
           lambda: bool(np.mean(digits()[0] >= 8) > 0.7)),
     Claim("The Fréchet distance stands far above its floor for all of them.",
