@@ -10,7 +10,9 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from ensemble_lab.core.errors import shown
+from ensemble_lab.training.adversarial.rows import generator_of
 from ensemble_lab.training.another_output.rules import count
+from ensemble_lab.training.inputs.targets import numbers
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,21 @@ class Ring:
 
     def sample(self, n: int, rng=None) -> np.ndarray:
         """Rows (n, 2); `rng` is a numpy Generator or its seed."""
-        rng = np.random.default_rng(rng)
+        rng = generator_of(rng)
         which = rng.integers(self.modes, size=count(n, "n"))
         return self.centres[which] + self.sd * rng.standard_normal((n, 2))
 
     def density(self, x) -> np.ndarray:
-        """The probability density (…) at points x (…, 2), per unit of area."""
-        x = np.asarray(x, float)
+        """The probability density (…) at points x (…, 2), per unit of area.
+
+        Raises
+        ------
+        ValueError
+            Points of other than two numbers.
+        """
+        x = numbers(x, "x", "give points of two numbers").astype(float)
+        if x.shape[-1:] != (2,):
+            raise ValueError(f"x has shape {shown(x.shape)}: give points of two numbers (…, 2)")
         squares = ((x[..., None, :] - self.centres) ** 2).sum(-1) / self.sd**2  # (…, modes)
         return np.exp(-squares / 2).mean(-1) / (2 * np.pi * self.sd**2)
 

@@ -68,7 +68,7 @@ class Adversarial:
         for beta in self.betas:
             check_number(beta, "betas", "numbers from 0 to below 1", below=1)
         object.__setattr__(self, "betas", tuple(map(float, self.betas)))
-        check_choice(self.dtype, "dtype", ("float32", "float64"))
+        check_choice(self.dtype, "number format", ("float32", "float64"))
 
     def fit(self, X) -> Trained:
         """Train a pair of each seed on rows X (n, d).
@@ -87,7 +87,7 @@ class Adversarial:
         Raises
         ------
         ValueError
-            Rows that are not finite numbers, or losses of all seeds that are not from the start.
+            Rows that are not finite numbers, also in `dtype`.
 
         Warns
         -----
@@ -108,13 +108,12 @@ class Adversarial:
                 f"all {len(X)} rows of X are equal: the generators learn one point", stacklevel=2
             )
         rows = torch.as_tensor(X, dtype=getattr(torch, self.dtype), device=pick_device(self.device))
-        trained = Trained(Training(self, rows)).more(self.steps)
-        if len(trained.stopped) == len(self.seeds) and not any(trained.stopped.values()):
+        if not rows.isfinite().all():
             raise ValueError(
-                "the losses of all seeds were NaN or infinite before the first step, and X goes up"
-                f" to {abs(X).max():.3g}: scale X to numbers around 1"
+                f"X goes up to {abs(X).max():.3g}, which {self.dtype} does not hold: scale X to"
+                " numbers around 1"
             )
-        return trained
+        return Trained(Training(self, rows)).more(self.steps)
 
     def discriminator_loss(
         self, discriminators: Weights, real: Tensor, fake: Tensor, share: Tensor
@@ -266,4 +265,4 @@ def check_number(value, what: str, kind: str, above=None, below=math.inf) -> Non
 def check_choice(value, what: str, known: tuple[str, ...]) -> None:
     """Refuse what is not one of the known words."""
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{what}={shown(value)}: use {' or '.join(map(shown, known))}")
+        raise ValueError(f"{what} {shown(value)}: use {' or '.join(map(shown, known))}")

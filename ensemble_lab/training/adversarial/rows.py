@@ -1,6 +1,8 @@
-"""Rows of numbers in any form that people have, or refused by name."""
+"""Rows of numbers and random generators in any form that people have, or refused by name."""
 
 from __future__ import annotations
+
+from numbers import Integral
 
 import numpy as np
 
@@ -36,3 +38,21 @@ def checked_rows(X, what: str, *, least: int = 1, columns: int | None = None) ->
             " fill the gap"
         )
     return X
+
+
+def generator_of(rng) -> np.random.Generator:
+    """A numpy Generator as it is, a new one of a seed, or one that differs each time for None.
+
+    Raises
+    ------
+    ValueError
+        Anything else.
+    """
+    if isinstance(rng, np.random.Generator):
+        return rng
+    number = isinstance(rng, Integral) and not isinstance(rng, bool)
+    if rng is not None and not (number and rng >= 0):
+        raise ValueError(
+            f"rng={shown(rng)}: use a whole number from 0 up, a random Generator or None"
+        )
+    return np.random.default_rng(rng)

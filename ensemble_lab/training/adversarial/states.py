@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ensemble_lab.training.adversarial.networks import Weights, forward
-from ensemble_lab.training.adversarial.rows import checked_rows
+from ensemble_lab.training.adversarial.rows import checked_rows, generator_of
 from ensemble_lab.training.another_output.rules import count
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Pairs:
         averaged : bool
             Use the averaged weights.
         """
-        noise = np.random.default_rng(rng).standard_normal((count(n, "n"), self.latent))
+        noise = generator_of(rng).standard_normal((count(n, "n"), self.latent))
         return self.of_noise(noise, averaged)
 
     def of_noise(self, noise, averaged: bool = False) -> np.ndarray:
@@ -60,7 +60,7 @@ class Pairs:
 
         A mode that one of the generators has lost may be another's.
         """
-        rng = np.random.default_rng(rng)
+        rng = generator_of(rng)
         whose = rng.integers(len(self.seeds), size=count(n, "n"))
         return self.sample(n, rng, averaged)[whose, np.arange(n)]
 
