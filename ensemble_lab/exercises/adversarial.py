@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import entr, expit, rel_entr, xlogy
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: the best discriminator -------------------------------------------------------------------
 
@@ -107,7 +108,7 @@ def _distributions():
     yield np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.25, 0.5])
     yield np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.6, 0.4, 0.0, 0.0])  # modes that are missed
     yield np.array([0.0, 0.3, 0.7]), np.array([0.5, 0.2, 0.3])  # and one that is none
-    yield tuple(np.random.default_rng(0).dirichlet(np.ones(5), 2))
+    yield tuple(draws(0).dirichlet(np.ones(5), 2))
 
 
 def _with_shares(what: str) -> Callable[..., str]:
@@ -239,7 +240,7 @@ def _samples():
     line = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [5.0, 0.0], [9.0, 0.0], [13.0, 0.0]])
     near = [[0.6, 0.0], [2.05, 0.1], [2.1, -0.3], [3.4, 0.2], [4.2, 0.0]]
     yield np.array([*near, [7.2, 0.0], [11.8, 0.0]]), line, 0.3
-    rng = np.random.default_rng(0)
+    rng = draws(0)
     centres = rng.normal(0, 4, (6, 3))
     yield centres[rng.integers(0, 4, 40)] + rng.normal(0, 0.8, (40, 3)), centres, 0.5
 
