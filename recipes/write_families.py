@@ -82,7 +82,7 @@ FAMILIES = [
         "filter_pairs token_chains",
         "12_another_models_output",
     ),
-    Family("GAN", "training", "GAN WassersteinGAN", "13"),
+    Family("GAN", "training", "GAN WassersteinGAN", "13_adversarial_pairs"),
     Family(
         "dual transformers",
         "training",

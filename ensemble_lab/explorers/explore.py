@@ -41,6 +41,7 @@ EXPLORERS = {
     "experts": "ensemble_lab.explorers.training.experts",
     "lesions": "ensemble_lab.explorers.training.lesions",
     "retrieval": "ensemble_lab.explorers.training.retrieval",
+    "gan": "ensemble_lab.explorers.training.gan",
 }
 # Name of a policy's base class to its explorer; the classes need not be imported for that.
 POLICIES = {"Cascade": "cascade", "BudgetCascade": "cascade", "_Selector": "cascade",
@@ -57,10 +58,10 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
     outcomes : Outcomes, optional
         Yours or the catalogue's. ``"escalate"`` and ``"routing"`` have their own; ``"condorcet"``,
         ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"``, ``"negative-correlation"``,
-        ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"``, ``"engine"``,
-        ``"queues"``, ``"serving"``, ``"split"``, ``"drafts"``, ``"stopping"``, ``"bandits"``,
-        ``"lesions"``, ``"retrieval"`` and ``"verifier"`` take none; ``"rounds"`` takes traces and
-        ``"speedup"`` measured pairs instead, or has its own.
+        ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"``, ``"gan"``,
+        ``"lesions"``, ``"retrieval"``, ``"engine"``, ``"queues"``, ``"serving"``, ``"split"``,
+        ``"drafts"``, ``"stopping"``, ``"bandits"`` and ``"verifier"`` take none; ``"rounds"`` takes
+        traces and ``"speedup"`` measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 

@@ -13,7 +13,7 @@ from tests.support.any_state import any_setting, promises_kept, shown, views
 MOST_HIGH, MOST_PANELS = 470, 3
 MOST_LABEL, MOST_TITLE, MOST_LINE = 34, 30, 110  # characters; titles of presets name their models
 WITHOUT = ("condorcet", "ranking", "bagging", "boosting", "stacking", "negative-correlation",
-           "distillation", "submodels", "experts", "engine", "queues", "serving", "split",
+           "distillation", "submodels", "experts", "gan", "engine", "queues", "serving", "split",
            "drafts", "stopping", "bandits", "verifier", "lesions", "retrieval")  # fmt: skip
 
 
