@@ -56,7 +56,7 @@ class Vote(Policy):
     def fit(self, outcomes: Outcomes) -> Self:
         """Order the members by accuracy on `outcomes`, so that the most accurate breaks ties."""
         check_outcomes(outcomes)
-        members = np.array(self._members(outcomes.models))
+        members = np.array(self._members(outcomes.models), object)  # text would lose a last NUL
         accuracy = outcomes.accuracy()[outcomes.columns(members.tolist())]
         ranked = members[np.argsort(-accuracy, kind="stable")]  # NaN sorts last
         return replace(self, members=tuple(ranked.tolist()))

@@ -322,3 +322,15 @@ def test_unknown_members_are_named_with_the_nearest():
     only_correct = Outcomes(models=("a", "b"), items=[0], correct=[[1, 0]])
     with pytest.raises(ValueError, match="MajorityVote needs 'answer'"):
         lab.MajorityVote().decide(only_correct)
+
+
+def test_a_name_that_ends_in_nul_stays_as_it_is():
+    """numpy's own text would drop that character."""
+    correct = np.array([[1, 0, 1], [1, 1, 0], [1, 0, 0], [1, 1, 0]])
+    table = Outcomes(
+        models=["a\x00", "b", "c"], items=range(4), correct=correct, answer=1 - correct,
+        labels=("p", "q"), truth=[0] * 4, confidence=correct * 0.8, cost=[[0.1, 0.2, 0.3]] * 4,
+    )  # fmt: skip
+    assert lab.MajorityVote().fit(table).members == ("a\x00", "b", "c")
+    assert lab.AdaptiveConsistency().fit(table).order == ("a\x00", "b", "c")
+    assert lab.BudgetCascade(1.0).fit(table).order == ("a\x00",)

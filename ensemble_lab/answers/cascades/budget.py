@@ -137,7 +137,7 @@ def _priced(outcomes: Outcomes) -> Outcomes:
 
 
 def _orders(outcomes: Outcomes, max_stages: int) -> Iterator[tuple[str, ...]]:
-    models = np.array(outcomes.models)
+    models = np.array(outcomes.models, object)
     if len(models) > MOST_MODELS:
         price, accuracy = outcomes.cost.mean(axis=0), outcomes.accuracy()
         front = np.flatnonzero(pareto(price, accuracy))

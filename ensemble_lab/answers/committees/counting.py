@@ -36,7 +36,7 @@ class Sampling(Policy):
     def fit(self, outcomes: Outcomes) -> Self:
         """Order the members by accuracy on `outcomes`, the most accurate first."""
         check_outcomes(outcomes)
-        members = np.array(self._order(outcomes.models))
+        members = np.array(self._order(outcomes.models), object)
         accuracy = outcomes.accuracy()[outcomes.columns(members.tolist())]
         ranked = members[np.argsort(-accuracy, kind="stable")]  # NaN sorts last
         return replace(self, order=tuple(ranked.tolist()))

@@ -176,7 +176,8 @@ class Replay:
         table = self.outcomes
         paid = self.price.paid
         if paid is None:
-            paid = np.broadcast_to(np.array(table.models) != small, table.correct.shape) * 1.0
+            bigger = np.array([model != small for model in table.models])
+            paid = np.broadcast_to(bigger, table.correct.shape) * 1.0
         elif small != table.models[0]:
             return self.halves(table.models[0])
         table = replace(table, cost=paid)
