@@ -18,6 +18,7 @@ import ensemble_lab as lab
 from benchmarks.explorers import slider_of
 from benchmarks.parts.bandits import bandit_memory, bandit_steps
 from benchmarks.parts.compare import record, side_by_side
+from benchmarks.parts.guiding import guided_answers
 from benchmarks.parts.prompts import read_prompts
 from benchmarks.parts.speculating import FROZEN
 from ensemble_lab import metrics
@@ -292,4 +293,5 @@ RECORDS = {
     "slowest-router-fit": slowest_fit,
     "bandit-steps": bandit_steps,
     "bandit-memory": bandit_memory,
+    "guided-answers": guided_answers,
 }

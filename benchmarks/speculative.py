@@ -14,7 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import ensemble_lab as lab
-from benchmarks.parts import beside_engines, trees
+from benchmarks.parts import beside_engines, together, trees
 from benchmarks.parts.accounts import host_percent, middle_of
 from benchmarks.parts.compare import record, side_by_side
 from benchmarks.parts.decoders import ours, theirs
@@ -149,6 +149,16 @@ def draft_vs_assisted(quick):
 def tree_vs_chain(quick):
     """The same head: the quickest of a few small trees against its quickest chain."""
     return trees.tree_vs_chain(bench(quick))
+
+
+def together_vs_loop(quick):
+    """Two models that write one text, without a draft."""
+    return together.together_vs_loop(bench(quick))
+
+
+def bild(quick):
+    """Big-little decoding with our draft model, which changes the text."""
+    return together.big_little_vs_large(bench(quick))
 
 
 def suffix_vs_lookup(quick):
@@ -307,6 +317,8 @@ RECORDS = {
     "host-share": host_share,
     "draft-vs-assisted": draft_vs_assisted,
     "tree-vs-chain": tree_vs_chain,
+    "together-vs-loop": together_vs_loop,
+    "bild": bild,
     "compiled-vs-eager": compiled_vs_eager,
     "first-token": first_token,
     **{name: partial(beside_engine, name) for name in beside_engines.RECORDS},

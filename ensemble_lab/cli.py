@@ -1,4 +1,4 @@
-"""The command `ensemble-lab`: advice, this machine, reports, student versions, the gateway."""
+"""The command `ensemble-lab`: advice, this machine, reports, a course, the gateway."""
 
 from __future__ import annotations
 
@@ -169,6 +169,17 @@ def build_parser() -> argparse.ArgumentParser:
     student.add_argument("--out", required=True, metavar="DIR", help="folder for the notebooks")
     student.set_defaults(run=_student)
 
+    grade = commands.add_parser("grade", help="judge the exercises in the notebooks of a class")
+    grade.add_argument("folder", metavar="DIR", help="submissions: a folder a student, or files")
+    grade.add_argument("--csv", required=True, metavar="FILE.csv", help="where the grades go")
+    grade.add_argument("--lessons", nargs="+", default=[], metavar="NOTEBOOK",
+                       help="what was handed out; default: notebooks/*")  # fmt: skip
+    grade.add_argument("--seed", type=int, help="judge each student on hidden cases too")
+    grade.add_argument("--checks", metavar="FILE.py", help="hidden checks, by the public names")
+    grade.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS",
+                       help="of a cell, and a fifth of a notebook's; default: 120")  # fmt: skip
+    grade.set_defaults(run=_grade)
+
     serve = commands.add_parser(
         "serve",
         help="serve models and policies as OpenAI's API does",
@@ -304,6 +315,23 @@ def _student(chosen) -> int:
         return 1
     for path in written:
         print(plain(str(path)))
+    return 0
+
+
+def _grade(chosen) -> int:
+    from ensemble_lab.reports.grading.grade import grade, summary
+    from ensemble_lab.reports.request import RequestError, plain
+
+    try:
+        grades = grade(
+            chosen.folder, chosen.csv, lessons=chosen.lessons, seed=chosen.seed,
+            checks=chosen.checks, timeout=chosen.timeout,
+        )  # fmt: skip
+    except RequestError as error:
+        _say(chosen, str(error))
+        return 1
+    for line in summary(grades):
+        print(plain(line))
     return 0
 
 

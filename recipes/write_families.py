@@ -59,8 +59,15 @@ FAMILIES = [
     ),
     Family("committees", "answers", "AdaptiveConsistency MixtureOfAgents", "17_committees"),
     Family("speculative decoding", "tokens", "decode speculative", "05_speculative_decoding"),
-    Family("big-little decoding", "tokens", "", "07"),
-    Family("contrastive and ensemble decoding", "tokens", "", "07"),
+    Family(
+        "big-little decoding", "tokens", "big_little defer_tokens", "07_models_that_decode_together"
+    ),
+    Family(
+        "contrastive and ensemble decoding",
+        "tokens",
+        "CombinedModel ContrastiveDecoding DoLa",
+        "07_models_that_decode_together",
+    ),
     Family("bagging", "training", "BaggingClassifier BaggingRegressor", "08_bagging"),
     Family("boosting", "training", "AdaBoostClassifier GradientBoostingClassifier", "09_boosting"),
     Family("stacking", "training", "StackingClassifier StackedAnswers", "10_stacking"),
@@ -77,8 +84,8 @@ FAMILIES = [
         "filter_pairs token_chains",
         "12_another_models_output",
     ),
-    Family("GAN", "training", "", "13"),
-    Family("dual transformers", "training", "", "14"),
+    Family("GAN", "training", "GAN WassersteinGAN", "13"),
+    Family("dual transformers", "training", "DualEncoder MixtureOfTransformers lesion", "14"),
     Family("submodels", "training", "EarlyExit NestedNetwork", "15_many_models_in_one"),
     Family("mixture of experts", "training", "MixtureOfExperts", "16_mixture_of_experts"),
     Family("split and distributed inference", "systems", "split best_cut", "18_split_inference"),

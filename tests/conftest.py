@@ -71,6 +71,11 @@ def real_server(shared):
     return about["url"], about["models"]["greedy"], about["models"]["drawing"]
 
 
+def pytest_collection_modifyitems(items):
+    """Tests marked `last` come last."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
 def pytest_sessionfinish(session):
     """End the server, when no process of this run can need it any more."""
     from tests.support.real_server import end

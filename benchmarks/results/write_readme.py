@@ -27,6 +27,7 @@ BENCHMARKS = (
     "training",
     "distillation",
     "submodels",
+    "pairs",
     "systems",
     "links",
     "gpu",
@@ -83,6 +84,8 @@ CLAIMS = (
         "draft-vs-assisted",
         "A draft model: {beside} transformers' assisted decoding.",
     ),
+    ("speculative", "together-vs-loop", "Two models' mean: {beside} a plain loop over both."),
+    ("speculative", "bild", "Big-little decoding, by the paper's thresholds: {beside} plain."),
     ("speculative", "compiled-vs-eager", "Compiled: {beside} the same without compilation."),
     ("speculative", "share-of-formula", "The speedup is {share} of that by the formula."),
     (
@@ -125,6 +128,7 @@ CLAIMS = (
         "A layer of eight experts: {beside} the quickest of transformers'.",
     ),
     ("submodels", "exits-saved", "Early exits: {beside} the whole network."),
+    ("pairs", "seeds-vs-loop", "{members} seeds of a GAN: {beside} a loop in plain PyTorch."),
     ("systems", "events-vs-simpy", "Events in a queue with ten servers: {beside} simpy."),
     (
         "systems",
@@ -251,6 +255,13 @@ def extra(record):
         return f"; slowest {slowest}{embedded}; published with the embedding: {published}"
     if "others_a_second" in record:
         return f"; {record['a_second']:,} steps a second on {record['arms']} models"
+    if "guides" in record:
+        form = (
+            "; {}: alone {alone:.3g}, with a guide {guided:.3g} (gain {gain[mean]:+.2g} ±"
+            " {gain[error]:.2g}), router {router[mean]:.3g} ± {router[sd]:.2g} with"
+            " {strong_share[mean]:.0%} strong answers, random mixture {mixture[mean]:.3g}"
+        )
+        return "".join(form.format(name, **of) for name, of in record["guides"].items())
     if "memories" in record:
         form = "; {}: recovers in {recovers_in_share:.0%} of the runs"
         return "".join(form.format(name, **of) for name, of in record["memories"].items())
@@ -294,8 +305,8 @@ def of_decoding(record):
         near = "; ours with {draft}; the target's likeliest: {ours:.1%} of our tokens, {peer:.1%}"
         text = record.get("same_text")
         judged = near.format(draft=record["draft"], **text) + " of the peer's" if text else ""
-        few = record.get("ratio_in_four_bits")
-        return shown + compiled + judged + (f"; {few:.3g} in four bits" if few else "")
+        few, turns = record.get("ratio_in_four_bits"), by_threshold(record)
+        return shown + compiled + judged + turns + (f"; {few:.3g} in four bits" if few else "")
     if "by_draft" in record:
         form = "; {}: {:.3g} with alpha {:.2g}, c {:.2g}, v {:.3g}"
         keys = ("share", "alpha", "c", "v")
@@ -311,6 +322,18 @@ def of_decoding(record):
     if "by_setting" in record:
         return "".join(f"; {name} {x:.3g} %" for name, x in record["by_setting"].items())
     return ""
+
+
+def by_threshold(record):
+    """Big-little decoding at each pair of thresholds, and lossless speculation beside it."""
+    if "by_threshold" not in record:
+        return ""
+    form = (
+        "; {}: {ratio:.3g}, {calls_a_token:.2f} calls of the large model a token, {likeliest:.0%}"
+        " of the tokens are its likeliest"
+    )
+    found = "".join(form.format(name, **of) for name, of in record["by_threshold"].items())
+    return f"{found}; speculative decoding with the same draft: {record['speculative_ratio']:.3g}"
 
 
 def routers():

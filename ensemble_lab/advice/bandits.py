@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ensemble_lab.answers.online.learner import LARGEST, BanditLearner
+from ensemble_lab.answers.online.learner import BanditLearner
 from ensemble_lab.answers.online.linear import LinThompson, LinUCB
 from ensemble_lab.answers.online.means import UCB1, EpsilonGreedy
+from ensemble_lab.answers.online.offers import LARGEST
 from ensemble_lab.answers.online.thompson import Thompson
 from ensemble_lab.answers.routing.features import numbers, numeric_names
 from ensemble_lab.core.errors import shown

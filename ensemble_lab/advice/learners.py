@@ -9,8 +9,10 @@ import numpy as np
 
 import ensemble_lab
 from ensemble_lab.advice.bandits import Scaled, ScaledLearner
-from ensemble_lab.answers.online.bandit import Bandit, BanditLearner
+from ensemble_lab.answers.online.bandit import BanditLearner, Learning
+from ensemble_lab.answers.online.budget import BudgetBandit
 from ensemble_lab.answers.online.linear import LinThompson, LinUCB
+from ensemble_lab.answers.online.subsets import CombinatorialBandit
 from ensemble_lab.answers.toml import policy_of_kind, read_toml, settings_of, written
 from ensemble_lab.core.errors import excerpt, shown
 from ensemble_lab.core.online import OnlinePolicy
@@ -23,7 +25,7 @@ OWN = ("models", "state", "centre", "spread")  # in the file besides the bandit'
 def save_learner(policy: OnlinePolicy, path: Path, outcomes: Outcomes) -> list[Path]:
     """Write a bandit with what it has learned from all rows, in the order of the table."""
     bandit = policy.of if isinstance(policy, Scaled) else policy
-    table = settings_of(bandit) if isinstance(bandit, Bandit) else None
+    table = settings_of(bandit) if isinstance(bandit, Learning) else None
     if table is None:
         raise ValueError(
             f"a {type(policy).__name__} has no state that a file can hold; keep the program that"
@@ -31,7 +33,8 @@ def save_learner(policy: OnlinePolicy, path: Path, outcomes: Outcomes) -> list[P
         )
     state = path.with_suffix(".state.json")
     _refuse_further(state, len(outcomes))
-    policy.learned(outcomes).save(state)
+    _refuse_ended(bandit, len(outcomes))
+    policy.learned(outcomes, prices=_prices(bandit, outcomes)).save(state)
     if isinstance(policy, Scaled):
         table |= {"centre": policy.centre, "spread": policy.spread}
     table |= {"models": outcomes.models, "state": state.name}
@@ -43,6 +46,35 @@ def save_learner(policy: OnlinePolicy, path: Path, outcomes: Outcomes) -> list[P
     ]
     write_whole(path, "\n".join(text) + written({"policies.advised": table}))
     return [path, state]
+
+
+def _prices(policy: Learning, outcomes: Outcomes) -> np.ndarray | None:
+    """The mean price of a reply of each model, in USD, (m,); None where nobody asks for prices.
+
+    A bandit is told the price before it chooses, so it cannot be that of the item's own reply.
+    """
+    spends = isinstance(policy, BudgetBandit | CombinatorialBandit)
+    if not spends and not getattr(policy, "cost_weight", 0):
+        return None
+    cost, known = outcomes.cost, np.zeros(len(outcomes.models), bool)
+    if cost is not None:
+        known = np.isfinite(cost).any(axis=0)
+    if not known.all():
+        name = outcomes.models[int(np.flatnonzero(~known)[0])]
+        raise ValueError(
+            f"a {type(policy).__name__} needs prices, and the table has no cost of {shown(name)}:"
+            " give a table with the costs of all models"
+        )
+    return np.nanmean(cost, axis=0)
+
+
+def _refuse_ended(policy: Learning, n: int) -> None:
+    """Refuse a budget for a stream that ends within the n rows of the table."""
+    if isinstance(policy, BudgetBandit) and policy.horizon <= n:
+        raise ValueError(
+            f"horizon={policy.horizon} ends within the {n} rows of the table, which it learns from:"
+            " give a horizon and a budget that include them"
+        )
 
 
 def _refuse_further(state: Path, n: int) -> None:
@@ -111,7 +143,7 @@ def load_learner(path: str | Path) -> BanditLearner | ScaledLearner:
             raise ValueError(f"its models are {shown(models, 60)}; list their names")
         settings = {name: value for name, value in table.items() if name not in OWN}
         policy = policy_of_kind(settings, OnlinePolicy)
-        if not isinstance(policy, Bandit):
+        if not isinstance(policy, Learning):
             raise ValueError(f"{type(policy).__name__} has no state")
         if "centre" in table or "spread" in table:
             if not isinstance(policy, LinUCB | LinThompson):

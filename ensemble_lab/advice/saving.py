@@ -45,7 +45,8 @@ def save_advised(policy: Policy | OnlinePolicy, path: str | Path, outcomes: Outc
     Raises
     ------
     ValueError
-        A policy that is not of this package, or that learns while it answers and has no state.
+        A policy that is not of this package, or that learns while it answers and has no state. A
+        bandit that needs prices and a table without costs, or a budget whose stream ends there.
 
     Examples
     --------

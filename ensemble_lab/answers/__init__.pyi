@@ -47,6 +47,7 @@ from .diversity import error_correlation as error_correlation
 from .diversity import mean_pairwise as mean_pairwise
 from .diversity import q_statistic as q_statistic
 from .online.budget import BudgetBandit as BudgetBandit
+from .online.guides import GuidedRouter as GuidedRouter
 from .online.knapsack import knapsack_bound as knapsack_bound
 from .online.linear import LinThompson as LinThompson
 from .online.linear import LinUCB as LinUCB

@@ -55,7 +55,7 @@ def policy_of_kind(table: Mapping[str, Any], of: type = Policy) -> Any:
         needed = one.init and one.default is MISSING and one.default_factory is MISSING
         if needed and name not in settings:
             raise ValueError(f"{kind} has no {name}; give it")
-    return known[kind](**{key: _frozen(value) for key, value in settings.items()})
+    return known[kind](**{key: _setting(value, of) for key, value in settings.items()})
 
 
 def settings_of(policy: Policy | OnlinePolicy) -> dict[str, Any] | None:
@@ -73,7 +73,11 @@ def settings_of(policy: Policy | OnlinePolicy) -> dict[str, Any] | None:
             continue
         if f.default is not MISSING and type(value) is type(f.default) and value == f.default:
             continue
-        if not _is_plain(value):
+        if isinstance(value, OnlinePolicy):  # such as the bandit that a budget is spent by
+            value = settings_of(value)
+        elif not _is_plain(value):
+            value = None
+        if value is None:
             return None
         table[f.name] = value
     return table
@@ -139,6 +143,13 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, tuple):
         return all(map(_is_plain, value))
     return type(value) in PLAIN
+
+
+def _setting(value: Any, of: type) -> Any:
+    """The value of a setting; a table with a kind is a bandit within a bandit."""
+    if of is OnlinePolicy and isinstance(value, Mapping) and "kind" in value:
+        return policy_of_kind(value, of)
+    return _frozen(value)
 
 
 def _frozen(value: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: near duplicates -------------------------------------------------------------------------
 
@@ -67,7 +68,7 @@ FILTER_MISTAKES = (
 def _overlaps():
     """Texts on a line that are alike where they are near, with overlaps at the limit among them."""
     for seed, n, limit in ((0, 8, 0.7), (1, 10, 0.5), (2, 12, 0.75)):
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         place = np.arange(n) + rng.permutation(np.r_[np.zeros(n - n // 3), np.full(n // 3, 0.5)])
         overlap = np.round(np.clip(1 - 0.2 * np.abs(place[:, None] - place), 0, 1), 2)
         order = rng.permutation(n) if seed else np.arange(n)
@@ -158,7 +159,7 @@ LOST_MISTAKES = (
 
 def _texts():
     for seed, (k, size, n) in enumerate(((3, 5, 2), (4, 3, 4), (6, 12, 7))):
-        yield np.random.default_rng(seed).dirichlet(np.full(k, 2.0)), size, n
+        yield draws(seed).dirichlet(np.full(k, 2.0)), size, n
 
 
 def _of_case(what: str) -> Callable[..., str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: bootstrap and out-of-bag ----------------------------------------------------------------
 
@@ -189,11 +190,11 @@ def _neighbours(near: int):
 def _tables():
     """Rows of overlapping classes, members that learn by heart or nearly, two generators each."""
     for seed, (n, classes, near) in enumerate(((12, 2, 1), (60, 3, 1), (60, 3, 3))):
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         y = rng.integers(0, classes, n)
         X = rng.normal(size=(n, 2)) + y[:, None]
         for generator in (seed, seed + 10):
-            yield _neighbours(near), X, y, MEMBERS, np.random.default_rng(generator)
+            yield _neighbours(near), X, y, MEMBERS, draws(generator)
 
 
 check_bagging = Check(
@@ -325,7 +326,7 @@ def _repetitions():
     """What k members predict for one row in t repetitions (t, k), and how many will be averaged."""
     yield np.array([[1.0, 2.0], [3.0, 7.0], [5.0, 3.0]]), 4
     for seed, (t, k, m, common) in enumerate(((12, 4, 32, 0.8), (30, 6, 3, 0.8), (20, 3, 2, 0.0))):
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         scale = rng.uniform(0.5, 2.0, k)
         own = rng.normal(size=(t, k))
         if not common:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: Thompson sampling --------------------------------------------------------------------------
 
@@ -58,9 +59,9 @@ THOMPSON_MISTAKES = (
 def _streams():
     """Two, three and four models of different strength."""
     for seed, rates in enumerate(((0.3, 0.8), (0.7, 0.4, 0.55), (0.2, 0.4, 0.9, 0.6))):
-        rng = np.random.default_rng(40 + seed)
+        rng = draws(40 + seed)
         correct = (rng.random((30, len(rates))) < rates).astype(float)
-        yield correct, np.random.default_rng(seed)
+        yield correct, draws(seed)
 
 
 check_thompson = Check(
@@ -153,7 +154,7 @@ def _fading():
         (((0.95, 30),), 0.95, 0.3),
         (((0.9, 10), (0.1, 12), (0.95, 20)), 0.75, 0.5),
     )):  # fmt: skip
-        rng = np.random.default_rng(50 + seed)
+        rng = draws(50 + seed)
         grades = np.concatenate([rng.random(n) < rate for rate, n in parts]).astype(float)
         yield grades, discount, level
 
@@ -233,7 +234,7 @@ EFFECTIVE_MISTAKES = (
 def _logs():
     """A log of two models, one of three with a sure policy, one of three with a mixed one."""
     for seed, (n, m, sure) in enumerate(((12, 2, True), (16, 3, True), (15, 3, False))):
-        rng = np.random.default_rng(60 + seed)
+        rng = draws(60 + seed)
         chances = rng.dirichlet(np.full(m, 3.0), n).round(2).clip(0.05)
         chances /= chances.sum(axis=1, keepdims=True)
         chosen = np.array([rng.choice(m, p=row) for row in chances])

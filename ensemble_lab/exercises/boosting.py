@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: a round of SAMME ------------------------------------------------------------------------
 
@@ -90,7 +91,7 @@ WEIGHT_MISTAKES = (
 
 def _rounds():
     """Weights that add up to 1, where a stage is wrong, and the number of classes."""
-    rng = np.random.default_rng(0)
+    rng = draws(0)
     for classes, rows in ((2, 8), (3, 12), (10, 40)):
         wrong = rng.permutation(np.arange(rows) < rows // 4)
         yield rng.dirichlet(np.ones(rows)), wrong, classes
@@ -210,7 +211,7 @@ def _steps():
     from sklearn.tree import DecisionTreeRegressor
 
     for seed, (loss, rate) in enumerate((("squared", 0.1), ("log", 0.3), ("log", 1.0))):
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         X, scores = rng.normal(size=(30, 2)), rng.normal(size=30)
         y = X[:, 0] + rng.normal(size=30)
         y = (y > 0).astype(float) if loss == "log" else y

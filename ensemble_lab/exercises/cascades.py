@@ -6,6 +6,7 @@ import numpy as np
 
 from ensemble_lab.exercises.calling import Unfit
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 from ensemble_lab.exercises.given import number
 
 # -- 1: the bill and the wait -------------------------------------------------------------------
@@ -77,7 +78,7 @@ TOTALS_MISTAKES = (
 
 
 def _chains():
-    rng = np.random.default_rng(0)
+    rng = draws(0)
     for n, thresholds in ((6, (0.5,)), (300, (0.6, 0.4)), (50, (0.0, 1.0))):
         stages = len(thresholds) + 1
         confidence = rng.integers(0, 21, (n, stages)) / 20  # some lie exactly on a threshold
@@ -201,7 +202,7 @@ def _halves(n: int = 1000):
     Each budget lies between what a level really costs and what it costs where escalated items do
     not pay the small call. In the last case a threshold below the budget is the most accurate.
     """
-    rng = np.random.default_rng(3)
+    rng = draws(3)
     # How much the test confidences move, the share of absent ones, how often the big one is right.
     for shift, absent, big, budget in (
         (0.0, 0.0, 0.95, 5.5), (0.0, 0.25, 0.95, 6.2), (0.3, 0.1, 0.95, 5.7), (0.0, 0.0, 0.7, 9.7)

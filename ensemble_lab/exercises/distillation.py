@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import entr, rel_entr, softmax
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: the gradient ----------------------------------------------------------------------------
 
@@ -85,7 +86,7 @@ WHOLE_MISTAKES = (
 
 def _students():
     """Logits of both, a label that neither gives, a temperature and a share."""
-    rng = np.random.default_rng(0)
+    rng = draws(0)
     for k, tau, alpha in ((3, 4.0, 0.3), (4, 2.0, 0.1), (5, 0.5, 0.6)):
         student, teacher = rng.normal(size=k), 3 * rng.normal(size=k)
         given = student.argmax(), teacher.argmax()
@@ -172,7 +173,7 @@ LEAST_MISTAKES = (
 
 def _panels():
     """Teachers (t, k) and weights (t,) that do not sum to 1; some are sure."""
-    rng = np.random.default_rng(0)
+    rng = draws(0)
     for t, k in ((2, 3), (3, 4), (4, 3)):
         teachers = rng.dirichlet(np.ones(k), size=t)
         if t == 3:

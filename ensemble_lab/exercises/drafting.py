@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: two children ------------------------------------------------------------------------------
 
@@ -77,7 +78,7 @@ CORRECTION_MISTAKES = (
 
 def _children():
     """Random distributions with two different children; targets that exclude one of them."""
-    rng = np.random.default_rng(0)
+    rng = draws(0)
     for mixed in (0.0, 0.3, 0.7) * 150:
         p = rng.dirichlet(np.ones(5))
         q = mixed * p + (1 - mixed) * rng.dirichlet(np.ones(5))

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: the mixture -----------------------------------------------------------------------------
 
@@ -64,7 +65,7 @@ MIXTURE_MISTAKES = (
 
 def _tokens():
     for seed, (tokens, experts, width, k) in enumerate(((3, 4, 2, 2), (4, 5, 3, 3), (3, 3, 2, 3))):
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         yield rng.normal(0, 1.5, (tokens, experts)), rng.normal(size=(tokens, experts, width)), k
 
 
@@ -152,7 +153,7 @@ def _layers():
     sure[[0, 1], :, [0, 1]] = 1
     yield sure, np.broadcast_to(np.arange(2)[:, None, None], (2, 4, 1)).copy()
     for seed, (layers, tokens, experts, k) in enumerate(((2, 5, 4, 2), (3, 6, 5, 2))):
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         p = softmax(rng.normal(0, 1.5, (layers, tokens, experts)) + np.arange(experts) / 2, axis=2)
         choices = (p + rng.uniform(0, 0.3, p.shape)).argsort(2)[:, :, ::-1][:, :, :k]
         yield p, choices.copy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: APGR ------------------------------------------------------------------------------------
 
@@ -99,7 +100,7 @@ def _routed():
         np.array([1.0, 0.0, 0.0, 0.0, 1.0]),
         np.array([0.0, 1.0, 1.0, 1.0, 1.0]),
     )
-    rng = np.random.default_rng(4)
+    rng = draws(4)
     hard = rng.random(200)
     score = (hard + rng.normal(0, 0.3, 200)).round(1)  # many are equal
     yield score, (rng.random(200) > hard) * 1.0, (rng.random(200) > 0.4 * hard) * 1.0
@@ -178,7 +179,7 @@ NEIGHBOUR_MISTAKES = (
 
 def _halves():
     """(fit, shown, k): each half has points (n, d) and correct (n, 2), the weak model first."""
-    rng = np.random.default_rng(1)
+    rng = draws(1)
     for stored, new, d, k in ((12, 3, 2, 3), (60, 20, 3, 7), (40, 40, 5, 1)):
         halves = []
         for n in (stored, new):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: a budget of retries ------------------------------------------------------------------------
 
@@ -67,7 +68,7 @@ BUDGET_MISTAKES = (
 def _failures():
     """Quiet times, storms, and failures one by one."""
     quiet, storm = np.zeros(14, bool), np.ones(9, bool)
-    rng = np.random.default_rng(4)
+    rng = draws(4)
     yield np.concatenate([quiet, storm, quiet[:3], storm[:4]]), 3, 2
     yield rng.random(40) < 0.35, 4, 3
     yield np.concatenate([storm[:6], quiet[:7], storm[:5], rng.random(16) < 0.6]), 2, 3
@@ -152,7 +153,7 @@ LOAD_MISTAKES = (
 def _calls():
     """Services with a slow moment now and then; of all lengths; and of nearly one length."""
     for seed, (n, after, load) in enumerate(((12, 2.0, 0.6), (9, 1.0, 0.9), (10, 1.5, 0.3))):
-        rng = np.random.default_rng(20 + seed)
+        rng = draws(20 + seed)
         first, second = rng.exponential(1.2, (2, n)) + 0.3
         first[rng.permutation(n)[:2]] += 4
         yield np.round(first, 2), np.round(second, 2), after, load
@@ -242,7 +243,7 @@ KNOWN_MISTAKES = (
 def _votes():
     """A vote of three with a retry that was given up; one with a second reply; one as planned."""
     for seed, told in enumerate(("1011", "11111", "110", "0111", "001", "111")):
-        rng, n = np.random.default_rng(seed), len(told)
+        rng, n = draws(seed), len(told)
         prompt = rng.integers(90, 130, n)
         completion = rng.integers(3, 80, n)
         price = np.round(rng.uniform(0.1, 3.0, n), 2)

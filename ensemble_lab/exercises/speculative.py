@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 from ensemble_lab.tokens.lengths import speedup
 
 # -- 1: accept and correct ----------------------------------------------------------------------
@@ -97,7 +98,7 @@ def _without(p: np.ndarray, x: int) -> np.ndarray:
 
 def _drafts():
     """Random rounds; p and q nearly agree, differ, or p excludes a drafted token."""
-    rng = np.random.default_rng(0)
+    rng = draws(0)
     for k, mixed in ((1, 0.0), (4, 0.5), (4, 0.9), (3, 0.0)) * 10:
         p = rng.dirichlet(np.ones(5), k + 1)
         q = mixed * p[:-1] + (1 - mixed) * rng.dirichlet(np.ones(5), k)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: the best cut -------------------------------------------------------------------------------
 
@@ -84,7 +85,7 @@ SECONDS_MISTAKES = tuple((_least(totals), question) for totals, question in TIME
 
 def _networks():
     """Data that shrink or grow, slow and quick links, a server that is slower than the device."""
-    rng = np.random.default_rng(18)
+    rng = draws(18)
     shrink = np.sort(rng.uniform(2e3, 2e5, 7))[::-1].round()
     device = rng.uniform(0.01, 0.06, 7).round(3)
     yield device, (device / 8).round(4), shrink, 5e6, 0.02
@@ -311,7 +312,7 @@ GAIN_MISTAKES = (
 
 
 def _runs():
-    rng = np.random.default_rng(181)
+    rng = draws(181)
     for n, gamma, draft, verify, step, trip in (
         (8, 4, 0.004, 0.031, 0.025, 0.05), (6, 2, 0.006, 0.027, 0.025, 0.0),
         (9, 6, 0.003, 0.040, 0.030, 0.2),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: out-of-fold features --------------------------------------------------------------------
 
@@ -77,7 +78,7 @@ def _tables():
     from sklearn.neighbors import KNeighborsRegressor
 
     for seed, count in ((0, 3), (1, 4)):
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         X = rng.normal(size=(26, 3))
         y = X[:, 0] + 0.5 * rng.normal(size=26)
         folds = rng.permutation(np.arange(26) % count)
@@ -153,7 +154,7 @@ HONEST = "out-of-fold features", "out-of-fold features of noise"
 def _makers():
     """Ways to make a feature, with rows and targets that are near a line or far from it."""
     for seed, (make, noise) in enumerate(MAKERS.values()):
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         X = rng.normal(size=(15, 2))
         yield make, X, 3 + X[:, 0] + noise * rng.normal(size=15)
 
@@ -303,7 +304,7 @@ AMBIGUITY_MISTAKES = (
 
 
 def _ensembles():
-    rng = np.random.default_rng(0)
+    rng = draws(0)
     for m, n in ((2, 5), (4, 7), (3, 1)):
         yield rng.normal(size=(m, n)), rng.normal(size=n), rng.dirichlet(np.ones(m))
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: the bill --------------------------------------------------------------------------------
 
@@ -38,7 +39,7 @@ BILL_MISTAKES = (
 
 def _bills():
     """Confidences in steps of 0.05, so that some lie exactly on the threshold; none is absent."""
-    rng = np.random.default_rng(0)
+    rng = draws(0)
     for n, threshold in ((7, 0.5), (200, 0.25)):
         yield rng.integers(0, 21, n) / 20, threshold, 0.3, 5.0
     yield np.array([0.2, 0.9]), 0.0, 0.3, 5.0
@@ -137,7 +138,7 @@ def _task(rng, small_right, confidence, big_right, prices=(1e-6, 1e-3)) -> Outco
 
 def _tasks():
     """Pairs of a fit and a test half; each is one that some way of judging wrongly gets wrong."""
-    rng = np.random.default_rng(1)
+    rng = draws(1)
 
     def knows_itself(prices=(1e-6, 1e-3)):  # right on half of the items only, but it knows which
         right = rng.random(N) < 0.5

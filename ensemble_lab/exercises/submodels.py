@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: thresholds for given shares -------------------------------------------------------------
 
@@ -81,7 +82,7 @@ def _exits():
     """Confidences that mostly grow from exit to exit, no two of them equal."""
     for seed, n, shares in ((0, 8, (0.5, 0.25, 0.25)), (1, 10, (0.3, 0.4, 0.3)),
                             (2, 20, (0.2, 0.0, 0.45, 0.35)), (3, 12, (0.25, 0.75))):  # fmt: skip
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         ranks = rng.permuted(np.tile(np.arange(n), (len(shares), 1)), axis=1).T
         steady = np.linspace(0, 1, n)[:, None]  # the same rows are sure at all exits, but not quite
         confidence = 0.4 + 0.25 * ranks / n + 0.2 * steady + 0.1 * np.arange(len(shares))
@@ -181,7 +182,7 @@ TABLE_MISTAKES = (
 def _rows():
     """Weights in order of their codes, of which a few have the same and many nobody has."""
     for seed, n, bits in ((0, 12, 2), (1, 20, 3), (2, 16, 4), (3, 9, 1)):
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         others = np.setdiff1d(np.arange(2, 256), [128])
         codes = np.sort(np.r_[0, 1, 128, rng.choice(others, n - 6, replace=False)])
         codes = np.sort(np.r_[codes, codes[3], codes[3], codes[-1]])

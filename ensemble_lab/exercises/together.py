@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: the residual of a cascade -----------------------------------------------------------------
 
@@ -78,7 +79,7 @@ RESIDUAL_MISTAKES = (
 def _pairs():
     """The pair of the notebook first, then random ones, near each other or far apart."""
     yield np.array([0.4, 0.3, 0.2, 0.1]), np.array([0.1, 0.2, 0.3, 0.4]), 0.0
-    rng = np.random.default_rng(0)
+    rng = draws(0)
     for mixed, alpha in zip((0.0, 0.3, 0.7) * 40, (0.0, 0.2, 0.5, 0.8, 0.3) * 24, strict=True):
         p = rng.dirichlet(np.ones(6))
         q = mixed * p + (1 - mixed) * rng.dirichlet(np.ones(6))
@@ -182,7 +183,7 @@ CONTRAST_MISTAKES = (
 def _experts():
     """The pair of the notebook, then random ones with a token that both nearly exclude."""
     yield np.array([0.5, 0.35, 0.1499, 0.0001]), np.array([0.6, 0.1, 0.2999999, 1e-7]), 1.0, 0.1
-    rng = np.random.default_rng(1)
+    rng = draws(1)
     for beta, alpha in ((0.5, 0.1), (1.0, 0.3), (0.0, 0.2), (2.0, 0.5), (0.5, 1.0)) * 12:
         expert, amateur = rng.dirichlet(np.ones(6)), rng.dirichlet(np.ones(6))
         expert[rng.integers(6)] = 1e-5

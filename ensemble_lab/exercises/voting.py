@@ -13,6 +13,7 @@ from ensemble_lab.core.outcomes import Outcomes
 from ensemble_lab.core.states import ABSENT, UNPARSED
 from ensemble_lab.exercises.calling import Unfit
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 from ensemble_lab.exercises.given import number
 
 # -- 1: plurality -------------------------------------------------------------------------------
@@ -102,7 +103,7 @@ PLURALITY_MISTAKES = (
 def _elections(items: int = 120, members: int = 5):
     """Members in the order of trust, with ties and gaps; each table twice, with another truth."""
     for seed in range(3):
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         truth = rng.integers(0, 4, items)
         answer = rng.integers(0, 4, (items, members))
         answer = np.where(rng.random(answer.shape) < 0.3, truth[:, None], answer)
@@ -230,7 +231,7 @@ def _about_weight(at, fit, test, classes) -> str:
 def _panels():
     """Halves on which five members differ in skill, and the number of classes."""
     for seed, classes in enumerate((4, 10)):
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         halves = []
         for skill in ([0.9, 1.0, 0.4, 0.6, 0.05], [0.6, 0.8, 0.7, 0.9, 0.3]):
             correct = (rng.random((400, 5)) < skill).astype(float)

@@ -9,6 +9,7 @@ from itertools import count
 import numpy as np
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: Erlang C ---------------------------------------------------------------------------------
 
@@ -173,7 +174,7 @@ PRODUCT_MISTAKES = (
 def _paths():
     """Two servers; what the simulator tells of the waits is right, shifted, or of the wrong job."""
     for seed, n in enumerate((6, 8, 9)):
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         arrived = np.cumsum(rng.exponential(1.0, n)) + 2.0
         services = rng.uniform(0.5, 4.0, n)
         services[-2] = 9.0  # the last to come is not the last to leave
@@ -297,7 +298,7 @@ PLACEMENT_MISTAKES = (
 
 def _fleets():
     for seed, (m, k, limit) in enumerate(((2, 3, 0.9), (3, 3, 0.7), (3, 4, 1.1))):
-        rng = np.random.default_rng(39 + seed)
+        rng = draws(39 + seed)
         rates = np.round(rng.uniform(1, 9, m), 1)
         speed = np.sort(rng.uniform(0.12, 0.9, k))
         seconds = np.round(speed * rng.uniform(0.7, 1.3, (m, k)), 2)

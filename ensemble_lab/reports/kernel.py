@@ -81,7 +81,7 @@ def _run(path: Path, draft: Path, stop: Stop, seconds: float | None) -> str:
     from papermill.exceptions import PapermillExecutionError
 
     logging.getLogger("papermill").addHandler(QUIET)
-    manager = _watched(stop)
+    manager = watched(stop)
     there = str(draft).replace("{", "{{").replace("}", "}}")  # papermill replaces braces
     try:
         with stop.kernel(seconds), warnings.catch_warnings():
@@ -108,7 +108,7 @@ def _run(path: Path, draft: Path, stop: Stop, seconds: float | None) -> str:
     return ""
 
 
-def _watched(stop: Stop) -> type:
+def watched(stop: Stop) -> type:
     """A kernel manager for nbclient that registers the running kernel with `stop`."""
     from jupyter_client.manager import AsyncKernelManager
 

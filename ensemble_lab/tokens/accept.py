@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 NO_TOKEN = -1  # where the target has no distribution
+NO_CHANCE = -3  # where the draft has none that the rule needs
 
 
 def accept_greedy(

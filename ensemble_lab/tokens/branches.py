@@ -44,7 +44,8 @@ def verify_children(
     Raises
     ------
     ValueError
-        No distributions, different lengths, or children that q cannot have given.
+        No distributions, different lengths, children that q cannot have given, or an `rng` that
+        is no generator.
 
     References
     ----------
@@ -57,6 +58,8 @@ def verify_children(
     """
     p, q = (np.array(one, float) for one in _pair(p, q))
     asked = children_of(children)
+    if not all(callable(getattr(rng, name, None)) for name in ("random", "choice")):
+        raise ValueError(f"rng={shown(rng)}; give numpy.random.default_rng(0), for example")
     wrong = [x for x in asked if not 0 <= x < len(q) or not q[x] > 0]
     if wrong or len(set(asked)) < len(asked):
         raise ValueError(

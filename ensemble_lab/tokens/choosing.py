@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from statistics import fmean, median
 from time import perf_counter
 
+from ensemble_lab.models.errors import ModelError
+from ensemble_lab.tokens.drafts.recycling import RecyclingDraft
 from ensemble_lab.tokens.drafts.trees import DraftTree
 from ensemble_lab.tokens.lengths import RETRY, AdaptiveLength, FixedLength
 
+UNMEASURED = "the best size of a draft tree is not measured: give a gamma"
 TRIED = 3  # rounds of each form before they are compared
 REMEMBERED = 15  # rounds of each form
 
@@ -61,7 +64,15 @@ class TreeOrChain:
 
 
 def length_of(gamma: int | None, draft) -> FixedLength | AdaptiveLength | TreeOrChain:
-    """How many tokens a draft is asked for: `gamma`, or what is fastest by measurements."""
+    """How many tokens a draft is asked for: `gamma`, or what is fastest by measurements.
+
+    Raises
+    ------
+    ModelError
+        Without a `gamma`, a draft that always proposes trees.
+    """
     if gamma is not None:
         return FixedLength(gamma)
+    if isinstance(draft, RecyclingDraft):
+        raise ModelError(f"{UNMEASURED}, such as gamma=12")
     return TreeOrChain(draft.nodes) if isinstance(draft, DraftTree) else AdaptiveLength()

@@ -198,13 +198,13 @@ def stream(
     compiled : bool
         Run the layers of the target and of a draft model through `torch.compile`: quicker steps
         after some seconds of compiling. Later calls with the same model do not compile again.
-    verification : {"token", "block", "coupled", "typical"}, `Typical`, `Lenience` or `Mixture`
+    verification : {"token", "block", "coupled", "typical"} or a rule
         How drafted tokens are verified where tokens are sampled. The first three keep the target's
-        distribution, the others change it (`measured_divergence`). Tokens that a draft sampled are
-        verified one by one with "token", or together with "block", by which at least as many are
-        expected to be accepted (`block_round`). With "coupled" the random numbers of a token are
-        those of its position: a seed gives the same text with any draft, any `gamma`, and without a
-        draft. For drafts that sample, fewer tokens are then accepted.
+        distribution; "typical", `Typical`, `Lenience`, `Mixture` and `SpeculativeCascade` change it
+        (`measured_divergence`). Tokens that a draft sampled are verified one by one with "token",
+        or together with "block", by which at least as many are expected to be accepted
+        (`block_round`). With "coupled" the random numbers of a token are those of its position: a
+        seed gives one text with any draft, any `gamma` and none; drafts that sample then gain less.
 
     Returns
     -------
@@ -227,7 +227,7 @@ def stream(
     from ensemble_lab.tokens.resolve import resolved
 
     sampling = Sampling(temperature, top_k, top_p)
-    if whole(max_new_tokens, "max_new_tokens") < 1:
+    if (max_new_tokens := whole(max_new_tokens, "max_new_tokens")) < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
     rule, seed = checked_rule(verification, sampling), seed_of(seed)
     length = length_of(gamma, draft)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ensemble_lab.models.settings import number
-from ensemble_lab.tokens.accept import NO_TOKEN, within
+from ensemble_lab.tokens.accept import NO_CHANCE, NO_TOKEN, within
 from ensemble_lab.tokens.sampling import sampled
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def accept_lossy(
     """Keep drafted tokens by a lossy rule.
 
     Parameters, shapes and what is returned are those of `accept_sampled`; q is (B, k + 1, V) where
-    the rule looks one token `further`.
+    the rule looks one token `further`. The token is `NO_CHANCE` where only q is NaN.
     """
     import torch
 
@@ -174,7 +174,8 @@ def accept_lossy(
     if k:
         rest = rule.rest(behind, q[rows, accepted.clamp(max=k - 1)])
         left = torch.where((accepted < count)[:, None], rest, behind)
-    return accepted, sampled(left, generator).where(behind[:, 0] >= 0, NO_TOKEN)
+    whose = torch.where(p[rows, accepted, 0] >= 0, NO_CHANCE, NO_TOKEN)  # (B,): who is to blame
+    return accepted, sampled(left, generator).where(behind[:, 0] >= 0, whose)
 
 
 def _ratio(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:

@@ -68,7 +68,8 @@ def resolved(
         return reader, announced_intersection(target, draft)
     ahead, size = model_of(draft, target), target.model.config.vocab_size
     padded = None if ahead.config.vocab_size == size else size
-    return reader, ModelDraft(packed(ahead), kinds[Reader], padded)
+    name = getattr(draft, "weights", "the draft")
+    return reader, ModelDraft(packed(ahead), kinds[Reader], padded, name)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from ensemble_lab.instruments.spans import clock_on
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.finite import not_finite
-from ensemble_lab.tokens.accept import NO_TOKEN
+from ensemble_lab.tokens.accept import NO_CHANCE, NO_TOKEN
 from ensemble_lab.tokens.accept_trees import TWINS
+from ensemble_lab.tokens.choosing import UNMEASURED
 from ensemble_lab.tokens.lengths import AdaptiveLength
 from ensemble_lab.tokens.reading.rows import on_device
 from ensemble_lab.tokens.trees import tree_of
@@ -102,11 +103,11 @@ class Session:
         self.reader, self.rows, self.sampling, self.generator = reader, rows, sampling, generator
         self.draft, self.draft_length = draft, length
         self.weights, self.verify = weights, Verification(verification, sampling, generator)
-        self.limits, self.ends = list(limits), set(ends)
+        self.limits, self.ends = self.verify.limits(limits, rows.texts, draft), set(ends)
         device = rows.tokens.device
         self._limits = torch.tensor(self.limits, device=device)
         self._ends = torch.tensor(sorted(self.ends), dtype=torch.long, device=device)
-        self.running = [len(t) < most for t, most in zip(rows.texts, limits, strict=True)]
+        self.running = [len(t) < most for t, most in zip(rows.texts, self.limits, strict=True)]
 
     def begin(self) -> None:
         """Read the prompts, get the reader ready for rounds, and start the draft."""
@@ -126,7 +127,8 @@ class Session:
         Raises
         ------
         ModelError
-            The target's logits are not finite, so no token can be chosen.
+            The target's logits are not finite, or the draft's where the rule reads them, so no
+            token can be chosen.
         """
         import torch
 
@@ -198,10 +200,10 @@ class Session:
         propose = self.draft.chain if self.draft_length.as_chain else self.draft.propose
         proposal = propose(self.rows, asked + further)
         if further:  # the last token is not verified, but the target needs its probabilities
-            proposal = proposal.without_last()
+            proposal = proposal.without_last(on)
         keep = max(self.draft_length.keep(proposal.kinds_of(i)) for i in on)
         if proposal.parents is not None and isinstance(self.draft_length, AdaptiveLength):
-            raise ModelError("the best size of a draft tree is not measured: give a gamma")
+            raise ModelError(UNMEASURED)
         counts = [min(n, keep) if self.running[i] else 0 for i, n in enumerate(proposal.counts)]
         return proposal.cut(counts, keep, further)
 
@@ -210,6 +212,9 @@ class Session:
         last = {one.added[-1] for one in written if one.added}
         if NO_TOKEN in last:
             raise not_finite(self.weights, self.reader.model.dtype)
+        if NO_CHANCE in last:
+            model = getattr(self.draft, "model", self.reader.model)
+            raise not_finite(getattr(self.draft, "weights", "the draft"), model.dtype)
         if TWINS in last:
             raise ModelError(
                 "a draft tree gives one token two children that are the same; propose each once"

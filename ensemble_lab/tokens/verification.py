@@ -93,6 +93,29 @@ class Verification:
                 ' a draft model, a FeatureHead or "early-exit:8"'
             )
 
+    def limits(
+        self, limits: Sequence[int], texts: Sequence[Sequence[int]], draft: Draft | None
+    ) -> list[int]:
+        """How long each text may become.
+
+        A rule that needs the draft at every token ends where the draft's context does.
+
+        Raises
+        ------
+        ModelError
+            A prompt fills that context.
+        """
+        context = getattr(draft, "context", None)
+        if not self.further or context is None:
+            return list(limits)
+        if max(map(len, texts)) >= context:
+            raise ModelError(
+                f"a prompt of {max(map(len, texts))} tokens leaves nothing of the {context} that"
+                f" {shown(draft.weights)} can see, and verification={shown(self.rule)} needs the"
+                " draft everywhere: shorten the prompt"
+            )
+        return [min(limit, context) for limit in limits]
+
     def chain(self, logits: torch.Tensor, proposal: Proposal, texts: Sequence[Sequence[int]]):
         """For logits (B, k + 1, V): how many are accepted (B,), and the token after them (B,)."""
         count = on_device(proposal.counts, logits.device)

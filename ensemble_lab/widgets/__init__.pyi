@@ -4,6 +4,7 @@ from .controls import many as many
 from .controls import steps as steps
 from .explorer import Explorer as Explorer
 from .frontier import frontier_figure as frontier_figure
+from .ledger import Ledger as Ledger
 from .picture import Picture as Picture
 from .predict import Predict as Predict
 from .predict_curve import PredictCurve as PredictCurve

@@ -1,4 +1,7 @@
-"""`Predict`: commit to a number before it is revealed; a run without a reader goes on."""
+"""`Predict`: commit to a number before it is revealed; a run without a reader goes on.
+
+What a reader guessed is kept with the truth in the `Ledger`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from collections.abc import Callable
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.missing import require
 from ensemble_lab.widgets.backends import attended, backend, before
+from ensemble_lab.widgets.ledger import note
 from ensemble_lab.widgets.plain import legible
 from ensemble_lab.widgets.typed import typed_number
 
@@ -42,6 +46,8 @@ class Predict:
         Written behind the numbers.
     default : float, optional
         The guess of a run without a reader; none by default.
+    family : str
+        What the question is about: a row of the `Ledger`.
 
     Raises
     ------
@@ -65,12 +71,13 @@ class Predict:
         high: float = 100.0,
         unit: str = "",
         default: float | None = None,
+        family: str = "",
     ):
         if not low < high:
             ends = f"low={shown(low, 20)} and high={shown(high, 20)}"
             raise ValueError(f"no number lies between {ends}; swap them")
         self.question, self.truth, self.unit = legible(question), truth, legible(unit)
-        self.low, self.high = low, high
+        self.low, self.high, self.family = low, high, legible(family)
         self._value = None
         if default is not None:
             self.value = default
@@ -114,7 +121,10 @@ class Predict:
             truth = self.truth() if callable(self.truth) else self.truth
         if truth is None:
             raise ValueError("give the truth: guess.compare(truth)")
-        return Sentence("\n".join(filter(None, (self._verdict(truth), text_of(more)))))
+        verdict = self._verdict(truth)
+        if self.value is not None and attended():
+            note(self, [self.value], [typed_number(truth, self.unit)])
+        return Sentence("\n".join(filter(None, (verdict, text_of(more)))))
 
     def _verdict(self, truth: float) -> str:
         truth = typed_number(truth, self.unit)

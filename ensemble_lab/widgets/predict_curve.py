@@ -11,6 +11,7 @@ import numpy as np
 from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.missing import require
 from ensemble_lab.widgets.backends import attended, backend, before
+from ensemble_lab.widgets.ledger import note
 from ensemble_lab.widgets.plain import escaped, legible
 from ensemble_lab.widgets.predict import GUESS_FIRST, Sentence, text_of
 from ensemble_lab.widgets.style import COMBINED, INK, LAYOUT, line, marker
@@ -31,6 +32,8 @@ class PredictCurve:
         Between which heights are taken.
     x_label, y_label : str
         Titles of the axes, with their units.
+    family : str
+        What the question is about: a row of the `Ledger`.
 
     Raises
     ------
@@ -47,6 +50,7 @@ class PredictCurve:
         high: float = 1.0,
         x_label: str = "x",
         y_label: str = "y",
+        family: str = "",
     ):
         # A whole number stays one: `truth` may look its place up in an array.
         xs = [x if type(x) is int else typed_number(x) for x in several(xs, "xs")]
@@ -58,7 +62,7 @@ class PredictCurve:
         self.question, self.xs, self.truth = legible(question), xs, truth
         self.low, self.high, self.labels = low, high, (legible(x_label), legible(y_label))
         self._value = [(low + high) / 2] * len(self.xs)
-        self._drawn = False
+        self._drawn, self.family = False, legible(family)
 
     @property
     def value(self) -> list[float] | None:
@@ -101,6 +105,8 @@ class PredictCurve:
         if not self._drawn and attended() and (truth is not None or self.truth is not None):
             return Sentence(GUESS_FIRST)
         truth = self._known(truth)
+        if self._drawn and attended():
+            note(self, self._value, truth)
         traces = [_curve(self.xs, truth, "the truth", COMBINED)]
         if self._drawn:
             traces.append(_curve(self.xs, self._value, "your guess", INK))

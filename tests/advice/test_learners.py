@@ -77,6 +77,58 @@ def test_what_has_no_state_names_its_equal(tmp_path):
         lab.save_advised(lab.FollowTheLeader(), tmp_path / "a.toml", TABLE)
 
 
+PAYING = [
+    lab.BudgetBandit(900.0, 400),
+    lab.BudgetBandit(900.0, 400, lab.UCB1(scale=0.3), least=0.02),
+    lab.BudgetBandit(900.0, 400, lab.Thompson(discount=0.99)),
+    lab.CombinatorialBandit("any", size=2, budget=0.4, of=lab.LinThompson()),
+    lab.Thompson(cost_weight=0.1),
+]
+
+
+@pytest.mark.parametrize("policy", PAYING, ids=repr)
+def test_a_bandit_that_pays_continues_too(policy, tmp_path):
+    path, first = tmp_path / "advised.toml", TABLE.take(np.arange(200))
+    files = lab.save_advised(policy, path, first)
+    learner = lab.load_learner(path)
+    assert learner.policy == policy and learner.last == 199
+    prices = np.nanmean(first.cost, axis=0)
+    whole = policy.learned(first, prices=prices)
+    assert np.array_equal(learner.asked, whole.asked)
+    if isinstance(policy, lab.BudgetBandit):
+        assert 0 < learner.spent == whole.spent and learner.left == whole.left
+    for time in range(200, 250):
+        asked = whole.choose({}, time, prices=prices)
+        assert learner.choose({}, time, prices=prices) == asked
+        for place in asked:
+            grade = float(TABLE.correct[time, place])
+            for one in (whole, learner):
+                one.learn(lab.Feedback(time, place, grade, float(prices[place]), math.nan))
+        learner.save(files[1])
+        learner = lab.load_learner(path)
+
+
+def test_a_budget_needs_prices_and_rows_to_come(tmp_path):
+    path = tmp_path / "a.toml"
+    with pytest.raises(ValueError, match="horizon=300 ends within the 300 rows of the table"):
+        lab.save_advised(lab.BudgetBandit(50.0, 300), path, TABLE)
+    for policy in PAYING:
+        with pytest.raises(ValueError, match="needs prices, and the table has no cost of 'small'"):
+            lab.save_advised(policy, path, replace(TABLE, cost=None))
+    assert not list(tmp_path.iterdir())
+    lab.save_advised(PAYING[0], path, TABLE)
+    text = path.read_text("utf-8")
+    for old, new, why in (
+        ('kind = "Thompson"', 'kind = "Tompson"', "no policy 'Tompson'"),
+        ('kind = "Thompson"', 'kind = "Cascade"', "no policy 'Cascade'"),
+        ('{kind = "Thompson"}', "3", "BudgetBandit.of is 3"),
+    ):
+        assert old in text
+        path.write_text(text.replace(old, new), "utf-8")
+        with pytest.raises(ValueError, match=f"cannot be continued: .*{why}"):
+            lab.load_learner(path)
+
+
 def test_damaged_files_are_refused(tmp_path):
     path = tmp_path / "advised.toml"
     linear = bandits(TABLE)["LinUCB"]

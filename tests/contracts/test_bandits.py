@@ -157,3 +157,50 @@ def test_knapsacks_of_other_forms_and_what_are_none():
     }
     collected({f"{name} {g!r}": lambda g=g: lab.knapsack_bound(*g)
                for name, cases in wrong.items() for g in cases})  # fmt: skip
+
+
+@contract("GuidedRouter")
+def test_a_guided_router_refuses_what_it_cannot_ask():
+    policy = lab.GuidedRouter("weak", "guided", "strong", features=("x",))
+    learner = policy.begin(policy.models, np.random.default_rng(0))
+    models = {"weak": lambda item: 1, "strong": lambda item: 1}
+    calls = {
+        f"item {x!r}": lambda x=x: learner.ask(models, x, {"x": 0.0})
+        for x in (None, 3, b"a", ["a"])
+    }
+    calls |= {
+        f"features {x!r}": lambda x=x: learner.ask(models, "a", x)
+        for x in ({}, None, 3, {"x": None}, {"x": math.nan}, {"x": "1"}, {"y": 1.0})
+    }
+    calls |= {
+        f"models {x!r}": lambda x=x: learner.ask(x, "a", {"x": 0.0})
+        for x in ({}, None, {"weak": models["weak"]}, {"weak": 3, "strong": 4})
+    }
+    calls |= {
+        f"table {x!r}": lambda x=x: policy.decide(x)
+        for x in (None, lab.Outcomes(models=["weak", "strong"], items=[0], correct=[[1, 1]]))
+    }
+    calls |= {
+        f"settings {x!r}": lambda x=x: lab.GuidedRouter(*x)
+        for x in (("a", "b", "b", ("x",)), ("a", 3, "c", ("x",)), ("a", "b", "c", 3),
+                  ("a", "b", "c", ("x",), -1.0), ("a", "b", "c", ("x",), 1.0, 0.2))
+    }  # fmt: skip
+    collected(calls)
+    assert learner.last == -1 and not learner.answers
+
+
+@contract("GuidedRouter")
+@examples(40)
+@given(table=tables(answers=False, graded=True, facts=False), seed=st.integers(0, 99))
+def test_a_guided_router_replays_any_table_that_has_its_models(table, seed):
+    assume(not any(type(label).__name__ == "Decimal" for label in table.labels()))
+    outcomes = lab.Outcomes(**arrays(table))
+    assume(len(outcomes.models) >= 3)
+    weak, guided, strong, *_ = outcomes.models
+    place = np.random.default_rng(seed).random(len(outcomes))
+    outcomes = lab.Outcomes(models=outcomes.models, items=outcomes.items,
+                            correct=outcomes.correct, features={"x": place})  # fmt: skip
+    policy = lab.GuidedRouter(weak, guided, strong, features=("x",), radius=0.2)
+    with quiet():
+        found = policy.decide(outcomes)
+    assert found.called.any(axis=1).all() and not found.called[:, 3:].any()

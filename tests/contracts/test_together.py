@@ -143,6 +143,9 @@ def test_two_models_write_by_turns_or_are_refused(pair):
         ):
             made = lab.big_little(*pair, prompt, max_new_tokens=4, **way)
             assert made.tokens == right
+            for many in ([prompt], (prompt, "The big model"), np.array(["The sea was", "a"])):
+                batch = lab.big_little(*pair, many, max_new_tokens=4, **way)
+                assert len(batch) == len(many) and batch[0].tokens == right
     wrong = (-0.1, math.nan, "0.1", None, True, [0.5])
     calls = {
         f"{name} {x!r}": lambda name=name, x=x: lab.big_little(*pair, "a", **{name: x})
@@ -151,7 +154,48 @@ def test_two_models_write_by_turns_or_are_refused(pair):
     }
     collected(
         calls
-        | {f"{x!r}": lambda x=x: lab.big_little(*pair, x) for x in (None, 1, ["a", "b"], [])}
+        | {f"{x!r}": lambda x=x: lab.big_little(*pair, x) for x in (None, 1, ["a", None], [])}
         | {f"large {x!r}": lambda x=x: lab.big_little(x, pair[1], "a") for x in (None, "tiny")}
         | {f"small {x!r}": lambda x=x: lab.big_little(pair[0], x, "a") for x in (None, "tiny")}
+    )
+
+
+@contract("VocabularyUnion", "decode_union")
+@pytest.mark.parametrize("form", [list, tuple, np.array, pd.Series])
+def test_vocabularies_are_joined_from_any_form(pair, form):
+    union = lab.VocabularyUnion(form(pair))
+    assert len(union) == union.shared + 1 == len(union.pieces)
+    right = lab.decode(pair[0], "The sea was", max_new_tokens=4).text
+    for weights, most in ((form([1.0, 0.0]), 4), (form([2, 0]), np.int64(4))):
+        for top_k in (None, 1, np.int32(5)):
+            way = {"weights": weights, "top_k": top_k, "max_new_tokens": most}
+            for models in (form(pair), (one for one in pair)):
+                assert lab.decode_union(models, "The sea was", **way).text == right
+
+
+@contract("VocabularyUnion", "decode_union")
+def test_no_unions_are_refused(pair):
+    union, written = lab.VocabularyUnion, lab.decode_union
+    wrong = (0, -1, 1.5, "2", True, [1], math.nan)
+    weights = ("ab", 1, [1], [1, -1], [0, 0], [math.nan, 1], ["a", 1], [True, 1], {"tiny": 1})
+    calls = {
+        f"{name} {x!r}": lambda name=name, x=x: written(pair, "a", **{name: x})
+        for name, values in (
+            ("top_k", wrong),
+            ("max_new_tokens", (*wrong, None)),
+            ("temperature", (-1, math.nan, math.inf, "1", None, True)),
+            ("seed", (1.5, "1", 2**70)),
+            ("weights", weights),
+        )
+        for x in values
+    }
+    models = ("tiny", None, 1, [], ["tiny", "tiny-draft"], {"a": pair[0]}, pair[0], [pair[0], None])
+    collected(
+        calls
+        | {f"models {x!r}": lambda x=x: union(x) for x in models}
+        | {f"of models {x!r}": lambda x=x: written(x, "a") for x in models}
+        | {
+            f"prompt {x!r}": lambda x=x: written(pair, x)
+            for x in (None, 1, [], ["a", "b"], [1, 2], [{"role": "user", "content": "a"}])
+        }
     )

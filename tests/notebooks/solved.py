@@ -15,10 +15,16 @@ PUT_IN = "solution"  # tag of the cells that are put in
 # Runs a solution and its checks where the exercise stands, in a copy of what is known there, so
 # that the rest of the notebook still has the stub.
 SOLVE = """def _solved(names):
+    from ensemble_lab.exercises.draws import drawn_with
+
     exec({solution!r}, names)
     for check in {checks!r}:
         verdict = eval(check, names)
         assert verdict and repr(verdict).startswith("Right"), verdict
+        for seed in (1, 2, 3):  # the hidden cases of a grader
+            with drawn_with(seed):
+                verdict = eval(check, names)
+            assert verdict, (seed, verdict)
     return "solved"
 
 _solved(dict(globals()))"""

@@ -117,6 +117,15 @@ def test_a_lesson_has_a_prediction_and_a_negative_result(path):
 
 
 @each
+def test_each_prediction_names_its_family_for_the_ledger(path):
+    for cell in cells(path, "code"):
+        tree = ast.parse("" if cell.id == "bootstrap" else cell.source)
+        for call in (c for c in ast.walk(tree) if isinstance(c, ast.Call)):
+            if getattr(call.func, "id", "") in ("Predict", "PredictCurve"):
+                assert any(keyword.arg == "family" for keyword in call.keywords), cell.source
+
+
+@each
 def test_papers_and_sources_are_there(path):
     headings = re.findall(r"^#+ (.*)", words(path), re.MULTILINE)
     assert "Papers" in headings and "Where the data came from" in headings

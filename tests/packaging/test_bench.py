@@ -273,3 +273,15 @@ def test_the_compiled_record_for_a_gpu_runs_without_one(monkeypatch):
     assert records.keys() >= {"compiled-vs-assisted", "big-share-of-formula"}
     found = records["compiled-vs-assisted"](True)
     assert found["ratio"] > 0 and found["ratio_to_our_compiled_plain"] > 0
+
+
+def test_the_plain_loop_beside_two_models_writes_their_text():
+    from benchmarks.parts.together import in_turn
+    from ensemble_lab.tokens import Averaging, CombinedModel
+
+    pair = random_llama(0), random_llama(1, layers=1)
+    for one in pair:
+        one.model.double()
+    loop, read = in_turn(pair), ours(CombinedModel(pair, Averaging()))
+    for ids in ([5], list(range(1, 30))):
+        assert loop(ids, 0.0, 12, 0).tokens == read(ids, 0.0, 12, 0).tokens

@@ -88,18 +88,44 @@ def test_the_fault_that_everybody_makes_has_this_distribution(monkeypatch):
     assert np.abs(distribution_of(P, Q, 2)[0] - np.array(exact, float)).max() < 1e-12
 
 
+class Numbers:
+    random = 0.5
+
+
+@pytest.mark.parametrize("rng", [None, 0, "0", Numbers()])
+def test_what_is_no_generator_is_refused(rng):
+    with pytest.raises(ValueError, match=r"rng=.*; give numpy.random.default_rng\(0\)"):
+        verify_children(P, Q, [0], rng)
+
+
 # Shapes
 
 
 def every_tree(nodes):
-    """All trees of so many drafted tokens, as parents."""
-    return itertools.product(*[range(-1, i) for i in range(nodes)])
+    """All trees of so many drafted tokens, as parents: each once, level by level."""
+    trees = [()]
+    for i in range(nodes):
+        trees = [(*tree, parent) for tree in trees for parent in range(max(tree, default=-1), i)]
+    return trees
 
 
-@pytest.mark.parametrize("nodes", range(1, 7))
+def test_every_tree_is_there_once():
+    for nodes, catalan in enumerate((1, 1, 2, 5, 14, 42, 132, 429, 1430)):
+        assert len(set(every_tree(nodes))) == len(every_tree(nodes)) == catalan
+    chances = [Fraction(1, prime) for prime in (3, 5, 7, 11, 13, 17)]
+    lists = itertools.product(*[range(-1, i) for i in range(6)])
+    by_lists = {shape_tokens(parents, chances) for parents in lists}
+    assert by_lists == {shape_tokens(tree, chances) for tree in every_tree(6)}
+
+
+CHANCES = [(5, 2, 1), (4, 3, 2), (9, 0, 0), (1, 1, 1), (6, 2, 0), (2, 5, 3)]  # of tenths
+
+
+@pytest.mark.parametrize("tenths", CHANCES)
+@pytest.mark.parametrize("nodes", range(1, 9))
 @pytest.mark.parametrize("depth", [None, 1, 2, 3])
-def test_the_best_shape_is_the_best_of_all_trees(nodes, depth):
-    chances = [Fraction(5, 10), Fraction(2, 10), Fraction(1, 10)]
+def test_the_best_shape_is_the_best_of_all_trees(nodes, depth, tenths):
+    chances = [Fraction(x, 10) for x in tenths]
     few = [
         shape
         for shape in every_tree(nodes)

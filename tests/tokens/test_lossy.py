@@ -3,6 +3,7 @@
 The familywise level of the statistics is 0.001.
 """
 
+import copy
 import itertools
 import math
 from collections import Counter
@@ -294,6 +295,63 @@ def test_lossy_rules_verify_chains(rule):
     tree = DraftTree(toy(1, layers=1), nodes=4)
     with pytest.raises(ModelError, match="give the draft without a tree"):
         decode(toy(0), [1], tree, temperature=1.0, verification=rule)
+
+
+def a_copy(model, weights="a copy"):
+    return LanguageModel(copy.deepcopy(model.model), model.tokenizer, weights)
+
+
+def test_a_draft_without_finite_logits_is_named():
+    """The target is finite: whoever reads that it is damaged would load the wrong model again."""
+    damaged = a_copy(toy(1, layers=1), "my draft")
+    with torch.no_grad():
+        damaged.model.lm_head.weight[0] = float("nan")
+    how = {"gamma": 2, "temperature": 1.0, "seed": 0, "max_new_tokens": 8}
+    for prompts in ([1], [[1], [2, 3]]):
+        with pytest.raises(ModelError, match="'my draft' gives logits that are NaN"):
+            decode(toy(0), prompts, damaged, verification=Mixture(0.5), **how)
+    with pytest.raises(ModelError, match="'my target' gives logits that are NaN"):
+        whose = a_copy(damaged, "my target")
+        decode(whose, [1], damaged, verification=Mixture(0.5), **how)
+    assert len(decode(toy(0), [1], damaged, verification=Lenience(0.5), **how).tokens) == 8
+
+
+def short(context):
+    """A draft that sees so many tokens, where the target sees 64."""
+    draft = a_copy(toy(1, layers=1, hidden=8))
+    draft.model.config.max_position_embeddings = context
+    return draft
+
+
+@pytest.mark.parametrize("gamma", [1, 3, None])
+def test_a_mixture_ends_where_the_drafts_context_does(gamma):
+    how = {"gamma": gamma, "temperature": 1.2, "verification": Mixture(0.5), "max_new_tokens": 30}
+    prompts = [[1, 2, 3], [4] * 9, [1, 2] * 5 + [3]]
+    made = decode(toy(0, hidden=8), prompts, short(12), seed=0, **how)
+    assert [len(one.tokens) for one in made] == [9, 3, 1]  # the shorter texts went on
+    with pytest.raises(ModelError, match="a prompt of 12 tokens leaves nothing of the 12 that"):
+        decode(toy(0, hidden=8), [[1], [2] * 12], short(12), **how)
+
+
+def test_the_text_follows_the_mixture_to_the_end_of_the_drafts_context():
+    """A row beside them fills the context at once; the others write their last tokens after."""
+    target, draft, sampling = toy(0, hidden=8), short(6), Sampling(1.2)
+    prompts = [[1, 2, 3]] * 3000 + [[2] * 5]
+    made = decode(target, prompts, draft, verification=Mixture(0.5), gamma=2, seed=4,
+                  temperature=1.2)[:-1]  # fmt: skip
+    tokens = torch.tensor([one.tokens for one in made])
+    exact = mixed_distribution(target, draft, sampling, 0.5, [1, 2, 3], 3)
+    assert tokens.shape == (3000, 3) and p_value((counted(tokens), exact)) > LEVEL
+
+
+@pytest.mark.parametrize("gamma", [3, None])
+def test_elsewhere_a_short_draft_only_stops_drafting(gamma):
+    target, prompts = toy(0), [[1, 2, 3], [4] * 9, [1, 2] * 9]
+    made = decode(target, prompts, short(12), gamma=gamma, max_new_tokens=20)
+    assert [one.tokens for one in made] == [
+        one.tokens for one in decode(target, prompts, max_new_tokens=20)
+    ]
+    assert any(r.proposed for r in made[0].rounds) and not any(r.proposed for r in made[2].rounds)
 
 
 def test_what_no_divergence_can_be_told_of():

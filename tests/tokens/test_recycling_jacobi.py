@@ -127,9 +127,10 @@ def test_a_number_of_candidates_out_of_range(keep):
         RecyclingDraft(keep)
 
 
-def test_a_tree_needs_a_size():
-    with pytest.raises(ModelError, match="give a gamma"):
-        decode(toy(0), RAGGED, RecyclingDraft(), max_new_tokens=NEW)
+def test_a_tree_needs_a_size_before_anything_is_read():
+    for most in (1, NEW):  # with one token no round would follow the first
+        with pytest.raises(ModelError, match="give a gamma, such as gamma=12"):
+            decode(toy(0), RAGGED, RecyclingDraft(), max_new_tokens=most)
 
 
 # Jacobi

@@ -12,7 +12,8 @@ from typing import Any, Self
 import numpy as np
 
 from ensemble_lab.answers.online.bandit import Bandit, Learning
-from ensemble_lab.answers.online.learner import LARGEST, BanditLearner
+from ensemble_lab.answers.online.learner import BanditLearner
+from ensemble_lab.answers.online.offers import LARGEST
 from ensemble_lab.answers.online.thompson import Thompson
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.policy import ranged

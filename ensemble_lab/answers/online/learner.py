@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ensemble_lab.answers.online.offers import flags, usd
+from ensemble_lab.answers.online.offers import check_amounts, flags, usd
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.online import Feedback
 from ensemble_lab.core.policy import model_names
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from ensemble_lab.answers.online.bandit import Learning
 
 FORMAT = "ensemble_lab bandit 1"
-LARGEST = sys.float_info.max  # also of whole numbers, which have no infinity
 
 
 def described(policy: Learning) -> list:
@@ -40,7 +38,11 @@ def described(policy: Learning) -> list:
 
 
 class BanditLearner(ABC):
-    """What a bandit has learned. Subclasses define `_scores` and `_learn`, and list `ARRAYS`."""
+    """What a bandit has learned. Subclasses define `_scores` and `_learn`, and list `ARRAYS`.
+
+    A learner is for one thread at a time: `choose`, `learn` and `save` change what they share. A
+    server with several threads holds a lock around each of these calls.
+    """
 
     ARRAYS: tuple[str, ...] = ("asked", "graded")  # what `save` writes; the first axis is (m,)
     TRIES_ALL = False  # whether each model is asked once first
@@ -83,10 +85,8 @@ class BanditLearner(ABC):
         if not hasattr(features, "keys"):
             raise ValueError(f"features are {shown(features)}; give a mapping, such as {{}}")
         context = self._context(features)
-        if available is not None:
-            available = flags(available, self.models)
-        if prices is not None:
-            prices = usd(prices, self.models)
+        available = None if available is None else flags(available, self.models)
+        prices = None if prices is None else usd(prices, self.models)
         time = int(time)
         if available is not None and not available.any():
             asked = ()
@@ -99,7 +99,7 @@ class BanditLearner(ABC):
         return asked
 
     def learn(self, feedback: Feedback) -> None:
-        """Learn from one grade; it may come late. A grade of NaN is unknown and teaches nothing.
+        """Learn from one grade, which may come late; NaN is unknown and teaches nothing.
 
         Give 0, not NaN, for a model that failed to answer, if a failure counts.
 
@@ -115,12 +115,7 @@ class BanditLearner(ABC):
             raise ValueError(
                 f"feedback is {shown(feedback)}; give Feedback(time, model, grade, cost, latency)"
             ) from None
-        for name, value in (("grade", grade), ("cost", cost), ("latency", latency)):
-            known = isinstance(value, float | Real) and not isinstance(value, bool)
-            if not known or value < 0 or value > LARGEST:
-                raise ValueError(f"{name} is {shown(value)}; give a number from 0 up, or NaN")
-        if grade > 1:
-            raise ValueError(f"grade is {shown(grade)}; grades lie between 0 and 1")
+        check_amounts(grade, cost, latency)
         try:
             context = self.pending.pop((time, model))
         except (KeyError, TypeError):

@@ -1,14 +1,17 @@
-"""What a bandit is told before it chooses: which models can be asked now, and at what price."""
+"""What a bandit is told: which models can be asked, at what price, and what a reply was worth."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 
 from ensemble_lab.core.by_model import by_model
 from ensemble_lab.core.errors import shown
 
+LARGEST = sys.float_info.max  # also of whole numbers, which have no infinity
 MOST = 1e12  # USD of a reply: its products with weights and item numbers stay finite
 
 
@@ -47,3 +50,13 @@ def usd(prices, models: Sequence[str]) -> np.ndarray:
             " models"
         )
     return found
+
+
+def check_amounts(grade, cost, latency) -> None:
+    """Refuse a grade outside 0 to 1, and a negative or infinite cost or latency; NaN is unknown."""
+    for name, value in (("grade", grade), ("cost", cost), ("latency", latency)):
+        known = isinstance(value, float | Real) and not isinstance(value, bool)
+        if not known or value < 0 or value > LARGEST:
+            raise ValueError(f"{name} is {shown(value)}; give a number from 0 up, or NaN")
+    if grade > 1:
+        raise ValueError(f"grade is {shown(grade)}; grades lie between 0 and 1")

@@ -21,6 +21,12 @@ from ensemble_lab.models.asking.recorder import ask, of
 STORE = 100 * 2**20  # bytes of shared memory: replies and totals are small
 SHARE = 0.1  # of a processor that a model is counted as: it mostly waits or has its own threads
 WAITING = 2  # calls of one model at a time: one that it works on and the next
+# Seconds after which Serve ends its own proxy: 5 and 10 are too few on a busy machine. Ray's
+# processes take them from here when the cluster starts, so a later part cannot set them.
+PATIENCE = {
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "50",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "50",
+}
 
 
 @contextmanager
@@ -44,6 +50,8 @@ def cluster() -> Iterator[Any]:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**quiet)
     else:
+        for name, seconds in PATIENCE.items():
+            os.environ.setdefault(name, seconds)
         # "local": never a cluster that an earlier program left behind.
         ray.init(
             "local",

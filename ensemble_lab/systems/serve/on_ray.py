@@ -133,8 +133,6 @@ def running(application, port: int = 8000) -> Iterator[str]:
             free.bind(("127.0.0.1", port))
         except OSError:
             raise ValueError(f"port {port} is in use; give another port") from None
-    # A busy machine needs more than the five seconds after which Serve ends its own proxy.
-    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "50")
     with cluster():
         serve = imported("ray.serve")
         serve.start(http_options={"host": "127.0.0.1", "port": port})

@@ -69,20 +69,25 @@ class Proposal:
         q = None if self.probabilities is None else self.probabilities[:, : k + further]
         return replace(self, tokens=self.tokens[:, :k], counts=counts, probabilities=q)
 
-    def without_last(self) -> Proposal:
+    def without_last(self, running: Sequence[int]) -> Proposal:
         """The same without the last token of each row, but with its probabilities.
+
+        Parameters
+        ----------
+        running : sequence of int
+            The rows whose texts have not ended.
 
         Raises
         ------
         ModelError
-            A row has no token.
+            One of these rows has no token.
         """
-        if self.probabilities is None or min(self.counts) < 1:
+        if self.probabilities is None or min(self.counts[i] for i in running) < 1:
             raise ModelError(
                 "this rule needs the draft's probabilities at every position, and here the draft"
-                " gives none: its context may be full; use a smaller max_new_tokens"
+                " gives none: propose at least one token with its probabilities in every round"
             )
-        return self.cut([n - 1 for n in self.counts], self.tokens.shape[1] - 1, 1)
+        return self.cut([max(n - 1, 0) for n in self.counts], self.tokens.shape[1] - 1, 1)
 
     def check_size(self, size: int) -> None:
         """Raise `ModelError` unless there are `size` probabilities a token, or none at all."""

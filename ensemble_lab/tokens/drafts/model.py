@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ensemble_lab.tokens.reading.reader import Reader, ShortReader
@@ -28,6 +28,8 @@ class ModelDraft:
         Rows of the target's table, where the model's is padded to another size. The model then
         proposes only ids that both have: the probabilities of the others are left out before its
         distribution is normalised, and ids that it lacks have probability 0.
+    weights : str
+        Its name in an error.
     """
 
     samples = True  # it gives probabilities for every token
@@ -38,8 +40,11 @@ class ModelDraft:
         model: PreTrainedModel,
         reader: Callable[..., Reader] = Reader,
         size: int | None = None,
+        weights: str = "the draft",
     ):
         self.model, self.reads_with, self.table = model, reader, size
+        self.weights = weights
+        self.context = getattr(model.config, "max_position_embeddings", None)  # None: no end
 
     def begin(self, rows: Rows, sampling: Sampling, generator: torch.Generator) -> None:
         self.sampling, self.generator = sampling, generator
@@ -92,11 +97,18 @@ class ModelDraft:
         return few
 
     def within_context(self, rows: Rows, most: int) -> int:
-        """How many tokens it can draft: it may have a shorter context than its target."""
-        context = getattr(self.model.config, "max_position_embeddings", None)
-        if context is None:
+        """How many tokens it can draft: it may have a shorter context than its target.
+
+        Rows that fill its context get none, and do not count.
+        """
+        lengths = [len(text) for text in rows.texts if self.has_room(text)]
+        if self.context is None:
             return most
-        return min(most, context - max(len(text) for text in rows.texts))
+        return min(most, self.context - max(lengths, default=self.context))
+
+    def has_room(self, text: Sequence[int]) -> bool:
+        """Whether it can see one token more than the text."""
+        return self.context is None or len(text) < self.context
 
     def propose(self, rows: Rows, most: int) -> Proposal:
         import torch
@@ -117,4 +129,5 @@ class ModelDraft:
             tokens, at = token[:, None], at.ahead(tokens.shape[1])
         drafted = torch.stack(drafted, 1)  # (B, k)
         probabilities = None if self.sampling.greedy else torch.stack(probabilities, 1)
-        return Proposal(drafted, [drafted.shape[1]] * len(drafted), probabilities)
+        counts = [drafted.shape[1] * self.has_room(text) for text in rows.texts]
+        return Proposal(drafted, counts, probabilities)

@@ -50,7 +50,7 @@ class SuffixDraft:
     factor : float
         Tokens proposed for a token of the match; above 0.
     most_tokens : int
-        The most tokens in the corpus, about 0.7 kB each. Beyond that the oldest texts are dropped,
+        The most tokens in the corpus, about 0.4 kB each. Beyond that the oldest texts are dropped,
         until half of them are left; of a text that is longer than that half, its end is kept.
 
     Raises

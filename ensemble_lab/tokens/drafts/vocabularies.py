@@ -116,19 +116,29 @@ def token_texts(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     length, found = _texts.get(tokenizer, (None, {}))
     if length == len(tokenizer):
         return found
+    found = {}
+    for token, _, text in sorted(plain_tokens(tokenizer), key=lambda one: is_byte(one[1])):
+        if text and NO_CHARACTER not in text:
+            found.setdefault(text, token)
+    _texts[tokenizer] = len(tokenizer), found
+    return found
+
+
+def plain_tokens(tokenizer: PreTrainedTokenizerBase) -> list[tuple[int, str, str]]:
+    """Id, name and text of every token that was not added, by id: what it adds inside a text.
+
+    The text of a part of a character has U+FFFD in it; it is empty where it cannot be told.
+    """
     names, added = tokenizer.get_vocab(), set(getattr(tokenizer, "added_tokens_decoder", ()))
     plain = sorted((token, name) for name, token in names.items() if token not in added)
     # After another token a decoder keeps a leading space that it would drop from a text's start.
     first = plain[0][0] if plain else 0
     first = next((token for token, name in plain if name.isalpha() and name.isascii()), first)
     start = text_of(tokenizer, [first])
-    found = {}
-    for token, _ in sorted(plain, key=lambda pair: (is_byte(pair[1]), pair[0])):
+    found = []
+    for token, name in plain:
         text = text_of(tokenizer, [first, token])
-        text = text.removeprefix(start) if text.startswith(start) else ""
-        if text and NO_CHARACTER not in text:
-            found.setdefault(text, token)
-    _texts[tokenizer] = len(tokenizer), found
+        found.append((token, name, text.removeprefix(start) if text.startswith(start) else ""))
     return found
 
 

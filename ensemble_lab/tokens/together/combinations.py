@@ -75,7 +75,7 @@ class Averaging(Combination):
 
         scores = [
             one.log_softmax(-1) + math.log(share)
-            for one, share in zip(logits, _shares(self.weights, len(logits)), strict=True)
+            for one, share in zip(logits, shares_of(self.weights, len(logits)), strict=True)
             if share
         ]
         return torch.stack(scores).logsumexp(0)
@@ -114,7 +114,7 @@ class ProductOfExperts(Combination):
     def combined(self, logits):
         scores = sum(
             share * one.log_softmax(-1)
-            for one, share in zip(logits, _shares(self.weights, len(logits)), strict=True)
+            for one, share in zip(logits, shares_of(self.weights, len(logits)), strict=True)
             if share
         )
         return scores.log_softmax(-1)
@@ -237,7 +237,7 @@ def _check_count(weights: Sequence[float] | None, models: int) -> None:
         raise ValueError(f"{len(weights)} weights for {models} models; give one a model")
 
 
-def _shares(weights: Sequence[float] | None, models: int) -> list[float]:
+def shares_of(weights: Sequence[float] | None, models: int) -> list[float]:
     """Weights that sum to 1."""
     weights = weights or [1] * models
     return [weight / sum(weights) for weight in weights]

@@ -12,6 +12,7 @@ from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import Generation, LanguageModel
 from ensemble_lab.models.vocabulary import different_tokens, is_known
 from ensemble_lab.tokens.together.combinations import Combination, ContrastiveDecoding
+from ensemble_lab.tokens.together.dola import DoLa
 
 if TYPE_CHECKING:
     from ensemble_lab.models.language import Prompt
@@ -31,7 +32,8 @@ class CombinedModel(LanguageModel):
         context is the shortest of theirs. Where tables are padded to different sizes, the ids that
         all have are used.
     combination : Combination
-        `Averaging`, `ProductOfExperts`, `ContrastiveDecoding` or `ProxyTuning`.
+        `Averaging`, `ProductOfExperts`, `ContrastiveDecoding`, `ProxyTuning`, `ConfidenceDeferral`,
+        `LearnedDeferral`, `Extrapolation` or, for one model, `DoLa`.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class CombinedModel(LanguageModel):
 
     def __init__(self, models: Sequence[LanguageModel], combination: Combination):
         require("a combination of models", "torch", "transformers")
+        from ensemble_lab.tokens.together.layered import LayeredNetwork
         from ensemble_lab.tokens.together.network import CombinedNetwork
 
         self.models, self.combination = tuple(several(models, "models")), combination
@@ -77,7 +80,8 @@ class CombinedModel(LanguageModel):
                 stacklevel=2,
             )
         names = ", ".join(one.weights for one in self.models)
-        network = CombinedNetwork(self.models, combination)
+        kind = LayeredNetwork if isinstance(combination, DoLa) else CombinedNetwork
+        network = kind(self.models, combination)
         super().__init__(network, first.tokenizer, f"{type(combination).__name__} of {names}")
 
     def generate(

@@ -97,7 +97,8 @@ def distances(target: CombinedModel, prompt: list[int], tokens: tuple[int, ...])
     with torch.inference_mode():
         logits = [one[0, len(prompt) - 1 : -1].double() for one in target.model.each(text)]
         common = target.combination.combined(logits)
-        return [_distance(common, one.log_softmax(-1)) for one in logits]
+        own = logits[: len(target.models)]  # the others are those of earlier layers
+        return [_distance(common, one.log_softmax(-1)) for one in own]
 
 
 def _distance(common: torch.Tensor, own: torch.Tensor) -> torch.Tensor:

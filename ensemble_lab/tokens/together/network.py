@@ -147,8 +147,8 @@ class Lacking:
 
     def _refuse(self, *_):
         raise ModelError(
-            "several models have no common states or layers, so no head or early exit drafts for"
-            " them, and they are not compiled: use another draft, and compiled=False"
+            "a combination has no common states or layers, so no head or early exit drafts for it,"
+            " and it is not compiled: use another draft, and compiled=False"
         )
 
     __getattr__ = __getitem__ = __iter__ = __len__ = __call__ = _refuse

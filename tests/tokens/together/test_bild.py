@@ -9,6 +9,7 @@ import ensemble_lab as lab
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.tokens.decode import decode
+from ensemble_lab.tokens.together import bild
 from ensemble_lab.tokens.together.bild import big_little
 from tests.support.toy_lm import NO_WORDS, mutant, network, toy
 
@@ -84,25 +85,84 @@ def test_identities(prompt):
 
 @pytest.mark.parametrize(
     "old, new",
-    [("losses[i] > rollback", "losses[i] < rollback"),
-     ("if chance < fallback:", "if chance < 0:"),
-     (" and x != best[i]", ""),
-     ("[*drafted[:kept], best[kept]]", "[*drafted[:kept], best[-1]]")],
+    [("choice.loss > rollback", "choice.loss < rollback"),
+     ("if chance >= fallback:", "if chance >= 0:"),
+     (" and token != choice.token", ""),
+     ("choices[kept].token]", "choices[-1].token]")],
 )  # fmt: skip
-def test_planted_faults_are_seen(old, new):
+def test_planted_faults_are_seen(old, new, monkeypatch):
     large, small = toy(0), toy(1, layers=1)
-    wrong, found = mutant(big_little, old, new), False
+    right, wrong, found = bild.by_turns, mutant(bild.by_turns, old, new), False
     for prompt in PROMPTS:
         for asked in ((0.4, 1.5, 4), (0.4, 0.1, 4)):
             way = dict(zip(("fallback", "rollback", "most"), asked), max_new_tokens=30)
             text, rounds = plainly(large, small, prompt, *asked, 30)
-            for function, faulty in ((big_little, False), (wrong, True)):
-                made = function(large, small, prompt, **way)
+            for function in (right, wrong):
+                monkeypatch.setattr(bild, "by_turns", function)
+                made = big_little(large, small, prompt, **way)
                 same = made.tokens == text
                 same &= [(r.proposed, r.accepted) for r in made.rounds[1:]] == rounds
-                assert same or faulty
+                assert same or function is wrong
             found |= not same
     assert found
+
+
+@pytest.mark.parametrize("ends", [None, 2])
+@pytest.mark.parametrize("fallback, rollback, most", [(0.6, 5, 10), (0.4, 1.5, 4), (0.3, 0, 3)])
+def test_each_text_of_a_batch_is_that_of_its_prompt_alone(fallback, rollback, most, ends):
+    large, small = toy(0, eos_token_id=ends), toy(1, layers=1)
+    way = {"fallback": fallback, "rollback": rollback, "most": most, "max_new_tokens": 30}
+    prompts = [*PROMPTS, [3] * 20, [0, 4, 1]]
+    together = big_little(large, small, prompts, **way)
+    alone = [big_little(large, small, prompt, **way) for prompt in prompts]
+    for one, other in zip(together, alone, strict=True):
+        assert one.tokens == other.tokens
+        for a, b in zip(one.rounds, other.rounds, strict=True):
+            assert (a.proposed, a.accepted, a.tokens) == (b.proposed, b.accepted, b.tokens)
+    if (
+        ends is None and rollback
+    ):  # in one round one text waits, and in another the small one goes on
+        asked = [[len(r.proposed) for r in one.rounds[1:]] for one in together]
+        assert any(0 in lengths and max(lengths) > 1 for lengths in zip(*asked))
+    short = LanguageModel(network(1, 1, max_position_embeddings=24), NO_WORDS, "short")
+    made = big_little(large, short, prompts, **way)
+    assert len(made[3].tokens) <= 4
+    for one, prompt in zip(made, prompts):
+        assert one.tokens == big_little(large, short, prompt, **way).tokens
+
+
+def test_a_fault_in_one_row_of_a_batch_is_seen(monkeypatch):
+    """Were what follows a shorter text not written over, the texts would change."""
+    from ensemble_lab.tokens.together import texts
+
+    wrong = texts.Texts.forget
+    monkeypatch.setattr(texts.Texts, "forget", lambda self: wrong(self) or self.known.sort())
+    large, small = toy(0), toy(1, layers=1)
+    way = {"fallback": 0.4, "rollback": 1.5, "most": 4, "max_new_tokens": 30}
+    try:
+        made = [one.tokens for one in big_little(large, small, list(PROMPTS), **way)]
+    except (RuntimeError, IndexError, ValueError):
+        return
+    monkeypatch.undo()
+    assert made != [big_little(large, small, prompt, **way).tokens for prompt in PROMPTS]
+
+
+def test_an_interrupted_text_is_kept(monkeypatch):
+    large, small = toy(0), toy(1, layers=1)
+    whole, right = (
+        big_little(large, small, [1, 2, 3], fallback=0.3, max_new_tokens=30),
+        bild.by_turns,
+    )
+
+    def stopped(*settings):
+        for n, made in enumerate(right(*settings)):
+            if n == 3:
+                raise KeyboardInterrupt
+            yield made
+
+    monkeypatch.setattr(bild, "by_turns", stopped)
+    made = big_little(large, small, [1, 2, 3], fallback=0.3, max_new_tokens=30)
+    assert len(made.rounds) == 3 and made.tokens == whole.tokens[: len(made.tokens)]
 
 
 def test_the_tiny_pair():
@@ -121,8 +181,6 @@ def test_what_is_refused():
             big_little(large, small, [1, 2])
     with pytest.raises(ModelError, match="vocabularies of 6 and 5"):
         big_little(toy(0), toy(0, vocabulary=5), [1])
-    with pytest.raises(ModelError, match="give one prompt at a time"):
-        big_little(toy(0), toy(1), [[1], [2]])
     for name in ("fallback", "rollback"):
         with pytest.raises(ValueError, match=f"{name}=-1"):
             big_little(toy(0), toy(1), [1], **{name: -1})

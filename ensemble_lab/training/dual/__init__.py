@@ -1,0 +1,1 @@
+"""Two models inside one: two towers, merged encoders, weights of each modality, and paths."""

@@ -1,0 +1,137 @@
+"""The residual stream of a language model as a sum of paths."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ensemble_lab.core.errors import shown
+from ensemble_lab.core.missing import require
+from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.language import LanguageModel
+
+if TYPE_CHECKING:
+    import torch
+
+
+def residual_paths(model, text) -> dict[str, torch.Tensor]:
+    """What the embedding and each block add to the residual stream of a text.
+
+    The sum of the values is the state before the last norm: in float64 equal to 1e-12. The last
+    norm is not linear, so logits are not a sum of such terms.
+
+    Parameters
+    ----------
+    model : LanguageModel or PreTrainedModel
+        Shaped like Llama: each block adds its attention, then its feed-forward network.
+    text : str or sequence of int
+        A text, read without a chat template, or its token ids.
+
+    Returns
+    -------
+    dict
+        ``"embedding"``, ``"attention 0"``, ``"feed-forward 0"``, ``"attention 1"``, … to tensors
+        (T, d).
+
+    Raises
+    ------
+    ModelError
+        A model of another shape, or whose blocks do more than add; or a text that it cannot read.
+
+    References
+    ----------
+    Veit, Wilber and Belongie, Residual networks behave like ensembles of relatively shallow
+    networks, NeurIPS 2016. Elhage et al., A mathematical framework for transformer circuits, 2021.
+    Chang et al., Revisiting vision transformer from the view of path ensemble, ICCV 2023.
+    """
+    network = network_of(model)
+    ids, trunk = token_row(model, text), network.model
+    import torch
+
+    found, last = {}, []
+    hooks = [trunk.embed_tokens.register_forward_hook(keeps(found, "embedding"))]
+    for i, layer in enumerate(trunk.layers):
+        hooks.append(layer.self_attn.register_forward_hook(keeps(found, f"attention {i}")))
+        hooks.append(layer.mlp.register_forward_hook(keeps(found, f"feed-forward {i}")))
+    hooks.append(trunk.norm.register_forward_pre_hook(lambda _, args: last.append(args[0][0])))
+    try:
+        with torch.no_grad():
+            trunk(input_ids=ids, use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    gap = (sum(found.values()) - last[0]).abs().max()
+    if not gap <= torch.finfo(gap.dtype).eps ** 0.5 * last[0].abs().max():
+        raise ModelError(
+            f"the blocks of {type(network).__name__} do more than add to the stream (the sum is off"
+            f" by {gap.item():.2g}): use a model whose norms stand before its blocks, such as Llama"
+        )
+    return found
+
+
+def keeps(found: dict, name: str):
+    """A hook that keeps what a module returns for the one row."""
+
+    def hook(_, args, output):
+        found[name] = (output[0] if isinstance(output, tuple) else output)[0]
+
+    return hook
+
+
+def network_of(model):
+    """The network of a language model that is shaped like Llama.
+
+    Raises
+    ------
+    ModelError
+        Another model.
+    """
+    require("a model's blocks", "torch", "transformers")
+    network = model.model if isinstance(model, LanguageModel) else model
+    trunk = getattr(network, "model", None)
+    layers = getattr(trunk, "layers", None)
+    parts = ("embed_tokens", "norm")
+    if (
+        not hasattr(network, "lm_head")
+        or not all(hasattr(trunk, name) for name in parts)
+        or layers is None
+        or not all(hasattr(layer, part) for layer in layers for part in ("self_attn", "mlp"))
+    ):
+        raise ModelError(
+            f"model is {shown(model, 60)}, which is not shaped like Llama: give what load makes,"
+            " such as load('smollm2'), or a LlamaForCausalLM"
+        )
+    return network
+
+
+def token_row(model, text, least: int = 1) -> torch.Tensor:
+    """The token ids (1, T) of a text on the model's device.
+
+    Raises
+    ------
+    ModelError
+        No text, too few tokens, ids that the model does not have, or a text without a tokenizer.
+    """
+    import torch
+
+    if isinstance(text, str):
+        if not isinstance(model, LanguageModel):
+            raise ModelError(
+                f"a {type(model).__name__} has no tokenizer: give token ids, or a model from load"
+            )
+        text = model.tokenizer(text, add_special_tokens=False)["input_ids"]
+    network = network_of(model)
+    most = network.model.embed_tokens.weight.shape[0]
+    try:
+        ids = torch.as_tensor(text)
+    except (TypeError, ValueError, RuntimeError):
+        ids = torch.empty(0)
+    if ids.ndim == 2 and len(ids) == 1:
+        ids = ids[0]  # as a tokenizer returns them
+    if ids.ndim != 1 or ids.dtype == torch.bool or ids.is_floating_point() or ids.is_complex():
+        raise ModelError(f"text={shown(text, 60)}: give a text, or its token ids (T,)")
+    if len(ids) < least:
+        raise ModelError(f"the text has {len(ids)} tokens: give {least} or more")
+    if ids.min() < 0 or ids.max() >= most:
+        bad = ids[(ids < 0) | (ids >= most)][0]
+        raise ModelError(f"token {bad:d} does not exist: use ids from 0 to {most - 1}")
+    return ids[None].long().to(network.device)
