@@ -78,7 +78,7 @@ def explorer() -> Explorer:
         presets={
             "big-little": dict(OPENS),
             "a draft, big-little": {"pair": PAIRS[0], "text": "chat"},
-            "V3": {"rule": "V3", "alpha": 0.5, "text": "a story"},
+            "V3": {"rule": "V3", "alpha": 0.1, "text": "a story"},
             "contrast": {"pair": PAIRS[0], "rule": CONTRAST, "alpha": 0.5, "text": "a story"},
             "Chow, a draft": Failing(pair=PAIRS[0], rule="Chow", alpha=0.8),
             "averaging": Failing(rule=AVERAGE, alpha=0.5),
@@ -212,7 +212,7 @@ def draw_kinds(panel: Panel, state: State) -> list[Mark]:
         panel.bars(found.small, range(len(KINDS)), SMALL, "small, the same", **bars),
         panel.bars(found.other, range(len(KINDS)), WRONG, "another token", base=ends.tolist(),
                    marker={"pattern": {"shape": "x"}}, **bars),
-        panel.bars(large, range(len(KINDS)), COMBINED if both else BIG, "the large one's",
+        panel.bars(large, range(len(KINDS)), COMBINED if both else BIG, "large's",
                    base=(ends + found.other).tolist(), marker={"pattern": {"shape": "/"}}, **bars),
     ]  # fmt: skip
 
