@@ -175,3 +175,39 @@ def test_every_slider_moves_the_picture_from_the_start(shown):
 def test_it_takes_no_outcomes():
     with pytest.raises(ValueError, match="takes no outcomes"):
         lab.explore("together", "mine")
+
+
+@pytest.mark.parametrize(
+    ("before", "token", "kind"),
+    [
+        ("", "The", "short word"),
+        ("The", " lighthouse", "longer word"),
+        ("The light", "house", "rest of a word"),
+        ("in", " Paris", "name"),
+        ("End.", " Paris", "longer word"),
+        ("is", " 1", "number"),
+        ("1", "5", "number"),
+        ("a", ",", "sign"),
+        ("Ann", "'s", "rest of a word"),
+        ("so", " I", "short word"),
+    ],
+)
+def test_kinds_of_tokens(before, token, kind):
+    from recipes.record_together import kind_of
+
+    assert replay.KINDS[kind_of(before, token)] == kind
+    assert tuple(replay.recorded()["kinds"]) == replay.KINDS
+
+
+def test_rounded_weights_have_sixteen_levels_a_group():
+    import torch
+
+    from recipes.record_together import GROUP, LEVELS, rounded
+
+    model = lab.load("tiny", device="cpu", dtype="float32")
+    before = model.model.model.layers[0].mlp.up_proj.weight.clone()
+    after = rounded(model).model.model.layers[0].mlp.up_proj.weight
+    one = after.reshape(-1, GROUP)[3]
+    assert len(torch.unique(one)) <= LEVELS
+    step = (before.reshape(-1, GROUP)[3].max() - before.reshape(-1, GROUP)[3].min()) / (LEVELS - 1)
+    assert (after - before).reshape(-1, GROUP)[3].abs().max() <= step / 2 + 1e-6
