@@ -44,11 +44,13 @@ from .together.deferring import defer_tokens as defer_tokens
 from .together.deferring import measure_deferral as measure_deferral
 from .together.dola import DoLa as DoLa
 from .together.gates import fit_deferral as fit_deferral
+from .together.gates import fit_deferral_to_texts as fit_deferral_to_texts
 from .together.gates import token_differences as token_differences
+from .together.judging import token_score as token_score
 from .together.limited import Extrapolation as Extrapolation
 from .together.limited import limited_teacher as limited_teacher
+from .together.limited import measure_limited_teacher as measure_limited_teacher
 from .together.members import measure_members as measure_members
-from .together.scores import token_score as token_score
 from .together.union_decoding import decode_union as decode_union
 from .together.vocabulary_union import VocabularyUnion as VocabularyUnion
 from .tracing import trace as trace

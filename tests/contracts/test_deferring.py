@@ -40,7 +40,7 @@ def test_thresholds_at_their_ends_are_the_models(pair, form):
                 assert (found.large, found.small)[1 - threshold].divergence.kl < 1e-9
 
 
-@contract("LearnedDeferral", "fit_deferral", "token_differences")
+@contract("LearnedDeferral", "fit_deferral", "fit_deferral_to_texts", "token_differences")
 @pytest.mark.parametrize("form", [list, tuple, np.array, pd.Series])
 def test_gates_take_weights_in_any_form(pair, form):
     gate = lab.LearnedDeferral(form([-20.0, 0.0, 0.0]), np.float32(10), 0.5)
@@ -51,6 +51,9 @@ def test_gates_take_weights_in_any_form(pair, form):
     learned = lab.fit_deferral(*pair, ["a", "The sea was"], max_new_tokens=8, threshold=1)
     found = lab.token_differences(*pair, "a", max_new_tokens=np.int64(8))
     assert "greedy tokens of tiny" in learned.trained_on and len(found.differs) <= 8
+    for texts in ("The sea was calm.", ["The sea was calm.", "a cat"], np.array(["a cat"])):
+        read = lab.fit_deferral_to_texts(*pair, texts, threshold=np.float64(1))
+        assert "given texts" in read.trained_on and len(read.weights) == 3
     right = lab.decode(pair[1], "a", max_new_tokens=5).tokens
     assert lab.defer_tokens(*pair, "a", learned, max_new_tokens=5).tokens == right
 
@@ -68,6 +71,8 @@ def test_none_or_all_of_the_tokens_are_the_teachers(pair, form):
             made = lab.limited_teacher(*pair, prompt, 6, alpha=form(alpha), max_new_tokens=6)
             assert made.tokens == right[1 - alpha]
             assert lab.decode(both, prompt, max_new_tokens=6).tokens == right[1 - alpha]
+        found = lab.measure_limited_teacher(*pair, [prompt], form(3), max_new_tokens=6)
+        assert found.share == 0.5 and found.large.calls == found.small.calls == 3
 
 
 @contract("ConfidenceDeferral", "LearnedDeferral", "Extrapolation")
@@ -88,18 +93,19 @@ def test_no_rules_are_refused():
     )
 
 
-@contract("defer_tokens", "measure_deferral", "limited_teacher")
-@contract("fit_deferral", "token_differences")
+@contract("defer_tokens", "measure_deferral", "limited_teacher", "measure_limited_teacher")
+@contract("fit_deferral", "fit_deferral_to_texts", "token_differences")
 def test_what_cannot_be_deferred_is_refused(pair):
     rule = lab.ConfidenceDeferral()
     calls = {
         "defer": lambda a, b, x, **way: lab.defer_tokens(a, b, x, rule, **way),
         "measure": lambda a, b, x, **way: lab.measure_deferral(a, b, x, rule, **way),
+        "measured": lambda a, b, x, **way: lab.measure_limited_teacher(a, b, x, 3, **way),
         "limited": lambda a, b, x, **way: lab.limited_teacher(a, b, x, 3, **way),
         "fit": lab.fit_deferral,
         "differences": lab.token_differences,
     }
-    several = ("measure", "fit", "differences")
+    several = ("measure", "measured", "fit", "differences")
     for name, call in calls.items():
         wrong = NO_PROMPT if name not in several else (None, 1, [], {"a": 1})
         collected(
@@ -129,6 +135,12 @@ def test_what_cannot_be_deferred_is_refused(pair):
         | {
             "temperature": lambda: lab.defer_tokens(*pair, "a", rule, temperature=-1),
             "seed": lambda: lab.defer_tokens(*pair, "a", rule, seed="a"),
+            "the same two": lambda: lab.fit_deferral_to_texts(pair[0], pair[0], "The sea was"),
+            "no texts": lambda: lab.fit_deferral_to_texts(*pair, []),
+            "a token": lambda: lab.fit_deferral_to_texts(*pair, [[5]]),
+            "one model": lambda: lab.fit_deferral_to_texts(pair[0], "tiny-draft", "The sea was"),
+            "no model": lambda: lab.fit_deferral_to_texts(None, pair[1], "The sea was"),
+            "ends": lambda: lab.fit_deferral_to_texts(*pair, "The sea was", threshold=2),
             "the same model": lambda: lab.fit_deferral(pair[0], pair[0], "a"),
         }
     )

@@ -54,6 +54,10 @@ def test_a_low_temperature_does_not_overflow(dtype):
     scores = torch.tensor(SCORES, dtype=dtype)
     assert lab.contrastive_loss(scores, 1e-6).item() == pytest.approx(0, abs=1e-6)
     assert lab.contrastive_loss(-scores, 1e-6).isfinite()
+    for temperature in (1e-45, 5e-324):
+        for symmetric in (False, True):
+            found = lab.contrastive_loss(scores, temperature, symmetric=symmetric)
+            assert found.item() == pytest.approx(0, abs=1e-6)
 
 
 @contract("contrastive_loss")

@@ -169,7 +169,7 @@ def test_vocabularies_are_joined_from_any_form(pair, form):
     for weights, most in ((form([1.0, 0.0]), 4), (form([2, 0]), np.int64(4))):
         for top_k in (None, 1, np.int32(5)):
             way = {"weights": weights, "top_k": top_k, "max_new_tokens": most}
-            for models in (form(pair), (one for one in pair)):
+            for models in (form(pair), (one for one in pair), union):
                 assert lab.decode_union(models, "The sea was", **way).text == right
 
 
@@ -183,6 +183,7 @@ def test_no_unions_are_refused(pair):
         for name, values in (
             ("top_k", wrong),
             ("max_new_tokens", (*wrong, None)),
+            ("gate", (-0.1, math.nan, "0.5", True, [1])),
             ("temperature", (-1, math.nan, math.inf, "1", None, True)),
             ("seed", (1.5, "1", 2**70)),
             ("weights", weights),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prdc import compute_prdc
 from scipy.linalg import sqrtm
 from scipy.stats import entropy
 
@@ -169,9 +170,8 @@ def test_precision_and_recall_are_those_that_prdc_gave(case, expected):
 @given(seeds, st.integers(1, 6))
 @settings(max_examples=20, deadline=None)
 def test_precision_and_recall_are_those_of_prdc(seed, k):
-    compute = pytest.importorskip("prdc").compute_prdc
     real, fake = two_kinds(seed, 30, 20, 3)
-    expected = compute(real, fake, nearest_k=k)
+    expected = compute_prdc(real, fake, nearest_k=k)
     assert precision_recall(real, fake, k)._asdict() == pytest.approx(expected)
 
 
@@ -299,3 +299,19 @@ def test_the_penalty_is_of_each_row_and_does_not_reach_the_rows():
     norms = x.detach().norm(dim=1)
     assert torch.isclose(found, ((norms - 1) ** 2).mean())
     assert torch.autograd.grad(found, x, allow_unused=True) == (None,)
+
+
+# -- the generator's losses ------------------------------------------------------------------------
+
+
+def test_minimax_is_flat_where_the_discriminator_is_sure_and_the_other_is_steep():
+    torch = pytest.importorskip("torch")
+    from ensemble_lab.training.adversarial import losses
+
+    for sure, minimax, other in ((-10.0, 4.5398e-5, 0.9999546), (0.0, 0.5, 0.5)):
+        score = torch.full((2, 4), sure, dtype=torch.float64, requires_grad=True)
+        for loss, slope in ((losses.minimax_loss, minimax), (losses.non_saturating_loss, other)):
+            (found,) = torch.autograd.grad(loss(score).sum(), score)
+            assert torch.allclose(found, torch.full_like(score, -slope / 4), rtol=1e-4)
+    for loss in (losses.minimax_loss, losses.non_saturating_loss):  # no log of 0
+        assert loss(torch.tensor([[-1e4, 1e4]])).isfinite().all()

@@ -12,6 +12,7 @@ import ensemble_lab as lab
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from ensemble_lab.models.products import Products, fused_trunk  # noqa: E402
 from recipes import record_lesions  # noqa: E402
 
 IDS = [1, 5, 2, 7, 7, 3, 0, 4]
@@ -70,8 +71,34 @@ def test_the_stream_is_the_sum_of_its_paths(kind):
     [("Granite", {"residual_multiplier": 0.2}), ("Olmo2", {}), ("Gemma2", {"head_dim": 4})],
 )
 def test_blocks_that_do_more_than_add_are_refused(kind, settings):
-    with pytest.raises(lab.models.errors.ModelError, match="do more than add"):
+    with pytest.raises(lab.models.errors.ModelError, match="block 0 .* does more than add"):
         lab.residual_paths(llama(kind, **settings), IDS)
+
+
+def fused():
+    """As models in few bits are: each block is one module."""
+    model = llama().float()
+    model.model._modules = fused_trunk(model.model, Products)
+    return model
+
+
+def test_fused_blocks_have_lesions_and_no_paths():
+    model = fused()
+    with pytest.raises(lab.models.errors.ModelError, match="load the model with dtype='float32'"):
+        lab.residual_paths(model, IDS)
+    found, plain = (lab.lesion_losses(m, IDS, "all", False) for m in (model, llama().float()))
+    assert np.allclose(found.losses, plain.losses, atol=1e-4)
+    with lab.lesion(model, 1):
+        assert math.isclose(plain_loss(model), plain.single[1], abs_tol=1e-4)
+
+
+def test_half_precision_is_checked_by_the_block():
+    """A stream of large states rounds coarsely, as SmolLM2's does: states of 22,400 in bfloat16."""
+    model = llama()
+    with torch.no_grad():
+        model.model.layers[0].mlp.down_proj.weight *= 1e4
+        model.model.layers[3].mlp.down_proj.weight *= 1e4
+    assert len(lab.residual_paths(model.to(torch.bfloat16), IDS)) == 9
 
 
 def test_hooks_are_gone_after_an_error():

@@ -15,7 +15,7 @@ from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.settings import number, seed_of, whole
 from ensemble_lab.tokens.together.combinations import Averaging
 from ensemble_lab.tokens.together.combined import CombinedModel
-from ensemble_lab.tokens.together.scores import padded, scored
+from ensemble_lab.tokens.together.judging import padded, scored
 
 if TYPE_CHECKING:
     import torch

@@ -28,7 +28,7 @@ class Deferral(NamedTuple):
     Parameters
     ----------
     share : float
-        Of the tokens, those that the large model wrote, in [0, 1].
+        Of the tokens, those that the large model wrote or helped with, in [0, 1].
     large, small : Member
         Calls, seconds, and the divergence of the written distribution from the model's own.
     """
@@ -74,6 +74,7 @@ def defer_tokens(
         One round a call of the large model: `proposed` are the small one's tokens before it, all
         `accepted`; what the small one writes after the last call is a round of its own. `draft` are
         the small model's seconds and `verify` the large one's, its reading of the prompt included.
+        After a keyboard interrupt: what is generated so far.
 
     Raises
     ------
@@ -119,31 +120,36 @@ def defer_tokens(
         size = min(one.model.config.vocab_size for one in (large, small))
         big, little = (GrowingText(one, limit, size) for one in (large, small))
         running = True
-        while running:
-            # 1. The small model reads what is new, and the rule looks at its distribution.
-            begun = perf_counter()
-            scores = little.read(text)  # (1, V)
-            asked = bool(rule.asks(scores))
-            read = perf_counter()
+        try:
+            while running:
+                # 1. The small model reads what is new, and the rule looks at its distribution.
+                begun = perf_counter()
+                scores = little.read(text)  # (1, V)
+                asked = bool(rule.asks(scores))
+                read = perf_counter()
 
-            # 2. Where it asks, the large model reads what it has not read yet.
-            if asked:
-                scores = big.read(text)
-            token = int(sampled(sampling.distribution(scores.log_softmax(-1)), generator))
-            wrote = perf_counter()
+                # 2. Where it asks, the large model reads what it has not read yet.
+                if asked:
+                    scores = big.read(text)
+                token = int(sampled(sampling.distribution(scores.log_softmax(-1)), generator))
+                wrote = perf_counter()
 
-            # 3. A round ends with a token of the large model.
-            if len(text) == len(ids):
-                prefill = read - begun
-            else:
-                draft += read - begun
-            text.append(token)
-            running = len(text) < limit and token not in ends
-            if asked:
-                rounds.append(Round(tuple(own), len(own), (*own, token), draft, wrote - read, 0.0))
-                own, draft = [], 0.0
-            else:
-                own.append(token)
+                # 3. A round ends with a token of the large model.
+                if len(text) == len(ids):
+                    prefill = read - begun
+                else:
+                    draft += read - begun
+                text.append(token)
+                running = len(text) < limit and token not in ends
+                if asked:
+                    rounds.append(
+                        Round(tuple(own), len(own), (*own, token), draft, wrote - read, 0.0)
+                    )
+                    own, draft = [], 0.0
+                else:
+                    own.append(token)
+        except KeyboardInterrupt:
+            pass
     if own:
         rounds.append(Round(tuple(own), len(own), tuple(own), draft, 0.0, 0.0))
     tokens = tuple(text[len(ids) :])
@@ -187,7 +193,7 @@ def measure_deferral(
         Member(one.weights, *cost, Divergence(*(max(x, 0.0) for x in mean)))
         for one, cost, mean in zip((large, small), costs, found, strict=True)
     )
-    return Deferral(calls / tokens, *members)
+    return Deferral(calls / max(tokens, 1), *members)
 
 
 def one_prompt(model: LanguageModel, prompt) -> list[int]:

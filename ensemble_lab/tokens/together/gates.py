@@ -18,6 +18,7 @@ from ensemble_lab.tokens.together.deferral import (
     check_threshold,
     features_of,
 )
+from ensemble_lab.tokens.together.judging import AT_ONCE, padded
 
 
 class Differences(NamedTuple):
@@ -115,10 +116,7 @@ def fit_deferral(
 
     Notes
     -----
-    Co-LLM learns from given texts by the likelihood of each token under the mixture of both models,
-    (1 - g) q(x) + g p(x) with g the gate's chance, and starts from a regression on labels such as
-    these. On texts of the large model that likelihood would nearly always grow with g: the gate
-    would always ask. So it is not used here.
+    Co-LLM starts from a regression such as this, and goes on with `fit_deferral_to_texts`.
 
     References
     ----------
@@ -144,3 +142,84 @@ def fit_deferral(
         f"{len(found.tokens)} greedy tokens of {large.weights} after {found.text[-1] + 1} prompts;"
         f" {small.weights} differs in {found.differs.mean():.0%}",
     )
+
+
+def fit_deferral_to_texts(
+    large: LanguageModel, small: LanguageModel, texts, *, threshold: float = 0.5
+) -> LearnedDeferral:
+    """Learn where to defer, from given texts: by the likelihood of their tokens.
+
+    With g(x) the gate's chance before a token y, that token has probability (1 - g) q(y) + g p(y):
+    which model writes it is not known, and is summed over. The gate maximises the sum of its
+    logarithms over the tokens after the first of every text, less half the squared norm of its four
+    numbers. Judge it on other texts.
+
+    Parameters
+    ----------
+    large, small
+        As in `token_differences`.
+    texts
+        As prompts in `decode`, each of two tokens or more; not written by either model.
+    threshold : float
+        As in `fit_deferral`.
+
+    Returns
+    -------
+    LearnedDeferral
+
+    Raises
+    ------
+    ModelError
+        As in `token_score`, and for models that do not fit together.
+    ValueError
+        A threshold out of its range, or models that give every token the same probability.
+
+    Notes
+    -----
+    Texts of the large model are nearly always likelier by p, so the gate learned from them would
+    always ask: for these there is `fit_deferral`.
+
+    References
+    ----------
+    Shen et al., Learning to decode collaboratively with multiple language models, ACL 2024. There
+    the gate reads the small model's last states.
+    """
+    require("decoding", "torch", "transformers")
+    import torch
+    from scipy.optimize import minimize
+
+    check_threshold(threshold)
+    both = CombinedModel([large, small], ConfidenceDeferral())
+    rows, known = padded(both, texts)
+    features, logs = [], []
+    with torch.inference_mode():
+        for some, there in zip(rows.split(AT_ONCE), known.split(AT_ONCE), strict=True):
+            scores = [one[:, :-1].double() for one in both.model.each(some)]  # (n, T - 1, V)
+            features.append(features_of(scores[1])[there])
+            chosen = some[:, 1:, None]
+            logs.append([x.log_softmax(-1).gather(-1, chosen)[..., 0][there] for x in scores])
+    x = torch.cat(features).cpu().numpy()
+    p, q = (torch.cat(parts).cpu().numpy() for parts in zip(*logs, strict=True))
+    if np.allclose(p, q, atol=1e-9):
+        raise ValueError(
+            f"both models give all {len(p)} tokens the same probability, so there is nothing to"
+            " learn: give another pair"
+        )
+    x = np.column_stack([x, np.ones(len(x))])  # (n, 4)
+    found = minimize(negative_likelihood, np.zeros(4), (x, p, q), jac=True).x.tolist()
+    about = f"{len(p)} tokens of {len(rows)} given texts, by their likelihood"
+    return LearnedDeferral(found[:3], found[3], threshold, about)
+
+
+def negative_likelihood(
+    gate: np.ndarray, x: np.ndarray, p: np.ndarray, q: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """What is minimised, and its gradient (k,), for features x (n, k) and logs p, q (n,) of y.
+
+    -sum log((1 - g) q + g p) + |gate|^2 / 2, where g = sigmoid(x gate).
+    """
+    z = x @ gate
+    on, off = -np.logaddexp(0, -z), -np.logaddexp(0, z)  # log g, log(1 - g)
+    mixed = np.logaddexp(off + q, on + p)
+    slope = np.exp(on + off) * (np.exp(p - mixed) - np.exp(q - mixed))  # of mixed by z
+    return gate @ gate / 2 - mixed.sum(), gate - slope @ x

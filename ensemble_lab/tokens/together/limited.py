@@ -6,13 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from ensemble_lab.core.missing import require
 from ensemble_lab.models.language import LanguageModel
+from ensemble_lab.models.prompts import read_prompts
 from ensemble_lab.models.settings import number, seed_of, whole
 from ensemble_lab.tokens.decode import Generation, decode
+from ensemble_lab.tokens.divergences import Divergence
 from ensemble_lab.tokens.prompts import limits_of
 from ensemble_lab.tokens.together.combinations import Combination
 from ensemble_lab.tokens.together.combined import CombinedModel
-from ensemble_lab.tokens.together.deferring import check_pair, one_prompt
+from ensemble_lab.tokens.together.deferring import Deferral, check_pair, one_prompt
+from ensemble_lab.tokens.together.members import Member, distances
 
 OTHER_SEED = 2**32 + 1  # so that the two parts of a text do not use the same random numbers
 
@@ -147,3 +151,56 @@ def limited_teacher(
         tuple(one for part in parts for one in part.rounds),
         sum(part.prefill for part in parts),
     )
+
+
+def measure_limited_teacher(
+    large: LanguageModel, small: LanguageModel, prompts, first: int, draft=None, **settings: Any
+) -> Deferral:
+    """Decode prompts one by one with `limited_teacher`, and report on both models.
+
+    Parameters
+    ----------
+    large, small, first, draft, **settings
+        As in `limited_teacher`.
+    prompts
+        As in `decode`.
+
+    Returns
+    -------
+    Deferral
+        `share` is that of the tokens with the large model's help. Calls and seconds are those of
+        rounds, without the prompts; rounds in which both models read count for both.
+
+    Raises
+    ------
+    ModelError, ValueError
+        As in `limited_teacher`.
+    """
+    require("decoding", "torch", "transformers")
+    import torch
+
+    prompts = [one_prompt(large, prompt) for prompt in read_prompts(prompts)[0]]
+    made = [limited_teacher(large, small, ids, first, draft, **settings) for ids in prompts]
+    rule = Extrapolation(settings.get("alpha", 1.0))
+    readers = (0,) if rule.alpha == 1 else (0, 1)
+    calls, seconds, found = [0, 0], [0.0, 0.0], [[], []]
+    for ids, one in zip(prompts, made, strict=True):
+        written = 0
+        for r in one.rounds:
+            for model in readers if written < first else (1,):
+                calls[model] += 1
+                seconds[model] += r.verify
+            written += len(r.tokens)
+        parts = [
+            distances(CombinedModel([large, small], part), ids, one.tokens)
+            for part in (rule, Extrapolation(0))
+        ]
+        for i in (0, 1):
+            found[i] += [parts[0][i][:first], parts[1][i][first:]]
+    found = [torch.cat(rows).mean(0).clamp(min=0).tolist() for rows in found]
+    members = (
+        Member(model.weights, calls[i], seconds[i], Divergence(*found[i]))
+        for i, model in enumerate((large, small))
+    )
+    share = sum(min(first, len(one.tokens)) for one in made) / sum(len(x.tokens) for x in made)
+    return Deferral(share, *members)

@@ -64,7 +64,8 @@ class Texts:
         best, likeliest = scores.max(-1)
         following = tokens.roll(-1, 1).clamp(max=self.size - 1)[..., None]
         losses = -scores.gather(-1, following)[..., 0]
-        table = torch.stack([x.double() for x in (likeliest, best.exp(), losses)], -1).tolist()
+        found = likeliest.to(scores.dtype), best.exp(), losses  # float32 holds ids up to 2^24
+        table = torch.stack(found, -1).tolist()
         choices = [[Choice(int(x), *rest) for x, *rest in table[i][: lengths[i]]] for i in rows]
         if any(one.chance != one.chance for of_text in choices for one in of_text):  # NaN
             raise not_finite(self.model.weights, self.model.dtype)

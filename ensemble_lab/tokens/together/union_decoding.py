@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ensemble_lab.core.missing import require
-from ensemble_lab.models.settings import seed_of, whole
+from ensemble_lab.models.settings import number, seed_of, whole
 from ensemble_lab.tokens.sampling import Sampling, sampled
 from ensemble_lab.tokens.together.combinations import Averaging, shares_of
 from ensemble_lab.tokens.together.union_reading import UnionMember, readings_of
@@ -41,11 +41,12 @@ class UnionGeneration:
 
 
 def decode_union(
-    models: Sequence[LanguageModel],
+    models: Sequence[LanguageModel] | VocabularyUnion,
     prompt: Prompt,
     *,
     weights: Sequence[float] | None = None,
     top_k: int | None = None,
+    gate: float | None = None,
     temperature: float = 0.0,
     max_new_tokens: int = 128,
     seed: int | None = None,
@@ -64,8 +65,8 @@ def decode_union(
 
     Parameters
     ----------
-    models : sequence of LanguageModel
-        As in `VocabularyUnion`.
+    models : sequence of LanguageModel or VocabularyUnion
+        As in `VocabularyUnion`; give one where several texts are to be written, to make it once.
     prompt
         One text or chat, not token ids. Each model reads it in its own way: with its own template,
         where it has one, and its own special tokens.
@@ -73,6 +74,9 @@ def decode_union(
         As in `Averaging`.
     top_k : int, optional
         From 1 up; the paper takes 10.
+    gate : float, optional
+        From 0 up. Where the first model's likeliest piece has at least this probability, it writes
+        alone; the others read what they have missed when they are asked again (GaC).
     temperature : float
         Of the common distribution; 0 takes the likeliest piece.
     max_new_tokens : int
@@ -116,32 +120,41 @@ def decode_union(
     rule, sampling = Averaging(weights), Sampling(temperature)  # they check these
     if top_k is not None and whole(top_k, "top_k") < 1:
         raise ValueError(f"top_k={top_k} leaves no piece of text; use 1 or more, or None")
+    if gate is not None and not number(gate, "gate") >= 0:
+        raise ValueError(f"gate={gate} is not a number from 0 up; use None to ask all models")
     if whole(max_new_tokens, "max_new_tokens") < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} asks for no token; use 1 or more")
-    union = VocabularyUnion(models)
+    union = models if isinstance(models, VocabularyUnion) else VocabularyUnion(models)
     rule.check(len(union.models))
     shares = shares_of(rule.weights, len(union.models))
     generator, seed = torch.Generator(union.models[0].device), seed_of(seed)
     generator.seed() if seed is None else generator.manual_seed(seed)
     readings = readings_of(union, prompt, max_new_tokens)
+    others = list(enumerate(readings))[1:]
     pieces: list[bytes] = []
-    chances, variations = [], []
+    chances: list[float] = []
     try:
         with torch.inference_mode():
             while len(pieces) < max_new_tokens and all(one.has_room for one in readings):
                 # 1. Each model's distribution over the union, and their mean.
-                own = [union.distribution(i, one.read()) for i, one in enumerate(readings)]
-                given = (
-                    own if top_k is None else among_likeliest(union, own, top_k, b"".join(pieces))
-                )
-                mean = sum(share * p for share, p in zip(shares, given, strict=True))  # (U,)
+                own = [union.distribution(0, readings[0].read())]  # (U,) each
+                if gate is not None and float(own[0].max()) >= gate:
+                    mean = own[0]
+                else:
+                    own += [union.distribution(i, one.read()) for i, one in others]
+                    given = own if top_k is None else among_likeliest(union, own, top_k, pieces)
+                    mean = sum(share * p for share, p in zip(shares, given, strict=True))
+                for one, p in zip(readings, own, strict=False):
+                    one.variations.append(float((mean - p).abs().sum()) / 2)
 
                 # 2. The next piece.
-                p = sampling.distribution(mean.log()[None])
-                choice = int(sampled(p, generator) if not sampling.greedy else mean.argmax())
+                if sampling.greedy:
+                    choice = int(mean.argmax())
+                else:
+                    p = sampling.distribution(mean.log()[None])
+                    choice = int(sampled(p, generator))
                 pieces.append(union.pieces[choice])
                 chances.append(float(mean[choice]))
-                variations.append([float((mean - q).abs().sum()) / 2 for q in own])
 
                 # 3. Each model gets it in its own tokens.
                 if pieces[-1] == END:
@@ -150,20 +163,18 @@ def decode_union(
                     one.ids += union.spell(i, pieces[-1], b"".join(pieces[:-1]))
     except KeyboardInterrupt:
         pass
-    means = [sum(of) / len(of) for of in zip(*variations, strict=True)] or [0.0] * len(readings)
-    members = (one.report(x) for one, x in zip(readings, means, strict=True))
     done = pieces[: len(chances)]
     text = b"".join(done).decode(errors="replace")
-    return UnionGeneration(text, tuple(done), tuple(chances), tuple(members))
+    return UnionGeneration(text, tuple(done), tuple(chances), tuple(x.report() for x in readings))
 
 
 def among_likeliest(
-    union: VocabularyUnion, own: Sequence[torch.Tensor], top_k: int, before: bytes
+    union: VocabularyUnion, own: Sequence[torch.Tensor], top_k: int, pieces: Sequence[bytes]
 ) -> list[torch.Tensor]:
     """Each model's distribution (U,) over the pieces that are among the likeliest of one."""
     import torch
 
-    places: set[int] = set()
+    before, places = b"".join(pieces), set()
     for p in own:
         best = p.topk(min(top_k, len(p)))
         places.update(best.indices[best.values > 0].tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,13 +30,14 @@ class UnionMember(NamedTuple):
     weights : str
         Its name.
     calls : int
-        How often it read, once a piece.
+        How often it read: once a piece for which it was asked.
     seconds : float
         In all calls together, the prompt included.
     tokens : int
         Its own tokens of the text; more than pieces where it had to spell some.
     total_variation : float
-        Of the common distribution from its own, on average over the pieces.
+        Of the common distribution from its own, on average over the pieces for which it was asked;
+        NaN where it never was.
     """
 
     weights: str
@@ -52,13 +54,15 @@ class Reading:
     ----------
     ids : list of int
         The prompt and the text so far.
+    variations : list of float
+        Total variation of the common distribution from its own, one a piece.
     """
 
     def __init__(self, model: LanguageModel, ids: list[int], most: int):
         self.model, self.ids, self.prompt = model, ids, len(ids)
         self.limit = limits_of(model, [ids], most * LONGEST)[0]
         self.capacity, self.texts = len(ids) + 2 * most, None
-        self.calls, self.seconds = 0, 0.0
+        self.calls, self.seconds, self.variations = 0, 0.0, []
         check_room(model, 1, self.capacity)
 
     @property
@@ -83,9 +87,10 @@ class Reading:
         self.calls, self.seconds = self.calls + 1, self.seconds + perf_counter() - begun
         return last if last.dtype == torch.float64 else last.float()
 
-    def report(self, variation: float) -> UnionMember:
-        tokens = len(self.ids) - self.prompt
-        return UnionMember(self.model.weights, self.calls, self.seconds, tokens, variation)
+    def report(self) -> UnionMember:
+        tokens, found = len(self.ids) - self.prompt, self.variations
+        mean = sum(found) / len(found) if found else math.nan
+        return UnionMember(self.model.weights, self.calls, self.seconds, tokens, mean)
 
 
 def readings_of(union: VocabularyUnion, prompt: Prompt, most: int) -> list[Reading]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Real
@@ -29,7 +30,7 @@ GENERATOR_LOSSES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adversarial:
+class Adversarial(ABC):
     """The settings that a GAN and a Wasserstein GAN share."""
 
     seeds: Iterable[int] = (0, 1, 2, 3, 4)
@@ -115,15 +116,15 @@ class Adversarial:
             )
         return Trained(Training(self, rows)).more(self.steps)
 
+    @abstractmethod
     def discriminator_loss(
         self, discriminators: Weights, real: Tensor, fake: Tensor, share: Tensor
     ) -> Tensor:
         """Losses (m,) for real and fake rows (m, d, B); `share` (m, 1, B) is for a penalty."""
-        raise NotImplementedError
 
+    @abstractmethod
     def generator_loss(self, score: Tensor) -> Tensor:
         """Losses (m,) for the scores (m, B) of fake rows."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,6 +67,7 @@ class Trained:
             A seed's loss became NaN or infinite: it is named with its step, and its last state
             before that is kept. Or a discriminator is right about nearly every row.
         """
+        import torch
         from tqdm.auto import tqdm
 
         end = self._training.step + count(steps, "steps")
@@ -78,15 +79,17 @@ class Trained:
         )
         losses: list[tuple[Tensor, Tensor]] = []
         try:
-            with bar, threads_for(self._products()):
+            with bar, threads_for(self._products()), torch.enable_grad():
                 for turns in self._training.turns():
+                    if len(self.stopped) == len(self.seeds):
+                        break
                     losses.append(self._training.learn(turns))
                     bar.update()
                     done = self._training.step == end
                     if done or self._training.step % self._how.record_every == 0:
                         self._record(losses)
                         losses = []
-                    if done or len(self.stopped) == len(self.seeds):
+                    if done:
                         break
         except KeyboardInterrupt:
             if losses and self._training.step > self.last.step:

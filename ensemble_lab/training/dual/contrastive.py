@@ -10,6 +10,7 @@ import pandas as pd
 
 from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.missing import require
+from ensemble_lab.models.finite import TINY
 from ensemble_lab.models.settings import number, whole
 from ensemble_lab.training.batched.losses import learns, weighted_mean
 from ensemble_lab.training.inputs.targets import as_array, numbers, one_a_row
@@ -75,7 +76,7 @@ def contrastive_loss(
     if classes is not None:
         left_out = same_class(torch.as_tensor(class_codes(classes, scores.shape[-1])))
         left_out = left_out.to(scores.device)
-    return surprise(scores / float(temperature), left_out, symmetric).mean(-1)
+    return surprise(scores, temperature, left_out, symmetric).mean(-1)
 
 
 def recall_at_k(scores, k: int = 1):
@@ -115,13 +116,19 @@ def recall_at_k(scores, k: int = 1):
     return float(found) if found.ndim == 0 else found
 
 
-def surprise(logits, left_out=None, symmetric: bool = False) -> torch.Tensor:
-    """Surprise (..., B) at the diagonal of logits (..., B, B), without the columns `left_out`."""
-    own = logits.diagonal(dim1=-2, dim2=-1)
-    if left_out is not None:
-        logits = logits.masked_fill(left_out, -math.inf)
-    found = logits.logsumexp(-1) - own
-    return (found + logits.logsumexp(-2) - own) / 2 if symmetric else found
+def surprise(scores, temperature: float, left_out=None, symmetric: bool = False) -> torch.Tensor:
+    """Surprise (..., B) at the diagonal of scores (..., B, B), without the columns `left_out`."""
+
+    def at(gaps, dim):
+        gaps = gaps / max(float(temperature), TINY)
+        if left_out is not None:
+            gaps = gaps.masked_fill(left_out, -math.inf)
+        return gaps.logsumexp(dim)
+
+    # Relative to the partner's own score, so that no temperature gives infinity minus infinity.
+    own = scores.diagonal(dim1=-2, dim2=-1)
+    found = at(scores - own[..., :, None], -1)
+    return (found + at(scores - own[..., None, :], -2)) / 2 if symmetric else found
 
 
 def same_class(codes: torch.Tensor) -> torch.Tensor:
@@ -140,7 +147,7 @@ def in_batch(outputs, targets, weights, *, temperature, leave_out, symmetric) ->
     """
     first, second = outputs.chunk(2, dim=-1)
     left_out = same_class(targets) if leave_out else None
-    return weighted_mean(surprise(first @ second.mT / temperature, left_out, symmetric), weights)
+    return weighted_mean(surprise(first @ second.mT, temperature, left_out, symmetric), weights)
 
 
 def class_codes(classes, count: int) -> np.ndarray:

@@ -138,7 +138,7 @@ class DualEncoder(BaseEstimator):
         if not self.members_.alive.any():
             raise ValueError(
                 "the losses of all members became NaN or infinite; use a learning_rate below"
-                f" {shown(self.learning_rate)}"
+                f" {shown(self.learning_rate)}, or a temperature above {shown(self.temperature)}"
             )
         return self
 

@@ -13,7 +13,7 @@ from ensemble_lab.catalogue import data_folder
 from ensemble_lab.core.errors import check_known
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.training.dual.blocks import blocks_of, pairs_of
-from ensemble_lab.training.dual.paths import network_of, token_row
+from ensemble_lab.training.dual.paths import entering, network_of, token_row
 
 RECORDED = ("smollm2",)
 
@@ -166,16 +166,14 @@ class Reading:
     """A text as a model reads it, with the states before each block."""
 
     def __init__(self, model, text):
+        self.network = network_of(model)
         import torch
 
-        self.network = network_of(model)
         trunk = self.network.model
         self.ids, self.depth = token_row(model, text, least=2), len(trunk.layers)
         self.states, hooks = [], []
         for layer in trunk.layers:
-            keep = lambda _, args, kwargs: self.states.append(  # noqa: E731
-                args[0] if args else kwargs["hidden_states"]
-            )
+            keep = lambda _, *given: self.states.append(entering(*given))  # noqa: E731
             hooks.append(layer.register_forward_pre_hook(keep, with_kwargs=True))
         try:
             with torch.no_grad():

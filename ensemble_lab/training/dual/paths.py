@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 def residual_paths(model, text) -> dict[str, torch.Tensor]:
     """What the embedding and each block add to the residual stream of a text.
 
-    The sum of the values is the state before the last norm: in float64 equal to 1e-12. The last
-    norm is not linear, so logits are not a sum of such terms.
+    The sum of the values is the state before the last norm: in float64 equal to 1e-12, in half
+    precision as far as the model's own additions are. The last norm is not linear, so logits are
+    not a sum of such terms.
 
     Parameters
     ----------
@@ -44,37 +45,75 @@ def residual_paths(model, text) -> dict[str, torch.Tensor]:
     Chang et al., Revisiting vision transformer from the view of path ensemble, ICCV 2023.
     """
     network = network_of(model)
-    ids, trunk = token_row(model, text), network.model
     import torch
 
-    found, last = {}, []
-    hooks = [trunk.embed_tokens.register_forward_hook(keeps(found, "embedding"))]
+    ids, trunk = token_row(model, text), network.model
+    found, hooks = {}, []
     for i, layer in enumerate(trunk.layers):
         hooks.append(layer.self_attn.register_forward_hook(keeps(found, f"attention {i}")))
         hooks.append(layer.mlp.register_forward_hook(keeps(found, f"feed-forward {i}")))
-    hooks.append(trunk.norm.register_forward_pre_hook(lambda _, args: last.append(args[0][0])))
+        hooks.append(layer.register_forward_pre_hook(enters(found), with_kwargs=True))
+        hooks.append(layer.register_forward_hook(adds(found, i), with_kwargs=True))
     try:
         with torch.no_grad():
             trunk(input_ids=ids, use_cache=False)
     finally:
         for hook in hooks:
             hook.remove()
-    gap = (sum(found.values()) - last[0]).abs().max()
-    if not gap <= torch.finfo(gap.dtype).eps ** 0.5 * last[0].abs().max():
-        raise ModelError(
-            f"the blocks of {type(network).__name__} do more than add to the stream (the sum is off"
-            f" by {gap.item():.2g}): use a model whose norms stand before its blocks, such as Llama"
-        )
     return found
+
+
+def enters(found: dict):
+    """A hook that keeps the states before the first block."""
+
+    def hook(_, args, kwargs):
+        found.setdefault("embedding", entering(args, kwargs)[0])
+
+    return hook
 
 
 def keeps(found: dict, name: str):
     """A hook that keeps what a module returns for the one row."""
 
     def hook(_, args, output):
-        found[name] = (output[0] if isinstance(output, tuple) else output)[0]
+        found[name] = returned(output)[0]
 
     return hook
+
+
+def adds(found: dict, i: int):
+    """A hook that refuses a block whose output is not its input and its two terms."""
+    import torch
+
+    def hook(layer, args, kwargs, output):
+        names = f"attention {i}", f"feed-forward {i}"
+        if not found.keys() >= {*names}:
+            raise ModelError(
+                f"block {i} of this model computes its attention and its feed-forward network as"
+                " one: load the model with dtype='float32'"
+            )
+        terms = [entering(args, kwargs)[0], *(found[name] for name in names)]
+        size = sum(term.double().abs() for term in terms)
+        gap = (sum(term.double() for term in terms) - returned(output)[0]).abs()
+        # Each of two additions rounds by half a step of the number format at most.
+        if not (gap <= 2 * torch.finfo(terms[0].dtype).eps * size).all():
+            raise ModelError(
+                f"block {i} of this model, a {type(layer).__name__}, does more than add its"
+                " attention and its feed-forward network: use a model whose norms stand before"
+                " them, such as Llama"
+            )
+
+    return hook
+
+
+def entering(args, kwargs) -> torch.Tensor:
+    """The states (1, T, d) that a block is given."""
+    return args[0] if args else kwargs["hidden_states"]
+
+
+def returned(output) -> torch.Tensor:
+    """The states (1, T, d) that a module returns."""
+    return output[0] if isinstance(output, tuple) else output
 
 
 def network_of(model):

@@ -16,7 +16,7 @@ from ensemble_lab.tokens.together import boosting
 from ensemble_lab.tokens.together.boosting import boost_tokens, expert_weight, reweighted
 from ensemble_lab.tokens.together.combinations import Averaging
 from ensemble_lab.tokens.together.combined import CombinedModel
-from ensemble_lab.tokens.together.scores import padded, token_score
+from ensemble_lab.tokens.together.judging import padded, token_score
 from ensemble_lab.training.boosting.adaboost import stage_weight
 from tests.support.toy_lm import NO_WORDS, mutant, network, toy
 

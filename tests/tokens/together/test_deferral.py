@@ -22,10 +22,19 @@ from ensemble_lab.tokens.sampling import Sampling
 from ensemble_lab.tokens.together import deferring, limited
 from ensemble_lab.tokens.together.combinations import Averaging
 from ensemble_lab.tokens.together.combined import CombinedModel
-from ensemble_lab.tokens.together.deferral import ConfidenceDeferral, LearnedDeferral
+from ensemble_lab.tokens.together.deferral import ConfidenceDeferral, LearnedDeferral, features_of
 from ensemble_lab.tokens.together.deferring import defer_tokens, measure_deferral
-from ensemble_lab.tokens.together.gates import fit_deferral, token_differences
-from ensemble_lab.tokens.together.limited import Extrapolation, limited_teacher
+from ensemble_lab.tokens.together.gates import (
+    fit_deferral,
+    fit_deferral_to_texts,
+    negative_likelihood,
+    token_differences,
+)
+from ensemble_lab.tokens.together.limited import (
+    Extrapolation,
+    limited_teacher,
+    measure_limited_teacher,
+)
 from tests.support.toy_lm import (
     NO_WORDS,
     counted,
@@ -196,7 +205,7 @@ def test_the_ends_are_texts_of_one_model():
     "old, new",
     [("rule.asks(scores)", "rule.asks(-scores)"),
      ("scores = big.read(text)", "scores = big.read([*text, 0])"),
-     ("own, draft = [], 0.0\n            else", "draft = 0.0\n            else"),
+     ("own, draft = [], 0.0\n                else", "draft = 0.0\n                else"),
      ("and token not in ends", "")],
 )  # fmt: skip
 def test_planted_faults_are_seen(old, new):
@@ -234,6 +243,22 @@ def test_calls_seconds_and_divergence_are_reported():
     assert [one.share for one in ends] == [0, 1]
     assert ends[0].small.divergence.total_variation == 0 == ends[0].large.calls
     assert ends[1].large.divergence.total_variation == 0 < ends[1].small.divergence.kl
+
+
+def test_an_interrupt_keeps_what_is_written(monkeypatch):
+    large, small, rule = *pair(), RULES["max probability"]
+    right = defer_tokens(large, small, [1, 2, 3], rule, max_new_tokens=14).tokens
+    draw, calls = deferring.sampled, []
+
+    def interrupted(p, generator):
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return draw(p, generator)
+
+    monkeypatch.setattr(deferring, "sampled", interrupted)
+    made = defer_tokens(large, small, [1, 2, 3], rule, max_new_tokens=14)
+    assert made.tokens == right[:7] == sum((r.tokens for r in made.rounds), ())
 
 
 # The gate
@@ -376,3 +401,95 @@ def test_models_that_do_not_fit_or_are_broken():
             call(toy(0), "tiny-draft")
     with pytest.raises(ModelError, match="2 prompts in a list"):
         defer_tokens(*pair(), [[1], [2]], asks)
+
+
+# A gate by likelihood
+
+
+def likelihood_of(texts, gate, large, small):
+    """The log-likelihood of texts by going through all the ways in which models take turns."""
+    total = 0.0
+    for text in texts:
+        steps = []
+        for i in range(1, len(text)):
+            with torch.inference_mode():
+                p, q = (
+                    x.model(torch.tensor([text[:i]])).logits[0, -1].softmax(-1)
+                    for x in (large, small)
+                )
+            g = float(gate.chances(q.log()))
+            steps.append(((1 - g) * float(q[text[i]]), g * float(p[text[i]])))
+        ways = itertools.product((0, 1), repeat=len(steps))
+        total += math.log(
+            sum(math.prod(one[k] for one, k in zip(steps, way, strict=True)) for way in ways)
+        )
+    return total
+
+
+def test_the_likelihood_is_the_sum_over_who_writes():
+    large, small = pair()
+    texts = [[1, 2, 3, 4], [5, 0, 1], [2, 2, 2, 5, 4]]
+    rows, p, q = [], [], []
+    for text in texts:
+        ids = torch.tensor([text])
+        with torch.inference_mode():
+            scores = [x.model(ids).logits[0, :-1].log_softmax(-1) for x in (large, small)]
+        rows.append(features_of(scores[1]))
+        for logs, one in zip((p, q), scores, strict=True):
+            logs.append(one.gather(-1, ids[0, 1:, None])[:, 0])
+    x = torch.cat(rows).numpy()
+    x = np.column_stack([x, np.ones(len(x))])
+    p, q = torch.cat(p).numpy(), torch.cat(q).numpy()
+    for gate in ([0.5, -1, 0.3, 0.2], [3, 2, -4, 1], [0, 0, 0, 0]):
+        gate = np.array(gate, float)
+        value, slope = negative_likelihood(gate, x, p, q)
+        right = likelihood_of(texts, LearnedDeferral(gate[:3], gate[3]), large, small)
+        assert value == pytest.approx(gate @ gate / 2 - right)
+        for i in range(4):
+            step = np.eye(4)[i] * 1e-6
+            up, down = (negative_likelihood(gate + s, x, p, q)[0] for s in (step, -step))
+            assert slope[i] == pytest.approx((up - down) / 2e-6, abs=1e-6)
+
+
+def test_a_gate_learns_who_writes_better():
+    large, small = pair()
+    both = CombinedModel([large, small], RULES["margin"])  # texts in which they take turns
+    prompts = [[i, j] for i in range(6) for j in range(6)]
+    made = decode(both, prompts, max_new_tokens=8, temperature=1.0, seed=2)
+    texts = [p + list(m.tokens) for p, m in zip(prompts, made)]
+    gate = fit_deferral_to_texts(large, small, texts)
+    assert gate.trained_on == f"{36 * 9} tokens of 36 given texts, by their likelihood"
+    some = texts[:6]
+    best = likelihood_of(some, gate, large, small)
+    fixed = [LearnedDeferral((0, 0, 0), b) for b in (-9, 0, 9)]
+    assert all(best > likelihood_of(some, one, large, small) for one in fixed)
+    whole = fit_deferral_to_texts(large, small, [p + list(m.tokens) for p, m in zip(
+        prompts, decode(large, prompts, max_new_tokens=8, temperature=1.0, seed=2))])  # fmt: skip
+    q = torch.tensor([0.6, 0.2, 0.1, 0.1, 0, 0]).log()
+    assert whole.chances(q) > gate.chances(q)  # texts of the large model alone
+    with pytest.raises(ValueError, match="all 3 tokens the same probability"):
+        fit_deferral_to_texts(toy(0), toy(0), [[1, 2, 3, 4]])
+
+
+def test_the_limited_teacher_is_measured():
+    large, small = pair()
+    for first, alpha, draft in ((3, 1, None), (3, 1.5, None), (0, 1, None), (8, 1, "lookup")):
+        way = {"alpha": alpha, "max_new_tokens": 8}
+        found = measure_limited_teacher(large, small, list(PROMPTS), first, draft, **way)
+        made = [limited_teacher(large, small, prompt, first, draft, **way) for prompt in PROMPTS]
+        assert found.share == pytest.approx(first / 8)
+        if draft is None:
+            assert found.large.calls == 3 * first
+            assert found.small.calls == 3 * (8 if alpha != 1 else 8 - first)
+        assert (found.large.seconds > 0) == (first > 0)
+        distance = [[], []]
+        for prompt, text in zip(PROMPTS, made):
+            for j in range(8):
+                ids = torch.tensor([[*prompt, *text.tokens[:j]]])
+                with torch.inference_mode():
+                    p, q = (one.model(ids).logits[0, -1].softmax(-1) for one in (large, small))
+                pi = Extrapolation(alpha if j < first else 0).combined([p.log(), q.log()]).exp()
+                for i, own in enumerate((p, q)):
+                    distance[i].append(float((pi - own).abs().sum()) / 2)
+        for i, member in enumerate((found.large, found.small)):
+            assert member.divergence.total_variation == pytest.approx(np.mean(distance[i]))

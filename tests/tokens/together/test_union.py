@@ -68,11 +68,13 @@ def mean_of(models, ids, shares, top_k):
     return {x: sum(w * t.get(x, 0) for w, t in zip(shares, tables)) for x in pieces}
 
 
-def plainly(models, prompt, n, shares, top_k):
+def plainly(models, prompt, n, shares, top_k, gate=2.0):
     """The likeliest pieces, each with its probability."""
     ids, made = [one.tokenizer(prompt)["input_ids"] for one in models], []
     while len(made) < n and (not made or made[-1][0]):
-        mean = mean_of(models, ids, shares, top_k)
+        mean = mean_of(models, ids, (1, 0), None)
+        if max(mean.values()) < gate:
+            mean = mean_of(models, ids, shares, top_k)
         piece = max(mean, key=lambda x: (mean[x], -len(x)))
         made.append((piece, mean[piece]))
         for one, row in zip(models, ids):
@@ -101,6 +103,24 @@ def checked(models, n=12):
 @pytest.mark.parametrize("ends", [None, 5])
 def test_the_mean_by_its_definition(ends):
     assert checked(toys(eos_token_id=ends)) < 1e-12
+
+
+@pytest.mark.parametrize("top_k", [None, 2])
+def test_a_sure_first_model_writes_alone(top_k):
+    models, seen = toys(), []
+    for prompt in PROMPTS:
+        for gate in (0, 0.4, 0.6, 1.1):
+            way = {"top_k": top_k, "gate": gate, "max_new_tokens": 16}
+            made = decode_union(models, prompt, **way)
+            right = plainly(models, prompt, 16, (0.5, 0.5), top_k, gate)
+            assert [piece.decode() for piece in made.pieces] == [piece for piece, _ in right]
+            assert made.probabilities == pytest.approx([chance for _, chance in right], abs=1e-12)
+            assert made.members[0].calls == 16
+            seen.append(made.members[1].calls)
+            if gate == 0:
+                assert math.isnan(made.members[1].total_variation)
+    assert seen[0::4] == [0] * 3 and seen[3::4] == [16] * 3
+    assert any(0 < calls < 16 for calls in seen)
 
 
 def test_of_equal_pieces_the_shortest_is_taken():
@@ -166,6 +186,7 @@ def test_every_way_of_sampling_has_its_probability(monkeypatch):
     [("among_likeliest", "q / q.sum()", "q"),
      ("among_likeliest", "q[place] = p[first]", "q[place] = p[place]"),
      ("decode_union", "b\"\".join(pieces[:-1])", "b''"),
+     ("decode_union", "float(own[0].max()) >= gate", "float(own[0].max()) < gate"),
      ("decode_union", "zip(shares, given, strict=True)", "zip(shares[::-1], given, strict=True)")],
 )  # fmt: skip
 def test_planted_faults_are_seen(monkeypatch, name, old, new):
@@ -178,6 +199,9 @@ def test_planted_faults_are_seen(monkeypatch, name, old, new):
         monkeypatch.setattr(VocabularyUnion, "spell", listen)
         decode_union(toys(), "a", max_new_tokens=4)
         assert not any(seen)
+    elif "gate" in old:
+        made = decode_union(toys(), "a", gate=0, max_new_tokens=4)
+        assert made.members[1].calls  # nobody asked for it
     else:
         assert checked(toys()) > 1e-6
 
