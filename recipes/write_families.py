@@ -59,12 +59,14 @@ FAMILIES = [
     ),
     Family("committees", "answers", "AdaptiveConsistency MixtureOfAgents", "17_committees"),
     Family("speculative decoding", "tokens", "decode speculative", "05_speculative_decoding"),
-    Family("big-little decoding", "tokens", "big_little defer_tokens", "07"),
+    Family(
+        "big-little decoding", "tokens", "big_little defer_tokens", "07_models_that_decode_together"
+    ),
     Family(
         "contrastive and ensemble decoding",
         "tokens",
         "CombinedModel ContrastiveDecoding DoLa",
-        "07",
+        "07_models_that_decode_together",
     ),
     Family("bagging", "training", "BaggingClassifier BaggingRegressor", "08_bagging"),
     Family("boosting", "training", "AdaBoostClassifier GradientBoostingClassifier", "09_boosting"),

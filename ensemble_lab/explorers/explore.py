@@ -27,6 +27,7 @@ EXPLORERS = {
     "rounds": "ensemble_lab.explorers.tokens.rounds",
     "speedup": "ensemble_lab.explorers.tokens.speedup",
     "drafts": "ensemble_lab.explorers.tokens.drafts",
+    "together": "ensemble_lab.explorers.tokens.together",
     "bagging": "ensemble_lab.explorers.training.bagging",
     "boosting": "ensemble_lab.explorers.training.boosting",
     "stacking": "ensemble_lab.explorers.training.stacking",
@@ -60,8 +61,8 @@ def explore(what: str | Policy, outcomes: Outcomes | None = None, **start: Any) 
         ``"ranking"``, ``"bagging"``, ``"boosting"``, ``"stacking"``, ``"negative-correlation"``,
         ``"distillation"``, ``"collapse"``, ``"submodels"``, ``"experts"``, ``"gan"``,
         ``"lesions"``, ``"retrieval"``, ``"engine"``, ``"queues"``, ``"serving"``, ``"split"``,
-        ``"drafts"``, ``"stopping"``, ``"bandits"`` and ``"verifier"`` take none; ``"rounds"`` takes
-        traces and ``"speedup"`` measured pairs instead, or has its own.
+        ``"drafts"``, ``"together"``, ``"stopping"``, ``"bandits"`` and ``"verifier"`` take none;
+        ``"rounds"`` takes traces and ``"speedup"`` measured pairs instead, or has its own.
     **start
         Controls to start elsewhere, by name.
 

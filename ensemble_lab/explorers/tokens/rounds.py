@@ -217,7 +217,7 @@ def draw(one: Trace, token: int) -> Picture:
     )  # fmt: skip
     marks = panels.marks(place, chances=chances, dice=dice)
     notes = [
-        *_row(panels.words, ACROSS - sum(_wide(said, SMALLER) for said in KEY), -12, KEY.items()),
+        *_row(panels.words, ACROSS - sum(wide(said, SMALLER) for said in KEY), -12, KEY.items()),
         *([panels.words.note(0, top / 2, asked, **MIDDLE_LEFT)] if asked else []),
         *text(panels.words, one, at, spots, lines, top),
         *draft(panels.words, one, number, deep - DRAFT / 2),
@@ -239,7 +239,7 @@ def flow(one: Trace) -> list[tuple[int, float]]:
     """Line and left end, in pixels, of every token of the text."""
     spots, row, x = [], 0, 0.0
     for _, place in one.places:
-        width = max(_wide(place.token), _wide(_rejected(place), SMALLER))
+        width = max(wide(place.token), wide(_rejected(place), SMALLER))
         if x and x + width > ACROSS:
             row, x = row + 1, 0.0
         spots.append((row, x))
@@ -260,9 +260,10 @@ def text(panel: Panel, one: Trace, at: int, spots, lines: int, top: float) -> li
             y = top + (row - first) * DEEP
             frame = {"bordercolor": INK} if number == one.places[at][0] else {}
             frame |= {"borderwidth": 3} if i == at else {}
-            notes.append(_token(panel, x, y + 29, place.token, place.verdict, **frame))
+            notes.append(token_box(panel, x, y + 29, place.token, place.verdict, **frame))
             if word := _rejected(place):
-                notes.append(_token(panel, x, y + 8, word.lstrip("␣") or word, REJECTED, SMALLER))
+                word = word.lstrip("␣") or word
+                notes.append(token_box(panel, x, y + 8, word, REJECTED, SMALLER))
     return notes
 
 
@@ -279,20 +280,20 @@ def _row(panel: Panel, x: float, y: float, tokens: Iterable[tuple[str, str]]) ->
     """Small tokens side by side, with what each of them is."""
     notes = []
     for word, kind in tokens:
-        if x + _wide(word, SMALLER) > ACROSS + 20:
+        if x + wide(word, SMALLER) > ACROSS + 20:
             return [*notes, panel.note(0, y, "…", **MIDDLE_LEFT, xshift=x)]
-        notes.append(_token(panel, x, y, word, kind, SMALLER))
-        x += _wide(word, SMALLER)
+        notes.append(token_box(panel, x, y, word, kind, SMALLER))
+        x += wide(word, SMALLER)
     return notes
 
 
-def _token(panel: Panel, x: float, y: float, word: str, kind: str, size: int = SIZE, **more):
+def token_box(panel: Panel, x: float, y: float, word: str, kind: str, size: int = SIZE, **more):
     """A token in its box, which begins `x` pixels from the panel's left end."""
     colour, ground, font = LOOKS[kind]
     font = {"family": "monospace", "size": size, **font}
     box = {"bgcolor": ground, "bordercolor": colour, "borderwidth": 1} if ground else {}
     place = {"xanchor": "center", "yanchor": "middle", "borderpad": 1}
-    place["xshift"] = round(x + _wide(word, size) / 2, 1)
+    place["xshift"] = round(x + wide(word, size) / 2, 1)
     meaning = INK if ground else colour
     return panel.note(0, y, _shown(word), meaning, font=font, **(place | box | more))
 
@@ -303,7 +304,7 @@ def _shown(token: str) -> str:
     return word.replace("␣", "\u00a0") if word.strip("␣") else word
 
 
-def _wide(word: str, size: float = SIZE) -> float:
+def wide(word: str, size: float = SIZE) -> float:
     """Pixels of a token in its box, with the gap to the next; Chinese signs are two wide."""
     letters = sum(1 + (east_asian_width(sign) in "WF") for sign in _shown(word))
     return letters * LETTER * size + BESIDE if word else 0.0
