@@ -14,7 +14,8 @@ MOST_HIGH, MOST_PANELS = 470, 3
 MOST_LABEL, MOST_TITLE, MOST_LINE = 34, 30, 110  # characters; titles of presets name their models
 WITHOUT = ("condorcet", "ranking", "bagging", "boosting", "stacking", "negative-correlation",
            "distillation", "submodels", "experts", "gan", "engine", "queues", "serving", "split",
-           "drafts", "together", "stopping", "bandits", "verifier", "lesions", "retrieval")  # fmt: skip
+           "drafts", "together", "stopping", "bandits", "verifier", "lesions",
+           "retrieval")  # fmt: skip
 
 
 def computing(explorer):
