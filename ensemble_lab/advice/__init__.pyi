@@ -3,6 +3,7 @@ from .advice import advise as advise
 from .chosen import accuracy_from_choices as accuracy_from_choices
 from .grading import accuracy_from_grades as accuracy_from_grades
 from .grading import rows_to_grade as rows_to_grade
+from .leaderboard import Leaderboard as Leaderboard
 from .learners import load_learner as load_learner
 from .page import write_advice as write_advice
 from .pool import Candidate as Candidate
