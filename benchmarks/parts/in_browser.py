@@ -110,6 +110,8 @@ def waits(page, address, turn, presses):
     run_all(page, address)
     finished(page)
     ours, peer = panels(page).all()
+    for panel in (ours, peer):  # a busy machine draws the second figure long after the first
+        panel.locator(".scatterlayer .point").first.wait_for(state="attached", timeout=120_000)
     keys = cycle([*turn * ["ArrowRight"], *turn * ["ArrowLeft"]])
     pairs = [
         (waited(page, ours, key), waited(page, peer, key))

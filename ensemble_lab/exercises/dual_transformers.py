@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit, logsumexp
 
 from ensemble_lab.exercises.check import Check, Part
+from ensemble_lab.exercises.draws import draws
 
 # -- 1: the contrastive loss --------------------------------------------------------------------
 
@@ -83,7 +84,7 @@ def _batches():
     """Equal scores first; then cosines, in which no row's partner is always the best."""
     yield np.full((4, 4), 0.3), 0.5
     for seed, pairs, temperature in ((0, 3, 0.5), (1, 5, 0.2), (2, 4, 2.0)):
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         yield np.round(rng.uniform(-1, 1, (pairs, pairs)), 2), temperature
 
 
@@ -189,7 +190,7 @@ def _streams():
     """A few states and blocks; the removed one is neither the first nor the last at first."""
     for seed, rows, width, depth, gone in ((0, 2, 2, 3, 1), (1, 3, 2, 4, 2), (2, 2, 3, 4, 0),
                                            (3, 2, 2, 3, 2)):  # fmt: skip
-        rng = np.random.default_rng(seed)
+        rng = draws(seed)
         blocks = np.round(rng.normal(0, 0.8, (depth, width, width)), 1)
         yield np.round(rng.normal(size=(rows, width)), 1), blocks, gone
 
