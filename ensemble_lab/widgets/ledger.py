@@ -72,8 +72,10 @@ def note(predicted, guess: Sequence[float], truth: Sequence[float]) -> None:
             datetime.now(UTC).isoformat(timespec="seconds"),
         )
     )  # fmt: skip
-    with suppress(OSError), open(FILE, "a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    with suppress(OSError), open(FILE, "ab+") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+        torn = file.read(1) not in (b"", b"\n")  # by a crash, or by hand
+        file.write(b"\n" * torn + json.dumps(line).encode() + b"\n")
 
 
 class Ledger:
@@ -98,7 +100,8 @@ class Ledger:
     def __init__(self, path: str | os.PathLike = FILE):
         self.path = Path(path)
         first = {}
-        for one in _read(self.path):
+        # Two files put together are out of order; the times are all written in UTC.
+        for one in sorted(_read(self.path), key=lambda one: one.when):
             first.setdefault((one.family, one.question), one)
         self.predictions = tuple(first.values())
 
@@ -131,10 +134,12 @@ class Ledger:
             return NONE_YET
         count = len(self)
         close = sum(one.distance <= CLOSE for one in self.predictions)
-        high = sum(one.miss >= 0 for one in self.predictions if one.distance > CLOSE)
+        far = [one.miss for one in self.predictions if one.distance > CLOSE]
+        high, low = sum(miss > 0 for miss in far), sum(miss < 0 for miss in far)
         words = f"{count} prediction{'s' * (count > 1)}: {close} within {CLOSE:.0%} of the range"
-        low = count - close - high
-        return f"{words}, {high} too high, {low} too low" if high + low else words
+        words += f", {high} too high, {low} too low" if far else ""
+        both = len(far) - high - low  # curves
+        return f"{words}, {both} as much too high as too low" if both else words
 
     def figure(self) -> go.Figure:
         """A row a family, a dot a prediction: how far, and to which side, it missed.
@@ -218,7 +223,8 @@ def _prediction(line: dict) -> Prediction:
     low, high = float(line["low"]), float(line["high"])
     guess, truth = (tuple(map(float, line[name])) for name in ("guess", "truth"))
     fine = all(isinstance(text, str) for text in texts.values())
-    fine &= all(map(math.isfinite, (low, high, *guess, *truth))) and low < high
+    fine &= all(isinstance(line[name], list) for name in ("guess", "truth"))
+    fine &= all(map(math.isfinite, (low, high, high - low, *guess, *truth))) and low < high
     if not (fine and guess and len(guess) == len(truth)):
         raise ValueError(f"a line with {shown(line)}")
     return Prediction(**texts, low=low, high=high, guess=guess, truth=truth)

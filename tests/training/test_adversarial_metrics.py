@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -315,3 +316,31 @@ def test_minimax_is_flat_where_the_discriminator_is_sure_and_the_other_is_steep(
             assert torch.allclose(found, torch.full_like(score, -slope / 4), rtol=1e-4)
     for loss in (losses.minimax_loss, losses.non_saturating_loss):  # no log of 0
         assert loss(torch.tensor([[-1e4, 1e4]])).isfinite().all()
+
+
+# -- what would be wrong in silence ---------------------------------------------------------------
+
+
+def test_numbers_whose_squares_are_infinite_are_refused():
+    X, Y = np.random.default_rng(0).normal(size=(2, 20, 3))
+    for judge in (frechet_distance, precision_recall, lambda X, Y: modes_covered(X, Y, 1.0)):
+        with pytest.raises(ValueError, match="divide all rows by one number"):
+            judge(1e160 * X, 1e160 * Y)
+
+
+def test_frames_in_another_order_are_refused():
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 3)), columns=list("abc"))
+    other = X[list("cab")]
+    for judge in (frechet_distance, precision_recall, lambda X, Y: modes_covered(Y, X, 1.0)):
+        judge(X, X), judge(X, X.to_numpy()), judge(X, X.rename(columns={"a": "d"}))
+        with pytest.raises(ValueError, match=r"in another order: give \w+\[\w+.columns\]"):
+            judge(X, other)
+    p = pd.Series([0.2, 0.8], index=["a", "b"])
+    assert best_discriminator(p, p).divergence == 0
+    with pytest.raises(ValueError, match=r"give p_generator.loc\[p_data.index\]"):
+        best_discriminator(p, p[::-1])
+
+
+def test_equal_centres_are_refused():
+    with pytest.raises(ValueError, match="two centres are equal"):
+        modes_covered([[0.0]], [[1.0], [0.0], [1.0]], 1.0)

@@ -5,6 +5,7 @@ from functools import partial
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -332,3 +333,29 @@ def test_an_absent_modality_learns_nothing():
         moved = weight.grad is not None and bool(weight.grad.abs().sum() > 0)
         assert not (moved and ".parts.1." in name), name
     assert model.blocks[0].qkv.parts[0].weight.grad.abs().sum() > 0
+
+
+def test_scores_whose_columns_are_in_another_order_are_refused():
+    scores = pd.DataFrame([[0.9, 0.1], [0.2, 0.8]], index=["a", "b"], columns=["a", "b"])
+    assert lab.recall_at_k(scores) == lab.recall_at_k(scores[["b", "a"]].to_numpy()[::-1]) == 1
+    for judge in (lab.recall_at_k, lab.contrastive_loss):
+        with pytest.raises(ValueError, match=r"give scores\[scores.index\]"):
+            judge(scores[["b", "a"]])
+
+
+def test_rows_that_a_tower_cannot_hold_are_refused():
+    rows = np.random.default_rng(0).normal(size=(6, 2))
+    encoder = lab.DualEncoder(2, 16, epochs=1, random_state=0).fit(rows, rows)
+    rows[3] = 1e39  # infinite in float32
+    with pytest.raises(ValueError, match="up to 1e.39 in row 3"):
+        encoder.similarity(rows, rows)
+
+
+def test_padding_may_hold_anything():
+    model, passages, tokens = fusion()
+    padding = torch.zeros(2, 4, 3, dtype=torch.bool)
+    padding[..., 2:] = True
+    empty = torch.where(padding[..., None], math.nan, passages)
+    with torch.no_grad():
+        assert torch.equal(model(empty, tokens, padding), model(passages, tokens, padding))
+    assert empty.isnan().any()  # what was given stays as it is

@@ -108,3 +108,38 @@ def test_names_from_a_file_are_text(reader):
     figure = Ledger().figure()
     assert list(figure.data[0].y) == ["&lt;b&gt;bold&lt;/b&gt;"]
     assert "<img" not in figure.data[0].text[0] and "%{" not in figure.data[0].text[0]
+
+
+def test_a_torn_line_costs_no_other(reader):
+    guessed("What share?", 50, 52.0)
+    reader.write_bytes(reader.read_bytes() + b'{"version": 1, "fam')  # a crash while it was written
+    guessed("How many?", 50, 52.0)
+    with pytest.warns(UserWarning, match="1 lines cannot be read .* line 2 first"):
+        assert len(Ledger()) == 2
+
+
+def test_two_files_put_together_are_read_in_the_order_of_time(reader):
+    guessed("What share?", 50, 52.0)
+    line = json.loads(reader.read_text())
+    late = {**line, "when": "2999-01-01T00:00:00+00:00", "guess": [7]}
+    reader.write_text("\n".join(map(json.dumps, (late, line))))
+    (one,) = Ledger().predictions
+    assert one.guess == (50.0,)
+
+
+@pytest.mark.parametrize(
+    "change", [{"guess": "12", "truth": "34"}, {"low": -1e308, "high": 1e308}, {"guess": {"1": 2}}]
+)
+def test_a_line_that_is_no_guess_is_left_out(reader, change):
+    guessed("What share?", 50, 52.0)
+    line = json.loads(reader.read_text())
+    reader.write_text(json.dumps(line | change))
+    with pytest.warns(UserWarning, match="1 lines cannot be read"):
+        assert len(Ledger()) == 0
+
+
+def test_a_curve_on_both_sides_is_neither_too_high_nor_too_low(reader):
+    curve = PredictCurve("How high?", [0, 1], [0.25, 0.75], family="cascades")
+    curve.value = [0.75, 0.25]
+    curve.compare()
+    assert repr(Ledger()).endswith("0 too high, 0 too low, 1 as much too high as too low")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 FOLDER = "ensemble_lab.exercises."
+AROUND = "%%time", "%%capture", "%%prun"  # magics that run the Python below them
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,19 @@ def resemblance(notebook: NotebookNode, exercises: tuple[Exercise, ...]) -> int:
 
 
 def _lines(notebook: NotebookNode) -> Iterator[ast.stmt]:
-    """The statements of all cells that are Python; what is not was not run either."""
+    """The statements of all cells that IPython reads as Python, magics included.
+
+    What it cannot read was not run either.
+    """
+    from IPython.core.inputtransformer2 import TransformerManager
+
     for cell in notebook.cells:
         if cell.cell_type == "code":
+            source = cell.source
+            if source.lstrip().startswith(AROUND):
+                source = source.lstrip().partition("\n")[2]
             try:
-                yield from ast.parse(cell.source).body
+                yield from ast.parse(TransformerManager().transform_cell(source)).body
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 continue
 

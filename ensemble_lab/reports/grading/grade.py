@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -14,6 +15,7 @@ from typing import Any
 from ensemble_lab.core.errors import shown
 from ensemble_lab.core.whole import write_whole
 from ensemble_lab.reports.grading.asked import Exercise, changed, exercises_of
+from ensemble_lab.reports.grading.cells import as_cell, of_cell
 from ensemble_lab.reports.grading.submission import lesson_of, opened, run, student_of
 from ensemble_lab.reports.kernel import kernel_environment
 from ensemble_lab.reports.request import RequestError, excerpt, find_notebooks, named, read_notebook
@@ -26,8 +28,8 @@ LIMIT = 120.0  # seconds of a cell
 class Grade:
     """One exercise of one submission: a row of the CSV file.
 
-    `note` says what became of its check. `key` follows from the submission, the seed and the hidden
-    checks: where one of them is new, the submission is graded again.
+    `note` says what became of its check. `key` follows from the submission, the seed, the hidden
+    checks and the limit: where one of them is new, the submission is graded again.
     """
 
     student: str
@@ -63,7 +65,8 @@ def grade(
     folder : path
         Submissions, in a folder for each student or named ``lesson_student.ipynb``.
     path : path
-        The CSV file; its columns are the fields of `Grade`.
+        The CSV file; its columns are the fields of `Grade`. A cell that a spreadsheet would compute
+        has a ' before it.
     lessons : sequence of path
         What was handed out; empty for all of ``notebooks/``.
     seed : int, optional
@@ -99,14 +102,17 @@ def grade(
     if seed is not None and (not isinstance(seed, int) or seed < 0):
         raise RequestError(f"--seed {shown(seed, 20)}; give a whole number from 0 up")
     rows = _earlier(path)
-    hidden = f"{seed} {'' if checks is None else Path(checks).read_text('utf-8')}".encode()
+    own = "" if checks is None else Path(checks).read_text("utf-8")
+    hidden = f"{seed} {timeout:g} {own}".encode()
     found: list[Grade] = []
     with kernel_environment(), Stop() as stop:
         for file in tqdm(files, desc="grading", unit="notebook", disable=not sys.stderr.isatty()):
-            name = file.relative_to(folder).as_posix()
+            name = os.fsencode(file.relative_to(folder).as_posix()).decode(
+                "utf-8", "backslashreplace"
+            )
             content, failure = _read(file)
             key = hashlib.sha256(hidden + content).hexdigest()[:16]
-            if key not in {one.key for one in rows.get(name, ())}:
+            if not _stands(rows.get(name, ()), key, asked):
                 about = {"file": name, "key": key}
                 how = {"seed": seed, "checks": checks, "timeout": timeout}
                 graded = _graded(about, content, failure, asked, stop, how)
@@ -130,9 +136,10 @@ def _submissions(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise RequestError(f"no folder {named(folder)}; give the one with the submissions")
     found = sorted(
-        path for path in folder.rglob("*.ipynb")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
+        path for path in folder.rglob("*")
+        if path.suffix.lower() == ".ipynb"
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and (path.is_file() or not path.exists())  # a link to nothing is named, not passed over
     )  # fmt: skip
     if not found:
         raise RequestError(f"no notebooks in {named(folder)}; give the folder of submissions")
@@ -147,24 +154,33 @@ def _read(file: Path) -> tuple[bytes, str]:
         return b"", f"it cannot be read: {error.strerror}"
 
 
+def _stands(rows: Sequence[Grade], key: str, lessons: Mapping[str, tuple[Exercise, ...]]) -> bool:
+    """Whether the rows of an earlier run are still right; where nothing ran, it is looked again."""
+    if not rows or not rows[0].lesson or any(one.key != key for one in rows):
+        return False
+    asked = lessons.get(rows[0].lesson)
+    return asked is None or [one.exercise for one in rows] == [one.check for one in asked]
+
+
 def _earlier(path: Path) -> dict[str, list[Grade]]:
     """The rows of earlier runs by file. The table is written at once, if there is none."""
     found: dict[str, list[Grade]] = {}
     if not path.exists():
         _write(path, found)
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             if rows.fieldnames != COLUMNS:
                 raise RequestError(f"{named(path)} is no file of grades; choose another --csv")
             for row in rows:
-                one = Grade(**{**row, "passed": int(row["passed"])})
+                texts = {name: of_cell(cell) for name, cell in row.items()}
+                one = Grade(**{**texts, "passed": int(row["passed"])})
                 found.setdefault(one.file, []).append(one)
     except OSError as error:
         raise RequestError(
             f"{named(path)} cannot be read: {error.strerror}; choose another --csv"
         ) from error
-    except (ValueError, TypeError, csv.Error) as error:
+    except (ValueError, TypeError, AttributeError, csv.Error) as error:
         why = excerpt(str(error), 80)
         raise RequestError(f"{named(path)} is damaged: {why}; move it away") from error
     return found
@@ -173,10 +189,10 @@ def _earlier(path: Path) -> dict[str, list[Grade]]:
 def _write(path: Path, rows: Mapping[str, Sequence[Grade]]) -> None:
     """The whole table: a run that ends early leaves no half row."""
     text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
+    table = csv.writer(text)  # with \r\n at the end of a row, both are quoted within a cell
     table.writerow(COLUMNS)
     for grades in rows.values():
-        table.writerows([getattr(one, name) for name in COLUMNS] for one in grades)
+        table.writerows([as_cell(str(getattr(one, name))) for name in COLUMNS] for one in grades)
     try:
         write_whole(path, text.getvalue())
     except OSError as error:
@@ -192,8 +208,9 @@ def _graded(about: Mapping[str, str], content: bytes, failure: str,
     name, nothing = about["file"], {"exercise": "", "passed": 0, "note": ""}
     try:
         notebook = None if failure else opened(content)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        failure = f"not a notebook: {excerpt(str(error), 100)}"
+    except Exception as error:  # nbformat has many, and one file must not stop the class
+        why = str(error) or type(error).__name__
+        failure = f"not a notebook: {excerpt(why, 100)}"
     if failure:
         who = student_of(name, "")
         return [Grade(**about, **nothing, student=who, lesson="", message=failure)]

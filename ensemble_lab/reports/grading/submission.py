@@ -55,7 +55,7 @@ def student_of(name: str, lesson: str) -> str:
     first, _, rest = name.partition("/")
     if rest:
         return first
-    stem = first.removesuffix(".ipynb")
+    stem = first[: -len(".ipynb")]  # in any case
     return stem.replace(lesson, "").strip("_- ") or stem if lesson else stem
 
 

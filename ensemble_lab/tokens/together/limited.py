@@ -102,6 +102,7 @@ def limited_teacher(
     -------
     Generation
         The rounds of both parts; `prefill` is the time to read the prompt, and the text again.
+        After a keyboard interrupt: what is generated so far.
 
     Raises
     ------
@@ -140,7 +141,9 @@ def limited_teacher(
         parts.append(decode(teacher, ids, draft, max_new_tokens=min(first, limit), seed=seed,
                             **settings))  # fmt: skip
     tokens = parts[0].tokens if first else ()
-    if len(tokens) < limit and not (tokens and tokens[-1] in large.ends):
+    # An interrupted first part is shorter than asked, as is one that ended by itself.
+    whole_part = len(tokens) == min(first, limit)
+    if whole_part and len(tokens) < limit and not (tokens and tokens[-1] in large.ends):
         other = None if seed is None else (seed + OTHER_SEED) % 2**64
         parts.append(decode(small, [*ids, *tokens], draft, max_new_tokens=limit - len(tokens),
                             seed=other, **settings))  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import rel_entr, xlogy
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.training.inputs.targets import numbers
+from ensemble_lab.training.inputs.targets import check_order, numbers
 
 
 class BestDiscriminator(NamedTuple):
@@ -46,7 +46,7 @@ def best_discriminator(p_data, p_generator) -> BestDiscriminator:
     Raises
     ------
     ValueError
-        Negative numbers or NaN, other sums, or lengths that differ.
+        Negative numbers or NaN, other sums, lengths that differ, or outcomes in another order.
 
     References
     ----------
@@ -59,6 +59,7 @@ def best_discriminator(p_data, p_generator) -> BestDiscriminator:
     >>> best_discriminator([0.5, 0.5], [0.5, 0.5]).value == -math.log(4)
     True
     """
+    check_order(p_data, p_generator, "p_generator", "p_data")
     p, q = _distribution(p_data, "p_data"), _distribution(p_generator, "p_generator")
     if len(p) != len(q):
         raise ValueError(

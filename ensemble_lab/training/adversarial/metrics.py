@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import xlogy
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.training.adversarial.rows import checked_rows
+from ensemble_lab.training.adversarial.rows import check_alike, checked_rows
 from ensemble_lab.training.another_output.rules import count
 
 GOOD = 3  # standard deviations from a centre, within which a sample is good
@@ -57,7 +57,8 @@ def modes_covered(samples, centres, sd: float) -> Modes:
     Raises
     ------
     ValueError
-        Columns that do not fit, NaN, no sample, or an `sd` that is not finite and above 0.
+        Columns that do not fit, NaN, no sample, equal centres, or an `sd` that is not finite and
+        above 0.
 
     References
     ----------
@@ -71,10 +72,13 @@ def modes_covered(samples, centres, sd: float) -> Modes:
     >>> found.covered, found.good, found.counts.tolist()
     (2, 0.75, [2, 1])
     """
+    check_alike(centres, samples, "samples", "centres")
     centres = checked_rows(centres, "centres")
     samples = checked_rows(samples, "samples", columns=centres.shape[1])
     if isinstance(sd, bool) or not isinstance(sd, Real) or not 0 < sd < math.inf:
         raise ValueError(f"sd={shown(sd)}: use a finite number above 0")
+    if len(np.unique(centres, axis=0)) < len(centres):
+        raise ValueError("two centres are equal, so one would never be covered: give each once")
     apart = cdist(samples, centres)  # (n, modes)
     good = apart.min(1) <= GOOD * sd
     counts = np.bincount(apart.argmin(1)[good], minlength=len(centres))
@@ -116,6 +120,7 @@ def frechet_distance(X, Y) -> float:
     >>> round(frechet_distance([[0.0], [2.0]], [[3.0], [7.0]]), 9)  # (1 - 5)^2 + (√2 - √8)^2
     18.0
     """
+    check_alike(X, Y, "Y", "X")
     X = checked_rows(X, "X", least=2)
     Y = checked_rows(Y, "Y", least=2, columns=X.shape[1])
     # S = Rᵀ R for each, so the trace of (S_X S_Y)^{1/2} is the sum of the singular values of
@@ -179,6 +184,7 @@ def precision_recall(real, fake, k: int = 5) -> PrecisionRecall:
     [0.667, 1.0, 1.333, 0.75]
     """
     least = count(k, "k") + 1
+    check_alike(real, fake, "fake", "real")
     real = checked_rows(real, "real")
     fake = checked_rows(fake, "fake", columns=real.shape[1])
     for name, rows in (("real", real), ("fake", fake)):

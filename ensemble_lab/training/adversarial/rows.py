@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from numbers import Integral
 
 import numpy as np
 
 from ensemble_lab.core.errors import shown
 from ensemble_lab.training.inputs.targets import numbers
+
+LARGEST = 1e150  # its square is finite, also summed over many rows
 
 
 def checked_rows(X, what: str, *, least: int = 1, columns: int | None = None) -> np.ndarray:
@@ -16,8 +20,8 @@ def checked_rows(X, what: str, *, least: int = 1, columns: int | None = None) ->
     Raises
     ------
     ValueError
-        Text, other dimensions, fewer than `least` rows, no column or another number of columns, or
-        NaN or infinity, named with its row and column.
+        Text, other dimensions, fewer than `least` rows, no column or another number of columns,
+        numbers whose squares are infinite, or NaN or infinity, named with its row and column.
     """
     X = numbers(X, what, "give numbers, in rows of the same length").astype(float)
     if X.ndim == 1:
@@ -31,6 +35,11 @@ def checked_rows(X, what: str, *, least: int = 1, columns: int | None = None) ->
         raise ValueError(f"{what} has {len(X)} rows: give {least} or more")
     if columns is not None and X.shape[1] != columns:
         raise ValueError(f"{what} has {X.shape[1]} columns: give {columns}")
+    if X.size and (most := np.abs(X).max()) != math.inf and most > LARGEST:
+        raise ValueError(
+            f"{what} goes up to {most:.3g}, and the square of such a number is infinite: divide"
+            " all rows by one number"
+        )
     if not (finite := np.isfinite(X)).all():
         row, column = np.argwhere(~finite)[0].tolist()
         raise ValueError(
@@ -38,6 +47,22 @@ def checked_rows(X, what: str, *, least: int = 1, columns: int | None = None) ->
             " fill the gap"
         )
     return X
+
+
+def check_alike(one, other, what: str, beside: str) -> None:
+    """Refuse frames with the same columns in another order: distances go by position.
+
+    Raises
+    ------
+    ValueError
+        The name of the other frame, with the fix.
+    """
+    mine, theirs = (list(getattr(frame, "columns", ())) for frame in (one, other))
+    if mine != theirs and Counter(mine) == Counter(theirs):
+        raise ValueError(
+            f"{beside} and {what} have the same columns in another order: give"
+            f" {what}[{beside}.columns]"
+        )
 
 
 def generator_of(rng) -> np.random.Generator:

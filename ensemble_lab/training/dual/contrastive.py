@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -197,8 +198,17 @@ def square(scores, least: int = 2) -> np.ndarray:
     Raises
     ------
     ValueError
-        Something else, such as views of different length, one pair or NaN.
+        Something else, such as views of different length, one pair, NaN, or a frame whose columns
+        are in another order than its rows.
     """
+    if isinstance(scores, pd.DataFrame):
+        rows, columns = list(scores.index), list(scores.columns)
+        if rows != columns and Counter(rows) == Counter(columns):
+            raise ValueError(
+                "the rows and columns of scores have the same names in another order, so partners"
+                " are not on the diagonal: give scores[scores.index], or scores.to_numpy() if they"
+                " are"
+            )
     found = array_of(scores, "scores", "give an array of numbers (n, n)")
     if found.ndim < 2 or found.shape[-1] != found.shape[-2] or not found.size:
         raise ValueError(

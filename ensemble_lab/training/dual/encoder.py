@@ -148,7 +148,8 @@ class DualEncoder(BaseEstimator):
         Raises
         ------
         ValueError
-            Not fitted, another tower, another number of columns, or NaN.
+            Not fitted, another tower, another number of columns, NaN, or numbers so large that the
+            tower gives NaN.
         """
         if not hasattr(self, "members_"):
             raise ValueError("this DualEncoder has learned nothing yet: call fit first")
@@ -163,7 +164,13 @@ class DualEncoder(BaseEstimator):
             )
         other = np.zeros((len(rows), self.views_[1 - tower]))
         both = np.hstack([rows, other] if tower == 0 else [other, rows])
-        return np.split(self.members_.outputs(both), 2, axis=-1)[tower]
+        found = np.split(self.members_.outputs(both), 2, axis=-1)[tower]
+        if len(bad := np.argwhere(~np.isfinite(found))):
+            raise ValueError(
+                f"the {name} view has numbers up to {abs(rows[bad[0][1]]).max():.3g} in row"
+                f" {bad[0][1]}, for which its tower gives NaN: scale both views to numbers around 1"
+            )
+        return found
 
     def similarity(self, first, second) -> np.ndarray:
         """Cosines (members, n1, n2) of first views (n1, d1) with second views (n2, d2).

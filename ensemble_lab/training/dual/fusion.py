@@ -134,6 +134,8 @@ class FusionInDecoder(nn.Module):
                     f"passage {which} of row {row} is only padding: leave it out, or use at least"
                     " one token"
                 )
+            # A weight of 0 times NaN is NaN, so what is not read must be a number too.
+            passages = passages.masked_fill(padding[..., None].to(passages.device), 0)
         return passages, padding
 
 

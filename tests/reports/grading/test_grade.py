@@ -1,6 +1,9 @@
 """A class of submissions: what is right passes, and all else is named; nothing stops the rest."""
 
 import csv
+import json
+import os
+import sys
 
 import nbformat
 import pytest
@@ -10,6 +13,7 @@ from ensemble_lab.cli import main
 from ensemble_lab.exercises.draws import drawn_with
 from ensemble_lab.exercises.start_here import check_total_cost
 from ensemble_lab.reports.grading import grade as module
+from ensemble_lab.reports.grading.asked import changed, exercises_of
 from ensemble_lab.reports.grading.grade import COLUMNS, grade, summary
 from ensemble_lab.reports.request import RequestError
 
@@ -187,3 +191,99 @@ def test_hidden_cases_are_others_and_end():
         with drawn_with(seed):
             cases.append(str(list(check_total_cost.cases())))
     assert len(set(cases)) == 3 and str(list(check_total_cost.cases())) == cases[0]
+
+
+def test_a_cell_is_no_formula_in_a_spreadsheet(place, tmp_path, monkeypatch):
+    """And names, line ends and quotes come back as they were, so nothing is graded twice."""
+    ran = []
+    monkeypatch.setattr(
+        module,
+        "run",
+        lambda *_, **__: (ran.append(1), [{"passed": True, "message": "=1+1\r"}], "")[1:],
+    )
+    students = "=cmd|' C calc'!A0", "+a", "-b", "@c", "'=d", "'e", "ü f", "g\rh", 'i,"j\nk'
+    for student in students:
+        write(
+            tmp_path / "in" / student / "00_start.ipynb",
+            book(IMPORT, RIGHT, "check_total_cost(total_cost)"),
+        )
+    (tmp_path / "in/+a/00_start.ipynb").rename(tmp_path / "in/+a/00_START.IPYNB")
+    path, how = tmp_path / "g.csv", {"lessons": [place / "lessons"]}
+    for _ in range(2):
+        grades = grade(tmp_path / "in", path, **how)
+        assert {one.student for one in grades} == set(students) and len(ran) == len(students)
+        assert all(one.message == "=1+1\r" for one in grades)
+    cells = [cell for row in rows(path) for cell in row.values()]
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as a spreadsheet saves it
+    assert grade(tmp_path / "in", path, **how) == grades and len(ran) == len(students)
+
+
+def test_what_is_new_is_graded_again(place, tmp_path, monkeypatch):
+    ran = []
+
+    def run(_, asked, *__, **___):
+        ran.append(asked)
+        return [None] * len(asked), "too slow"
+
+    monkeypatch.setattr(module, "run", run)
+    write(tmp_path / "in/a/x.ipynb", book(IMPORT, RIGHT, "check_total_cost(total_cost)"))
+    path, lessons = tmp_path / "g.csv", place / "lessons"
+    (one,) = grade(tmp_path / "in", path, lessons=[lessons / "01_vote.ipynb"])
+    assert "no lesson" in one.message and not ran
+    for _ in range(2):
+        (one,) = grade(tmp_path / "in", path, lessons=[lessons / "00_start.ipynb"])
+        assert one.lesson == "00_start" and len(ran) == 1
+    (one,) = grade(tmp_path / "in", path, lessons=[lessons / "01_vote.ipynb"])
+    assert one.lesson == "00_start" and len(ran) == 1  # a grade of another lesson stays
+    grade(tmp_path / "in", path, lessons=[lessons], timeout=500)
+    assert len(ran) == 2
+    more = book(IMPORT, STUB.format("pass"), *["check_total_cost(total_cost)"] * 2)
+    write(tmp_path / "lessons/00_start.ipynb", more)
+    assert len(grade(tmp_path / "in", path, lessons=[tmp_path / "lessons"], timeout=500)) == 2
+    assert len(ran) == 3
+
+
+def test_one_bad_file_does_not_stop_the_class(place, tmp_path):
+    cell = {"cell_type": "code", "source": "1"}
+    whole = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}
+    bad = [{}, {"nbformat": 2}, {"nbformat": 3}, whole, {**whole, "metadata": None},
+           {**whole, "nbformat_minor": "x"}]  # fmt: skip
+    for i, content in enumerate(bad):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / f"in/s{i}.ipynb").write_text(json.dumps(content))
+    (tmp_path / "in/link.ipynb").symlink_to(tmp_path / "gone.ipynb")
+    (tmp_path / "in/folder.ipynb").mkdir()
+    grades = grade(tmp_path / "in", tmp_path / "g.csv", lessons=[place / "lessons"])
+    assert len(grades) == len(bad) + 1
+    assert {one.message.partition(":")[0] for one in grades} == {
+        "not a notebook",
+        "it cannot be read",
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_that_is_no_text(place, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / os.fsdecode(b"a\xff.ipynb")).write_text("[]")
+    for _ in range(2):
+        (one,) = grade(tmp_path / "in", tmp_path / "g.csv", lessons=[place / "lessons"], seed=1)
+        assert one.student == r"a\xff" and len(rows(tmp_path / "g.csv")) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "%matplotlib inline\n{}",
+        "!ls\n{}",
+        "%%time\n{}",
+        "  x = 1\n  {}",
+        "x?\n{}",
+        "%%capture out\n{}",
+    ],
+)
+def test_a_check_beside_a_magic_is_still_there(source):
+    asked = exercises_of(book(IMPORT, "check_total_cost(total_cost)"))
+    assert len(asked) == 1
+    assert not changed(book(source.format("check_total_cost(total_cost)")), asked)
+    assert changed(book(source.format("check_total_cost = print")), asked)

@@ -340,6 +340,18 @@ def test_an_end_or_the_context_ends_both_parts():
             assert len(limited_teacher(*models, [1, 2, 3], first).tokens) == 5
 
 
+def test_an_interrupt_in_the_first_part_ends_the_text(monkeypatch):
+    large, small, asked = toy(0), toy(1), []
+
+    def interrupted(model, ids, *_, **__):  # decode returns what it has
+        asked.append(model)
+        return decode(model, ids, max_new_tokens=2)
+
+    monkeypatch.setattr(limited, "decode", interrupted)
+    made = limited_teacher(large, small, [1], 5, max_new_tokens=12)
+    assert asked == [large] and len(made.tokens) == 2
+
+
 @pytest.mark.parametrize("fault", [False, True])
 def test_both_parts_are_drawn_apart(monkeypatch, fault):
     large, small = toy(0, spread=0.3), toy(1, spread=0.3)
