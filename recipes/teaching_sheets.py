@@ -41,14 +41,14 @@ class Book(NamedTuple):
 
 
 def read(path):
-    """The book of a notebook."""
+    """The book of a notebook; `ValueError` where it is not written like the others."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
     head, prose = cells[0][1], "\n\n".join(text for kind, text in cells if kind == "markdown")
     question = re.search(r"\*\*([^*]+\?)\*\*", head)
     minutes = re.search(r"\b(\d+) minutes", head)
     if not (question and minutes):
-        raise SystemExit(f"{path.name}: its first cell has no question in bold, or no minutes")
+        raise ValueError(f"{path.name}: its first cell has no question in bold, or no minutes")
     needs = needs_in(head)
     return Book(
         path.stem,
@@ -149,10 +149,10 @@ def recall_in(prose, name):
     section = re.search(r"^### Can you recall\?\n(.*?)(?=^#|\Z)", prose, re.M | re.S)
     if not section:
         return ()
-    asked, answered = section[1].split("<summary>Answers</summary>")
+    asked, _, answered = section[1].partition("<summary>Answers</summary>")
     pairs = items(asked), items(answered.split("</details>")[0])
     if len(pairs[0]) != len(pairs[1]):
-        raise SystemExit(f"{name}: {len(pairs[0])} recall questions, {len(pairs[1])} answers")
+        raise ValueError(f"{name}: {len(pairs[0])} recall questions, {len(pairs[1])} answers")
     return tuple(zip(*pairs, strict=True))
 
 

@@ -190,7 +190,10 @@ def all_books(folder=NOTEBOOKS):
 
 def main():
     """Write the page, or say what is wrong."""
-    books = all_books()
+    try:
+        books = all_books()
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     if found := faults(books):
         raise SystemExit("\n".join(found))
     write_whole(WRITTEN, written(books))
