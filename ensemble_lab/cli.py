@@ -164,6 +164,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     report.set_defaults(run=_report)
 
+    figures = commands.add_parser("figures", help="write the figures of run notebooks as SVG")
+    figures.add_argument("notebooks", nargs="+", metavar="NOTEBOOK", help="run before, as a report")
+    figures.add_argument("--out", required=True, metavar="DIR", help="folder for the figures")
+    figures.set_defaults(run=_figures)
+
     student = commands.add_parser("student", help="write notebooks without their solutions")
     student.add_argument("--as", dest="version", default="student",
                          choices=("student", "solution", "instructor", "nbgrader"),
@@ -305,6 +310,22 @@ def _parameters(chosen) -> dict:
             " the parameter 'state'; give one of them"
         )
     return parameters | {"state": read_state(chosen.state, find_notebooks(chosen.notebooks))}
+
+
+def _figures(chosen) -> int:
+    from ensemble_lab.reports.figures import write_figures
+    from ensemble_lab.reports.request import RequestError, plain
+
+    try:
+        written, faults = write_figures(chosen.notebooks, chosen.out)
+    except RequestError as error:
+        _say(chosen, str(error))
+        return 1
+    for path in written:
+        print(plain(str(path)))
+    for fault in faults:
+        _say(chosen, fault)
+    return 1 if faults else 0
 
 
 def _student(chosen) -> int:
