@@ -19,7 +19,6 @@ from recipes.teaching_sheets import read
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS, WRITTEN = ROOT / "notebooks", ROOT / "docs/teaching.md"
-AWAITED = {"21"}  # left out while there is no such notebook
 
 # Weeks, or the one lecture: what it is about, and its notebooks in the order of teaching.
 SYLLABUSES = {
@@ -53,11 +52,6 @@ PATH = [
 ]
 
 
-def taught(numbers, books):
-    """The notebooks of a week that are there already."""
-    return [n for n in numbers.split() if n in books or n not in AWAITED]
-
-
 def faults(books, syllabuses=SYLLABUSES):
     """What is wrong, a sentence each: nothing is written before this list is empty."""
     graph = {n: {other for other, _ in book.edges} for n, book in books.items()}
@@ -71,7 +65,7 @@ def faults(books, syllabuses=SYLLABUSES):
     except CycleError as error:
         found.append(f"these need each other: {' -> '.join(error.args[1])}")
     for title, weeks in syllabuses.items():
-        order = [n for _, numbers in weeks for n in taught(numbers, books)]
+        order = [n for _, numbers in weeks for n in numbers.split()]
         for at, n in enumerate(order):
             if n not in books or n in order[:at]:
                 found.append(f"{title}: {n!r} is no notebook, or comes twice")
@@ -128,7 +122,7 @@ def weeks_of(title, weeks, books):
     lines = [f"### {title}", "", "| | about | notebooks | in class | exercises |"]
     lines.append("|--:|---|---|--:|--:|")
     for k, (about, numbers) in enumerate(weeks, 1):
-        here = [books[n] for n in taught(numbers, books)]
+        here = [books[n] for n in numbers.split()]
         exercises = sum(int(e[2]) for book in here for e in book.exercises)
         spent = sum(book.minutes for book in here) - exercises
         names = ", ".join(map(linked, here))

@@ -239,7 +239,8 @@ def _samples():
     yield np.array([*near, [4.9, 4.0], [4.5, 4.5]]), centres, 0.25
     line = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [5.0, 0.0], [9.0, 0.0], [13.0, 0.0]])
     near = [[0.6, 0.0], [2.05, 0.1], [2.1, -0.3], [3.4, 0.2], [4.2, 0.0]]
-    yield np.array([*near, [7.2, 0.0], [9.92, 0.0], [11.2, 0.0]]), line, 0.3
+    yield np.array([*near, [7.2, 0.0], [11.8, 0.0]]), line, 0.3
+    yield np.array([[2.5, 0.0], [10.0, 0.5]]), np.array([[0.0, 0.0], [10.0, 0.0]]), 1.0
     rng = draws(0)
     centres = rng.normal(0, 4, (6, 3))
     yield centres[rng.integers(0, 4, 40)] + rng.normal(0, 0.8, (40, 3)), centres, 0.5
