@@ -144,6 +144,9 @@ def _marked(stub: str, solution: str, function: str, name: str) -> str:
     """The function with its docstring, and the solution's body between nbgrader's marks."""
     before, solved, after = _around(solution, function, f"{name}, a solution")
     asked, made = (ast.parse(one).body[0] for one in (stub, solved))
+    if made.body[0].lineno == made.lineno:  # on one line
+        solved = ast.unparse(made)
+        made = ast.parse(solved).body[0]
     head = solved.split("\n")[: made.body[0].lineno - 1]
     told = ast.get_docstring(asked, clean=False)
     inside = textwrap.dedent("\n".join(solved.split("\n")[made.body[0].lineno - 1 :])).strip()

@@ -11,9 +11,6 @@ from ensemble_lab.explorers import explore
 from ensemble_lab.explorers.explore import EXPLORERS
 from ensemble_lab.tokens.traces import Place, Trace, TracedRound
 
-ALONE = ("condorcet", "bagging", "boosting", "stacking", "negative-correlation", "distillation",
-         "submodels", "gan", "lesions", "retrieval")  # fmt: skip
-
 NAMES = (
     '<img src="http://127.0.0.1:9/evil" onerror="window.evil=1">',
     '<a href="http://127.0.0.1:9/evil">evil</a>',

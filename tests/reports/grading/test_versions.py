@@ -78,6 +78,19 @@ def test_what_each_version_holds(lesson, tmp_path):
         exec(judged.source, names | {"total_cost": lambda *case: 1.0})
 
 
+def test_a_solution_on_one_line_has_a_body_for_nbgrader(lesson, tmp_path):
+    one = "def total_cost(c, t, small, big): return len(c) * small + (c < t).sum() * big"
+    book = nbformat.read(lesson, as_version=4)
+    book.cells[
+        1
+    ].source = f"<details><summary>Solution</summary>\n\n```python\n{one}\n```\n</details>"
+    nbformat.write(book, lesson)
+    made, judged = version(lesson, "nbgrader", tmp_path).cells[:2]
+    exec(made.source, names := {})
+    exec(judged.source, names)
+    assert "BEGIN SOLUTION\n    return" in made.source
+
+
 def test_an_exercise_that_cannot_be_solved_is_named(lesson, tmp_path):
     book = nbformat.read(lesson, as_version=4)
     for cells, words in (
