@@ -162,6 +162,7 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="time limit of one notebook; default: none"
     )
+    report.add_argument("--slides", action="store_true", help="pages to show with the arrow keys")
     report.set_defaults(run=_report)
 
     figures = commands.add_parser("figures", help="write the figures of run notebooks as SVG")
@@ -276,7 +277,9 @@ def _report(chosen) -> int:
     from ensemble_lab.reports.request import RequestError
 
     try:
-        failures = report(chosen.notebooks, chosen.out, _parameters(chosen), chosen.timeout)
+        failures = report(
+            chosen.notebooks, chosen.out, _parameters(chosen), chosen.timeout, chosen.slides
+        )
     except RequestError as error:
         _say(chosen, str(error))
         return 1

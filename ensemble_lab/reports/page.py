@@ -22,6 +22,7 @@ from ensemble_lab.core.errors import shown
 from ensemble_lab.core.whole import write_whole
 from ensemble_lab.reports.markdown import without_code
 from ensemble_lab.reports.request import RequestError, plain, read_notebook
+from ensemble_lab.reports.slides import as_slides
 from ensemble_lab.reports.vector import svg
 from ensemble_lab.widgets.plain import unescaped, whole
 
@@ -111,7 +112,7 @@ class Run:
         return self.executed.with_suffix(".html")
 
 
-def write_page(executed: Path) -> list[str]:
+def write_page(executed: Path, slides: bool = False) -> list[str]:
     """Write the HTML page of an executed notebook next to it; returns what it could not show."""
     from ensemble_lab.reports.formulas import FormulaExporter
 
@@ -128,6 +129,8 @@ def write_page(executed: Path) -> list[str]:
             cell.source = apart(cell.source)
     page, _ = FormulaExporter(raw_template=TEMPLATE).from_notebook_node(notebook)
     page = page.replace("<head>", f"<head>{POLICY.format(nonce)}", 1)
+    if slides:
+        page = as_slides(page, nonce)
     write_whole(executed.with_suffix(".html"), whole(page))
     return faults
 

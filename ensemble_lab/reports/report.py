@@ -30,6 +30,7 @@ def report(
     out: str | Path,
     parameters: Mapping[str, Any],
     timeout: float | None = None,
+    slides: bool = False,
 ) -> list[str]:
     """Run notebooks and write their pages and an ``index.html`` into `out`.
 
@@ -48,6 +49,8 @@ def report(
         Parameters for all of the notebooks.
     timeout : float, optional
         Time limit of each notebook in seconds; no limit by default.
+    slides : bool
+        Whether pages are shown one section at a time, with the arrow keys.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def report(
     runs = []
     with kernel_environment(), Stop() as stop:
         for path in paths:
-            runs.append(_one(path, out / path.name, parameters, stop, timeout))
+            runs.append(_one(path, out / path.name, parameters, stop, timeout, slides))
             if stop.number is not None:
                 break
         left = paths[len(runs) :]
@@ -123,7 +126,12 @@ def _remove_old(out: Path, paths: Sequence[Path]) -> None:
 
 
 def _one(
-    path: Path, executed: Path, parameters: Mapping[str, Any], stop: Stop, timeout: float | None
+    path: Path,
+    executed: Path,
+    parameters: Mapping[str, Any],
+    stop: Stop,
+    timeout: float | None,
+    slides: bool,
 ) -> Run:
     """Run one notebook and write its page; any error is a failure of this notebook."""
     start = perf_counter()
@@ -144,7 +152,7 @@ def _one(
     seconds = perf_counter() - start
     try:
         with stop.interruptible():
-            faults = write_page(executed)
+            faults = write_page(executed, slides)
         if faults:
             more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
             fault = f"in the page of {excerpt(path.name)}, {faults[0]}{more}"

@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from playwright.sync_api import expect
 
 from ensemble_lab.explorers import explore
-from ensemble_lab.reports.page import WIDGET, write_page
+from ensemble_lab.reports.page import PLOTLY, WIDGET, write_page
 from ensemble_lab.widgets.still import plain_figure
 from tests.notebooks.solved import NOTEBOOKS
 
@@ -112,3 +112,35 @@ def test_without_scripts_there_is_a_picture_and_no_hole(tmp_path, browser):
             page.goto((tmp_path / "a.html").as_uri())
             assert page.locator("noscript svg").is_visible() is not scripts
             assert page.locator(".plotly-graph-div").is_visible() is scripts
+
+
+def test_slides_follow_the_arrow_keys_and_are_a_page_without_scripts(tmp_path, page):
+    figure = new_output("display_data", {PLOTLY: {"data": [{"y": [1, 2]}]}})
+    cells = [
+        new_markdown_cell("# First\n\nA few words."),
+        new_markdown_cell("## Second"), new_code_cell("1 + 1", outputs=[figure]),
+        new_markdown_cell("### Not a slide"), new_markdown_cell("word\n\n" * 100),
+        new_markdown_cell("## Third"),
+    ]  # fmt: skip
+    nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
+    write_page(tmp_path / "a.ipynb", slides=True)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto((tmp_path / "a.html").as_uri())
+    place, headings = page.locator(".place"), page.locator("main h1, main h2")
+
+    def tops():
+        return headings.evaluate_all("all => all.map((one) => one.getBoundingClientRect().top)")
+
+    expect(place).to_have_text("1 / 3")
+    for at, key in (1, "ArrowRight"), (2, "PageDown"), (2, "ArrowRight"), (1, "ArrowLeft"):
+        page.keyboard.press(key)
+        expect(place).to_have_text(f"{at + 1} / 3")
+        found = tops()
+        assert 0 <= found[at] < 100  # at the top of the window, and no other one is in it
+        assert not any(0 <= top < 800 for i, top in enumerate(found) if i != at)
+    context = page.context.browser.new_context(java_script_enabled=False)
+    plain = context.new_page()
+    plain.goto((tmp_path / "a.html").as_uri())
+    expect(plain.locator("main")).to_contain_text("Third")
+    assert plain.locator(".place").count() == 0
+    context.close()
