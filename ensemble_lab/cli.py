@@ -168,6 +168,7 @@ def build_parser() -> argparse.ArgumentParser:
     figures = commands.add_parser("figures", help="write the figures of run notebooks as SVG")
     figures.add_argument("notebooks", nargs="+", metavar="NOTEBOOK", help="run before, as a report")
     figures.add_argument("--out", required=True, metavar="DIR", help="folder for the figures")
+    figures.add_argument("--png", action="store_true", help="PNG too, where there is a Chromium")
     figures.set_defaults(run=_figures)
 
     student = commands.add_parser("student", help="write notebooks without their solutions")
@@ -320,7 +321,7 @@ def _figures(chosen) -> int:
     from ensemble_lab.reports.request import RequestError, plain
 
     try:
-        written, faults = write_figures(chosen.notebooks, chosen.out)
+        written, faults = write_figures(chosen.notebooks, chosen.out, chosen.png)
     except RequestError as error:
         _say(chosen, str(error))
         return 1

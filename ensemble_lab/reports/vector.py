@@ -69,7 +69,7 @@ class Axis:
                 yield at, text
 
 
-def svg(figure: Mapping[str, Any]) -> str:
+def svg(figure: Mapping[str, Any], strict: bool = False) -> str:
     """The figure as an ``<svg>`` element, WIDTH pixels wide.
 
     Parameters
@@ -77,18 +77,31 @@ def svg(figure: Mapping[str, Any]) -> str:
     figure : mapping
         ``data`` and ``layout`` as `still.plain_figure` gives them: lines, markers, texts, bars,
         heat maps and annotations. Other parts are left out.
+    strict : bool
+        Whether a trace of which nothing can be drawn is refused.
+
+    Raises
+    ------
+    ValueError
+        As `strict` asks.
     """
-    layout = _ranged(figure["data"], figure["layout"])
+    data = [_placed(trace) for trace in figure["data"]]
+    layout = _ranged(data, figure["layout"])
     height, margin = layout.get("height", 460), layout["margin"]
     box = (margin["l"], margin["t"], WIDTH - margin["r"], height - margin["b"])
     axes = {
         name: _axis(layout, name, box) for name in layout if name.startswith(("xaxis", "yaxis"))
     }
     parts = [_frame(name, axis, axes) for name, axis in axes.items() if axis.about.get("range")]
-    for trace in figure["data"]:
+    for trace in data:
         x, y = (axes.get(_full(trace.get(f"{a}axis", a))) for a in "xy")
+        made = []
         if x and y and x.about.get("range") and y.about.get("range"):
-            parts += DRAWN.get(trace["type"], lambda *_: ())(trace, x, y)
+            made = list(DRAWN.get(trace["type"], lambda *_: ())(trace, x, y))
+        empty = trace["type"] in DRAWN and not any(trace.get(a) for a in "xyz")
+        if strict and not made and not empty and trace.get("visible", True) is True:
+            raise ValueError(f"nothing of a trace of type {trace['type']!r} can be drawn")
+        parts += made
     title = layout.get("title", {})
     for k, words in enumerate(title.get("text", "").split("<br>")):
         size = title.get("font", {}).get("size", 16)
@@ -97,6 +110,19 @@ def svg(figure: Mapping[str, Any]) -> str:
     look = 'role="img" style="max-width: 100%" font-family="sans-serif"'
     size = f'viewBox="0 0 {WIDTH} {float(height):g}"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {look}>{"".join(parts)}</svg>'
+
+
+def _placed(trace: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A heat map's numbers in rows, at the places 0, 1, … where none are given, as plotly does."""
+    if trace["type"] != "heatmap":
+        return trace
+    z = trace["z"]
+    if isinstance(z, Mapping):
+        z = np.reshape(numbers(z), [int(side) for side in z["shape"].split(",")]).tolist()
+    known = [value for row in z for value in row if value is not None]
+    ends = {"zmin": min(known, default=0), "zmax": max(known, default=1)}
+    places = {"x": list(range(len(z[0]) if z else 0)), "y": list(range(len(z)))}
+    return {**ends, **places, **trace, "z": z}
 
 
 def _ranged(data: Sequence[Mapping], layout: Mapping) -> dict[str, Any]:
@@ -118,7 +144,10 @@ def _ranged(data: Sequence[Mapping], layout: Mapping) -> dict[str, Any]:
             known = [math.log10(value) for value in known if value > 0]
         if known:
             room = 0.05 * (max(known) - min(known)) or 0.5
-            found[name] = {**axis, "range": [min(known) - room, max(known) + room]}
+            ends = [min(known) - room, max(known) + room]
+            found[name] = {
+                **axis, "range": ends[::-1] if axis.get("autorange") == "reversed" else ends
+            }  # fmt: skip
     return found
 
 
