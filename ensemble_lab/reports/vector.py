@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ensemble_lab.core.errors import shown
 from ensemble_lab.widgets.plain import unescaped
 from ensemble_lab.widgets.style import INK, ORACLE
 
@@ -100,7 +101,7 @@ def svg(figure: Mapping[str, Any], strict: bool = False) -> str:
             made = list(DRAWN.get(trace["type"], lambda *_: ())(trace, x, y))
         empty = trace["type"] in DRAWN and not any(trace.get(a) for a in "xyz")
         if strict and not made and not empty and trace.get("visible", True) is True:
-            raise ValueError(f"nothing of a trace of type {trace['type']!r} can be drawn")
+            raise ValueError(f"nothing of a trace of type {shown(trace['type'])} can be drawn")
         parts += made
     title = layout.get("title", {})
     for k, words in enumerate(title.get("text", "").split("<br>")):
