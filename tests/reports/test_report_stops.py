@@ -200,7 +200,7 @@ def test_a_page_that_cannot_be_written_is_a_failure_of_its_notebook(
 ):
     real = module.write_page
     monkeypatch.setattr(
-        module, "write_page", lambda p: raising(error)() if p.stem == "b" else real(p)
+        module, "write_page", lambda p, slides: raising(error)() if p.stem == "b" else real(p)
     )
     (failure,) = report(three(tmp_path), tmp_path / "out", {})
     assert failure == f"b.ipynb has no page, which cannot be written: {told}"
@@ -208,7 +208,7 @@ def test_a_page_that_cannot_be_written_is_a_failure_of_its_notebook(
 
 
 def test_an_odd_figure_is_a_failure_and_has_a_page(no_kernel, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "write_page", lambda path: ["a figure cannot be drawn (x)"] * 2)
+    monkeypatch.setattr(module, "write_page", lambda *_: ["a figure cannot be drawn (x)"] * 2)
     failures = report(three(tmp_path), tmp_path / "out", {})
     assert failures[0] == "in the page of a.ipynb, a figure cannot be drawn (x) and 1 more"
 
@@ -229,7 +229,7 @@ def test_the_old_index_goes_first(no_kernel, tmp_path):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_stop_while_a_page_is_drawn(number, no_kernel, tmp_path, monkeypatch):
-    def draw(path):
+    def draw(path, slides):
         (path.parent / "half").touch()
         signal.raise_signal(number)
         pytest.fail("the page is drawn to its end")
