@@ -412,7 +412,7 @@ def test_a_value_may_begin_with_a_dash(value, monkeypatch):
     monkeypatch.setattr(module, "report", lambda *words: seen.append(words) or [])
     words = ["report", "a.ipynb", "-p", "name", value, "--out", "o"]
     assert main(words) == 0
-    assert seen == [(["a.ipynb"], "o", {"name": parse_value(value)}, None)]
+    assert seen == [(["a.ipynb"], "o", {"name": parse_value(value)}, None, False)]
 
 
 # -- states -------------------------------------------------------------------------------------
