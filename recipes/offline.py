@@ -34,12 +34,13 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ("models", "lab", "serve", "dev")  # as in the Makefile
 # pip itself, because a Python may come without it; what an editable installation is built with.
-TOOLS = ["pip", "editables"]
+TOOLS = ["pip", "hatchling>=1.25", "editables"]
 # A hub whose proxy is written in Python: the usual one needs node.
 HUB = ["jupyterhub>=5", "configurable-http-proxy>=0.3"]
 GLIBC = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
@@ -66,7 +67,7 @@ def installed(lines: Collection[str]) -> list[str]:
             found = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             raise SystemExit(f"{name} is not installed here: run make .venv/.installed") from None
-        pins[name] = f"{name}=={found.version}"
+        pins[name] = f"{name}=={Version(found.version)}"
         for line in found.requires or ():
             need = Requirement(line)
             if any(need.marker is None or need.marker.evaluate({"extra": e}) for e in new):
@@ -74,51 +75,70 @@ def installed(lines: Collection[str]) -> list[str]:
     return sorted(pins.values())
 
 
-def fetch(into: Path, kept: Path, *words: str) -> None:
+def fetch(into: Path, *words: str) -> None:
     """Have pip fetch wheels, and build those that the index has not."""
-    command = [sys.executable, "-m", "pip", "wheel", "--disable-pip-version-check", "--quiet"]
-    command += ["--progress-bar", "on", "--find-links", str(kept), "--wheel-dir", str(into)]
+    command = [sys.executable, "-m", "pip", "wheel", "--disable-pip-version-check"]
+    command += ["--wheel-dir", str(into)]
     subprocess.run([*command, *words], check=True, cwd=ROOT)
 
 
-def fetch_all(place: Path, kept: Path, extras: Collection[str], hub: bool) -> None:
-    """Fill `place` with the folder wheels and, where they are wanted, models and hub."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    optional = project["project"]["optional-dependencies"]
-    wanted = project["project"]["dependencies"] + [r for e in extras for r in optional[e]]
+def fetch_exact(into: Path, kept: Path, pins: Collection[str], *words: str) -> None:
+    """Fetch one wheel for each of `pins`, unless the last archive had it."""
+    into.mkdir(exist_ok=True)
+    had = {pin_of(path): path for path in kept.glob("*.whl")}
+    for pin in had.keys() & set(pins):
+        shutil.copyfile(had[pin], into / had[pin].name)
+    if lacking := [pin for pin in pins if pin not in had]:
+        fetch(into, "--no-deps", *words, *lacking)
+
+
+def required(*extras: str) -> list[str]:
+    """The requirements of the package with these extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    optional = project["optional-dependencies"]
+    return project["dependencies"] + [line for extra in extras for line in optional[extra]]
+
+
+def fetch_all(place: Path, kept: Path, wanted: Collection[str], whole: bool) -> None:
+    """Fill `place` with the folder wheels and, for the whole archive, models and hub."""
     pins = installed(wanted)
     wheels = place / "wheels"
     print(f"{len(pins)} packages that the package requires")
-    for torch in [pin for pin in pins if "+cpu" in pin]:  # which only PyTorch's own index has
-        fetch(wheels, kept / "wheels", "--no-deps", "--extra-index-url", makefile("TORCH_INDEX"),
-              "--retries", "1", "--timeout", "15", torch)  # fmt: skip
+    # PyTorch's own index has builds without CUDA; where it cannot be reached, pip looks on.
+    cpu = ["--extra-index-url", makefile("TORCH_INDEX"), "--retries", "1", "--timeout", "15"]
+    fetch_exact(wheels, kept / "wheels", [pin for pin in pins if "+cpu" in pin], *cpu)
     others = [pin for pin in pins if "+cpu" not in pin]
-    if "models" in extras:
+    if whole:
         others += [makefile(name) for name in ("TORCHENSEMBLE", "MINILM", "MABWISER")]
-        fetch(place / "models", kept / "models", "--no-deps", makefile("SMOLLM2"))
-    fetch(wheels, kept / "wheels", "--no-deps", *others)
+        fetch_exact(place / "models", kept / "models", [makefile("SMOLLM2")])
+    fetch_exact(wheels, kept / "wheels", others)
     print("what an editable installation is built with")
-    fetch_beside(wheels, wheels, kept / "wheels", project["build-system"]["requires"] + TOOLS)
-    if hub:
+    fetch_beside(wheels, wheels, TOOLS)
+    if whole:
         print("JupyterHub and its proxy")
-        fetch_beside(place / "hub", wheels, kept / "hub", HUB)
+        fetch_beside(place / "hub", wheels, HUB)
 
 
-def fetch_beside(into: Path, wheels: Path, kept: Path, wanted: Collection[str]) -> None:
+def fetch_beside(into: Path, wheels: Path, wanted: Collection[str]) -> None:
     """Fetch `wanted` with what it requires, beside `wheels`, whose versions stay."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as same:
         same.write("\n".join(pins_of(wheels)))
         same.flush()
-        fetch(into, kept, "--find-links", str(wheels), "-c", same.name, *wanted)
+        fetch(into, "--find-links", str(wheels), "-c", same.name, *wanted)
     for path in into.iterdir():
         if into != wheels and (wheels / path.name).exists():
             path.unlink()
 
 
+def pin_of(wheel: Path) -> str:
+    """`name==version` of a wheel, by its name."""
+    name, version, *_ = wheel.name.split("-")
+    return f"{canonicalize_name(name)}=={Version(version)}"
+
+
 def pins_of(folder: Path) -> list[str]:
-    """`name==version` of each wheel."""
-    named = ("==".join(path.name.split("-")[:2]) for path in folder.glob("*.whl"))
-    return sorted(pin.replace("_", "-").lower() for pin in named)
+    """`name==version` of each wheel in a folder."""
+    return sorted(pin_of(path) for path in folder.glob("*.whl"))
 
 
 def glibc_of(names: Collection[str]) -> str:
@@ -214,8 +234,11 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def build(out: Path, extras: Collection[str] = EXTRAS, hub: bool = True) -> Path:
-    """Write the archive and its sum into `out`; return the archive's path."""
+def build(out: Path, wanted: Collection[str] | None = None) -> Path:
+    """Write the archive and its sum into `out`; return the archive's path.
+
+    With `wanted` it holds the wheels of these requirements only, neither a hub nor a model.
+    """
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     system = re.sub(r"[^a-z0-9]+", "_", sysconfig.get_platform().lower())
     name = f"ensemble-lab-offline-{version}-{system}-cp{sys.version_info[0]}{sys.version_info[1]}"
@@ -224,12 +247,12 @@ def build(out: Path, extras: Collection[str] = EXTRAS, hub: bool = True) -> Path
             f"not in the archive, for it is not committed: {changed[0][3:]} ({len(changed)} files)"
         )
     out.mkdir(parents=True, exist_ok=True)
-    kept, tar_path = out / "offline", out / f"{name}.tar"
+    kept, tar_path = out / f"{name}-files", out / f"{name}.tar"
     # What is fetched and packed gets its name when it is complete.
     with tempfile.TemporaryDirectory(dir=out, prefix=".offline-") as work:
         place = Path(work) / "archive"
         place.mkdir()
-        fetch_all(place, kept, extras, hub)
+        fetch_all(place, kept, wanted or required(*EXTRAS), wanted is None)
         (place / "repository.tar").write_bytes(git("archive", "--format=tar", "HEAD"))
         shutil.copyfile(ROOT / "recipes/offline_install.py", place / "install.py")
         manifest = describe(name, version, place)

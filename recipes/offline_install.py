@@ -48,6 +48,7 @@ def main(arguments=None):
     chosen = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stopped)
+    kinds = ["wheels"] + (["hub"] if chosen.hub else [])
     try:
         manifest = read_manifest()
         check_machine(manifest)
@@ -56,7 +57,7 @@ def main(arguments=None):
         if new:
             check_room(folder, manifest)
             check_files(manifest)
-            install(folder, manifest, chosen.hub)
+            install(folder, manifest, kinds)
     except Refused as why:
         print(f"install.py: {why}", file=sys.stderr)
         return 1
@@ -114,11 +115,12 @@ def check_machine(manifest):
     if sys.maxsize < 2**32:
         raise Refused("this archive is for a Python of 64 bits, and this one has 32")
     library, version = platform.libc_ver()
-    if manifest["glibc"] and (library != "glibc" or parts(version) < parts(manifest["glibc"])):
+    needed = manifest["glibc"]
+    if needed and (library != "glibc" or parts(version) < parts(needed)):
         raise Refused(
             "this archive needs the C library glibc {} or newer, and this machine has {} (Alpine"
             " has musl): use a newer system, or make an archive on one like this".format(
-                manifest["glibc"], " ".join([library, version]).strip() or "another"
+                needed, " ".join([library, version]).strip() or "another"
             )
         )
 
@@ -228,7 +230,7 @@ def digest(path):
 # -- the installation -----------------------------------------------------------------------------
 
 
-def install(folder, manifest, hub):
+def install(folder, manifest, kinds):
     """Fill `folder`, and remove what was put there unless all of it was."""
     os.umask(0o022)  # nothing in it is secret, and other users of this machine may share it
     missing = [one for one in [folder, *folder.parents] if not one.exists()]
@@ -245,7 +247,7 @@ def install(folder, manifest, hub):
     try:
         empty(folder)
         mark(folder, manifest, False)
-        fill(folder, manifest, hub)
+        fill(folder, manifest, kinds)
         mark(folder, manifest, True)
     except BaseException as error:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -290,7 +292,7 @@ def empty(folder):
             one.unlink()
 
 
-def fill(folder, manifest, hub):
+def fill(folder, manifest, kinds):
     """The repository, the environment with every wheel, and the model."""
     print(f"unpacking the notebooks, the package and its data into {folder}")
     with tarfile.open(str(ARCHIVE / "repository.tar")) as tar:
@@ -301,9 +303,8 @@ def fill(folder, manifest, hub):
     venv.create(str(environment), symlinks=True)
     python = environment / "bin" / "python"
     [pip] = [name for name in manifest["files"] if name.startswith("wheels/pip-")]
-    wheels = ["wheels"] + (["hub"] if hub else [])
-    pins = [pin for kind in wheels for pin in manifest["pins"][kind]]
-    where = [word for kind in wheels for word in ("--find-links", str(ARCHIVE / kind))]
+    pins = [pin for kind in kinds for pin in manifest["pins"][kind]]
+    where = [word for kind in kinds for word in ("--find-links", str(ARCHIVE / kind))]
     # pip from its wheel: a Python may come without it, or with an old one.
     command = [str(ARCHIVE / pip / "pip"), "install", "--quiet", "--isolated", "--no-index"]
     command += ["--no-cache-dir", "--no-deps", "--disable-pip-version-check"]
