@@ -93,7 +93,7 @@ def refused(place, folder, before=()):
         ({"machine": "vax"}, "for .* on vax, and this machine is"),
         (
             {"glibc": {"wheels": "99.1"}},
-            r"wheels need the C library glibc 99\.1 or newer, and this machine has",
+            r"needs the C library glibc 99\.1 or newer, and this machine has",
         ),
         ({"room": 10**18}, "GiB free and 931322574.6 are needed: make room, or name a folder on"),
     ],
