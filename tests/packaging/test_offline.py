@@ -92,7 +92,7 @@ def refused(place, folder, before=()):
         ),
         ({"machine": "vax"}, "for .* on vax, and this machine is"),
         (
-            {"glibc": {"wheels": "99.1"}},
+            {"glibc": "99.1"},
             r"needs the C library glibc 99\.1 or newer, and this machine has",
         ),
         ({"room": 10**18}, "GiB free and 931322574.6 are needed: make room, or name a folder on"),
