@@ -44,7 +44,7 @@ TOOLS = ["pip", "hatchling>=1.25", "editables"]
 # A hub whose proxy is written in Python: the usual one needs node.
 HUB = ["jupyterhub>=5", "configurable-http-proxy>=0.3"]
 GLIBC = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
-COMPILED = 1.25  # of the unpacked size: Python's own .pyc files, and blocks that are not full
+COMPILED = 1.4  # of the unpacked size: Python's own .pyc files, and blocks that are not full
 CONVERTED = 560_000_000  # the language model in float32
 
 

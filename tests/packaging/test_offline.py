@@ -367,7 +367,7 @@ def test_installs_and_works_without_a_network(archive, hostile, tmp_path_factory
     assert not (folder / "left.over").exists()
     assert "was installed already" in offline_run(*install, folder, env=hostile)
     manifest = json.loads((archive / "manifest.json").read_text())
-    used = sum(path.lstat().st_size for path in folder.rglob("*"))
+    used = sum(512 * path.lstat().st_blocks for path in folder.rglob("*"))
     assert 0.5 * manifest["room"] < used < manifest["room"]
 
     # make sees an environment that is up to date.
@@ -420,7 +420,14 @@ def wait_for(folder, pattern, process):
 
 @needs_namespace
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.nightly),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.nightly),
+    ],
+)
 def test_stopped_installation_leaves_nothing(archive, hostile, tmp_path, number):
     command = [sys.executable, archive / "install.py", tmp_path / "a/new"]
     pipe = subprocess.PIPE

@@ -22,21 +22,31 @@ from tests.browser.steps import HANDLE, finished, move, panels, run_all
 PORT = 8765
 WORD = "one word for all of this class"
 ADDRESS = f"http://127.0.0.1:{PORT}"
+# The homes are made by the spawner, which starts all as the hub's own user.
+CONFIG = """
+load_subconfig({recipe!r})
+c.JupyterHub.authenticator_class = "shared-password"
+c.SharedPasswordAuthenticator.user_password = {word!r}
+c.JupyterHub.spawner_class = "simple"
+c.SimpleLocalProcessSpawner.home_dir_template = {homes!r}
+c.JupyterHub.bind_url = {address!r}
+c.Spawner.args = [*c.Spawner.args, "--allow-root"]
+"""
 
 
 @contextmanager
 def hub(folder, work):
     """The recipe's hub, with made-up users whose homes are in `work`; yields its process."""
-    command = [folder / ".venv/bin/jupyterhub", "-f", folder / "recipes/hub/jupyterhub_config.py"]
-    command += [
-        "--JupyterHub.authenticator_class=dummy",
-        "--DummyAuthenticator.password=lab-lab-lab",
-    ]
-    command += ["--JupyterHub.spawner_class=simple"]
-    command += [f"--JupyterHub.bind_url={ADDRESS}"]
-    command += [f"--SimpleLocalProcessSpawner.home_dir_template={work}/{{username}}"]
-    if os.geteuid() == 0:
-        command += ["--Spawner.args=--allow-root"]
+    config = work / "config.py"
+    config.write_text(
+        CONFIG.format(
+            recipe=str(folder / "recipes/hub/jupyterhub_config.py"),
+            word=WORD,
+            homes=f"{work}/{{username}}",
+            address=ADDRESS,
+        )
+    )
+    command = [folder / ".venv/bin/jupyterhub", "-f", config]
     with (work / "hub.log").open("w") as log:
         process = subprocess.Popen(
             command, cwd=work, stdout=log, stderr=log, process_group=0, env=environment(work)
