@@ -265,11 +265,12 @@ def install(folder, manifest, kinds):
 
 
 def alone(lock):
-    """Whether no other process installs here; it ends with this process."""
+    """Whether no other process installs here; the lock ends with this process and its own."""
     try:
         import fcntl
 
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.set_inheritable(lock.fileno(), True)  # by pip, which may outlive this process
     except BlockingIOError:
         return False
     except (ImportError, OSError):  # a disk without locks
@@ -347,7 +348,12 @@ def run(python, words, folder, packages=0, strict=True):
     kept.update(PIP_CONFIG_FILE=os.devnull, PYTHONNOUSERSITE="1", TMPDIR=str(work))
     with tempfile.TemporaryFile(dir=str(work)) as log:
         process = subprocess.Popen(
-            [str(python)] + words, cwd=str(folder), env=kept, stdout=log, stderr=log
+            [str(python)] + words,
+            cwd=str(folder),
+            env=kept,
+            stdout=log,
+            stderr=log,
+            close_fds=False,  # it holds the lock too
         )
         try:
             while process.poll() is None:

@@ -355,10 +355,13 @@ def test_installs_and_works_without_a_network(archive, hostile, tmp_path_factory
     script = f'umask 077; mount -t tmpfs -o noexec,size=64k tmpfs "{temporary}"; exec "$@"'
     hostile = hostile | {"TMPDIR": str(temporary)}
     install = ["sh", "-c", script, "sh", sys.executable, archive / "install.py"]
-    started = subprocess.Popen(without_network(*install, folder), env=hostile)
+    started = subprocess.Popen(without_network(*install, folder), env=hostile, process_group=0)
     wait_for(folder, ".venv/lib/python*/site-packages/*.dist-info", started)
-    started.send_signal(signal.SIGKILL)
+    started.kill()  # but not pip, which it started
     started.wait()
+    assert "another installation" in offline_run(*install, folder, env=hostile, status=1)
+    os.killpg(started.pid, signal.SIGKILL)
+    time.sleep(1)  # until the system has closed its files
     assert json.loads((folder / ".offline.json").read_text())["complete"] is False
     (folder / "left.over").touch()
 

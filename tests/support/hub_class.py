@@ -83,7 +83,7 @@ def a_user(page, name):
     page.fill("#username_input", name)
     page.fill("#password_input", WORD)
     page.click("#login_submit")
-    page.wait_for_url(f"**/user/{name}/lab/**", timeout=120_000)
+    page.locator(".jp-Notebook").first.wait_for(timeout=120_000)
     print(f"{name}: JupyterLab after {time.monotonic() - begun:.1f} s")
     run_all(page, f"{ADDRESS}/user/{name}/lab/tree/notebooks/00_start_here.ipynb")
     panel = panels(page).first
