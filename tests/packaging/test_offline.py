@@ -188,6 +188,17 @@ def test_folder_that_holds_something_else_stays_as_it_is(toy, tmp_path, make, wo
     assert sorted(folder.parent.rglob("*")) == before
 
 
+def test_hub_is_not_taken_for_installed(toy, tmp_path):
+    from recipes import offline_install
+
+    manifest = json.loads((toy / "manifest.json").read_text())
+    (tmp_path / "lab").mkdir()
+    offline_install.mark(tmp_path / "lab", manifest, ["wheels"], True)
+    assert offline_install.check_folder(tmp_path / "lab", manifest, ["wheels"]) is False
+    with pytest.raises(offline_install.Refused, match="was installed without --hub"):
+        offline_install.check_folder(tmp_path / "lab", manifest, ["wheels", "hub"])
+
+
 def test_folder_that_cannot_be_written(toy, tmp_path):
     """Root may write everywhere, unless it gives that right away."""
     (tmp_path / "closed").mkdir()

@@ -55,8 +55,11 @@ def hub(folder, work):
         wait_until_it_answers(process, work / "hub.log")
         yield process
     finally:
+        family = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=60)
+        for one in psutil.wait_procs(family, timeout=10)[1]:  # kernels, which the hub leaves alone
+            one.kill()
 
 
 def environment(work):
