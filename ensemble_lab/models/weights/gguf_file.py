@@ -34,6 +34,32 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "ensemble_lab"
 
 
+def beside(path: Path) -> Path:
+    """Where a file or folder is made of another one: beside it, or in the cache.
+
+    In the cache where the folder cannot be written, as in an installation that a class shares.
+
+    Raises
+    ------
+    ModelError
+        Neither can be written.
+    """
+    if os.access(path.parent, os.W_OK):
+        return path.parent
+    kept = cache_folder()
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+        writable = os.access(kept, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise ModelError(
+            f"neither {shown(str(path.parent), 100)} nor the cache {shown(str(kept), 100)} can be"
+            " written: point ENSEMBLE_LAB_CACHE at a folder of yours"
+        )
+    return kept
+
+
 def gguf_at(path: Path) -> Path | None:
     """The GGUF file at a path, or the only one in a folder without safetensors, or None.
 

