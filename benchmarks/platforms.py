@@ -55,8 +55,8 @@ class Case:
     what : str
         A phrase for the table.
     run : callable
-        ``run(folder, case, save)`` returns what was found; raises `Failed` or `NotRun`. ``save``
-        writes what is known in between.
+        ``run(folder, case, chosen, save)`` returns what was found; raises `Failed` or `NotRun`.
+        ``chosen`` says of a notebook whether to run it, ``save`` writes what is known in between.
     """
 
     name: str
@@ -75,10 +75,10 @@ PLAIN = [path for path in NOTEBOOKS if not beside(path)]
 # Cases in fresh environments
 
 
-def installed(work, case, save, *, python, by, extras=(), tests=(), no_network=False, low=False,
-              most=None):  # fmt: skip
+def installed(
+    work, case, chosen, save, *, python, by, extras=(), tests=(), no_network=False, low=False
+):
     """Install the wheel, ask the doctor, run the README's example, notebooks and tests."""
-    found = {"notebooks": {}}
     with fresh(work, python, by) as there:
         wheel = build_wheel(work)
         if low:
@@ -90,18 +90,32 @@ def installed(work, case, save, *, python, by, extras=(), tests=(), no_network=F
             install(there, by, *TESTERS)
         if no_network:
             there.prefix = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
-        found["versions"] = there.versions()
-        found["doctor"] = there.doctor()
-        found["quickstart"] = there.quickstart()
-        for path in notebooks_for(extras)[:most]:
-            try:
-                found["notebooks"][path.stem] = there.notebook(path)
-            except Failed as failed:
-                found["notebooks"][path.stem] = {"error": str(failed)}
-            save(found)
+        found = {"versions": there.versions(), "doctor": there.doctor()}
+        enough = notebooks_for(extras)
+        found |= {"quickstart": there.quickstart(), "notebooks": unfinished(case.name)}
+        found["notebooks_in_all"] = len(enough)
+        for path in filter(chosen, enough):
+            if found["notebooks"].get(path.stem, {"error": "not run"}).get("error"):
+                found["notebooks"][path.stem] = attempt(there, path)
+                save(found)
         if tests:
             found["tests"] = there.tests(*tests)
     return found
+
+
+def attempt(there, path):
+    """What a notebook took in an environment, or its error."""
+    try:
+        return there.notebook(path)
+    except Failed as failed:
+        return {"error": str(failed)}
+
+
+def unfinished(name):
+    """The notebooks that an interrupted run of a case has done today."""
+    known = next((one for one in read() if one["name"] == name), {})
+    of_today = known.get("date") == date.today().isoformat()
+    return dict(known.get("notebooks", {})) if of_today else {}
 
 
 def notebooks_for(extras):
@@ -112,7 +126,7 @@ def notebooks_for(extras):
     return [path for path in NOTEBOOKS if here.issuperset(beside(path))]
 
 
-def colab(work, case, save):
+def colab(work, case, chosen, save):
     """`make colab`: Colab's published versions on its Python."""
     words = ["-q", "-m", "nightly or not nightly", "tests/packaging/test_colab.py"]
     done = subprocess.run(
@@ -134,19 +148,16 @@ def colab(work, case, save):
     }
 
 
-def under_limit(work, case, save, *, size):
+def under_limit(work, case, chosen, save, *, size):
     """JupyterLab's server and one kernel under a limit; what fits in less is not run again."""
     from benchmarks.parts.memory_limit import NoLimit, run_limited
 
-    def ran(name):
-        known = next((one for one in read() if one["name"] == name), {})
-        return known.get("notebooks", {}) if known.get("date") == date.today().isoformat() else {}
-
-    less = ran("binder 1 GB") if size > BINDER["1 GB"] else {}
+    less = unfinished("binder 1 GB") if size > BINDER["1 GB"] else {}
     versions = json.loads(call(sys.executable, "-c", VERSIONS, cwd=work, env=without_ours()))
-    found = {"limit": size, "versions": versions, "notebooks": dict(ran(case.name))}
-    for path in NOTEBOOKS:
-        if path.stem in found["notebooks"] and not found["notebooks"][path.stem].get("error"):
+    found = {"limit": size, "versions": versions, "notebooks": unfinished(case.name)}
+    found["notebooks_in_all"] = len(NOTEBOOKS)
+    for path in filter(chosen, NOTEBOOKS):
+        if path.stem in found["notebooks"]:  # too little memory stays too little
             continue
         small = less.get(path.stem)
         try:
@@ -158,7 +169,7 @@ def under_limit(work, case, save, *, size):
     return found
 
 
-def not_run(work, case, save, *, why):
+def not_run(work, case, chosen, save, *, why):
     raise NotRun(why)
 
 
@@ -167,8 +178,8 @@ CASES = [
     *(Case(f"python {python}", "`[lab]`, no PyTorch",
            partial(installed, python=python, by="uv", extras=("lab",), tests=TESTS))
       for python in ("3.12", "3.13")),
-    Case("uv", "`uv pip install`, `[lab]`, two notebooks",
-         partial(installed, python="3.11", by="uv", extras=("lab",), most=2)),
+    Case("uv", "`uv pip install`, `[lab]`",
+         partial(installed, python="3.11", by="uv", extras=("lab",))),
     Case("lowest versions", "the oldest versions that `pyproject.toml` allows, `[lab]`",
          partial(installed, python="3.11", by="uv", extras=("lab",), low=True)),
     Case("no network", "`[lab]`, in a network namespace without a way out",
@@ -207,8 +218,8 @@ def write(found):
     write_whole(RESULTS, json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
 
 
-def tried(case, work):
-    """Run one case and write what was found."""
+def tried(case, work, chosen):
+    """Run one case, with the notebooks that are chosen, and write what was found."""
     start, about = perf_counter(), {"name": case.name, "what": case.what, "result": "unfinished"}
     about["date"] = date.today().isoformat()
     about["system"] = f"{platform.system()}, {platform.machine()}, {' '.join(platform.libc_ver())}"
@@ -217,7 +228,7 @@ def tried(case, work):
         write(about | found | {"seconds": round(perf_counter() - start)})
 
     try:
-        found = case.run(work, case, save)
+        found = case.run(work, case, chosen, save)
         about["result"] = "failed" if faults(found) else "passed"
         save(found)
     except NotRun as why:
@@ -247,7 +258,13 @@ def main(arguments=None):
     asked = argparse.ArgumentParser("python -m benchmarks.platforms", description=__doc__)
     asked.add_argument("--only", nargs="+", metavar="NAME", help="these cases; all if left out")
     asked.add_argument("--again", action="store_true", help="also those that have passed")
+    asked.add_argument("--notebooks", nargs="+", metavar="NUMBER", help="such as 00 01; else all")
     asked = asked.parse_args(arguments)
+    starts = tuple(f"{number}_" for number in asked.notebooks or ())
+
+    def chosen(path):
+        return not starts or path.name.startswith(starts)
+
     known = {case.name: case for case in CASES}
     if unknown := set(asked.only or ()) - known.keys():
         print(f"no case {sorted(unknown)}; there are {sorted(known)}", file=sys.stderr)
@@ -256,7 +273,7 @@ def main(arguments=None):
     with tempfile.TemporaryDirectory(prefix="platforms") as work:
         for name in asked.only or known:
             if asked.again or name not in passed:
-                print(line(tried(known[name], Path(work))), flush=True)
+                print(line(tried(known[name], Path(work), chosen)), flush=True)
     return int(any(one["result"] in ("failed", "unfinished") for one in read()))
 
 

@@ -83,7 +83,7 @@ def build_wheel(folder):
 
 
 def uv_settings():
-    """This process's environment for uv, with what pip is told by its settings."""
+    """The environment of this process for uv, with what pip is told by its settings."""
     from tests.packaging.test_resolve import uv_environment
 
     return uv_environment()

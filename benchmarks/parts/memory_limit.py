@@ -26,7 +26,7 @@ from ensemble_lab.widgets.backends import HEADLESS
 from tests.browser.jupyter import kernel_environment, started
 
 CGROUP = Path("/sys/fs/cgroup")
-LONGEST_CELL = 300  # seconds; with less memory than it needs, a kernel reads its files again and again
+LONGEST_CELL = 300  # seconds; what is short of memory reads its files again and again
 # Where a group lies, and the names of its files and of the memory that cannot be given back, by
 # version of control groups. Memory of files that can be read again is not counted.
 VERSIONS = {
@@ -36,7 +36,7 @@ VERSIONS = {
 
 
 class NoLimit(Exception):
-    """This machine lets nobody make a control group with a memory limit."""
+    """The machine lets nobody make a control group with a memory limit."""
 
 
 @contextmanager
@@ -53,8 +53,8 @@ def limited(size):
     try:
         group.mkdir()
         (group / limit).write_text(str(size))
-        with suppress(FileNotFoundError):  # of machines without swap
-            (group / "memory.swap.max").write_text("0")
+        if (swap := group / "memory.swap.max").exists():
+            swap.write_text("0")
     except OSError as error:
         with suppress(OSError):
             group.rmdir()
