@@ -159,9 +159,10 @@ def under_limit(work, case, chosen, save, *, size):
     for path in filter(chosen, NOTEBOOKS):
         if path.stem in found["notebooks"]:  # too little memory stays too little
             continue
-        small = less.get(path.stem)
+        small = less.get(path.stem, {"error": "not run"})
+        whole = not small.get("error") and not small.get("without")
         try:
-            one = small if small and not small.get("error") else run_limited(path, size, work)
+            one = small if whole else run_limited(path, size, work)
         except NoLimit as why:
             raise NotRun(str(why)) from None
         found["notebooks"][path.stem] = {key: value for key, value in one.items() if value}
@@ -260,7 +261,7 @@ def main(arguments=None):
     asked.add_argument("--again", action="store_true", help="also those that have passed")
     asked.add_argument("--notebooks", nargs="+", metavar="NUMBER", help="such as 00 01; else all")
     asked = asked.parse_args(arguments)
-    starts = tuple(f"{number}_" for number in asked.notebooks or ())
+    starts = tuple(f"{one}{end}" for one in asked.notebooks or () for end in "_.")
 
     def chosen(path):
         return not starts or path.name.startswith(starts)

@@ -140,7 +140,7 @@ class Fresh:
     def tests(self, *folders):
         """Run the tests of some folders that need no PyTorch; counts by outcome."""
         copy = self.folder / "checkout"
-        for name in ("tests", "notebooks", "data"):
+        for name in ("tests", "notebooks", "data", "recipes", "benchmarks"):
             shutil.copytree(ROOT / name, copy / name)
         for name in ("pyproject.toml", "README.md"):
             shutil.copy(ROOT / name, copy)

@@ -38,7 +38,8 @@ def tried() -> dict:
     -------
     dict
         ``pythons``, version to date and what was left out; ``memory``, bytes of a limit to the
-        notebooks that fit and those that do not. `recipes.write_platforms` writes it.
+        notebooks that fit, those that do not, and how many there are.
+        `recipes.write_platforms` writes it.
     """
     file = Path(__file__).with_name("tried.json")
     return json.loads(file.read_text(encoding="utf-8"))
@@ -93,9 +94,14 @@ def fitting(limit: int) -> Finding:
     if not below:
         value = f"{gib(limit)} is less than any that was tried ({gib(sizes[0])})"
         return Finding(name, value, None, "start with 00 and 01, and close other kernels")
+    if limit > 2 * sizes[-1]:
+        return Finding(name, "enough for each: a test holds them below 1.5 GB")
     of = tried()["memory"][str(below[-1])]
-    if not of["too large"] or limit > 2 * sizes[-1]:
-        return Finding(name, f"all {len(of['fit'] + of['too large'])}, one at a time")
-    value = f"{len(of['fit'])} fit into {gib(below[-1])}, one at a time; not "
-    value += ", ".join(of["too large"])
-    return Finding(name, value, None, "open those on a larger machine; close other kernels")
+    fit, large = of["fit"], of["too large"]
+    value = f"in {gib(below[-1])}, one at a time, fit {', '.join(fit) or 'none'}"
+    value += f"; not {', '.join(large)}" if large else ""
+    if left := of["in all"] - len(fit) - len(large):
+        value += f"; {left} others were not tried"
+    if large or left:
+        return Finding(name, value, None, "open others on a larger machine; close other kernels")
+    return Finding(name, value)

@@ -20,8 +20,8 @@ TRIED = {
         "3.12": {"date": "2026-11-26", "without": "PyTorch"},
     },
     "memory": {
-        str(GB): {"fit": ["00", "01"], "too large": ["05", "06"]},
-        str(2 * GB): {"fit": ["00", "01", "05"], "too large": ["06"]},
+        str(GB): {"fit": ["00", "01"], "too large": ["05", "06"], "in all": 4},
+        str(2 * GB): {"fit": ["00", "01", "05"], "too large": [], "in all": 4},
     },
 }
 
@@ -112,16 +112,23 @@ def test_the_shipped_table_is_read():
     ("limit", "said", "ok"),
     [
         (GB // 2, "less than any that was tried", None),
-        (GB, "2 fit into 1.0 GiB, one at a time; not 05, 06", None),
-        (10**9, "2 fit into 1.0 GiB", None),  # a gigabyte of those who count in tens
-        (2 * GB, "3 fit into 2.0 GiB, one at a time; not 06", None),
-        (16 * GB, "all 4, one at a time", True),
+        (GB, "in 1.0 GiB, one at a time, fit 00, 01; not 05, 06", None),
+        (10**9, "in 1.0 GiB, one at a time, fit 00, 01", None),  # of those who count in tens
+        (2 * GB, "fit 00, 01, 05; 1 others were not tried", None),
+        (16 * GB, "enough for each", True),
     ],
 )
 def test_which_notebooks_fit_a_memory(limit, said, ok, known):
     found = places.fitting(limit)
     assert said in found.value and found.ok is ok
     assert ok or found.fix
+
+
+def test_a_memory_in_which_all_were_tried_and_fit(monkeypatch):
+    of = {"fit": ["00", "01"], "too large": [], "in all": 2}
+    monkeypatch.setattr(places, "tried", lambda: {"memory": {str(GB): of}})
+    found = places.fitting(GB)
+    assert found.ok and found.value.endswith("fit 00, 01")
 
 
 @pytest.mark.parametrize(
