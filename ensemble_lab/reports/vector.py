@@ -19,6 +19,7 @@ from ensemble_lab.widgets.style import INK, ORACLE
 WIDTH = 840  # pixels
 DASHES = {"dot": "2 4", "dash": "9 5", "longdash": "14 6", "dashdot": "9 4 2 4",
           "longdashdot": "14 4 2 4"}  # fmt: skip
+LETTER = 0.52  # width of a letter, for a height of 1
 ANCHORS = {"left": "start", "center": "middle", "right": "end"}
 POLYGONS = {  # corners around (0, 0), for a size of 2
     "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
@@ -392,10 +393,20 @@ def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -
         return ""
     font = note.get("font", {})
     size, weight = font.get("size", 12), font.get("weight", 400)
-    lift = {"bottom": -0.3, "top": 0.9}.get(note.get("yanchor", "middle"), 0.35) * size
-    anchor = ANCHORS[note.get("xanchor", "center")]
+    anchor = ANCHORS.get(note.get("xanchor", "auto"), "middle")
     lines = str(note["text"]).split("<br>")
-    return "".join(
+    behind = ""
+    if note.get("showarrow", True):  # from the text, `ax` and `ay` pixels away, to the place
+        head, away = (x, y), (note.get("ax", -10), note.get("ay", -30))
+        x, y = x + away[0], y + away[1]
+        behind = _arrow(note, head, away)
+    if "bgcolor" in note:
+        wide = LETTER * size * max(len(unescaped(words)) for words in lines)
+        left = {"start": x, "middle": x - wide / 2, "end": x - wide}[anchor]
+        look = {"width": wide, "height": 1.2 * size * len(lines), "fill": note["bgcolor"]}
+        behind += _tag("rect", x=left, y=y - 0.6 * size, **look)
+    lift = {"bottom": -0.3, "top": 0.9}.get(note.get("yanchor", "middle"), 0.35) * size
+    return behind + "".join(
         _text(
             x,
             y + lift + k * 1.2 * size,
@@ -407,6 +418,17 @@ def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -
         )
         for k, words in enumerate(lines)
     )
+
+
+def _arrow(note: Mapping, head: Sequence[float], away: Sequence[float]) -> str:
+    """The line from an annotation's text to its place, without a head; none where they are near."""
+    far, stop = math.hypot(*away), note.get("standoff", 0)
+    if far <= stop:
+        return ""
+    start, end = (
+        [at + part * d for at, d in zip(head, away, strict=True)] for part in (1, stop / far)
+    )
+    return _line(*start, *end, note.get("arrowcolor", INK), note.get("arrowwidth", 1))
 
 
 def _tag(name: str, words: str | None = None, **attributes: Any) -> str:

@@ -70,6 +70,19 @@ def test_a_figure_of_arrays_and_a_note_without_a_reference():
     assert words.get("x") == "440"
 
 
+def test_a_label_with_an_arrow_stands_where_its_arrow_begins():
+    trace = {"type": "scatter", "mode": "markers", "x": [5.0], "y": [0.5]}  # at (440, 100)
+    note = {"x": 5, "y": 0.5, "text": "here", "ax": 40, "ay": -30, "standoff": 5}
+    drawing = parsed(figure(trace, annotations=[note | {"bgcolor": "#ABCDEF"}]))
+    words = next(text for text in drawing.iter(f"{SPACE}text") if text.text == "here")
+    assert words.get("x") == "480" and 70 < float(words.get("y")) < 76
+    behind = next(box for box in drawing.iter(f"{SPACE}rect") if box.get("fill") == "#ABCDEF")
+    assert float(behind.get("x")) + float(behind.get("width")) / 2 == pytest.approx(480, abs=0.1)
+    ends = [[float(line.get(key)) for key in ("x1", "y1", "x2", "y2")]
+            for line in drawing.iter(f"{SPACE}line")]  # fmt: skip
+    assert [480, 70, 444, 97] in ends  # 5 of its 50 pixels are left out
+
+
 def test_steps_and_filled_areas():
     steps = {"type": "scatter", "mode": "lines", "x": [0, 5, 10], "y": [0, 0.5, 1]}
     area = {
