@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from ensemble_lab.doctor.files import cache, data, model_wheel, offline
-from ensemble_lab.doctor.finding import Finding
+from ensemble_lab.doctor.finding import Finding, in_browser
 from ensemble_lab.doctor.installations import copies, doubled, environment, series
 from ensemble_lab.doctor.machine import cpu_model, device, memory, total_memory, usable_cores
 from ensemble_lab.doctor.notebooks import display, kernel
@@ -31,6 +31,8 @@ __all__ = [
 
 def examine() -> list[Finding]:
     """Check everything: versions, device, memory, network, data and display."""
+    if in_browser():
+        return of_a_browser()
     reached = hub()
     total = total_memory()
     return [
@@ -53,6 +55,21 @@ def examine() -> list[Finding]:
         data(),
         display(),
         kernel(),
+    ]
+
+
+def of_a_browser() -> list[Finding]:
+    """What can be checked where Python runs in the page, and what cannot be had there."""
+    return [
+        python_version(),
+        place(),
+        this_python(),
+        *(found for found in package_versions() if found.needed),
+        Finding("processor", "the browser's (WebAssembly): one core, no threads"),
+        Finding("memory", "unknown in a browser, which gives Python at most 4 GiB", None),
+        Finding("PyTorch", "not for browsers: notebooks with models run on your machine", None),
+        data(),
+        display(),
     ]
 
 

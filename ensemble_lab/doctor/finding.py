@@ -33,11 +33,18 @@ class Finding:
     needed: bool = False
 
 
+def in_browser() -> bool:
+    """Whether Python runs in a page, as in JupyterLite: no threads, processes or connections."""
+    return sys.platform == "emscripten"
+
+
 def pip_install(*requirements: str) -> str:
     """The command that installs `requirements` for the Python that is running.
 
     Environments of uv have no pip, and uv installs into them from outside.
     """
+    if in_browser():
+        return shlex.join(["%pip", "install", *requirements])
     if importlib.util.find_spec("pip"):
         return shlex.join([sys.executable, "-m", "pip", "install", *requirements])
     if shutil.which("uv"):

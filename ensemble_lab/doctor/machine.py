@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sys
 from pathlib import Path
 
 from ensemble_lab.doctor.finding import Finding, gib, pip_install
-from ensemble_lab.doctor.places import BROWSER
 
 CGROUP = Path("/sys/fs/cgroup")
 LITTLE_MEMORY = 2**30  # with less than this a notebook that loads a model stops in the middle
@@ -62,8 +60,6 @@ def memory() -> Finding:
 
         from ensemble_lab.models.memory import available_memory
     except ImportError:
-        if sys.platform == BROWSER:
-            return Finding("memory", "a browser's, which cannot be asked", None, "keep few tabs")
         return Finding("memory", "unknown without psutil", False, pip_install("psutil"))
     free, machine = available_memory(), psutil.virtual_memory().total
     total = min(machine, container_limit() or machine)

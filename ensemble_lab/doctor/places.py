@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from ensemble_lab.doctor.finding import Finding, gib
+from ensemble_lab.doctor.finding import Finding, gib, in_browser
 
-BROWSER = "emscripten"  # what Pyodide, so JupyterLite, calls its system
 SYSTEMS = {"Linux": "Linux", "Darwin": "macOS", "Windows": "Windows", "Emscripten": "a browser"}
 # Host of notebooks to a variable that it sets, the most special first.
 HOSTS = {
@@ -47,7 +46,7 @@ def tried() -> dict:
 
 def host(environ: Mapping[str, str] = os.environ) -> str:
     """The name of what shows notebooks here; "" where nothing tells it."""
-    if sys.platform == BROWSER:
+    if in_browser():
         return "JupyterLite"
     if "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in environ:
         return "Colab"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from ensemble_lab.doctor.finding import Finding
-from ensemble_lab.doctor.places import BROWSER
 
 HUB = "https://huggingface.co"
 ENDPOINT_KEY = "OPENAI_API_KEY"
@@ -22,10 +20,6 @@ def hub(address: str | None = None, seconds: float = 2.0) -> Finding:
     fix = f"see why: curl -I {address}   (smollm2 needs no hub)"
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return Finding("Hugging Face Hub", "switched off", False, "unset HF_HUB_OFFLINE")
-    if sys.platform == BROWSER:  # it has no threads, and its page may ask few addresses
-        return Finding(
-            "Hugging Face Hub", "not asked from a browser", None, "work offline: see below"
-        )
     answers = []
     # In a thread, because a name look-up has no timeout.
     asking = threading.Thread(target=lambda: answers.append(_asked(address, seconds)), daemon=True)

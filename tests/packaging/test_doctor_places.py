@@ -75,15 +75,19 @@ def test_systems_that_nobody_has_run_are_named_so(system, name, nowhere, monkeyp
     assert found.ok is None
 
 
-def test_in_a_browser_no_thread_is_started_and_memory_is_not_asked(nowhere, monkeypatch):
+def test_in_a_browser_nothing_is_asked_that_cannot_be_had(nowhere, monkeypatch):
     monkeypatch.setattr(sys, "platform", "emscripten")
-    monkeypatch.setattr(places.platform, "system", lambda: "Emscripten")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(reach.threading, "Thread", None)  # any use is an error
-    monkeypatch.setitem(sys.modules, "psutil", None)  # Pyodide has none
-    assert places.host() == "JupyterLite" and "no threads" in places.place().value
-    assert reach.hub().ok is None
-    assert machine.memory().ok is None and "pip" not in machine.memory().fix
+    assert finding.in_browser() and places.host() == "JupyterLite"
+    assert finding.pip_install("a>=1") == "%pip install 'a>=1'"
+    monkeypatch.undo()
+    assert not finding.in_browser()
+    for module in (doctor, finding, places):
+        monkeypatch.setattr(module, "in_browser", lambda: True)
+    monkeypatch.setattr(reach.threading.Thread, "start", lambda self: 1 / 0)
+    found = doctor.examine()
+    assert doctor.healthy(found), doctor.to_table(found)
+    names = {one.name for one in found}
+    assert {"place", "memory", "PyTorch", "data"} <= names and not {"torch", "psutil"} & names
 
 
 @pytest.mark.parametrize(
