@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 from ensemble_lab.doctor.finding import Finding, gib, pip_install
+from ensemble_lab.models.memory import CGROUP, OWN_GROUPS, memory_groups
 
-CGROUP = Path("/sys/fs/cgroup")
 LITTLE_MEMORY = 2**30  # with less than this a notebook that loads a model stops in the middle
 
 
@@ -78,17 +78,16 @@ def total_memory() -> int | None:
     return min(machine, container_limit() or machine) if machine > 0 else None
 
 
-def container_limit(root: Path = CGROUP) -> int | None:
-    """Bytes that the control group of a container may hold; None where there is no limit.
-
-    A container sees its own group at the root, in version 2 or 1.
-    """
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            limit = (root / name).read_text().strip()
-        except OSError:
-            continue
-        # Version 2 writes "max" for no limit, version 1 a number above any memory.
-        if limit.isdigit() and int(limit) < 2**60:
-            return int(limit)
-    return None
+def container_limit(root: Path = CGROUP, told: Path = OWN_GROUPS) -> int | None:
+    """Bytes that the control groups of this process may hold; None where there is no limit."""
+    limits = []
+    for folder in memory_groups(root, told):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            try:
+                limit = (folder / name).read_text().strip()
+            except OSError:
+                continue
+            # Version 2 writes "max" for no limit, version 1 a number above any memory.
+            if limit.isdigit() and int(limit) < 2**60:
+                limits.append(int(limit))
+    return min(limits, default=None)
