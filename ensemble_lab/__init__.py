@@ -9,7 +9,7 @@ their first use, so that the import takes almost no time.
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 LEVELS = (
     "core", "instruments", "models", "answers", "tokens", "training", "systems", "explorers",

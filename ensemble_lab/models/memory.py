@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Activations, the key-value cache and the loader's own buffers come on top of the weights.
 HEADROOM = 1.2
 GIB = 2**30
+CGROUP, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def available_memory(device: torch.device | str = "cpu") -> int:
@@ -38,21 +39,45 @@ def available_memory(device: torch.device | str = "cpu") -> int:
     return min([psutil.virtual_memory().available, *_container_room()])
 
 
-def _container_room(root: Path = Path("/sys/fs/cgroup")) -> Iterable[int]:
-    """Bytes left under the control group's limit, version 2 or 1, if there is one."""
-    for limit, usage in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            most, used = (root / limit).read_text().strip(), (root / usage).read_text().strip()
-            stat = (root / limit).with_name("memory.stat").read_text().split()
-        except OSError:
+def memory_groups(root: Path = CGROUP, told: Path = OWN_GROUPS) -> list[Path]:
+    """The folders of the control groups that may limit this process, in version 2 or 1.
+
+    A container sees its own group at the root. Batch jobs and services of systemd see the whole
+    machine's tree, and stand in one of its groups, which `told` names; those above it limit too.
+    """
+    folders = [root, root / "memory"]
+    try:
+        lines = told.read_text().splitlines()
+    except OSError:  # no Linux
+        return folders
+    for line in lines:
+        _, controllers, own = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
             continue
-        if most.isdigit():  # version 2 writes "max" for no limit
-            fields = dict(zip(stat[::2], stat[1::2], strict=True))
-            # Cached file pages count as used, but the kernel frees them on demand.
-            yield max(0, int(most) - int(used) + int(fields.get("inactive_file", 0)))
+        if ".." in own.split("/"):  # outside of what this container sees
+            continue
+        base = root / "memory" if controllers else root
+        group = base / own.strip("/")
+        folders += [f for f in (group, *group.parents) if f.is_relative_to(base)]
+    return list(dict.fromkeys(folders))
+
+
+def _container_room(root: Path = CGROUP, told: Path = OWN_GROUPS) -> Iterable[int]:
+    """Bytes left under the limits of control groups, version 2 or 1, if there are any."""
+    for folder in memory_groups(root, told):
+        for limit, usage in (
+            ("memory.max", "memory.current"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ):
+            try:
+                most, used = (folder / limit).read_text().strip(), (folder / usage).read_text()
+                stat = (folder / "memory.stat").read_text().split()
+            except OSError:
+                continue
+            if most.isdigit():  # version 2 writes "max" for no limit
+                fields = dict(zip(stat[::2], stat[1::2], strict=True))
+                # Cached file pages count as used, but the kernel frees them on demand.
+                yield max(0, int(most) - int(used) + int(fields.get("inactive_file", 0)))
 
 
 def count_parameters(folder: Path) -> int:

@@ -186,7 +186,7 @@ def test_the_gateways_notebook_runs_there_with_what_it_installs(there, tmp_path)
 @pytest.mark.timeout(3600)
 def test_the_tests_that_need_no_torch_pass_there(there, tmp_path):
     python, site = there
-    for name in ("tests", "notebooks", "data"):
+    for name in ("tests", "notebooks", "data", "recipes", "benchmarks"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     command = [python, "-m", "pytest", "-q", "-p", "tests.support.without_torch"]

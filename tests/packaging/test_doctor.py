@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 
 from ensemble_lab import catalogue, doctor
 from ensemble_lab.cli import main
-from ensemble_lab.doctor import Finding
+from ensemble_lab.doctor import Finding, reach
 
 ROOT = Path(__file__).parents[2]
 
@@ -286,4 +286,4 @@ def test_the_file_is_where_the_hubs_own_package_looks(monkeypatch):
     for name in ("HF_HOME", "HF_TOKEN_PATH", "XDG_CACHE_HOME"):
         if name in os.environ:
             pytest.skip("set before the package was imported")
-    assert str(doctor._token_file()) == constants.HF_TOKEN_PATH
+    assert str(reach._token_file()) == constants.HF_TOKEN_PATH

@@ -96,6 +96,9 @@ def test_conda_environment_has_the_same_bounds():
     wanted = requirements("models", "lab", "serve")
     for name, requirement in conda.items():
         assert requirement.specifier == wanted[name].specifier, str(requirement)
+    # What conda's channel lacks, or has too old, and the gateway come by pip, and nothing else.
+    by_pip = {"transformers", "gguf", "lazy-loader"} | requirements("serve").keys()
+    assert wanted.keys() - conda.keys() == by_pip - conda.keys()
     assert pip_lines == ["-e .[models,lab,serve]", str(requirements("dev")["openai"])]
     assert str(python.specifier) == f"=={binder_python()}"
 

@@ -28,8 +28,8 @@ def steps(path):
     return [step for job in jobs for step in job["steps"]]
 
 
-def test_there_are_three_and_they_follow_the_schema():
-    assert [path.stem for path in WORKFLOWS] == ["pages", "tests", "weekly"]
+def test_there_are_four_and_they_follow_the_schema():
+    assert [path.stem for path in WORKFLOWS] == ["pages", "release", "tests", "weekly"]
     done = checked(*WORKFLOWS)
     assert done.returncode == 0, done.stdout + done.stderr
 

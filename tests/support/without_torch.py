@@ -1,4 +1,4 @@
-"""A plugin of pytest: what PyTorch or transformers are missing for is skipped, all else is run."""
+"""A plugin of pytest: what needs the extras for models or the gateway is skipped, all else runs."""
 
 from types import SimpleNamespace
 
@@ -6,6 +6,7 @@ import pytest
 from scipy.optimize import _lbfgsb_py as solver
 
 ABSENT = {"torch", "transformers", "safetensors", "httpx", "huggingface_hub", "gguf"}
+ABSENT |= {"fastapi", "uvicorn", "aiohttp", "prometheus_client", "openai"}  # the gateway's
 
 
 def pytest_configure():
