@@ -19,6 +19,7 @@ from ensemble_lab.widgets.style import INK, ORACLE
 WIDTH = 840  # pixels
 DASHES = {"dot": "2 4", "dash": "9 5", "longdash": "14 6", "dashdot": "9 4 2 4",
           "longdashdot": "14 4 2 4"}  # fmt: skip
+NAMED = {"white": "#ffffff", "black": "#000000"}  # names that plotly's Python part cannot mix
 ANCHORS = {"left": "start", "center": "middle", "right": "end"}
 POLYGONS = {  # corners around (0, 0), for a size of 2
     "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
@@ -61,6 +62,7 @@ class Axis:
         values = self.about.get("tickvals")
         if values is None:
             values = nice(*self.about["range"])
+        values = numbers(values)
         texts = self.about.get("ticktext") or [
             written(value, self.about.get("tickformat", "")) for value in values
         ]
@@ -86,7 +88,7 @@ def svg(figure: Mapping[str, Any], strict: bool = False) -> str:
     ValueError
         As `strict` asks.
     """
-    data = [_placed(trace) for trace in figure["data"]]
+    data = _grouped([_placed(trace) for trace in figure["data"]], figure["layout"])
     layout = _ranged(data, figure["layout"])
     height, margin = layout.get("height", 460), layout["margin"]
     box = (margin["l"], margin["t"], WIDTH - margin["r"], height - margin["b"])
@@ -99,7 +101,7 @@ def svg(figure: Mapping[str, Any], strict: bool = False) -> str:
         made = []
         if x and y and x.about.get("range") and y.about.get("range"):
             made = list(DRAWN.get(trace["type"], lambda *_: ())(trace, x, y))
-        empty = trace["type"] in DRAWN and not any(trace.get(a) for a in "xyz")
+        empty = trace["type"] in DRAWN and not any(map(_has_values, map(trace.get, "xyz")))
         if strict and not made and not empty and trace.get("visible", True) is True:
             raise ValueError(f"nothing of a trace of type {shown(trace['type'])} can be drawn")
         parts += made
@@ -114,9 +116,11 @@ def svg(figure: Mapping[str, Any], strict: bool = False) -> str:
 
 
 def _placed(trace: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A heat map's numbers in rows, at the places 0, 1, … where none are given, as plotly does."""
+    """A heat map's numbers in rows; places 0, 1, … where none are given, as plotly does."""
     if trace["type"] != "heatmap":
-        return trace
+        places = {"x": range(len(numbers(trace.get("y", ())))),
+                  "y": range(len(numbers(trace.get("x", ()))))}  # fmt: skip
+        return {**{a: list(at) for a, at in places.items() if at}, **trace}
     z = trace["z"]
     if isinstance(z, Mapping):
         z = np.reshape(numbers(z), [int(side) for side in z["shape"].split(",")]).tolist()
@@ -126,21 +130,51 @@ def _placed(trace: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**ends, **places, **trace, "z": z}
 
 
+def _grouped(data: Sequence[Mapping], layout: Mapping) -> list[Mapping]:
+    """Bars of several traces at the same places side by side, as plotly draws them."""
+    bars: dict[tuple, list[int]] = {}
+    for i, trace in enumerate(data):
+        if trace["type"] == "bar" and "width" not in trace and "offset" not in trace:
+            bars.setdefault((trace.get("xaxis", "x"), trace.get("yaxis", "y")), []).append(i)
+    found = list(data)
+    for group in bars.values() if layout.get("barmode", "group") == "group" else ():
+        places = [numbers(data[i]["y" if data[i].get("orientation") == "h" else "x"])
+                  for i in group]  # fmt: skip
+        if len(set().union(*places)) < sum(map(len, places)):  # some are at the same place
+            width = 0.8 / len(group)
+            for k, i in enumerate(group):
+                found[i] = {**data[i], "width": width, "shift": width * (k - (len(group) - 1) / 2)}
+    return found
+
+
+def _has_values(values: Any) -> bool:
+    """Whether any of plotly's values is known."""
+    return isinstance(values, Mapping) or any(value is not None for value in values or ())
+
+
 def _ranged(data: Sequence[Mapping], layout: Mapping) -> dict[str, Any]:
-    """The layout with a range for each axis: the given one, or that of its numbers."""
+    """The layout with a range for each axis: the given one, or that of its numbers or names."""
     found = {"xaxis": {}, "yaxis": {}, **layout}
     for name in [name for name in found if name.startswith(("xaxis", "yaxis"))]:
         axis = found[name]
         if axis.get("range") or axis.get("type") == "category":
             continue
         letter = name[0]
-        known = [
+        values = [
             value
             for trace in data
             if _full(trace.get(f"{letter}axis", letter)) == name
             for value in numbers(trace.get(letter, ()))
-            if isinstance(value, int | float) and math.isfinite(value)
         ]
+        names = list(dict.fromkeys(value for value in values if isinstance(value, str)))
+        if names:
+            texts = {"categoryarray": names, "tickvals": names, "ticktext": names}
+            ends = [-0.5, len(names) - 0.5]
+            ends = ends[::-1] if axis.get("autorange") == "reversed" else ends
+            found[name] = {**texts, **axis, "type": "category", "range": ends}
+            continue
+        known = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
+        known += _needed(data, axis, name) if known and axis.get("type") != "log" else []
         if axis.get("type") == "log":
             known = [math.log10(value) for value in known if value > 0]
         if known:
@@ -149,6 +183,17 @@ def _ranged(data: Sequence[Mapping], layout: Mapping) -> dict[str, Any]:
             found[name] = {
                 **axis, "range": ends[::-1] if axis.get("autorange") == "reversed" else ends
             }  # fmt: skip
+    return found
+
+
+def _needed(data: Sequence[Mapping], axis: Mapping, name: str) -> list[float]:
+    """What an axis shows besides its numbers: where bars begin, and the whole width of each."""
+    found = [0] if axis.get("rangemode") in ("tozero", "nonnegative") else []
+    for trace in data:
+        if trace["type"] == "bar" and _full(trace.get(f"{name[0]}axis", name[0])) == name:
+            along = "y" if trace.get("orientation") == "h" else "x"
+            places = [v for v in numbers(trace[along]) if isinstance(v, int | float)]
+            found += [min(places) - 0.4, max(places) + 0.4] if name[0] == along and places else [0]
     return found
 
 
@@ -297,8 +342,10 @@ def _bar(trace: Mapping, x: Axis, y: Axis) -> Iterator[str]:
         base, width = _at(trace.get("base", 0), i) or 0, _at(trace.get("width", 0.8), i) or 0.8
         first, middle = up.place(base), along.place(name)
         last = up.place(base + value)
-        unit = abs(along.place(1) - along.place(0)) if not isinstance(name, str) else 20
-        half = abs(width) * unit / 2
+        low, high = along.about["range"]
+        unit = (along.end - along.start) / (high - low)
+        middle += unit * trace.get("shift", 0)
+        half = abs(width * unit) / 2
         ends = (first, last, middle - half, middle + half)
         if not all(map(math.isfinite, ends)):
             continue
@@ -316,7 +363,7 @@ def _heat(trace: Mapping, x: Axis, y: Axis) -> Iterator[str]:
         _edges([axis.place(v) for v in trace[name]]) for axis, name in ((x, "x"), (y, "y"))
     )
     # A scale in steps has two colours at one place, which must be two places to be read.
-    tones = trace["colorscale"]
+    tones = [[at, NAMED.get(tone, tone)] for at, tone in trace["colorscale"]]
     scale = [[at + 1e-9 * i * (0 < at < 1), tone] for i, (at, tone) in enumerate(tones)]
     steps = sample_colorscale(scale, [k / 20 for k in range(21)])
     if trace.get("reversescale"):
