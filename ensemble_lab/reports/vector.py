@@ -439,10 +439,15 @@ def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -
         return ""
     font = note.get("font", {})
     size, weight = font.get("size", 12), font.get("weight", 400)
+    arrow = ""
+    if note.get("showarrow", True):
+        away = note.get("ax", -10), note.get("ay", -30)  # plotly's own; the text is centred there
+        arrow = _arrow((x, y), away, str(note["text"]), size)
+        x, y = x + away[0], y + away[1]
     lift = {"bottom": -0.3, "top": 0.9}.get(note.get("yanchor", "middle"), 0.35) * size
     anchor = ANCHORS[note.get("xanchor", "center")]
     lines = str(note["text"]).split("<br>")
-    return "".join(
+    return arrow + "".join(
         _text(
             x,
             y + lift + k * 1.2 * size,
@@ -454,6 +459,20 @@ def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -
         )
         for k, words in enumerate(lines)
     )
+
+
+def _arrow(tip: Sequence[float], away: Sequence[float], words: str, size: float) -> str:
+    """The line of a note from near its place to the edge of its text, or nothing if it is short."""
+    lines = words.split("<br>")
+    half = 0.28 * size * max(map(len, lines)) + 2, 0.7 * size * len(lines)
+    # The share of the way at which the text begins, and a gap of five pixels at the place.
+    shares = [1 - room / abs(far) for room, far in zip(half, away, strict=True) if far]
+    reach, long = max(shares, default=0), math.hypot(*away)
+    if reach * long < 8:
+        return ""
+    ends = [(place + share * far) for share in (5 / long, reach)
+            for place, far in zip(tip, away, strict=True)]  # fmt: skip
+    return _line(*ends, ORACLE, 1)
 
 
 def _tag(name: str, words: str | None = None, **attributes: Any) -> str:

@@ -104,7 +104,7 @@ def test_the_index_shows_each_explorer_and_leads_to_it(built, page, faults):
     [
         ("cascade THRESH", "sections"),  # every word, from its beginning, in any case
         ("thréshold", "Choose the threshold"),  # accents on neither side
-        ("erlang", "Which model where"),
+        ("erlang", "Which model on which machine"),
         ("zzyzx cascade", 'Nothing begins with "zzyzx".'),
         ("<img src=x onerror=alert(1)>", "Nothing begins with"),
         ("   ", ""),

@@ -108,6 +108,12 @@ def front(
     return "\n".join(parts)
 
 
+def parts_of(markup: str) -> list[tuple[str, str]]:
+    """The words and the address of each section of the first page."""
+    found = re.findall(r'<h2 id="([\w-]+)">([^<]+)</h2>', markup)
+    return [(words.partition(",")[0], f"#{place}") for place, words in found]
+
+
 def _section(heading: str, lines: Iterator[str]) -> list[str]:
     """A heading and its lines, or nothing where there are no lines."""
     found = list(lines)
@@ -133,9 +139,9 @@ def _by_trouble(troubles: Mapping, pages: Mapping[str, Page], places: Mapping) -
         yield f'<ul class="troubles"><li><strong>{html.escape(trouble)}</strong><ul>'
         for row in rows:
             link = _link(pages[row["notebook"]], places, row["cell"])
-            words = f"{KINDS[row['kind']]}: {row['advice']}"
+            kind, advice = KINDS[row["kind"]], html.escape(row["advice"])
             lesson = f"<q>{html.escape(row['lesson'])}</q>"
-            yield f"<li>{html.escape(words)} {lesson} {link}</li>"
+            yield f"<li><b>{kind}:</b> {advice} {lesson} {link}</li>"
         yield "</ul></li></ul>"
 
 

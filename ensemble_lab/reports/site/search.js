@@ -81,5 +81,6 @@
     if (field.value) search();
   }
   addEventListener("hashchange", follow);
+  addEventListener("load", follow);  // then the browser has gone to #search itself
   follow();
 })();

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HEADING = re.compile(r"(?m)^#{1,3}[ \t]+(.+?)[ \t#]*$")
 # Marks of markdown that are not words.
 ADDRESS = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
-MARKS = re.compile(r"</?[a-zA-Z][^<>]*>|[*`|]+|^#+ |^[-:| ]+$|^>", re.MULTILINE)
+MARKS = re.compile(r"^[-:| ]+$|^[ \t]*[-*+>] |^#+ |</?[a-zA-Z][^<>]*>|[*`|]+", re.MULTILINE)
 
 
 @dataclass
@@ -70,10 +70,10 @@ def _add(section: Section, source: str) -> None:
 
 
 def plain_words(source: str) -> str:
-    """A markdown text without its marks.
+    r"""A markdown text without its marks.
 
-    >>> plain_words("**Bold** and [a link](x.html), `code`")
-    'Bold and a link, code'
+    >>> plain_words("**Bold** and [a link](x.html), `code`\n\n- a row\n\n| a |\n|--:|\n| 1 |")
+    'Bold and a link, code a row a 1'
     """
     words = " ".join(MARKS.sub(" ", ADDRESS.sub(r"\1", source)).split())
     return re.sub(r" (?=[.,:;!?)])", "", words)

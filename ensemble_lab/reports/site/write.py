@@ -22,7 +22,7 @@ from ensemble_lab.reports.site.frame import (
     framed,
     own_file,
 )
-from ensemble_lab.reports.site.front import Place, front, pictured, series_in, troubles_in
+from ensemble_lab.reports.site.front import Place, front, parts_of, pictured, series_in, troubles_in
 from ensemble_lab.reports.site.pages import Page, page_of
 from ensemble_lab.reports.site.sections import as_script
 from ensemble_lab.widgets.plain import whole
@@ -91,7 +91,7 @@ def write_site(runs: Sequence[Run], out: Path) -> list[str]:
             write_whole(out / f"{document.name}.html", whole(text))
         text = families.read_text(encoding="utf-8") if families.is_file() else ""
         first = front(pages, documents, places, troubles, text, failures)
-        text = framed("ensemble_lab", first, [("Search", "#search")], [SECTIONS_FILE, SEARCH_FILE])
+        text = framed("ensemble_lab", first, parts_of(first), [SECTIONS_FILE, SEARCH_FILE])
         write_whole(out / INDEX, whole(text))
     except OSError as error:
         why = error.strerror or type(error).__name__
