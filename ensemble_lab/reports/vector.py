@@ -110,6 +110,7 @@ def svg(figure: Mapping[str, Any], strict: bool = False) -> str:
         size = title.get("font", {}).get("size", 16)
         parts.append(_text(8, 20 + k * 1.3 * size, words, size))
     parts += [_annotation(note, axes, box) for note in layout.get("annotations", ())]
+    parts += _legend(data, layout, box[0], height - 8)
     look = 'role="img" style="max-width: 100%" font-family="sans-serif"'
     size = f'viewBox="0 0 {WIDTH} {float(height):g}"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {look}>{"".join(parts)}</svg>'
@@ -237,7 +238,11 @@ def _frame(name: str, axis: Axis, axes: Mapping[str, Axis]) -> str:
             parts.append(_line(*ends, "#E8E8E8", 1))
         if axis.about.get("showticklabels", True):
             spot = (at, near + 16, "middle") if along else (near - 6, at + 4, "end")
-            parts.append(_text(spot[0], spot[1], words, 12, spot[2]))
+            turn, angle = "", axis.about.get("tickangle", 0)
+            if along and isinstance(angle, int | float) and angle:
+                spot = (at, near + 12, "end" if angle < 0 else "start")
+                turn = f"rotate({angle} {at:.1f} {near + 12:.1f})"
+            parts.append(_text(spot[0], spot[1], words, 12, spot[2], transform=turn))
     if words := axis.about.get("title", {}).get("text"):
         middle = (axis.start + axis.end) / 2
         if along:
@@ -416,6 +421,19 @@ def symbol(x: float, y: float, marker: Mapping[str, Any]) -> str:
 
 
 # -- parts --------------------------------------------------------------------------------------
+
+
+def _legend(data: Sequence[Mapping], layout: Mapping, x: float, y: float) -> Iterator[str]:
+    """The names of traces in a row, each after its colour, where plotly would have a legend."""
+    named = {t["name"]: t for t in data if t.get("name") and t.get("showlegend", True) is True}
+    if not layout.get("showlegend", len(data) > 1):
+        return
+    for name, trace in named.items():
+        colours = (trace.get(part, {}).get("color") for part in ("marker", "line"))
+        colour = next((c for c in colours if isinstance(c, str)), INK)
+        yield _box((x, x + 10), (y - 10, y), colour, 1)
+        yield _text(x + 14, y, name)
+        x += 30 + 0.56 * 12 * len(unescaped(str(name)))
 
 
 def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -> str:

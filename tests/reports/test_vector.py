@@ -208,3 +208,21 @@ def test_a_note_with_an_arrow_stands_beside_its_place():
     assert list(near.iter(f"{SPACE}line")) == []
     none = parsed({"data": [], "layout": {**PLAIN, "annotations": [{**note, "ax": 0}]}})
     assert list(none.iter(f"{SPACE}line")) == []
+
+
+def test_names_of_traces_are_shown_where_plotly_has_a_legend():
+    lines = [{"type": "scatter", "x": [0, 1], "y": [0, 1], "name": name, "line": {"color": colour}}
+             for name, colour in (("up", "#111111"), ("<b>&lt;</b>", "#222222"))]  # fmt: skip
+    drawing = parsed({"data": lines, "layout": PLAIN})
+    assert {"up", "<"} <= {text.text for text in drawing.iter(f"{SPACE}text")}
+    assert [box.get("fill") for box in drawing.iter(f"{SPACE}rect")] == ["#111111", "#222222"]
+    for data, layout in ((lines[:1], PLAIN), (lines, {**PLAIN, "showlegend": False})):
+        assert list(parsed({"data": data, "layout": layout}).iter(f"{SPACE}rect")) == []
+    assert boxes_of({**lines[0], "showlegend": False}, lines[1])[0][0] == 0
+
+
+def test_turned_names_of_an_axis_end_at_their_place():
+    bar = {"type": "bar", "x": ["a long name", "b"], "y": [1, 2]}
+    drawing = parsed({"data": [bar], "layout": {**PLAIN, "xaxis": {"tickangle": -60}}})
+    name = next(text for text in drawing.iter(f"{SPACE}text") if text.text == "a long name")
+    assert name.get("transform").startswith("rotate(-60 210.0") and name.get("text-anchor") == "end"
