@@ -4,6 +4,7 @@ What people report of such sites is tried: a search that asks a server, links th
 sub-path, figures that stay blank in a closed part of the page or where plotly.js does not run.
 """
 
+import json
 import shutil
 import threading
 from functools import partial
@@ -118,6 +119,14 @@ def test_search_finds_without_a_server(built, page, faults, asked, told):
     page.reload()  # the address has the query
     expect(page.get_by_role("searchbox")).to_have_value(asked)
     expect(page.locator("#search")).to_contain_text(told)
+
+
+def test_search_leads_only_to_places_that_are_there(built):
+    rows = json.loads((built / "sections.js").read_text().partition("=")[2].strip().rstrip(";"))
+    pages = {path.name: path.read_text() for path in built.glob("*.html")}
+    assert {page for page, *_ in rows} == pages.keys() - {"index.html"}
+    for page, anchor, *_ in rows:
+        assert not anchor or f'id="{anchor}"' in pages[page], (page, anchor)
 
 
 def test_a_result_leads_to_its_section(built, page):

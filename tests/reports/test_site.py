@@ -197,8 +197,16 @@ def test_search_has_each_section_as_text(home):
         assert not anchor or f'id="{anchor}"' in files[page]
 
 
-def test_a_hostile_heading_runs_nothing(home):
+def test_a_hostile_heading_or_code_runs_nothing(home):
+    first = nbformat.read(home / "ran/first.ipynb", as_version=4)
+    first.cells.append(new_code_cell(f"a = '</pre></div><script>1</script>{HOSTILE}'"))
+    first.cells.append(
+        new_code_cell(f"# @title {HOSTILE}", metadata={"jupyter": {"source_hidden": True}})
+    )
+    nbformat.write(first, home / "ran/first.ipynb")
     _, files = written(home)
+    assert "<script>1" not in files["first.html"] and HOSTILE not in files["first.html"]
+    assert "<summary>code: &lt;svg onload" in files["first.html"]
     assert "script-src 'nonce-" in files["second.html"]
     for name in ("index.html", "families.html"):
         assert "onload" not in files[name]
