@@ -5,6 +5,7 @@ BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 CACHE   := $(or $(ENSEMBLE_LAB_CACHE),$(HOME)/.cache/ensemble_lab)
 BENCH   ?= answers
+SITE    ?= site
 
 # The first of these that runs and is 3.11 or newer (a version manager's shim may exist and not run).
 OLD_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -32,7 +33,7 @@ MABWISER := mabwiser==2.7.4
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 ROOT     := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab quick test nightly lint wheel offline bench gpu pictures sheet data smollm2 constraints colab
+.PHONY: help lab quick test nightly lint wheel offline bench gpu pictures sheet site minutes data smollm2 constraints colab platforms
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -85,6 +86,9 @@ pictures: $(STAMP)  ## take the README's pictures in a browser, into docs/
 
 sheet: $(STAMP)  ## draw every explorer's presets and ends of sliders to look at (SHEET=folder)
 	$(BIN)/python -m tests.browser.sheet $(or $(SHEET),$(error say where the sheet goes: make sheet SHEET=folder))
+
+site: $(STAMP)  ## run the notebooks and write them as a site (SITE=folder); a stopped build goes on
+	$(BIN)/ensemble-lab site notebooks --out $(SITE)
 
 minutes: $(STAMP)  ## count how long each notebook takes and write it into its title
 	$(BIN)/python -m tests.notebooks.minutes

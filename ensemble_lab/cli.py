@@ -165,6 +165,14 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--slides", action="store_true", help="pages to show with the arrow keys")
     report.set_defaults(run=_report)
 
+    site = commands.add_parser("site", help="run notebooks and write a site that needs no server")
+    site.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="default: notebooks/*")
+    site.add_argument("--out", required=True, metavar="DIR", help="folder for the site")
+    site.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="time limit of one notebook; default: none"
+    )
+    site.set_defaults(run=_site)
+
     figures = commands.add_parser("figures", help="write the figures of run notebooks as SVG")
     figures.add_argument("notebooks", nargs="+", metavar="NOTEBOOK", help="run before, as a report")
     figures.add_argument("--out", required=True, metavar="DIR", help="folder for the figures")
@@ -291,6 +299,20 @@ def _report(chosen) -> int:
     for failure in failures:
         _say(chosen, failure)
     return 1 if failures else 0
+
+
+def _site(chosen) -> int:
+    from ensemble_lab.reports.request import RequestError
+    from ensemble_lab.reports.site.build import site
+
+    try:
+        faults = site(chosen.notebooks, chosen.out, chosen.timeout)
+    except RequestError as error:
+        _say(chosen, str(error))
+        return 1
+    for fault in faults:
+        _say(chosen, fault)
+    return 1 if faults else 0
 
 
 def _parameters(chosen) -> dict:

@@ -20,6 +20,7 @@ WIDTH = 840  # pixels
 DASHES = {"dot": "2 4", "dash": "9 5", "longdash": "14 6", "dashdot": "9 4 2 4",
           "longdashdot": "14 4 2 4"}  # fmt: skip
 LETTER = 0.52  # width of a letter, for a height of 1
+NAMED = {"white": "#ffffff", "black": "#000000"}  # names that plotly's Python part cannot mix
 ANCHORS = {"left": "start", "center": "middle", "right": "end"}
 POLYGONS = {  # corners around (0, 0), for a size of 2
     "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
@@ -62,6 +63,7 @@ class Axis:
         values = self.about.get("tickvals")
         if values is None:
             values = nice(*self.about["range"])
+        values = numbers(values)
         texts = self.about.get("ticktext") or [
             written(value, self.about.get("tickformat", "")) for value in values
         ]
@@ -87,7 +89,7 @@ def svg(figure: Mapping[str, Any], strict: bool = False) -> str:
     ValueError
         As `strict` asks.
     """
-    data = [_placed(trace) for trace in figure["data"]]
+    data = _grouped([_placed(trace) for trace in figure["data"]], figure["layout"])
     layout = _ranged(data, figure["layout"])
     height, margin = layout.get("height", 460), layout["margin"]
     box = (margin["l"], margin["t"], WIDTH - margin["r"], height - margin["b"])
@@ -100,7 +102,7 @@ def svg(figure: Mapping[str, Any], strict: bool = False) -> str:
         made = []
         if x and y and x.about.get("range") and y.about.get("range"):
             made = list(DRAWN.get(trace["type"], lambda *_: ())(trace, x, y))
-        empty = trace["type"] in DRAWN and not any(trace.get(a) for a in "xyz")
+        empty = trace["type"] in DRAWN and not any(map(_has_values, map(trace.get, "xyz")))
         if strict and not made and not empty and trace.get("visible", True) is True:
             raise ValueError(f"nothing of a trace of type {shown(trace['type'])} can be drawn")
         parts += made
@@ -109,15 +111,18 @@ def svg(figure: Mapping[str, Any], strict: bool = False) -> str:
         size = title.get("font", {}).get("size", 16)
         parts.append(_text(8, 20 + k * 1.3 * size, words, size))
     parts += [_annotation(note, axes, box) for note in layout.get("annotations", ())]
+    parts += _legend(data, layout, box[0], height - 8)
     look = 'role="img" style="max-width: 100%" font-family="sans-serif"'
     size = f'viewBox="0 0 {WIDTH} {float(height):g}"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {look}>{"".join(parts)}</svg>'
 
 
 def _placed(trace: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A heat map's numbers in rows, at the places 0, 1, … where none are given, as plotly does."""
+    """A heat map's numbers in rows; places 0, 1, … where none are given, as plotly does."""
     if trace["type"] != "heatmap":
-        return trace
+        places = {"x": range(len(numbers(trace.get("y", ())))),
+                  "y": range(len(numbers(trace.get("x", ()))))}  # fmt: skip
+        return {**{a: list(at) for a, at in places.items() if at}, **trace}
     z = trace["z"]
     if isinstance(z, Mapping):
         z = np.reshape(numbers(z), [int(side) for side in z["shape"].split(",")]).tolist()
@@ -127,21 +132,51 @@ def _placed(trace: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**ends, **places, **trace, "z": z}
 
 
+def _grouped(data: Sequence[Mapping], layout: Mapping) -> list[Mapping]:
+    """Bars of several traces at the same places side by side, as plotly draws them."""
+    bars: dict[tuple, list[int]] = {}
+    for i, trace in enumerate(data):
+        if trace["type"] == "bar" and "width" not in trace and "offset" not in trace:
+            bars.setdefault((trace.get("xaxis", "x"), trace.get("yaxis", "y")), []).append(i)
+    found = list(data)
+    for group in bars.values() if layout.get("barmode", "group") == "group" else ():
+        places = [numbers(data[i]["y" if data[i].get("orientation") == "h" else "x"])
+                  for i in group]  # fmt: skip
+        if len(set().union(*places)) < sum(map(len, places)):  # some are at the same place
+            width = 0.8 / len(group)
+            for k, i in enumerate(group):
+                found[i] = {**data[i], "width": width, "shift": width * (k - (len(group) - 1) / 2)}
+    return found
+
+
+def _has_values(values: Any) -> bool:
+    """Whether any of plotly's values is known."""
+    return isinstance(values, Mapping) or any(value is not None for value in values or ())
+
+
 def _ranged(data: Sequence[Mapping], layout: Mapping) -> dict[str, Any]:
-    """The layout with a range for each axis: the given one, or that of its numbers."""
+    """The layout with a range for each axis: the given one, or that of its numbers or names."""
     found = {"xaxis": {}, "yaxis": {}, **layout}
     for name in [name for name in found if name.startswith(("xaxis", "yaxis"))]:
         axis = found[name]
         if axis.get("range") or axis.get("type") == "category":
             continue
         letter = name[0]
-        known = [
+        values = [
             value
             for trace in data
             if _full(trace.get(f"{letter}axis", letter)) == name
             for value in numbers(trace.get(letter, ()))
-            if isinstance(value, int | float) and math.isfinite(value)
         ]
+        names = list(dict.fromkeys(value for value in values if isinstance(value, str)))
+        if names:
+            texts = {"categoryarray": names, "tickvals": names, "ticktext": names}
+            ends = [-0.5, len(names) - 0.5]
+            ends = ends[::-1] if axis.get("autorange") == "reversed" else ends
+            found[name] = {**texts, **axis, "type": "category", "range": ends}
+            continue
+        known = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
+        known += _needed(data, axis, name) if known and axis.get("type") != "log" else []
         if axis.get("type") == "log":
             known = [math.log10(value) for value in known if value > 0]
         if known:
@@ -150,6 +185,17 @@ def _ranged(data: Sequence[Mapping], layout: Mapping) -> dict[str, Any]:
             found[name] = {
                 **axis, "range": ends[::-1] if axis.get("autorange") == "reversed" else ends
             }  # fmt: skip
+    return found
+
+
+def _needed(data: Sequence[Mapping], axis: Mapping, name: str) -> list[float]:
+    """What an axis shows besides its numbers: where bars begin, and the whole width of each."""
+    found = [0] if axis.get("rangemode") in ("tozero", "nonnegative") else []
+    for trace in data:
+        if trace["type"] == "bar" and _full(trace.get(f"{name[0]}axis", name[0])) == name:
+            along = "y" if trace.get("orientation") == "h" else "x"
+            places = [v for v in numbers(trace[along]) if isinstance(v, int | float)]
+            found += [min(places) - 0.4, max(places) + 0.4] if name[0] == along and places else [0]
     return found
 
 
@@ -193,7 +239,11 @@ def _frame(name: str, axis: Axis, axes: Mapping[str, Axis]) -> str:
             parts.append(_line(*ends, "#E8E8E8", 1))
         if axis.about.get("showticklabels", True):
             spot = (at, near + 16, "middle") if along else (near - 6, at + 4, "end")
-            parts.append(_text(spot[0], spot[1], words, 12, spot[2]))
+            turn, angle = "", axis.about.get("tickangle", 0)
+            if along and isinstance(angle, int | float) and angle:
+                spot = (at, near + 12, "end" if angle < 0 else "start")
+                turn = f"rotate({angle} {at:.1f} {near + 12:.1f})"
+            parts.append(_text(spot[0], spot[1], words, 12, spot[2], transform=turn))
     if words := axis.about.get("title", {}).get("text"):
         middle = (axis.start + axis.end) / 2
         if along:
@@ -298,8 +348,10 @@ def _bar(trace: Mapping, x: Axis, y: Axis) -> Iterator[str]:
         base, width = _at(trace.get("base", 0), i) or 0, _at(trace.get("width", 0.8), i) or 0.8
         first, middle = up.place(base), along.place(name)
         last = up.place(base + value)
-        unit = abs(along.place(1) - along.place(0)) if not isinstance(name, str) else 20
-        half = abs(width) * unit / 2
+        low, high = along.about["range"]
+        unit = (along.end - along.start) / (high - low)
+        middle += unit * trace.get("shift", 0)
+        half = abs(width * unit) / 2
         ends = (first, last, middle - half, middle + half)
         if not all(map(math.isfinite, ends)):
             continue
@@ -317,7 +369,7 @@ def _heat(trace: Mapping, x: Axis, y: Axis) -> Iterator[str]:
         _edges([axis.place(v) for v in trace[name]]) for axis, name in ((x, "x"), (y, "y"))
     )
     # A scale in steps has two colours at one place, which must be two places to be read.
-    tones = trace["colorscale"]
+    tones = [[at, NAMED.get(tone, tone)] for at, tone in trace["colorscale"]]
     scale = [[at + 1e-9 * i * (0 < at < 1), tone] for i, (at, tone) in enumerate(tones)]
     steps = sample_colorscale(scale, [k / 20 for k in range(21)])
     if trace.get("reversescale"):
@@ -372,6 +424,19 @@ def symbol(x: float, y: float, marker: Mapping[str, Any]) -> str:
 # -- parts --------------------------------------------------------------------------------------
 
 
+def _legend(data: Sequence[Mapping], layout: Mapping, x: float, y: float) -> Iterator[str]:
+    """The names of traces in a row, each after its colour, where plotly would have a legend."""
+    named = {t["name"]: t for t in data if t.get("name") and t.get("showlegend", True) is True}
+    if not layout.get("showlegend", len(data) > 1):
+        return
+    for name, trace in named.items():
+        colours = (trace.get(part, {}).get("color") for part in ("marker", "line"))
+        colour = next((c for c in colours if isinstance(c, str)), INK)
+        yield _box((x, x + 10), (y - 10, y), colour, 1)
+        yield _text(x + 14, y, name)
+        x += 30 + 0.56 * 12 * len(unescaped(str(name)))
+
+
 def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -> str:
     left, top, right, bottom = box
     spots = []
@@ -396,12 +461,12 @@ def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -
     anchor = ANCHORS.get(note.get("xanchor", "auto"), "middle")
     lines = str(note["text"]).split("<br>")
     behind = ""
-    if note.get("showarrow", True):  # from the text, `ax` and `ay` pixels away, to the place
-        head, away = (x, y), (note.get("ax", -10), note.get("ay", -30))
+    if note.get("showarrow", True):
+        away = note.get("ax", -10), note.get("ay", -30)  # plotly's own; the text is centred there
+        behind = _arrow(note, (x, y), away, lines, size)
         x, y = x + away[0], y + away[1]
-        behind = _arrow(note, head, away)
     if "bgcolor" in note:
-        wide = LETTER * size * max(len(unescaped(words)) for words in lines)
+        wide = LETTER * size * max(map(len, lines))
         left = {"start": x, "middle": x - wide / 2, "end": x - wide}[anchor]
         look = {"width": wide, "height": 1.2 * size * len(lines), "fill": note["bgcolor"]}
         behind += _tag("rect", x=left, y=y - 0.6 * size, **look)
@@ -420,15 +485,18 @@ def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -
     )
 
 
-def _arrow(note: Mapping, head: Sequence[float], away: Sequence[float]) -> str:
-    """The line from an annotation's text to its place, without a head; none where they are near."""
-    far, stop = math.hypot(*away), note.get("standoff", 0)
-    if far <= stop:
+def _arrow(note: Mapping, tip: Sequence[float], away: Sequence[float], lines: Sequence[str],
+           size: float) -> str:  # fmt: skip
+    """The line of a note from near its place to the edge of its text, or nothing if it is short."""
+    half = LETTER / 2 * size * max(map(len, lines)) + 2, 0.7 * size * len(lines)
+    # The share of the way at which the text begins, and a gap of some pixels at the place.
+    shares = [1 - room / abs(far) for room, far in zip(half, away, strict=True) if far]
+    reach, long = max(shares, default=0), math.hypot(*away)
+    if reach * long < 8:
         return ""
-    start, end = (
-        [at + part * d for at, d in zip(head, away, strict=True)] for part in (1, stop / far)
-    )
-    return _line(*start, *end, note.get("arrowcolor", INK), note.get("arrowwidth", 1))
+    ends = [(place + share * far) for share in (note.get("standoff", 5) / long, reach)
+            for place, far in zip(tip, away, strict=True)]  # fmt: skip
+    return _line(*ends, note.get("arrowcolor", ORACLE), note.get("arrowwidth", 1))
 
 
 def _tag(name: str, words: str | None = None, **attributes: Any) -> str:

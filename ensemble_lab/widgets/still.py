@@ -88,7 +88,7 @@ def still(explorer: Explorer) -> dict[str, Any]:
     control = next(c for c in explorer.controls if c.name == explorer.along)
     start = explorer.state(**explorer.opens)
     if control.kind == "many":
-        return plain_figure(explorer.drawn(start))
+        return _of(explorer, plain_figure(explorer.drawn(start)))
     options = thinned(control, start[control.name])
     pictures = [explorer.drawn({**start, control.name: option}) for option in options]
     active = options.index(start[control.name])
@@ -96,6 +96,12 @@ def still(explorer: Explorer) -> dict[str, Any]:
     figure["layout"]["sliders"] = [slider(control, options, active, moves(pictures))]
     figure["layout"]["meta"]["text"] = f"As first shown: {pictures[active].text}"
     make_room(figure["layout"])
+    return _of(explorer, figure)
+
+
+def _of(explorer: Explorer, figure: dict[str, Any]) -> dict[str, Any]:
+    """The figure with the explorer's name, by which a site finds it."""
+    figure["layout"]["meta"]["explorer"] = explorer.name
     return figure
 
 

@@ -26,3 +26,12 @@ def test_quickstart_runs_from_the_wheel_with_its_data(installed, tmp_path):
 
 def test_the_wheel_has_the_command(installed, tmp_path):
     assert "doctor" in run(installed.parent / "ensemble-lab", "--help", cwd=tmp_path)
+
+
+def test_the_wheel_has_the_scripts_and_the_look_of_a_site(installed, tmp_path):
+    ask = (
+        "from importlib.resources import files; there = files('ensemble_lab.reports.site');"
+        " print(*sorted(one.name for one in there.iterdir()))"
+    )
+    there = run(installed, "-c", ask, cwd=tmp_path).split()
+    assert {"figures.js", "search.js", "site.css"} <= set(there)

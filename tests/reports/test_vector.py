@@ -78,9 +78,10 @@ def test_a_label_with_an_arrow_stands_where_its_arrow_begins():
     assert words.get("x") == "480" and 70 < float(words.get("y")) < 76
     behind = next(box for box in drawing.iter(f"{SPACE}rect") if box.get("fill") == "#ABCDEF")
     assert float(behind.get("x")) + float(behind.get("width")) / 2 == pytest.approx(480, abs=0.1)
-    ends = [[float(line.get(key)) for key in ("x1", "y1", "x2", "y2")]
-            for line in drawing.iter(f"{SPACE}line")]  # fmt: skip
-    assert [480, 70, 444, 97] in ends  # 5 of its 50 pixels are left out
+    lines = drawing.iter(f"{SPACE}line")
+    ends = [[float(line.get(key)) for key in ("x1", "y1", "x2", "y2")] for line in lines]
+    # It begins 5 pixels beside the place, and ends 8.4 pixels below the text's middle.
+    assert [444, 97, 468.8, 78.4] in ends
 
 
 def test_steps_and_filled_areas():
@@ -151,3 +152,91 @@ def test_a_page_shows_the_picture_where_no_script_runs(tmp_path):
     page = (tmp_path / "a.html").read_text()
     still = page[page.index("<noscript>") : page.index("</noscript>")]
     assert "<svg" in still and unescaped(whole["layout"]["title"]["text"].split("<br>")[0]) in still
+
+
+PLAIN = {"margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "height": 100}
+
+
+def boxes_of(*traces, **layout):
+    drawing = parsed({"data": list(traces), "layout": {**PLAIN, **layout}})
+    boxes = drawing.iter(f"{SPACE}rect")
+    return [tuple(float(box.get(side)) for side in ("x", "y", "width", "height")) for box in boxes]
+
+
+def test_bars_at_the_same_places_stand_side_by_side():
+    first = {"type": "bar", "x": ["a", "b"], "y": [1, 2]}
+    boxes = boxes_of(first, {**first, "y": [2, 1]})
+    # Two names on 840 pixels: 420 each, of which each of two bars takes 0.4.
+    assert [x for x, *_ in boxes] == [42, 462, 210, 630]
+    assert {width for _, _, width, _ in boxes} == {168}
+    over = boxes_of(first, {**first, "y": [2, 1]}, barmode="overlay")
+    assert [(x, width) for x, _, width, _ in over] == 2 * [(42, 336), (462, 336)]
+    apart = boxes_of({**first, "x": ["a"], "y": [1]}, {**first, "x": ["b"], "y": [1]})
+    assert [(x, width) for x, _, width, _ in apart] == [(42, 336), (462, 336)]
+    lying = boxes_of({"type": "bar", "orientation": "h", "y": ["a", "b"], "x": [1, 2]})
+    assert [height for *_, height in lying] == [40, 40]
+
+
+def test_an_axis_has_the_ground_and_the_width_of_its_bars():
+    (x, y, width, height), *_ = boxes_of({"type": "bar", "x": [1, 2], "y": [10, 12]})
+    assert x >= 0 and 0 < width and y >= 0 and y + height <= 100
+    assert height > 60  # it begins at 0, not at 10
+
+
+def test_names_have_their_places_where_no_range_is_given():
+    heat = {"type": "heatmap", "x": ["a", "b"], "y": ["c", "d"], "z": [[0, 1], [1, 0]],
+            "colorscale": [[0, "white"], [1, "#222222"]]}  # fmt: skip
+    assert len(boxes_of(heat)) == 4
+    up = boxes_of(heat)[0][1]
+    assert boxes_of(heat, yaxis={"autorange": "reversed"})[0][1] != up
+    texts = [t.text for t in parsed({"data": [heat], "layout": PLAIN}).iter(f"{SPACE}text")]
+    assert set("abcd") <= set(texts)
+
+
+def test_points_without_places_count_from_zero():
+    line = {"type": "scatter", "mode": "lines"}
+    layout = {**PLAIN, "xaxis": {"range": [0, 2]}, "yaxis": {"range": [0, 10]}}
+    made = [svg({"data": [{**line, **places}], "layout": layout}) for places in
+            ({"y": [0, 5, 10]}, {"x": [0, 1, 2], "y": [0, 5, 10]})]  # fmt: skip
+    assert made[0] == made[1] and "polyline" in made[0]
+
+
+def test_ticks_may_be_packed_and_an_unknown_trace_is_not_a_fault():
+    packed = {"bdata": "AQACAA==", "dtype": "i2"}  # 1 and 2
+    axis = Axis({"range": [0, 4], "tickvals": packed}, 0, 100)
+    assert list(axis.ticks()) == [(25, "1"), (50, "2")]
+    unknown = {"type": "scatter", "x": [None], "y": [None]}
+    assert svg(figure(unknown), strict=True).startswith("<svg")
+
+
+def test_a_note_with_an_arrow_stands_beside_its_place():
+    note = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "text": "far", "ax": 100, "ay": 0}
+    layout = {**PLAIN, "annotations": [note]}
+    drawing = parsed({"data": [], "layout": layout})
+    text = next(text for text in drawing.iter(f"{SPACE}text") if text.text == "far")
+    (line,) = drawing.iter(f"{SPACE}line")
+    assert float(text.get("x")) == 520 and text.get("text-anchor") == "middle"
+    assert float(line.get("x1")) == 425 and 480 < float(line.get("x2")) < 515
+    near = parsed({"data": [], "layout": {**PLAIN, "annotations": [{**note, "showarrow": False}]}})
+    assert [float(t.get("x")) for t in near.iter(f"{SPACE}text") if t.text] == [420]
+    assert list(near.iter(f"{SPACE}line")) == []
+    none = parsed({"data": [], "layout": {**PLAIN, "annotations": [{**note, "ax": 0}]}})
+    assert list(none.iter(f"{SPACE}line")) == []
+
+
+def test_names_of_traces_are_shown_where_plotly_has_a_legend():
+    lines = [{"type": "scatter", "x": [0, 1], "y": [0, 1], "name": name, "line": {"color": colour}}
+             for name, colour in (("up", "#111111"), ("<b>&lt;</b>", "#222222"))]  # fmt: skip
+    drawing = parsed({"data": lines, "layout": PLAIN})
+    assert {"up", "<"} <= {text.text for text in drawing.iter(f"{SPACE}text")}
+    assert [box.get("fill") for box in drawing.iter(f"{SPACE}rect")] == ["#111111", "#222222"]
+    for data, layout in ((lines[:1], PLAIN), (lines, {**PLAIN, "showlegend": False})):
+        assert list(parsed({"data": data, "layout": layout}).iter(f"{SPACE}rect")) == []
+    assert boxes_of({**lines[0], "showlegend": False}, lines[1])[0][0] == 0
+
+
+def test_turned_names_of_an_axis_end_at_their_place():
+    bar = {"type": "bar", "x": ["a long name", "b"], "y": [1, 2]}
+    drawing = parsed({"data": [bar], "layout": {**PLAIN, "xaxis": {"tickangle": -60}}})
+    name = next(text for text in drawing.iter(f"{SPACE}text") if text.text == "a long name")
+    assert name.get("transform").startswith("rotate(-60 210.0") and name.get("text-anchor") == "end"
