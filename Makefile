@@ -30,7 +30,7 @@ MABWISER := mabwiser==2.7.4
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 ROOT     := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab quick test nightly lint wheel bench gpu pictures sheet data smollm2 constraints colab
+.PHONY: help lab quick test nightly lint wheel bench gpu pictures sheet data lite smollm2 constraints colab
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -83,6 +83,11 @@ sheet: $(STAMP)  ## draw every explorer's presets and ends of sliders to look at
 
 minutes: $(STAMP)  ## count how long each notebook takes and write it into its title
 	$(BIN)/python -m tests.notebooks.minutes
+
+LITE ?= lite
+
+lite: $(STAMP)  ## notebooks that need no PyTorch as a site without a server, into lite/ (needs npm)
+	$(BIN)/python -m recipes.lite --out $(LITE) $(LITE_ARGS)
 
 data: $(STAMP)  ## rebuild data/ from the raw recordings (RAW=folder)
 	$(BIN)/python -m recipes.build --raw $(or $(RAW),$(error say where the raw recordings are: make data RAW=folder))

@@ -27,6 +27,7 @@ DISPLAYS = {
 STILL = "%env ENSEMBLE_LAB_BACKEND=still, and run the cell again"
 ENDPOINT_KEY = "OPENAI_API_KEY"
 HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # in the order of the checks
+IN_BROWSER = sys.platform == "emscripten"  # JupyterLite: no threads, processes or connections
 LITTLE_MEMORY = 2**30  # with less than this a notebook that loads a model stops in the middle
 
 
@@ -56,6 +57,8 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Check everything: versions, device, memory, network, data and display."""
+    if IN_BROWSER:
+        return in_browser()
     return [
         python_version(),
         *package_versions(),
@@ -67,6 +70,19 @@ def examine() -> list[Finding]:
         data(),
         display(),
         kernel(),
+    ]
+
+
+def in_browser() -> list[Finding]:
+    """What can be checked where Python runs in the page, and what cannot be had there."""
+    return [
+        python_version(),
+        *(found for found in package_versions() if found.needed),
+        Finding("processor", "the browser's (WebAssembly): one core, no threads"),
+        Finding("memory", "unknown in a browser, which gives Python at most 4 GiB", None),
+        Finding("PyTorch", "not for browsers: notebooks with models run on your machine", None),
+        data(),
+        display(),
     ]
 
 
@@ -101,6 +117,8 @@ def to_table(findings: Sequence[Finding]) -> str:
 
 def pip_install(*requirements: str) -> str:
     """The command that installs `requirements` for the Python that is running."""
+    if IN_BROWSER:
+        return shlex.join(["%pip", "install", *requirements])
     return shlex.join([sys.executable, "-m", "pip", "install", *requirements])
 
 
