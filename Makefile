@@ -33,7 +33,7 @@ MABWISER := mabwiser==2.7.4
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 ROOT     := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab quick test nightly lint wheel offline bench gpu pictures sheet site minutes data smollm2 constraints colab platforms
+.PHONY: help lab quick test nightly lint wheel offline lite bench gpu pictures sheet site minutes data smollm2 constraints colab platforms
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -92,6 +92,11 @@ site: $(STAMP)  ## run the notebooks and write them as a site (SITE=folder); a s
 
 minutes: $(STAMP)  ## count how long each notebook takes and write it into its title
 	$(BIN)/python -m tests.notebooks.minutes
+
+LITE ?= lite
+
+lite: $(STAMP)  ## notebooks that need no PyTorch as a site without a server, into lite/ (needs npm)
+	$(BIN)/python -m recipes.lite --out $(LITE) $(LITE_ARGS)
 
 data: $(STAMP)  ## rebuild data/ from the raw recordings (RAW=folder)
 	$(BIN)/python -m recipes.build --raw $(or $(RAW),$(error say where the raw recordings are: make data RAW=folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -116,6 +117,8 @@ def score(
     """
     from tqdm.auto import tqdm
 
+    if sys.platform == "emscripten":
+        tqdm.monitor_interval = 0  # its monitor is a thread, which a browser has not
     check_outcomes(outcomes)
     n, rng = len(outcomes), np.random.default_rng(checked_seed(seed))
     cluster, time = clusters(outcomes, cluster), clock(outcomes, time)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -22,6 +23,8 @@ def together(function: Callable[[str], T], names: Sequence[str]) -> list[T]:
     ------
     BaseException
         The first error, as soon as it comes.
+    RuntimeError
+        Several names where no thread can be started, as in a browser: nothing has been asked.
     """
     if len(names) < 2:
         # A signal for the process wakes this thread. One that another thread raises for itself
@@ -36,7 +39,16 @@ def together(function: Callable[[str], T], names: Sequence[str]) -> list[T]:
             done.put((place, None, error))
 
     for place, name in enumerate(names):
-        threading.Thread(target=work, args=(place, name), daemon=True, name=f"ask {name}").start()
+        thread = threading.Thread(target=work, args=(place, name), daemon=True, name=f"ask {name}")
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if sys.platform != "emscripten":
+                raise
+            raise RuntimeError(
+                f"in a browser there are no threads, so {len(names)} models cannot be asked at the"
+                " same time: run takes parallel=False, and committees need Python on a machine"
+            ) from error
     found: dict[int, T] = {}
     while len(found) < len(names):
         try:
