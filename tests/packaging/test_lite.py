@@ -12,7 +12,6 @@ import nbformat
 import pytest
 from packaging.requirements import Requirement
 
-from ensemble_lab import doctor
 from ensemble_lab.models.asking import together as asking
 from recipes import lite, lite_list
 from tests.notebooks.run import HEAVY
@@ -205,16 +204,6 @@ def test_the_run_notices_what_a_browser_cannot_do(cell, error, tmp_path):
     nbformat.write(notebook, tmp_path / "a.ipynb")
     done = as_in_browser(tmp_path / "a.ipynb", tmp_path)
     assert done.returncode and error in done.stderr
-
-
-def test_the_doctor_of_a_browser_asks_for_nothing_that_cannot_be_had(monkeypatch):
-    monkeypatch.setattr(doctor, "IN_BROWSER", True)
-    monkeypatch.setattr(doctor.threading.Thread, "start", lambda self: 1 / 0)
-    findings = doctor.examine()
-    assert doctor.healthy(findings)
-    assert {"processor", "memory", "PyTorch", "data", "display"} <= {one.name for one in findings}
-    assert "torch" not in {one.name for one in findings}
-    assert doctor.pip_install("a>=1") == "%pip install 'a>=1'"
 
 
 def test_several_models_at_once_are_refused_where_no_thread_can_start(monkeypatch):
