@@ -43,7 +43,11 @@ CLAIMS = (
         "All 101 x 101 thresholds of a cascade: {beside} one replay each.",
     ),
     ("answers", "budget-cascade-vs-brute", "`BudgetCascade.fit`: {beside} `scipy.optimize.brute`."),
-    ("answers", "budget-cascade-vs-numpy-brute", "The same: {beside} brute force in NumPy."),
+    (
+        "answers",
+        "budget-cascade-vs-numpy-brute",
+        "`BudgetCascade.fit`: {beside} brute force in NumPy.",
+    ),
     (
         "routing",
         "routers",
@@ -54,7 +58,11 @@ CLAIMS = (
         "slowest-router-decisions",
         "A choice by 60 neighbours: {beside} scikit-learn's.",
     ),
-    ("routing", "slowest-router-fit", "A fit: {beside} scikit-learn's logistic regressions."),
+    (
+        "routing",
+        "slowest-router-fit",
+        "A router's fit: {beside} scikit-learn's logistic regressions.",
+    ),
     ("routing", "slider-routing", "A step of the slider: {beside} plotly's full update."),
     ("routing", "aiq-vs-cubic", "AIQ: {beside} the search over all pairs."),
     (
@@ -67,7 +75,7 @@ CLAIMS = (
     (
         "explorers",
         "slider-browser",
-        "The same, in a browser: {beside} a slider that moves one point.",
+        "A step of a slider, in a browser: {beside} a slider that moves one point.",
     ),
     (
         "explorers",
@@ -75,8 +83,8 @@ CLAIMS = (
         "The first figure ({ours}): {beside} plotly.express and sklearn.",
     ),
     ("speculative", "plain-vs-generate", "Plain decoding: {beside} `generate`."),
-    ("speculative", "overall-vs-generate", "With the best draft: {beside} `generate`; its"),
-    ("speculative", "worst-kind-vs-generate", "worst kind of prompt: {beside} `generate`."),
+    ("speculative", "overall-vs-generate", "Decoding with the best draft: {beside} `generate`."),
+    ("speculative", "worst-kind-vs-generate", "Its worst kind of prompt: {beside} `generate`."),
     ("speculative", "sampled-vs-generate", "Sampling: {beside} `generate`."),
     ("speculative", "lookup-vs-assisted", "Prompt lookup: {beside} transformers' own."),
     (
@@ -101,27 +109,39 @@ CLAIMS = (
     (
         "speculative",
         "plain-vs-llamacpp",
-        f"{MULTIPLIES} At four bits, plain: {{beside}} llama.cpp;",
+        "Plain decoding at four bits: {beside} llama.cpp.",
     ),
-    ("speculative", "overall-vs-llamacpp", "with the best draft: {beside} llama.cpp."),
+    (
+        "speculative",
+        "overall-vs-llamacpp",
+        f"{MULTIPLIES} Four bits and the best draft: {{beside}} llama.cpp.",
+    ),
     (
         "speculative",
         "overall-vs-llamacpp-speculative",
-        "The best draft: {beside} its n-gram speculation.",
+        "The best draft: {beside} llama.cpp's n-gram speculation.",
     ),
-    ("speculative", "plain-vs-llamacpp-native", "Compiled here, plain: {beside} llama.cpp."),
+    (
+        "speculative",
+        "plain-vs-llamacpp-native",
+        "Plain decoding at four bits: {beside} llama.cpp compiled here.",
+    ),
     (
         "speculative",
         "overall-vs-llamacpp-native",
-        "With a draft: {beside} llama.cpp compiled here.",
+        "Four bits and a draft: {beside} llama.cpp compiled here.",
     ),
     ("speculative", "plain-vs-openvino", "Plain: {beside} OpenVINO GenAI."),
     ("speculative", "overall-vs-openvino", "The best draft: {beside} OpenVINO GenAI."),
-    ("speculative", "lookup-vs-economize", "In bfloat16, prompt lookup: {beside} economize's;"),
-    ("speculative", "draft-vs-economize", "a draft model: {beside} the same in economize;"),
-    ("speculative", "batch-of-8-vs-economize", "eight prompts at once: {beside} economize."),
-    ("training", "bagging-vs-loop", "Bagged networks: {beside} a loop in plain PyTorch;"),
-    ("training", "bagging-vs-torchensemble", "{beside} torchensemble."),
+    ("speculative", "lookup-vs-economize", "In bfloat16, prompt lookup: {beside} economize's."),
+    (
+        "speculative",
+        "draft-vs-economize",
+        "In bfloat16, a draft model: {beside} the same in economize.",
+    ),
+    ("speculative", "batch-of-8-vs-economize", "Eight prompts at once: {beside} economize."),
+    ("training", "bagging-vs-loop", "Bagged networks: {beside} a loop in plain PyTorch."),
+    ("training", "bagging-vs-torchensemble", "Bagged networks: {beside} torchensemble."),
     (
         "distillation",
         "students-vs-loop",
@@ -148,7 +168,7 @@ CLAIMS = (
     ("systems", "slider-queues", "A step of the slider: {beside} plotly's full update."),
     ("systems", "gateway-overhead", "A call through the gateway: {ours}, without it {peer}."),
     ("systems", "gateway-vote-of-three", "A vote of three models: {ours}, one without it {peer}."),
-    ("systems", "gateway-throughput", "16 clients: {beside} without it."),
+    ("systems", "gateway-throughput", "16 clients through the gateway: {beside} without it."),
     (
         "systems",
         "stream-gap",
@@ -158,18 +178,45 @@ CLAIMS = (
     ("links", "split-overhead", "A token of two stages: {ours}, of one process {peer}."),
     ("links", "link-error", "A link in user space: {share} times as exact as asked."),
     ("links", "recovery", "Recovery from `kill -9`: {beside} 1.2 prefills."),
-    ("gpu", "smollm2-decoding", "SmolLM2 with a draft: {beside} assisted decoding (goal: {goal})."),
+    (
+        "gpu",
+        "smollm2-decoding",
+        "SmolLM2 with a draft on a GPU: {beside} assisted decoding (goal: {goal}).",
+    ),
     ("gpu", "1b-decoding", "{size} random parameters: {beside} assisted decoding."),
     ("gpu", "big-share-of-formula", "{size}: {share} of the speedup by the formula."),
-    ("gpu", "compiled-plain-vs-static-generate", "Compiled: {beside} compiled `generate`."),
-    ("gpu", "1b-vs-compiled-generate", "With a draft, {size} parameters: {beside} it;"),
+    (
+        "gpu",
+        "compiled-plain-vs-static-generate",
+        "Plain decoding on a GPU, compiled: {beside} compiled `generate`.",
+    ),
+    (
+        "gpu",
+        "1b-vs-compiled-generate",
+        "With a draft, {size} parameters: {beside} compiled `generate`.",
+    ),
     ("gpu", "smollm2-vs-flashspec", "SmolLM2: {beside} flashspec."),
     (
         "gpu",
         "experts-vs-transformers",
-        "A layer of experts: {beside} the quickest of transformers'.",
+        "A layer of experts on a GPU: {beside} the quickest of transformers'.",
     ),
     ("gpu", "bagging-vs-loop", "Bagged networks: {beside} a loop on the same GPU."),
+)
+
+# What the README tells of the gains; it tells every loss.
+HEADLINES = (
+    ("answers", "decide"),
+    ("answers", "budget-cascade-vs-numpy-brute"),
+    ("committees", "stopping-replay"),
+    ("speculative", "overall-vs-generate"),
+    ("speculative", "lookup-vs-assisted"),
+    ("speculative", "overall-vs-llamacpp"),
+    ("speculative", "overall-vs-openvino"),
+    ("training", "bagging-vs-torchensemble"),
+    ("systems", "events-vs-simpy"),
+    ("gpu", "smollm2-decoding"),
+    ("gpu", "smollm2-vs-flashspec"),
 )
 
 # Records whose peers are optional: no claim where none was measured.
@@ -377,16 +424,37 @@ def claims():
     """One bullet for each benchmark, with its claims and where it ran."""
     lines = []
     for name in BENCHMARKS:
-        records = {r["name"]: r for r in json.loads((RESULTS / f"{name}.json").read_text())}
-        told = [(record, text) for of, record, text in CLAIMS if of == name]
-        if not told:  # docs/measured.md has its records
-            continue
-        found = [claim(records[r], text) for r, text in told if r in records or r not in OPTIONAL]
-        found += [eager(records)] if name == "gpu" else []
+        records, found = named(name), claims_of(name)
         found += [accepted()] if name == "distillation" else []
         one = next(iter(records.values()))
-        lines.append(f"- *{name}, {one['device']}, {one['date']}.* {' '.join(found)}")
+        if found:  # the others have their tables alone
+            lines.append(f"- *{name}, {one['device']}, {one['date']}.* {' '.join(found)}")
     return "\n".join(lines)
+
+
+def headlines():
+    """The gains that the README tells, then every loss."""
+    records = {(name, key): r for name in BENCHMARKS for key, r in named(name).items()}
+    told = {(name, key): text for name, key, text in CLAIMS if (name, key) in records}
+    gains = [claim(records[key], told[key]) for key in HEADLINES if records[key]["ratio"] >= 1]
+    losses = [claim(records[key], text) for key, text in told.items() if records[key]["ratio"] < 1]
+    return f"- *Gains.* {' '.join(gains)}\n- *Losses.* {' '.join([*losses, eager(named('gpu'))])}"
+
+
+def named(name):
+    """The records of a benchmark by their names."""
+    return {r["name"]: r for r in json.loads((RESULTS / f"{name}.json").read_text())}
+
+
+def claims_of(name):
+    """The sentences of a benchmark."""
+    records = named(name)
+    found = [
+        claim(records[key], text)
+        for of, key, text in CLAIMS
+        if of == name and (key in records or key not in OPTIONAL)
+    ]
+    return found + ([eager(records)] if name == "gpu" else [])
 
 
 def claim(record, text):
@@ -416,9 +484,8 @@ def eager(records):
              if "plain-vs-generate" in r.get("compared", {})]  # fmt: skip
     low, high = min(found), max(found)
     words = "slower than" if high < 1 else "times as quick as"
-    return (
-        f"Without `compiled=True`, plain decoding: **{low:.2g} to {high:.2g}**, {words} `generate`."
-    )
+    ratios = f"**{low:.2g} to {high:.2g}**, {words} `generate`"
+    return f"Plain decoding on a GPU without `compiled=True`: {ratios}."
 
 
 def accepted():
@@ -527,7 +594,13 @@ def badged(text):
 
 def written(text):
     """README.md or docs/measured.md with its marked parts and badges made again."""
-    parts = {"claims": claims, "pythons": pythons, "routers": routers, "engines": engines}
+    parts = {
+        "claims": claims,
+        "headlines": headlines,
+        "pythons": pythons,
+        "routers": routers,
+        "engines": engines,
+    }
     parts |= {"distilled": distilled, "rules": ruled, "coverage": covered}
     parts |= {f"bench {name}": lambda name=name: bench_table(name) for name in BENCHMARKS}
     if "<!-- quickstart:" in text:

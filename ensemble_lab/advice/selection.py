@@ -6,7 +6,7 @@ bootstraps re-weights the rows, chooses again, and judges what it chose on the r
 out. Nothing is fitted again, as the out-of-fold matrix has all that is needed.
 
 The promise can be too low: a bootstrap chooses by 63 % of the rows, and the fit of one of ten folds
-has 90 % of them. On rows that were not drawn it is 0.1 points too low over all tables measured, and
+has 90 % of them. On rows that were not drawn it is 0.2 points too low over all tables measured, and
 0.5 where stacking wins on 1,000 rows; half of that is the smaller fit (`docs/measured.md`, table by
 table). Other corrections of the same matrices were worse, measured with other draws: the winner's
 mean less the optimism of a bootstrap (Efron, 1983) was up to 0.8 points too high and held in 93 %

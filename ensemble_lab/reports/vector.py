@@ -20,6 +20,7 @@ WIDTH = 840  # pixels
 DASHES = {"dot": "2 4", "dash": "9 5", "longdash": "14 6", "dashdot": "9 4 2 4",
           "longdashdot": "14 4 2 4"}  # fmt: skip
 NAMED = {"white": "#ffffff", "black": "#000000"}  # names that plotly's Python part cannot mix
+LETTER = 0.52  # width of a letter, for a height of 1
 ANCHORS = {"left": "start", "center": "middle", "right": "end"}
 POLYGONS = {  # corners around (0, 0), for a size of 2
     "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
@@ -457,15 +458,20 @@ def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -
         return ""
     font = note.get("font", {})
     size, weight = font.get("size", 12), font.get("weight", 400)
-    arrow = ""
-    if note.get("showarrow", True):
-        away = note.get("ax", -10), note.get("ay", -30)  # plotly's own; the text is centred there
-        arrow = _arrow((x, y), away, str(note["text"]), size)
-        x, y = x + away[0], y + away[1]
-    lift = {"bottom": -0.3, "top": 0.9}.get(note.get("yanchor", "middle"), 0.35) * size
-    anchor = ANCHORS[note.get("xanchor", "center")]
+    anchor = ANCHORS.get(note.get("xanchor", "auto"), "middle")
     lines = str(note["text"]).split("<br>")
-    return arrow + "".join(
+    behind = ""
+    if note.get("showarrow", True):  # from the text, `ax` and `ay` pixels away, to the place
+        head, away = (x, y), (note.get("ax", -10), note.get("ay", -30))
+        x, y = x + away[0], y + away[1]
+        behind = _arrow(note, head, away)
+    if "bgcolor" in note:
+        wide = LETTER * size * max(len(unescaped(words)) for words in lines)
+        left = {"start": x, "middle": x - wide / 2, "end": x - wide}[anchor]
+        look = {"width": wide, "height": 1.2 * size * len(lines), "fill": note["bgcolor"]}
+        behind += _tag("rect", x=left, y=y - 0.6 * size, **look)
+    lift = {"bottom": -0.3, "top": 0.9}.get(note.get("yanchor", "middle"), 0.35) * size
+    return behind + "".join(
         _text(
             x,
             y + lift + k * 1.2 * size,
@@ -479,18 +485,15 @@ def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -
     )
 
 
-def _arrow(tip: Sequence[float], away: Sequence[float], words: str, size: float) -> str:
-    """The line of a note from near its place to the edge of its text, or nothing if it is short."""
-    lines = words.split("<br>")
-    half = 0.28 * size * max(map(len, lines)) + 2, 0.7 * size * len(lines)
-    # The share of the way at which the text begins, and a gap of five pixels at the place.
-    shares = [1 - room / abs(far) for room, far in zip(half, away, strict=True) if far]
-    reach, long = max(shares, default=0), math.hypot(*away)
-    if reach * long < 8:
+def _arrow(note: Mapping, head: Sequence[float], away: Sequence[float]) -> str:
+    """The line from an annotation's text to its place, without a head; none where they are near."""
+    far, stop = math.hypot(*away), note.get("standoff", 0)
+    if far <= stop:
         return ""
-    ends = [(place + share * far) for share in (5 / long, reach)
-            for place, far in zip(tip, away, strict=True)]  # fmt: skip
-    return _line(*ends, ORACLE, 1)
+    start, end = (
+        [at + part * d for at, d in zip(head, away, strict=True)] for part in (1, stop / far)
+    )
+    return _line(*start, *end, note.get("arrowcolor", INK), note.get("arrowwidth", 1))
 
 
 def _tag(name: str, words: str | None = None, **attributes: Any) -> str:

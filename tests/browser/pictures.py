@@ -1,4 +1,4 @@
-"""The README's pictures: panels of the notebooks, dragged to where they tell something.
+"""The README's pictures: a panel of a notebook, dragged to where it tells something, and figures.
 
 Run ``python -m tests.browser.pictures`` from the repository; it writes ``docs/*.png``, and the
 picture in the title cell of the first notebook, which is there before anything runs.
@@ -36,21 +36,19 @@ class Scene:
         The keys that bring the slider to one end, and one option on from there.
     title : str
         A pattern: the slider stops where the title first has it.
-    panel : int
-        Which of the notebook's panels, from 0.
     """
 
     notebook: str
     start: str
     key: str
     title: str
-    panel: int = 0
 
 
 SCENES = {
     "start_here": Scene("00_start_here", "Home", "ArrowRight", "as right as|better than"),
-    "cascade": Scene("02_cascades", "End", "ArrowLeft", r"\+.* points", panel=1),
 }
+# Explorers, each with a preset or as it opens.
+DRAWN = {"speedup": ("speedup", None), "retry_storm": ("serving", "retry storm")}
 
 
 TITLED = ROOT / "notebooks/00_start_here.ipynb"
@@ -89,6 +87,18 @@ def into_title(page, path):
     nbformat.write(notebook, path)
 
 
+def draw(page, name, path):
+    """The figure of an explorer, without its controls."""
+    explorer, preset = explore(DRAWN[name][0]), DRAWN[name][1]
+    state = explorer.preset(preset) if preset else explorer.state()
+    page.set_viewport_size({"width": WIDTH, "height": 500})
+    page.set_content(
+        f"<body style='margin: 0'>{svg(plain_figure(explorer.picture(**state)))}</body>"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.locator("svg").screenshot(path=path)
+
+
 def take(page, scene, path):
     """Drag the panel's slider to its place and save the panel, down to the end of its figure.
 
@@ -97,7 +107,7 @@ def take(page, scene, path):
     RuntimeError
         No option of the slider gives such a title, or the page is too low for the panel.
     """
-    panel = panels(page).nth(scene.panel)
+    panel = panels(page).first
     drag(page, panel, scene)
     panel.evaluate("(panel) => panel.scrollIntoView({block: 'start'})")
     page.mouse.move(0, 0)  # nothing is hovered
@@ -127,6 +137,8 @@ def main(folder):
     """Write every picture into `folder`, and the one of the first notebook into that."""
     with open_page() as page:
         into_title(page, TITLED)
+        for name in DRAWN:
+            draw(page, name, folder / f"{name}.png")
     for name, scene in SCENES.items():
         notebook = f"{scene.notebook}.ipynb"
         with tempfile.TemporaryDirectory() as place, open_page() as page:

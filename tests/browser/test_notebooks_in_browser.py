@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect
 
 from tests.browser.jupyter import ROOT
-from tests.browser.pictures import SCENES, take
+from tests.browser.pictures import DRAWN, SCENES, draw, take
 from tests.browser.steps import (
     every_slider_moves,
     finished,
@@ -73,6 +73,12 @@ def test_every_slider_moves_its_figure_and_a_preset_fails(serve, page, tmp_path,
             every_slider_moves(page, panel)
         failing = [panel for panel in panels(page).all() if has_failing_preset(panel)]
         preset_fails(failing[0])  # not every table has something that fails, each notebook does
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_readmes_figures_are_drawn(page, tmp_path, name):
+    draw(page, name, tmp_path / f"{name}.png")
+    looks_like_a_picture(page, tmp_path / f"{name}.png")
 
 
 def looks_like_a_picture(page, path):

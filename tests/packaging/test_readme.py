@@ -9,6 +9,7 @@ import pytest
 
 import ensemble_lab as lab
 from benchmarks.parts.beside_engines import RECORDS
+from ensemble_lab.explorers.explore import EXPLORERS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -28,13 +29,23 @@ def test_it_is_short():
     assert README.count("\n") <= 200
 
 
+def test_it_counts_notebooks_and_explorers_and_has_three_pictures():
+    assert f"{len(list((ROOT / 'notebooks').glob('*.ipynb')))} notebooks" in README
+    assert f"There are {len(EXPLORERS)}." in README
+    pictures = re.findall(r"^!\[.{40,}\]\((docs/\w+\.png)\)$", README, re.MULTILINE)
+    assert len(pictures) == 3 and all((ROOT / path).is_file() for path in pictures)
+
+
 def test_every_loss_is_in_the_readme():
+    """The records are read anew here; the command's sentences have the ratio in bold."""
     claimed = {(of, record) for of, record, _ in COMMAND["CLAIMS"]}
+    losses = README.partition("*Losses.*")[2]
     for name in COMMAND["BENCHMARKS"]:
         for record in json.loads((ROOT / f"benchmarks/results/{name}.json").read_text()):
             if record.get("ratio", 1) < 1:
                 assert (name, record["name"]) in claimed
-    assert "slower than" in README
+                assert f"{record['ratio']:.3g}" in losses or f"{record['ours']:.3g}" in losses
+    assert "slower than" in losses
 
 
 def test_records_beside_engines_are_in_a_table_of_their_own_and_a_claim_each(monkeypatch):

@@ -70,6 +70,19 @@ def test_a_figure_of_arrays_and_a_note_without_a_reference():
     assert words.get("x") == "440"
 
 
+def test_a_label_with_an_arrow_stands_where_its_arrow_begins():
+    trace = {"type": "scatter", "mode": "markers", "x": [5.0], "y": [0.5]}  # at (440, 100)
+    note = {"x": 5, "y": 0.5, "text": "here", "ax": 40, "ay": -30, "standoff": 5}
+    drawing = parsed(figure(trace, annotations=[note | {"bgcolor": "#ABCDEF"}]))
+    words = next(text for text in drawing.iter(f"{SPACE}text") if text.text == "here")
+    assert words.get("x") == "480" and 70 < float(words.get("y")) < 76
+    behind = next(box for box in drawing.iter(f"{SPACE}rect") if box.get("fill") == "#ABCDEF")
+    assert float(behind.get("x")) + float(behind.get("width")) / 2 == pytest.approx(480, abs=0.1)
+    ends = [[float(line.get(key)) for key in ("x1", "y1", "x2", "y2")]
+            for line in drawing.iter(f"{SPACE}line")]  # fmt: skip
+    assert [480, 70, 444, 97] in ends  # 5 of its 50 pixels are left out
+
+
 def test_steps_and_filled_areas():
     steps = {"type": "scatter", "mode": "lines", "x": [0, 5, 10], "y": [0, 0.5, 1]}
     area = {
@@ -193,21 +206,6 @@ def test_ticks_may_be_packed_and_an_unknown_trace_is_not_a_fault():
     assert list(axis.ticks()) == [(25, "1"), (50, "2")]
     unknown = {"type": "scatter", "x": [None], "y": [None]}
     assert svg(figure(unknown), strict=True).startswith("<svg")
-
-
-def test_a_note_with_an_arrow_stands_beside_its_place():
-    note = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "text": "far", "ax": 100, "ay": 0}
-    layout = {**PLAIN, "annotations": [note]}
-    drawing = parsed({"data": [], "layout": layout})
-    text = next(text for text in drawing.iter(f"{SPACE}text") if text.text == "far")
-    (line,) = drawing.iter(f"{SPACE}line")
-    assert float(text.get("x")) == 520 and text.get("text-anchor") == "middle"
-    assert float(line.get("x1")) == 425 and 480 < float(line.get("x2")) < 515
-    near = parsed({"data": [], "layout": {**PLAIN, "annotations": [{**note, "showarrow": False}]}})
-    assert [float(t.get("x")) for t in near.iter(f"{SPACE}text") if t.text] == [420]
-    assert list(near.iter(f"{SPACE}line")) == []
-    none = parsed({"data": [], "layout": {**PLAIN, "annotations": [{**note, "ax": 0}]}})
-    assert list(none.iter(f"{SPACE}line")) == []
 
 
 def test_names_of_traces_are_shown_where_plotly_has_a_legend():
