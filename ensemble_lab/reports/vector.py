@@ -19,8 +19,8 @@ from ensemble_lab.widgets.style import INK, ORACLE
 WIDTH = 840  # pixels
 DASHES = {"dot": "2 4", "dash": "9 5", "longdash": "14 6", "dashdot": "9 4 2 4",
           "longdashdot": "14 4 2 4"}  # fmt: skip
-LETTER = 0.52  # width of a letter, for a height of 1
 NAMED = {"white": "#ffffff", "black": "#000000"}  # names that plotly's Python part cannot mix
+LETTER = 0.52  # width of a letter, for a height of 1
 ANCHORS = {"left": "start", "center": "middle", "right": "end"}
 POLYGONS = {  # corners around (0, 0), for a size of 2
     "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
@@ -461,12 +461,12 @@ def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -
     anchor = ANCHORS.get(note.get("xanchor", "auto"), "middle")
     lines = str(note["text"]).split("<br>")
     behind = ""
-    if note.get("showarrow", True):
-        away = note.get("ax", -10), note.get("ay", -30)  # plotly's own; the text is centred there
-        behind = _arrow(note, (x, y), away, lines, size)
+    if note.get("showarrow", True):  # from the text, `ax` and `ay` pixels away, to the place
+        head, away = (x, y), (note.get("ax", -10), note.get("ay", -30))
         x, y = x + away[0], y + away[1]
+        behind = _arrow(note, head, away)
     if "bgcolor" in note:
-        wide = LETTER * size * max(map(len, lines))
+        wide = LETTER * size * max(len(unescaped(words)) for words in lines)
         left = {"start": x, "middle": x - wide / 2, "end": x - wide}[anchor]
         look = {"width": wide, "height": 1.2 * size * len(lines), "fill": note["bgcolor"]}
         behind += _tag("rect", x=left, y=y - 0.6 * size, **look)
@@ -485,18 +485,15 @@ def _annotation(note: Mapping, axes: Mapping[str, Axis], box: Sequence[float]) -
     )
 
 
-def _arrow(note: Mapping, tip: Sequence[float], away: Sequence[float], lines: Sequence[str],
-           size: float) -> str:  # fmt: skip
-    """The line of a note from near its place to the edge of its text, or nothing if it is short."""
-    half = LETTER / 2 * size * max(map(len, lines)) + 2, 0.7 * size * len(lines)
-    # The share of the way at which the text begins, and a gap of some pixels at the place.
-    shares = [1 - room / abs(far) for room, far in zip(half, away, strict=True) if far]
-    reach, long = max(shares, default=0), math.hypot(*away)
-    if reach * long < 8:
+def _arrow(note: Mapping, head: Sequence[float], away: Sequence[float]) -> str:
+    """The line from an annotation's text to its place, without a head; none where they are near."""
+    far, stop = math.hypot(*away), note.get("standoff", 0)
+    if far <= stop:
         return ""
-    ends = [(place + share * far) for share in (note.get("standoff", 5) / long, reach)
-            for place, far in zip(tip, away, strict=True)]  # fmt: skip
-    return _line(*ends, note.get("arrowcolor", ORACLE), note.get("arrowwidth", 1))
+    start, end = (
+        [at + part * d for at, d in zip(head, away, strict=True)] for part in (1, stop / far)
+    )
+    return _line(*start, *end, note.get("arrowcolor", INK), note.get("arrowwidth", 1))
 
 
 def _tag(name: str, words: str | None = None, **attributes: Any) -> str:
