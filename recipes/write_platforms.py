@@ -16,6 +16,7 @@ from ensemble_lab.core.whole import write_whole
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "benchmarks/results/platforms.json"
 PAGE, TRIED = ROOT / "docs/platforms.md", ROOT / "ensemble_lab/doctor/tried.json"
+OUTCOMES = ("passed", "failed", "error", "skipped")
 HEAD = """# Where it was run
 
 Written by `python -m recipes.write_platforms` from `benchmarks/results/platforms.json`, which
@@ -67,7 +68,8 @@ def counts(tests: dict) -> str:
     """Tests by outcome, in words."""
     if "error" in tests and isinstance(tests["error"], str):
         return "failed"
-    return ", ".join(f"{number:,} {word}" for word, number in tests.items())
+    told = ", ".join(f"{tests[word]:,} {word}" for word in OUTCOMES if word in tests)
+    return told + "".join(f"; `{name}`" for name in tests.get("not_passed", ()))
 
 
 def versions(found: dict) -> str:

@@ -151,9 +151,18 @@ class Fresh:
         try:
             said = call(self.python, *words, cwd=copy, env=settings, prefix=self.prefix)
         except Failed as failed:
-            return {"error": str(failed)}
-        counts = re.findall(r"(\d+) (passed|failed|skipped|error)", said.strip().splitlines()[-1])
-        return {word: int(number) for number, word in counts}
+            said = str(failed)
+        return outcomes(said)
+
+
+def outcomes(said):
+    """What pytest's last words say: counts by outcome, and the tests that did not pass."""
+    counts = re.findall(r"(\d+) (passed|failed|skipped|error)", said.strip().rpartition("\n")[2])
+    found = {word: int(number) for number, word in counts}
+    if not {"passed", "failed"} & found.keys():
+        return {"error": said[-TOLD:]}
+    names = re.findall(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE)
+    return found | ({"not_passed": names} if names else {})
 
 
 @contextmanager

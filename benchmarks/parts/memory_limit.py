@@ -111,7 +111,8 @@ def inside(group, version):
 def run_limited(path, size, work):
     """Run a notebook under a limit of `size` bytes; what was found, with `error` where it stopped.
 
-    The small language model lies in the cache as its wheel, as Binder's image has it.
+    As on Binder, there is about one core, and the small language model lies in the cache as its
+    wheel.
     """
     with tempfile.TemporaryDirectory(dir=work) as own, limited(size) as (group, version):
         own = Path(own)
@@ -121,7 +122,7 @@ def run_limited(path, size, work):
             (own / "cache" / wheel.name).symlink_to(wheel)
         shutil.copy(path, own / "content")
         python = [*inside(group, version), sys.executable, "-m", "ipykernel_launcher"]
-        settings = {HEADLESS: "1", "ENSEMBLE_LAB_CACHE": str(own / "cache")}
+        settings = {HEADLESS: "1", "OMP_NUM_THREADS": "1", "ENSEMBLE_LAB_CACHE": str(own / "cache")}
         spec = {"argv": [*python, "-f", "{connection_file}"], "display_name": "limited"}
         spec |= {"language": "python", "env": {"PYTHONPATH": str(ROOT)} | settings}
         (own / "jupyter/kernels/limited/kernel.json").write_text(json.dumps(spec))

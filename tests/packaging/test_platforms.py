@@ -43,6 +43,16 @@ def test_errors_are_kept_without_folders_and_addresses():
     assert len(fresh.clean("x" * 5000)) == fresh.TOLD
 
 
+def test_counts_are_read_from_what_pytest_says():
+    good = "...\n= warnings =\n3 passed, 2 skipped in 1.05s\n"
+    assert fresh.outcomes(good) == {"passed": 3, "skipped": 2}
+    bad = "FAILED tests/a.py::test_b[1] - no\nFAILED tests/c.py::d\n2 failed, 1 passed in 2s"
+    names = ["tests/a.py::test_b[1]", "tests/c.py::d"]
+    assert fresh.outcomes(bad) == {"failed": 2, "passed": 1, "not_passed": names}
+    none = "no tests ran\n1 skipped, 2 errors in 25.04s"
+    assert fresh.outcomes(none) == {"error": none}
+
+
 # -- running ------------------------------------------------------------------------------------
 
 
@@ -143,10 +153,11 @@ def test_a_machine_without_control_groups_is_told(monkeypatch, tmp_path):
 def test_a_failure_stands_on_the_page():
     notebooks = {"00_start_here": {"seconds": 1.0, "peak_mb": 500}, "01_voting": {"error": "no"}}
     one = HERE | {"name": "pip", "result": "failed", "notebooks": notebooks, "seconds": 9}
-    one |= {"notebooks_in_all": 12, "tests": {"passed": 1234, "failed": 1}, "versions": {}}
+    tests = {"passed": 1234, "failed": 1, "not_passed": ["tests/a.py::b"]}
+    one |= {"notebooks_in_all": 12, "tests": tests, "versions": {}}
     [row] = [line for line in written([one]).splitlines() if line.startswith("| `pip`")]
     assert "00; 2 of 12 tried; failed: 01" in row and "failed | " in row
-    assert "1,234 passed, 1 failed" in row and "| 500 | 9 |" in row
+    assert "1,234 passed, 1 failed; `tests/a.py::b`" in row and "| 500 | 9 |" in row
 
 
 def test_the_page_says_what_fits_what_does_not_and_what_was_not_run():
