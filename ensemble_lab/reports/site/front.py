@@ -94,7 +94,7 @@ def front(
     """
     by_name = {page.name: page for page in pages}
     parts = [
-        "<h1>Several AI models, working together</h1>",
+        "<h1>ensemble_lab: several AI models, working together</h1>",
         "<p>Each page is a notebook that was run, with its pictures. Nothing is fetched from a"
         " network.</p>",
         '<div id="search"><p class="small">Search needs JavaScript. Below is all that it'
@@ -121,9 +121,10 @@ def _section(heading: str, lines: Iterator[str]) -> list[str]:
     return [f'<h2 id="{place}">{heading}</h2>', *found] if found else []
 
 
-def _link(page: Page, places: Mapping[str, Place], cell: str = "") -> str:
+def _link(page: Page, places: Mapping[str, Place], cell: str = "", brief: bool = False) -> str:
     place = places.get(page.name)
     words = f"{place.number} {place.words}".strip() if place else page.title
+    words = words.partition(":")[0] if brief else words
     return f'<a href="{_to(page, cell)}">{html.escape(words)}</a>'
 
 
@@ -132,17 +133,23 @@ def _to(page: Page, cell: str = "") -> str:
 
 
 def _by_trouble(troubles: Mapping, pages: Mapping[str, Page], places: Mapping) -> Iterator[str]:
+    told = list(_troubles(troubles, pages, places))
+    if told:
+        yield from ('<div class="troubles">', *told, "</div>")
+
+
+def _troubles(troubles: Mapping, pages: Mapping[str, Page], places: Mapping) -> Iterator[str]:
     for trouble, rows in troubles.items():
         rows = [row for row in rows if row["notebook"] in pages]
         if not rows:
             continue
-        yield f'<ul class="troubles"><li><strong>{html.escape(trouble)}</strong><ul>'
+        yield f"<section><h3>{html.escape(trouble)}</h3><ul>"
         for row in rows:
-            link = _link(pages[row["notebook"]], places, row["cell"])
+            link = _link(pages[row["notebook"]], places, row["cell"], brief=True)
             kind, advice = KINDS[row["kind"]], html.escape(row["advice"])
             lesson = f"<q>{html.escape(row['lesson'])}</q>"
-            yield f"<li><b>{kind}:</b> {advice} {lesson} {link}</li>"
-        yield "</ul></li></ul>"
+            yield f'<li class="{row["kind"]}"><b>{kind}:</b> {advice} {lesson} {link}</li>'
+        yield "</ul></section>"
 
 
 def pictured(pages: Sequence[Page]) -> dict[str, tuple[Page, object]]:
@@ -175,8 +182,7 @@ def _series(pages: Sequence[Page], places: Mapping, failures: Mapping[str, str])
         yield "<table><tr><th>notebook</th><th>level</th><th>minutes</th></tr>"
         for page in pages:
             level = places[page.name].level if page.name in places else ""
-            title = "" if page.name not in places else f"<br>{html.escape(page.title)}"
-            cells = (_link(page, places) + title, level, str(page.minutes or ""))
+            cells = (_link(page, places), level, str(page.minutes or ""))
             yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
         yield "</table>"
 
