@@ -7,6 +7,7 @@ a site that `make lite` has built.
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,10 @@ from recipes import lite, lite_list
 from tests.browser import jupyter
 from tests.browser.lite import GOAL, first_visit, listening, open_first, run_new_cell, served
 
-pytestmark = pytest.mark.nightly  # builds an environment, and fetches Pyodide from npm
+pytestmark = [
+    pytest.mark.nightly,  # builds an environment, and fetches Pyodide from npm
+    pytest.mark.skipif(shutil.which("npm") is None, reason="no npm here: install Node.js"),
+]
 
 SERVER = "cdn.jsdelivr.net"
 COMPILED = {"numpy", "pandas", "pyarrow", "scikit_learn", "scipy"}
