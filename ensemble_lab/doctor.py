@@ -27,7 +27,6 @@ DISPLAYS = {
 STILL = "%env ENSEMBLE_LAB_BACKEND=still, and run the cell again"
 ENDPOINT_KEY = "OPENAI_API_KEY"
 HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # in the order of the checks
-IN_BROWSER = sys.platform == "emscripten"  # JupyterLite: no threads, processes or connections
 LITTLE_MEMORY = 2**30  # with less than this a notebook that loads a model stops in the middle
 
 
@@ -57,8 +56,8 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Check everything: versions, device, memory, network, data and display."""
-    if IN_BROWSER:
-        return in_browser()
+    if in_browser():
+        return of_a_browser()
     return [
         python_version(),
         *package_versions(),
@@ -73,7 +72,12 @@ def examine() -> list[Finding]:
     ]
 
 
-def in_browser() -> list[Finding]:
+def in_browser() -> bool:
+    """Whether Python runs in a page (JupyterLite): no threads, processes or connections."""
+    return sys.platform == "emscripten"
+
+
+def of_a_browser() -> list[Finding]:
     """What can be checked where Python runs in the page, and what cannot be had there."""
     return [
         python_version(),
@@ -117,7 +121,7 @@ def to_table(findings: Sequence[Finding]) -> str:
 
 def pip_install(*requirements: str) -> str:
     """The command that installs `requirements` for the Python that is running."""
-    if IN_BROWSER:
+    if in_browser():
         return shlex.join(["%pip", "install", *requirements])
     return shlex.join([sys.executable, "-m", "pip", "install", *requirements])
 
