@@ -165,9 +165,15 @@ def build(out: Path, pyodide: Path | None = None) -> None:
 
 def run(*command, cwd=ROOT) -> None:
     """Run a program to its end; what it says is shown where it fails."""
-    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True)
+    command = list(map(str, command))
+    try:
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise SystemExit(
+            f"no program {command[0]} here: install it (npm comes with Node.js)"
+        ) from None
     if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ a site that `make lite` has built.
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,12 @@ import ensemble_lab
 from recipes import lite, lite_list
 from tests.browser import jupyter
 from tests.browser.lite import GOAL, first_visit, listening, open_first, run_new_cell, served
+from tests.support.processes import once
 
-pytestmark = pytest.mark.nightly  # builds an environment, and fetches Pyodide from npm
+pytestmark = [
+    pytest.mark.nightly,  # builds an environment, and fetches Pyodide from npm
+    pytest.mark.skipif(shutil.which("npm") is None, reason="no npm here: install Node.js"),
+]
 
 SERVER = "cdn.jsdelivr.net"
 COMPILED = {"numpy", "pandas", "pyarrow", "scikit_learn", "scipy"}
@@ -32,12 +37,11 @@ display(slider, figure)"""
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The address of the site, built from this checkout."""
+def site(shared):
+    """The address of the site, built from this checkout by whichever process comes first."""
     folder = os.environ.get("ENSEMBLE_LAB_LITE")
     if not folder:
-        folder = tmp_path_factory.mktemp("lite") / "site"
-        lite.build(folder)
+        folder = once(shared / "lite", lambda place: lite.build(place / "site")) / "site"
     with served(Path(folder)) as address:
         yield address
 

@@ -164,6 +164,13 @@ def test_a_pin_that_is_not_pyodides_is_refused():
         lite.wheels(listed)
 
 
+def test_a_program_that_is_missing_or_fails_is_named():
+    with pytest.raises(SystemExit, match="no program npm-of-nobody here: install it"):
+        lite.run("npm-of-nobody")
+    with pytest.raises(SystemExit, match="told on the way"):
+        lite.run(sys.executable, "-c", "print('told on the way'); raise SystemExit(3)")
+
+
 # -- where there are no threads -------------------------------------------------------------------
 
 
