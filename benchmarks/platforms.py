@@ -1,7 +1,8 @@
 """Where the package runs: each case in a fresh environment of its own, written down with its date.
 
 Run with ``make platforms`` (``python -m benchmarks.platforms``, an hour); ``--only NAME`` runs one
-case, and cases that passed are not run again without ``--again``. Each case, and each notebook
+case, and cases that passed with all their
+notebooks are not run again without ``--again``. Each case, and each notebook
 under a memory limit, is written as soon as it is there. What cannot be run on the machine is
 written as "not run", with the reason. `docs/platforms.md` is made from the file by
 ``python -m recipes.write_platforms``.
@@ -249,6 +250,12 @@ def faults(found):
     return wrong + [name for name, one in found.get("notebooks", {}).items() if one.get("error")]
 
 
+def complete(found):
+    """Whether a case has passed with all its notebooks."""
+    tried = len(found.get("notebooks", {}))
+    return found["result"] == "passed" and tried == found.get("notebooks_in_all", tried)
+
+
 def line(found):
     """One record as a line."""
     said = found.get("why") or ", ".join(faults(found))
@@ -270,10 +277,10 @@ def main(arguments=None):
     if unknown := set(asked.only or ()) - known.keys():
         print(f"no case {sorted(unknown)}; there are {sorted(known)}", file=sys.stderr)
         return 2
-    passed = {one["name"] for one in read() if one["result"] == "passed"}
+    done = {one["name"] for one in read() if complete(one)}
     with tempfile.TemporaryDirectory(prefix="platforms") as work:
         for name in asked.only or known:
-            if asked.again or name not in passed:
+            if asked.again or name not in done:
                 print(line(tried(known[name], Path(work), chosen)), flush=True)
     return int(any(one["result"] in ("failed", "unfinished") for one in read()))
 

@@ -109,6 +109,14 @@ def test_an_interrupted_case_keeps_the_notebooks_that_it_had_run(elsewhere):
     assert platforms.unfinished("b") == {}
 
 
+def test_a_case_with_notebooks_left_is_taken_up_again():
+    of = {"result": "passed", "notebooks": {"00": {}}, "notebooks_in_all": 2}
+    assert not platforms.complete(of)
+    assert platforms.complete(of | {"notebooks_in_all": 1})
+    assert not platforms.complete(of | {"notebooks_in_all": 1, "result": "failed"})
+    assert platforms.complete({"result": "passed"})  # it has none
+
+
 def test_a_command_that_fails_says_its_last_words(tmp_path):
     with pytest.raises(fresh.Failed, match="gone wrong"):
         fresh.call("sh", "-c", "echo gone wrong >&2; exit 3", cwd=tmp_path)
