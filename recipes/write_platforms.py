@@ -69,6 +69,7 @@ def counts(tests: dict) -> str:
     if "error" in tests and isinstance(tests["error"], str):
         return "failed"
     told = ", ".join(f"{tests[word]:,} {word}" for word in OUTCOMES if word in tests)
+    told += f", {tests['after_fix']} of them after a fix" if "after_fix" in tests else ""
     return told + "".join(f"; `{name}`" for name in tests.get("not_passed", ()))
 
 

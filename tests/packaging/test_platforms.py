@@ -105,8 +105,10 @@ def test_an_interrupted_case_keeps_the_notebooks_that_it_had_run(elsewhere):
     with pytest.raises(KeyboardInterrupt):
         elsewhere(interrupted)
     [found] = platforms.read()
-    assert found["result"] == "unfinished" and platforms.unfinished("a") == {"00": {"seconds": 1.0}}
-    assert platforms.unfinished("b") == {}
+    assert found["result"] == "unfinished" and platforms.of_today("a", "notebooks") == {
+        "00": {"seconds": 1.0}
+    }
+    assert platforms.of_today("b", "notebooks") == {}
 
 
 def test_a_case_with_notebooks_left_is_taken_up_again():
@@ -115,6 +117,19 @@ def test_a_case_with_notebooks_left_is_taken_up_again():
     assert platforms.complete(of | {"notebooks_in_all": 1})
     assert not platforms.complete(of | {"notebooks_in_all": 1, "result": "failed"})
     assert platforms.complete({"result": "passed"})  # it has none
+
+
+def test_tests_that_failed_run_again_alone_and_are_counted_once():
+    known = {"passed": 10, "failed": 2, "skipped": 1, "not_passed": ["a", "b"]}
+    assert platforms.after_fix(known, {"passed": 2}) == {
+        "passed": 12,
+        "skipped": 1,
+        "after_fix": 2,
+    }
+    still = platforms.after_fix(known, {"passed": 1, "failed": 1, "not_passed": ["b"]})
+    assert (still["passed"], still["failed"], still["not_passed"]) == (11, 1, ["b"])
+    assert platforms.after_fix(still, {"passed": 1})["after_fix"] == 2
+    assert platforms.after_fix(known, {"error": "not collected"}) == known
 
 
 def test_a_command_that_fails_says_its_last_words(tmp_path):
