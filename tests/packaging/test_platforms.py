@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import pytest
 
 from benchmarks import platforms
@@ -161,6 +162,14 @@ def test_what_fits_in_less_is_not_run_again(elsewhere, monkeypatch):
     assert asked == [2**31] * 2
 
 
+def test_only_what_a_notebook_prints_says_that_it_went_without():
+    code = nbformat.v4.new_code_cell('print("without SmolLM2")')
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("a"), code])
+    assert "SmolLM2" not in memory_limit.printed(notebook)
+    code.outputs = [nbformat.v4.new_output("stream", text="without SmolLM2: no room\n")]
+    assert memory_limit.printed(notebook).startswith("without SmolLM2: ")
+
+
 def test_a_machine_without_control_groups_is_told(monkeypatch, tmp_path):
     (tmp_path / "memory").write_text("a file where the groups should be")
     monkeypatch.setitem(memory_limit.VERSIONS, 1, (tmp_path / "memory", "limit", "rss", "oom"))
@@ -180,7 +189,7 @@ def test_a_failure_stands_on_the_page():
     one |= {"notebooks_in_all": 12, "tests": tests, "versions": {}}
     [row] = [line for line in written([one]).splitlines() if line.startswith("| `pip`")]
     assert "00; 2 of 12 tried; failed: 01" in row and "failed | " in row
-    assert "1,234 passed, 1 failed; `tests/a.py::b`" in row and "| 500 | 9 |" in row
+    assert "1,234 passed, 1 failed; `tests/a.py::b`" in row and "| 500 | 1 |" in row
 
 
 def test_the_page_says_what_fits_what_does_not_and_what_was_not_run():
