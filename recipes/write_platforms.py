@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from benchmarks.platforms import CASES
 from ensemble_lab.core.whole import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,6 +47,8 @@ def written(records: list[dict]) -> str:
     if limited:
         parts += [MEMORY, memory(limited)]
     parts += ["\n## Not run\n", "\n".join(filter(None, map(missing, records)))]
+    names = {one["name"] for one in records}
+    parts += [f"- {of.what}: not tried yet." for of in CASES if of.name not in names]
     return "\n".join(part for part in parts if part).rstrip() + "\n"
 
 

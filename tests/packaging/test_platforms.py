@@ -212,6 +212,7 @@ def test_the_page_says_what_fits_what_does_not_and_what_was_not_run():
     del small["00_y"]["without"]
     assert "| 00_y | fits, 496 MB | fits, 496 MB |" in page
     assert "Tried: 2 of 26 and 1 of 26" in page and "- a case: no channel." in page
+    assert "- Windows: not tried yet." in page and "- `make colab`" in page
     assert known(of)["memory"][str(2**30)] == {
         "fit": ["00"],
         "too large": ["05"],
