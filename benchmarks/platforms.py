@@ -1,10 +1,10 @@
 """Where the package runs: each case in a fresh environment of its own, written down with its date.
 
 Run with ``make platforms`` (``python -m benchmarks.platforms``, an hour); ``--only NAME`` runs one
-case, and cases that passed are not run again without ``--again``. Each case, and each notebook
-under a memory limit, is written as soon as it is there. What cannot be run on the machine is
-written as "not run", with the reason. `docs/platforms.md` is made from the file by
-``python -m recipes.write_platforms``.
+case. Cases that passed with all their notebooks are not run again without ``--again``; of one that
+failed today, only what failed is. Each case, and each notebook, is written as soon as it is there.
+What cannot be run on the machine is written as "not run", with the reason. `docs/platforms.md` is
+made from the file by ``python -m recipes.write_platforms``.
 """
 
 import argparse
@@ -92,15 +92,28 @@ def installed(
             there.prefix = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
         found = {"versions": there.versions(), "doctor": there.doctor()}
         enough = notebooks_for(extras)
-        found |= {"quickstart": there.quickstart(), "notebooks": unfinished(case.name)}
+        found |= {"quickstart": there.quickstart(), "notebooks": of_today(case.name, "notebooks")}
         found["notebooks_in_all"] = len(enough)
         for path in filter(chosen, enough):
             if found["notebooks"].get(path.stem, {"error": "not run"}).get("error"):
                 found["notebooks"][path.stem] = attempt(there, path)
                 save(found)
         if tests:
-            found["tests"] = there.tests(*tests)
+            known = of_today(case.name, "tests")
+            failed = known.get("not_passed")
+            again = there.tests(*(failed or tests))
+            found["tests"] = after_fix(known, again) if failed else again
     return found
+
+
+def after_fix(known, again):
+    """The counts of a run of tests of which those that failed ran again, alone, after a fix."""
+    if "error" in again:
+        return known
+    now = again.get("passed", 0)
+    found = {"passed": known.get("passed", 0) + now, "skipped": known.get("skipped", 0)}
+    left = {word: again[word] for word in ("failed", "not_passed") if word in again}
+    return found | left | {"after_fix": known.get("after_fix", 0) + now}
 
 
 def attempt(there, path):
@@ -111,11 +124,11 @@ def attempt(there, path):
         return {"error": str(failed)}
 
 
-def unfinished(name):
-    """The notebooks that an interrupted run of a case has done today."""
+def of_today(name, part):
+    """A part of what a case has found today, such as its notebooks; empty where it has none."""
     known = next((one for one in read() if one["name"] == name), {})
-    of_today = known.get("date") == date.today().isoformat()
-    return dict(known.get("notebooks", {})) if of_today else {}
+    same_day = known.get("date") == date.today().isoformat()
+    return dict(known.get(part, {})) if same_day else {}
 
 
 def notebooks_for(extras):
@@ -152,9 +165,9 @@ def under_limit(work, case, chosen, save, *, size):
     """JupyterLab's server and one kernel under a limit; what fits in less is not run again."""
     from benchmarks.parts.memory_limit import NoLimit, run_limited
 
-    less = unfinished("binder 1 GB") if size > BINDER["1 GB"] else {}
+    less = of_today("binder 1 GB", "notebooks") if size > BINDER["1 GB"] else {}
     versions = json.loads(call(sys.executable, "-c", VERSIONS, cwd=work, env=without_ours()))
-    found = {"limit": size, "versions": versions, "notebooks": unfinished(case.name)}
+    found = {"limit": size, "versions": versions, "notebooks": of_today(case.name, "notebooks")}
     found["notebooks_in_all"] = len(NOTEBOOKS)
     for path in filter(chosen, NOTEBOOKS):
         if path.stem in found["notebooks"]:  # too little memory stays too little
@@ -225,8 +238,15 @@ def tried(case, work, chosen):
     about["date"] = date.today().isoformat()
     about["system"] = f"{platform.system()}, {platform.machine()}, {' '.join(platform.libc_ver())}"
 
+    tests = of_today(case.name, "tests")  # until they have run again
+
     def save(found):
-        write(about | found | {"seconds": round(perf_counter() - start)})
+        write(
+            about
+            | ({"tests": tests} if tests else {})
+            | found
+            | {"seconds": round(perf_counter() - start)}
+        )
 
     try:
         found = case.run(work, case, chosen, save)
@@ -247,6 +267,12 @@ def faults(found):
     if found.get("limit"):
         return wrong
     return wrong + [name for name, one in found.get("notebooks", {}).items() if one.get("error")]
+
+
+def complete(found):
+    """Whether a case has passed with all its notebooks."""
+    tried = len(found.get("notebooks", {}))
+    return found["result"] == "passed" and tried == found.get("notebooks_in_all", tried)
 
 
 def line(found):
@@ -270,10 +296,10 @@ def main(arguments=None):
     if unknown := set(asked.only or ()) - known.keys():
         print(f"no case {sorted(unknown)}; there are {sorted(known)}", file=sys.stderr)
         return 2
-    passed = {one["name"] for one in read() if one["result"] == "passed"}
+    done = {one["name"] for one in read() if complete(one)}
     with tempfile.TemporaryDirectory(prefix="platforms") as work:
         for name in asked.only or known:
-            if asked.again or name not in passed:
+            if asked.again or name not in done:
                 print(line(tried(known[name], Path(work), chosen)), flush=True)
     return int(any(one["result"] in ("failed", "unfinished") for one in read()))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from benchmarks.platforms import CASES
 from ensemble_lab.core.whole import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,29 +40,38 @@ def written(records: list[dict]) -> str:
     """The page: a table of cases, one of notebooks by memory, and what was not run."""
     ran = [one for one in records if one["result"] != "not run" and "limit" not in one]
     limited = [one for one in records if "limit" in one]
-    rows = ["| case | what | result | notebooks | tests | MB | s | date |",
+    rows = ["| case | what | result | notebooks | tests | most MB | notebooks, s | date |",
             "|---|---|---|---|---|--:|--:|---|"]  # fmt: skip
     rows += [case(one) for one in ran]
     parts = [HEAD, "\n".join(rows), "\n## Versions\n", "\n".join(map(versions, ran))]
     if limited:
         parts += [MEMORY, memory(limited)]
-    parts += ["\n## Not run\n", "\n".join(map(missing, records))]
+    parts += ["\n## Not run\n", "\n".join(filter(None, map(missing, records)))]
+    names = {one["name"] for one in records}
+    parts += [f"- {of.what}: not tried yet." for of in CASES if of.name not in names]
     return "\n".join(part for part in parts if part).rstrip() + "\n"
 
 
 def case(found: dict) -> str:
     """One row of the table."""
     notebooks = found.get("notebooks", {})
-    passed = [name.split("_")[0] for name, one in notebooks.items() if not one.get("error")]
-    failed = [name.split("_")[0] for name, one in notebooks.items() if one.get("error")]
+    passed = [number(name) for name, one in notebooks.items() if not one.get("error")]
+    failed = [number(name) for name, one in notebooks.items() if one.get("error")]
     told = f"{', '.join(passed)}; {len(notebooks)} of {found.get('notebooks_in_all')} tried"
     told += f"; failed: {', '.join(failed)}" if failed else ""
     peak = max((one.get("peak_mb", 0) for one in notebooks.values()), default=0)
+    seconds = round(sum(one.get("seconds", 0) for one in notebooks.values()))
     result = found["result"] + (f": {found['why'].splitlines()[-1]}" if found.get("why") else "")
     cells = [f"`{found['name']}`", found["what"], result, told if notebooks else "",
-             counts(found.get("tests", {})), peak or "", found.get("seconds", ""),
+             counts(found.get("tests", {})), peak or "", seconds or "",
              found["date"]]  # fmt: skip
     return f"| {' | '.join(map(str, cells))} |"
+
+
+def number(notebook: str) -> str:
+    """A notebook's number; the name of one that has none."""
+    first = notebook.partition("_")[0]
+    return first if first[0].isdigit() else notebook
 
 
 def counts(tests: dict) -> str:
@@ -69,6 +79,7 @@ def counts(tests: dict) -> str:
     if "error" in tests and isinstance(tests["error"], str):
         return "failed"
     told = ", ".join(f"{tests[word]:,} {word}" for word in OUTCOMES if word in tests)
+    told += f"; {tests['after_fix']} passed only after a fix" if "after_fix" in tests else ""
     return told + "".join(f"; `{name}`" for name in tests.get("not_passed", ()))
 
 
@@ -127,7 +138,7 @@ def known(records: list[dict]) -> dict:
         if "limit" in one and one["result"] != "not run":
             of = {"fit": [], "too large": [], "in all": one["notebooks_in_all"]}
             for name, found in sorted(one["notebooks"].items()):
-                of["too large" if found.get("error") else "fit"].append(name.split("_")[0])
+                of["too large" if found.get("error") else "fit"].append(number(name))
             limits[str(one["limit"])] = of
     return {"pythons": dict(sorted(pythons.items())), "memory": limits}
 

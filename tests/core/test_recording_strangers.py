@@ -73,7 +73,8 @@ def test_lines_that_no_recording_holds(tmp_path, line, words):
 
 @pytest.mark.parametrize("data", [DEEP, DEEP + "\n" + HEAD, HEAD.replace("1", DEEP), "[" * 100_000])
 def test_a_deep_first_line(tmp_path, data):
-    path = tmp_path / "r.jsonl"
+    path = tmp_path / ("deep" * 30) / "r.jsonl"  # in a message of 300 characters a part of it
+    path.parent.mkdir()
     path.write_text(data)
     with pytest.raises(ValueError, match="is not a recording that can be continued") as caught:
         record({"m": str}, [1], path, progress=False)

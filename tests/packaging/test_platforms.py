@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import pytest
 
 from benchmarks import platforms
@@ -105,8 +106,31 @@ def test_an_interrupted_case_keeps_the_notebooks_that_it_had_run(elsewhere):
     with pytest.raises(KeyboardInterrupt):
         elsewhere(interrupted)
     [found] = platforms.read()
-    assert found["result"] == "unfinished" and platforms.unfinished("a") == {"00": {"seconds": 1.0}}
-    assert platforms.unfinished("b") == {}
+    assert found["result"] == "unfinished" and platforms.of_today("a", "notebooks") == {
+        "00": {"seconds": 1.0}
+    }
+    assert platforms.of_today("b", "notebooks") == {}
+
+
+def test_a_case_with_notebooks_left_is_taken_up_again():
+    of = {"result": "passed", "notebooks": {"00": {}}, "notebooks_in_all": 2}
+    assert not platforms.complete(of)
+    assert platforms.complete(of | {"notebooks_in_all": 1})
+    assert not platforms.complete(of | {"notebooks_in_all": 1, "result": "failed"})
+    assert platforms.complete({"result": "passed"})  # it has none
+
+
+def test_tests_that_failed_run_again_alone_and_are_counted_once():
+    known = {"passed": 10, "failed": 2, "skipped": 1, "not_passed": ["a", "b"]}
+    assert platforms.after_fix(known, {"passed": 2}) == {
+        "passed": 12,
+        "skipped": 1,
+        "after_fix": 2,
+    }
+    still = platforms.after_fix(known, {"passed": 1, "failed": 1, "not_passed": ["b"]})
+    assert (still["passed"], still["failed"], still["not_passed"]) == (11, 1, ["b"])
+    assert platforms.after_fix(still, {"passed": 1})["after_fix"] == 2
+    assert platforms.after_fix(known, {"error": "not collected"}) == known
 
 
 def test_a_command_that_fails_says_its_last_words(tmp_path):
@@ -138,6 +162,14 @@ def test_what_fits_in_less_is_not_run_again(elsewhere, monkeypatch):
     assert asked == [2**31] * 2
 
 
+def test_only_what_a_notebook_prints_says_that_it_went_without():
+    code = nbformat.v4.new_code_cell('print("without SmolLM2")')
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("a"), code])
+    assert "SmolLM2" not in memory_limit.printed(notebook)
+    code.outputs = [nbformat.v4.new_output("stream", text="without SmolLM2: no room\n")]
+    assert memory_limit.printed(notebook).startswith("without SmolLM2: ")
+
+
 def test_a_machine_without_control_groups_is_told(monkeypatch, tmp_path):
     (tmp_path / "memory").write_text("a file where the groups should be")
     monkeypatch.setitem(memory_limit.VERSIONS, 1, (tmp_path / "memory", "limit", "rss", "oom"))
@@ -157,7 +189,7 @@ def test_a_failure_stands_on_the_page():
     one |= {"notebooks_in_all": 12, "tests": tests, "versions": {}}
     [row] = [line for line in written([one]).splitlines() if line.startswith("| `pip`")]
     assert "00; 2 of 12 tried; failed: 01" in row and "failed | " in row
-    assert "1,234 passed, 1 failed; `tests/a.py::b`" in row and "| 500 | 9 |" in row
+    assert "1,234 passed, 1 failed; `tests/a.py::b`" in row and "| 500 | 1 |" in row
 
 
 def test_the_page_says_what_fits_what_does_not_and_what_was_not_run():
@@ -180,6 +212,7 @@ def test_the_page_says_what_fits_what_does_not_and_what_was_not_run():
     del small["00_y"]["without"]
     assert "| 00_y | fits, 496 MB | fits, 496 MB |" in page
     assert "Tried: 2 of 26 and 1 of 26" in page and "- a case: no channel." in page
+    assert "- Windows: not tried yet." in page and "- `make colab`" in page
     assert known(of)["memory"][str(2**30)] == {
         "fit": ["00"],
         "too large": ["05"],

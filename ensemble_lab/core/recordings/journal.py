@@ -169,7 +169,7 @@ class Journal:
                 self.recording = Recording.of(whole)
         except ValueError as error:
             raise ValueError(
-                f"{shown(str(self.path), 150)} is not a recording that can be continued: {error}"
+                f"{shown(str(self.path), 80)} is not a recording that can be continued: {error}"
             ) from error
         self._size = self.recording.length
         if self._size < os.fstat(self._file.fileno()).st_size:
