@@ -101,6 +101,16 @@ def test_the_wide_frame_is_the_identity(table):
     same(Outcomes.from_frame(table.to_frame("wide")), table)
 
 
+@pytest.mark.parametrize("form", ["long", "wide"])
+def test_names_that_differ_after_a_nul_stay_apart(form):
+    """pandas 2 reads texts as C does, up to the first NUL."""
+    names = ["a", "a\0", "a\0b", ""]
+    table = Outcomes(models=names, items=names, correct=np.eye(4, dtype=bool))
+    found = Outcomes.from_frame(table.to_frame(form))
+    assert list(found.models) == names == found.items.tolist()
+    assert (found.correct == np.eye(4)).all()
+
+
 def test_a_model_that_looks_like_a_feature_has_no_wide_form():
     table = Outcomes(models=["feature:x"], items=[1], correct=[[1]])
     with pytest.raises(ValueError, match="to_frame\\('long'\\)"):

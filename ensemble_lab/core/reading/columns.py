@@ -120,10 +120,8 @@ class Typed(Column):
 
     @cached_property
     def _factorized(self):
-        import pandas as pd
-
         try:
-            return pd.factorize(self.raw)
+            return factorized(self.raw)
         except TypeError:
             bad = next(cell for cell in self.raw if not _hashable(cell))
             raise ValueError(
@@ -303,6 +301,24 @@ def _label(value, as_text: bool, kind: type):
         near = kind(value)
     value = float(str(near)) if np.isfinite(near) else value  # in its shortest spelling
     return int(value) if value.is_integer() else value
+
+
+def factorized(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`pandas.factorize`, which before version 3 reads a text only up to its first NUL.
+
+    Raises
+    ------
+    TypeError
+        A cell that cannot be hashed.
+    """
+    import pandas as pd
+
+    if cells.dtype != object or not any(isinstance(one, str) and "\0" in one for one in cells):
+        return pd.factorize(cells)
+    places: dict = {}
+    codes = [-1 if gone else places.setdefault(one, len(places))
+             for one, gone in zip(cells, pd.isna(cells), strict=True)]  # fmt: skip
+    return np.array(codes, np.intp), objects(list(places))
 
 
 def _hashable(value) -> bool:
