@@ -127,4 +127,4 @@ colab: $(STAMP)  ## Colab's versions on Python 3.13: notebooks 00 and 01, and al
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s -m "nightly or not nightly" tests/packaging/test_colab.py $(TEST_ARGS)
 
 platforms: $(STAMP)  ## run the package on each Python and installer that is here: an hour (PLATFORM_ARGS="--only uv")
-	$(BIN)/python -m benchmarks.platforms $(PLATFORM_ARGS)
+	$(BIN)/python -m recipes.platforms $(PLATFORM_ARGS)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchmarks.platforms import CASES
 from ensemble_lab.core.whole import write_whole
+from recipes.platforms import CASES
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "benchmarks/results/platforms.json"

@@ -76,7 +76,9 @@ def test_a_deep_first_line(tmp_path, data):
     path = tmp_path / ("deep" * 30) / "r.jsonl"  # in a message of 300 characters a part of it
     path.parent.mkdir()
     path.write_text(data)
-    with pytest.raises(ValueError, match="is not a recording that can be continued") as caught:
+    with pytest.raises(
+        ValueError, match="r.jsonl' is not a recording that can be continued"
+    ) as caught:
         record({"m": str}, [1], path, progress=False)
     assert len(str(caught.value)) <= 300 and path.read_text() == data
     assert not is_recording(data.encode()) or "ensemble_lab" in data

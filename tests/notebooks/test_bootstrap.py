@@ -41,8 +41,9 @@ def printed(cell):
 def published(tmp_path_factory):
     """This checkout as a git repository that stands where the bootstrap's address points."""
     folder = tmp_path_factory.mktemp("published")
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CITATION.cff"):
-        shutil.copy(ROOT / name, folder)
+    (folder / "docs").mkdir()
+    for name in ("pyproject.toml", "docs/pypi.md", "LICENSE", "CITATION.cff"):
+        shutil.copy(ROOT / name, folder / name)
     for name in ("ensemble_lab", "data"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]

@@ -8,9 +8,8 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from benchmarks import platforms
 from benchmarks.parts import fresh, memory_limit
-from recipes import write_platforms
+from recipes import platforms, write_platforms
 from recipes.write_platforms import known, written
 
 ROOT = Path(__file__).parents[2]

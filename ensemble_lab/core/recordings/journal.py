@@ -168,8 +168,9 @@ class Journal:
             with os.fdopen(os.dup(self._file.fileno()), "rb") as whole:
                 self.recording = Recording.of(whole)
         except ValueError as error:
+            path = self.path if len(str(self.path)) < 80 else Path("…", *self.path.parts[-1:])
             raise ValueError(
-                f"{shown(str(self.path), 80)} is not a recording that can be continued: {error}"
+                f"{shown(str(path), 80)} is not a recording that can be continued: {error}"
             ) from error
         self._size = self.recording.length
         if self._size < os.fstat(self._file.fileno()).st_size:

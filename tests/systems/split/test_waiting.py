@@ -76,7 +76,8 @@ def test_the_client_of_a_split_rests_while_a_stage_computes(
         monkeypatch.setattr(slot.connection, "receive", counted)
     waits = _threads_after_an_operation()  # with those of the sockets
     list(text)
-    assert found == 18 * [waits - 1] and tuple(text.tokens) == greedy[:10]
+    assert len(found) == 18 and tuple(text.tokens) == greedy[:10]
+    assert max(found) < waits  # a thread of another test may end on the way
 
 
 @pytest.mark.parametrize("error", [OSError, AttributeError, TypeError])

@@ -1,6 +1,6 @@
 """Where the package runs: each case in a fresh environment of its own, written down with its date.
 
-Run with ``make platforms`` (``python -m benchmarks.platforms``, an hour); ``--only NAME`` runs one
+Run with ``make platforms`` (``python -m recipes.platforms``, an hour); ``--only NAME`` runs one
 case. Cases that passed with all their notebooks are not run again without ``--again``; of one that
 failed today, only what failed is. Each case, and each notebook, is written as soon as it is there.
 What cannot be run on the machine is written as "not run", with the reason. `docs/platforms.md` is
@@ -184,6 +184,7 @@ def under_limit(work, case, chosen, save, *, size):
 
 
 def not_run(work, case, chosen, save, *, why):
+    """A case for another machine: say why."""
     raise NotRun(why)
 
 
@@ -282,7 +283,8 @@ def line(found):
 
 
 def main(arguments=None):
-    asked = argparse.ArgumentParser("python -m benchmarks.platforms", description=__doc__)
+    """Command line: run the cases; the exit status."""
+    asked = argparse.ArgumentParser("python -m recipes.platforms", description=__doc__)
     asked.add_argument("--only", nargs="+", metavar="NAME", help="these cases; all if left out")
     asked.add_argument("--again", action="store_true", help="also those that have passed")
     asked.add_argument("--notebooks", nargs="+", metavar="NUMBER", help="such as 00 01; else all")
