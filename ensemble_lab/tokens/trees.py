@@ -8,6 +8,7 @@ after its parent and sees only its ancestors.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -58,32 +59,40 @@ def tree_of(proposal: Proposal) -> Tree | None:
     many, k = proposal.tokens.shape
     if len(proposal.parents) != many:
         raise ModelError(f"parents for {len(proposal.parents)} rows; there are {many}: give each")
-    parent = np.zeros(
-        (many, k), np.int64
-    )  # the parent of padding is the root; padding is never accepted
-    for i, count in enumerate(proposal.counts):
-        parent[i, :count] = _checked(proposal.parents[i], count) + 1
-    row = np.arange(many)
+    each = [_checked(*row) for row in zip(proposal.parents, proposal.counts, strict=True)]
+    return _tree(tuple(each), k, proposal.tokens.device)
+
+
+@lru_cache(256)  # most drafts propose the same few trees in every round
+def _tree(parents: tuple[tuple[int, ...], ...], k: int, device: torch.device) -> Tree:
+    """The tree structure of rows with k drafted tokens each, filled up with padding."""
+    import torch
+
+    many = len(parents)
+    parent = np.zeros((many, k), np.int64)  # that of padding is the root: it is never accepted
     depth, sees = np.zeros((many, k + 1), np.int64), np.zeros((many, k + 1, k + 1), bool)
     sees[:, 0, 0] = True
+    for i, of_row in enumerate(parents):
+        parent[i, : len(of_row)] = np.add(of_row, 1)
+    row = np.arange(many)
     for j in range(k):
         depth[:, j + 1] = depth[row, parent[:, j]] + 1
         sees[:, j + 1] = sees[row, parent[:, j]]
         sees[:, j + 1, j + 1] = True
-    parent, depth, sees = (on_device(x, proposal.tokens.device) for x in (parent, depth, sees))
-    return Tree(parent, depth, sees.bool())
+    with torch.inference_mode(False):  # it is kept, and may be used outside of it
+        parent, depth, sees = (on_device(x, device) for x in (parent, depth, sees))
+        return Tree(parent, depth, sees.bool())
 
 
-def _checked(parents: Sequence[int], count: int) -> np.ndarray:
-    """The parents (count,) of a row's drafted tokens."""
-    found = np.asarray(parents)[:count]
-    whole = found.dtype.kind in "iu" or not count
-    if (
-        not (whole and found.shape == (count,) and (found >= -1).all())
-        or (found >= np.arange(count)).any()
+def _checked(parents: Sequence[int], count: int) -> tuple[int, ...]:
+    """The parents of a row's drafted tokens."""
+    found = np.atleast_1d(parents)[:count].tolist()
+    if len(found) < count or any(
+        type(parent) is not int or not -1 <= parent < i for i, parent in enumerate(found)
     ):
+        given = list(parents) if np.iterable(parents) else parents
         raise ModelError(
-            f"parents {shown(list(parents), 80)} of {count} drafted tokens: give each the index of"
+            f"parents {shown(given, 80)} of {count} drafted tokens: give each the index of"
             " one before it, or -1 for the text's last token"
         )
-    return found.astype(np.int64)
+    return tuple(found)

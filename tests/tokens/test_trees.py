@@ -348,9 +348,55 @@ def check_states():
 
 def test_states_are_moved_with_their_tokens(monkeypatch):
     check_states()
-    monkeypatch.setattr(StateReader, "settle", reader.Reader.settle)
+    monkeypatch.setattr(StateReader, "_move", reader.Reader._move)
     with pytest.raises(AssertionError):
         check_states()
+
+
+# The structure, which is kept between rounds
+
+
+@pytest.mark.parametrize(
+    "parents", [[-1.0, 0.0], [False, True], [-1, 1], [-2, 0], [-1], [[-1, 0]], -1, ["-1", "0"]]
+)
+def test_a_tree_that_was_seen_before_does_not_let_a_wrong_one_pass(parents):
+    tokens = torch.tensor([[3, 1]])
+    right = tree_of(Proposal(tokens, [2], parents=[[-1, 0]]))
+    assert right.depth.tolist() == [[0, 1, 2]]
+    with pytest.raises(ModelError, match=r"parents .* of 2 drafted tokens: give each the index"):
+        tree_of(Proposal(tokens, [2], parents=[parents]))
+
+
+def test_a_tree_is_the_same_from_any_kind_of_integers_and_by_any_count():
+    tokens = torch.tensor([[3, 1, 0], [3, 1, 0]])
+    one = tree_of(Proposal(tokens, [3, 2], parents=[[-1, -1, 0], [-1, 0, 0]]))
+    assert one.parent.tolist() == [[0, 0, 1], [0, 1, 0]]  # padding hangs on the root
+    assert one.depth.tolist() == [[0, 1, 1, 2], [0, 1, 2, 1]]
+    for kind in (tuple, np.array, lambda p: np.array(p, np.uint8) if min(p) >= 0 else list(p)):
+        again = tree_of(Proposal(tokens, [3, 2], parents=[kind([-1, -1, 0]), kind([-1, 0, 0])]))
+        assert all(torch.equal(a, b) for a, b in zip(one, again))
+    assert not one.parent.is_inference()
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_entries_move_as_the_path_says(data):
+    """Places may overlap: all are read before any is written."""
+    rows, k = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 4))
+    place = cache.Place()
+    place.rows = torch.arange(rows)[:, None]
+    layer = cache.RowLayer(place, rows, 9)
+    layer.lazy_initialization(*torch.rand(2, 1, 2, 1, 3))
+    layer.keys.uniform_(), layer.values.uniform_()
+    before = layer.keys.clone(), layer.values.clone()
+    start = torch.tensor([[data.draw(st.integers(0, 4))] for _ in range(rows)])
+    path = [sorted(data.draw(st.permutations(range(5)))[:k]) for _ in range(rows)]
+    layer.take(start + torch.tensor(path), start + torch.arange(k))
+    for kept, was in zip((layer.keys, layer.values), before):
+        for row in range(rows):
+            right, at = was[row].clone(), int(start[row])
+            right[:, at : at + k] = was[row][:, [at + p for p in path[row]]]
+            assert torch.equal(kept[row], right)
 
 
 # The walk by definition

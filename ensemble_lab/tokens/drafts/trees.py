@@ -129,25 +129,22 @@ class TreeDraft:
             if depth > 1:
                 known = drafted.shape[1]
                 logits = self._read(rows, drafted, [shape[:known]] * len(rows))
+            read = list(dict.fromkeys(of))  # the tokens that get children in this level
             rank = [of[:i].count(parent) for i, parent in enumerate(of)]
-            from_parent = logits[:, [parent + 1 for parent in of]]  # (B, n, V)
             if (children := max(rank) + 1) > logits.shape[-1]:
                 raise ModelError(
                     f"a token of the tree has {children} children, and the draft knows"
                     f" {logits.shape[-1]} tokens: use a shape with fewer children"
                 )
-            found = torch.empty(len(rows), len(of), dtype=torch.long, device=logits.device)
-            for parent in dict.fromkeys(of):  # one draw for all children of a token
-                mine = [i for i, other in enumerate(of) if other == parent]
-                scores, q = from_parent[:, mine[0]], None
-                if not self.sampling.greedy:
-                    q = self.sampling.distribution(scores)
-                    scores = q / torch.empty_like(q).exponential_(generator=self.generator)
-                    behind += [(drafted.shape[1] + i, q) for i in mine]
-                found[:, mine] = scores.topk(len(mine)).indices
-            drafted = torch.cat([drafted, self.base.ids_of(found)], 1)
-        behind = [q for _, q in sorted(behind, key=lambda one: one[0])]
-        q = self.base.widened(torch.stack(behind, 1)) if behind else None
+            scores, place = logits[:, [parent + 1 for parent in read]], [*map(read.index, of)]
+            if not self.sampling.greedy:
+                q = self.sampling.distribution(scores)  # (B, tokens that get children, V)
+                scores = q / torch.empty_like(q).exponential_(generator=self.generator)
+                behind.append(q[:, place])
+            found = scores.topk(children).indices.flatten(1)
+            mine = [i * children + nth for i, nth in zip(place, rank, strict=True)]
+            drafted = torch.cat([drafted, self.base.ids_of(found[:, mine])], 1)
+        q = self.base.widened(torch.cat(behind, 1)) if behind else None
         return Proposal(drafted, [len(shape)] * len(rows), q, parents=parents)
 
     def _grown(self, rows: Rows, most: int, logits: torch.Tensor) -> Proposal:

@@ -68,9 +68,8 @@ class RowLayer(CacheLayerMixin):
     def take(self, there: torch.Tensor, here: torch.Tensor) -> None:
         """Copy the entries at positions `there` (B, k) to positions `here` (B, k)."""
         for kept in (self.keys, self.values):
-            shape = -1, kept.shape[1], -1, kept.shape[3]
-            source, goal = (x[:, None, :, None].expand(shape) for x in (there, here))
-            kept.scatter_(2, goal, kept.gather(2, source))
+            by_place = kept.transpose(1, 2)  # as in `update`, quicker than `scatter_`
+            by_place[self.place.rows, here] = by_place[self.place.rows, there]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.place.reach, 0

@@ -52,10 +52,12 @@ class Reader:
 
     def settle(self, path: torch.Tensor, at: At) -> None:
         """Keep a tree's accepted path: what was read at `at` + `path` (B, k) moves to `at` on."""
-        if stands(path):
-            return
+        if not stands(path):
+            self._move(*moved(path, at))
+
+    def _move(self, there: torch.Tensor, here: torch.Tensor) -> None:
         for layer in self.cache.layers:
-            layer.take(*moved(path, at))
+            layer.take(there, here)
 
     def warm(self, rows: Rows, most: int) -> None:
         """Get ready to read up to `most` tokens at once: needed in compiled mode only."""

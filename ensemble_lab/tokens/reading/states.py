@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-from ensemble_lab.tokens.reading.reader import Reader, moved
+from ensemble_lab.tokens.reading.reader import Reader
 from ensemble_lab.tokens.reading.split import check_whole
 
 
@@ -33,9 +33,9 @@ class StateReader(Reader):
     def fill(self, tokens, at):
         self._states(tokens, at)
 
-    def settle(self, path, at):
-        super().settle(path, at)
-        there, here = (x[..., None].expand(-1, -1, self.states.shape[-1]) for x in moved(path, at))
+    def _move(self, there, here):
+        super()._move(there, here)
+        there, here = (x[..., None].expand(-1, -1, self.states.shape[-1]) for x in (there, here))
         self.states.scatter_(1, here, self.states.gather(1, there))
 
     def _states(self, tokens, at, tree=None):
