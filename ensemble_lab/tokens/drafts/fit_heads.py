@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.finite import not_finite
+from ensemble_lab.models.gradients import trains
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.settings import seed_of, whole
 from ensemble_lab.models.token_ids import tokens_of
@@ -24,6 +25,7 @@ RANKS = 4  # of which `hits` are counted
 BEYOND = -100  # the token that would come after the end of a text
 
 
+@trains("training of heads", "transformers")
 def fitted(
     target: LanguageModel,
     prompts,
@@ -50,7 +52,7 @@ def fitted(
     judged = examples(target, written(target, left_out, **how), heads)  # too short is said here
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = ParallelHeads(states.shape[1], heads).to(target.device)
+        made = ParallelHeads(states.shape[1], heads).to(target.device, torch.float32)
         _train(made, target, states, tokens, steps, progress)
     known = is_known(target.tokenizer)
     made.about = {

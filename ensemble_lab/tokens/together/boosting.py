@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.missing import require
 from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.finite import not_finite
+from ensemble_lab.models.gradients import trains
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.settings import number, seed_of, whole
 from ensemble_lab.tokens.together.combinations import Averaging
@@ -46,6 +46,7 @@ class TokenBoosting:
         return CombinedModel(self.experts, Averaging(self.weights))
 
 
+@trains("training of experts", "transformers")
 def boost_tokens(
     base: LanguageModel,
     texts,
@@ -126,7 +127,6 @@ def boost_tokens(
     >>> boosted = boost_tokens(weak, texts)  # doctest: +SKIP
     >>> token_score(boosted.combined(), texts).error  # doctest: +SKIP
     """
-    require("training of experts", "torch", "transformers")
     import torch
     from tqdm.auto import tqdm
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ensemble_lab.core.errors import several, shown
 from ensemble_lab.core.intervals import checked_seed
-from ensemble_lab.core.missing import require
+from ensemble_lab.models.gradients import trains
 from ensemble_lab.training.adversarial import losses
 from ensemble_lab.training.adversarial.networks import Weights, forward
 from ensemble_lab.training.adversarial.rows import checked_rows
@@ -71,6 +71,7 @@ class Adversarial(ABC):
         object.__setattr__(self, "betas", tuple(map(float, self.betas)))
         check_choice(self.dtype, "number format", ("float32", "float64"))
 
+    @trains("adversarial training")
     def fit(self, X) -> Trained:
         """Train a pair of each seed on rows X (n, d).
 
@@ -96,7 +97,6 @@ class Adversarial(ABC):
             A seed's loss became NaN or infinite; discriminators that are always right; rows that
             are all equal.
         """
-        require("adversarial training", "torch")
         import torch
 
         from ensemble_lab.models.device import pick_device
@@ -106,7 +106,7 @@ class Adversarial(ABC):
         X = checked_rows(X, "X")
         if (X == X[0]).all():
             warnings.warn(
-                f"all {len(X)} rows of X are equal: the generators learn one point", stacklevel=2
+                f"all {len(X)} rows of X are equal: the generators learn one point", stacklevel=3
             )
         rows = torch.as_tensor(X, dtype=getattr(torch, self.dtype), device=pick_device(self.device))
         if not rows.isfinite().all():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ensemble_lab.core.errors import excerpt, shown
+from ensemble_lab.models.gradients import trains
 from ensemble_lab.training.adversarial.states import Pairs
 from ensemble_lab.training.adversarial.training import Training
 from ensemble_lab.training.another_output.rules import count
@@ -55,6 +56,7 @@ class Trained:
         """Samples (m, n, d) of the last state; see `Pairs.sample`."""
         return self.last.sample(n, rng, averaged)
 
+    @trains("adversarial training")
     def more(self, steps: int) -> Trained:
         """Go on for so many steps, exactly as if it had not stopped.
 
@@ -67,7 +69,6 @@ class Trained:
             A seed's loss became NaN or infinite: it is named with its step, and its last state
             before that is kept. Or a discriminator is right about nearly every row.
         """
-        import torch
         from tqdm.auto import tqdm
 
         end = self._training.step + count(steps, "steps")
@@ -79,7 +80,7 @@ class Trained:
         )
         losses: list[tuple[Tensor, Tensor]] = []
         try:
-            with bar, threads_for(self._products()), torch.enable_grad():
+            with bar, threads_for(self._products()):
                 for turns in self._training.turns():
                     if len(self.stopped) == len(self.seeds):
                         break
@@ -134,7 +135,7 @@ class Trained:
             f"seed {seed:d}: a loss became NaN or infinite in step {step:d}; its networks of step"
             f" {kept:d} are kept, and the other seeds go on. Use lower rates than"
             f" {excerpt(shown(rates))}, or scale X to numbers around 1",
-            stacklevel=4,
+            stacklevel=5,
         )
 
     def _warn_of_certainty(self) -> None:
@@ -150,5 +151,5 @@ class Trained:
                 f" every row: their loss is below {certain_below:g} in the last {WINDOW} steps."
                 " That is no success: it leaves the generators hardly anything to learn from. Use a"
                 " lower discriminator_rate, or WassersteinGAN",
-                stacklevel=3,
+                stacklevel=4,
             )

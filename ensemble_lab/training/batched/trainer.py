@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ensemble_lab.core.errors import excerpt, shown
-from ensemble_lab.core.missing import require
 from ensemble_lab.models.device import pick_device
+from ensemble_lab.models.gradients import trains
 from ensemble_lab.training.batched.draws import Draws
 from ensemble_lab.training.batched.members import Members, made, set_seed, stacked
 from ensemble_lab.training.batched.threads import threads_for
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Loss = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 
 
+@trains("training networks")
 def train_members(
     make: Callable[[], nn.Module],
     X,
@@ -110,7 +111,6 @@ def train_members(
     ----------
     Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019 (AdamW).
     """
-    require("training networks", "torch")
     import torch
     from tqdm.auto import tqdm
 
@@ -143,7 +143,7 @@ def train_members(
     best, history = Best(run.params, patience), []
     bar = tqdm(range(epochs), desc=f"{members} members", unit="epoch", disable=not progress)
     try:
-        with threads_for(run.weights * batch_size), torch.enable_grad():
+        with threads_for(run.weights * batch_size):
             for _ in bar:
                 history.append(run.epoch(data.batches(rngs, batch_size)))
                 if held is not None:
@@ -159,7 +159,7 @@ def train_members(
             f"the loss of member {excerpt(gone)} became NaN or infinite: left out, {living.sum():d}"
             f" of {members:d} remain; a lower learning_rate than {shown(learning_rate)} may"
             " fix it",
-            stacklevel=2,
+            stacklevel=3,
         )
     final = {name: value.detach() for name, value in best.params.items()}
     losses = np.array(history).reshape(-1, members)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.missing import require
 from ensemble_lab.models.errors import ModelError
+from ensemble_lab.models.gradients import trains
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.models.settings import seed_of
 from ensemble_lab.training.distillation.pairs import check_pair
@@ -70,6 +70,7 @@ class Distilled:
         self.draft.tokenizer.save_pretrained(folder)
 
 
+@trains("distilling a draft", "transformers")
 def distil(
     target: LanguageModel,
     draft: LanguageModel,
@@ -153,7 +154,6 @@ def distil(
     language models, ICLR 2024 (GKD). Zhou et al., DistillSpec: improving speculative decoding via
     knowledge distillation, ICLR 2024.
     """
-    require("distilling a draft", "torch", "transformers")
     from tqdm.auto import tqdm
 
     check_pair(target, draft)
@@ -202,7 +202,7 @@ def distil(
             f"the loss became NaN or infinite after {len(history)} steps: stopped, with the weights"
             f" before, whose loss was {history[-1][0]:.3f}; use a learning_rate below"
             f" {shown(learning_rate)}",
-            stacklevel=2,
+            stacklevel=3,
         )
     losses, accepted, own = map(np.array, zip(*history, strict=True))
     return Distilled(student.finished(target), losses, accepted, own)

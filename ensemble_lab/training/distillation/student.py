@@ -79,9 +79,8 @@ class Lesson:
 
         with torch.no_grad():  # the target is in evaluation mode, and no gradient goes into it
             p = batch.logits(self.target.model)
-        with torch.enable_grad():  # also where a notebook has switched gradients off
-            q = batch.logits(network)
-            loss = self.losses(p, q, batch.targets).mean()
+        q = batch.logits(network)
+        loss = self.losses(p, q, batch.targets).mean()
         if not loss.requires_grad:
             raise ValueError(
                 f"divergence={shown(self.divergence)} has no gradient by the student's logits, its"

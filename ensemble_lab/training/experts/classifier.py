@@ -10,7 +10,7 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ensemble_lab.core.errors import shown
-from ensemble_lab.core.missing import require
+from ensemble_lab.models.gradients import trains
 from ensemble_lab.models.settings import number
 from ensemble_lab.training.batched.threads import threads_for
 from ensemble_lab.training.experts.losses import balance_loss, router_z_loss
@@ -79,6 +79,7 @@ class ExpertsClassifier(ClassifierMixin, BaseEstimator):
         self.epochs, self.batch_size, self.learning_rate = epochs, batch_size, learning_rate
         self.random_state = random_state
 
+    @trains("training networks")
     def fit(self, X, y):
         """Learn from rows X (n, d) of classes y (n,).
 
@@ -87,7 +88,6 @@ class ExpertsClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             One class only, NaN in `X`, a setting that cannot be, or a loss of NaN.
         """
-        require("training networks", "torch")
         import torch
 
         from ensemble_lab.training.experts.network import ExpertsNetwork
@@ -108,7 +108,7 @@ class ExpertsClassifier(ClassifierMixin, BaseEstimator):
                 k=self.k,
                 router=self.router,
                 capacity=self.capacity,
-            )
+            ).float()
         rows, codes = tensor(X), torch.as_tensor(codes)
         optimiser = torch.optim.AdamW(
             self.network_.parameters(), self.learning_rate, weight_decay=0.0, fused=True
