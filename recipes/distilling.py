@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +121,17 @@ def compute_states(model, answers: list[Answer], share: float, path: Path) -> Te
     if not all(states[begin[i]].any() for i in there):  # what was not computed is zero
         raise ValueError(f"{path} holds fewer answers than share={share} asks for: delete it")
     return Texts(answers, states, begin, there)
+
+
+def joined(several: Sequence[Texts]) -> Texts:
+    """Some texts as one; their states are copied into memory."""
+    if len(several) == 1:
+        return several[0]
+    answers = [answer for texts in several for answer in texts.answers]
+    before = np.cumsum([0, *(len(texts.answers) for texts in several)]).tolist()
+    there = [n + i for n, texts in zip(before, several, strict=False) for i in texts.there]
+    states = np.concatenate([texts.states for texts in several])
+    return Texts(answers, states, begins(answers), there)
 
 
 @torch.inference_mode()

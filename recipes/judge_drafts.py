@@ -1,10 +1,10 @@
 """How drafts for smollm2 do on held-out answers: `drafts/smollm2-head.json`.
 
-    python -m recipes.judge_drafts --raw DIR --work DIR
+    python -m recipes.judge_drafts --raw DIR [DIR ...]
 
-Greedy answers are known, and so are the target's states on them (`train_drafts.py` left them in
-`--work`): which tokens of each proposal are accepted is exact without running the target again.
-Nothing here was learned from, and the prompts that speed is measured on are others still.
+Greedy answers are known. With the target's states on them, which tokens of each proposal are
+accepted is exact without a pass of the target for each round. Nothing here was learned from, and
+the prompts that speed is measured on are others still.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ensemble_lab.tokens.drafts.ngram import NgramDraft
 from ensemble_lab.tokens.reading.rows import Rows
 from ensemble_lab.tokens.reading.states import StateReader
 from ensemble_lab.tokens.sampling import Sampling
-from recipes.distilling import Texts, compute_states
+from recipes.distilling import states_of
 from recipes.train_ngram import Answer, answers_of, shares
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -80,15 +80,17 @@ def drafts_of(head: FeatureHead, table: NgramDraft, states: RecordedStates) -> d
 
 
 @torch.inference_mode()
-def judged(head: FeatureHead, table: NgramDraft, texts: Texts, chosen: list[int]) -> dict:
+def judged(head: FeatureHead, table: NgramDraft, target, chosen: list[Answer]) -> dict:
     """Tokens a round by draft, draft length and kind of prompt; and acceptance by kind of token."""
-    found = {}
+    found, recorded = {}, []
+    for answer in chosen:
+        (states,) = states_of(target, [answer.prompt + answer.tokens])
+        recorded.append(torch.from_numpy(states).view(torch.bfloat16).to(head.rows.dtype))
     for name in drafts_of(head, table, None):
         for gamma in GAMMAS:
             rounds, tokens, examined, stayed = (Counter() for _ in range(4))
-            for i in chosen:
-                answer = texts.answers[i]
-                states = RecordedStates(texts.states_of(i).to(head.rows.dtype))
+            for answer, known in zip(chosen, recorded, strict=True):
+                states = RecordedStates(known)
                 draft = drafts_of(head, table, states)[name]
                 for kinds, accepted, added in rounds_of(draft, states, answer, gamma):
                     rounds[answer.kind] += 1
@@ -102,13 +104,11 @@ def judged(head: FeatureHead, table: NgramDraft, texts: Texts, chosen: list[int]
     return found
 
 
-def first_of_each_kind(texts: Texts) -> list[int]:
+def first_of_each_kind(answers: list[Answer]) -> list[Answer]:
     """The answers that are judged: held out, greedy, the first few of each kind."""
-    answers = texts.answers
-    held = [i for i in texts.there if answers[i].held_out and answers[i].greedy]
-    kinds = sorted({answers[i].kind for i in held})
-    of_kind = {kind: [i for i in held if answers[i].kind == kind] for kind in kinds}
-    return [i for kind in kinds for i in of_kind[kind][:A_KIND]]
+    held = [answer for answer in answers if answer.held_out and answer.greedy]
+    kinds = sorted({answer.kind for answer in held})
+    return [one for kind in kinds for one in [a for a in held if a.kind == kind][:A_KIND]]
 
 
 def written(readme: str, figures: dict) -> str:
@@ -131,22 +131,19 @@ def main() -> None:
     import ensemble_lab as lab
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--raw", type=Path, required=True, help="folder with *.jsonl.gz")
-    parser.add_argument("--work", type=Path, required=True, help="where the states are")
-    parser.add_argument("--share", type=float, default=0.5, help="as it was in training")
+    parser.add_argument("--raw", type=Path, nargs="+", required=True, help="with *.jsonl.gz")
     parser.add_argument("--out", type=Path, default=DATA / "drafts")
     args = parser.parse_args()
     target = lab.load("smollm2", dtype="bfloat16")
-    answers = answers_of(args.raw, target.tokenizer)
-    texts = compute_states(target.model, answers, args.share, args.work / "states.bin")
+    answers = [one for folder in args.raw for one in answers_of(folder, target.tokenizer)]
     head = FeatureHead.read(args.out / "smollm2-head.safetensors").attach(target.model)
     table = NgramDraft.load("smollm2", target.tokenizer)
-    chosen = first_of_each_kind(texts)
+    chosen = first_of_each_kind(answers)
     figures = {
         **head.about,
         "parameters": sum(p.numel() for p in head.parameters()),
         "judged_on": {"answers": len(chosen), "a_kind": A_KIND},
-        "drafts": judged(head, table, texts, chosen),
+        "drafts": judged(head, table, target.model, chosen),
     }
     text = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
     (args.out / "smollm2-head.json").write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ from ensemble_lab.models.errors import ModelError
 from ensemble_lab.models.language import LanguageModel
 from ensemble_lab.tokens.decode import decode
 from ensemble_lab.tokens.drafts.head import HeadDraft
-from recipes import distilling, judge_drafts, train_drafts
+from recipes import distilling, judge_drafts, train_drafts, write_own_text
 from recipes.train_ngram import Answer
 from tests.support.toy_lm import NO_WORDS, network, toy_head
 
@@ -53,6 +53,42 @@ def test_states_are_the_targets_and_a_whole_file_is_not_made_again(texts, target
     distilling.compute_states(read, texts.answers, 0.5, tmp_path / "half.bin")
     with pytest.raises(ValueError, match=r"fewer answers than share=1.0 asks for: delete it"):
         distilling.compute_states(read, texts.answers, 1.0, tmp_path / "half.bin")
+
+
+def test_texts_that_are_joined_keep_their_states(texts):
+    both = distilling.joined([texts, texts])
+    assert both.answers == texts.answers * 2 and both.there == list(range(12))
+    assert all(torch.equal(both.states_of(i), texts.states_of(i % 6)) for i in both.there)
+    assert distilling.joined([texts]) is texts
+
+
+def test_what_is_judged_was_held_out_and_is_of_every_kind(monkeypatch):
+    monkeypatch.setattr(judge_drafts, "A_KIND", 2)
+    answers = [
+        Answer(kind, greedy, held_out, [i], [i])
+        for kind in "ba"
+        for greedy in (True, False)
+        for held_out in (True, False)
+        for i in range(3)
+    ]
+    chosen = judge_drafts.first_of_each_kind(answers)
+    assert [(one.kind, one.prompt) for one in chosen] == [
+        ("a", [0]), ("a", [1]), ("b", [0]), ("b", [1]),
+    ]  # fmt: skip
+    assert all(one.greedy and one.held_out for one in chosen)
+
+
+def test_a_model_asks_until_it_ends_and_then_answers(monkeypatch):
+    """The turn's end is 9; what the template puts between the turns is not the model's."""
+    monkeypatch.setattr(write_own_text, "ASKED", 3)
+    monkeypatch.setattr(write_own_text, "ANSWERED", 2)
+    short, long = (write_own_text.Chat([9, 7, 8], greedy=True) for _ in range(2))
+    assert [short.take(token) for token in (1, 9, 5, 5, 2, 9, 3)] == [1, 9, 7, 8, 2, 9, 3]
+    assert (short.asked, short.answered, short.ended) == ([1], [2], True)
+    assert [long.take(token) for token in (1, 2, 3, 4, 5, 5, 6, 6)] == [1, 2, 3, 9, 7, 8, 6, 6]
+    assert (long.asked, long.answered, long.ended) == ([1, 2, 3], [6, 6], False)
+    long.take(6)
+    assert (long.answered, long.ended) == ([6, 6], True)
 
 
 def test_a_batch_is_cut_padded_and_counts_the_answers_distributions(texts):
