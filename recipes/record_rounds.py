@@ -41,7 +41,7 @@ PAIRS = {
 TIMED = {  # beside these: a draft that wins on chat
     "smollm2": {"SmolLM2: lookup, table and head": ("smollm2", "head")},
 }
-LOADED = ("tiny", "tiny-draft", "smollm2")
+LOADED = {"tiny": {}, "tiny-draft": {}, "smollm2": {"dtype": "bfloat16"}}  # as notebook 05 does
 GAMMAS, TEMPERATURES, TOKENS = (2, 4, 8), (0.0, 0.7, 1.0), 18
 MEASURED, GAMMA = 48, 4  # tokens of each prompt, and their draft length, when time is taken
 CHATS = PROMPTS["chat"], "How do I make a good cup of tea?", "Write a short letter to a friend."
@@ -107,7 +107,9 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name in asked.target or PAIRS:
         needed = dict.fromkeys(part for pair in PAIRS[name].values() for part in pair)
-        models = {part: lab.load(part, device="cpu") for part in needed if part in LOADED}
+        models = {
+            part: lab.load(part, device="cpu", **LOADED[part]) for part in needed if part in LOADED
+        }
         if asked.only != "pairs":
             found = traces(models, PAIRS[name])
             write_traces(FOLDER / f"{name}.json", found, **about(models[name]))

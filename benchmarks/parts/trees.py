@@ -5,8 +5,9 @@ from benchmarks.parts.paired import by_kind, over_kinds, quickest
 from benchmarks.parts.speculating import FEWER, PAIRS, timed
 
 KINDS = ("chat", "question")  # where a lookup finds little
-TREES = ((-1, -1, 0), (-1, -1, -1, 0))  # `best_shape` of the head's hits, for 3 and 4 tokens
-CHAINS = {"a chain of 2": 2, "a chain of 3": 3, "a chain whose length adapts": None}
+# As many trees as chains. Of more tokens, those that `best_shape` finds for the head's hits.
+TREES = ((-1, -1, 0), (-1, -1, -1, 0, 0), (-1, -1, 0, 0, 1), (-1, -1, 0, 1, 2))
+CHAINS = {f"a chain of {n}": n for n in (1, 2, 3)} | {"a chain whose length adapts": None}
 
 
 def tree_vs_chain(bench):

@@ -80,21 +80,21 @@ CLAIMS = [
         "the target cannot write more than 1 / (1 - alpha) tokens a pass", compute=bound_holds
     ),
     Claim(
-        "The target accepted {4.5} % of what was copied, and the chat was written at {0.97} times"
-        " the plain speed [{0.96}, {1.00}].",
+        "The target accepted {7.5} % of what was copied, and the chat was written at {0.93} times"
+        " the plain speed [{0.92}, {0.96}].",
         compute=lambda: [100 * pair(LOOKUP)["alpha"], *speeds(LOOKUP)],
-        within=0.051,
+        within=0.006,
     ),
     Claim(
-        "Greedy chat repeats itself more and gained a little ({1.14} times).",
+        "Greedy chat repeats itself more and gained a little ({1.09} times).",
         compute=lambda: speeds("chat, greedy, prompt lookup (smollm2)")[:1],
         within=0.005,
     ),
     Claim(
-        "The target accepted {8} %, and each draft step cost {0.37} steps: {0.42} times the plain"
+        "The target accepted {6} %, and each draft step cost {0.40} steps: {0.37} times the plain"
         " speed.",
         compute=lambda: [100 * pair(EXIT)["alpha"], pair(EXIT)["c"], *speeds(EXIT)[:1]],
-        within=0.05,
+        within=[0.5, 0.005, 0.005],
     ),
     Claim(
         "Its draft has about a tenth of the weights, but a draft step costs {0.31} steps",
@@ -103,8 +103,8 @@ CLAIMS = [
     ),
     Claim("Its draft has about a tenth of the weights", compute=tenth),
     Claim(
-        "it reached {1.57} times the plain speed on greedy chat, and {1.08} times at temperature 1"
-        " [{0.93}, {1.11}]",
+        "it reached {1.27} times the plain speed on greedy chat, and {1.11} times at temperature 1"
+        " [{1.05}, {1.15}]",
         compute=lambda: [
             *speeds("chat, greedy, lookup, table and head (smollm2)")[:1], *speeds(HEAD)
         ],

@@ -42,13 +42,8 @@ def chains_win_in_four_bits():
     return all(best(t, 1, [1])[0] > best(t, 1, TREES)[0] for t in replay.texts())
 
 
-def at_most_five():
+def at_most_six():
     return max(best(t, f, w)[1] for t in replay.texts() for f in range(3) for w in ([1], TREES))
-
-
-def chains_where_the_first_is_right():
-    sure = [t for t in replay.texts() if first(t, "head") > 70]
-    return bool(sure) and all(best(t, 0, [1])[0] > best(t, 0, TREES)[0] for t in sure)
 
 
 def twice_the_heads_time():
@@ -105,7 +100,7 @@ CLAIMS = [
           lambda: [first("a text to copy", "lookup"), first("chat", "lookup")], 0.5),
     Claim("the table has {79} %, and the small model {77} %.",
           lambda: [first("counting", "table"), first("counting", "small model")], 0.5),
-    Claim("On chat the head has {27} % and the small model {21} %",
+    Claim("On chat the head has {35} % and the small model {21} %",
           lambda: [first("chat", "head"), first("chat", "small model")], 0.5),
     Claim("although it takes twice the head's time", twice_the_heads_time),
     Claim("A second child lifts the accepted share from 3/5 to 107/140, and the first token still"
@@ -117,18 +112,20 @@ CLAIMS = [
           " {0.12}.", lambda: [*lossy(Lenience(0.5)), *lossy(Mixture(0.7))], 0.005),
     Claim("Typical acceptance finds each of the four tokens likely enough: what it writes is the"
           " draft's text.", drafts_text),
-    Claim("On the sum the second choice is right at {17} % of the places",
-          lambda: first("a sum", "head", 1), 0.5),
-    Claim("a small tree beats the best chain: {1.49} against {1.42} times the plain"
+    Claim("On the sum the second choice is right at {12.5} % of the places",
+          lambda: first("a sum", "head", 1), 0.05),
+    Claim("a small tree beats the best chain: {1.46} against {1.36} times the plain"
           " speed in bfloat16.",
           lambda: [best("a sum", 0, TREES)[0], best("a sum", 0, [1])[0]], 0.005),
-    Claim("On the texts where the first choice is nearly always right a chain is best",
-          chains_where_the_first_is_right),
+    Claim("On the text to copy it is right at {4.8} %, and the chain is best: {1.64} against"
+          " {1.50}.",
+          lambda: [first("a text to copy", "head", 1), best("a text to copy", 0, [1])[0],
+                   best("a text to copy", 0, TREES)[0]], [0.05, 0.005, 0.005]),
     Claim("In four bits the chain is best on all four texts.", chains_win_in_four_bits),
-    Claim("None of the best has more than {5} tokens.", at_most_five),
+    Claim("None of the best has more than {6} tokens.", at_most_six),
     Claim("A tree of 16 takes {7.3} plain steps of such a batch.",
           lambda: steps("bfloat16, 8 texts", "tree", 16), 0.05),
-    Claim("The head's tree of 16 on the sum has a gain of {1.06} alone, and of {0.39} in"
+    Claim("The head's tree of 16 on the sum has a gain of {1.17} alone, and of {0.44} in"
           " the batch.",
           lambda: np.array(replay.replayed("a sum", "head", 3, 16).gains)[[0, 2]], 0.005),
     Claim("The target accepts what is copied at {4} % of the places, and writes"
