@@ -96,7 +96,7 @@ TASKS = (
          and _gains(state)[0] > _gains(state, draft="head")[0]),
     Task("Find the best size for four bits.",
          lambda state, picture: state["draft"] in ("head", "small model")
-         and _gains(state)[1] > 1 and state["size"] == _best(state, 1)),
+         and state["size"] == _best(state, 1)),
     Task("Find a tree that beats the chain of its size in bfloat16.",
          lambda state, picture: state["width"] > 1 and state["draft"] == "small model"
          and _gains(state)[0] > _gains(state, width=1)[0]),
